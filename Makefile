@@ -1,0 +1,65 @@
+# Two commands set everything up on a fresh machine that has Go: "make run" and "make test".
+
+GO       ?= go
+ARGS     ?=
+FUZZTIME ?= 10s
+LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help run build test test-tools lint fuzz bench clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000")
+	$(GO) run ./cmd/dotsd $(ARGS)
+
+build: ## build static programs into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
+
+test: test-tools ## test everything, with the race detector and each fuzz target for 10 s (installs what that needs)
+	DOTS_TEST_ALL=1 $(GO) test -timeout 6m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 6m ./loop/... ./server/...
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
+
+# What the tests use beside Go: a real Redis, a real browser, and a C compiler for the race detector.
+test-tools:
+	@missing() { \
+		command -v redis-server >/dev/null || echo redis-server; \
+		command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium; \
+		command -v gcc >/dev/null || echo gcc libc6-dev; \
+	}; \
+	packages=$$(missing | tr '\n' ' '); \
+	if [ -z "$$packages" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing $$packages"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$packages >/dev/null || true; \
+		packages=$$(missing | tr '\n' ' '); \
+	fi; \
+	if [ -n "$$packages" ]; then \
+		echo "make test needs $$packages: install it (Debian, Ubuntu: apt-get install $$packages), or run make test as root there." >&2; \
+		echo "What can be tested without: go test ./..." >&2; \
+		exit 1; \
+	fi
+
+lint: ## check formatting, go vet, golangci-lint (the first time builds it, which takes minutes)
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \
+	if [ -n "$$files" ]; then echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(LINTER) run ./...
+
+fuzz: ## run each fuzz target (FUZZTIME=10s)
+	@set -e; targets=$$($(GO) test -list '^Fuzz' ./...); \
+	echo "$$targets" | \
+	awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print names[i], $$2; n = 0 }' | \
+	while read -r name package; do \
+		echo "fuzz $$name for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+bench: ## run the micro-benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,90 @@
+package client
+
+import (
+	"math"
+	"time"
+)
+
+// Heartbeats need neither a timer nor a field per connection: a cursor walks
+// over the slots once per period, and the beat of slot i in round r is due at
+//
+//	start + r·period + i·period/slots
+//
+// so they are spread evenly, whatever the order in which connections came. A
+// cursor that fell back by more than a period leaves rounds out instead of
+// sending several beats in a row.
+
+type beats struct {
+	period int64
+	slots  int64
+	start  int64
+	k      int64 // number of the next beat: round·slots + slot
+	on     int   // connections that beat
+	frame  []byte
+}
+
+func (b *beats) init(period time.Duration, slots int, now int64) {
+	b.period, b.slots, b.start = int64(period), int64(slots), now
+	b.frame = AppendFrame(nil, OpText, []byte(`"heartbeat"`))
+}
+
+func (b *beats) due(k int64) int64 {
+	return b.start + k/b.slots*b.period + k%b.slots*b.period/b.slots
+}
+
+// next is the stamp of the next beat.
+func (b *beats) next() int64 {
+	if b.on == 0 {
+		return math.MaxInt64
+	}
+	return b.due(b.k)
+}
+
+// skip leaves out what was due more than a period before now.
+func (b *beats) skip(now int64) {
+	if now-b.due(b.k) <= b.period {
+		return
+	}
+	since := now - b.period - b.start
+	b.k = since/b.period*b.slots + since%b.period*b.slots/b.period + 1
+}
+
+// Beat turns the heartbeats of a connection on or off. The first comes within
+// a period. It does nothing without Config.BeatEvery.
+func (e *Engine) Beat(id int32, on bool) {
+	c := &e.conns[id]
+	if c.beats == on || e.beat.period <= 0 {
+		return
+	}
+	c.beats = on
+	if on {
+		e.beat.on++
+	} else {
+		e.beat.on--
+	}
+}
+
+func (e *Engine) sendBeats() {
+	now := e.Now()
+	if e.beat.next() > now {
+		return
+	}
+	e.beat.skip(now)
+	for n := 0; n < maxBeatsPerPoll && e.beat.due(e.beat.k) <= now; e.beat.k++ {
+		id := int32(e.beat.k % e.beat.slots)
+		c := &e.conns[id]
+		if !c.beats || c.state != open {
+			continue
+		}
+		n++
+		// A beat behind unsent bytes would arrive at a time that nobody knows.
+		if c.x != nil && len(c.x.out) > 0 {
+			continue
+		}
+		before := e.Now()
+		err := e.write(c, id, e.beat.frame)
+		if err == nil && e.Unsent(id) == 0 && e.h.OnBeat != nil {
+			e.h.OnBeat(id, before, e.Now())
+		}
+	}
+}

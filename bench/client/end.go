@@ -1,0 +1,201 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// How a connection ended.
+type How uint8
+
+// The ends of a connection.
+const (
+	ByFrame  How = iota + 1 // the server's close frame: Code and Reason hold
+	ByEOF                   // FIN without a close frame
+	ByReset                 // RST
+	Refused                 // nobody listens on the port
+	Rejected                // an HTTP answer other than 101: Status holds
+	TimedOut                // no 101 within DialTimeout
+	Broken                  // the server broke RFC 6455: Reason says how
+	Failed                  // another error of the socket: Reason names it
+)
+
+// CodeNone stands for a close frame without a code, RFC 6455 section 7.4.1.
+const CodeNone = 1005
+
+// Close is the end of a connection.
+type Close struct {
+	How    How
+	Opened bool   // the 101 had arrived
+	Code   uint16 // ByFrame
+	Status int    // Rejected
+	Reason string
+	Stamp  int64
+}
+
+func (h How) String() string {
+	names := [...]string{"?", "close frame", "EOF", "RST", "refused", "rejected", "timed out", "broken", "failed"}
+	if int(h) < len(names) {
+		return names[h]
+	}
+	return names[0]
+}
+
+func (c Close) String() string {
+	switch c.How {
+	case ByFrame:
+		return fmt.Sprintf("closed with %d %s", c.Code, c.Reason)
+	case Rejected:
+		return fmt.Sprintf("rejected with HTTP %d %s", c.Status, c.Reason)
+	case Broken, Failed:
+		return fmt.Sprintf("%s: %s", c.How, c.Reason)
+	}
+	return c.How.String()
+}
+
+// Reset ends a connection at once with an RST (SO_LINGER 0), so that no port
+// is left in TIME_WAIT. OnClose is not called. An id that is free is ignored.
+func (e *Engine) Reset(id int32) {
+	c := &e.conns[id]
+	if c.state == free {
+		return
+	}
+	_ = unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	e.release(id)
+}
+
+// ResetAll resets every connection.
+func (e *Engine) ResetAll() {
+	for id := range e.conns {
+		e.Reset(int32(id))
+	}
+}
+
+// release closes the descriptor and frees the slot.
+func (e *Engine) release(id int32) {
+	c := &e.conns[id]
+	_ = unix.Close(int(c.fd))
+	switch c.state {
+	case connecting, requesting:
+		e.opening--
+	case open:
+		e.opened--
+	}
+	if len(e.sources) > 0 {
+		e.sources[c.source].conns--
+	}
+	e.Beat(id, false)
+	c.state = free
+	c.gen++
+	if c.x != nil {
+		e.recycle(c)
+	}
+	e.free = append(e.free, id)
+}
+
+// end frees the slot of a connection that ended by another hand, and tells.
+func (e *Engine) end(id int32, end Close) {
+	told := e.conns[id].state == closing
+	end.Opened = e.conns[id].state == open
+	e.release(id)
+	if !told && e.h.OnClose != nil {
+		e.h.OnClose(id, end)
+	}
+}
+
+func (e *Engine) endFailed(id int32, errno unix.Errno, stamp int64) {
+	end := Close{How: Failed, Reason: errno.Error(), Stamp: stamp}
+	switch errno {
+	case unix.ECONNREFUSED:
+		end = Close{How: Refused, Stamp: stamp}
+	case unix.ECONNRESET, unix.EPIPE:
+		end = Close{How: ByReset, Stamp: stamp}
+	}
+	e.end(id, end)
+}
+
+// endBroken ends a connection whose server sent what cannot be understood.
+func (e *Engine) endBroken(id int32, err error, stamp int64) {
+	end := Close{How: Broken, Reason: err.Error(), Stamp: stamp}
+	if r := (rejected{}); errors.As(err, &r) {
+		end = Close{How: Rejected, Status: r.status, Reason: r.text, Stamp: stamp}
+	}
+	e.end(id, end)
+}
+
+// ref is a connection at one time of its slot's life.
+type ref struct {
+	id  int32
+	gen uint32
+}
+
+func (e *Engine) live(r ref) bool {
+	c := &e.conns[r.id]
+	return c.gen == r.gen && c.state != free
+}
+
+// deadlines is a queue of equal timeouts: the first in is the first due, so
+// neither a heap nor a timer per connection is needed.
+type deadlines struct {
+	queue []deadline
+	head  int
+}
+
+type deadline struct {
+	ref
+	at int64
+}
+
+func (d *deadlines) push(r ref, at int64) {
+	if d.head > len(d.queue)/2 {
+		d.queue = d.queue[:copy(d.queue, d.queue[d.head:])]
+		d.head = 0
+	}
+	d.queue = append(d.queue, deadline{r, at})
+}
+
+// next is the stamp of the first deadline.
+func (d *deadlines) next() int64 {
+	if d.head == len(d.queue) {
+		return math.MaxInt64
+	}
+	return d.queue[d.head].at
+}
+
+// pop returns the first connection that is still in one of the states, if its
+// deadline has passed. Those before it that moved on are forgotten.
+func (e *Engine) pop(d *deadlines, now int64, first, last state) (int32, bool) {
+	for ; d.head < len(d.queue); d.head++ {
+		next := d.queue[d.head]
+		if s := e.conns[next.id].state; !e.live(next.ref) || s < first || s > last {
+			continue
+		}
+		if next.at > now {
+			return 0, false
+		}
+		d.head++
+		return next.id, true
+	}
+	return 0, false
+}
+
+// expire ends what took too long.
+func (e *Engine) expire(now int64) {
+	for {
+		id, ok := e.pop(&e.dials, now, connecting, requesting)
+		if !ok {
+			break
+		}
+		e.end(id, Close{How: TimedOut, Stamp: now})
+	}
+	for {
+		id, ok := e.pop(&e.closes, now, closing, closing)
+		if !ok {
+			break
+		}
+		e.Reset(id)
+	}
+}

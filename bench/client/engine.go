@@ -1,0 +1,267 @@
+// Package client is the WebSocket client under the load generators: one epoll
+// loop drives tens of thousands of connections from one thread.
+//
+// A connection is a slot in a flat slice: 24 bytes while it is quiet. What only
+// some connections need for a while (a request under way, a frame cut in two by
+// the network, bytes the kernel did not take) hangs on a pooled extra that goes
+// back as soon as it is empty. All connections read into one shared buffer.
+// A goroutine and a bufio.Reader each would cost a hundred times as much, and
+// the generator would then measure its own scheduler.
+//
+// The package shares no code with any server, so that a bug cannot hide itself
+// by being on both ends of the wire.
+//
+// Stamps are CLOCK_MONOTONIC nanoseconds: taken right before a write, and once
+// right after epoll_wait returns, so the time this process needs for the events
+// before it in the batch is not counted as the server's.
+//
+// An Engine belongs to one goroutine. Handlers run inside Poll; they may Dial,
+// Send and Reset any connection, but they must not call Poll.
+package client
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Defaults of Config, and limits that are not worth a setting.
+const (
+	DefaultDialTimeout  = 10 * time.Second
+	DefaultCloseTimeout = 2 * time.Second
+	DefaultMaxMessage   = 256 << 10
+	DefaultMaxBacklog   = 1 << 20
+
+	maxEvents       = 256 // events per batch: bounds how old a stamp can get
+	maxBeatsPerPoll = 256 // heartbeats written before events get their turn again
+)
+
+// Config says where an Engine connects to and what it holds.
+type Config struct {
+	// Target is the server, from ParseTarget.
+	Target Target
+	// MaxConns is the number of slots: connections open or under way at once.
+	MaxConns int
+	// Sources is the least number of source addresses to spread loopback
+	// connections over. It is raised so that none carries over 6,000.
+	Sources int
+	// DialTimeout bounds connect and handshake together. Default 10 s.
+	DialTimeout time.Duration
+	// CloseTimeout bounds the wait for the server's FIN after its close frame.
+	// Default 2 s.
+	CloseTimeout time.Duration
+	// BeatEvery is the heartbeat period; 0 sends none. See Engine.Beat.
+	BeatEvery time.Duration
+	// MaxMessage is the longest message taken, in bytes. Default 256 KiB.
+	MaxMessage int
+	// MaxBacklog bounds what a connection keeps unsent, in bytes. Default 1 MiB.
+	MaxBacklog int
+}
+
+// Handlers are the callbacks of an Engine; a nil one is skipped.
+type Handlers struct {
+	// OnOpen: the server's 101 arrived and is right.
+	OnOpen func(id int32, o Open)
+	// OnCut: a connection dialled with DialCut has written its part of the request.
+	OnCut func(id int32)
+	// OnMessage: a whole text or binary message. The payload is only valid
+	// during the call.
+	OnMessage func(id int32, payload []byte, stamp int64)
+	// OnClose: the connection ended, or never came to be, by another hand than
+	// ours. Called once; the id may be given out again afterwards.
+	OnClose func(id int32, c Close)
+	// OnBeat: a heartbeat was handed to the kernel whole, between the stamps.
+	OnBeat func(id int32, before, after int64)
+}
+
+// Open tells when a connection came about.
+type Open struct {
+	Dialed    int64 // before connect
+	Requested int64 // before the first byte of the request was written
+	Stamp     int64 // the 101 arrived
+}
+
+type state uint8
+
+const (
+	free       state = iota
+	connecting       // waiting for the SYN-ACK
+	requesting       // connected; waiting for the 101
+	cut              // connected; wrote its part of the request and stays there
+	open
+	closing // the server's close frame is answered and reported; waiting for its FIN
+)
+
+// conn is one slot.
+type conn struct {
+	x      *extra
+	fd     int32
+	gen    uint32 // grows at each end of the slot's life, so that stale events show
+	source uint16
+	state  state
+	beats  bool
+	reset  bool // a write met an RST: the EOF that read will report is not one
+}
+
+// extra is what a connection needs only for a while.
+type extra struct {
+	in     []byte // read, but not yet a whole frame or response head
+	out    []byte // not yet taken by the kernel
+	frag   []byte // a fragmented message under way
+	inFrag bool
+
+	path              string
+	cutAt             int // write only this much of the request; -1: all of it
+	dialed, requested int64
+	failed            unix.Errno // connect failed at once; reported by the next Poll
+}
+
+// Engine is the loop and its connections.
+type Engine struct {
+	// Immutable after New.
+	cfg    Config
+	h      Handlers
+	clock  Clock
+	ep     int
+	accept string // the Sec-WebSocket-Accept that our key must get
+	key    string
+
+	// Owned by the goroutine that calls Poll.
+	conns   []conn
+	free    []int32
+	sources []source
+	nextSrc int
+	events  []unix.EpollEvent
+	buf     []byte // the shared read buffer
+	scratch []byte // the frame being sent
+	pool    []*extra
+	dials   deadlines
+	closes  deadlines
+	failed  []ref
+	beat    beats
+	opening int
+	opened  int
+	polling bool
+}
+
+// New makes an Engine. It holds one descriptor until Close.
+func New(cfg Config, h Handlers) (*Engine, error) {
+	if cfg.MaxConns < 1 {
+		return nil, errors.New("client: MaxConns must be at least 1")
+	}
+	setDefault(&cfg.DialTimeout, DefaultDialTimeout)
+	setDefault(&cfg.CloseTimeout, DefaultCloseTimeout)
+	setDefault(&cfg.MaxMessage, DefaultMaxMessage)
+	setDefault(&cfg.MaxBacklog, DefaultMaxBacklog)
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("client: epoll_create: %w", err)
+	}
+	clock, err := NewClock()
+	if err != nil {
+		_ = unix.Close(ep)
+		return nil, err
+	}
+	e := &Engine{
+		cfg: cfg, h: h, clock: clock, ep: ep,
+		conns:   make([]conn, cfg.MaxConns),
+		free:    make([]int32, cfg.MaxConns),
+		sources: newSources(cfg),
+		events:  make([]unix.EpollEvent, maxEvents),
+		// Room for the longest incomplete frame or head, and then some: a
+		// read into no space would look like the end.
+		buf: make([]byte, max(cfg.MaxMessage, maxResponseBytes)+2*maxHeaderBytes),
+	}
+	e.key, e.accept = newKey()
+	// The last in is the first out: a fresh engine gives ids in ascending order.
+	for i := range e.free {
+		e.free[i] = int32(cfg.MaxConns - 1 - i)
+	}
+	e.beat.init(cfg.BeatEvery, cfg.MaxConns, clock.Now())
+	return e, nil
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Now is the engine's clock: CLOCK_MONOTONIC in nanoseconds.
+func (e *Engine) Now() int64 { return e.clock.Now() }
+
+// Opening is the number of connections whose handshake is under way.
+func (e *Engine) Opening() int { return e.opening }
+
+// Opened is the number of connections open now.
+func (e *Engine) Opened() int { return e.opened }
+
+// Run polls until done reports true (then Run does) or until the stamp until.
+// A nil done runs to the end.
+func (e *Engine) Run(until int64, done func() bool) (bool, error) {
+	for done == nil || !done() {
+		if e.Now() >= until {
+			return false, nil
+		}
+		if err := e.Poll(until); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Poll waits for events until the stamp until at most, handles one batch of
+// them, then deadlines and heartbeats that are due. It returns early when
+// anything happened.
+func (e *Engine) Poll(until int64) error {
+	if e.polling {
+		panic("client: Poll called from a handler")
+	}
+	e.polling = true
+	defer func() { e.polling = false }()
+
+	wake := min(until, e.beat.next(), e.dials.next(), e.closes.next())
+	if len(e.failed) > 0 {
+		wake = 0
+	}
+	n, err := epollWait(e.ep, e.events, wake-e.Now())
+	if err != nil {
+		return fmt.Errorf("client: epoll_wait: %w", err)
+	}
+	stamp := e.Now()
+	for _, ev := range e.events[:n] {
+		r := ref{ev.Fd, uint32(ev.Pad)}
+		if e.live(r) {
+			e.handle(r.id, ev.Events, stamp)
+		}
+	}
+	e.reportFailed(stamp)
+	e.expire(stamp)
+	e.sendBeats()
+	return nil
+}
+
+// handle serves one event. Errors and hang-ups are left to the read, which
+// first yields what arrived before them: often a close frame.
+func (e *Engine) handle(id int32, events uint32, stamp int64) {
+	c := &e.conns[id]
+	if c.state == connecting {
+		e.connected(id, stamp)
+		return
+	}
+	gen := c.gen
+	if events&unix.EPOLLOUT != 0 {
+		e.flush(id)
+	}
+	if events&^unix.EPOLLOUT != 0 && c.gen == gen {
+		e.readable(id, stamp)
+	}
+}
+
+// Close resets all connections, without callbacks, and frees the engine.
+func (e *Engine) Close() error {
+	e.ResetAll()
+	return unix.Close(e.ep)
+}

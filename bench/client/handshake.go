@@ -1,0 +1,94 @@
+package client
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxResponseBytes bounds the head of the server's answer.
+const maxResponseBytes = 16 << 10
+
+var headEnd = []byte("\r\n\r\n")
+
+// newKey makes the Sec-WebSocket-Key and the answer it must get, RFC 6455
+// section 4.1. One for all connections of an engine: it guards against
+// caches, not against anyone.
+func newKey() (key, accept string) {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, as documented
+	key = base64.StdEncoding.EncodeToString(b[:])
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return key, base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func (e *Engine) request(path string) []byte {
+	e.scratch = fmt.Appendf(e.scratch[:0], "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
+		"Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
+		path, e.cfg.Target.Host, e.key)
+	return e.scratch
+}
+
+// RequestBytes is the length of the request for the path, for DialCut.
+func (e *Engine) RequestBytes(path string) int { return len(e.request(path)) }
+
+// rejected is an HTTP answer other than 101.
+type rejected struct {
+	status int
+	text   string
+}
+
+func (r rejected) Error() string { return fmt.Sprintf("HTTP %d: %s", r.status, r.text) }
+
+// parseResponse reads the head of the answer. It returns the number of bytes
+// that the head takes, or 0 when more must come.
+func parseResponse(b []byte, accept string) (int, error) {
+	end := bytes.Index(b, headEnd)
+	if end < 0 {
+		if len(b) > maxResponseBytes {
+			return 0, errors.New("response head is too long")
+		}
+		return 0, nil
+	}
+	head, body := string(b[:end]), b[end+len(headEnd):]
+	status, fields, _ := strings.Cut(head, "\r\n")
+	var code int
+	if _, err := fmt.Sscanf(status, "HTTP/1.1 %d", &code); err != nil {
+		return 0, fmt.Errorf("not an HTTP/1.1 answer: %.60q", status)
+	}
+	if code != 101 {
+		text, _, _ := bytes.Cut(body, []byte("\n"))
+		return 0, rejected{code, string(text[:min(len(text), 120)])}
+	}
+	if err := checkUpgrade(fields, accept); err != nil {
+		return 0, err
+	}
+	return end + len(headEnd), nil
+}
+
+// checkUpgrade checks the fields that RFC 6455 section 4.2.2 demands.
+func checkUpgrade(fields, accept string) error {
+	var upgrade, connection, accepted bool
+	for line := range strings.SplitSeq(fields, "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch strings.ToLower(name) {
+		case "upgrade":
+			upgrade = strings.EqualFold(value, "websocket")
+		case "connection":
+			connection = strings.Contains(strings.ToLower(value), "upgrade")
+		case "sec-websocket-accept":
+			accepted = value == accept
+		case "sec-websocket-extensions", "sec-websocket-protocol":
+			return fmt.Errorf("the server chose a %s that was not offered", name)
+		}
+	}
+	if !upgrade || !connection || !accepted {
+		return fmt.Errorf("the 101 lacks a right Upgrade, Connection or Sec-WebSocket-Accept")
+	}
+	return nil
+}

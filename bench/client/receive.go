@@ -1,0 +1,168 @@
+package client
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// readable does one read. Polling is level-triggered, so what is left rings
+// again, and no connection holds up the others by sending without end.
+func (e *Engine) readable(id int32, stamp int64) {
+	c := &e.conns[id]
+	have := 0
+	if c.x != nil {
+		have = copy(e.buf, c.x.in)
+	}
+	n, errno := read(c.fd, e.buf[have:])
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return
+	case errno != 0:
+		e.endFailed(id, errno, stamp)
+		return
+	case n == 0:
+		how := ByEOF
+		if c.reset {
+			how = ByReset
+		}
+		e.end(id, Close{How: how, Stamp: stamp})
+		return
+	}
+	gen := c.gen
+	rest, err := e.consume(id, e.buf[:have+n], stamp)
+	if c.gen != gen {
+		return // a handler ended it
+	}
+	if err != nil {
+		e.endBroken(id, err, stamp)
+		return
+	}
+	if len(rest) > 0 && c.x == nil {
+		c.x = e.newExtra()
+	}
+	if c.x != nil {
+		c.x.in = append(c.x.in[:0], rest...)
+		e.dropEmptyExtra(c)
+	}
+}
+
+// consume handles all whole frames in b and returns the rest.
+func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
+	c := &e.conns[id]
+	gen := c.gen
+	for len(b) > 0 && c.gen == gen {
+		switch c.state {
+		case requesting:
+			n, err := parseResponse(b, e.accept)
+			if n == 0 {
+				return b, err
+			}
+			b = b[n:]
+			e.becomeOpen(id, stamp)
+		case open:
+			f, n, err := parseFrame(b, e.cfg.MaxMessage)
+			if n == 0 {
+				return b, err
+			}
+			b = b[n:]
+			if err := e.dispatch(id, f, stamp); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, nil // after a close frame, or an answer to half a request
+		}
+	}
+	return b, nil
+}
+
+func (e *Engine) becomeOpen(id int32, stamp int64) {
+	c := &e.conns[id]
+	o := Open{Dialed: c.x.dialed, Requested: c.x.requested, Stamp: stamp}
+	c.state = open
+	// The bytes behind the head live in the read buffer, not in here.
+	c.x.in, c.x.path = c.x.in[:0], ""
+	e.dropEmptyExtra(c)
+	e.opening--
+	e.opened++
+	if e.h.OnOpen != nil {
+		e.h.OnOpen(id, o)
+	}
+}
+
+func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
+	c := &e.conns[id]
+	switch f.op {
+	case opPing:
+		return e.pong(c, id, f.payload)
+	case opPong:
+		return nil
+	case opClose:
+		return e.closeFrame(id, f.payload, stamp)
+	case opContinuation:
+		if c.x == nil || !c.x.inFrag {
+			return errors.New("a continuation of nothing")
+		}
+	default:
+		if c.x != nil && c.x.inFrag {
+			return errors.New("a new message inside a fragmented one")
+		}
+		if f.fin {
+			e.deliver(id, f.payload, stamp)
+			return nil
+		}
+		if c.x == nil {
+			c.x = e.newExtra()
+		}
+		c.x.inFrag = true
+	}
+	if len(c.x.frag)+len(f.payload) > e.cfg.MaxMessage {
+		return errors.New("a fragmented message over the limit")
+	}
+	c.x.frag = append(c.x.frag, f.payload...)
+	if f.fin {
+		// The handler may end the connection, and with it the extra.
+		message := c.x.frag
+		c.x.frag, c.x.inFrag = nil, false
+		e.deliver(id, message, stamp)
+	}
+	return nil
+}
+
+func (e *Engine) deliver(id int32, payload []byte, stamp int64) {
+	if e.h.OnMessage != nil {
+		e.h.OnMessage(id, payload, stamp)
+	}
+}
+
+func (e *Engine) pong(c *conn, id int32, payload []byte) error {
+	e.scratch = AppendFrame(e.scratch[:0], opPong, payload)
+	if err := e.write(c, id, e.scratch); errors.Is(err, ErrBacklog) {
+		return nil // a peer that pings without reading gets no more answers
+	}
+	return nil
+}
+
+// closeFrame reports the end, answers with the same code (RFC 6455 section
+// 5.5.1) and leaves it to the server to close TCP first (section 7.1.1).
+func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
+	if len(body) == 1 {
+		return errors.New("a close frame with half a code")
+	}
+	c := &e.conns[id]
+	end := Close{How: ByFrame, Code: CodeNone, Opened: true, Stamp: stamp}
+	if len(body) >= 2 {
+		end.Code, end.Reason = binary.BigEndian.Uint16(body), string(body[2:])
+		body = body[:2]
+	}
+	e.scratch = AppendFrame(e.scratch[:0], opClose, body)
+	_ = e.write(c, id, e.scratch) // who does not want the answer may go
+	c.state = closing
+	e.opened--
+	e.closes.push(ref{id, c.gen}, e.Now()+int64(e.cfg.CloseTimeout))
+	if e.h.OnClose != nil {
+		e.h.OnClose(id, end)
+	}
+	return nil
+}

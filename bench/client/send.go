@@ -1,0 +1,119 @@
+package client
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errors of Send.
+var (
+	ErrNotOpen = errors.New("client: the connection is not open")
+	ErrBacklog = errors.New("client: more than MaxBacklog is unsent")
+)
+
+// Send sends a text message and returns the stamp from right before the write.
+func (e *Engine) Send(id int32, text []byte) (int64, error) {
+	e.scratch = AppendFrame(e.scratch[:0], OpText, text)
+	return e.SendRaw(id, e.scratch)
+}
+
+// SendRaw writes bytes as they are: a frame rendered before by AppendFrame, or
+// a part of one. What the kernel does not take is kept and follows later.
+func (e *Engine) SendRaw(id int32, b []byte) (int64, error) {
+	c := &e.conns[id]
+	if c.state != open {
+		return 0, ErrNotOpen
+	}
+	stamp := e.Now()
+	return stamp, e.write(c, id, b)
+}
+
+// Unsent is the number of bytes that the kernel has not taken yet.
+func (e *Engine) Unsent(id int32) int {
+	if x := e.conns[id].x; x != nil {
+		return len(x.out)
+	}
+	return 0
+}
+
+func (e *Engine) write(c *conn, id int32, b []byte) error {
+	n := 0
+	if c.x == nil || len(c.x.out) == 0 {
+		var err error
+		if n, err = e.push(c, b); err != nil || n == len(b) {
+			return err
+		}
+		if c.x == nil {
+			c.x = e.newExtra()
+		}
+		e.watch(c, id, unix.EPOLLIN|unix.EPOLLOUT)
+	} else if len(c.x.out)+len(b) > e.cfg.MaxBacklog {
+		return ErrBacklog
+	}
+	c.x.out = append(c.x.out, b[n:]...)
+	return nil
+}
+
+// push writes once and returns how much was taken. An error leaves the
+// connection to the next read, which finds what the server sent before it.
+func (e *Engine) push(c *conn, b []byte) (int, error) {
+	n, errno := send(c.fd, b)
+	switch errno {
+	case 0:
+		return n, nil
+	case unix.EAGAIN, unix.EINTR:
+		return 0, nil
+	case unix.ECONNRESET, unix.EPIPE:
+		c.reset = errno == unix.ECONNRESET || c.reset
+	}
+	return 0, errno
+}
+
+// flush writes what was left over, now that the socket takes more.
+func (e *Engine) flush(id int32) {
+	c := &e.conns[id]
+	if c.x == nil || len(c.x.out) == 0 {
+		e.watch(c, id, unix.EPOLLIN)
+		return
+	}
+	n, err := e.push(c, c.x.out)
+	if err != nil {
+		n = len(c.x.out) // nobody will take the rest
+	}
+	c.x.out = c.x.out[:copy(c.x.out, c.x.out[n:])]
+	if len(c.x.out) == 0 {
+		e.watch(c, id, unix.EPOLLIN)
+		e.dropEmptyExtra(c)
+	}
+}
+
+// newExtra takes an extra from the pool.
+func (e *Engine) newExtra() *extra {
+	if n := len(e.pool); n > 0 {
+		x := e.pool[n-1]
+		e.pool = e.pool[:n-1]
+		return x
+	}
+	return &extra{}
+}
+
+// dropEmptyExtra gives the extra back once a connection has no use for it.
+func (e *Engine) dropEmptyExtra(c *conn) {
+	x := c.x
+	if c.state < open || len(x.in) > 0 || len(x.out) > 0 || x.inFrag {
+		return
+	}
+	e.recycle(c)
+}
+
+func (e *Engine) recycle(c *conn) {
+	const keep = 4 << 10 // a larger buffer goes to the collector
+	x := c.x
+	c.x = nil
+	if len(e.pool) >= maxEvents || cap(x.in) > keep || cap(x.out) > keep {
+		return
+	}
+	*x = extra{in: x.in[:0], out: x.out[:0]}
+	e.pool = append(e.pool, x)
+}

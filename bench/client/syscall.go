@@ -1,0 +1,54 @@
+package client
+
+import (
+	"math"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// read and send go past the Go scheduler's bookkeeping: on non-blocking
+// sockets they return at once, and without it a busy loop does not lose its
+// processor to other goroutines each time it is in the kernel.
+
+func read(fd int32, b []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	return int(n), errno
+}
+
+func send(fd int32, b []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), errno
+}
+
+// epollWait waits for at most wait nanoseconds. epoll_pwait2 (Linux 5.11) takes
+// them as they are; the millisecond of epoll_wait would make each scheduled
+// send half a millisecond late.
+func epollWait(ep int, events []unix.EpollEvent, wait int64) (int, error) {
+	wait = max(wait, 0)
+	ts := unix.NsecToTimespec(wait)
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)),
+		uintptr(unsafe.Pointer(&ts)), 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, nil
+	case unix.ENOSYS:
+		return epollWaitMillis(ep, events, wait)
+	}
+	return 0, errno
+}
+
+func epollWaitMillis(ep int, events []unix.EpollEvent, wait int64) (int, error) {
+	ms := (wait + int64(time.Millisecond) - 1) / int64(time.Millisecond)
+	n, err := unix.EpollWait(ep, events, int(min(ms, math.MaxInt32)))
+	if err == unix.EINTR {
+		return 0, nil
+	}
+	return n, err
+}

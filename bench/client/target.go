@@ -1,0 +1,61 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultPath is the path of a URL that names none.
+const DefaultPath = "/ws/chat/{room}/"
+
+// Target is a server and how its rooms are addressed.
+type Target struct {
+	Host string // as the Host header has it
+	Path string // "{room}" stands for the room's name
+
+	addr     unix.Sockaddr
+	loopback bool // IPv4 loopback: connections can come from all of 127.0.0.0/8
+}
+
+// ParseTarget reads ws://HOST:PORT[/PATH]; "{room}" in PATH stands for the
+// name of the room, and no PATH means DefaultPath. HOST is resolved now.
+func ParseTarget(raw string) (Target, error) {
+	rest, ok := strings.CutPrefix(raw, "ws://")
+	if !ok {
+		return Target{}, fmt.Errorf("URL %q: must begin with ws://", raw)
+	}
+	host, path, ok := strings.Cut(rest, "/")
+	if path = "/" + path; !ok || path == "/" {
+		path = DefaultPath
+	}
+	if strings.ContainsAny(rest, " \t\r\n#") {
+		return Target{}, fmt.Errorf("URL %q: blanks and fragments are not possible", raw)
+	}
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		return Target{}, fmt.Errorf("URL %q: must name a port, as in ws://127.0.0.1:8000", raw)
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", host)
+	if err != nil {
+		return Target{}, fmt.Errorf("URL %q: %w", raw, err)
+	}
+	t := Target{Host: host, Path: path}
+	if v4 := tcp.IP.To4(); v4 != nil {
+		t.addr = &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(v4)}
+		t.loopback = v4.IsLoopback()
+	} else if v6 := tcp.IP.To16(); v6 != nil {
+		t.addr = &unix.SockaddrInet6{Port: tcp.Port, Addr: [16]byte(v6)}
+	} else {
+		return Target{}, errors.New("URL names no address: " + raw)
+	}
+	return t, nil
+}
+
+// Room is the path of a room.
+func (t Target) Room(name string) string {
+	return strings.ReplaceAll(t.Path, "{room}", url.PathEscape(name))
+}

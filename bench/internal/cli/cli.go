@@ -1,0 +1,164 @@
+// Package cli is what the measuring programs share at their edges: exit codes,
+// help, one-line errors and a progress line.
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes of all programs under bench.
+const (
+	OK         = 0
+	Missed     = 1 // a threshold was missed
+	Usage      = 2 // wrong flags, or the server could not be reached at all
+	Invalid    = 3 // the run proves nothing: the generator or the machine failed
+	Violated   = 4 // the server broke a promise
+	ServerDied = 5
+)
+
+// ExitText is the table of exit codes for help texts.
+const ExitText = "Exit: 0 pass, 1 threshold missed, 2 usage or server unreachable, 3 run invalid, 4 promise broken, 5 server died.\n"
+
+// Error is an error with its exit code.
+type Error struct {
+	Code int
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Failf makes an Error.
+func Failf(code int, format string, args ...any) error {
+	return &Error{code, fmt.Errorf(format, args...)}
+}
+
+// Exit prints the error, if any, as one line and returns the exit code.
+func Exit(w io.Writer, program string, err error) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return OK
+	}
+	// Trouble to print is trouble nobody can be told of.
+	_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.ReplaceAll(err.Error(), "\n", " | "))
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Invalid
+}
+
+// Parse parses flags. For --help it prints about, the flags and the exit codes
+// to w and returns flag.ErrHelp.
+func Parse(fs *flag.FlagSet, args []string, w io.Writer, about string) error {
+	fs.SetOutput(io.Discard)
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = fmt.Fprintf(w, "%s\n\nFlags:\n", strings.TrimSpace(about))
+		fs.VisitAll(func(f *flag.Flag) { printFlag(w, f) })
+		_, _ = io.WriteString(w, "\n"+ExitText)
+		return err
+	case err != nil:
+		return Failf(Usage, "%w (see --help)", err)
+	case fs.NArg() > 0:
+		return Failf(Usage, "unexpected argument %q (see --help)", fs.Arg(0))
+	}
+	return nil
+}
+
+func printFlag(w io.Writer, f *flag.Flag) {
+	kind, usage := flag.UnquoteUsage(f)
+	left := "--" + f.Name
+	if kind != "" {
+		left += " " + kind
+	}
+	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+		usage += " (" + f.DefValue + ")"
+	}
+	_, _ = fmt.Fprintf(w, "  %-22s %s\n", left, usage)
+}
+
+// Rate is a flag of events per second: "2000/s" or "2000".
+type Rate float64
+
+func (r *Rate) String() string { return strconv.FormatFloat(float64(*r), 'g', -1, 64) + "/s" }
+
+// Set parses the flag.
+func (r *Rate) Set(s string) error {
+	v, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
+	if err != nil || v <= 0 || v > 10e6 {
+		return errors.New("want a rate such as 2000/s")
+	}
+	*r = Rate(v)
+	return nil
+}
+
+// NeedDescriptors checks that the process may hold n connections.
+func NeedDescriptors(n int) error {
+	const others = 64 // epoll, the standard streams, the admin's connections
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return Failf(Usage, "cannot read the limit of open files: %w", err)
+	}
+	if uint64(n)+others > lim.Max {
+		return Failf(Usage, "%d connections need %d open files, and the limit is %d", n, n+others, lim.Max)
+	}
+	lim.Cur = lim.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return Failf(Usage, "cannot raise the limit of open files: %w", err)
+	}
+	return nil
+}
+
+// Progress is a line on a terminal that rewrites itself; on anything else it
+// is silent.
+type Progress struct {
+	w    io.Writer
+	last time.Time
+}
+
+// NewProgress makes a Progress on w.
+func NewProgress(w io.Writer) *Progress {
+	f, ok := w.(*os.File)
+	if !ok {
+		return &Progress{}
+	}
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return &Progress{}
+	}
+	return &Progress{w: w}
+}
+
+// Show rewrites the line, at most five times a second.
+func (p *Progress) Show(format string, args ...any) {
+	if p.w == nil || time.Since(p.last) < 200*time.Millisecond {
+		return
+	}
+	p.last = time.Now()
+	_, _ = fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
+}
+
+// Clear removes the line.
+func (p *Progress) Clear() {
+	if p.w != nil && !p.last.IsZero() {
+		_, _ = io.WriteString(p.w, "\r\x1b[K")
+	}
+}
+
+// Count writes a number with thousands separated.
+func Count[T int | int32 | int64 | uint32](n T) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,97 @@
+package probe
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Go is the inside of a Go server, from its debug pages.
+type Go struct {
+	Goroutines   int64 `json:"goroutines"`
+	HeapAlloc    int64 `json:"heap_alloc_bytes"`
+	HeapInuse    int64 `json:"heap_inuse_bytes"`
+	HeapReleased int64 `json:"heap_released_bytes"`
+	StackInuse   int64 `json:"stack_inuse_bytes"`
+	NumGC        int64 `json:"collections"`
+}
+
+// Admin reads net/http/pprof pages below a base URL.
+type Admin struct {
+	base   string
+	client http.Client
+}
+
+// NewAdmin makes an Admin. Each request has its own connection, so that none
+// stays open and counts among the server's descriptors.
+func NewAdmin(base string) *Admin {
+	return &Admin{strings.TrimSuffix(base, "/"), http.Client{
+		Timeout:   30 * time.Second,
+		Transport: &http.Transport{DisableKeepAlives: true},
+	}}
+}
+
+// GC runs garbage collections in the server: three, because what a sync.Pool
+// holds survives one, and finalizers free only in the next.
+func (a *Admin) GC() error {
+	for range 3 {
+		if err := a.get("/debug/pprof/heap?gc=1", nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read reads the figures.
+func (a *Admin) Read() (Go, error) {
+	var g Go
+	// The head of the page has the total; the stacks that follow are not read.
+	err := a.get("/debug/pprof/goroutine?debug=1", func(line string) {
+		if n, ok := strings.CutPrefix(line, "goroutine profile: total "); ok {
+			g.Goroutines, _ = strconv.ParseInt(n, 10, 64)
+		}
+	})
+	if err != nil {
+		return g, err
+	}
+	into := map[string]*int64{"HeapAlloc": &g.HeapAlloc, "HeapInuse": &g.HeapInuse,
+		"HeapReleased": &g.HeapReleased, "NumGC": &g.NumGC}
+	err = a.get("/debug/pprof/heap?debug=1", func(line string) {
+		name, value, ok := strings.Cut(strings.TrimPrefix(line, "# "), " = ")
+		if p := into[name]; ok && p != nil {
+			*p, _ = strconv.ParseInt(value, 10, 64)
+		} else if ok && name == "Stack" {
+			inuse, _, _ := strings.Cut(value, " / ")
+			g.StackInuse, _ = strconv.ParseInt(inuse, 10, 64)
+		}
+	})
+	if err == nil && (g.Goroutines == 0 || g.HeapAlloc == 0) {
+		err = fmt.Errorf("%s/debug/pprof/ is not what a Go server shows", a.base)
+	}
+	return g, err
+}
+
+func (a *Admin) get(path string, line func(string)) error {
+	resp, err := a.client.Get(a.base + path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s%s: HTTP %s", a.base, path, resp.Status)
+	}
+	if line == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20) // one line holds a ring of all GC pauses
+	for lines.Scan() {
+		line(lines.Text())
+	}
+	return lines.Err()
+}

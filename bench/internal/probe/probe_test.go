@@ -1,0 +1,81 @@
+package probe
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	_ "net/http/pprof" // the pages under test
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestGoFiguresComeFromTheDebugPages(t *testing.T) {
+	srv := httptest.NewServer(http.DefaultServeMux)
+	defer srv.Close()
+	a := NewAdmin(srv.URL + "/")
+	before, err := a.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.GC(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := a.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.NumGC < before.NumGC+3 || after.Goroutines < 2 || after.HeapInuse < after.HeapAlloc || after.StackInuse == 0 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	if _, err := NewAdmin(srv.URL + "/nothing").Read(); err == nil {
+		t.Error("a 404 was taken for figures")
+	}
+}
+
+func TestProcFiguresOfThisProcess(t *testing.T) {
+	p, err := ReadProc(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.RSS < 1<<20 || p.Private < 1<<19 || p.Threads < 2 || p.Descriptors < 3 {
+		t.Errorf("got %+v", p)
+	}
+	if _, err := ReadProc(1 << 30); err == nil {
+		t.Error("a process that is not there has figures")
+	}
+}
+
+func TestSettleWaitsForTheLastChange(t *testing.T) {
+	n := 0
+	read := func() (Proc, error) {
+		n++
+		return Proc{RSS: int64(max(0, 20-n)) << 20}, nil
+	}
+	wait := func(time.Duration) error { return nil }
+	if p, err := settle(read, time.Minute, wait); err != nil || p.RSS != 0 || n < 20+settledSamples-1 {
+		t.Errorf("settled after %d samples at %d: %v", n, p.RSS, err)
+	}
+	n = -1 << 20
+	if _, err := settle(read, time.Second, wait); !errors.Is(err, ErrUnsettled) {
+		t.Errorf("memory that grows all the time: got %v", err)
+	}
+}
+
+func TestChildrenAreStartedAndStopped(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if _, err := Start("sleep 5", time.Second); err == nil {
+		t.Error("a command without {port} was taken")
+	}
+	_, err := Start("sh -c 'echo port {port} is taken >&2; exit 3'", time.Second)
+	if err == nil || !strings.Contains(err.Error(), "is taken") {
+		t.Errorf("got %v, want the server's last words", err)
+	}
+	begin := time.Now()
+	if _, err = Start("sleep 5 {port}", 50*time.Millisecond); err == nil || time.Since(begin) > 2*time.Second {
+		t.Errorf("a server that does not accept: got %v after %v", err, time.Since(begin))
+	}
+}

@@ -1,0 +1,117 @@
+package probe
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Proc is a process as /proc shows it; sizes in bytes.
+type Proc struct {
+	RSS         int64 `json:"rss_bytes"`
+	Pss         int64 `json:"pss_bytes"`
+	Private     int64 `json:"private_bytes"`
+	Threads     int64 `json:"threads"`
+	Descriptors int64 `json:"descriptors"`
+}
+
+// ReadProc reads the figures of a process.
+func ReadProc(pid int) (Proc, error) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	status, err := fields(dir + "/status")
+	if err != nil {
+		return Proc{}, err
+	}
+	rollup, err := fields(dir + "/smaps_rollup")
+	if err != nil {
+		return Proc{}, err
+	}
+	fds, err := os.ReadDir(dir + "/fd")
+	if err != nil {
+		return Proc{}, err
+	}
+	const kB = 1024
+	p := Proc{
+		RSS:         status["VmRSS"] * kB,
+		Pss:         rollup["Pss"] * kB,
+		Private:     (rollup["Private_Clean"] + rollup["Private_Dirty"]) * kB,
+		Threads:     status["Threads"],
+		Descriptors: int64(len(fds)),
+	}
+	if p.RSS == 0 {
+		return p, fmt.Errorf("process %d has ended", pid)
+	}
+	return p, nil
+}
+
+// fields reads the numbers of a file of lines "Name: 123 kB".
+func fields(path string) (map[string]int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	m := map[string]int64{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		name, rest, _ := strings.Cut(lines.Text(), ":")
+		if words := strings.Fields(rest); len(words) > 0 {
+			if v, err := strconv.ParseInt(words[0], 10, 64); err == nil {
+				m[name] = v
+			}
+		}
+	}
+	return m, nil
+}
+
+// Settling of memory: a Go server gives freed pages back in the background,
+// over seconds. RSS counts as settled when it stays within settledBytes over
+// settledSamples samples.
+const (
+	settledSamples = 9
+	settledEvery   = 250 * time.Millisecond
+	settledBytes   = 64 << 10
+)
+
+// ErrUnsettled says that memory was still changing at the end of the wait.
+var ErrUnsettled = errors.New("RSS did not settle")
+
+// Settle waits until the RSS of a process is stable and returns its figures;
+// with ErrUnsettled after the limit, the last ones. The wait itself is the
+// caller's, who has a loop to run meanwhile.
+func Settle(pid int, limit time.Duration, wait func(time.Duration) error) (Proc, error) {
+	return settle(func() (Proc, error) { return ReadProc(pid) }, limit, wait)
+}
+
+func settle(read func() (Proc, error), limit time.Duration, wait func(time.Duration) error) (Proc, error) {
+	var window []int64
+	for spent := time.Duration(0); ; spent += settledEvery {
+		p, err := read()
+		if err != nil {
+			return p, err
+		}
+		if window = append(window, p.RSS); len(window) > settledSamples {
+			window = window[1:]
+		}
+		if len(window) == settledSamples && spread(window) <= settledBytes {
+			return p, nil
+		}
+		if spent >= limit {
+			return p, ErrUnsettled
+		}
+		if err := wait(settledEvery); err != nil {
+			return p, err
+		}
+	}
+}
+
+func spread(v []int64) int64 {
+	low, high := v[0], v[0]
+	for _, x := range v {
+		low, high = min(low, x), max(high, x)
+	}
+	return high - low
+}

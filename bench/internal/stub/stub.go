@@ -1,0 +1,203 @@
+// Package stub is a WebSocket server for tests of the load generators: a
+// goroutine per connection, and every byte it writes is decided by the test.
+// It is small enough to be seen to be right, and it has its own framing, so
+// that it does not agree with the client by sharing its code.
+package stub
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Opcodes of RFC 6455.
+const (
+	Text  = 0x1
+	Close = 0x8
+	Ping  = 0x9
+	Pong  = 0xA
+)
+
+// Conn is one connection. Reads belong to one goroutine; writes may come from
+// any.
+type Conn struct {
+	Room string // the path
+
+	nc *net.TCPConn
+	r  *bufio.Reader
+	mu sync.Mutex // guards writes
+}
+
+// Start serves WebSocket connections on a loopback port until the test ends:
+// serve gets each after its 101 and the connection is closed when it returns.
+// It returns the URL.
+func Start(t testing.TB, serve func(c *Conn)) string {
+	addr := StartRaw(t, func(nc *net.TCPConn) {
+		c := &Conn{nc: nc, r: bufio.NewReader(nc)}
+		if c.upgrade() == nil {
+			serve(c)
+		}
+	})
+	return "ws://" + addr
+}
+
+// StartRaw serves TCP connections, and returns the address.
+func StartRaw(t testing.TB, serve func(nc *net.TCPConn)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &conns{live: map[*net.TCPConn]bool{}}
+	s.wg.Go(func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			tcp := nc.(*net.TCPConn)
+			if !s.add(tcp) {
+				_ = tcp.Close()
+				continue
+			}
+			s.wg.Go(func() {
+				defer s.remove(tcp)
+				serve(tcp)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		s.closeAll()
+		s.wg.Wait()
+	})
+	return ln.Addr().String()
+}
+
+// conns are the connections to close at the end of a test.
+type conns struct {
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	live   map[*net.TCPConn]bool
+	closed bool
+}
+
+func (s *conns) add(c *net.TCPConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.live[c] = true
+	}
+	return !s.closed
+}
+
+func (s *conns) remove(c *net.TCPConn) {
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, c)
+}
+
+func (s *conns) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.live {
+		_ = c.Close()
+	}
+}
+
+func (c *Conn) upgrade() error {
+	req, err := http.ReadRequest(c.r)
+	if err != nil {
+		return err
+	}
+	c.Room = req.URL.Path
+	_, err = io.WriteString(c.nc, Accept(req.Header.Get("Sec-WebSocket-Key")))
+	return err
+}
+
+// Accept is the head of a right answer to a key.
+func Accept(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return strings.Join([]string{
+		"HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]), "", ""}, "\r\n")
+}
+
+// Read reads one frame of the client.
+func (c *Conn) Read() (op byte, payload []byte, err error) {
+	var head [2]byte
+	if _, err = io.ReadFull(c.r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	if head[1]&0x80 == 0 {
+		return 0, nil, errors.New("stub: the client's frame is not masked")
+	}
+	n := uint64(head[1] & 0x7f)
+	switch n {
+	case 126:
+		var b [2]byte
+		_, err = io.ReadFull(c.r, b[:])
+		n = uint64(binary.BigEndian.Uint16(b[:]))
+	case 127:
+		var b [8]byte
+		_, err = io.ReadFull(c.r, b[:])
+		n = binary.BigEndian.Uint64(b[:])
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	b := make([]byte, 4+n)
+	if _, err = io.ReadFull(c.r, b); err != nil {
+		return 0, nil, err
+	}
+	for i := range b[4:] {
+		b[4+i] ^= b[i&3]
+	}
+	return head[0] & 0x0f, b[4:], nil
+}
+
+// Frame renders one final frame.
+func Frame(op byte, payload []byte) []byte {
+	head := []byte{0x80 | op, byte(len(payload))}
+	switch {
+	case len(payload) > 0xffff:
+		head[1] = 127
+		head = binary.BigEndian.AppendUint64(head, uint64(len(payload)))
+	case len(payload) > 125:
+		head[1] = 126
+		head = binary.BigEndian.AppendUint16(head, uint16(len(payload)))
+	}
+	return append(head, payload...)
+}
+
+// CloseFrame renders a close frame.
+func CloseFrame(code uint16, reason string) []byte {
+	return Frame(Close, append(binary.BigEndian.AppendUint16(nil, code), reason...))
+}
+
+// Write writes bytes as they are. Trouble shows at the next Read.
+func (c *Conn) Write(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, _ = c.nc.Write(b)
+}
+
+// ReadUntil bounds the reads that follow.
+func (c *Conn) ReadUntil(t time.Time) { _ = c.nc.SetReadDeadline(t) }
+
+// Reset closes with an RST.
+func (c *Conn) Reset() {
+	_ = c.nc.SetLinger(0)
+	_ = c.nc.Close()
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"dotsconnect/server"
+)
+
+// parseFile reads the text of a configuration file: one YAML mapping from the names of settings to a value each, or to a list of them.
+// It reads the syntax tree and not a Go value, because the tree knows lines, keys that stand twice, and how a number was
+// spelt: "010" means ten here, as it does on the command line.
+func parseFile(path string, text []byte, settings map[string]server.Setting) (values []found, problems []error) {
+	tree, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return nil, []error{syntaxError(path, err)}
+	}
+	entries, problems := topLevel(path, tree)
+	lines := map[string]int{}
+	for _, entry := range entries {
+		key := entry.Key.GetToken()
+		name, line := key.Value, key.Position.Line
+		setting, known := settings[name]
+		first, twice := lines[name]
+		lines[name] = line
+		value, err := scalarOrList(entry.Value)
+		switch {
+		case !known:
+			err = fmt.Errorf("unknown setting%s", didYouMean(name, slices.Collect(maps.Keys(settings))))
+		case twice:
+			err = fmt.Errorf("stands twice; the first is on line %d", first)
+		case err != nil:
+			err = fmt.Errorf("%w; it takes %s", err, setting.Takes)
+		}
+		where := fmt.Sprintf("%s:%d", path, line)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %s: %w", where, name, err))
+			continue
+		}
+		values = append(values, found{name, given{value, where}})
+	}
+	return values, problems
+}
+
+// topLevel returns the lines of a file, of which each should be one setting.
+func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, problems []error) {
+	for _, document := range tree.Docs {
+		switch body := document.Body.(type) {
+		case nil, *ast.CommentGroupNode, *ast.NullNode:
+		case *ast.MappingNode:
+			entries = append(entries, body.Values...)
+		case *ast.MappingValueNode:
+			entries = append(entries, body)
+		default:
+			problems = append(problems, fmt.Errorf("%s:%d: no setting; a line reads name: value", path, body.GetToken().Position.Line))
+		}
+	}
+	return entries, problems
+}
+
+func syntaxError(path string, err error) error {
+	var located yaml.Error
+	if errors.As(err, &located) && located.GetToken() != nil {
+		return fmt.Errorf("%s:%d: not YAML: %s", path, located.GetToken().Position.Line, located.GetMessage())
+	}
+	return fmt.Errorf("%s: not YAML: %w", path, err)
+}
+
+// scalarOrList returns the text of a plain value, or of each of a list as []any, the form in which kong takes a list.
+func scalarOrList(node ast.Node) (any, error) {
+	list, ok := node.(*ast.SequenceNode)
+	if !ok {
+		return scalar(node)
+	}
+	texts := make([]any, 0, len(list.Values))
+	for _, n := range list.Values {
+		text, err := scalar(n)
+		if err != nil {
+			return nil, fmt.Errorf("one of the list %w", err)
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+func scalar(node ast.Node) (string, error) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, nil
+	case *ast.LiteralNode:
+		return n.Value.Value, nil
+	case *ast.NullNode:
+		return "", errors.New(`has no value (an empty one is written "")`)
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, nil
+	case *ast.SequenceNode:
+		return "", errors.New("is a list")
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "", errors.New("is a mapping")
+	default:
+		return "", fmt.Errorf("is YAML of a kind that has no place here (%s)", node.Type())
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"dotsconnect/server"
+)
+
+// Each function here reads the text of one type into a field. An error says only what is wrong with the text: the caller
+// knows the setting, where it stands and what it takes.
+
+func parseDuration(text string, target reflect.Value) error {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			return fmt.Errorf("%q has no unit", text)
+		}
+		return fmt.Errorf("%q is no time", text)
+	}
+	target.SetInt(int64(d))
+	return nil
+}
+
+func parseByteSize(text string, target reflect.Value) error {
+	var b server.ByteSize
+	if err := b.UnmarshalText([]byte(text)); err != nil {
+		return err
+	}
+	target.SetInt(int64(b))
+	return nil
+}
+
+func parseInt(text string, target reflect.Value) error {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Errorf("%q is no whole number", text)
+	}
+	target.SetInt(int64(n))
+	return nil
+}
+
+func parseString(text string, target reflect.Value) error {
+	target.SetString(text)
+	return nil
+}
+
+// didYouMean proposes the known name nearest to one that is not, if any is near.
+func didYouMean(name string, known []string) string {
+	best, bestDistance := "", max(2, len(name)/4)+1
+	for _, k := range known {
+		d := editDistance(spelling(name), spelling(k))
+		if d < bestDistance || d == bestDistance && best != "" && k < best {
+			best, bestDistance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
+}
+
+// spelling leaves out what people mix up, so that max_age is next to max-age.
+func spelling(name string) string {
+	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+}
+
+// editDistance is the Levenshtein distance of two short texts, in bytes: how many have to be put in, left out or changed.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/server"
+)
+
+// drainSlack is how much longer than its settings say a drain may take before it is cut short.
+const drainSlack = 2 * time.Second
+
+// serve runs a node until ctx is done, then takes it out of service.
+func serve(ctx context.Context, c server.Config, env []string, stderr io.Writer) error {
+	log, err := newLogger(c, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }() // a terminal cannot be synced, which is no error
+	if err := raiseFileLimit(); err != nil {
+		log.Warn("the limit of open files stays as it is", zap.Error(err))
+	}
+	c.Loops = useProcessors(c.Loops, env)
+
+	build := readBuild()
+	node, err := server.New(c, log, build.version)
+	if err != nil {
+		return err
+	}
+	if err := node.Start(); err != nil {
+		return errors.Join(explainListen(err, c), node.Close())
+	}
+	announce(c, node, build, log, stderr)
+
+	<-ctx.Done()
+	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
+	return errors.Join(drain(node, c), node.Close())
+}
+
+// drain takes the node out of service in good order, but not for ever.
+func drain(node *server.Server, c server.Config) error {
+	limit := c.DrainDelay + c.DrainTime + c.CloseTimeout + drainSlack
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := node.Drain(ctx); err != nil {
+		return fmt.Errorf("drain: not everybody was gone after %v, the rest was cut: %w", limit, err)
+	}
+	return nil
+}
+
+// useProcessors settles the number of loops, one per CPU by default, and gives Go one processor more than that: loops
+// spend their time in system calls, and something has to run beside them. Who sets GOMAXPROCS knows better.
+func useProcessors(loops int, env []string) int {
+	if loops == 0 {
+		loops = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // the second knows the limits of a container
+	}
+	byHand := slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
+	if !byHand && runtime.GOMAXPROCS(0) <= loops {
+		runtime.GOMAXPROCS(loops + 1)
+	}
+	return loops
+}
+
+// announce says where the node is and how much it can take: one line for a person, fields for a program.
+func announce(c server.Config, node *server.Server, build build, log *zap.Logger, stderr io.Writer) {
+	connections, hint := server.MaxConnections(c)
+	if !forPeople(c, stderr) {
+		log.Info("serving", zap.String("version", build.version), zap.String("commit", build.commit),
+			zap.String("address", node.Addr()), zap.String("admin", node.AdminAddr()),
+			zap.Int("loops", c.Loops), zap.Int("connections", connections), zap.String("hint", hint))
+		return
+	}
+	admin := "admin off"
+	if a := node.AdminAddr(); a != "" {
+		admin = "admin http://" + reachable(a)
+	}
+	if hint != "" {
+		hint = " (" + hint + ")"
+	}
+	fmt.Fprintf(stderr, "dotsconnect %s  http://%s/  %s  %s  up to %s connections%s\n",
+		build.version, reachable(node.Addr()), admin, count(c.Loops, "loop"), thousands(connections), hint)
+}
+
+// reachable is an address that a browser on this machine can open.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if net.ParseIP(host).IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// thousands writes a number as people read it: 19,900.
+func thousands(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// explainListen says which setting a failed start is about and what to do.
+func explainListen(err error, c server.Config) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "listen" {
+		return err
+	}
+	flag, address, other := "--listen", c.Listen, ":8002"
+	if op.Addr != nil && portOf(op.Addr.String()) == portOf(c.Admin) && portOf(c.Admin) != portOf(c.Listen) {
+		flag, address, other = "--admin", c.Admin, "127.0.0.1:8003"
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %s is in use by another program; choose another address, for example %s=%s, or find that program with: ss -ltnp 'sport = :%s'",
+			flag, address, flag, other, portOf(address))
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s: %s is not allowed to this user; choose a port above 1023, for example %s=%s", flag, address, flag, other)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: %s is no address of this machine; choose one that it has, for example %s=%s", flag, address, flag, other)
+	default:
+		return fmt.Errorf("%s: %s: %w", flag, address, err)
+	}
+}
+
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return port
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dotsconnect/server"
+)
+
+const examplePath = "../../examples/dotsd.yaml"
+
+func TestTheExampleFileHoldsEverySettingWithItsDefault(t *testing.T) {
+	_, stdout, _ := call(t, []string{"config", "--yaml"}, nil)
+	golden(t, examplePath, stdout)
+	inv, err := parse([]string{"--config=" + examplePath}, nil, &bytes.Buffer{}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(normal(server.Default()), normal(inv.config)); diff != "" {
+		t.Errorf("(- default, + example):\n%s", diff)
+	}
+	for _, s := range server.Settings() {
+		if where := inv.sources.of(s.Name); !strings.HasPrefix(where, examplePath+":") {
+			t.Errorf("%s comes from %s, want a line of the example", s.Name, where)
+		}
+	}
+}
+
+func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
+	args := []string{
+		"--listen=[::1]:9000", "--admin=", `--origins=https://*.example.org,"quoted" \ back`, "--max-message=1MB", "--loops=3",
+		"--max-age=1m30s", "--drain-time=1500ms", "--unsent-limit=0", "--log-level=debug", "--backlog-hard=2000001",
+	}
+	first, err := parse(args, nil, &bytes.Buffer{}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := call(t, append([]string{"config", "--yaml"}, args...), nil)
+	if code != exitOK {
+		t.Fatalf("got exit %d: %s", code, stderr)
+	}
+	second, err := parse([]string{"--config=" + writeFile(t, stdout)}, nil, &bytes.Buffer{}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.config, second.config); diff != "" {
+		t.Errorf("(- given, + read back):\n%s", diff)
+	}
+}
+
+func TestASecretIsNeverPrinted(t *testing.T) {
+	tokenFile := writeFile(t, "geheim-in-a-file")
+	for _, given := range []struct{ args, env []string }{
+		{args: []string{"--admin-token=geheim"}},
+		{env: []string{"DOTS_ADMIN_TOKEN=geheim"}},
+		{args: []string{"--config=" + writeFile(t, "admin-token: geheim\n")}},
+		{args: []string{"--admin-token-file=" + tokenFile}},
+	} {
+		for _, form := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}} {
+			code, stdout, stderr := call(t, append(form, given.args...), given.env)
+			if code != exitOK {
+				t.Errorf("got exit %d: %s", code, stderr)
+			}
+			if strings.Contains(stdout+stderr, "geheim") {
+				t.Errorf("%v with %v prints the token:\n%s", form, given, stdout+stderr)
+			}
+		}
+	}
+}
+
+func TestMarkdownIsTheTableOfTheServer(t *testing.T) {
+	_, stdout, _ := call(t, []string{"config", "--markdown"}, nil)
+	if diff := cmp.Diff(server.SettingsMarkdown(), stdout); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+}
+
+func TestAReaderThatGoesAwayIsAFailure(t *testing.T) {
+	closed, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for _, args := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}, {"version"}} {
+		if code := run(t.Context(), args, nil, closed, &bytes.Buffer{}); code != exitFailure {
+			t.Errorf("%v: got exit %d, want %d", args, code, exitFailure)
+		}
+	}
+}
+
+// normal makes an empty list of origins the same as none.
+func normal(c server.Config) server.Config {
+	if len(c.Origins) == 0 {
+		c.Origins = nil
+	}
+	return c
+}

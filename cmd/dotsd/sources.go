@@ -1,0 +1,203 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"dotsconnect/server"
+)
+
+// sources knows where each setting comes from. It is the kong.Resolver for everything that is not a flag: the environment
+// and the configuration file, in this order of precedence.
+//
+// A setting that nobody knows is an error wherever it stands. A misspelt timeout that is silently ignored is found in the
+// night when it was needed.
+type sources struct {
+	settings map[string]server.Setting // by name
+	env      []string
+	given    map[string]given // by name: what wins below the flags
+	flags    map[string]bool  // names that stood on the command line
+}
+
+// given is a value that was found, and where, as people are told: "dotsd.yaml:3", "DOTS_MAX_AGE".
+type given struct {
+	value any // a string, or []any of strings
+	where string
+}
+
+// found is a value under a name, before it is known whether such a setting exists.
+type found struct {
+	name string
+	given
+}
+
+func newSources(env []string) *sources {
+	s := &sources{settings: map[string]server.Setting{}, env: env, given: map[string]given{}, flags: map[string]bool{}}
+	for _, setting := range server.Settings() {
+		s.settings[setting.Name] = setting
+	}
+	return s
+}
+
+// load reads the file, if one is named by flag or by DOTS_CONFIG, then the environment over it. It reports everything
+// that is wrong in either, not only the first thing, and also what a later source overrides.
+func (s *sources) load(file string, flags []*kong.Flag) error {
+	fromEnv, problems := s.readEnv()
+	namedBy := "--config"
+	if file == "" {
+		file, namedBy = s.lookup("DOTS_CONFIG"), "DOTS_CONFIG"
+	}
+	var fromFile []found
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", namedBy, err))
+		}
+		var errs []error
+		fromFile, errs = parseFile(file, text, s.settings)
+		problems = append(errs, problems...)
+	}
+	byName := map[string]*kong.Flag{}
+	for _, flag := range flags {
+		byName[flag.Name] = flag
+	}
+	for _, f := range append(fromFile, fromEnv...) {
+		if err := tryDecode(byName[f.name], f.value); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", f.describe(), err))
+		}
+		s.given[f.name] = f.given
+	}
+	return errors.Join(problems...)
+}
+
+// describe names a place and the setting at it, once if the place is a variable, whose name says both.
+func (f found) describe() string {
+	if strings.HasPrefix(f.where, "DOTS_") {
+		return f.where
+	}
+	return f.where + ": " + f.name
+}
+
+// lookup returns the value of a variable, empty if there is none.
+func (s *sources) lookup(variable string) string {
+	for _, entry := range s.env {
+		if value, ok := strings.CutPrefix(entry, variable+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// readEnv returns the settings in the environment, in the order of their names.
+func (s *sources) readEnv() (settings []found, problems []error) {
+	names := map[string]string{}
+	candidates := []string{"DOTS_CONFIG"}
+	for name, setting := range s.settings {
+		names[setting.Env] = name
+		candidates = append(candidates, setting.Env)
+	}
+	for _, entry := range slices.Sorted(slices.Values(s.env)) {
+		variable, value, _ := strings.Cut(entry, "=")
+		name, known := names[variable]
+		switch {
+		case known:
+			settings = append(settings, found{name, given{value, variable}})
+		case strings.HasPrefix(variable, "DOTS_") && variable != "DOTS_CONFIG" && !isForeign(variable, value):
+			problems = append(problems, fmt.Errorf("%s: unknown setting%s", variable, didYouMean(variable, candidates)))
+		}
+	}
+	return settings, problems
+}
+
+// serviceLink matches the variables that Kubernetes sets in every container for each service of the name space: those of
+// a service called "dots" or "dots-…" look like ours.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// isForeign tells variables that begin like ours and are none: service links, and the switches of this project's tests.
+func isForeign(variable, value string) bool {
+	if strings.HasPrefix(variable, "DOTS_TEST_") {
+		return true
+	}
+	if strings.HasSuffix(variable, "_PORT") && !strings.HasSuffix(variable, "_SERVICE_PORT") && !strings.HasSuffix(variable, "_TCP_PORT") {
+		return strings.Contains(value, "://") // DOTS_PORT=tcp://10.0.0.1:80 is a link, DOTS_PORT=9000 a mistake
+	}
+	return serviceLink.MatchString(variable)
+}
+
+// Resolve implements kong.Resolver. A flag that was given is never asked for.
+func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	return s.given[flag.Name].value, nil
+}
+
+// Validate implements kong.Resolver. load has done it.
+func (s *sources) Validate(*kong.Application) error { return nil }
+
+// noteFlags remembers which settings stood on the command line.
+func (s *sources) noteFlags(ctx *kong.Context) {
+	for _, p := range ctx.Path {
+		if p.Flag != nil && !p.Resolved {
+			s.flags[p.Flag.Name] = true
+		}
+	}
+}
+
+// of tells where the value of a setting comes from.
+func (s *sources) of(name string) string {
+	if s.flags[name] {
+		return "flag"
+	}
+	if g, ok := s.given[name]; ok {
+		return g.where
+	}
+	return "default"
+}
+
+// locate adds to each mistake that Validate found where the setting was given, if that is not in plain sight.
+func (s *sources) locate(err error) error {
+	var located []error
+	for _, e := range flatten(err) {
+		var mistake *server.SettingError
+		if errors.As(e, &mistake) {
+			if where := s.of(mistake.Name); where != "flag" && where != "default" {
+				e = fmt.Errorf("%w (from %s)", e, where)
+			}
+		}
+		located = append(located, e)
+	}
+	return errors.Join(located...)
+}
+
+// mapper makes a kong.Mapper of a function that parses a text. The error says what the setting takes.
+func (s *sources) mapper(parse func(text string, target reflect.Value) error) kong.Mapper {
+	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		takes := "a value"
+		if setting, ok := s.settings[ctx.Value.Name]; ok {
+			takes = setting.Takes
+		}
+		token, err := ctx.Scan.PopValue("value")
+		if err != nil {
+			return fmt.Errorf("has no value; it takes %s", takes)
+		}
+		text, ok := token.Value.(string)
+		if !ok {
+			return fmt.Errorf("is a list; it takes %s", takes)
+		}
+		if err := parse(text, target); err != nil {
+			return fmt.Errorf("%w; it takes %s", err, takes)
+		}
+		return nil
+	})
+}
+
+// tryDecode tells whether a flag would take a value.
+func tryDecode(flag *kong.Flag, value any) error {
+	scan := kong.Scan().PushTyped(value, kong.FlagValueToken)
+	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, reflect.New(flag.Target.Type()).Elem())
+}

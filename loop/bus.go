@@ -1,0 +1,20 @@
+package loop
+
+// Bus gives every publication its place in the one order of its room, and carries it to all loops that have members
+// there, on all nodes. Embedded is the one inside a single process; redisbridge has the one over Redis.
+//
+// Guarantees that a Bus gives and the loops rely on:
+//   - all loops get the publications of one room in the same order, each exactly once;
+//   - the publications of one connection keep their order;
+//   - a loop gets everything that is sequenced after its Joined for the room was posted, until Leave.
+//
+// None of the calls may block or call back into the loop: they are made on a loop's goroutine.
+type Bus interface {
+	// Publish takes p over: p.Value is not changed any more by anybody.
+	Publish(p *Publication)
+	// Join asks for the publications of a room; l.Joined is called, from any goroutine, at the place in the order of the
+	// room from which on the loop gets them. A loop asks once, and again only after Leave.
+	Join(room string, l *Loop)
+	// Leave ends what Join began. Publications already on their way still arrive; the loop drops them.
+	Leave(e *Entry, l *Loop)
+}

@@ -1,0 +1,154 @@
+package loop
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// The directory answers one question: which loops of this node have members of a room?
+//
+// It is cut into lanes by a keyed hash of the room's name (keyed, so that nobody can choose names that all fall into one
+// lane). A lane is a mutex, a sequence and a map from name to entry. An entry is a set of loops, one bit each. Whoever
+// sequences publications (the embedded bus, or the bridge's receive loop) holds the lane's mutex while it appends to the
+// inboxes of all these loops. That is the whole ordering mechanism: two publications of one lane can never stand in
+// different orders in two inboxes, because nobody else appends publications of that lane meanwhile.
+//
+// Inboxes never block (see inbox.go), so the mutex is held for some hundred nanoseconds and two loops cannot deadlock.
+
+// MaxLoops is how many loops a node can have: the bits of an entry's set.
+const MaxLoops = 64
+
+// Entry is one room in the directory of a node.
+type Entry struct {
+	Name string
+
+	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
+	stalled atomic.Int32 // loops on which a member is over its soft limit: publishers pause while it is not 0
+	members atomic.Int32 // on this node
+}
+
+// Members is the number of members on this node.
+func (e *Entry) Members() int { return int(e.members.Load()) }
+
+// Directory is the rooms of a node with the loops that have them. All methods may be called from any goroutine.
+type Directory struct {
+	lanes  []lane
+	laneOf func(room string) int
+	node   *Node
+	rooms  atomic.Int64
+}
+
+type lane struct {
+	mu      sync.Mutex
+	entries map[string]*Entry
+	seq     uint64 // of the embedded bus
+
+	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
+}
+
+// newDirectory makes n lanes. laneOf maps a room to one of them; nil takes a hash with a key of this process.
+func newDirectory(node *Node, n int, laneOf func(room string) int) *Directory {
+	if laneOf == nil {
+		seed := maphash.MakeSeed()
+		laneOf = func(room string) int { return int(maphash.String(seed, room) % uint64(n)) }
+	}
+	d := &Directory{lanes: make([]lane, n), laneOf: laneOf, node: node}
+	for i := range d.lanes {
+		d.lanes[i].entries = map[string]*Entry{}
+	}
+	return d
+}
+
+// Lanes is the number of lanes.
+func (d *Directory) Lanes() int { return len(d.lanes) }
+
+// Rooms is the number of rooms with members on this node.
+func (d *Directory) Rooms() int { return int(d.rooms.Load()) }
+
+// Join sets the loop's bit and posts Joined to it, both under the lane's mutex: whatever is sequenced later comes later
+// in its inbox too.
+func (d *Directory) Join(room string, l *Loop) {
+	ln := &d.lanes[d.laneOf(room)]
+	ln.mu.Lock()
+	e := ln.entries[room]
+	if e == nil {
+		e = &Entry{Name: room}
+		ln.entries[room] = e
+		d.rooms.Add(1)
+	}
+	e.loops |= 1 << l.index
+	ring := l.inbox.put(post{kind: postJoined, entry: e})
+	ln.mu.Unlock()
+	if ring {
+		l.ring()
+	}
+}
+
+// Leave clears the loop's bit; a room without loops vanishes.
+func (d *Directory) Leave(e *Entry, l *Loop) {
+	ln := &d.lanes[d.laneOf(e.Name)]
+	ln.mu.Lock()
+	e.loops &^= 1 << l.index
+	if e.loops == 0 {
+		delete(ln.entries, e.Name)
+		d.rooms.Add(-1)
+	}
+	ln.mu.Unlock()
+}
+
+// Deliver hands one sequenced batch of a lane to the loops that have members: it sets the IDs (epoch.seq.index) and
+// appends to their inboxes. Calls for one lane must be serial and in the order of seq; that is the caller's duty.
+func (d *Directory) Deliver(laneIndex int, epoch, seq uint64, pubs []*Publication) {
+	ln := &d.lanes[laneIndex]
+	var rings uint64
+	ln.mu.Lock()
+	for i, p := range pubs {
+		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
+		rings |= d.place(ln, p)
+	}
+	ln.mu.Unlock()
+	d.ring(rings)
+}
+
+// place appends p to the inbox of every loop that has its room, and returns the loops whose doorbell must ring.
+func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
+	e := ln.entries[p.Room]
+	if e == nil {
+		return 0
+	}
+	for set := e.loops; set != 0; set &= set - 1 {
+		i := bits.TrailingZeros64(set)
+		if d.node.loops[i].inbox.put(post{kind: postPublication, pub: p}) {
+			rings |= 1 << i
+		}
+	}
+	return rings
+}
+
+func (d *Directory) ring(set uint64) {
+	for ; set != 0; set &= set - 1 {
+		d.node.loops[bits.TrailingZeros64(set)].ring()
+	}
+}
+
+// Lookup returns the entry of a room, nil if it has no members on this node.
+func (d *Directory) Lookup(room string) *Entry {
+	ln := &d.lanes[d.laneOf(room)]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return ln.entries[room]
+}
+
+// Each calls f for every room, lane by lane, with the lane's mutex held: f must be short and must not call back.
+func (d *Directory) Each(f func(*Entry)) {
+	for i := range d.lanes {
+		ln := &d.lanes[i]
+		ln.mu.Lock()
+		for _, e := range ln.entries {
+			f(e)
+		}
+		ln.mu.Unlock()
+	}
+}

@@ -1,0 +1,24 @@
+// Package loop is the core of dotsconnect: connections, rooms, timeouts, fan-out, back-pressure and the bus between
+// loops. It knows no socket, no clock, no goroutine and no logger; all of them are arguments, so that the same code
+// runs in the server and in a seeded simulation.
+//
+// The way of a message, in reading order of the files:
+//
+//	read.go         Readable: a socket has bytes; the session parses them within a budget      (read, pause, ready list)
+//	conn.go         Conn.Publish: the session hands over a message
+//	publication.go  the message becomes a Publication; its frame is encoded once per variant
+//	embedded.go     Embedded.Publish gives it its place in the order of its lane               (the Bus seam is in bus.go)
+//	directory.go    which loops have members of the room                                       (lanes, entries)
+//	inbox.go        each of these loops finds it in its inbox and hears its doorbell ring
+//	turn.go         Loop.Turn: adopt, take the inbox, wheel, reads left over, flush, sweep
+//	room.go         the publication is appended to the batch of the room
+//	fanout.go       every dirty room writes its batch to every member, ONE write a member
+//	backlog.go      what a slow member could not take waits here; three stages of back-pressure
+//	ending.go       how a connection ends: last words, close frame, FIN, time limit
+//	wheel.go        every timeout of a connection is one entry here
+//	ledger.go       accepted × members = delivered + dropped + in flight, checked
+//
+// Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Unblocked ("the loop's
+// goroutine"). The exceptions say so: Adopt, Call, Closed, Joined and Ring may be called from anywhere. Between loops
+// there is only the inbox of each loop, and the mutex of a lane.
+package loop

@@ -1,0 +1,105 @@
+package loop
+
+import "sync"
+
+// The inbox is the only way into a loop from outside: publications from the bus, joins confirmed, new connections,
+// connections that the transport has closed, calls.
+//
+// put never blocks and never fails. It must not: it is called under a lane's mutex, and two loops that waited for each
+// other's inbox there would never wake up. What bounds it is credit, given before anything is accepted: the bytes of
+// publications that are in the inbox or in batches not yet flushed are the loop's load; while the load of some loop is
+// over Config.InboxLimit, no loop parses input (Conn.MayParse is asked before each frame), TCP slows the senders down,
+// and the loop that has drained to half of the limit lets all of them go on.
+//
+// The doorbell wakes the loop's goroutine out of its wait. rung makes it one ring per turn, however much is posted.
+
+type postKind uint8
+
+const (
+	postPublication postKind = iota
+	postJoined
+	postClosed
+	postCall
+)
+
+type post struct {
+	kind  postKind
+	pub   *Publication
+	entry *Entry
+	conn  *Conn
+	call  func(*Loop)
+}
+
+type inbox struct {
+	loop *Loop
+
+	mu     sync.Mutex
+	posts  []post
+	adopts []*Conn
+	rung   bool
+}
+
+// put appends p and reports whether the caller has to ring.
+func (in *inbox) put(p post) (ring bool) {
+	if p.kind == postPublication {
+		in.loop.charge(p.pub.cost())
+	}
+	in.mu.Lock()
+	in.posts = append(in.posts, p)
+	ring = !in.rung
+	in.rung = true
+	in.mu.Unlock()
+	return ring
+}
+
+func (in *inbox) adopt(c *Conn) (ring bool) {
+	in.mu.Lock()
+	in.adopts = append(in.adopts, c)
+	ring = !in.rung
+	in.rung = true
+	in.mu.Unlock()
+	return ring
+}
+
+// knock reports whether the caller has to ring although it posts nothing.
+func (in *inbox) knock() (ring bool) {
+	in.mu.Lock()
+	ring = !in.rung
+	in.rung = true
+	in.mu.Unlock()
+	return ring
+}
+
+// take swaps the contents for two empty slices: one snapshot per turn. Never "until it is dry": under load it never is.
+func (in *inbox) take(posts []post, adopts []*Conn) ([]post, []*Conn) {
+	in.mu.Lock()
+	posts, in.posts = in.posts, posts[:0]
+	adopts, in.adopts = in.adopts, adopts[:0]
+	in.rung = false
+	in.mu.Unlock()
+	return posts, adopts
+}
+
+// charge adds n bytes to the load of the loop. Any goroutine.
+func (l *Loop) charge(n int64) {
+	if l.load.Add(n) > l.cfg.InboxLimit && l.over.CompareAndSwap(false, true) {
+		l.node.congested.Add(1)
+	}
+}
+
+// settle takes n bytes from the load, and gives credit back to all loops once this one has drained to half.
+func (l *Loop) settle(n int64) {
+	if l.load.Add(-n) < l.cfg.InboxLimit/2 {
+		l.relieve()
+	}
+}
+
+// relieve ends the congestion that this loop declared. Loop's goroutine; also called once a turn, because charge may
+// declare it at the very moment in which the last bytes are settled.
+func (l *Loop) relieve() {
+	if l.over.Load() && l.load.Load() < l.cfg.InboxLimit/2 && l.over.CompareAndSwap(true, false) {
+		if l.node.congested.Add(-1) == 0 {
+			l.node.resume()
+		}
+	}
+}

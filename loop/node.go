@@ -1,0 +1,103 @@
+package loop
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what the loops of a node have in common. Zero fields take the default of DefaultConfig.
+type Config struct {
+	Loops int // 1 to MaxLoops
+	Lanes int // of the directory; more lanes, less contention between loops
+
+	// Ring wakes loop i: its goroutine calls Turn soon. Any goroutine; it must not block.
+	Ring func(i int)
+	// Encodings builds the frames of each variant.
+	Encodings [MaxVariants]Encoding
+	// LaneOf maps a room to a lane; nil takes a hash with a key of this process.
+	LaneOf func(room string) int
+
+	HandshakeTimeout time.Duration // from Adopt to Upgraded
+	MaxAge           time.Duration // without a sign of life
+	FrameTimeout     time.Duration // inside a frame without a byte
+	CloseTimeout     time.Duration // each of ending and closing
+
+	ReadMessages int // a connection parses at most so many a turn
+	ReadBytes    int // and reads at most so many bytes, to the next whole ReadBuffer
+	ReadBuffer   int // bytes read at once, one buffer per loop
+	FlushBudget  int // writes of fan-out in a turn
+	FlushSlice   int // of them to one room before the next has its turn
+
+	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above, nobody parses
+	SoftBacklog  int           // bytes
+	HardBacklog  int           // bytes
+	BacklogTime  time.Duration // over SoftBacklog
+	BacklogTotal int64         // bytes of all backlogs of the node, shared frames counted once
+	StallBudget  time.Duration // per room, in 10 s
+
+	RoomMembers int // members of a room on this node; 0: no limit
+	MaxRooms    int // rooms with members on this node; 0: no limit
+}
+
+// DefaultConfig has every default; Ring and Encodings are the caller's.
+func DefaultConfig() Config {
+	return Config{
+		Loops: 1, Lanes: 64,
+		HandshakeTimeout: 5 * time.Second, MaxAge: 60 * time.Second, FrameTimeout: 10 * time.Second, CloseTimeout: 2 * time.Second,
+		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushBudget: 1024, FlushSlice: 256,
+		InboxLimit: 8 << 20, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
+		BacklogTotal: 64 << 20, StallBudget: time.Second,
+	}
+}
+
+// Node is the loops of one process with their directory.
+type Node struct {
+	loops []*Loop
+	dir   *Directory
+	bus   Bus
+
+	congested atomic.Int32 // loops that are over InboxLimit
+	held      atomic.Int64 // bytes of all backlogs
+}
+
+// New makes the loops. Use must be called before the first connection.
+func New(cfg Config) *Node {
+	if cfg.Loops < 1 || cfg.Loops > MaxLoops {
+		panic(fmt.Sprintf("loop: %d loops, want 1 to %d", cfg.Loops, MaxLoops))
+	}
+	n := &Node{}
+	n.dir = newDirectory(n, cfg.Lanes, cfg.LaneOf)
+	for i := range cfg.Loops {
+		n.loops = append(n.loops, newLoop(n, cfg, i))
+	}
+	return n
+}
+
+// Use sets the bus.
+func (n *Node) Use(b Bus) { n.bus = b }
+
+// Directory is where the bus finds the loops of a room.
+func (n *Node) Directory() *Directory { return n.dir }
+
+// Loops returns the loops by index.
+func (n *Node) Loops() []*Loop { return n.loops }
+
+// Publish publishes for somebody who is no connection (the API). value is copied. Any goroutine.
+func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
+	n.bus.Publish(newPublication(&n.loops[0].cfg.Encodings[v], v, room, 0, kind, value))
+}
+
+// Held is the bytes that all backlogs of the node hold, frames shared by several members counted once.
+func (n *Node) Held() int64 { return n.held.Load() }
+
+// Congested is the number of loops that are over their InboxLimit: while it is not 0, nothing is accepted.
+func (n *Node) Congested() int { return int(n.congested.Load()) }
+
+// resume tells every loop to look at its paused connections. Any goroutine.
+func (n *Node) resume() {
+	for _, l := range n.loops {
+		l.resumed.Store(true)
+		l.again()
+	}
+}

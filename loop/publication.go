@@ -1,0 +1,100 @@
+package loop
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// ID is the place of a publication in the one order of its lane, and so of its room.
+//
+// Within an epoch IDs grow; a new epoch says that the numbering started again (a restarted node, a Redis that lost its
+// data), so IDs of different epochs are not comparable.
+type ID struct {
+	Epoch uint64 // random at the start of the numbering
+	Seq   uint64 // of the batch in the lane, from 1
+	Index uint32 // of the publication in its batch, from 0
+}
+
+// String is the form that goes over the wire: fixed width, so that the order of the strings is the order of the IDs.
+func (id ID) String() string {
+	return fmt.Sprintf("%016x.%012x.%04x", id.Epoch, id.Seq, id.Index)
+}
+
+// Kind says what the value of a publication is made of; the loop only carries it.
+type Kind uint8
+
+// The kinds of values.
+const (
+	KindText   Kind = iota // a text message, or the JSON value of a chat message
+	KindBinary             // a binary message (raw rooms)
+)
+
+// Variant is how a connection wants its frames: the index into Config.Encodings.
+type Variant uint8
+
+// MaxVariants is how many variants there can be. Each costs 8 bytes a publication while it is in flight.
+const MaxVariants = 4
+
+// Encoding builds the frames of one variant.
+type Encoding struct {
+	// Append appends the whole frame for p to dst, and returns where p.Value stands in the result (-1 if it does not
+	// stand there in one piece). It must not keep p or dst and must give the same bytes every time.
+	Append func(dst []byte, p *Publication) (frame []byte, valueAt int)
+	// Size is the number of bytes that Append will add, for an allocation of exactly that.
+	Size func(p *Publication) int
+	// NeedsID says that the frame shows the ID, so that it can be built only after the bus has numbered it.
+	NeedsID bool
+}
+
+// Publication is an accepted message with its place in the order of its room. It is shared by all loops and must not
+// be changed once it is with the bus, except that the bus sets ID before it delivers.
+type Publication struct {
+	Room   string // "chat/lobby": name space and name
+	Value  []byte
+	Origin ConnID // the connection that published, 0 for the API or another node
+	ID     ID
+	Kind   Kind
+
+	// frames holds each variant's frame from the moment that somebody needed it. Two loops may build the same one at the
+	// same time; the first to store it wins and the other takes that: a frame in use is the only one there is.
+	frames [MaxVariants]atomic.Pointer[frame]
+	// own is the frame of the publisher's own variant, kept inside to save an allocation.
+	own frame
+	// held counts the loops on which a lagging member holds it: the node's backlog counts it once.
+	held atomic.Int32
+}
+
+type frame struct{ bytes []byte }
+
+// newPublication copies value once: into the frame of the publisher's own variant, where p.Value then points.
+func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind Kind, value []byte) *Publication {
+	p := &Publication{Room: room, Origin: origin, Kind: kind, Value: value}
+	if enc.Append != nil && !enc.NeedsID {
+		bytes, at := enc.Append(make([]byte, 0, enc.Size(p)), p)
+		p.own.bytes = bytes
+		p.frames[v].Store(&p.own)
+		if at >= 0 {
+			p.Value = bytes[at : at+len(value) : at+len(value)]
+			return p
+		}
+	}
+	p.Value = append(make([]byte, 0, len(value)), value...)
+	return p
+}
+
+// frame returns the frame for the variant, building it at the first call.
+func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
+	if f := p.frames[v].Load(); f != nil {
+		return f.bytes
+	}
+	enc := &encs[v]
+	bytes, _ := enc.Append(make([]byte, 0, enc.Size(p)), p)
+	f := &frame{bytes}
+	if !p.frames[v].CompareAndSwap(nil, f) {
+		f = p.frames[v].Load()
+	}
+	return f.bytes
+}
+
+// cost is what the publication weighs in an inbox, in bytes: its value and what carries it.
+func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }

@@ -1,0 +1,229 @@
+package loop
+
+import (
+	"errors"
+	"time"
+)
+
+// Reading. The poller calls Readable; the session parses in place, in the loop's one read buffer. Three things may stop
+// a connection before everything is read, and each has its list:
+//
+//   - its budget for this turn is used up (64 messages, 256 KiB): ready list, served in step 4 of the next turn. One
+//     flooding socket read until it is dry held a loop for 461 ms;
+//   - publishers of its room are stalled, or a loop has no credit: paused list, until the node says resume;
+//   - the session waits for something (Hold): nowhere, until Release.
+//
+// What was read and not parsed is copied into an input of the connection's own: at most one read buffer. The poller is
+// edge-triggered, so nobody else will tell us that there is more.
+//
+// A peer that sends and closes: the transport closes the socket as soon as the loop returns to it, with everything that
+// was not read. So whoever stops early asks Finished first, and if so reads on to EOF, whatever the budget says; only
+// parsing waits. What that costs is bounded by the kernel's receive buffer.
+
+// input is what was read and not parsed.
+type input struct {
+	buf     []byte
+	pos     int
+	starved bool // what is there is too little for the session: only more bytes will help
+}
+
+func (in *input) rest() []byte { return in.buf[in.pos:] }
+
+// parseable reports whether the session could go on with what is there.
+func (in *input) parseable() bool { return in != nil && !in.starved && in.pos < len(in.buf) }
+
+// Readable is the poller's word that there is something to read, or that the peer is gone.
+func (l *Loop) Readable(c *Conn, now time.Duration) {
+	l.now = now
+	l.stats.Reads++
+	if c.has(flagReady) && !c.peer.Finished() {
+		return // in the next turn, with its next budget
+	}
+	l.serve(c)
+	if len(l.marked) > 0 {
+		l.again()
+	}
+}
+
+// MayParse is what a session asks before each frame.
+func (c *Conn) MayParse() bool {
+	return c.state == stateOpen && !c.has(flagHeld) && c.budget > 0 && !c.loop.blocked(c)
+}
+
+// Took counts one message against the budget of this turn.
+func (c *Conn) Took() { c.budget-- }
+
+// blocked reports that nothing of c may be accepted now.
+func (l *Loop) blocked(c *Conn) bool {
+	if l.node.congested.Load() > 0 {
+		return true
+	}
+	r := c.member.room
+	return r != nil && r.entry != nil && r.entry.stalled.Load() > 0
+}
+
+// Hold stops parsing until Release.
+func (c *Conn) Hold() { c.flags |= flagHeld }
+
+// Release ends Hold.
+func (c *Conn) Release() {
+	if c.has(flagHeld) {
+		c.flags &^= flagHeld
+		c.loop.queueReady(c)
+	}
+}
+
+// serve parses and reads within one turn's budget.
+func (l *Loop) serve(c *Conn) {
+	c.budget = int16(l.cfg.ReadMessages)
+	for bytes := l.cfg.ReadBytes; c.state == stateOpen; {
+		switch {
+		case c.in.parseable() && c.MayParse():
+			l.parseInput(c)
+		case c.in.parseable():
+			l.stopped(c)
+			return
+		case c.has(flagEOF):
+			l.gone(c, WhyLeft)
+		case bytes <= 0 || !c.MayParse():
+			l.stopped(c)
+			return
+		default:
+			n := l.read(c)
+			bytes -= n
+			if n < len(l.buf) && !c.in.parseable() && c.state == stateOpen {
+				return // dry
+			}
+		}
+	}
+	if c.state == stateClosing {
+		l.discard(c)
+	}
+}
+
+// parseInput offers what was kept to the session.
+func (l *Loop) parseInput(c *Conn) {
+	in := c.in
+	in.pos += c.peer.Input(in.rest())
+	switch {
+	case c.in == nil: // it ended
+	case in.pos >= len(in.buf):
+		l.freeInput(c)
+	case c.MayParse():
+		in.starved = true
+	}
+}
+
+// read reads once and has it parsed.
+func (l *Loop) read(c *Conn) (n int) {
+	n, err := c.peer.Read(l.buf)
+	if err != nil {
+		if !errors.Is(err, ErrAgain) {
+			l.eof(c)
+		}
+		return 0
+	}
+	l.stats.ReadBytes += uint64(n)
+	c.progress(l.now)
+	p := l.buf[:n]
+	if c.in != nil { // starved: only together with what is there
+		c.in.buf = append(c.in.buf[c.in.pos:], p...)
+		c.in.pos, c.in.starved = 0, false
+		return n
+	}
+	used := c.peer.Input(p)
+	if used < n && c.state == stateOpen {
+		l.keep(c, p[used:])
+		c.in.starved = c.MayParse()
+	}
+	return n
+}
+
+// progress notes that bytes came. Before the handshake is done the clock runs from its beginning: a head that drips is cut.
+func (c *Conn) progress(now time.Duration) {
+	if c.has(flagUpgraded) {
+		c.moved = tickUp(now)
+	}
+}
+
+// keep copies what was read and not parsed.
+func (l *Loop) keep(c *Conn, p []byte) {
+	if c.in == nil {
+		c.in = &input{}
+	}
+	c.in.buf = append(c.in.buf[c.in.pos:], p...)
+	c.in.pos = 0
+	l.stats.InputBytes += int64(len(p))
+}
+
+func (l *Loop) freeInput(c *Conn) { c.in = nil }
+
+// stopped puts a connection with something left to parse or to read on the list where it will be found again.
+func (l *Loop) stopped(c *Conn) {
+	if !c.has(flagEOF) && c.peer.Finished() {
+		l.stash(c)
+	}
+	switch {
+	case c.state != stateOpen, c.has(flagHeld):
+	case l.blocked(c):
+		if !c.has(flagPaused) {
+			c.flags |= flagPaused
+			c.halted = tickDown(l.now)
+			l.paused = append(l.paused, c)
+			l.stats.Pauses++
+		}
+	default:
+		l.queueReady(c)
+	}
+}
+
+// stash reads to EOF without parsing: the peer has finished, the transport will close the socket.
+func (l *Loop) stash(c *Conn) {
+	for {
+		n, err := c.peer.Read(l.buf)
+		if err != nil {
+			c.flags |= flagEOF
+			return
+		}
+		l.stats.ReadBytes += uint64(n)
+		l.keep(c, l.buf[:n])
+	}
+}
+
+func (l *Loop) queueReady(c *Conn) {
+	if !c.has(flagReady) {
+		c.flags |= flagReady
+		l.ready = append(l.ready, c)
+		l.again()
+	}
+}
+
+// serveReady is step 4 of the turn: everybody who was on the ready list when it began, each with a fresh budget.
+func (l *Loop) serveReady() {
+	l.ready, l.serving = l.serving[:0], l.ready
+	for i, c := range l.serving {
+		l.serving[i] = nil
+		c.flags &^= flagReady
+		l.serve(c)
+	}
+}
+
+// unpause looks at everybody who was paused; who still may not parse stays.
+func (l *Loop) unpause() {
+	kept := l.paused[:0]
+	for _, c := range l.paused {
+		if c.state == stateOpen && l.blocked(c) {
+			kept = append(kept, c)
+			continue
+		}
+		c.flags &^= flagPaused
+		if c.state != stateOpen {
+			continue
+		}
+		c.seen += tickUp(l.now) - c.halted // time in which we did not listen does not count
+		c.moved += tickUp(l.now) - c.halted
+		l.queueReady(c)
+	}
+	clear(l.paused[len(kept):])
+	l.paused = kept
+}

@@ -1,0 +1,632 @@
+package loop
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The simulation runs loops, the embedded bus and connections in one goroutine, with a clock that only the seed moves.
+// Its transport behaves like nbio over TCP: edge-triggered events in the order in which they became ready, the doorbell
+// among them; sends that take only what fits; a socket that is closed right after its read event once the peer has
+// finished, with everything unread lost; and the word that it is closed some time later.
+//
+// After every step the ledger of the loop must be even. At the end every client's received bytes must be whole frames
+// that form a gapless piece of its room's one order, and everything must be empty.
+
+var (
+	simSeeds = flag.Int("sim.seeds", 1000, "how many seeds TestSimulation runs")
+	simSeed  = flag.Uint64("sim.seed", 0, "run only this seed, and print what happens")
+)
+
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		w := newWorld(*simSeed, t.Logf)
+		if err := w.run(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var total tally
+	for seed := uint64(1); seed <= uint64(*simSeeds); seed++ {
+		w := newWorld(seed, nil)
+		if err := w.run(); err != nil {
+			t.Fatalf("seed %d: %v\nreplay: go test ./loop -run TestSimulation -v -sim.seed=%d", seed, err, seed)
+		}
+		total.add(w)
+	}
+	t.Logf("%d seeds: %+v", *simSeeds, total)
+	for name, n := range map[string]uint64{"heartbeat kicks": total.Kicks[WhyHeartbeat], "slow kicks": total.Kicks[WhyBacklogHard],
+		"soft kicks": total.Kicks[WhyBacklogSoft], "shed": total.Kicks[WhyShed], "frame kicks": total.Kicks[WhyFrame],
+		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets} {
+		if n == 0 && *simSeeds >= 500 {
+			t.Errorf("no %s in %d seeds: the simulation does not reach them", name, *simSeeds)
+		}
+	}
+}
+
+type tally struct {
+	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets uint64
+	Kicks                                                              [NumWhy]uint64
+}
+
+func (t *tally) add(w *world) {
+	for _, l := range w.node.loops {
+		s := l.Stats()
+		t.Delivered += s.Delivered
+		t.Accepted += s.Accepted
+		t.Writes += s.Writes
+		t.Lags += s.Lags
+		t.Stalls += s.Stalls
+		t.Pauses += s.Pauses
+		for i, n := range s.Ended {
+			t.Kicks[i] += n
+		}
+	}
+	t.Drained += w.drained
+	t.Resets += w.resets
+}
+
+// world is one run.
+type world struct {
+	rng     *rand.Rand
+	logf    func(string, ...any)
+	now     time.Duration
+	node    *Node
+	bus     *recordingBus
+	events  [][]*client // by loop: sockets that are ready; nil is the doorbell
+	clients []*client
+	closes  []*client // the transport has closed them; the word is on its way
+	err     error
+	gentle  bool
+	drained uint64
+	resets  uint64
+}
+
+// recordingBus keeps the order of every room.
+type recordingBus struct {
+	Bus
+	order map[string][]string
+	mine  map[ConnID][]string
+}
+
+func (b *recordingBus) Publish(p *Publication) {
+	b.Bus.Publish(p)
+	b.order[p.Room] = append(b.order[p.Room], string(p.Value))
+	if p.Origin != 0 {
+		b.mine[p.Origin] = append(b.mine[p.Origin], string(p.Value))
+	}
+}
+
+func newWorld(seed uint64, logf func(string, ...any)) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), logf: logf, now: time.Second}
+	cfg := DefaultConfig()
+	cfg.Loops = 1 + w.rng.IntN(4)
+	cfg.Lanes = 1 + w.rng.IntN(4)
+	cfg.LaneOf = func(room string) int { return int(room[len(room)-1]) % cfg.Lanes }
+	cfg.Ring = func(i int) { w.events[i] = append(w.events[i], nil) }
+	cfg.Encodings[0] = Encoding{Append: simFrame, Size: func(p *Publication) int { return 3 + len(p.Value) }}
+	cfg.Encodings[1] = Encoding{Append: simFrameID, Size: func(p *Publication) int { return 3 + len(p.Value) }, NeedsID: true}
+	cfg.MaxAge, cfg.FrameTimeout, cfg.HandshakeTimeout = 3*time.Second, 1200*time.Millisecond, 1*time.Second
+	cfg.CloseTimeout = 500 * time.Millisecond
+	cfg.ReadMessages, cfg.ReadBytes, cfg.ReadBuffer = 4, 256, 128
+	cfg.FlushBudget, cfg.FlushSlice = 5, 2
+	cfg.InboxLimit = int64(2000 + w.rng.IntN(4000))
+	cfg.SoftBacklog, cfg.HardBacklog, cfg.BacklogTime = 100, 100+w.rng.IntN(600), time.Second
+	cfg.StallBudget = 300 * time.Millisecond
+	w.gentle = w.rng.IntN(2) == 0
+	if w.gentle { // half of the worlds are not about slow members
+		cfg.HardBacklog, cfg.SoftBacklog, cfg.InboxLimit = 1<<20, 1<<19, 1<<20
+	}
+	cfg.BacklogTotal = int64(3000 + w.rng.IntN(20000))
+	w.events = make([][]*client, cfg.Loops)
+	w.node = New(cfg)
+	w.bus = &recordingBus{Bus: NewEmbedded(w.node.Directory(), 7), order: map[string][]string{}, mine: map[ConnID][]string{}}
+	w.node.Use(w.bus)
+	return w
+}
+
+// The wire of the simulation: type byte, length, payload. J joins a room, M is a message, H a heartbeat, B a broken rule;
+// the server's X are the last words.
+func simFrame(dst []byte, p *Publication) ([]byte, int) {
+	dst = append(dst, 'M')
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.Value)))
+	return append(dst, p.Value...), len(dst)
+}
+
+func simFrameID(dst []byte, p *Publication) ([]byte, int) {
+	if p.ID.Seq == 0 {
+		panic("encoded before it had an id")
+	}
+	frame, _ := simFrame(dst, p)
+	return frame, -1
+}
+
+// client is a connection with both of its ends and the two kernels between.
+type client struct {
+	Conn
+	w    *world
+	name string
+	room string
+	v    Variant
+
+	toServer  []byte // in the server's receive buffer
+	fin, rst  bool
+	toClient  []byte // in the server's send buffer
+	capacity  int
+	queue     []byte // the transport's queue
+	wantsRoom bool   // a send was short: an edge will come
+	closed    bool   // by the transport
+	finSent   bool   // by the server
+	shut      bool
+
+	received  []byte
+	reading   bool
+	seq       int
+	held      []byte // written by the client, not yet in the server's buffer (short writes)
+	touched   time.Duration
+	joined    bool
+	joinedAt  int // length of the room's order when the server said Joined, at the most
+	endWhy    Why
+	endedBy   byte // last words
+	accepted  ConnID
+	abandoned bool // reset: what it received proves little
+}
+
+func (c *client) ready() {
+	i := c.Loop().Index()
+	if !slices.Contains(c.w.events[i], c) {
+		c.w.events[i] = append(c.w.events[i], c)
+	}
+}
+
+// Socket.
+
+func (c *client) Open() error { c.accepted = c.ID(); c.ready(); return nil }
+
+func (c *client) Read(p []byte) (int, error) {
+	switch {
+	case c.closed, c.shut, c.rst:
+		return 0, io.ErrClosedPipe
+	case len(c.toServer) > 0:
+		n := copy(p, c.toServer)
+		c.toServer = c.toServer[n:]
+		return n, nil
+	case c.fin:
+		return 0, io.EOF
+	}
+	return 0, ErrAgain
+}
+
+func (c *client) Send(p []byte) (int, error) {
+	if c.closed || c.rst || c.shut {
+		return 0, io.ErrClosedPipe
+	}
+	if c.finSent {
+		panic("send after CloseWrite")
+	}
+	if len(c.queue) > 0 {
+		panic("send while the transport's queue is not empty")
+	}
+	n := min(len(p), c.capacity-len(c.toClient))
+	if n < len(p) {
+		c.wantsRoom = true
+	}
+	c.toClient = append(c.toClient, p[:n]...)
+	return n, nil
+}
+
+func (c *client) Queue(p []byte) {
+	if c.closed {
+		return
+	}
+	c.queue = append(c.queue, p...)
+	c.flushQueue()
+}
+
+// flushQueue is what nbio does at Queue and at a writable event.
+func (c *client) flushQueue() {
+	n := min(len(c.queue), c.capacity-len(c.toClient))
+	c.toClient = append(c.toClient, c.queue[:n]...)
+	c.queue = c.queue[n:]
+	c.wantsRoom = len(c.queue) > 0
+	if n > 0 && len(c.queue) == 0 {
+		c.Loop().Unblocked(&c.Conn)
+	}
+}
+
+func (c *client) Pending() int   { return len(c.queue) }
+func (c *client) Finished() bool { return c.fin || c.rst || c.closed }
+func (c *client) CloseWrite() {
+	if len(c.queue) > 0 {
+		panic("FIN before the queue is written")
+	}
+	c.finSent = true
+}
+func (c *client) Shutdown() {
+	c.shut = true
+	if !c.closed {
+		c.ready()
+	}
+}
+
+// Session.
+
+func (c *client) Input(p []byte) (used int) {
+	for len(p) >= 3 && c.MayParse() {
+		n := 3 + int(binary.BigEndian.Uint16(p[1:]))
+		if len(p) < n {
+			break
+		}
+		c.frame(p[0], p[3:n])
+		c.Took()
+		p, used = p[n:], used+n
+	}
+	if c.Conn.Open() {
+		c.SetPartial(len(p) > 0 && c.MayParse())
+	}
+	return used
+}
+
+func (c *client) frame(kind byte, body []byte) {
+	l := c.Loop()
+	c.Touch(l.Now())
+	c.touched = c.w.now
+	switch kind {
+	case 'J':
+		c.Hold()
+		c.Join(string(body), c.v)
+	case 'M':
+		c.Publish(KindText, body)
+	case 'P':
+		c.Control([]byte{'p', 0, 0})
+	case 'B':
+		c.endWhy = WhyClosed
+		c.Finish([]byte{'X', 0, 1, 'B'}, WhyClosed)
+	case 'C':
+		c.endWhy = WhyClosed
+		c.Finish([]byte{'X', 0, 1, 'C'}, WhyClosed)
+	}
+}
+
+func (c *client) Joined() {
+	c.joined = true
+	c.joinedAt = len(c.w.bus.order[c.room])
+	c.Upgraded(c.Loop().Now())
+	c.touched = c.w.now
+	if n, err := c.Send([]byte{'J', 0, 0}); err == nil && n < 3 {
+		panic("no room for the handshake")
+	}
+	c.Release()
+}
+
+func (c *client) Kick(why Why) {
+	if why == WhyHeartbeat && c.w.now-c.touched < 3*time.Second {
+		c.w.fail("%s kicked after %v of silence", c.name, c.w.now-c.touched)
+	}
+	c.endWhy = why
+	c.Finish([]byte{'X', 0, 1, 'K'}, why)
+}
+
+func (c *client) Ping() { c.Control([]byte{'p', 0, 0}) }
+
+func (w *world) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf(format, args...)
+	}
+}
+
+func (w *world) log(format string, args ...any) {
+	if w.logf != nil {
+		w.logf("%8v "+format, append([]any{w.now}, args...)...)
+	}
+}
+
+// run does the steps, then brings everything to rest and checks.
+func (w *world) run() error {
+	for i := 0; i < 600 && w.err == nil; i++ {
+		w.step()
+	}
+	if w.rng.IntN(2) == 0 {
+		w.drain()
+	}
+	w.rest()
+	for _, c := range w.clients {
+		w.checkClient(c)
+	}
+	w.endAll()
+	return w.err
+}
+
+func (w *world) step() {
+	switch k := w.rng.IntN(100); {
+	case k < 4 && len(w.clients) < 14:
+		w.connect()
+	case k < 45:
+		w.poll(w.rng.IntN(len(w.events)))
+	case k < 55:
+		w.tick(time.Duration(w.rng.IntN(250)) * time.Millisecond)
+	case k < 58:
+		w.transportCloses()
+	case k < 59:
+		room := fmt.Sprintf("r%d", w.rng.IntN(3))
+		w.node.Publish(room, 0, KindText, fmt.Appendf(nil, "api.%d", len(w.bus.order[room])))
+	case len(w.clients) > 0:
+		w.act(w.clients[w.rng.IntN(len(w.clients))])
+	}
+}
+
+func (w *world) tick(d time.Duration) {
+	before := tickDown(w.now)
+	w.now += d
+	if tickDown(w.now) != before {
+		for _, l := range w.node.loops {
+			l.Ring()
+		}
+	}
+}
+
+func (w *world) connect() {
+	c := &client{w: w, name: fmt.Sprintf("c%d", len(w.clients)), room: fmt.Sprintf("r%d", w.rng.IntN(3)), v: Variant(w.rng.IntN(2)),
+		capacity: 20 + w.rng.IntN(200), reading: true}
+	if w.gentle {
+		c.capacity = 20 + w.rng.IntN(4000)
+	}
+	c.Init(c)
+	w.clients = append(w.clients, c)
+	w.node.loops[w.rng.IntN(len(w.node.loops))].Adopt(&c.Conn)
+	c.write('J', c.room)
+	w.log("%s connects to %s", c.name, c.room)
+}
+
+func (c *client) write(kind byte, body string) {
+	c.held = append(c.held, kind)
+	c.held = binary.BigEndian.AppendUint16(c.held, uint16(len(body)))
+	c.held = append(c.held, body...)
+}
+
+// act lets a client do something.
+func (w *world) act(c *client) {
+	if c.fin || c.rst || c.Loop() == nil {
+		c.read(w.rng.IntN(300))
+		return
+	}
+	switch k := w.rng.IntN(100); {
+	case k < 45:
+		for range 1 + w.rng.IntN(6) {
+			c.write('M', fmt.Sprintf("%s.%d.%s", c.name, c.seq, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[:w.rng.IntN(40)]))
+			c.seq++
+		}
+	case k < 50:
+		c.write('H', "")
+	case k < 53:
+		c.write('P', "")
+	case k < 78:
+		c.read(w.rng.IntN(400))
+	case k < 82:
+		c.reading = w.gentle || !c.reading
+	case k == 82 && w.rng.IntN(2) == 0:
+		c.write('B', "")
+	case k == 83 && w.rng.IntN(2) == 0:
+		c.write('C', "")
+	case k == 84 && w.rng.IntN(2) == 0:
+		w.log("%s finishes", c.name)
+		c.push(len(c.held))
+		c.fin = true
+		c.ready()
+		return
+	case k == 85 && w.rng.IntN(2) == 0:
+		w.log("%s resets", c.name)
+		c.rst, c.abandoned = true, true
+		w.resets++
+		c.ready()
+		return
+	}
+	c.push(w.rng.IntN(len(c.held) + 1))
+}
+
+// push lets n bytes arrive at the server.
+func (c *client) push(n int) {
+	if n == 0 || c.closed || c.rst || c.shut {
+		return
+	}
+	c.toServer = append(c.toServer, c.held[:n]...)
+	c.held = c.held[n:]
+	c.ready()
+}
+
+// read takes up to n bytes out of the server's send buffer.
+func (c *client) read(n int) {
+	if !c.reading {
+		return
+	}
+	n = min(n, len(c.toClient))
+	c.received = append(c.received, c.toClient[:n]...)
+	c.toClient = c.toClient[n:]
+	if n > 0 && c.wantsRoom && !c.closed {
+		c.ready()
+	}
+}
+
+// poll is one epoll batch of a loop: flush, read, close at FIN, the turn where the doorbell stands.
+func (w *world) poll(i int) {
+	batch := w.events[i]
+	w.events[i] = nil
+	l := w.node.loops[i]
+	for _, c := range batch {
+		if c == nil {
+			l.Turn(w.now)
+		} else if !c.closed {
+			if len(c.queue) > 0 {
+				c.flushQueue()
+			}
+			l.Readable(&c.Conn, w.now)
+			if c.fin || c.rst || c.shut {
+				c.closed = true
+				c.queue = nil
+				w.closes = append(w.closes, c)
+			}
+		}
+		if _, err := l.CheckLedger(); err != nil {
+			w.fail("%v", err)
+		}
+	}
+	w.checkSilence(l)
+}
+
+// checkSilence: after a turn at a tick, and the turn after, nobody silent for MaxAge is left.
+func (w *world) checkSilence(l *Loop) {
+	if w.now < l.now || len(w.events[l.index]) > 0 || len(l.suspects) > 0 {
+		return
+	}
+	for _, c := range l.slots {
+		if c == nil || c.state != stateOpen || !c.has(flagUpgraded) || c.flags&(flagReady|flagPaused|flagHeld|flagEOF) != 0 {
+			continue
+		}
+		if at, why, ping := c.deadline(); at < l.tick && !ping {
+			w.fail("%x: due (%v) at tick %d, still there after tick %d", c.id, why, at, l.tick)
+		}
+	}
+}
+
+func (w *world) transportCloses() {
+	for _, c := range w.closes {
+		c.Loop().Closed(&c.Conn)
+	}
+	w.closes = nil
+}
+
+// drain ends everybody the way the server does.
+func (w *world) drain() {
+	for _, l := range w.node.loops {
+		l.Call(func(l *Loop) {
+			l.Each(func(c *Conn) bool {
+				if c.Open() {
+					w.drained++
+					p := c.Peer().(*client)
+					p.endWhy = WhyClosed
+					c.Finish([]byte{'X', 0, 1, 'D'}, WhyClosed)
+				}
+				return true
+			})
+		})
+	}
+}
+
+// rest lets everything happen that will happen without the clock, and some ticks for endings.
+func (w *world) rest() {
+	for round := 0; round < 400 && w.err == nil; round++ {
+		busy := false
+		for _, c := range w.clients {
+			if c.reading || round > 200 {
+				c.reading = true
+				busy = busy || len(c.toClient) > 0
+				c.read(1 << 20)
+			}
+		}
+		for i := range w.events {
+			busy = busy || len(w.events[i]) > 0
+			w.poll(i)
+		}
+		busy = busy || len(w.closes) > 0
+		w.transportCloses()
+		if !busy && round > 200 {
+			return
+		}
+		if round%20 == 0 {
+			w.tick(50 * time.Millisecond)
+		}
+	}
+}
+
+// endAll closes every client and expects nothing to be left.
+func (w *world) endAll() {
+	for _, c := range w.clients {
+		if !c.fin && !c.rst {
+			c.fin = true
+			c.ready()
+		}
+	}
+	w.rest()
+	w.tick(2 * time.Second)
+	w.rest()
+	for _, l := range w.node.loops {
+		s, err := l.CheckLedger()
+		if err != nil {
+			w.fail("%v", err)
+		}
+		if l.live != 0 || len(l.rooms) != 0 || l.wheel.armed != 0 || len(l.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
+			w.fail("loop %d is not empty: %d connections, %d rooms, %d timers, %d lagging, load %d, in flight %d", l.index, l.live,
+				len(l.rooms), l.wheel.armed, len(l.lagging), l.load.Load(), s.InFlight)
+		}
+	}
+	if w.node.Held() != 0 || w.node.Congested() != 0 || w.node.dir.Rooms() != 0 {
+		w.fail("node: %d bytes held, %d congested, %d rooms in the directory", w.node.Held(), w.node.Congested(), w.node.dir.Rooms())
+	}
+}
+
+// checkClient parses what the client received.
+func (w *world) checkClient(c *client) {
+	var got []string
+	p := c.received
+	for len(p) >= 3 {
+		n := 3 + int(binary.BigEndian.Uint16(p[1:]))
+		if len(p) < n {
+			break
+		}
+		switch p[0] {
+		case 'M':
+			got = append(got, string(p[3:n]))
+		case 'X':
+			c.endedBy = p[3]
+			if len(p) > n {
+				w.fail("%s: %d bytes after the last words", c.name, len(p)-n)
+			}
+		case 'J', 'p':
+		default:
+			w.fail("%s: garbage %q", c.name, p[:min(len(p), 20)])
+			return
+		}
+		p = p[n:]
+	}
+	if len(p) > 0 && !c.abandoned && !c.fin && !c.shut {
+		w.fail("%s: half a frame at the end: %q", c.name, p)
+	}
+	order := w.bus.order[c.room]
+	at := 0
+	if len(got) > 0 {
+		at = slices.Index(order, got[0])
+		if at < 0 || at+len(got) > len(order) || !slices.Equal(order[at:at+len(got)], got) {
+			w.fail("%s in %s: what it received is no gapless piece of the room's order\ngot  %q\nfrom %q", c.name, c.room, got, order)
+			return
+		}
+		if at > c.joinedAt {
+			w.fail("%s joined at %d and received from %d on", c.name, c.joinedAt, at)
+		}
+	}
+	if c.joined && c.Conn.Open() && !c.has(flagEOF) && !c.rst && !c.fin && at+len(got) != len(order) && len(order) > c.joinedAt {
+		w.fail("%s stayed and misses the last %d of %d", c.name, len(order)-at-len(got), len(order))
+	}
+	if c.endedBy != 0 && !c.endWhy.Slow() && !c.abandoned {
+		for _, m := range w.bus.mine[c.accepted] {
+			if !slices.Contains(got, m) {
+				w.fail("%s ended by %c (%v) without its own %q", c.name, c.endedBy, c.endWhy, m)
+			}
+		}
+	}
+	if mine := w.bus.mine[c.accepted]; !slices.IsSortedFunc(mine, func(a, b string) int { return seqOf(a) - seqOf(b) }) {
+		w.fail("%s: its own messages are out of order: %q", c.name, mine)
+	}
+}
+
+func seqOf(m string) (n int) {
+	f := bytes.Split([]byte(m), []byte("."))
+	fmt.Sscan(string(f[1]), &n)
+	return n
+}

@@ -1,0 +1,314 @@
+package loop
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Loop owns its connections, its part of the rooms, and a wheel.
+type Loop struct {
+	// Immutable after New.
+	node  *Node
+	cfg   Config
+	ticks struct{ handshake, maxAge, ping, frame, close, backlog, stall uint32 }
+	index int
+
+	// Any goroutine.
+	inbox   inbox
+	load    atomic.Int64 // bytes of publications in the inbox and in batches not yet flushed
+	over    atomic.Bool  // load is counted in node.congested
+	resumed atomic.Bool  // paused connections should be looked at
+	conns   atomic.Int64 // adopted or about to be, and not yet freed
+
+	// Owned by the loop's goroutine.
+	now       time.Duration
+	tick      uint32 // tickDown(now) of the last turn
+	wheel     wheel
+	rooms     map[string]*room
+	slots     []*Conn // by ConnID.slot
+	gens      []uint32
+	freeSlots []uint32
+	live      int // slots in use
+
+	ready, serving []*Conn
+	paused         []*Conn
+	lagging        []*Conn
+	unblocked      []*Conn
+	suspects       []*Conn // expired; kicked in the next turn if they stay silent
+	spare          []*Conn
+	marked         []marked
+	dirty          []*room
+	dirtyHead      int
+
+	posts   []post
+	adopts  []*Conn
+	buf     []byte // what is read
+	scratch []byte // what is sent again
+	buffers [][]byte
+	batches []*batch
+	stats   Stats
+
+	statsMu   sync.Mutex
+	published Stats // guarded by statsMu
+}
+
+func newLoop(n *Node, cfg Config, index int) *Loop {
+	l := &Loop{node: n, cfg: cfg, index: index, rooms: map[string]*room{}, buf: make([]byte, cfg.ReadBuffer)}
+	l.inbox.loop = l
+	l.ticks.handshake = ticks(cfg.HandshakeTimeout)
+	l.ticks.maxAge = ticks(cfg.MaxAge)
+	l.ticks.ping = max(ticks(cfg.MaxAge/3), 1)
+	l.ticks.frame = ticks(cfg.FrameTimeout)
+	l.ticks.close = ticks(cfg.CloseTimeout)
+	l.ticks.backlog = ticks(cfg.BacklogTime)
+	l.ticks.stall = ticks(cfg.StallBudget)
+	return l
+}
+
+// Turn is one turn of the loop. The poller calls it when the doorbell rang; it rings the doorbell itself if work is left.
+// Everything that is not a read happens here, in this order:
+//
+//  1. adopt new connections, before any write: a descriptor number that is freed in this turn cannot be registered in it
+//  2. take one snapshot of the inbox: joins, publications into the batches of their rooms, sockets closed, calls
+//  3. kick who was suspect and stayed silent; advance the wheel
+//  4. parse and read what was left over, within the budgets
+//  5. resend to members that can take more; flush dirty rooms, within the budget
+//  6. sweep who must go; ring again if work is left
+func (l *Loop) Turn(now time.Duration) {
+	l.now = now
+	l.stats.Turns++
+	l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
+	for i, c := range l.adopts {
+		l.adopts[i] = nil
+		l.adopt(c)
+	}
+	for i := range l.posts {
+		l.handle(&l.posts[i])
+		l.posts[i] = post{}
+	}
+	l.advanceTime()
+	if l.resumed.Swap(false) {
+		l.unpause()
+	}
+	l.serveReady()
+	l.resendAll()
+	l.flush()
+	l.shed()
+	l.sweep()
+	l.relieve()
+	if len(l.ready) > 0 || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || len(l.unblocked) > 0 || len(l.marked) > 0 {
+		l.again()
+	}
+	l.publishStats()
+}
+
+func (l *Loop) handle(p *post) {
+	switch p.kind {
+	case postPublication:
+		l.append(p.pub)
+		l.settleOrigin(p.pub.Origin)
+	case postJoined:
+		l.joined(p.entry)
+	case postClosed:
+		l.closed(p.conn)
+	case postCall:
+		p.call(l)
+	}
+}
+
+// settleOrigin counts a publication of one of our connections as no longer on its way.
+func (l *Loop) settleOrigin(id ConnID) {
+	if id == 0 || id.Loop() != l.index {
+		return
+	}
+	c := l.Conn(id)
+	if c == nil {
+		return
+	}
+	c.pending--
+	if c.state == stateEnding && c.pending == 0 {
+		l.close(c)
+	}
+}
+
+// advanceTime kicks suspects and moves the wheel on.
+//
+// Expiry only marks, and the kick comes one turn later: what had arrived in the socket before the mark is reported by the
+// poller before the doorbell that this turn rings, so a heartbeat that was in time is read first, however late we are.
+func (l *Loop) advanceTime() {
+	suspects := l.suspects
+	l.suspects = l.spare[:0]
+	for i, c := range suspects {
+		suspects[i] = nil
+		l.judgeSilence(c)
+	}
+	l.spare = suspects
+	to := tickDown(l.now)
+	if to == l.tick {
+		return
+	}
+	passed := to - l.tick
+	l.tick = to
+	l.wheel.advance(to, l.expire)
+	l.tickBacklogs(passed)
+}
+
+// expire is the wheel's callback: c's entry has come, perhaps too early.
+func (l *Loop) expire(c *Conn) {
+	at, _, ping := c.deadline()
+	switch {
+	case at > l.tick:
+		l.wheel.start(c, at)
+	case c.state >= stateEnding:
+		l.overdue(c)
+	case ping:
+		c.pinged = l.tick
+		c.peer.Ping()
+		l.rearm(c)
+	default:
+		l.suspects = append(l.suspects, c)
+	}
+}
+
+// judgeSilence kicks a suspect that is still silent. One whose input is about to be parsed stays suspect until it was.
+func (l *Loop) judgeSilence(c *Conn) {
+	if c.state != stateOpen {
+		return
+	}
+	at, why, ping := c.deadline()
+	switch {
+	case at > l.tick || ping || c.has(flagPaused|flagHeld):
+		l.rearm(c)
+	case c.has(flagReady):
+		l.suspects = append(l.suspects, c)
+	default:
+		l.mark(c, why)
+	}
+}
+
+// rearm sets the wheel's entry of c to its earliest deadline, if that is earlier than the entry.
+func (l *Loop) rearm(c *Conn) {
+	if c.state == stateNew || c.state == stateGone {
+		return
+	}
+	at, _, _ := c.deadline()
+	if !c.timer.armed || at < c.timer.tick {
+		l.wheel.start(c, at)
+	}
+}
+
+func (l *Loop) resendAll() {
+	for i := 0; i < len(l.unblocked); i++ {
+		c := l.unblocked[i]
+		l.unblocked[i] = nil
+		l.resend(c)
+	}
+	l.unblocked = l.unblocked[:0]
+}
+
+// Unblocked is the transport's word that everything queued for c is written. On the loop's goroutine, possibly from inside
+// Queue: it only takes a note.
+func (l *Loop) Unblocked(c *Conn) {
+	l.unblocked = append(l.unblocked, c)
+	l.again()
+}
+
+// Adopt gives a new connection to the loop. Any goroutine.
+func (l *Loop) Adopt(c *Conn) {
+	l.conns.Add(1)
+	c.loop = l
+	if l.inbox.adopt(c) {
+		l.ring()
+	}
+}
+
+func (l *Loop) adopt(c *Conn) {
+	var slot uint32
+	if n := len(l.freeSlots); n > 0 {
+		slot = l.freeSlots[n-1]
+		l.freeSlots = l.freeSlots[:n-1]
+	} else {
+		slot = uint32(len(l.slots))
+		l.slots = append(l.slots, nil)
+		l.gens = append(l.gens, 0)
+	}
+	l.gens[slot]++
+	l.slots[slot] = c
+	l.live++
+	c.id = makeID(l.index, l.gens[slot], slot)
+	c.state = stateOpen
+	c.moved = tickUp(l.now)
+	l.stats.Opened++
+	if err := c.peer.Open(); err != nil {
+		c.flags |= flagFreed
+		l.gone(c, WhyLeft)
+		return
+	}
+	l.rearm(c)
+}
+
+// free gives the slot of a connection back; its id will never be used again (but after 16 million others in that slot).
+func (l *Loop) free(c *Conn) {
+	slot := c.id.slot()
+	if l.slots[slot] != c {
+		return
+	}
+	l.slots[slot] = nil
+	l.freeSlots = append(l.freeSlots, slot)
+	l.live--
+	l.conns.Add(-1)
+}
+
+// Closed says that the transport has closed the socket of c. Any goroutine.
+func (l *Loop) Closed(c *Conn) { l.post(post{kind: postClosed, conn: c}) }
+
+// Call has f called in a turn. Any goroutine.
+func (l *Loop) Call(f func(*Loop)) { l.post(post{kind: postCall, call: f}) }
+
+// Joined is for buses with a directory of their own; Directory.Join does it under the lane's mutex. Any goroutine.
+func (l *Loop) Joined(e *Entry) { l.post(post{kind: postJoined, entry: e}) }
+
+func (l *Loop) post(p post) {
+	if l.inbox.put(p) {
+		l.ring()
+	}
+}
+
+// Ring wakes the loop: time has passed. Any goroutine.
+func (l *Loop) Ring() { l.again() }
+
+func (l *Loop) again() {
+	if l.inbox.knock() {
+		l.ring()
+	}
+}
+
+func (l *Loop) ring() { l.cfg.Ring(l.index) }
+
+// Index of the loop in its node.
+func (l *Loop) Index() int { return l.index }
+
+// Now is the time of the call in progress.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Connections is the number of connections adopted or about to be, for choosing the least loaded loop. Any goroutine.
+func (l *Loop) Connections() int { return int(l.conns.Load()) }
+
+// Conn returns the connection with this id, nil if it is gone.
+func (l *Loop) Conn(id ConnID) *Conn {
+	slot := id.slot()
+	if int(slot) >= len(l.slots) || l.slots[slot] == nil || l.slots[slot].id != id {
+		return nil
+	}
+	return l.slots[slot]
+}
+
+// Each calls f for every connection of the loop until it returns false. f may end connections.
+func (l *Loop) Each(f func(*Conn) bool) {
+	for _, c := range l.slots {
+		if c != nil && !f(c) {
+			return
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package loop
+
+import "time"
+
+// The wheel holds every timeout of every connection: a hashed timing wheel (Varghese and Lauck 1987, scheme 6).
+//
+// Time is counted in ticks of 100 ms. There are 1,024 slots; an entry for tick t hangs in the list of slot t mod 1,024.
+// Each tick looks at one slot: entries of this very tick expire, entries of a later rotation stay. A connection has one
+// entry, inside the Conn itself (two pointers and a tick), for the earliest of its deadlines:
+//
+//	tick 100   opened: handshake due by 150   -> started for 150, slot 150
+//	tick 103   101 sent, life due by 703      -> the entry stays at 150: too early is harmless
+//	tick 150   expires; really due at 703     -> started for 703, slot 703
+//	tick 400   heartbeat: due at 1000         -> only a number is stored, the entry is not touched (lazy)
+//	tick 703   expires; really due at 1000    -> started for 1000, slot 1000
+//
+// So a heartbeat costs one store, and an idle connection one visit per max_age. Starting and stopping are O(1), a tick
+// costs its slot, and nothing allocates. Not a heap (O(log n) and a cache miss a step at each heartbeat), and not a
+// time.Timer (184 B each in nbio, and a goroutine to run it).
+//
+// Loop's goroutine only.
+
+const (
+	// Tick is the resolution of all timeouts.
+	Tick = 100 * time.Millisecond
+
+	wheelSlots = 1024
+)
+
+// tickDown is the number of whole ticks that have passed at now.
+func tickDown(now time.Duration) uint32 { return uint32(now / Tick) }
+
+// tickUp rounds up: something seen at now is never taken for older than it is.
+func tickUp(now time.Duration) uint32 { return uint32((now + Tick - 1) / Tick) }
+
+// ticks converts a timeout, rounded up.
+func ticks(d time.Duration) uint32 { return tickUp(d) }
+
+// timer is the wheel's entry inside a Conn.
+type timer struct {
+	next, prev *Conn
+	tick       uint32 // expires at this tick
+	armed      bool
+}
+
+type wheel struct {
+	slots [wheelSlots]*Conn
+	now   uint32 // the last tick that advance has done
+	armed int
+}
+
+// start arms c for tick at (at least the next one); armed before, it is moved.
+func (w *wheel) start(c *Conn, at uint32) {
+	if c.timer.armed {
+		if c.timer.tick == at {
+			return
+		}
+		w.stop(c)
+	}
+	if at <= w.now {
+		at = w.now + 1
+	}
+	head := &w.slots[at%wheelSlots]
+	c.timer = timer{next: *head, tick: at, armed: true}
+	if *head != nil {
+		(*head).timer.prev = c
+	}
+	*head = c
+	w.armed++
+}
+
+// stop disarms c.
+func (w *wheel) stop(c *Conn) {
+	t := &c.timer
+	if !t.armed {
+		return
+	}
+	if t.prev != nil {
+		t.prev.timer.next = t.next
+	} else {
+		w.slots[t.tick%wheelSlots] = t.next
+	}
+	if t.next != nil {
+		t.next.timer.prev = t.prev
+	}
+	*t = timer{}
+	w.armed--
+}
+
+// advance moves the wheel to tick to and calls expire for every entry that is due, disarmed. expire may start and stop
+// the connection that it is called with, and no other.
+func (w *wheel) advance(to uint32, expire func(*Conn)) {
+	if to <= w.now {
+		return
+	}
+	from := w.now + 1
+	if to-w.now > wheelSlots { // asleep for more than a rotation: every slot once is enough
+		from = to - wheelSlots + 1
+	}
+	w.now = to
+	for tick := from; tick <= to; tick++ {
+		for c := w.slots[tick%wheelSlots]; c != nil; {
+			next := c.timer.next
+			if c.timer.tick <= to {
+				w.stop(c)
+				expire(c)
+			}
+			c = next
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package server_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"dotsconnect/server"
+)
+
+func TestDefaultIsWhatTheTagsSay(t *testing.T) {
+	for _, s := range server.Settings() {
+		if got := s.Value(server.Default()); got != s.Default {
+			t.Errorf("%s: Default has %q, the tag %q", s.Flag, got, s.Default)
+		}
+	}
+	c := server.Default()
+	if err := c.Validate(); err != nil {
+		t.Errorf("the defaults are refused: %v", err)
+	}
+}
+
+func TestEverySettingIsNamedByTheSameRules(t *testing.T) {
+	for _, s := range server.Settings() {
+		if want := "DOTS_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_")); s.Env != want {
+			t.Errorf("%s: the variable is %q, want %q", s.Name, s.Env, want)
+		}
+		if s.Group == "" || !strings.HasSuffix(s.Help, ".") {
+			t.Errorf("%s: group %q, help %q: want both, and a whole sentence", s.Name, s.Group, s.Help)
+		}
+	}
+}
+
+func TestATenthOfEveryTimeoutIsAllowed(t *testing.T) {
+	c := server.Default()
+	for _, d := range []*time.Duration{
+		&c.MaxAge, &c.HandshakeTimeout, &c.FrameTimeout, &c.CloseTimeout, &c.BacklogTime, &c.StallBudget, &c.DrainTime,
+	} {
+		*d /= 10
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Each row breaks one rule; the settings that the error names are listed. The texts stand in cmd/dotsd/testdata.
+func TestValidateNamesTheSetting(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*server.Config)
+		want   []string
+	}{
+		"nothing":               {func(*server.Config) {}, nil},
+		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-fragments", "control-rate", "control-burst", "max-age", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "log-format", "log-level"}},
+		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
+		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
+		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
+		"free port":             {func(c *server.Config) { c.Listen, c.Admin = ":0", "127.0.0.1:0" }, nil},
+		"admin off":             {func(c *server.Config) { c.Admin = "" }, nil},
+		"admin malformed":       {func(c *server.Config) { c.Admin = "8001" }, []string{"admin"}},
+		"admin on localhost":    {func(c *server.Config) { c.Admin = "localhost:8001" }, nil},
+		"admin on IPv6":         {func(c *server.Config) { c.Admin = "[::1]:8001" }, nil},
+		"admin on 127/8":        {func(c *server.Config) { c.Admin = "127.9.9.9:8001" }, nil},
+		"admin for all":         {func(c *server.Config) { c.Admin = ":8001" }, []string{"admin"}},
+		"admin by name":         {func(c *server.Config) { c.Admin = "127.0.0.1.example.org:8001" }, []string{"admin"}},
+		"admin for all, token":  {func(c *server.Config) { c.Admin, c.AdminToken = ":8001", "abc-._~+/=" }, nil},
+		"admin for all, file":   {func(c *server.Config) { c.Admin, c.AdminTokenFile = ":8001", "token" }, nil},
+		"token and file":        {func(c *server.Config) { c.AdminToken, c.AdminTokenFile = "a", "b" }, []string{"admin-token-file"}},
+		"token with a space":    {func(c *server.Config) { c.AdminToken = "a b" }, []string{"admin-token"}},
+		"token with a newline":  {func(c *server.Config) { c.AdminToken = "ab\r\n" }, []string{"admin-token"}},
+		"one address twice":     {func(c *server.Config) { c.Listen = "127.0.0.1:8001" }, []string{"admin"}},
+		"one port, all hosts":   {func(c *server.Config) { c.Listen = "[::]:8001" }, []string{"admin"}},
+		"one port, other hosts": {func(c *server.Config) { c.Listen = "192.0.2.1:8001" }, nil},
+		"max-age too short":     {func(c *server.Config) { c.MaxAge = 199 * time.Millisecond }, []string{"max-age"}},
+		"max-age shortest":      {func(c *server.Config) { c.MaxAge = 200 * time.Millisecond }, nil},
+		"loops":                 {func(c *server.Config) { c.Loops = 1025 }, []string{"loops"}},
+		"most loops":            {func(c *server.Config) { c.Loops = 1024 }, nil},
+		"largest message":       {func(c *server.Config) { c.MaxMessage, c.HardBacklog, c.InboxLimit = 16<<20, 17<<20, 17<<20 }, nil},
+		"message too large":     {func(c *server.Config) { c.MaxMessage = 16<<20 + 1 }, []string{"max-message"}},
+		"message of nothing":    {func(c *server.Config) { c.MaxMessage = 0 }, []string{"max-message"}},
+		"hard limit just holds": {func(c *server.Config) { c.HardBacklog = c.MaxMessage + 14 }, nil},
+		"hard limit too small":  {func(c *server.Config) { c.HardBacklog = c.MaxMessage + 13 }, []string{"backlog-hard"}},
+		"soft above hard":       {func(c *server.Config) { c.SoftBacklog = c.HardBacklog + 1 }, []string{"backlog-soft"}},
+		"total below hard":      {func(c *server.Config) { c.BacklogTotal = c.HardBacklog - 1 }, []string{"backlog-total"}},
+		"inbox too small":       {func(c *server.Config) { c.InboxLimit = c.MaxMessage }, []string{"inbox-limit"}},
+		"stall over its window": {func(c *server.Config) { c.StallBudget = 11 * time.Second }, []string{"stall-budget"}},
+		"no stall":              {func(c *server.Config) { c.StallBudget = 0 }, nil},
+		"kernel default":        {func(c *server.Config) { c.UnsentLimit = 0 }, nil},
+		"negative drain":        {func(c *server.Config) { c.DrainDelay, c.DrainTime = -1, -1 }, []string{"drain-delay", "drain-time"}},
+		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
+	} {
+		c := server.Default()
+		row.change(&c)
+		if diff := cmp.Diff(row.want, settingsIn(c.Validate())); diff != "" {
+			t.Errorf("%s (- want, + got):\n%s", name, diff)
+		}
+	}
+}
+
+// settingsIn returns the names of the settings that an error of Validate is about.
+func settingsIn(err error) (names []string) {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // Validate promises an errors.Join
+	if !ok {
+		return nil
+	}
+	for _, e := range joined.Unwrap() {
+		var mistake *server.SettingError
+		if errors.As(e, &mistake) {
+			names = append(names, mistake.Name)
+		}
+	}
+	return names
+}
+
+func TestTheTokenFile(t *testing.T) {
+	for text, want := range map[string]string{"secret\n": "secret", "  secret\r\n\r\n": "secret", "": "", " \n": "", "two words": "", "two\nlines": ""} {
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := server.Default()
+		c.Admin, c.AdminTokenFile = ":8001", path
+		err := c.LoadAdminToken()
+		if c.AdminToken != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got token %q and error %v, want %q", text, c.AdminToken, err, want)
+		}
+		if err == nil && c.Validate() != nil {
+			t.Errorf("%q: refused after loading: %v", text, c.Validate())
+		}
+	}
+	c := server.Config{AdminTokenFile: "/nowhere"}
+	var mistake *server.SettingError
+	if err := c.LoadAdminToken(); !errors.As(err, &mistake) || mistake.Name != "admin-token-file" {
+		t.Errorf("a missing file gives %v", err)
+	}
+}
+
+func TestByteSizeReads(t *testing.T) {
+	for text, want := range map[string]server.ByteSize{
+		"0": 0, "512": 512, "512B": 512, "64KiB": 65536, "64 KiB": 65536, "64kib": 65536, "1MB": 1e6, "1kB": 1000, "1KB": 1000,
+		"2MiB": 2 << 20, "3GiB": 3 << 30, "3GB": 3e9, " 7 ": 7, "9223372036854775807": 1<<63 - 1,
+	} {
+		var got server.ByteSize
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q: got %d and %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{
+		"", " ", "KiB", "-1", "+1", "1.5MiB", "64K", "64M", "1TiB", "1 2", "0x10", "1_000", "64KiBKiB", "64 K iB", "1e3", "٣",
+		"9223372036854775808", "9223372036854775807KiB", "99999999999999999999999",
+	} {
+		got := server.ByteSize(-7)
+		if err := got.UnmarshalText([]byte(text)); err == nil || got != -7 {
+			t.Errorf("%q: got %d and %v, want an error and no change", text, got, err)
+		}
+	}
+}
+
+func TestByteSizeIsWrittenWithTheLargestUnit(t *testing.T) {
+	for size, want := range map[server.ByteSize]string{
+		0: "0", 1: "1", 512: "512", 1000: "1kB", 1024: "1KiB", 65536: "64KiB", 1e6: "1MB", 1 << 20: "1MiB", 3 << 30: "3GiB", 65550: "65550",
+	} {
+		if got := size.String(); got != want {
+			t.Errorf("%d: got %q, want %q", int64(size), got, want)
+		}
+	}
+}
+
+func TestByteSizeReadsWhatItWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := server.ByteSize(rapid.Int64Min(0).Draw(t, "size"))
+		if unit := rapid.SampledFrom([]server.ByteSize{1, 1000, server.KiB, server.MiB}).Draw(t, "unit"); want <= 1<<62/unit {
+			want *= unit
+		}
+		text, err := want.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got server.ByteSize
+		if err := got.UnmarshalText(text); err != nil || got != want {
+			t.Fatalf("%d is written %q and read %d, %v", int64(want), text, int64(got), err)
+		}
+	})
+}
+
+func TestTimesAreWrittenAsPeopleTypeThem(t *testing.T) {
+	maxAge := settingNamed(t, "max-age")
+	for d, want := range map[time.Duration]string{
+		0: "0s", 200 * time.Millisecond: "200ms", time.Second: "1s", 60 * time.Second: "60s", 90 * time.Second: "90s",
+		5 * time.Minute: "5m", 3 * time.Hour: "3h", 90 * time.Minute: "90m", 1500 * time.Millisecond: "1.5s",
+	} {
+		got := maxAge.Value(server.Config{MaxAge: d})
+		if got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+		if back, err := time.ParseDuration(got); err != nil || back != d {
+			t.Errorf("%v: %q is read back as %v, %v", d, got, back, err)
+		}
+	}
+}
+
+func settingNamed(t *testing.T, name string) server.Setting {
+	t.Helper()
+	for _, s := range server.Settings() {
+		if s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("no setting %q", name)
+	return server.Setting{}
+}
+
+func TestEveryFieldIsASetting(t *testing.T) {
+	if got, want := len(server.Settings()), reflect.TypeFor[server.Config]().NumField(); got != want {
+		t.Errorf("got %d settings for %d fields", got, want)
+	}
+	seen := map[string]bool{}
+	for _, s := range server.Settings() {
+		if s.Name == "" || seen[s.Name] {
+			t.Errorf("the name %q is empty or stands twice", s.Name)
+		}
+		seen[s.Name] = true
+	}
+}
+
+// The README's table of settings is the output of "dotsd config --markdown" between two markers.
+func TestTheReadmeHoldsTheTableOfSettings(t *testing.T) {
+	const begin, end = "<!-- settings:begin -->\n", "<!-- settings:end -->"
+	readme, err := os.ReadFile("../README.md")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("no README")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), begin)
+	if !found {
+		t.Skip("the README has no table of settings")
+	}
+	got, _, found := strings.Cut(rest, end)
+	if !found {
+		t.Fatalf("the README has %q but not %q", begin, end)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(server.SettingsMarkdown()), strings.TrimSpace(got)); diff != "" {
+		t.Errorf("put the output of \"dotsd config --markdown\" there (- settings, + README):\n%s", diff)
+	}
+}

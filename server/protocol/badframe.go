@@ -1,0 +1,88 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// BadFrame is a message that breaks the protocol. Reason is printable ASCII of
+// at most 110 bytes, made to follow "bad_frame: " in the reason of a close: a
+// person who writes a client reads it in a browser's console. It holds offsets
+// and at most one character of the message, so it can be logged.
+type BadFrame struct {
+	Reason string
+}
+
+func (e *BadFrame) Error() string { return e.Reason }
+
+// Reasons that need no look at the position. Tell them apart with errors.Is.
+var (
+	ErrBinary    = &BadFrame{"binary message; v1 speaks JSON in text messages"}
+	ErrEmpty     = &BadFrame{"empty message"}
+	ErrNoMessage = &BadFrame{`no key "message"`}
+	ErrByteOrder = &BadFrame{"begins with a byte order mark"}
+	ErrString    = &BadFrame{`a string other than "heartbeat"`}
+	ErrNumber    = &BadFrame{"a number, not an object"}
+	ErrArray     = &BadFrame{"an array, not an object"}
+	ErrNull      = &BadFrame{"null, not an object"}
+	ErrBoolean   = &BadFrame{"a boolean, not an object"}
+)
+
+// notObject names what stands where the envelope should be.
+func notObject(kind jsontext.Kind) *BadFrame {
+	switch kind {
+	case jsontext.KindString:
+		return ErrString
+	case jsontext.KindNumber:
+		return ErrNumber
+	case jsontext.KindBeginArray:
+		return ErrArray
+	case jsontext.KindNull:
+		return ErrNull
+	default: // true and false; objects never come here
+		return ErrBoolean
+	}
+}
+
+// notJSON turns an error of the JSON reader into a reason. It takes nothing but
+// the offset from there and words the rest itself, so that the reasons stay the
+// same whatever the library learns to say.
+func notJSON(p []byte, err error) *BadFrame {
+	var syntax *jsontext.SyntacticError
+	at := len(p)
+	if errors.As(err, &syntax) {
+		at = min(int(syntax.ByteOffset), len(p))
+	}
+	rest := p[at:]
+	if len(rest) == 0 || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &BadFrame{"not JSON: ends too early, at byte " + strconv.Itoa(len(p))}
+	}
+	r, size := utf8.DecodeRune(rest)
+	switch {
+	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
+		return &BadFrame{"not JSON: NaN or Infinity at byte " + strconv.Itoa(at)}
+	case loneSurrogate(rest):
+		return &BadFrame{"not JSON: half a surrogate pair at byte " + strconv.Itoa(at)}
+	case r == '\\':
+		return &BadFrame{"not JSON: bad escape at byte " + strconv.Itoa(at)}
+	case r == utf8.RuneError && size == 1:
+		return &BadFrame{"not JSON: invalid UTF-8 at byte " + strconv.Itoa(at)}
+	}
+	return &BadFrame{fmt.Sprintf("not JSON: unexpected %+q at byte %d", r, at)}
+}
+
+// loneSurrogate reports whether rest begins with the escape of a surrogate. The
+// JSON reader stops at one only if it has no partner.
+func loneSurrogate(rest []byte) bool {
+	if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' {
+		return false
+	}
+	unit, err := strconv.ParseUint(string(rest[2:6]), 16, 16)
+	return err == nil && unit >= 0xd800 && unit <= 0xdfff
+}

@@ -1,0 +1,92 @@
+package protocol
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Close codes. Below 4000 they are RFC 6455's (section 7.4.1); ours tell a
+// client by their hundreds what to do next: 41xx back off and come back, 42xx
+// come back now, 45xx do not come back unchanged.
+const (
+	CloseNormal             = 1000
+	CloseGoingAway          = 1001
+	CloseProtocolError      = 1002
+	CloseInvalidUTF8        = 1007
+	ClosePolicy             = 1008
+	CloseTooBig             = 1009
+	CloseInternalError      = 1011
+	CloseHeartbeatMissed    = 4100
+	CloseSlowConsumer       = 4101
+	CloseRateLimited        = 4102
+	CloseRoomFull           = 4103
+	CloseBackendUnavailable = 4104
+	CloseDraining           = 4200
+	CloseBadFrame           = 4500
+	CloseUnauthorized       = 4501
+	CloseKicked             = 4503
+	CloseForbidden          = 4504
+)
+
+// Code is a row of the table that every end of a connection belongs to.
+type Code struct {
+	Code int
+	Name string // as in the reason of the close, in logs and in metrics
+	When string
+}
+
+// Codes is the table itself, the same as in PROTOCOL.md. It is not to be changed.
+var Codes = []Code{
+	{CloseNormal, "normal closure", "the client closed; its code is echoed"},
+	{CloseGoingAway, "going away", "the client closed, as browsers do when a page is left; its code is echoed"},
+	{CloseProtocolError, "protocol error", "unmasked frame, reserved bits or opcode, bad control frame, bad close body"},
+	{CloseInvalidUTF8, "invalid UTF-8", "in a text message or in the reason of a close"},
+	{ClosePolicy, "policy", "too many fragments, control frames or (raw) tiny frames, or half a frame without progress for 10 s"},
+	{CloseTooBig, "too big", "message over `max_message`"},
+	{CloseInternalError, "internal error", "a fault of the server; its log has the id that the reason names"},
+	{CloseHeartbeatMissed, "heartbeat_missed", "no sign of life for `max_age`"},
+	{CloseSlowConsumer, "slow_consumer", "the client reads too slowly for what its room sends"},
+	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
+	{CloseRoomFull, "room_full", "the room has all the members, or the node all the rooms, that it may"},
+	{CloseBackendUnavailable, "backend_unavailable", "the connection to the other nodes is down, and this node is set to refuse rather than to serve alone"},
+	{CloseDraining, "draining", "this node is going away, others are there"},
+	{CloseBadFrame, "bad_frame", "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
+	{CloseUnauthorized, "unauthorized", "token missing, invalid or expired"},
+	{CloseKicked, "kicked", "closed by an operator"},
+	{CloseForbidden, "forbidden", "the token does not allow this room"},
+}
+
+// maxReason is what a close frame leaves for the reason: 125 bytes of a control
+// frame less two of the code (RFC 6455, section 5.5).
+const maxReason = 123
+
+// Reason returns the reason of a close: the name of the code, or "name: detail".
+// It is valid UTF-8 whatever the detail holds (an operator may have typed it)
+// and is cut between characters where a close frame has no more room. A code
+// that is no row of the table has no name, so its detail stands alone.
+func Reason(code int, detail string) string {
+	reason := ""
+	for i := range Codes {
+		if Codes[i].Code == code {
+			reason = Codes[i].Name
+			break
+		}
+	}
+	switch {
+	case detail == "":
+		return reason
+	case reason == "":
+		reason = detail
+	default:
+		reason += ": " + detail
+	}
+	reason = strings.ToValidUTF8(reason, "\ufffd")
+	if len(reason) <= maxReason {
+		return reason
+	}
+	end := maxReason
+	for !utf8.RuneStart(reason[end]) {
+		end--
+	}
+	return reason[:end]
+}

@@ -1,0 +1,39 @@
+package protocol
+
+import "dotsconnect/server/websocket"
+
+// What members receive is encoded once per publication: the same bytes, frame
+// header included, are written to every connection of the room. The sizes are
+// exact, so that the frame is the only allocation of a publication.
+
+const (
+	envelopeHead = `{"message":`
+	envelopeTail = `}`
+	envelopeSize = len(envelopeHead) + len(envelopeTail)
+)
+
+// SizeV1 is the number of bytes that AppendV1 appends for a value of n bytes.
+func SizeV1(n int) int { return SizeRaw(n + envelopeSize) }
+
+// AppendV1 appends the text frame {"message":VALUE}. The value must have passed
+// DecodeV1: it is valid JSON and goes out as it came in.
+func AppendV1(dst, value []byte) []byte {
+	dst = websocket.AppendHeader(dst, websocket.OpText, len(value)+envelopeSize)
+	dst = append(dst, envelopeHead...)
+	dst = append(dst, value...)
+	return append(dst, envelopeTail...)
+}
+
+// SizeRaw is the number of bytes that AppendRaw appends for a message of n bytes.
+func SizeRaw(n int) int { return websocket.HeaderSize(n) + n }
+
+// AppendRaw appends a frame of the same kind and with the same bytes as the
+// message that came in, in one piece even if that came in fragments.
+func AppendRaw(dst []byte, binary bool, value []byte) []byte {
+	op := websocket.OpText
+	if binary {
+		op = websocket.OpBinary
+	}
+	dst = websocket.AppendHeader(dst, op, len(value))
+	return append(dst, value...)
+}

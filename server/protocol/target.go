@@ -1,0 +1,198 @@
+package protocol
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"dotsconnect/server/websocket"
+)
+
+// Space is a name space of rooms. A chat room and a raw room of the same name
+// are two rooms: their members speak different protocols and must never meet.
+type Space uint8
+
+// The name spaces that an address can lead to.
+const (
+	Chat Space = iota // /ws/chat/ROOM/: JSON envelopes, see DecodeV1
+	Raw               // /ws/raw/ROOM/: messages are relayed as they are
+)
+
+// String returns the word that stands for the space in addresses and keys.
+func (s Space) String() string {
+	if s == Raw {
+		return "raw"
+	}
+	return "chat"
+}
+
+// parseSpace is the inverse of String.
+func parseSpace(word string) (s Space, ok bool) {
+	switch word {
+	case "chat":
+		return Chat, true
+	case "raw":
+		return Raw, true
+	}
+	return 0, false
+}
+
+// MaxRoomBytes limits the name of a room, counted after percent-decoding. Names
+// are keys of maps, labels of metrics and words of log lines on every node, so
+// they stay short; 128 bytes hold a UUID, a path of ids or 42 CJK characters.
+const MaxRoomBytes = 128
+
+// Target is what the address of a connection asks for.
+type Target struct {
+	Space   Space
+	Room    string // decoded name; every name that CheckRoom lets through is literal, "*" and ".." too
+	Version int    // version of the protocol; 1 is the only one served
+}
+
+// Key is the room's name everywhere beyond the handshake: "chat/ROOM" or
+// "raw/ROOM". Room names hold no slash, so two rooms never share a key.
+func (t Target) Key() string {
+	return t.Space.String() + "/" + t.Room
+}
+
+// ParseTarget reads the path and the query of a request target, both as they
+// stood on the wire ("/ws/chat/caf%C3%A9/", "v=1").
+//
+// ok tells whether the path is a WebSocket address at all; if not, the request
+// is one for HTTP (404 when nothing else claims it). For an address that leads
+// nowhere ok is true and err says in one sentence which rule it breaks, for the
+// body of a 400. The literal parts of an address are compared as bytes: nothing
+// but the room name is percent-decoded, and dot segments are names, not steps.
+func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.HeadError) {
+	rest, ok := strings.CutPrefix(rawPath, "/ws")
+	if !ok {
+		return Target{}, false, nil
+	}
+	if rest == "" || rest == "/" {
+		return Target{}, true, refuse("the shared socket /ws/ is not served by this version; connect to /ws/chat/ROOM/")
+	}
+	word, rawRoom, _ := strings.Cut(rest[1:], "/")
+	space, known := parseSpace(word)
+	rawRoom = strings.TrimSuffix(rawRoom, "/")
+	if rest[0] != '/' || !known || strings.Contains(rawRoom, "/") {
+		return Target{}, false, nil
+	}
+	room, rule := decodeRoom(rawRoom)
+	if rule == nil {
+		rule = CheckRoom(room)
+	}
+	if rule != nil {
+		return Target{}, true, refuse(rule.Error())
+	}
+	if err := checkVersion(rawQuery); err != nil {
+		return Target{}, true, err
+	}
+	return Target{Space: space, Room: room, Version: 1}, true, nil
+}
+
+// ParseKey reads what Target.Key wrote. Unlike in an address, the name of the
+// room is taken as it is: the caller has done whatever decoding its source needs.
+func ParseKey(key string) (Target, error) {
+	word, room, _ := strings.Cut(key, "/")
+	space, ok := parseSpace(word)
+	if !ok {
+		return Target{}, errSpace
+	}
+	if err := CheckRoom(room); err != nil {
+		return Target{}, err
+	}
+	return Target{Space: space, Room: room, Version: 1}, nil
+}
+
+// One sentence per rule, without the offending name: it goes into a response
+// body, where a stranger's bytes have no business.
+var (
+	errSpace    = errors.New(`a room is written "chat/NAME" or "raw/NAME"`)
+	errEmpty    = errors.New("the room name is empty")
+	errLong     = errors.New("the room name is longer than " + strconv.Itoa(MaxRoomBytes) + " bytes")
+	errUTF8     = errors.New("the room name is not valid UTF-8")
+	errControl  = errors.New("the room name holds a control character")
+	errSlash    = errors.New("the room name holds a slash")
+	errEscape   = errors.New("the room name has a percent sign that no two hex digits follow")
+	errRawBytes = errors.New("the room name has a byte that must be percent-encoded")
+)
+
+// CheckRoom reports which rule a decoded room name breaks: 1 to MaxRoomBytes
+// bytes of valid UTF-8 without a slash and without control characters (C0, DEL
+// and C1, which could forge log lines or steer a terminal).
+func CheckRoom(name string) error {
+	switch {
+	case name == "":
+		return errEmpty
+	case len(name) > MaxRoomBytes:
+		return errLong
+	case !utf8.ValidString(name):
+		return errUTF8
+	}
+	for _, r := range name {
+		switch {
+		case r < ' ', r >= 0x7f && r < 0xa0:
+			return errControl
+		case r == '/':
+			return errSlash
+		}
+	}
+	return nil
+}
+
+// decodeRoom undoes percent-encoding once. A plus sign stays one: it means a
+// space only in queries. Bytes that a URI cannot hold are refused instead of
+// guessed at; every client library encodes them (RFC 3986, section 2).
+func decodeRoom(raw string) (string, error) {
+	if len(raw) > 3*MaxRoomBytes {
+		return "", errLong // whatever it decodes to
+	}
+	name := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		switch {
+		case c == '%':
+			if i+2 >= len(raw) {
+				return "", errEscape
+			}
+			b, err := strconv.ParseUint(raw[i+1:i+3], 16, 8)
+			if err != nil {
+				return "", errEscape
+			}
+			name = append(name, byte(b))
+			i += 2
+		case c <= ' ' || c >= 0x7f || c == '#' || c == '?':
+			return "", errRawBytes
+		default:
+			name = append(name, c)
+		}
+	}
+	return string(name), nil
+}
+
+// checkVersion looks for the key v in a query. A client that asks for another
+// version must hear a refusal: served version 1 in silence, it would wait for
+// frames that never come. Other keys belong to somebody else and are ignored.
+func checkVersion(rawQuery string) *websocket.HeadError {
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(key); err != nil || key != "v" {
+			continue
+		}
+		switch value, err := url.QueryUnescape(value); {
+		case err == nil && value == "1":
+		case err == nil && value == "2":
+			return refuse("v=2 is not served by this version; leave v out")
+		default:
+			return refuse("v must be 1; leave v out")
+		}
+	}
+	return nil
+}
+
+func refuse(text string) *websocket.HeadError {
+	return &websocket.HeadError{Status: http.StatusBadRequest, Text: text}
+}

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ByteSize is a number of bytes that is written with a unit: "64KiB" (65,536), "1MB" (1,000,000), "512". A bare K, M or G
+// is refused, because half of its readers would take it for the other thing.
+type ByteSize int64
+
+// Sizes with the binary units.
+const (
+	KiB ByteSize = 1 << 10
+	MiB ByteSize = 1 << 20
+	GiB ByteSize = 1 << 30
+)
+
+// byteUnits are tried in this order when a size is written: the first that divides it without a rest wins.
+var byteUnits = []struct {
+	name  string
+	bytes ByteSize
+}{
+	{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+}
+
+// UnmarshalText reads a whole number with an optional unit, in upper or lower case.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	digits := strings.TrimRight(s, "BGKMbgikm ")
+	unit := strings.TrimSpace(s[len(digits):])
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%q is too large", s)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no size", s)
+	}
+	for _, u := range byteUnits {
+		if !strings.EqualFold(u.name, cmp.Or(unit, "B")) {
+			continue
+		}
+		if n > math.MaxInt64/uint64(u.bytes) {
+			return fmt.Errorf("%q is too large", s)
+		}
+		*b = ByteSize(n) * u.bytes
+		return nil
+	}
+	return fmt.Errorf("%q has no unit of B, kB, MB, GB (1000s) or KiB, MiB, GiB (1024s)", s)
+}
+
+// MarshalText writes the size with the largest unit that divides it, in a form that UnmarshalText reads back.
+func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+func (b ByteSize) String() string {
+	for _, u := range byteUnits {
+		if u.bytes > 1 && b != 0 && b%u.bytes == 0 {
+			return strconv.FormatInt(int64(b/u.bytes), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// formatDuration writes a time as a person would type it: 60s and not 1m0s.
+func formatDuration(d time.Duration) string {
+	switch {
+	case d >= 2*time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= 2*time.Minute && d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d%time.Second == 0:
+		return fmt.Sprintf("%ds", d/time.Second)
+	default:
+		return d.String()
+	}
+}

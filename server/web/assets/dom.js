@@ -1,0 +1,7 @@
+/** A DOM element with a class and children; strings become text nodes. */
+export function h(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}

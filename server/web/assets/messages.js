@@ -1,0 +1,200 @@
+/*
+ * The list of messages. It is written for a room that may be very busy: arrivals are gathered and painted once a frame,
+ * and at most MAX of them are kept, so a page left open in a room under load costs the same after an hour as after a
+ * minute. Everything that came over the network enters the document as text, never as markup.
+ */
+
+import { h } from "./dom.js";
+
+const MAX = 500;
+const LONG = 1_200; // characters, or
+const LONG_LINES = 14; // lines, from where on a message is folded
+const GROUP_MS = 3 * 60_000; // messages of one sender this close together share one heading
+const NEAR_PX = 60; // so close to the end counts as being there
+
+export class MessageList {
+  #scroller;
+  #list;
+  #pending;
+  #chip;
+  #chipText;
+  #onEmpty;
+  #queue = [];
+  #scheduled = false;
+  #atEnd = true;
+  #unseen = 0;
+  #last = null; // heading of the group that the next message may join: { key, at }
+
+  constructor({ scroller, list, pending, chip, chipText, onEmpty }) {
+    this.#scroller = scroller;
+    this.#list = list;
+    this.#pending = pending;
+    this.#chip = chip;
+    this.#chipText = chipText;
+    this.#onEmpty = onEmpty;
+    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    chip.addEventListener("click", () => this.toEnd());
+    // An opening keyboard or banner makes the view smaller; who was at the end stays there.
+    new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroller);
+  }
+
+  /** item: { own, from, text, kind, at, tag, rtt }; kind is "" for chat and the JSON type for any other value. */
+  add(item) {
+    this.#enqueue({ item });
+  }
+
+  /** A line about the connection, between the messages. */
+  notice(text) {
+    this.#enqueue({ notice: text });
+  }
+
+  /** Shows a message of ours that is on its way. Its echo gives it its place in the room's order. */
+  pend(tag, text) {
+    const element = h("li", "message own pending", h("div", "bubble", h("p", "text", text)), h("p", "meta", "Sending"));
+    element.dataset.tag = tag;
+    this.#pending.append(element);
+    this.#onEmpty(false);
+    this.toEnd();
+  }
+
+  /** Says of all that is on its way that no echo came; `again(tag)` is called if the person wants to send it again. */
+  doubt(again) {
+    for (const element of this.#pending.querySelectorAll(".pending:not(.doubtful)")) {
+      element.classList.add("doubtful");
+      const button = h("button", "link", "Send again");
+      button.type = "button";
+      button.addEventListener("click", () => again(element.dataset.tag));
+      element.querySelector(".meta").replaceChildren("The connection ended before it came back. ", button);
+    }
+  }
+
+  settle(tag) {
+    for (const element of this.#pending.children) if (element.dataset.tag === tag) return element.remove();
+  }
+
+  clear() {
+    this.#queue = [];
+    this.#last = null;
+    this.#list.replaceChildren();
+    this.#pending.replaceChildren();
+    this.#onEmpty(true);
+    this.toEnd();
+  }
+
+  toEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#atEnd = true;
+    this.#seen();
+  }
+
+  #enqueue(entry) {
+    this.#queue.push(entry);
+    if (this.#queue.length > MAX) this.#queue.shift();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    const flush = () => this.#flush();
+    // A hidden page gets no animation frames.
+    if (document.hidden) setTimeout(flush, 200);
+    else requestAnimationFrame(flush);
+  }
+
+  #flush() {
+    this.#scheduled = false;
+    const batch = document.createDocumentFragment();
+    let fresh = 0;
+    for (const entry of this.#queue.splice(0)) {
+      batch.append(entry.item ? this.#render(entry.item) : this.#renderNotice(entry.notice));
+      if (!entry.item) continue;
+      if (entry.item.own) this.settle(entry.item.tag);
+      else fresh++;
+    }
+    if (!batch.hasChildNodes()) return;
+    this.#list.append(batch);
+    while (this.#list.childElementCount > MAX) this.#list.firstElementChild.remove();
+    this.#onEmpty(!this.#list.querySelector(".message") && !this.#pending.firstElementChild);
+    if (this.#atEnd) this.toEnd();
+    else if (fresh > 0) this.#offer(fresh);
+  }
+
+  #render(item) {
+    const key = `${item.own}/${item.kind && "value"}/${item.from}`;
+    const joined = this.#last?.key === key && item.at - this.#last.at < GROUP_MS;
+    this.#last = { key, at: item.at };
+    const element = h("li", `message${item.own ? " own" : ""}${item.kind ? " value" : ""}${joined ? " joined" : ""}`);
+    element.dataset.kind = item.kind || "chat";
+    if (!item.own) element.append(avatar(item));
+    const body = h("div", "body");
+    if (!joined && !item.own) body.append(heading(item));
+    body.append(bubble(item));
+    if (item.own) body.append(h("p", "meta", `${clock(item.at)} · back in ${item.rtt}`));
+    element.append(body);
+    return element;
+  }
+
+  #renderNotice(text) {
+    this.#last = null;
+    return h("li", "notice", h("span", "", text));
+  }
+
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    if (this.#atEnd) this.#seen();
+  }
+
+  #offer(fresh) {
+    this.#unseen += fresh;
+    this.#chipText.textContent = this.#unseen === 1 ? "1 new message" : `${this.#unseen} new messages`;
+    this.#chip.hidden = false;
+  }
+
+  #seen() {
+    this.#unseen = 0;
+    this.#chip.hidden = true;
+  }
+}
+
+function heading(item) {
+  const name = h("span", "from", item.kind ? "Another client" : item.from);
+  const time = h("time", "", clock(item.at));
+  return h("p", "heading", name, item.kind ? h("span", "kind", item.kind) : "", time);
+}
+
+function bubble(item) {
+  const text = h(item.kind && item.kind !== "string" ? "code" : "p", "text", item.text);
+  const box = h("div", "bubble", text);
+  if (item.text.length > LONG || item.text.split("\n", LONG_LINES + 1).length > LONG_LINES) {
+    text.classList.add("folded");
+    const size = item.text.length.toLocaleString("en");
+    const button = h("button", "link", `Show all ${size} characters`);
+    button.type = "button";
+    button.addEventListener("click", () => {
+      const folded = text.classList.toggle("folded");
+      button.textContent = folded ? `Show all ${size} characters` : "Show less";
+    });
+    box.append(button);
+  }
+  return box;
+}
+
+/** A dot for each sender, with a colour that follows from the name, so it is the same in every tab. */
+function avatar(item) {
+  const element = h("span", "avatar", item.kind ? "{ }" : initials(item.from));
+  element.ariaHidden = "true";
+  let hash = 0;
+  for (const character of item.from) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  element.style.setProperty("--hue", String((hash * 47) % 360));
+  return element;
+}
+
+function initials(name) {
+  const words = name.split(/[\s_.-]+/u).filter(Boolean);
+  const letters = words.slice(0, 2).map((word) => [...word][0]);
+  return letters.join("").toUpperCase() || "?";
+}
+
+const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+function clock(at) {
+  return clockFormat.format(at);
+}

@@ -1,0 +1,416 @@
+/*
+ * The page around the client: it joins what the fragment of its address names, shows what comes, and sends what is typed.
+ *
+ * The fragment, so that a link is all it takes:
+ *   room=NAME       join this room at once
+ *   name=NAME       call me so, without remembering it
+ *   heartbeat=off   send no heartbeats: a way to see how the server closes the silent with 4100 after a minute.
+ *                   heartbeat=SECONDS sets their distance
+ *
+ * v1 relays any JSON value. What this page sends is an envelope of its own, {"from","text","at","tag"}; the random tag
+ * tells our own echo from others' messages, and how long it took. What other clients send is shown whatever it is.
+ */
+
+import { byteLength, checkRoom, Client, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
+import { copy, followKeyboard, store, toggleTheme } from "./device.js";
+import { Figures, milliseconds } from "./figures.js";
+import { MessageList } from "./messages.js";
+import { WireLog } from "./wire.js";
+
+const FRAME_MAX = 60 * 1024; // the server takes 64 KiB; this leaves room for doubt
+const NAME_MAX = 40;
+const QUIET_MS = 1_500; // a shorter wait is not worth a banner
+const HINT = "Enter sends, Shift + Enter starts a new line";
+
+const $ = (id) => document.getElementById(id);
+const wide = matchMedia("(min-width: 1100px)");
+
+const figures = new Figures();
+const wire = new WireLog($("frames"));
+const messages = new MessageList({
+  scroller: $("scroller"),
+  list: $("messages"),
+  pending: $("pending"),
+  chip: $("chip"),
+  chipText: $("chip-text"),
+  onEmpty: (empty) => ($("empty").hidden = !empty),
+});
+
+let client = null;
+let room = "";
+let unread = 0;
+let lostAt = 0; // when the connection was lost, 0 while it is there
+const underway = new Map(); // tag -> { value, since }: sent, and not come back yet
+
+// ---- Joining and leaving ----
+
+function fragment() {
+  return new URLSearchParams(location.hash.slice(1));
+}
+
+/** The address of this page with `room` in it; other parameters of the fragment stay, except those given as null. */
+function address(name, changes = {}) {
+  const parameters = fragment();
+  for (const [key, value] of Object.entries({ room: name, ...changes })) {
+    if (value === null) parameters.delete(key);
+    else parameters.set(key, value);
+  }
+  const url = new URL(location.href);
+  url.hash = parameters.toString();
+  return url.href;
+}
+
+function heartbeatMs() {
+  const wish = fragment().get("heartbeat");
+  if (wish === "off") return 0;
+  return Number(wish) > 0 ? Number(wish) * 1_000 : HEARTBEAT_MS;
+}
+
+function join(name) {
+  const problem = checkRoom(name);
+  $("room-error").textContent = problem;
+  $("room-error").hidden = !problem;
+  $("room").setAttribute("aria-invalid", String(Boolean(problem)));
+  if (problem) {
+    $("room").focus();
+    return;
+  }
+  leave();
+  room = name;
+  unread = lostAt = 0;
+  figures.reset();
+  messages.clear();
+  if (fragment().get("room") !== name) history.pushState(null, "", address(name));
+  showRoom();
+  client = new Client(name, {
+    heartbeat: heartbeatMs(),
+    onState: showState,
+    onMessage: receive,
+    onFrame: (direction, text) => wire.add(direction, text),
+  });
+  client.join();
+  if (!matchMedia("(pointer: coarse)").matches) $("text").focus(); // a keyboard popping up is no welcome
+}
+
+function leave() {
+  clearTimeout(backTimer);
+  backTimer = 0;
+  client?.leave();
+  client = null;
+  underway.clear();
+}
+
+function showRoom() {
+  document.body.dataset.phase = "joined";
+  document.body.dataset.panel = "closed";
+  $("panel-open").ariaExpanded = "false";
+  $("room").value = room;
+  $("title").textContent = `#${room}`;
+  $("title").title = room;
+  $("empty-room").textContent = `#${room}`;
+  $("text").placeholder = `Message #${room}`;
+  $("second").href = address(room, { name: inventName(), heartbeat: null });
+  $("wire-url").textContent = roomURL(room);
+  $("join").textContent = "Switch room";
+  showJoinable();
+  showTitle();
+}
+
+function showIdle() {
+  leave();
+  room = "";
+  document.body.dataset.phase = "idle";
+  $("join").textContent = "Join the room";
+  showJoinable();
+  showTitle();
+}
+
+function showJoinable() {
+  $("join").disabled = room !== "" && $("room").value.trim() === room;
+}
+
+function showTitle() {
+  const count = unread > 0 ? `(${unread > 99 ? "99+" : unread}) ` : "";
+  document.title = room ? `${count}#${room} · dotsconnect` : "dotsconnect";
+}
+
+// ---- The state of the connection ----
+
+let countdown = 0;
+let backTimer = 0;
+
+function showState({ state, code, reason, text, retryAt }) {
+  if (state === "waiting" || state === "closed") {
+    clearTimeout(backTimer);
+    backTimer = 0;
+    if (!lostAt) messages.notice(`${text} (${code})`);
+    lostAt ||= Date.now();
+    messages.doubt(sendAgain);
+  }
+  // A full room lets in and closes at once, so "back" is only said when a second has passed or a message has come.
+  if (state === "open" && lostAt) backTimer = setTimeout(sayBack, 1_000);
+  $("state").dataset.state = state;
+  $("state").dataset.code = code || "";
+  $("send").disabled = state !== "open";
+  clearInterval(countdown);
+  const words = { idle: "Not joined", connecting: lostAt ? "Reconnecting" : "Connecting", open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` };
+  $("state-text").textContent = words[state];
+  hint(state === "open" || state === "idle" ? "" : "Not connected. What you type stays here.");
+  showBanner({ state, code, reason, text, retryAt });
+}
+
+function sayBack() {
+  clearTimeout(backTimer);
+  backTimer = 0;
+  const seconds = Math.max(1, Math.round((Date.now() - lostAt) / 1_000));
+  messages.notice(`Back after ${seconds} s. What was said in between is not here.`);
+  lostAt = 0;
+}
+
+function showBanner({ state, code, reason, text, retryAt }) {
+  const shown = state === "closed" || (state === "waiting" && retryAt - Date.now() > QUIET_MS) || (state === "connecting" && !$("banner").hidden);
+  $("banner").hidden = !shown;
+  if (!shown) return;
+  $("banner").dataset.state = state;
+  $("banner-text").textContent = text;
+  // The server's reason reads "name: detail"; the detail is the part for people.
+  $("banner-reason").textContent = reason.includes(": ") ? `“${reason.slice(reason.indexOf(": ") + 2)}”` : "";
+  $("banner-code").textContent = `${code} ${reason.split(":")[0]}`.trim();
+  $("now").hidden = state === "connecting";
+  $("now").textContent = state === "closed" ? "Try again" : "Retry now";
+  const tick = () => {
+    const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1_000));
+    $("banner-wait").textContent = { waiting: `Retrying in ${seconds} s`, connecting: "Retrying", closed: "" }[state];
+  };
+  tick();
+  if (state === "waiting") countdown = setInterval(tick, 250);
+}
+
+// ---- Messages ----
+
+function receive(value, frame) {
+  if (backTimer) sayBack(); // before the first message after the hole
+  figures.countReceived();
+  const now = Date.now();
+  const envelope = value !== null && typeof value === "object" && typeof value.text === "string" && typeof value.from === "string";
+  const mine = envelope && underway.get(value.tag);
+  if (mine) {
+    underway.delete(value.tag);
+    const rtt = performance.now() - mine.since;
+    figures.addRoundTrip(rtt);
+    messages.add({ own: true, from: value.from, text: value.text, kind: "", at: now, tag: value.tag, rtt: milliseconds(rtt) });
+  } else if (envelope) {
+    messages.add({ own: false, from: value.from.slice(0, NAME_MAX) || "guest", text: value.text, kind: "", at: now });
+  } else {
+    messages.add({ own: false, from: "", text: typeof value === "string" ? value : compact(value, frame), kind: kindOf(value), at: now });
+  }
+  if (document.hidden && !mine) {
+    unread++;
+    showTitle();
+  }
+}
+
+function kindOf(value) {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "array" : typeof value;
+}
+
+/** The value as its sender wrote it, without white space: JSON.stringify would round 12345678901234567890. */
+function compact(value, frame) {
+  const start = '{"message":';
+  if (!frame.startsWith(start)) return JSON.stringify(value);
+  return frame.slice(start.length, -1).replace(/("(?:[^"\\]|\\.)*")|\s+/gu, "$1");
+}
+
+function send(text) {
+  const tag = newTag();
+  const value = { from: myName(), text: wellFormed(text), at: Date.now(), tag };
+  const size = byteLength(JSON.stringify({ message: value }));
+  if (size > FRAME_MAX) {
+    hint(`That is ${Math.ceil(size / 1024)} KiB, and a message can have ${FRAME_MAX / 1024} KiB. Shorten it, or send it in parts.`, true);
+    return false;
+  }
+  if (!dispatch(tag, value)) {
+    hint("Not connected. What you type stays here.", true);
+    return false;
+  }
+  hint("");
+  messages.pend(tag, value.text);
+  return true;
+}
+
+function dispatch(tag, value) {
+  underway.set(tag, { value, since: performance.now() });
+  if (!client?.send(value)) {
+    underway.delete(tag);
+    return false;
+  }
+  figures.countSent();
+  return true;
+}
+
+function sendAgain(tag) {
+  const lost = underway.get(tag);
+  if (!lost || client?.state !== "open") return;
+  underway.delete(tag);
+  messages.settle(tag);
+  send(lost.value.text);
+}
+
+function newTag() {
+  // randomUUID would be shorter, and is missing on pages without https.
+  return Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36).padStart(2, "0")).join("");
+}
+
+// ---- Name ----
+
+function inventName() {
+  const pick = (words) => words[Math.floor(Math.random() * words.length)];
+  const first = ["Amber", "Bright", "Calm", "Clever", "Early", "Gentle", "Lucky", "Merry", "Mossy", "Quick", "Quiet", "Sunny", "Swift", "Velvet"];
+  const second = ["Badger", "Finch", "Fox", "Heron", "Lynx", "Marten", "Moth", "Otter", "Owl", "Robin", "Seal", "Stoat", "Swan", "Wren"];
+  return `${pick(first)} ${pick(second)}`;
+}
+
+function myName() {
+  return wellFormed($("name").value.trim()).slice(0, NAME_MAX) || "guest";
+}
+
+// ---- Controls ----
+
+function hint(text, urgent = false) {
+  $("hint").textContent = text || HINT;
+  $("hint").classList.toggle("urgent", urgent);
+  $("hint").classList.toggle("usual", !text);
+}
+
+function fitTextBox() {
+  const box = $("text");
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight}px`;
+}
+
+function submitText() {
+  const box = $("text");
+  const text = box.value.replace(/^\s*\n|\s+$/gu, ""); // the indent of a first line stays
+  if (text === "" || !send(text)) return;
+  box.value = "";
+  fitTextBox();
+}
+
+async function copyLink(label) {
+  const link = address(room, { name: null, heartbeat: null });
+  const done = await copy(link);
+  const before = label.dataset.label ?? label.textContent;
+  label.dataset.label = before;
+  label.textContent = done ? "Link copied" : "Copy it from the address bar";
+  label.closest("button").classList.toggle("done", done);
+  clearTimeout(label.timer);
+  label.timer = setTimeout(() => {
+    label.textContent = before;
+    label.closest("button").classList.remove("done");
+  }, 2_000);
+}
+
+function showWire(open, remember = true) {
+  document.body.dataset.wire = open ? "open" : "closed";
+  $("wire-toggle").ariaExpanded = String(open);
+  if (open) wire.toEnd();
+  if (remember && wide.matches) store.set("wire", open ? "open" : "closed");
+}
+
+/** Where there is room beside the messages the drawer is a part of the page, unless it was closed; elsewhere it waits. */
+function wireAsRemembered() {
+  showWire(wide.matches && store.get("wire") !== "closed", false);
+}
+
+function showPanel(open) {
+  document.body.dataset.panel = open ? "open" : "closed";
+  $("panel-open").ariaExpanded = String(open);
+  if (open) $("panel-close").focus();
+  else $("panel-open").focus();
+}
+
+function listen() {
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!$("join").disabled) join($("room").value.trim());
+  });
+  $("leave").addEventListener("click", () => {
+    history.pushState(null, "", address("", { room: null }));
+    showIdle();
+    $("room").focus();
+  });
+  $("room").addEventListener("input", showJoinable);
+  $("name").addEventListener("change", () => store.set("name", $("name").value.trim() || null));
+  $("now").addEventListener("click", () => client?.now());
+  $("copy").addEventListener("click", () => copyLink($("copy-text")));
+  $("copy-too").addEventListener("click", () => copyLink($("copy-too").lastElementChild));
+  $("theme").addEventListener("click", toggleTheme);
+  $("wire-toggle").addEventListener("click", () => showWire(document.body.dataset.wire !== "open"));
+  $("wire-close").addEventListener("click", () => {
+    showWire(false);
+    $("wire-toggle").focus();
+  });
+  $("wire-beats").addEventListener("change", () => $("frames").classList.toggle("no-beats", !$("wire-beats").checked));
+  $("panel-open").addEventListener("click", () => showPanel(true));
+  $("panel-close").addEventListener("click", () => showPanel(false));
+  $("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submitText();
+    $("text").focus();
+  });
+  $("text").addEventListener("input", fitTextBox);
+  $("text").addEventListener("keydown", (event) => {
+    // While an input method composes a character, Enter belongs to it.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    submitText();
+  });
+  wide.addEventListener("change", wireAsRemembered);
+  document.addEventListener("pointerdown", (event) => {
+    if (document.body.dataset.panel === "open" && !$("side").contains(event.target)) showPanel(false);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (document.body.dataset.panel === "open") showPanel(false);
+    else if (document.body.dataset.wire === "open" && !wide.matches) $("wire-close").click();
+  });
+  window.addEventListener("hashchange", () => {
+    const name = fragment().get("room") ?? "";
+    if (name === "") showIdle();
+    else if (name !== room) join(name);
+  });
+}
+
+/** The moments at which a connection may have died without a word, or a wait has lost its reason. */
+function listenForWaking() {
+  const wake = () => client?.wake();
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    unread = 0;
+    showTitle();
+    wake();
+  });
+  window.addEventListener("online", wake);
+  window.addEventListener("pageshow", wake);
+}
+
+function start() {
+  listen();
+  listenForWaking();
+  followKeyboard();
+  hint("");
+  wireAsRemembered();
+  const wish = fragment();
+  let name = wish.get("name") || store.get("name");
+  if (!name) store.set("name", (name = inventName()));
+  $("name").value = name.slice(0, NAME_MAX);
+  if (wish.get("room")) {
+    $("room").value = wish.get("room");
+    join(wish.get("room"));
+  } else {
+    $("room").select();
+  }
+}
+
+start();

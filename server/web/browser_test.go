@@ -1,0 +1,196 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"dotsconnect/server/internal/browsertest"
+)
+
+func send(page *browsertest.Page, text string) {
+	page.Type("#text", text)
+	page.Enter("#text")
+}
+
+// TestBrowser runs all that needs a browser under one of them, because starting it is the slow part. Every subtest has its
+// own room and its own tabs.
+func TestBrowser(t *testing.T) {
+	server := startRoomServer(t)
+	browser := browsertest.Start(t)
+	join := func(t *testing.T, room, parameters string) *browsertest.Page {
+		t.Helper()
+		page := browser.Open(t, server.URL+"/#room="+room+parameters)
+		page.WaitAttribute("#state", "data-state", "open")
+		return page
+	}
+
+	t.Run("two tabs talk in one room", func(t *testing.T) {
+		ann, bob := join(t, "talk", "&name=Ann"), join(t, "talk", "&name=Bob")
+		send(ann, "hello from Ann")
+		bob.WaitText("#messages .message:not(.own)", "hello from Ann")
+		bob.WaitText("#messages .from", "Ann")
+		ann.WaitText("#messages .own", "hello from Ann")
+		bob.Type("#text", "and back")
+		bob.Click("#send")
+		ann.WaitText("#messages .message:not(.own)", "and back")
+		ann.WaitText("#received", "2")
+		ann.WaitText("#sent", "1")
+		ann.WaitText("#rtt", " ms")
+		if got := browsertest.Eval[string](ann, "document.querySelector('#rtt').dataset.ms"); got == "" {
+			t.Error("no round trip was measured")
+		}
+		if got := ann.Count("#pending .message"); got != 0 {
+			t.Errorf("%d messages still under way, want 0", got)
+		}
+	})
+
+	t.Run("a room is joined by its form, and its link opens it", func(t *testing.T) {
+		page := browser.Open(t, server.URL+"/")
+		page.WaitAttribute("#state", "data-state", "idle")
+		page.Fill("#room", "a/b")
+		page.Click("#join")
+		page.WaitText("#room-error", "slash")
+		page.Fill("#room", "tea & biscuits")
+		page.Click("#join")
+		page.WaitAttribute("#state", "data-state", "open")
+		page.WaitText("#title", "#tea & biscuits")
+		other := browser.Open(t, browsertest.Eval[string](page, "location.href"))
+		other.WaitText("#title", "#tea & biscuits")
+		other.WaitAttribute("#state", "data-state", "open")
+		page.Click("#leave")
+		page.WaitAttribute("#state", "data-state", "idle")
+		page.WaitVisible("#join")
+	})
+
+	t.Run("what comes is shown as text, whatever it is", func(t *testing.T) {
+		page := join(t, "text", "")
+		attack := `<img src=x onerror="window.hacked=1"><b>bold</b>`
+		page.Fill("#text", attack)
+		page.Enter("#text")
+		page.WaitText("#messages .own .text", attack)
+		for _, value := range []string{`"<i>plain</i>"`, `12345678901234567890`, `{ "a": [1, " <u> "] }`, `null`, `{"from":"<s>Eve</s>","text":"<p>hi</p>"}`} {
+			server.publish("text", value)
+		}
+		page.Wait("document.querySelectorAll('#messages .message').length === 6")
+		got := browsertest.Eval[[]string](page, "[...document.querySelectorAll('#messages .text')].map(e => e.textContent)")
+		want := []string{attack, "<i>plain</i>", "12345678901234567890", `{"a":[1," <u> "]}`, "null", "<p>hi</p>"}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("shown %q, want %q", got, want)
+		}
+		if got := page.Count("#messages :is(img, b, i, u, s)"); got != 0 {
+			t.Errorf("%d elements came out of messages, want 0", got)
+		}
+		if browsertest.Eval[bool](page, "'hacked' in window") {
+			t.Error("a message ran as script")
+		}
+	})
+
+	t.Run("a drained page comes back at once", func(t *testing.T) {
+		page := join(t, "drain", "")
+		server.close("drain", 4200, "draining")
+		page.WaitAttribute("#state", "data-code", "4200")
+		page.WaitAttribute("#state", "data-state", "open")
+		page.WaitText("#messages .notice:last-child", "Back after")
+		if got := server.joined("drain"); got != 2 {
+			t.Errorf("joined %d times, want 2", got)
+		}
+		send(page, "still here")
+		page.WaitText("#messages .own", "still here")
+	})
+
+	t.Run("a cut connection comes back after a wait", func(t *testing.T) {
+		page := join(t, "cut", "")
+		server.cut("cut")
+		page.WaitAttribute("#state", "data-code", "1006")
+		page.WaitAttribute("#state", "data-state", "open")
+		send(page, "still here")
+		page.WaitText("#messages .own", "still here")
+	})
+
+	t.Run("repeated trouble is waited out, and a person can cut the wait short", func(t *testing.T) {
+		server.refuse(4103, "room_full: 2 of 2 members")
+		defer server.refuse(0, "")
+		page := browser.Open(t, server.URL+"/#room=full")
+		page.WaitVisible("#banner")
+		page.WaitText("#banner", "2 of 2 members")
+		page.WaitAttribute("#state", "data-state", "waiting")
+		server.refuse(0, "")
+		page.Click("#now")
+		page.WaitAttribute("#state", "data-state", "open")
+		page.Wait("!document.querySelector('#banner').checkVisibility()")
+	})
+
+	t.Run("a refusal for good shows its reason and is not repeated", func(t *testing.T) {
+		page := join(t, "bad", "")
+		server.close("bad", 4500, "bad_frame: message is missing")
+		page.WaitAttribute("#state", "data-state", "closed")
+		page.WaitAttribute("#state", "data-code", "4500")
+		page.WaitText("#banner", "message is missing")
+		page.WaitText("#now", "Try again")
+		// Waking up makes a waiting client join at once, so one that joins no more shows here without waiting for its timers.
+		browsertest.Eval[bool](page, "document.dispatchEvent(new Event('visibilitychange')) && dispatchEvent(new Event('online'))")
+		if got := browsertest.Eval[string](page, "document.querySelector('#state').dataset.state"); got != "closed" {
+			t.Errorf("state after waking = %s, want closed", got)
+		}
+		if got := server.joined("bad"); got != 1 {
+			t.Errorf("joined %d times, want 1", got)
+		}
+	})
+
+	t.Run("a message without an echo can be sent again", func(t *testing.T) {
+		page := join(t, "lost", "")
+		page.Wait("(WebSocket.prototype.realSend = WebSocket.prototype.send, WebSocket.prototype.send = () => {}, true)")
+		send(page, "into the void")
+		page.WaitText("#pending", "into the void")
+		page.Wait("(WebSocket.prototype.send = WebSocket.prototype.realSend, true)")
+		server.close("lost", 4200, "draining")
+		page.WaitText("#pending", "Send again")
+		page.WaitAttribute("#state", "data-state", "open")
+		page.Click("#pending .link")
+		page.WaitText("#messages .own", "into the void")
+	})
+
+	t.Run("heartbeats go out by themselves, and can be switched off", func(t *testing.T) {
+		on, off := join(t, "beating", "&heartbeat=0.05"), join(t, "silent", "&heartbeat=off")
+		on.WaitText("#frames .frame:last-child", `"heartbeat"`)
+		on.Wait("document.querySelectorAll('#frames .beat').length >= 3")
+		send(on, "x") // in order behind the heartbeats, so the server has counted them by now
+		on.WaitText("#messages .own", "x")
+		if got := server.beaten("beating"); got < 3 {
+			t.Errorf("%d heartbeats reached the server, want at least 3", got)
+		}
+		if got := off.Count("#frames .beat") + server.beaten("silent"); got != 0 {
+			t.Errorf("%d heartbeats without being wanted", got)
+		}
+	})
+
+	t.Run("a message too big is refused by the page", func(t *testing.T) {
+		page := join(t, "big", "")
+		page.Fill("#text", strings.Repeat("ü", 31<<10))
+		page.Enter("#text")
+		page.WaitText("#hint", "60 KiB")
+		if got := browsertest.Eval[int](page, "document.querySelector('#text').value.length"); got != 31<<10 {
+			t.Errorf("the box kept %d characters, want all", got)
+		}
+		page.WaitAttribute("#state", "data-state", "open")
+	})
+
+	t.Run("a busy room keeps 500 messages and does not pull a reader down", func(t *testing.T) {
+		page := join(t, "busy", "")
+		for i := range 520 {
+			server.publish("busy", fmt.Sprintf(`"number %d"`, i))
+		}
+		page.WaitText("#received", "520")
+		page.WaitText("#messages li:last-child", "number 519")
+		if got := page.Count("#messages .message"); got > 500 {
+			t.Errorf("%d messages in the document, want 500 at most", got)
+		}
+		page.Wait("(document.querySelector('#scroller').scrollTop = 0, true)")
+		page.Wait("document.querySelector('#scroller').scrollTop < 10")
+		server.publish("busy", `"one more"`)
+		page.WaitText("#chip", "1 new message")
+		page.Click("#chip")
+		page.Wait("!document.querySelector('#chip').checkVisibility()")
+	})
+}

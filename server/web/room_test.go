@@ -1,0 +1,161 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// roomServer serves the page and speaks just enough of v1 to test it: it relays, counts heartbeats, and ends connections
+// as a test asks.
+type roomServer struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	members map[*member]struct{} // guarded by mu
+	refusal *websocket.CloseError
+	beats   map[string]int // heartbeats by room, guarded by mu
+	joins   map[string]int // connections so far by room, guarded by mu
+}
+
+type member struct {
+	room string
+	conn *websocket.Conn
+	tcp  *net.TCPConn
+}
+
+type connKey struct{}
+
+func startRoomServer(t *testing.T) *roomServer {
+	t.Helper()
+	s := &roomServer{members: map[*member]struct{}{}, beats: map[string]int{}, joins: map[string]int{}}
+	mux := http.NewServeMux()
+	mux.Handle("/", Handler())
+	mux.HandleFunc("GET /ws/chat/{room}/", s.serveRoom)
+	s.Server = httptest.NewUnstartedServer(mux)
+	s.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, conn)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.cut("")
+		s.Close()
+	})
+	return s
+}
+
+func (s *roomServer) serveRoom(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(64 << 10)
+	tcp, _ := r.Context().Value(connKey{}).(*net.TCPConn)
+	m := &member{room: r.PathValue("room"), conn: conn, tcp: tcp}
+	s.mu.Lock()
+	s.members[m] = struct{}{}
+	s.joins[m.room]++
+	refusal := s.refusal
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.members, m)
+	}()
+	if refusal != nil {
+		_ = conn.Close(refusal.Code, refusal.Reason)
+		return
+	}
+	for {
+		// Not the request's context: it ends with the server, and a test's end must not look like a kick.
+		_, frame, err := conn.Read(context.Background())
+		if err != nil {
+			return
+		}
+		s.handle(m, frame)
+	}
+}
+
+func (s *roomServer) handle(m *member, frame []byte) {
+	if string(frame) == `"heartbeat"` {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.beats[m.room]++
+		return
+	}
+	var envelope struct {
+		Message json.RawMessage `json:"message"`
+	}
+	if err := json.Unmarshal(frame, &envelope); err != nil || envelope.Message == nil {
+		_ = m.conn.Close(4500, "bad_frame: not a message")
+		return
+	}
+	s.publish(m.room, string(envelope.Message))
+}
+
+// publish sends a value, given as JSON, to everybody in the room. The lock gives the room its one order.
+func (s *roomServer) publish(room, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for m := range s.members {
+		if m.room == room {
+			_ = m.conn.Write(context.Background(), websocket.MessageText, []byte(`{"message":`+value+`}`))
+		}
+	}
+}
+
+// close ends the connections of a room with a close code.
+func (s *roomServer) close(room string, code websocket.StatusCode, reason string) {
+	for _, m := range s.in(room) {
+		_ = m.conn.Close(code, reason)
+	}
+}
+
+// cut resets the TCP connections of a room, or of all rooms if it is "": no closing handshake, the peer sees 1006.
+func (s *roomServer) cut(room string) {
+	for _, m := range s.in(room) {
+		_ = m.tcp.SetLinger(0)
+		_ = m.tcp.Close()
+	}
+}
+
+// refuse makes the server close every new connection, or none if code is 0.
+func (s *roomServer) refuse(code websocket.StatusCode, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusal = nil
+	if code != 0 {
+		s.refusal = &websocket.CloseError{Code: code, Reason: reason}
+	}
+}
+
+func (s *roomServer) in(room string) []*member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*member
+	for m := range s.members {
+		if room == "" || m.room == room {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+func (s *roomServer) joined(room string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joins[room]
+}
+
+func (s *roomServer) beaten(room string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beats[room]
+}

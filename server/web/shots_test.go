@@ -1,0 +1,78 @@
+package web
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"dotsconnect/server/internal/browsertest"
+)
+
+// TestScreenshots draws the page in its main states, light and dark, on a desk and on a phone. It asserts what a picture
+// cannot be asked for: nothing is wider than the screen. To look at the pictures:
+//
+//	DOTS_SHOTS=/some/folder go test -run Screenshots ./server/web
+func TestScreenshots(t *testing.T) {
+	server := startRoomServer(t)
+	browser := browsertest.Start(t)
+	views := []struct {
+		name          string
+		width, height int64
+	}{{"desk", 1280, 800}, {"phone", 400, 800}}
+	shoot := func(page *browsertest.Page, state string) {
+		for _, view := range views {
+			for _, scheme := range []string{"light", "dark"} {
+				page.Emulate(view.width, view.height, scheme)
+				name := fmt.Sprintf("%s-%s-%s", state, view.name, scheme)
+				path := page.Screenshot(name)
+				if info, err := os.Stat(path); err != nil || info.Size() < 5_000 {
+					t.Errorf("%s: no picture (%v)", name, err)
+				}
+				if got := browsertest.Eval[int64](page, "document.documentElement.scrollWidth"); got > view.width {
+					t.Errorf("%s: the page is %d wide, want %d at most", name, got, view.width)
+				}
+			}
+		}
+	}
+
+	shoot(browser.Open(t, server.URL+"/#name=Ada"), "idle")
+
+	page := browser.Open(t, server.URL+"/#room=lobby&name=Ada")
+	page.Emulate(1280, 800, "light")
+	page.WaitAttribute("#state", "data-state", "open")
+	shoot(page, "empty")
+
+	say := func(from, text string) { server.publish("lobby", fmt.Sprintf(`{"from":%q,"text":%q}`, from, text)) }
+	say("Grace Hopper", "Is this thing on?")
+	say("Grace Hopper", "I opened the link on my phone, two rooms away.")
+	for i := range 6 {
+		send(page, []string{"Loud and clear.", "My own messages come back to me too, so I see how long they took."}[i%2])
+		page.Wait(fmt.Sprintf("document.querySelectorAll('#messages .own').length === %d", i+1))
+	}
+	server.publish("lobby", `{"sensor":"boiler-2","celsius":61.5,"ok":true,"since":1718000000123456789}`)
+	server.publish("lobby", `"just a string from a script"`)
+	say("linus", "A long one, to see how it behaves: "+strings.Repeat("the quick brown fox jumps over the lazy dog, ", 40)+
+		"https://example.invalid/"+strings.Repeat("averylongpathwithoutabreak", 8))
+	say("Zoë", "Καλημέρα! مرحبا! Grüße aus Köln.")
+	send(page, "And it all fits on one screen.")
+	page.WaitText("#messages li:last-child", "And it all fits")
+	shoot(page, "talk")
+
+	server.close("lobby", 4503, "kicked: please keep it friendly")
+	page.WaitAttribute("#state", "data-state", "closed")
+	shoot(page, "closed")
+	page.Emulate(400, 800, "light")
+	page.Click("#wire-toggle")
+	page.WaitVisible("#wire")
+	page.Screenshot("wire-phone-light")
+	page.Click("#wire-close")
+	page.Click("#panel-open")
+	page.WaitVisible("#panel-close")
+	page.Screenshot("panel-phone-light")
+
+	server.refuse(4103, "room_full: 2 of 2 members")
+	page = browser.Open(t, server.URL+"/#room=full&name=Ada")
+	page.WaitVisible("#now")
+	shoot(page, "waiting")
+}

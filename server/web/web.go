@@ -1,0 +1,110 @@
+// Package web is the demo page of dotsconnect, and the reference client of its v1 protocol.
+//
+// The page is a handful of files in assets, embedded as they are: no build step, no file from another host. client.js is
+// the connection (join, heartbeat, reconnect) without any user interface; page.js and the files beside it are the page.
+//
+// Every response is small and complete in memory, and needs nothing of its http.ResponseWriter but Header, WriteHeader and
+// Write, so the handler can be served by anything that collects a response.
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"time"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// contentSecurityPolicy lets the page load its own files and open WebSockets, and nothing else. The ws: and wss: sources
+// are for browsers in which 'self' does not cover the WebSockets of the page's own host.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; worker-src 'self'; " +
+	"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// contentTypes is written down, because mime.TypeByExtension depends on the machine it runs on.
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+type asset struct {
+	body        []byte
+	contentType string
+	etag        string
+}
+
+type handler struct {
+	assets map[string]asset // by path; immutable after Handler
+}
+
+// Handler serves the page at / and its files beside it (see [Paths]) for GET and HEAD. Other methods get 405, other paths
+// 404. The files have a strong ETag and are revalidated at each load, so a new server never meets an old page.
+func Handler() http.Handler {
+	h := &handler{assets: make(map[string]asset)}
+	for _, name := range names() {
+		body, err := assets.ReadFile("assets/" + name)
+		if err != nil {
+			panic("web: " + err.Error()) // the names come from the same embedded folder
+		}
+		sum := sha256.Sum256(body)
+		h.assets[address(name)] = asset{body, contentTypes[path.Ext(name)], `"` + hex.EncodeToString(sum[:12]) + `"`}
+	}
+	return h
+}
+
+// Paths returns the paths that [Handler] serves, for a server that routes by exact path: "/", "/app.css" and so on.
+func Paths() []string {
+	paths := names()
+	for i, name := range paths {
+		paths[i] = address(name)
+	}
+	return paths
+}
+
+func names() []string {
+	names, err := fs.Glob(assets, "assets/*")
+	if err != nil {
+		panic("web: " + err.Error()) // only a malformed pattern is an error
+	}
+	for i, name := range names {
+		names[i] = path.Base(name)
+	}
+	return names
+}
+
+func address(name string) string {
+	if name == "index.html" {
+		return "/"
+	}
+	return "/" + name
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
+	a, ok := h.assets[r.URL.Path]
+	if !ok {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		header.Set("Allow", "GET, HEAD")
+		http.Error(w, "this address takes GET and HEAD only", http.StatusMethodNotAllowed)
+		return
+	}
+	header.Set("Content-Type", a.contentType)
+	header.Set("Content-Security-Policy", contentSecurityPolicy)
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("Etag", a.etag)
+	// It answers conditional requests, ranges and HEAD; without a time it sends no Last-Modified.
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+}

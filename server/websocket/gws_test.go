@@ -1,0 +1,215 @@
+package websocket_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"dotsconnect/server/websocket"
+)
+
+// FuzzAgainstGWS gives the same bytes to Parser and to a server connection of gws, and compares what was delivered and how
+// the connection ended. gws is laxer in places and later in others; exactly that is tolerated, see agrees.
+func FuzzAgainstGWS(f *testing.F) {
+	for _, seed := range gwsSeeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		compareWithGWS(t, stream)
+	})
+}
+
+var gwsSeeds = []string{
+	"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", // "Hello", RFC 6455 section 5.7
+	"\x01\x83\x00\x00\x00\x00Hel\x89\x81\x00\x00\x00\x00p\x80\x82\x00\x00\x00\x00lo\x88\x82\x00\x00\x00\x00\x03\xe8",
+	"\x82\xfe\x00\x80\x00\x00\x00\x00" + strings.Repeat("b", 128) + "\x8a\x80\x00\x00\x00\x00\x88\x80\x00\x00\x00\x00",
+	"\x81\x80\x00\x00\x00\x00\x88\x85\x00\x00\x00\x00\x0f\xa0why",
+	"\x81\x82\x00\x00\x00\x00\xc3\x28\x81\x81\x00\x00\x00\x00a",
+	"\x01\x81\x00\x00\x00\x00\xc3\x89\x80\x00\x00\x00\x00\x80\x81\x00\x00\x00\x00\x28",
+	"\x01\x81\x00\x00\x00\x00a\x81\x81\x00\x00\x00\x00b",
+	"\x80\x81\x00\x00\x00\x00a", "\xc1\x80\x00\x00\x00\x00", "\x83\x80\x00\x00\x00\x00", "\x09\x80\x00\x00\x00\x00", "\x81\x01a",
+	"\x89\xfe\x00\x7e\x00\x00\x00\x00" + strings.Repeat("p", 126),
+	"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00",
+	"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+	"\x01\x81\x00\x00\x00\x00a\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00",
+	"\x81\xfe\x00\x01\x00\x00\x00\x00a", "\x82\xfe\x04\x01\x00\x00\x00\x00", "\xf2\xfe\x04\x01\x00\x00\x00\x00",
+	"\x88\x81\x00\x00\x00\x00a", "\x88\x82\x00\x00\x00\x00\x03\xf6", "\x88\x82\x00\x00\x00\x00\x03\xed", "\x88\x83\x00\x00\x00\x00\x00\x00\xff",
+	"\x88\x83\x00\x00\x00\x00\x03\xe8\xff",
+}
+
+func TestParserAgreesWithGWS(t *testing.T) {
+	for _, seed := range gwsSeeds {
+		compareWithGWS(t, []byte(seed))
+	}
+}
+
+const (
+	sizeLimit = 1024 // of a message, for both
+
+	endOpen   = -1 // the bytes ran out
+	endClosed = 0  // the peer closed
+	endPanic  = -2
+)
+
+// ending is what a stream led to.
+type ending struct {
+	messages  []string
+	controls  []string // pings and pongs
+	end       int      // the code of a violation, or one of the above
+	closeCode int      // of the peer's close frame, for ours only
+}
+
+func compareWithGWS(t *testing.T, stream []byte) {
+	t.Helper()
+	ours, violation := parseOurs(stream)
+	theirs := parseGWS(stream)
+	if !agrees(ours, theirs, violation) {
+		t.Errorf("%x:\nours   %+v (%v)\ntheirs %+v", stream, ours, violation, theirs)
+	}
+}
+
+// agrees allows gws what it does differently, and no more:
+//
+//   - it takes lengths that are not minimal, and panics on those of 2^63 or more (RFC 6455 section 5.2 forbids both);
+//   - it refuses close code 1014, which the IANA registry knows;
+//   - it looks at a close reason even after a bad code, and reports that: 1007, where the code came first;
+//   - it compares a frame's length with the limit before it looks at the first byte's bits: 1009, where 1002 came first;
+//   - it judges a frame when all of it is there, so a stream that ends early has no verdict;
+//   - it judges a text when all fragments are there: more control frames, or another violation, may come before.
+func agrees(ours, theirs ending, violation *websocket.CloseError) bool {
+	if violation == nil {
+		same := slices.Equal(ours.messages, theirs.messages) && slices.Equal(ours.controls, theirs.controls)
+		return same && (ours.end == theirs.end || ours.closeCode == 1014 && theirs.end == 1002)
+	}
+	if len(theirs.messages) < len(ours.messages) || !slices.Equal(ours.messages, theirs.messages[:len(ours.messages)]) {
+		return false
+	}
+	switch reason := violation.Reason; {
+	case strings.Contains(reason, "shortest form"):
+		return true // gws goes on
+	case strings.Contains(reason, "2^63"):
+		return theirs.end == endPanic
+	case len(theirs.messages) != len(ours.messages):
+		return false
+	case strings.Contains(reason, "text message"):
+		return true // the message is never delivered, nor any after it: that is what is left to compare
+	case !slices.Equal(ours.controls, theirs.controls):
+		return false
+	case strings.Contains(reason, "close code"):
+		return theirs.end == 1002 || theirs.end == 1007 || theirs.end == endOpen
+	default:
+		return theirs.end == violation.Code || theirs.end == endOpen || violation.Code == 1002 && theirs.end == 1009
+	}
+}
+
+func parseOurs(stream []byte) (ending, *websocket.CloseError) {
+	out := ending{end: endOpen}
+	lim := &websocket.Limits{MaxMessage: sizeLimit, MaxFragments: 1 << 30}
+	p := bytes.Clone(stream)
+	var s websocket.Parser
+	for {
+		n, ev, payload, err := s.Next(p, lim)
+		p = p[n:]
+		if err != nil {
+			out.end = err.Code
+			return out, err
+		}
+		switch ev {
+		case websocket.None:
+			return out, nil
+		case websocket.Text:
+			out.messages = append(out.messages, "text "+string(payload))
+		case websocket.Binary:
+			out.messages = append(out.messages, "binary "+string(payload))
+		case websocket.Ping:
+			out.controls = append(out.controls, "ping "+string(payload))
+		case websocket.Pong:
+			out.controls = append(out.controls, "pong "+string(payload))
+		case websocket.Close:
+			out.closeCode, _ = websocket.ParseClose(payload)
+			out.end = endClosed
+			return out, nil
+		}
+	}
+}
+
+func parseGWS(stream []byte) (out ending) {
+	defer func() {
+		if recover() != nil {
+			out.end = endPanic
+		}
+	}()
+	conn := &memoryConn{Reader: bytes.NewReader(stream)}
+	handler := &gwsHandler{out: &out}
+	upgrader := gws.NewUpgrader(handler, &gws.ServerOption{ReadMaxPayloadSize: sizeLimit, CheckUtf8Enabled: true})
+	r := &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
+	}}
+	socket, err := upgrader.UpgradeFromConn(conn, bufio.NewReader(conn), r)
+	if err != nil {
+		panic(err)
+	}
+	conn.written.Reset() // the handshake
+	socket.ReadLoop()
+	out.end = conn.verdict(handler.closed)
+	return out
+}
+
+// gwsHandler writes down what gws delivers.
+type gwsHandler struct {
+	out    *ending
+	closed error
+}
+
+func (h *gwsHandler) OnOpen(*gws.Conn)               {}
+func (h *gwsHandler) OnClose(_ *gws.Conn, err error) { h.closed = err }
+func (h *gwsHandler) OnPing(_ *gws.Conn, payload []byte) {
+	h.out.controls = append(h.out.controls, "ping "+string(payload))
+}
+func (h *gwsHandler) OnPong(_ *gws.Conn, payload []byte) {
+	h.out.controls = append(h.out.controls, "pong "+string(payload))
+}
+func (h *gwsHandler) OnMessage(_ *gws.Conn, m *gws.Message) {
+	kind := map[gws.Opcode]string{gws.OpcodeText: "text ", gws.OpcodeBinary: "binary "}[m.Opcode]
+	h.out.messages = append(h.out.messages, kind+string(m.Bytes()))
+}
+
+// memoryConn is a connection whose peer has sent all it will, and keeps what is written.
+type memoryConn struct {
+	*bytes.Reader
+	net.Conn // nil: nothing else is called
+	written  bytes.Buffer
+}
+
+func (c *memoryConn) Read(p []byte) (int, error)       { return c.Reader.Read(p) }
+func (c *memoryConn) Write(p []byte) (int, error)      { return c.written.Write(p) }
+func (c *memoryConn) Close() error                     { return nil }
+func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
+func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
+
+// verdict reads how gws ended the connection from the close frame that it wrote: 1002, 1007 and 1009 are refusals unless
+// the peer's own code came back.
+func (c *memoryConn) verdict(closed error) int {
+	if closed == io.EOF || closed == io.ErrUnexpectedEOF {
+		return endOpen
+	}
+	f := c.written.Bytes()
+	if len(f) < 4 {
+		return endClosed // an empty close body is answered with one
+	}
+	code := int(binary.BigEndian.Uint16(f[2:]))
+	if code == 1002 || code == 1007 || code == 1009 {
+		return code
+	}
+	return endClosed
+}

@@ -1,0 +1,247 @@
+package websocket
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// OriginPolicy decides which web pages may open a WebSocket (RFC 6455 section 10.2). A browser lets any page connect to
+// any server and sends the user's cookies along; only the Origin field, which a page cannot forge, tells the server where
+// the page came from. A client that is no browser sends none and is let through: it could forge one.
+//
+// Without patterns a page may connect to the host that it came from. With patterns they alone decide, the own host must be
+// listed too: a page that points its own name at this server's address (DNS rebinding) is then refused.
+//
+// It is immutable and safe for concurrent use.
+type OriginPolicy struct {
+	any      bool // pattern *
+	null     bool // pattern null
+	patterns []originPattern
+}
+
+// originPattern is a parsed pattern. Empty scheme: any. Port 0: the default of the origin's scheme.
+type originPattern struct {
+	scheme     string
+	host       string
+	port       int
+	subdomains bool // host is a suffix that begins with a dot
+}
+
+// NewOriginPolicy reads patterns of these forms; case does not matter, a port may follow each host, and a pattern
+// without one means the default port of the origin's scheme:
+//
+//	https://app.example.com   this origin
+//	app.example.com           this host, by any scheme
+//	*.example.com             each subdomain of any depth, not example.com itself; https://*.example.com also
+//	*                         every origin: only for servers that hold nothing private and know users by tokens alone
+//	null                      sandboxed frames and local files: anyone can make one, so as open as *
+func NewOriginPolicy(patterns []string) (*OriginPolicy, error) {
+	p := &OriginPolicy{}
+	for _, text := range patterns {
+		switch text {
+		case "*":
+			p.any = true
+			continue
+		case "null":
+			p.null = true
+			continue
+		}
+		pattern, err := parseOriginPattern(text)
+		if err != nil {
+			return nil, fmt.Errorf("websocket: origin pattern %q: %w", text, err)
+		}
+		p.patterns = append(p.patterns, pattern)
+	}
+	return p, nil
+}
+
+// Allowed reports whether a request with this Origin field may become a WebSocket. host is the request's Host field;
+// present is false if there was no Origin field.
+func (p *OriginPolicy) Allowed(origin, host string, present bool) bool {
+	if !present || p.any {
+		return true
+	}
+	if origin == "null" {
+		return p.null
+	}
+	o, ok := parseOrigin(origin)
+	if !ok {
+		return false
+	}
+	if len(p.patterns) == 0 && !p.null {
+		return o.sameHost(host)
+	}
+	for i := range p.patterns {
+		if p.patterns[i].matches(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// originValue is a parsed Origin field. The port is never 0 for a scheme with a default port.
+type originValue struct {
+	scheme string
+	host   string
+	port   int
+}
+
+// parseOrigin reads the one form that browsers send: scheme, host and port, nothing else (RFC 6454 section 6.2).
+func parseOrigin(text string) (o originValue, ok bool) {
+	scheme, authority, found := strings.Cut(text, "://")
+	if !found || !validScheme(scheme) {
+		return originValue{}, false
+	}
+	host, port, ok := splitAuthority(authority)
+	if !ok {
+		return originValue{}, false
+	}
+	if port == 0 {
+		port = defaultPort(scheme)
+	}
+	return originValue{scheme, host, port}, true
+}
+
+// sameHost reports whether the page came from the host that the request names. By which scheme we were reached is not known,
+// a proxy may have taken TLS off, so a Host without a port stands for the default port of the origin's scheme.
+func (o originValue) sameHost(requestHost string) bool {
+	host, port, ok := splitAuthority(requestHost)
+	if !ok || defaultPort(o.scheme) == 0 {
+		return false
+	}
+	if port == 0 {
+		port = defaultPort(o.scheme)
+	}
+	return port == o.port && strings.EqualFold(host, o.host)
+}
+
+func (p *originPattern) matches(o originValue) bool {
+	if p.scheme != "" && !strings.EqualFold(p.scheme, o.scheme) {
+		return false
+	}
+	port := p.port
+	if port == 0 {
+		port = defaultPort(o.scheme)
+	}
+	if port != o.port {
+		return false
+	}
+	if p.subdomains {
+		head := len(o.host) - len(p.host)
+		return head > 0 && strings.EqualFold(o.host[head:], p.host)
+	}
+	return strings.EqualFold(o.host, p.host)
+}
+
+func parseOriginPattern(text string) (originPattern, error) {
+	var p originPattern
+	rest := text
+	if scheme, authority, found := strings.Cut(text, "://"); found {
+		if !validScheme(scheme) {
+			return p, errors.New("not a scheme before ://")
+		}
+		p.scheme, rest = scheme, authority
+	}
+	if strings.HasPrefix(rest, "*.") {
+		p.subdomains = true
+		rest = rest[2:]
+	}
+	host, port, ok := splitAuthority(rest)
+	if !ok {
+		return p, errors.New("want scheme://host:port, host:port, *.host or *, with no path, user or other wildcard")
+	}
+	p.host, p.port = host, port
+	if p.subdomains {
+		if host[0] == '[' {
+			return p, errors.New("an address has no subdomains")
+		}
+		p.host = "." + host
+	}
+	return p, nil
+}
+
+// splitAuthority splits host[:port], strictly: a name or IPv4 address of nonempty labels, or an IPv6 address in
+// brackets; no user information. Port 0 means that none was given.
+func splitAuthority(text string) (host string, port int, ok bool) {
+	end := strings.LastIndexByte(text, ':')
+	if strings.HasPrefix(text, "[") {
+		end = strings.IndexByte(text, ']') + 1
+		if end == 0 || !validAddress(text[1:end-1]) {
+			return "", 0, false
+		}
+	} else {
+		if end < 0 {
+			end = len(text)
+		}
+		if !validName(text[:end]) {
+			return "", 0, false
+		}
+	}
+	host, rest := text[:end], text[end:]
+	if rest == "" {
+		return host, 0, true
+	}
+	n, err := strconv.ParseUint(rest[1:], 10, 16)
+	if rest[0] != ':' || err != nil || n == 0 {
+		return "", 0, false
+	}
+	return host, int(n), true
+}
+
+// validName accepts letters, digits, hyphens and underscores in labels; a browser sends other names in Punycode.
+func validName(name string) bool {
+	label := 0
+	for i := range len(name) {
+		switch b := name[i]; {
+		case b == '.' && label == 0:
+			return false
+		case b == '.':
+			label = 0
+		case isAlphanumeric(b), b == '-', b == '_':
+			label++
+		default:
+			return false
+		}
+	}
+	return name != ""
+}
+
+// validAddress accepts the bytes of an IPv6 address; it is only compared, never used as one.
+func validAddress(text string) bool {
+	for i := range len(text) {
+		if b := text[i]; !isHex(b) && b != ':' && b != '.' {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// validScheme accepts a URI scheme (RFC 3986 section 3.1).
+func validScheme(scheme string) bool {
+	for i := range len(scheme) {
+		switch b := scheme[i]; {
+		case isAlphanumeric(b) && (i > 0 || b > '9'):
+		case i > 0 && (b == '+' || b == '-' || b == '.'):
+		default:
+			return false
+		}
+	}
+	return scheme != ""
+}
+
+func defaultPort(scheme string) int {
+	switch {
+	case strings.EqualFold(scheme, "https"):
+		return 443
+	case strings.EqualFold(scheme, "http"):
+		return 80
+	default:
+		return 0
+	}
+}
+
+func isAlphanumeric(b byte) bool {
+	return b >= '0' && b <= '9' || b|0x20 >= 'a' && b|0x20 <= 'z'
+}

@@ -1,0 +1,114 @@
+package websocket
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestOriginPolicy(t *testing.T) {
+	none := []string{}
+	site := []string{"https://app.example.com", "*.example.org", "static.example.net:8443"}
+	for _, test := range []struct {
+		name     string
+		patterns []string
+		origin   string
+		host     string
+		want     bool
+	}{
+		{"the own host", none, "https://good.com", "good.com", true},
+		{"the own host in another case", none, "HTTPS://Good.COM", "gOOD.com", true},
+		{"the own host and port", none, "http://good.com:8080", "good.com:8080", true},
+		{"the default port said by the page", none, "https://good.com:443", "good.com", true},
+		{"the default port said by the request", none, "http://good.com", "good.com:80", true},
+		{"the own IPv6 address", none, "http://[::1]:8080", "[::1]:8080", true},
+		{"the own IPv6 address without a port", none, "http://[::1]", "[::1]:80", true},
+		{"another port", none, "http://good.com:8080", "good.com:8081", false},
+		{"another port than the default", none, "http://good.com:8080", "good.com", false},
+		{"the other scheme's default port", none, "http://good.com", "good.com:443", false},
+		{"another host", none, "https://evil.com", "good.com", false},
+		{"a name that ends alike", none, "https://evilgood.com", "good.com", false},
+		{"a name that begins alike", none, "https://good.com.evil.com", "good.com", false},
+		{"a subdomain", none, "https://evil.good.com", "good.com", false},
+		{"the parent domain", none, "https://good.com", "app.good.com", false},
+		{"a name with the root's dot", none, "https://good.com.", "good.com", false},
+		{"a user before the host", none, "https://good.com@evil.com", "good.com", false},
+		{"a user before the own host", none, "https://user@good.com", "good.com", false},
+		{"a user with a port for a password", none, "https://good.com:80@evil.com", "good.com:80", false},
+		{"null", none, "null", "good.com", false},
+		{"null and a host named null", none, "null", "null", false},
+		{"an empty field", none, "", "good.com", false},
+		{"an empty field and an empty Host", none, "", "", false},
+		{"an origin without a host", none, "https://", "", false},
+		{"an origin without a scheme", none, "good.com", "good.com", false},
+		{"an origin without slashes", none, "https:good.com", "good.com", false},
+		{"a path", none, "https://good.com/", "good.com", false},
+		{"a backslash", none, `https://good.com\.evil.com`, "good.com", false},
+		{"a query", none, "https://good.com?x", "good.com", false},
+		{"two origins in one field", none, "https://good.com https://evil.com", "good.com", false},
+		{"a bad scheme", none, "ht tp://good.com", "good.com", false},
+		{"a scheme that begins with a digit", none, "3d://good.com", "good.com", false},
+		{"a scheme of another kind", none, "chrome-extension://good.com", "good.com", false},
+		{"an empty label", none, "https://good..com", "good..com", false},
+		{"an empty port", none, "https://good.com:", "good.com:", false},
+		{"port 0", none, "https://good.com:0", "good.com:0", false},
+		{"a port beyond 65535", none, "https://good.com:65536", "good.com:65536", false},
+		{"a port with a sign", none, "https://good.com:+80", "good.com:+80", false},
+		{"bytes beyond ASCII", none, "https://gööd.com", "gööd.com", false},
+		{"the Kelvin sign for a k", none, "https://\u212Aelvin.com", "kelvin.com", false},
+		{"an IPv6 address without end", none, "http://[::1", "[::1", false},
+		{"an empty IPv6 address", none, "http://[]", "[]", false},
+		{"an IPv6 address with a zone", none, "http://[::1%25eth0]", "[::1%25eth0]", false},
+		{"something behind an IPv6 address", none, "http://[::1]x80", "[::1]x80", false},
+		{"a bare IPv6 address", none, "http://::1", "::1", false},
+
+		{"a listed origin", site, "https://app.example.com", "ws.example.com", true},
+		{"a listed origin with its default port", site, "https://app.example.com:443", "ws.example.com", true},
+		{"a listed origin by another scheme", site, "http://app.example.com", "ws.example.com", false},
+		{"a listed origin on another port", site, "https://app.example.com:8443", "ws.example.com", false},
+		{"a subdomain of a wildcard", site, "https://a.example.org", "x", true},
+		{"a subdomain of a wildcard, any depth, scheme and case", site, "http://A.b.Example.ORG", "x", true},
+		{"the wildcard's own domain", site, "https://example.org", "x", false},
+		{"a name that ends like the wildcard", site, "https://evilexample.org", "x", false},
+		{"a name that goes on behind the wildcard", site, "https://a.example.org.evil.com", "x", false},
+		{"an empty label for the wildcard", site, "https://.example.org", "x", false},
+		{"a subdomain on another port", site, "https://a.example.org:8443", "x", false},
+		{"a listed host and port", site, "https://static.example.net:8443", "x", true},
+		{"a listed host and port by another scheme", site, "http://static.example.net:8443", "x", true},
+		{"a listed host on its default port", site, "https://static.example.net", "x", false},
+		{"the own host where others are listed", site, "https://own.com", "own.com", false},
+		{"null where others are listed", site, "null", "x", false},
+		{"garbage where others are listed", site, "app.example.com", "x", false},
+		{"a wildcard with scheme and port", []string{"https://*.a.com:8443"}, "https://x.a.com:8443", "x", true},
+		{"a listed extension", []string{"chrome-extension://abcdef"}, "chrome-extension://abcdef", "x", true},
+		{"another extension", []string{"chrome-extension://abcdef"}, "chrome-extension://abcdeg", "x", false},
+		{"null where it is listed", []string{"null"}, "null", "x", true},
+		{"the own host where only null is listed", []string{"null"}, "https://x", "x", false},
+		{"anything", []string{"*"}, "https://evil.com", "x", true},
+		{"null where anything goes", []string{"*"}, "null", "x", true},
+		{"garbage where anything goes", []string{"https://a.com", "*"}, "\x00", "x", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := NewOriginPolicy(test.patterns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Allowed(test.origin, test.host, true); got != test.want {
+				t.Errorf("Allowed(%q, %q) = %v, want %v", test.origin, test.host, got, test.want)
+			}
+			if !p.Allowed("", test.host, false) {
+				t.Error("a request without an Origin field was refused")
+			}
+		})
+	}
+}
+
+func TestBadOriginPatternsAreNamed(t *testing.T) {
+	for _, pattern := range []string{
+		"", " ", "*.", "*.*", "*com", "a.*.com", "https://*", "*:8080", "https://a.com/", "https://a.com/chat", "https://u@a.com",
+		"://a.com", "a b.com", "a.com:", "a.com:0", "a.com:99999", "gööd.com", "*.[::1]", "[::1", "a.com,b.com",
+	} {
+		if _, err := NewOriginPolicy([]string{"good.com", pattern}); err == nil || !strings.Contains(err.Error(), `"`+pattern+`"`) {
+			t.Errorf("%q: got error %v", pattern, err)
+		}
+	}
+}

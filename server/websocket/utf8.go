@@ -1,0 +1,112 @@
+package websocket
+
+import "unicode/utf8"
+
+// textState is an incremental UTF-8 validator in one byte: which bytes may come next (Unicode standard, table 3-7).
+//
+// Text arrives in pieces that end anywhere, also inside a rune, and RFC 6455 section 8.1 lets us fail at the first byte
+// that no valid text can hold. Whole runes are left to utf8.Valid, which skips ASCII by the word; the states below see
+// only the bytes of a rune that lies across two pieces, so they are written to be read, not to be fast.
+type textState uint8
+
+const (
+	textComplete textState = iota // between runes; the zero value
+	textTail1                     // one more byte 80..BF
+	textTail2                     // two more
+	textTail3                     // three more
+	textAfterE0                   // A0..BF, then one: no overlong form of three bytes
+	textAfterED                   // 80..9F, then one: no surrogate
+	textAfterF0                   // 90..BF, then two: no overlong form of four bytes
+	textAfterF4                   // 80..8F, then two: nothing above U+10FFFF
+	textInvalid
+)
+
+// next advances over p and reports whether it can still become valid text. After false the state must not be used again.
+func (t *textState) next(p []byte) bool {
+	for *t != textComplete {
+		if len(p) == 0 {
+			return true
+		}
+		if *t = t.after(p[0]); *t == textInvalid {
+			return false
+		}
+		p = p[1:]
+	}
+	whole := len(p) - brokenTail(p)
+	if !utf8.Valid(p[:whole]) {
+		return false
+	}
+	for _, b := range p[whole:] {
+		*t = t.after(b) // cannot fail: brokenTail is a valid beginning
+	}
+	return true
+}
+
+// brokenTail is the length, 0 to 3, of the valid beginning of a rune that p ends in.
+func brokenTail(p []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		b := p[len(p)-n]
+		if b < utf8.RuneSelf {
+			return 0
+		}
+		if utf8.RuneStart(b) {
+			if utf8.FullRune(p[len(p)-n:]) {
+				return 0 // a rune, or invalid already and found so by utf8.Valid
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// after is the state after the byte b.
+func (t textState) after(b byte) textState {
+	low, high, then := byte(0x80), byte(0xbf), textComplete
+	switch t {
+	case textTail1:
+	case textTail2:
+		then = textTail1
+	case textTail3:
+		then = textTail2
+	case textAfterE0:
+		low, then = 0xa0, textTail1
+	case textAfterED:
+		high, then = 0x9f, textTail1
+	case textAfterF0:
+		low, then = 0x90, textTail2
+	case textAfterF4:
+		high, then = 0x8f, textTail2
+	default:
+		return afterLead(b)
+	}
+	if b < low || b > high {
+		return textInvalid
+	}
+	return then
+}
+
+// afterLead is the state after the first byte of a rune.
+func afterLead(b byte) textState {
+	switch {
+	case b < 0x80:
+		return textComplete
+	case b < 0xc2: // a stray continuation, or an overlong form of two bytes
+		return textInvalid
+	case b < 0xe0:
+		return textTail1
+	case b == 0xe0:
+		return textAfterE0
+	case b == 0xed:
+		return textAfterED
+	case b < 0xf0:
+		return textTail2
+	case b == 0xf0:
+		return textAfterF0
+	case b < 0xf4:
+		return textTail3
+	case b == 0xf4:
+		return textAfterF4
+	default:
+		return textInvalid
+	}
+}
