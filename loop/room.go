@@ -143,7 +143,9 @@ func (l *Loop) leave(c *Conn, why Why) {
 		r.place(i, r.members[r.cursor])
 		i = r.cursor
 	}
-	r.place(i, r.members[last])
+	if i < last {
+		r.place(i, r.members[last])
+	}
 	r.members[last] = nil
 	r.members = r.members[:last]
 	if cap(r.members) > 64 && last < cap(r.members)/4 {

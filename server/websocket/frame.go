@@ -8,6 +8,7 @@ import (
 // Opcode says what a frame carries (RFC 6455 section 5.2). 3 to 7 and 11 to 15 are reserved.
 type Opcode uint8
 
+// The opcodes of RFC 6455 section 11.8; those from 8 on are control frames.
 const (
 	OpContinuation Opcode = 0
 	OpText         Opcode = 1

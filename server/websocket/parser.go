@@ -19,6 +19,7 @@ type Limits struct {
 // Event is what Parser.Next found.
 type Event uint8
 
+// What Next may find. Messages and control frames come in the order in which they ended.
 const (
 	None     Event = iota // nothing is complete
 	Text                  // a text message, valid UTF-8

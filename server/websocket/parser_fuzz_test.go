@@ -86,7 +86,7 @@ func (e *encoder) step(what byte, size int) {
 	case what == 3:
 		e.add(pong, Pong, strings.Repeat("\xff", size%126))
 	case e.open == None && what == 0:
-		e.add(text, Text, strings.Repeat(sample, size*size/16))
+		e.add(text, Text, strings.Repeat(sample, size*size/64))
 	case e.open == None && what != 4:
 		e.add(binar, Binary, strings.Repeat(sample, size))
 	case what == 5: // the end of a fragmented message

@@ -1,0 +1,237 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
+	"dotsconnect/server/web"
+	"dotsconnect/server/websocket"
+)
+
+// The variants of frames, indices into the loop's encodings.
+const (
+	variantV1 loop.Variant = iota
+	variantRaw
+)
+
+// Server is one node: the loops with their pollers, the acceptor, and the admin address.
+type Server struct {
+	// Immutable after New.
+	cfg     Config
+	log     *zap.Logger
+	version string
+	began   time.Time
+	node    *loop.Node
+	pollers []*poller
+	origins *websocket.OriginPolicy
+	limits  websocket.Limits
+	pages   http.Handler
+	counts  *counts
+	maxOpen int // connections
+
+	// Set by Start.
+	acceptor *acceptor
+	admin    *admin
+	ticker   *ticker
+
+	phase     atomic.Int32
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// The phases of a server's life.
+const (
+	phaseStarting int32 = iota
+	phaseReady
+	phaseDraining // not ready; accepts until the drain delay is over
+	phaseStopped
+)
+
+// New makes a server; Start opens its addresses. version is what it says about itself.
+func New(cfg Config, log *zap.Logger, version string) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Loops == 0 {
+		cfg.Loops = min(runtime.GOMAXPROCS(0), loop.MaxLoops)
+	}
+	origins, err := websocket.NewOriginPolicy(cfg.Origins)
+	if err != nil {
+		return nil, &SettingError{Name: "origins", Text: err.Error()}
+	}
+	s := &Server{
+		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, pages: pages(), counts: newCounts(),
+		limits: websocket.Limits{MaxMessage: int(cfg.MaxMessage), MaxFragments: cfg.MaxFragments},
+	}
+	s.maxOpen, _ = MaxConnections(cfg)
+	s.node = loop.New(s.loopConfig())
+	s.node.Use(loop.NewEmbedded(s.node.Directory(), randomEpoch()))
+	for _, l := range s.node.Loops() {
+		p, err := newPoller(s, l)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("poller of loop %d: %w", l.Index(), err), s.Close())
+		}
+		s.pollers = append(s.pollers, p)
+	}
+	return s, nil
+}
+
+// loopConfig maps our settings to the loop's.
+func (s *Server) loopConfig() loop.Config {
+	c := loop.DefaultConfig()
+	c.Loops = s.cfg.Loops
+	c.Ring = func(i int) { s.pollers[i].ring() }
+	c.HandshakeTimeout, c.MaxAge, c.FrameTimeout = s.cfg.HandshakeTimeout, s.cfg.MaxAge, s.cfg.FrameTimeout
+	c.CloseTimeout, c.BacklogTime, c.StallBudget = s.cfg.CloseTimeout, s.cfg.BacklogTime, s.cfg.StallBudget
+	c.SoftBacklog, c.HardBacklog = int(s.cfg.SoftBacklog), int(s.cfg.HardBacklog)
+	c.BacklogTotal, c.InboxLimit = int64(s.cfg.BacklogTotal), int64(s.cfg.InboxLimit)
+	c.RoomMembers, c.MaxRooms = s.cfg.RoomMembers, s.cfg.MaxRooms
+	c.Encodings[variantV1] = loop.Encoding{
+		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			frame := protocol.AppendV1(dst, p.Value)
+			return frame, len(frame) - 1 - len(p.Value)
+		},
+		Size: func(p *loop.Publication) int { return protocol.SizeV1(len(p.Value)) },
+	}
+	c.Encodings[variantRaw] = loop.Encoding{
+		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			frame := protocol.AppendRaw(dst, p.Kind == loop.KindBinary, p.Value)
+			return frame, len(frame) - len(p.Value)
+		},
+		Size: func(p *loop.Publication) int { return protocol.SizeRaw(len(p.Value)) },
+	}
+	return c
+}
+
+// Start opens the addresses and begins to serve.
+func (s *Server) Start() error {
+	var err error
+	if s.acceptor, err = newAcceptor(s, s.cfg.Listen); err != nil {
+		return err
+	}
+	if s.cfg.Admin != "" {
+		if s.admin, err = newAdmin(s); err != nil {
+			return err
+		}
+		s.admin.start()
+	}
+	for _, p := range s.pollers {
+		if err := p.start(); err != nil {
+			return fmt.Errorf("start the poller: %w", err)
+		}
+	}
+	s.ticker = startTicker(s)
+	s.acceptor.start()
+	s.phase.Store(phaseReady)
+	return nil
+}
+
+// Addr is the address for clients, with the port that was chosen if the setting said 0.
+func (s *Server) Addr() string { return s.acceptor.addr() }
+
+// AdminAddr is the admin address, "" if it is off.
+func (s *Server) AdminAddr() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.addr()
+}
+
+// ready says why the node must get no new clients, nil if it may.
+func (s *Server) ready() error {
+	switch s.phase.Load() {
+	case phaseReady:
+		return nil
+	case phaseStarting:
+		return errors.New("starting")
+	default:
+		return errors.New("draining")
+	}
+}
+
+// now is the loops' clock: monotonic time since the server was made.
+func (s *Server) now() time.Duration { return time.Since(s.began) }
+
+// Close stops everything at once; who is still connected is cut. Use Drain first to take leave.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		s.phase.Store(phaseStopped)
+		if s.acceptor != nil {
+			s.closeErr = s.acceptor.stop()
+		}
+		if s.ticker != nil {
+			s.ticker.stop()
+		}
+		for _, p := range s.pollers {
+			p.stop()
+		}
+		if s.admin != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			s.closeErr = errors.Join(s.closeErr, s.admin.stop(ctx))
+		}
+	})
+	return s.closeErr
+}
+
+// ticker rings every loop at each tick of the wheel, on its grid: the timeouts of a tick expire when it begins.
+type ticker struct {
+	done chan struct{}
+	wait sync.WaitGroup
+}
+
+func startTicker(s *Server) *ticker {
+	t := &ticker{done: make(chan struct{})}
+	t.wait.Add(1)
+	go func() {
+		defer t.wait.Done()
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for {
+			select {
+			case <-t.done:
+				return
+			case <-timer.C:
+			}
+			for _, l := range s.node.Loops() {
+				l.Ring()
+			}
+			timer.Reset(loop.Tick - s.now()%loop.Tick)
+		}
+	}()
+	return t
+}
+
+func (t *ticker) stop() {
+	close(t.done)
+	t.wait.Wait()
+}
+
+func randomEpoch() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, says its documentation
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// pages is what the public port serves to plain HTTP requests.
+func pages() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", web.Handler())
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	return mux
+}
