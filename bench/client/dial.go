@@ -82,12 +82,12 @@ func (e *Engine) connect(c *conn, id int32) (unix.Errno, error) {
 		return 0, err
 	}
 	var failed unix.Errno
-	err = unix.Connect(fd, e.cfg.Target.addr)
-	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		err = fmt.Errorf("client: no local port is left: %w", err)
-	} else if err != nil && err != unix.EINPROGRESS && errors.As(err, &failed) {
+	switch err = unix.Connect(fd, e.cfg.Target.addr); {
+	case errors.Is(err, unix.EINPROGRESS):
 		err = nil
-	} else if err == unix.EINPROGRESS {
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		err = fmt.Errorf("client: no local port is left: %w", err)
+	case errors.As(err, &failed):
 		err = nil
 	}
 	if err == nil && failed == 0 {

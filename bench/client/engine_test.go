@@ -111,9 +111,9 @@ func TestEchoesOfEverySizeClassArriveWhole(t *testing.T) {
 }
 
 func TestFramesCutAtEveryByteAreReadWhole(t *testing.T) {
-	stream := slicesConcat(stub.Frame(stub.Text, []byte("one")), stub.Frame(stub.Ping, []byte("p")),
-		[]byte{0x01, 2, 't', 'w'}, stub.Frame(stub.Pong, nil), []byte{0x80, 1, 'o'},
-		stub.Frame(stub.Text, bytes.Repeat([]byte("3"), 300)), stub.CloseFrame(4100, "heartbeat_missed"))
+	stream := bytes.Join([][]byte{stub.Frame(stub.Text, []byte("one")), stub.Frame(stub.Ping, []byte("p")),
+		{0x01, 2, 't', 'w'}, stub.Frame(stub.Pong, nil), {0x80, 1, 'o'},
+		stub.Frame(stub.Text, bytes.Repeat([]byte("3"), 300)), stub.CloseFrame(4100, "heartbeat_missed")}, nil)
 	url := stub.Start(t, func(c *stub.Conn) {
 		for i := range stream {
 			c.Write(stream[i : i+1])
@@ -133,8 +133,6 @@ func TestFramesCutAtEveryByteAreReadWhole(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func slicesConcat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func TestHeadAndFramesInOneSegmentAreBothRead(t *testing.T) {
 	addr := stub.StartRaw(t, func(nc *net.TCPConn) {
@@ -163,90 +161,6 @@ func TestPingsAreAnsweredWithTheirPayload(t *testing.T) {
 	if s := <-got; s != "10 are you there" {
 		t.Errorf("got %q", s)
 	}
-}
-
-func TestEndsAreToldApart(t *testing.T) {
-	raw := func(answer string) func(*testing.T) string {
-		return func(t *testing.T) string {
-			return "ws://" + stub.StartRaw(t, func(nc *net.TCPConn) {
-				_, _ = nc.Read(make([]byte, 4096))
-				_, _ = io.WriteString(nc, answer)
-			})
-		}
-	}
-	serve := func(f func(c *stub.Conn)) func(*testing.T) string {
-		return func(t *testing.T) string { return stub.Start(t, f) }
-	}
-	tests := map[string]struct {
-		server func(*testing.T) string
-		want   string
-		opened bool
-	}{
-		"close with a code": {serve(func(c *stub.Conn) { c.Write(stub.CloseFrame(4101, "slow_consumer: hard")); echo(c) }),
-			"closed with 4101 slow_consumer: hard", true},
-		"close without one": {serve(func(c *stub.Conn) { c.Write(stub.Frame(stub.Close, nil)); echo(c) }), "closed with 1005 ", true},
-		"half a code":       {serve(func(c *stub.Conn) { c.Write(stub.Frame(stub.Close, []byte{3})); echo(c) }), "broken: a close frame with half a code", true},
-		"FIN":               {serve(func(*stub.Conn) {}), "EOF", true},
-		"RST":               {serve((*stub.Conn).Reset), "RST", true},
-		"close, then RST": {serve(func(c *stub.Conn) { c.Write(stub.CloseFrame(4200, "draining")); c.Reset() }),
-			"closed with 4200 draining", true},
-		"masked":        {serve(func(c *stub.Conn) { c.Write([]byte{0x81, 0x80, 0, 0, 0, 0}); echo(c) }), "broken: a masked frame from the server", true},
-		"lost fragment": {serve(func(c *stub.Conn) { c.Write([]byte{0x80, 0}); echo(c) }), "broken: a continuation of nothing", true},
-		"too big": {serve(func(c *stub.Conn) {
-			c.Write(make([]byte, 0))
-			c.Write([]byte{0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0})
-			echo(c)
-		}), "broken: a frame of 72057594037927936 bytes, over the limit of 262144", true},
-		"no place":         {raw("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3\r\n\r\nfull\n"), "rejected with HTTP 503 full", false},
-		"wrong accept":     {raw("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: eA==\r\n\r\n"), "broken: the 101 lacks a right Upgrade, Connection or Sec-WebSocket-Accept", false},
-		"not HTTP":         {raw("SSH-2.0-x\r\n\r\n"), `broken: not an HTTP/1.1 answer: "SSH-2.0-x"`, false},
-		"EOF, no response": {raw(""), "EOF", false},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			l := newLog(t, test.server(t), nil)
-			l.dial(t)
-			end := l.untilClosed(t)
-			if end.String() != test.want || end.Opened != test.opened {
-				t.Errorf("got %q opened %v, want %q opened %v", end, end.Opened, test.want, test.opened)
-			}
-			l.until(t, "a free slot", func() bool { return len(l.e.free) == 8 })
-			if len(l.closes) != 1 || l.e.opened != 0 || l.e.opening != 0 {
-				t.Errorf("told %d times, opened %d, opening %d", len(l.closes), l.e.opened, l.e.opening)
-			}
-		})
-	}
-}
-
-func TestRefusedPortIsTold(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = ln.Close()
-	l := newLog(t, "ws://"+ln.Addr().String(), nil)
-	l.dial(t)
-	if end := l.untilClosed(t); end.How != Refused || end.Opened {
-		t.Errorf("got %+v", end)
-	}
-}
-
-func TestServersThatNeverAnswerOrNeverGoAreLeftInTime(t *testing.T) {
-	addr := stub.StartRaw(t, func(nc *net.TCPConn) { _, _ = io.Copy(io.Discard, nc) })
-	l := newLog(t, "ws://"+addr, func(c *Config) { c.DialTimeout = 20 * time.Millisecond })
-	l.dial(t)
-	if end := l.untilClosed(t); end.How != TimedOut {
-		t.Errorf("got %+v", end)
-	}
-	url := stub.Start(t, func(c *stub.Conn) {
-		c.Write(stub.CloseFrame(1001, ""))
-		for _, _, err := c.Read(); err == nil; _, _, err = c.Read() {
-			continue // keeps the socket open after the close handshake
-		}
-	})
-	l = newLog(t, url, func(c *Config) { c.CloseTimeout = 20 * time.Millisecond })
-	l.dial(t)
-	l.until(t, "a free slot", func() bool { return len(l.closes) == 1 && len(l.e.free) == 8 })
 }
 
 func TestWhatTheKernelDoesNotTakeFollowsLaterInOrder(t *testing.T) {
@@ -300,106 +214,6 @@ func TestBacklogIsBounded(t *testing.T) {
 	t.Error("100 MB were taken for a peer that does not read")
 }
 
-func TestHeartbeatsAreSpreadOverThePeriod(t *testing.T) {
-	const period = 80 * time.Millisecond
-	l := newLog(t, stub.Start(t, echo), func(c *Config) { c.BeatEvery = period })
-	if err := l.e.OpenAll(8, 4, func(int) string { return "/" }, patience); err != nil {
-		t.Fatal(err)
-	}
-	for id := range int32(8) {
-		l.e.Beat(id, true)
-	}
-	l.until(t, "four rounds", func() bool { return len(l.beats) >= 33 })
-	gaps := l.beats[32] - l.beats[0]
-	if want := int64(4 * period); gaps < want-want/4 || gaps > 3*want {
-		t.Errorf("four rounds took %v, want %v", time.Duration(gaps), time.Duration(want))
-	}
-	l.until(t, "their echoes", func() bool { return len(l.texts) >= 33 })
-	if l.texts[0] != `"heartbeat"` {
-		t.Errorf("got %q", l.texts[0])
-	}
-}
-
-func TestCursorSkipsRoundsThatAStallMissed(t *testing.T) {
-	var b beats
-	b.init(100, 10, 1000)
-	b.on = 1
-	b.k = 3
-	if got, want := b.next(), int64(1030); got != want {
-		t.Errorf("beat 3 is due at %d, want %d", got, want)
-	}
-	b.skip(1130)
-	if b.k != 3 {
-		t.Errorf("a beat exactly one period late was left out")
-	}
-	b.skip(9999)
-	if late := 9999 - b.next(); late > 100 || late < 90 {
-		t.Errorf("after a stall the cursor is %d behind, want just under a period", late)
-	}
-}
-
-func TestResetShowsAsRSTAtTheServer(t *testing.T) {
-	got := make(chan error, 1)
-	url := stub.Start(t, func(c *stub.Conn) { _, _, err := c.Read(); got <- err })
-	l := newLog(t, url, nil)
-	id := l.dial(t)
-	l.until(t, "the 101", func() bool { return len(l.opens) == 1 })
-	l.e.Reset(id)
-	if err := <-got; err == nil || !strings.Contains(err.Error(), "reset by peer") {
-		t.Errorf("the server saw %v", err)
-	}
-	if len(l.closes) != 0 || len(l.e.free) != 8 {
-		t.Errorf("closes %v, %d free", l.closes, len(l.e.free))
-	}
-}
-
-func TestCutRequestsStopWhereTheyShould(t *testing.T) {
-	got := make(chan string, 1)
-	addr := stub.StartRaw(t, func(nc *net.TCPConn) {
-		b, _ := io.ReadAll(nc)
-		got <- string(b)
-	})
-	l := newLog(t, "ws://"+addr, nil)
-	cutDone := false
-	l.e.h.OnCut = func(id int32) { cutDone = true }
-	id, err := l.e.DialCut("/abc", 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.until(t, "the cut", func() bool { return cutDone })
-	time.Sleep(5 * time.Millisecond) // an RST may overtake unread bytes
-	l.e.Reset(id)
-	if s := <-got; s != "GET /ab" {
-		t.Errorf("the server read %q", s)
-	}
-}
-
-func TestSourcesAreUsedInTurn(t *testing.T) {
-	from := make(chan string, 4)
-	addr := stub.StartRaw(t, func(nc *net.TCPConn) {
-		host, _, _ := net.SplitHostPort(nc.RemoteAddr().String())
-		from <- host
-		_, _ = io.Copy(io.Discard, nc)
-	})
-	l := newLog(t, "ws://"+addr, func(c *Config) { c.Sources = 2 })
-	seen := map[string]int{}
-	for range 4 {
-		l.dial(t)
-		for len(from) == 0 { // no event of the engine tells of it
-			if err := l.e.Poll(l.e.Now() + int64(time.Millisecond)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		seen[<-from]++
-	}
-	if seen["127.0.0.1"] != 2 || seen["127.0.0.2"] != 2 {
-		t.Errorf("got %v", seen)
-	}
-	if n := len(newSources(Config{MaxConns: 250_000, Target: l.e.cfg.Target})); n != 42 {
-		t.Errorf("250,000 connections get %d sources, want 42", n)
-	}
-}
-
 func TestFullEngineRefusesAndSlotsComeBack(t *testing.T) {
 	l := newLog(t, stub.Start(t, echo), func(c *Config) { c.MaxConns = 1 })
 	for range 50 {
@@ -438,25 +252,6 @@ func TestTalksToAForeignServer(t *testing.T) {
 	}
 	if end := l.untilClosed(t); end.Code != 4100 || len(l.texts) != 1 || l.texts[0] != `{"message":"é"}` {
 		t.Errorf("got end %v, texts %q", end, l.texts)
-	}
-}
-
-func TestTargetsAreParsed(t *testing.T) {
-	for raw, want := range map[string]string{
-		"ws://127.0.0.1:8000":            "/ws/chat/a%20b/",
-		"ws://127.0.0.1:8000/":           "/ws/chat/a%20b/",
-		"ws://127.0.0.1:8000/r?x={room}": "/r?x=a%20b",
-		"ws://[::1]:8000/x":              "/x",
-	} {
-		target, err := ParseTarget(raw)
-		if err != nil || target.Room("a b") != want {
-			t.Errorf("%s: got %q, %v, want %q", raw, target.Room("a b"), err, want)
-		}
-	}
-	for _, raw := range []string{"", "http://x:1", "ws://x", "ws://127.0.0.1:99999", "ws://127.0.0.1:1/a b"} {
-		if _, err := ParseTarget(raw); err == nil {
-			t.Errorf("%q was taken", raw)
-		}
 	}
 }
 

@@ -85,13 +85,9 @@ func (t textState) after(b byte) textState {
 	return then
 }
 
-// afterLead is the state after the first byte of a rune.
+// afterLead is the state after the first byte of a rune of several bytes. Only brokenTail gives it one, so b is C2 to F4.
 func afterLead(b byte) textState {
 	switch {
-	case b < 0x80:
-		return textComplete
-	case b < 0xc2: // a stray continuation, or an overlong form of two bytes
-		return textInvalid
 	case b < 0xe0:
 		return textTail1
 	case b == 0xe0:
@@ -104,9 +100,7 @@ func afterLead(b byte) textState {
 		return textAfterF0
 	case b < 0xf4:
 		return textTail3
-	case b == 0xf4:
-		return textAfterF4
 	default:
-		return textInvalid
+		return textAfterF4
 	}
 }

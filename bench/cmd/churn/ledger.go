@@ -40,7 +40,7 @@ const maxHoles = 4096
 const showLines = 20 // violations described one by one
 
 type ledger struct {
-	run            uint32 // of honest messages; those of resetters have run + 1
+	run            uint32 // of honest messages; resetters write run + 1, greetings are run + 2
 	rooms, members int
 	sent           []uint32 // by member: messages written
 	got            []receipt
@@ -80,6 +80,13 @@ func (l *ledger) name(member int) string {
 	return fmt.Sprintf("room %d member %d", member/l.members, member%l.members)
 }
 
+func (l *ledger) reader(room, member int) string {
+	if member < 0 {
+		return fmt.Sprintf("a resetter in room %d", room)
+	}
+	return l.name(member)
+}
+
 func (l *ledger) violate(k kind, format string, args ...any) {
 	l.counts[k]++
 	if len(l.lines) < showLines {
@@ -90,11 +97,11 @@ func (l *ledger) violate(k kind, format string, args ...any) {
 // take enters a message that a member got.
 func (l *ledger) take(member int, payload []byte) {
 	r := &l.got[member]
-	l.deliveries++
-	m, ok := l.belongs(l.room(member), l.name(member), payload)
+	m, ok := l.belongs(l.room(member), member, payload)
 	if !ok {
 		return
 	}
+	l.deliveries++
 	r.hash = (r.hash ^ uint64(m.Run)<<32 ^ uint64(m.Sender)<<40 ^ uint64(m.Seq)) * 0x100000001b3
 	r.hash ^= r.hash >> 29
 	r.count++
@@ -110,24 +117,27 @@ func (l *ledger) take(member int, payload []byte) {
 	}
 }
 
-// belongs checks that a message was written, undamaged, to the room.
-func (l *ledger) belongs(room int, who string, payload []byte) (mark.Mark, bool) {
+// belongs checks that a message was written, undamaged, to the room. A
+// negative member stands for a resetter that has joined it.
+func (l *ledger) belongs(room, member int, payload []byte) (mark.Mark, bool) {
 	m, err := mark.Parse(payload)
 	switch {
 	case err != nil:
-		l.violate(damaged, "%s got %v: %.80q", who, err, payload)
+		l.violate(damaged, "%s got %v: %.80q", l.reader(room, member), err, payload)
+	case m.Run == l.run+2 && int(m.Sender) < len(l.sent) && l.room(int(m.Sender)) == room:
+		return m, false // how many there were, and for whom, nobody knows
 	case m.Run == l.run && int(m.Sender) < len(l.sent) && m.Seq < l.sent[m.Sender]:
 		if l.room(int(m.Sender)) == room {
 			return m, true
 		}
-		l.violate(foreign, "%s got number %d of %s", who, m.Seq, l.name(int(m.Sender)))
+		l.violate(foreign, "%s got number %d of %s", l.reader(room, member), m.Seq, l.name(int(m.Sender)))
 	case m.Run == l.run+1 && int(m.Seq) < len(l.resetRoom) && l.resetRoom[m.Seq] >= 0:
 		if int(l.resetRoom[m.Seq]) == room {
 			return m, true
 		}
-		l.violate(foreign, "%s got the message of resetter %d, written to room %d", who, m.Seq, l.resetRoom[m.Seq])
+		l.violate(foreign, "%s got the message of resetter %d, written to room %d", l.reader(room, member), m.Seq, l.resetRoom[m.Seq])
 	default:
-		l.violate(foreign, "%s got a message that nobody here wrote: %.80q", who, payload)
+		l.violate(foreign, "%s got a message that nobody here wrote: %.80q", l.reader(room, member), payload)
 	}
 	return m, false
 }

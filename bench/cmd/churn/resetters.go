@@ -175,7 +175,7 @@ func (r *resetters) resetAll() {
 func (r *resetters) resetterMessage(id int32, payload []byte) {
 	p := &r.places[r.place[id]]
 	if p.room >= 0 {
-		r.t.ledger.belongs(p.room, "a resetter in room "+string(rune('0'+p.room)), payload)
+		r.t.ledger.belongs(p.room, -1, payload)
 		return
 	}
 	r.t.ledger.violate(foreign, "a resetter in a room where nobody writes got %.80q", payload)

@@ -30,6 +30,8 @@ type trial struct {
 	resetters
 
 	member   []int // by connection: the honest member it is, or -1
+	greeted  []bool
+	strange  int // members that have not seen their own greeting
 	conn     []int32
 	opening  string // why a member could not be opened
 	refused  bool
@@ -50,7 +52,8 @@ func newTrial(o options) *trial {
 	for i := range t.member {
 		t.member[i] = -1
 	}
-	t.ledger = newLedger(uint32(o.seed)&^1, o.rooms, o.members, o.resets)
+	t.greeted, t.strange = make([]bool, len(t.conn)), len(t.conn)
+	t.ledger = newLedger(uint32(o.seed)&^3, o.rooms, o.members, o.resets)
 	return t
 }
 
@@ -137,6 +140,29 @@ func (t *trial) openMembers() error {
 	case !ok:
 		return cli.Failf(cli.Invalid, "only %d of %d honest members were open after %v", t.e.Opened(), len(t.conn), openLimit)
 	}
+	return t.greet()
+}
+
+// greet lets every member write until it reads itself. A 101 does not say
+// that the member has joined, only an echo does.
+func (t *trial) greet() error {
+	for until := t.e.Now() + int64(openLimit); t.strange > 0; {
+		for i, id := range t.conn {
+			if t.greeted[i] {
+				continue
+			}
+			t.message = mark.AppendMessage(t.message[:0], mark.Mark{Run: t.ledger.run + 2, Sender: uint32(i)})
+			if _, err := t.e.Send(id, t.message); err != nil {
+				return cli.Failf(cli.Invalid, "%s ended before the run", t.ledger.name(i))
+			}
+		}
+		if t.e.Now() >= until {
+			return cli.Failf(cli.Invalid, "%d honest members did not get their own messages within %v", t.strange, openLimit)
+		}
+		if _, err := t.e.Run(t.e.Now()+int64(100*time.Millisecond), func() bool { return t.strange == 0 }); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -185,6 +211,14 @@ func (t *trial) settleDown(until int64) error {
 	}
 }
 
+func (t *trial) greetedBy(i int, payload []byte) {
+	m, err := mark.Parse(payload)
+	if err == nil && m.Run == t.ledger.run+2 && int(m.Sender) == i && !t.greeted[i] {
+		t.greeted[i] = true
+		t.strange--
+	}
+}
+
 func (t *trial) onOpen(id int32, _ client.Open) {
 	if t.member[id] < 0 {
 		t.resetterOpen(id)
@@ -193,8 +227,11 @@ func (t *trial) onOpen(id int32, _ client.Open) {
 
 func (t *trial) onMessage(id int32, payload []byte, stamp int64) {
 	if i := t.member[id]; i >= 0 {
-		t.ledger.take(i, payload)
 		t.last = stamp
+		if t.strange > 0 {
+			t.greetedBy(i, payload)
+		}
+		t.ledger.take(i, payload)
 		return
 	}
 	t.resetterMessage(id, payload)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"dotsconnect/bench/client"
@@ -75,8 +76,8 @@ func (o *options) validate() error {
 		return cli.Failf(cli.Usage, "--rooms must be 1 to --conns, and is %d of %d", o.rooms, o.conns)
 	case o.warmup < 0 || o.beat < 0 || o.settle <= 0 || o.limit <= 0:
 		return cli.Failf(cli.Usage, "--warmup and --beat must not be negative, --settle and --limit must be positive")
-	case o.maxGoroutines > 0 && o.admin == "" && o.serverCmd == "":
-		return cli.Failf(cli.Usage, "--max-goroutines needs --admin")
+	case o.maxGoroutines > 0 && o.admin == "" && !strings.Contains(o.serverCmd, "{admin}"):
+		return cli.Failf(cli.Usage, "--max-goroutines needs --admin, or {admin} in --server-cmd")
 	}
 	return cli.NeedDescriptors(max(o.conns, o.warmup))
 }

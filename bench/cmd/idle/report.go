@@ -78,9 +78,6 @@ func (m *meter) report(stdout, stderr io.Writer) error {
 	if err := m.table(table, r); err != nil {
 		return err
 	}
-	if m.maxGoroutines > 0 && m.admin == nil {
-		return cli.Failf(cli.Usage, "--max-goroutines needs {admin} in --server-cmd, or --admin")
-	}
 	if len(r.Missed) > 0 {
 		return cli.Failf(cli.Missed, "missed: %s", strings.Join(r.Missed, ", "))
 	}

@@ -23,7 +23,6 @@ type watch struct {
 	options
 	e       *client.Engine
 	lives   []life
-	opened  bool // all are open: ends are judged from now on
 	counts  [verdicts]int
 	samples []time.Duration // lateness of the kicks
 	lines   []string
@@ -77,7 +76,10 @@ func (w *watch) watch(p *cli.Progress) error {
 	// opened before start.
 	patience := start + int64(w.maxAge+w.slack)
 	end := start + int64(w.duration)
-	for now := start; now < end || (w.silence > 0 && now < patience); now = w.e.Now() {
+	watching := func(now int64) bool {
+		return (now < end && w.e.Opened() > 0) || (now < patience && w.silence > 0)
+	}
+	for now := start; watching(now); now = w.e.Now() {
 		p.Show("%v of %v, %s silent ones still open, %d excused", time.Duration(now-start).Round(time.Second),
 			max(w.duration, w.maxAge), cli.Count(w.silence), w.counts[excused])
 		if err := w.e.Poll(now + int64(100*time.Millisecond)); err != nil {

@@ -35,15 +35,15 @@ func Start(command string, limit time.Duration) (*Server, error) {
 	if !strings.Contains(command, "{port}") {
 		return nil, errors.New("the server's command must contain {port}")
 	}
-	ports, err := freePorts(2)
+	port, admin, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Addr: "127.0.0.1:" + ports[0], out: &tail{}, done: make(chan struct{})}
+	s := &Server{Addr: "127.0.0.1:" + port, out: &tail{}, done: make(chan struct{})}
 	if strings.Contains(command, "{admin}") {
-		s.Admin = "http://127.0.0.1:" + ports[1]
+		s.Admin = "http://127.0.0.1:" + admin
 	}
-	command = strings.NewReplacer("{port}", ports[0], "{admin}", ports[1]).Replace(command)
+	command = strings.NewReplacer("{port}", port, "{admin}", admin).Replace(command)
 	// exec replaces the shell, so that the child's id is the server's.
 	s.cmd = exec.Command("/bin/sh", "-c", "exec "+command)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
@@ -102,19 +102,21 @@ func (s *Server) Stop() {
 	}
 }
 
-// freePorts asks the kernel for ports that nobody uses now.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("no free port: %w", err)
-		}
-		// Held until all are chosen, so that no two are the same.
-		defer func() { _ = ln.Close() }()
-		ports = append(ports, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
+// freePorts asks the kernel for two ports that nobody uses now. The first is
+// held until the second is chosen, so that they differ.
+func freePorts() (string, string, error) {
+	a, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", fmt.Errorf("no free port: %w", err)
 	}
-	return ports, nil
+	defer func() { _ = a.Close() }()
+	b, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", fmt.Errorf("no free port: %w", err)
+	}
+	defer func() { _ = b.Close() }()
+	port := func(ln net.Listener) string { return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port) }
+	return port(a), port(b), nil
 }
 
 // tail keeps the end of what is written to it.

@@ -41,13 +41,22 @@ type Conn struct {
 // serve gets each after its 101 and the connection is closed when it returns.
 // It returns the URL.
 func Start(t testing.TB, serve func(c *Conn)) string {
-	addr := StartRaw(t, func(nc *net.TCPConn) {
-		c := &Conn{nc: nc, r: bufio.NewReader(nc)}
-		if c.upgrade() == nil {
-			serve(c)
-		}
-	})
-	return "ws://" + addr
+	all := func(string) bool { return true }
+	return "ws://" + StartRaw(t, func(nc *net.TCPConn) { ServeIf(nc, serve, all) })
+}
+
+// ServeIf serves a connection if its room is admitted, and else closes it
+// without an answer.
+func ServeIf(nc *net.TCPConn, serve func(c *Conn), admit func(room string) bool) {
+	c := &Conn{nc: nc, r: bufio.NewReader(nc)}
+	req, err := http.ReadRequest(c.r)
+	if err != nil || !admit(req.URL.Path) {
+		return
+	}
+	c.Room = req.URL.Path
+	if _, err := io.WriteString(nc, Accept(req.Header.Get("Sec-WebSocket-Key"))); err == nil {
+		serve(c)
+	}
 }
 
 // StartRaw serves TCP connections, and returns the address.
@@ -114,16 +123,6 @@ func (s *conns) closeAll() {
 	for c := range s.live {
 		_ = c.Close()
 	}
-}
-
-func (c *Conn) upgrade() error {
-	req, err := http.ReadRequest(c.r)
-	if err != nil {
-		return err
-	}
-	c.Room = req.URL.Path
-	_, err = io.WriteString(c.nc, Accept(req.Header.Get("Sec-WebSocket-Key")))
-	return err
 }
 
 // Accept is the head of a right answer to a key.

@@ -1,0 +1,69 @@
+package stub
+
+import "sync"
+
+// Hub is a room server: what a member writes goes to all members of its room,
+// in one order. Heartbeats are not answered.
+type Hub struct {
+	// Tamper returns the frames that a member gets for a message instead of the
+	// one frame it should; nil leaves all as it is. Member counts the members of
+	// the room from 0 in the order of their joins, n the messages for it from 1.
+	// It is called under the hub's lock.
+	Tamper func(room string, member, n int, message []byte) [][]byte
+
+	mu    sync.Mutex
+	rooms map[string][]*seat // guarded by mu
+}
+
+// seat is a member; the seat of one that left stays, empty, until all left.
+type seat struct {
+	c *Conn // nil: left
+	n int
+}
+
+// Serve serves one connection.
+func (h *Hub) Serve(c *Conn) {
+	s := &seat{c: c}
+	h.mu.Lock()
+	if h.rooms == nil {
+		h.rooms = map[string][]*seat{}
+	}
+	h.rooms[c.Room] = append(h.rooms[c.Room], s)
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		s.c = nil
+		h.mu.Unlock()
+	}()
+	for {
+		op, payload, err := c.Read()
+		if err != nil {
+			return
+		}
+		switch {
+		case op == Close:
+			c.Write(Frame(Close, payload))
+			return
+		case op == Text && string(payload) != `"heartbeat"`:
+			h.broadcast(c.Room, payload)
+		}
+	}
+}
+
+func (h *Hub) broadcast(room string, message []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, s := range h.rooms[room] {
+		if s.c == nil {
+			continue
+		}
+		s.n++
+		frames := [][]byte{Frame(Text, message)}
+		if h.Tamper != nil {
+			frames = h.Tamper(room, i, s.n, message)
+		}
+		for _, f := range frames {
+			s.c.Write(f)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/websocket"
+)
+
+// The acceptor takes connections from the listener and gives each to the least loaded loop, which registers it at the
+// start of its next turn. nbio's own acceptor spins when descriptors run out; ours backs off, and two descriptors are
+// kept in reserve so that even then those who come are told 503 instead of waiting in the dark.
+type acceptor struct {
+	srv      *Server
+	listener net.Listener
+	refusals chan net.Conn
+	wait     sync.WaitGroup
+	spares   []*os.File // descriptors in reserve; accept goroutine only
+	once     sync.Once
+	err      error
+}
+
+const (
+	spareDescriptors = 2
+	shortestBackOff  = 5 * time.Millisecond
+	longestBackOff   = 500 * time.Millisecond
+	// reservedDescriptors are for everything that is no client: listeners, epoll, doorbells, spares, admin, and connections
+	// that are being taken over (two descriptors for a moment).
+	reservedDescriptors = 64
+	refusalTime         = 200 * time.Millisecond
+)
+
+func newAcceptor(s *Server, address string) (*acceptor, error) {
+	config := net.ListenConfig{
+		KeepAlive: -1, // heartbeats find dead peers sooner, and for less
+		Control: func(_, _ string, c syscall.RawConn) error {
+			if s.cfg.UnsentLimit == 0 {
+				return nil
+			}
+			var err error
+			cerr := c.Control(func(fd uintptr) { // accepted sockets inherit it
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, int(s.cfg.UnsentLimit))
+			})
+			return errors.Join(cerr, err)
+		},
+	}
+	listener, err := config.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for clients: %w", err)
+	}
+	a := &acceptor{srv: s, listener: listener, refusals: make(chan net.Conn, 64)}
+	a.keepSpares()
+	return a, nil
+}
+
+func (a *acceptor) addr() string { return a.listener.Addr().String() }
+
+func (a *acceptor) start() {
+	a.wait.Add(2)
+	go a.run()
+	go a.refuseAll()
+}
+
+// stop closes the listener and waits for the goroutines. It may be called more than once.
+func (a *acceptor) stop() error {
+	a.once.Do(func() {
+		a.err = a.listener.Close()
+		a.wait.Wait()
+	})
+	return a.err
+}
+
+func (a *acceptor) run() {
+	defer a.wait.Done()
+	defer close(a.refusals)
+	defer a.dropSpares()
+	backOff := shortestBackOff
+	for {
+		conn, err := a.listener.Accept()
+		switch {
+		case err == nil:
+			a.srv.counts.accepted.Add(1)
+			a.take(conn)
+			backOff = shortestBackOff
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			a.srv.counts.acceptErrs.Add(1)
+			a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
+			a.acceptWithSpares()
+			time.Sleep(backOff)
+			backOff = min(2*backOff, longestBackOff)
+		}
+	}
+}
+
+// take gives a connection to a loop, or refuses it.
+func (a *acceptor) take(conn net.Conn) {
+	s := a.srv
+	if s.connections() >= s.maxOpen {
+		a.refuse(conn)
+		return
+	}
+	socket, err := adoptSocket(conn)
+	if err != nil {
+		s.counts.acceptErrs.Add(1)
+		s.log.Warn("cannot take a connection over", zap.Error(err))
+		return
+	}
+	p := s.leastLoaded()
+	n := &session{poller: p, socket: socket}
+	n.Init(n)
+	p.loop.Adopt(&n.Conn)
+}
+
+// acceptWithSpares tells one of those who wait that there is no place, with a descriptor out of the reserve.
+func (a *acceptor) acceptWithSpares() {
+	a.dropSpares()
+	defer a.keepSpares()
+	listener, ok := a.listener.(*net.TCPListener)
+	if !ok || listener.SetDeadline(time.Now().Add(time.Millisecond)) != nil {
+		return
+	}
+	defer func() { _ = listener.SetDeadline(time.Time{}) }() // fails only if it is closed, which Accept will say
+	conn, err := listener.Accept()
+	if err != nil {
+		return
+	}
+	a.srv.counts.accepted.Add(1)
+	a.srv.counts.full.Add(1)
+	refuseNow(conn)
+}
+
+func (a *acceptor) keepSpares() {
+	for len(a.spares) < spareDescriptors {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			return // next time
+		}
+		a.spares = append(a.spares, f)
+	}
+}
+
+func (a *acceptor) dropSpares() {
+	for _, f := range a.spares {
+		_ = f.Close()
+	}
+	a.spares = nil
+}
+
+// refuse has a connection told that there is no place for it; who comes when too many are being told is just closed.
+func (a *acceptor) refuse(conn net.Conn) {
+	a.srv.counts.full.Add(1)
+	select {
+	case a.refusals <- conn:
+	default:
+		_ = conn.Close()
+	}
+}
+
+func (a *acceptor) refuseAll() {
+	defer a.wait.Done()
+	for conn := range a.refusals {
+		refuseNow(conn)
+	}
+}
+
+// refuseNow reads what has come of the request, answers 503 and closes. Unread bytes would make the close a reset, which
+// may destroy the answer on its way.
+func refuseNow(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	if conn.SetDeadline(time.Now().Add(refusalTime)) != nil {
+		return
+	}
+	buf := make([]byte, websocket.MaxHead)
+	if _, err := conn.Read(buf); err != nil {
+		return
+	}
+	_, err := conn.Write(websocket.AppendRefusal(nil, &websocket.HeadError{Status: 503, Text: "no place for another connection"}))
+	if tcp, ok := conn.(*net.TCPConn); ok && err == nil && tcp.CloseWrite() == nil {
+		_, _ = conn.Read(buf) // until the peer has closed too, or time is up
+	}
+}
+
+// connections is the number of connections on all loops.
+func (s *Server) connections() (n int) {
+	for _, l := range s.node.Loops() {
+		n += l.Connections()
+	}
+	return n
+}
+
+func (s *Server) leastLoaded() *poller {
+	best := s.pollers[0]
+	for _, p := range s.pollers[1:] {
+		if p.loop.Connections() < best.loop.Connections() {
+			best = p
+		}
+	}
+	return best
+}
+
+// MaxConnections is how many connections this process can hold, and how to get more.
+func MaxConnections(cfg Config) (n int, hint string) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		limit.Cur = 1024
+	}
+	n = max(int(min(limit.Cur, 1<<30))-reservedDescriptors, 1)
+	if cfg.MaxConns > 0 && cfg.MaxConns < n {
+		return cfg.MaxConns, "raise --max-conns for more"
+	}
+	return n, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(limit.Cur))
+}
+
+func nextLimit(cur uint64) uint64 {
+	if cur < 1<<20 {
+		return 1 << 20
+	}
+	return 2 * cur
+}
+
+var _ loop.Peer = (*session)(nil)

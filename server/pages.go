@@ -1,0 +1,78 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+)
+
+// Plain HTTP on the port for clients: the page, /healthz, and 404. There are no bodies to read, so a request is complete
+// with its head. A standard http.Handler answers it, into memory and on a goroutine of its own, and the loop writes the
+// bytes as the connection's last words. The descriptor is never handed over to net/http: a duplicate of a registered
+// descriptor would keep its epoll registration alive after the number was closed.
+
+// servePage answers r, which takes no longer than the head's time limit.
+func (s *session) servePage(r *http.Request) {
+	s.phase = phaseAnswer
+	s.Hold()
+	srv, l := s.poller.srv, s.Loop()
+	srv.counts.pages.Add(1)
+	go func() {
+		response := respond(srv, r)
+		l.Call(func(*loop.Loop) { s.Finish(response, loop.WhyClosed) })
+	}()
+}
+
+// respond runs the handler and returns its whole response.
+func respond(s *Server, r *http.Request) []byte {
+	w := &memoryWriter{header: http.Header{}}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.counts.panics.Add(1)
+				s.log.Error("a page panicked", zap.Any("panic", p), zap.String("path", r.URL.Path), zap.Stack("stack"))
+				*w = memoryWriter{header: http.Header{}, status: http.StatusInternalServerError}
+			}
+		}()
+		s.pages.ServeHTTP(w, r)
+	}()
+	return w.bytes(r)
+}
+
+// memoryWriter is an http.ResponseWriter that collects the response.
+type memoryWriter struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *memoryWriter) Header() http.Header { return w.header }
+
+func (w *memoryWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+
+func (w *memoryWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}
+
+// bytes renders the response as HTTP/1.1 with its length and Connection: close.
+func (w *memoryWriter) bytes(r *http.Request) []byte {
+	w.WriteHeader(http.StatusOK)
+	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	response := http.Response{
+		StatusCode: w.status, ProtoMajor: 1, ProtoMinor: 1, Request: r, Header: w.header, Close: true,
+		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()),
+	}
+	var out bytes.Buffer
+	_ = response.Write(&out) // into memory: cannot fail
+	return out.Bytes()
+}

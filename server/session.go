@@ -1,0 +1,241 @@
+package server
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
+	"dotsconnect/server/websocket"
+)
+
+// session is one connection: the loop's part (rooms, timeouts, backlog), the socket, and the parser. One object, because
+// there are hundreds of thousands. Loop's goroutine only.
+type session struct {
+	loop.Conn
+	socket
+	poller *poller
+	parser websocket.Parser
+
+	phase  phase
+	raw    bool
+	reply  *reply // the handshake's answer until it is sent
+	spent  int32  // tenths of cheap frames, see overspent
+	spentT uint32 // tick up to which spent is paid back
+}
+
+// reply is what a handshake needs to remember while its join is on its way.
+type reply struct {
+	key string // Sec-WebSocket-Key
+}
+
+type phase uint8
+
+const (
+	phaseHead   phase = iota // reading the request head
+	phaseAnswer              // the answer is being prepared: a join or a page
+	phaseFrames
+)
+
+// Open implements loop.Socket.
+func (s *session) Open() error { return s.register() }
+
+// Input implements loop.Session.
+func (s *session) Input(p []byte) (used int) {
+	for len(p) > 0 && s.MayParse() {
+		var n int
+		if s.phase == phaseHead {
+			if n = s.head(p); n == 0 {
+				return used // more bytes are needed, or it is over
+			}
+		} else {
+			n = s.frame(p)
+		}
+		p, used = p[n:], used+n
+	}
+	if s.phase == phaseFrames && s.Conn.Open() {
+		s.SetPartial(s.parser.Partial())
+	}
+	return used
+}
+
+// frame parses up to the end of the next frame and does what it says.
+func (s *session) frame(p []byte) (used int) {
+	used, event, payload, err := s.parser.Next(p, &s.poller.srv.limits)
+	if err != nil {
+		s.end(err.Code, err.Reason, loop.WhyClosed)
+		return used
+	}
+	if event == websocket.None {
+		return used
+	}
+	s.Took()
+	if s.raw {
+		s.Touch(s.Loop().Now())
+	}
+	if cheap(event, s.raw, len(payload)) && s.overspent() {
+		s.end(protocol.ClosePolicy, "too many control frames, fragments or tiny messages", loop.WhyClosed)
+		return used
+	}
+	switch event {
+	case websocket.Text, websocket.Binary:
+		s.message(event, payload)
+	case websocket.Ping:
+		var buf [2 + 125]byte
+		s.Control(websocket.AppendControl(buf[:0], websocket.OpPong, payload))
+	case websocket.Close:
+		code, reason := websocket.ParseClose(payload)
+		s.finish(code, string(reason), loop.WhyClosed)
+	}
+	return used
+}
+
+// message accepts a data message.
+func (s *session) message(event websocket.Event, payload []byte) {
+	switch {
+	case s.raw && event == websocket.Binary:
+		s.Publish(loop.KindBinary, payload)
+	case s.raw:
+		s.Publish(loop.KindText, payload)
+	case event == websocket.Binary:
+		s.end(protocol.CloseBadFrame, protocol.ErrBinary.Error(), loop.WhyClosed)
+	default:
+		in, value, err := s.poller.decoder.DecodeV1(payload)
+		if err != nil {
+			s.end(protocol.CloseBadFrame, err.Error(), loop.WhyClosed)
+			return
+		}
+		s.Touch(s.Loop().Now())
+		if in == protocol.Heartbeat {
+			s.poller.srv.counts.heartbeats.Add(1)
+			return
+		}
+		s.Publish(loop.KindText, value)
+	}
+}
+
+// tinyMessage is the size below which a raw message is all overhead.
+const tinyMessage = 4
+
+// cheap says whether a frame costs us more than it costs its sender: these have a budget (ControlRate, ControlBurst).
+func cheap(event websocket.Event, raw bool, size int) bool {
+	switch event {
+	case websocket.Text, websocket.Binary:
+		return raw && size < tinyMessage
+	}
+	return true
+}
+
+// overspent takes one cheap frame off the budget: a token bucket that is filled by ControlRate a second up to
+// ControlBurst, counted in tenths because a tick is a tenth of a second.
+func (s *session) overspent() bool {
+	cfg := &s.poller.srv.cfg
+	now := uint32(s.Loop().Now() / loop.Tick)
+	back := int64(now-s.spentT) * int64(cfg.ControlRate)
+	s.spentT = now
+	s.spent = int32(max(int64(s.spent)-back, 0)) + 10
+	return int64(s.spent) > 10*int64(cfg.ControlBurst)
+}
+
+// Joined implements loop.Session: only now the handshake is answered, so that everything published after the client has
+// seen the answer reaches it.
+func (s *session) Joined() {
+	now := s.Loop().Now()
+	s.phase = phaseFrames
+	s.poller.srv.counts.upgraded.Add(1)
+	s.Control(websocket.AppendSwitchingProtocols(nil, s.reply.key, ""))
+	s.reply = nil
+	s.Upgraded(now)
+	if s.raw {
+		s.WantPings()
+	}
+	s.Release()
+}
+
+// Ping implements loop.Session.
+func (s *session) Ping() {
+	s.Control([]byte{0x80 | byte(websocket.OpPing), 0})
+}
+
+// Kick implements loop.Session.
+func (s *session) Kick(why loop.Why) {
+	cfg := &s.poller.srv.cfg
+	switch why {
+	case loop.WhyHandshake:
+		s.refuse(&websocket.HeadError{Status: 408, Text: "the request did not come within " + cfg.HandshakeTimeout.String()}, why)
+	case loop.WhyHeartbeat:
+		s.end(protocol.CloseHeartbeatMissed, "no sign of life for "+cfg.MaxAge.String(), why)
+	case loop.WhyFrame:
+		s.end(protocol.ClosePolicy, "half a frame without progress for "+cfg.FrameTimeout.String(), why)
+	case loop.WhyRoomFull:
+		s.refuseInFrame(protocol.CloseRoomFull, fmt.Sprintf("the room has its %d members", cfg.RoomMembers), why)
+	case loop.WhyNodeFull:
+		s.refuseInFrame(protocol.CloseRoomFull, fmt.Sprintf("this node has its %d rooms", cfg.MaxRooms), why)
+	default:
+		s.slow(why)
+	}
+}
+
+// slow kicks a slow consumer. It is the one kick that gets a log line: the peer may never read why.
+func (s *session) slow(why loop.Why) {
+	cfg := &s.poller.srv.cfg
+	detail := map[loop.Why]string{
+		loop.WhyBacklogHard: "more than " + cfg.HardBacklog.String() + " were waiting",
+		loop.WhyBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),
+		loop.WhyShed:        "all backlogs together were over " + cfg.BacklogTotal.String(),
+	}[why]
+	s.poller.srv.log.Info("slow consumer kicked", zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()),
+		zap.String("remote", s.remoteAddr()), zap.String("why", detail))
+	s.end(protocol.CloseSlowConsumer, detail, why)
+}
+
+// kick ends the connection for an operator.
+func (s *session) kick(detail string) {
+	s.end(protocol.CloseKicked, detail, loop.WhyClosed)
+}
+
+// leave ends the connection because the node goes out of service.
+func (s *session) leave() {
+	if s.phase == phaseFrames {
+		s.end(protocol.CloseDraining, "", loop.WhyClosed)
+		return
+	}
+	s.refuse(&websocket.HeadError{Status: 503, Text: "this node goes out of service"}, loop.WhyClosed)
+}
+
+// end closes with a code of ours.
+func (s *session) end(code int, detail string, why loop.Why) {
+	if s.phase != phaseFrames {
+		s.refuse(&websocket.HeadError{Status: 500, Text: detail}, why)
+		return
+	}
+	s.finish(code, protocol.Reason(code, detail), why)
+}
+
+// finish sends a close frame as the last words.
+func (s *session) finish(code int, reason string, why loop.Why) {
+	if !s.Conn.Open() && !why.Slow() {
+		return
+	}
+	s.poller.srv.counts.close(code)
+	s.Finish(websocket.AppendClose(nil, code, reason), why)
+}
+
+// refuseInFrame answers the handshake and closes at once with a code: a browser cannot read the status of a failed one.
+func (s *session) refuseInFrame(code int, detail string, why loop.Why) {
+	s.poller.srv.counts.upgraded.Add(1)
+	s.poller.srv.counts.close(code)
+	last := websocket.AppendSwitchingProtocols(nil, s.reply.key, "")
+	s.phase = phaseFrames
+	s.Finish(websocket.AppendClose(last, code, protocol.Reason(code, detail)), why)
+}
+
+// refuse answers the request with an HTTP status.
+func (s *session) refuse(e *websocket.HeadError, why loop.Why) {
+	s.poller.srv.counts.refuse(e.Status)
+	s.Finish(websocket.AppendRefusal(nil, e), why)
+}
+
+// formatID is how a connection is named in logs and in the API.
+func formatID(id loop.ConnID) string { return fmt.Sprintf("%016x", uint64(id)) }
