@@ -1,5 +1,7 @@
 package loop
 
+import "errors"
+
 // How a connection ends.
 //
 //	open ──Finish──> ending ──own publications delivered──> closing ──EOF, 64 KiB or CloseTimeout──> gone
@@ -109,7 +111,7 @@ func (l *Loop) lastWords(c *Conn) {
 func (l *Loop) discard(c *Conn) {
 	for c.state == stateClosing {
 		n, err := c.peer.Read(l.buf)
-		if err == ErrAgain {
+		if errors.Is(err, ErrAgain) {
 			return
 		}
 		c.end.discarded += n

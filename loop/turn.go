@@ -41,8 +41,10 @@ type Loop struct {
 	dirty          []*room
 	dirtyHead      int
 
-	posts   []post
+	posts   []post // the snapshot of the inbox
 	adopts  []*Conn
+	handled int    // of posts
+	adopted int    // of adopts
 	buf     []byte // what is read
 	scratch []byte // what is sent again
 	buffers [][]byte
@@ -78,15 +80,7 @@ func newLoop(n *Node, cfg Config, index int) *Loop {
 func (l *Loop) Turn(now time.Duration) {
 	l.now = now
 	l.stats.Turns++
-	l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
-	for i, c := range l.adopts {
-		l.adopts[i] = nil
-		l.adopt(c)
-	}
-	for i := range l.posts {
-		l.handle(&l.posts[i])
-		l.posts[i] = post{}
-	}
+	l.takeInbox()
 	l.advanceTime()
 	if l.resumed.Swap(false) {
 		l.unpause()
@@ -103,7 +97,28 @@ func (l *Loop) Turn(now time.Duration) {
 	l.publishStats()
 }
 
-func (l *Loop) handle(p *post) {
+// takeInbox is steps 1 and 2. Each post is taken off before it is handled: should handling it panic, the host recovers and
+// the next turn goes on behind it.
+func (l *Loop) takeInbox() {
+	if l.adopted == len(l.adopts) && l.handled == len(l.posts) {
+		l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
+		l.adopted, l.handled = 0, 0
+	}
+	for l.adopted < len(l.adopts) {
+		c := l.adopts[l.adopted]
+		l.adopts[l.adopted] = nil
+		l.adopted++
+		l.adopt(c)
+	}
+	for l.handled < len(l.posts) {
+		p := l.posts[l.handled]
+		l.posts[l.handled] = post{}
+		l.handled++
+		l.handle(p)
+	}
+}
+
+func (l *Loop) handle(p post) {
 	switch p.kind {
 	case postPublication:
 		l.append(p.pub)

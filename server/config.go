@@ -37,7 +37,7 @@ type Config struct {
 	RoomMembers  int      `name:"room-members" env:"DOTS_ROOM_MEMBERS" default:"0" group:"Limits" help:"Most members of a room on this node. One more is closed with 4103. 0: no limit."`
 	MaxRooms     int      `name:"max-rooms" env:"DOTS_MAX_ROOMS" default:"0" group:"Limits" help:"Most rooms on this node. A connection that needs one more is closed with 4103. 0: no limit."`
 	ControlRate  int      `name:"control-rate" env:"DOTS_CONTROL_RATE" default:"100" group:"Limits" help:"Control frames, fragments and tiny raw messages that a connection may send per second over time. More close it with 1008."`
-	ControlBurst int      `name:"control-burst" env:"DOTS_CONTROL_BURST" default:"1000" group:"Limits" help:"How many of these it may send at once after a quiet time."`
+	ControlBurst int      `name:"control-burst" env:"DOTS_CONTROL_BURST" default:"2000" group:"Limits" help:"How many of these it may send at once after a quiet time."`
 	Loops        int      `name:"loops" env:"DOTS_LOOPS" default:"0" group:"Limits" help:"Event loops. 0: one per CPU."`
 
 	MaxAge           time.Duration `name:"max-age" env:"DOTS_MAX_AGE" default:"60s" group:"Timeouts" help:"A connection that shows no sign of life for so long is closed with 4100."`
@@ -68,7 +68,7 @@ func Default() Config {
 		MaxMessage:       64 * KiB,
 		MaxFragments:     1024,
 		ControlRate:      100,
-		ControlBurst:     1000,
+		ControlBurst:     2000,
 		MaxAge:           60 * time.Second,
 		HandshakeTimeout: 5 * time.Second,
 		FrameTimeout:     10 * time.Second,
@@ -145,7 +145,7 @@ func (c *Config) checkLimits(m *mistakes) {
 	inRange(m, "max-rooms", c.MaxRooms, 0, mostOfAnything)
 	inRange(m, "control-rate", c.ControlRate, 1, mostOfAnything)
 	inRange(m, "control-burst", c.ControlBurst, 1, mostOfAnything)
-	inRange(m, "loops", c.Loops, 0, 1024)
+	inRange(m, "loops", c.Loops, 0, 64)
 }
 
 func (c *Config) checkTimeouts(m *mistakes) {

@@ -80,7 +80,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"max-age too short":     {func(c *server.Config) { c.MaxAge = 199 * time.Millisecond }, []string{"max-age"}},
 		"max-age shortest":      {func(c *server.Config) { c.MaxAge = 200 * time.Millisecond }, nil},
 		"loops":                 {func(c *server.Config) { c.Loops = 1025 }, []string{"loops"}},
-		"most loops":            {func(c *server.Config) { c.Loops = 1024 }, nil},
+		"most loops":            {func(c *server.Config) { c.Loops = 64 }, nil},
 		"largest message":       {func(c *server.Config) { c.MaxMessage, c.HardBacklog, c.InboxLimit = 16<<20, 17<<20, 17<<20 }, nil},
 		"message too large":     {func(c *server.Config) { c.MaxMessage = 16<<20 + 1 }, []string{"max-message"}},
 		"message of nothing":    {func(c *server.Config) { c.MaxMessage = 0 }, []string{"max-message"}},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -39,8 +40,10 @@ type poller struct {
 	loop   *loop.Loop
 	engine *nbio.Engine
 
+	started  bool
 	bell     *nbio.Conn // the doorbell as nbio sees it
-	bellFile int        // the eventfd that ring writes to
+	bellMu   sync.RWMutex
+	bellFile int // the eventfd that ring writes to, -1 after stop; guarded by bellMu
 
 	// Owned by the loop's goroutine.
 	decoder *protocol.Decoder
@@ -79,23 +82,35 @@ func (p *poller) start() error {
 	if err := p.engine.Start(); err != nil {
 		return err
 	}
+	p.started = true
 	_, err := p.engine.AddConn(p.bell)
 	return err
 }
 
 // stop closes all connections of the loop. After it the loop is never called again.
 func (p *poller) stop() {
-	if p.engine == nil || p.bell == nil {
+	if p.bell == nil {
 		return
 	}
-	p.engine.Stop()
+	if p.started {
+		p.engine.Stop()
+	}
 	_ = unix.Close(p.bell.Hash()) // nbio does not know the doorbell's type and leaks its descriptor
-	_ = unix.Close(p.bellFile)
 	p.bell = nil
+	p.bellMu.Lock()
+	defer p.bellMu.Unlock()
+	_ = unix.Close(p.bellFile)
+	p.bellFile = -1
 }
 
-// ring wakes the loop. Any goroutine; the loop takes care that it is called once a turn.
+// ring wakes the loop. Any goroutine; the loop takes care that it is called once a turn. After stop it must not write:
+// the number may be somebody else's by then.
 func (p *poller) ring() {
+	p.bellMu.RLock()
+	defer p.bellMu.RUnlock()
+	if p.bellFile < 0 {
+		return
+	}
 	one := [8]byte{1}
 	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(p.bellFile), uintptr(unsafe.Pointer(&one)), 8)
 }

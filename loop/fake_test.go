@@ -1,0 +1,308 @@
+package loop
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a node whose loops are driven by hand, one call at a time, with a clock that only the test moves.
+type rig struct {
+	testing.TB
+	now    time.Duration
+	node   *Node
+	bus    *Embedded
+	rang   []bool
+	builds [MaxVariants]atomic.Int64 // calls of the encoders
+}
+
+// newRig makes a node. Every limit is out of the way unless change sets it.
+func newRig(t testing.TB, change func(*Config)) *rig {
+	t.Helper()
+	r := &rig{TB: t, now: time.Second}
+	cfg := DefaultConfig()
+	cfg.MaxAge, cfg.HandshakeTimeout = time.Hour, time.Hour
+	for v := range 3 {
+		cfg.Encodings[v] = Encoding{
+			Append: func(dst []byte, p *Publication) ([]byte, int) {
+				r.builds[v].Add(1)
+				at := len(dst) + 2
+				return appendFrame(dst, p.Value), at
+			},
+			Size:    func(p *Publication) int { return 2 + len(p.Value) },
+			NeedsID: v == 2,
+		}
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	r.rang = make([]bool, cfg.Loops)
+	cfg.Ring = func(i int) { r.rang[i] = true }
+	r.node = New(cfg)
+	r.bus = NewEmbedded(r.node.Directory(), 7)
+	r.node.Use(r.bus)
+	return r
+}
+
+// appendFrame is the wire of these tests: two bytes of length and a body. In a client's frame the first byte of the body
+// says what it is: H a heartbeat, X a rule that is broken, W wait for something (Hold), anything else a message.
+func appendFrame(dst, body []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(body)))
+	return append(dst, body...)
+}
+
+func frame1(body string) []byte { return appendFrame(nil, []byte(body)) }
+
+func (r *rig) loop(i int) *Loop { return r.node.loops[i] }
+
+// turn runs one turn of a loop, whether its doorbell rang or not, and checks the ledger.
+func (r *rig) turn(i int) {
+	r.Helper()
+	r.rang[i] = false
+	r.loop(i).Turn(r.now)
+	r.even()
+}
+
+// rest runs turns until no doorbell rings any more.
+func (r *rig) rest() {
+	r.Helper()
+	for range 100_000 {
+		i := slices.Index(r.rang, true)
+		if i < 0 {
+			return
+		}
+		r.turn(i)
+	}
+	r.Fatal("the loops do not come to rest")
+}
+
+// step moves the clock and gives every loop a turn, as the ticker does.
+func (r *rig) step(d time.Duration) {
+	r.Helper()
+	r.now += d
+	for i := range r.rang {
+		r.turn(i)
+	}
+	r.rest()
+}
+
+func (r *rig) even() {
+	r.Helper()
+	for _, l := range r.node.loops {
+		if _, err := l.CheckLedger(); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// read is the poller's word that f is readable.
+func (r *rig) read(f *fake) {
+	r.Helper()
+	f.Loop().Readable(&f.Conn, r.now)
+	r.even()
+}
+
+// send lets bytes arrive and has them read.
+func (r *rig) send(f *fake, bodies ...string) {
+	r.Helper()
+	f.arrive(bodies...)
+	r.read(f)
+}
+
+// open adopts a connection and brings it into the room.
+func (r *rig) open(loop int, room string, v Variant) *fake {
+	r.Helper()
+	f := &fake{room: -1}
+	f.Init(f)
+	r.loop(loop).Adopt(&f.Conn)
+	r.rest()
+	f.Join(room, v)
+	r.rest()
+	if f.joins != 1 {
+		r.Fatalf("joined %d times, want 1", f.joins)
+	}
+	return f
+}
+
+func (r *rig) openAll(n, loop int, room string) []*fake {
+	r.Helper()
+	all := make([]*fake, n)
+	for i := range all {
+		all[i] = r.open(loop, room, 0)
+	}
+	return all
+}
+
+func (r *rig) publish(room string, bodies ...string) {
+	for _, b := range bodies {
+		r.node.Publish(room, 0, KindText, []byte(b))
+	}
+}
+
+func (r *rig) stats(i int) Stats {
+	s, _ := r.loop(i).CheckLedger()
+	return s
+}
+
+// fake is a connection with a kernel of which the test decides how much it takes.
+type fake struct {
+	Conn
+
+	in     []byte // arrived, not read yet
+	fin    bool
+	room   int // bytes that the kernel still takes; -1: any number
+	broken bool
+	null   bool // counts what it is sent and keeps nothing
+
+	got    []byte
+	queue  []byte
+	sends  int
+	joins  int
+	parsed []string
+	kicks  []Why
+	pings  int
+	shut   bool
+	finned bool // CloseWrite
+
+	onJoined func()
+}
+
+func (f *fake) arrive(bodies ...string) {
+	for _, b := range bodies {
+		f.in = appendFrame(f.in, []byte(b))
+	}
+}
+
+func (f *fake) Open() error { return nil }
+
+func (f *fake) Read(p []byte) (int, error) {
+	switch {
+	case f.shut, f.broken:
+		return 0, io.ErrClosedPipe
+	case len(f.in) > 0:
+		n := copy(p, f.in)
+		f.in = f.in[n:]
+		return n, nil
+	case f.fin:
+		return 0, io.EOF
+	}
+	return 0, ErrAgain
+}
+
+func (f *fake) Send(p []byte) (int, error) {
+	f.sends++
+	switch {
+	case f.null:
+		return len(p), nil
+	case f.shut, f.broken:
+		return 0, io.ErrClosedPipe
+	case len(f.queue) > 0:
+		panic("something was sent past the transport's queue")
+	case f.finned:
+		panic("something was sent after FIN")
+	}
+	n := len(p)
+	if f.room >= 0 {
+		n = min(n, f.room)
+		f.room -= n
+	}
+	f.got = append(f.got, p[:n]...)
+	return n, nil
+}
+
+func (f *fake) Queue(p []byte) { f.queue = append(f.queue, p...) }
+
+func (f *fake) Pending() int { return len(f.queue) }
+
+// take makes room for n bytes more (-1: for any number), the way a peer does that reads.
+func (f *fake) take(n int) {
+	f.room = n
+	written := len(f.queue)
+	if n >= 0 {
+		written = min(written, n)
+		f.room -= written
+	}
+	f.got = append(f.got, f.queue[:written]...)
+	f.queue = f.queue[written:]
+	if written > 0 && len(f.queue) == 0 {
+		f.Loop().Unblocked(&f.Conn)
+	}
+}
+
+func (f *fake) Finished() bool { return f.fin || f.broken }
+func (f *fake) CloseWrite()    { f.finned = true }
+func (f *fake) Shutdown()      { f.shut = true }
+
+func (f *fake) Input(p []byte) (used int) {
+	for len(p) >= 2 && f.MayParse() {
+		n := 2 + int(binary.BigEndian.Uint16(p))
+		if len(p) < n {
+			break
+		}
+		f.message(p[2:n])
+		f.Took()
+		p, used = p[n:], used+n
+	}
+	if f.Conn.Open() && f.has(flagUpgraded) {
+		f.SetPartial(len(p) > 0 && f.MayParse())
+	}
+	return used
+}
+
+func (f *fake) message(body []byte) {
+	f.Touch(f.Loop().Now())
+	f.parsed = append(f.parsed, string(body))
+	switch body[0] {
+	case 'H':
+	case 'X':
+		f.Finish(frame1("last words"), WhyClosed)
+	case 'W':
+		f.Hold()
+	default:
+		f.Publish(KindText, body)
+	}
+}
+
+func (f *fake) Joined() {
+	f.joins++
+	f.Upgraded(f.Loop().Now())
+	if f.onJoined != nil {
+		f.onJoined()
+	}
+}
+
+func (f *fake) Kick(why Why) {
+	f.kicks = append(f.kicks, why)
+	f.Finish(frame1("kicked: "+why.String()), why)
+}
+
+func (f *fake) Ping() { f.pings++ }
+
+// frames are the bodies of the whole frames that f received; anything else at the end is an error.
+func (f *fake) frames(t testing.TB) (bodies []string) {
+	t.Helper()
+	for p := f.got; len(p) > 0; {
+		if len(p) < 2 || len(p) < 2+int(binary.BigEndian.Uint16(p)) {
+			t.Fatalf("half a frame at the end: %q", p)
+		}
+		n := 2 + int(binary.BigEndian.Uint16(p))
+		bodies = append(bodies, string(p[2:n]))
+		p = p[n:]
+	}
+	return bodies
+}
+
+func numbered(prefix string, n int) (bodies []string) {
+	for i := range n {
+		bodies = append(bodies, fmt.Sprintf("%s%d", prefix, i))
+	}
+	return bodies
+}
