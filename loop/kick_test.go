@@ -1,0 +1,248 @@
+package loop
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// kickRig is one loop with one silent member.
+func kickRig(t testing.TB, maxAge time.Duration, change func(*Config)) (*rig, *fake) {
+	r := newRig(t, func(c *Config) {
+		c.MaxAge = maxAge
+		if change != nil {
+			change(c)
+		}
+	})
+	return r, r.open(0, "room", 0)
+}
+
+// firstTick is the time of the first tick at or after at.
+func firstTick(at time.Duration) time.Duration { return (at + Tick - 1) / Tick * Tick }
+
+func TestAKickComesAtTheFirstTickAfterMaxAgeAndNeverBefore(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		maxAge := Tick * time.Duration(rapid.IntRange(1, 130).Draw(rt, "max age in ticks"))
+		r, f := kickRig(t, maxAge, nil)
+		seen := r.now
+		for range rapid.IntRange(0, 5).Draw(rt, "heartbeats") {
+			last := seen
+			seen += time.Duration(rapid.Int64Range(0, int64(maxAge-1)).Draw(rt, "heartbeat after"))
+			for at := firstTick(last + 1); at <= seen; at += Tick {
+				r.now = at
+				r.turn(0)
+				r.rest()
+			}
+			r.now = seen
+			r.send(f, "H")
+		}
+		for at := firstTick(r.now + 1); ; at += Tick {
+			r.now = at + time.Duration(rapid.Int64Range(0, int64(Tick-1)).Draw(rt, "jitter"))
+			r.turn(0)
+			marked := len(f.kicks)
+			r.rest()
+			late := len(f.kicks) > 0
+			if due := firstTick(seen + maxAge); late != (at >= due) || marked > 0 {
+				rt.Fatalf("last sign of life at %v, max age %v, turn of the tick at %v: kicked %v (in the marking turn: %v), want %v",
+					seen, maxAge, at, late, marked > 0, at >= due)
+			}
+			if late {
+				break
+			}
+		}
+		if want := []Why{WhyHeartbeat}; !slices.Equal(f.kicks, want) {
+			rt.Fatalf("kicks %v, want %v", f.kicks, want)
+		}
+	})
+}
+
+func TestAMaxAgeBetweenTwoTicksIsAtMostOneTickLonger(t *testing.T) {
+	maxAge := 250 * time.Millisecond
+	for phase := time.Duration(0); phase < Tick; phase += 7 * time.Millisecond {
+		r, f := kickRig(t, maxAge, nil)
+		r.now += phase
+		seen := r.now
+		r.send(f, "H")
+		for len(f.kicks) == 0 {
+			r.step(Tick / 10)
+		}
+		if late := r.now - (seen + maxAge); late < 0 || late > 2*Tick {
+			t.Errorf("kicked %v after max age was over, want 0 to %v", late, 2*Tick)
+		}
+	}
+}
+
+func TestAHeartbeatReadBetweenTheMarkAndTheNextTurnSaves(t *testing.T) {
+	r, f := kickRig(t, time.Second, nil)
+	f.arrive("H") // in time, but the poller reports the doorbell first
+	r.now += 1100 * time.Millisecond
+	r.turn(0)
+	if got := len(r.loop(0).suspects); got != 1 {
+		t.Fatalf("%d suspects, want 1", got)
+	}
+	r.read(f)
+	r.rest()
+	if len(f.kicks) > 0 {
+		t.Errorf("kicked for %v, want nothing", f.kicks)
+	}
+	r.step(900 * time.Millisecond)
+	if len(f.kicks) > 0 {
+		t.Errorf("kicked %v after the heartbeat was read, want not before a second", 900*time.Millisecond)
+	}
+	r.step(200 * time.Millisecond)
+	if len(f.kicks) != 1 {
+		t.Errorf("not kicked %v after the heartbeat was read", 1100*time.Millisecond)
+	}
+}
+
+func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
+	for _, readFirst := range []bool{true, false} {
+		r := newRig(t, func(c *Config) { c.MaxAge = time.Second })
+		alive, silent := r.open(0, "room", 0), r.open(0, "room", 0)
+		alive.arrive("H")
+		r.now += 30 * time.Second // nobody called the loop: the machine was asleep
+		if readFirst {
+			r.read(alive)
+		}
+		r.turn(0)
+		if !readFirst {
+			r.read(alive)
+		}
+		r.rest()
+		if len(alive.kicks) > 0 {
+			t.Errorf("read first %v: kicked whose heartbeat waited", readFirst)
+		}
+		if want := []Why{WhyHeartbeat}; !slices.Equal(silent.kicks, want) {
+			t.Errorf("read first %v: the silent one has kicks %v, want %v", readFirst, silent.kicks, want)
+		}
+	}
+}
+
+func TestASuspectBehindAFullBudgetIsJudgedAfterItsInput(t *testing.T) {
+	r, f := kickRig(t, time.Second, func(c *Config) { c.ReadMessages = 2 })
+	r.now += 500 * time.Millisecond
+	r.send(f, "m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7") // two now, six later
+	r.now += 1500 * time.Millisecond
+	r.turn(0) // marks, and parses the next two
+	r.rest()
+	if len(f.kicks) > 0 || len(f.parsed) != 8 {
+		t.Errorf("kicks %v after %d messages, want none after 8", f.kicks, len(f.parsed))
+	}
+}
+
+func TestPausedTimeDoesNotCount(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r, f := kickRig(t, time.Second, nil)
+		seen := r.now
+		before := time.Duration(rapid.Int64Range(0, int64(999*time.Millisecond)).Draw(rt, "before the pause"))
+		pause := time.Duration(rapid.Int64Range(0, int64(5*time.Second)).Draw(rt, "pause"))
+		r.now += before
+		r.node.congested.Add(1)
+		f.in = []byte{0} // half a frame: it pauses, and is no sign of life when it is read at last
+		r.read(f)
+		r.rest()
+		if len(r.loop(0).paused) != 1 {
+			rt.Fatalf("%d paused, want 1", len(r.loop(0).paused))
+		}
+		for end := r.now + pause; r.now < end; {
+			r.step(min(Tick, end-r.now))
+		}
+		if len(f.kicks) > 0 {
+			rt.Fatalf("kicked while paused")
+		}
+		r.node.congested.Add(-1)
+		r.node.resume()
+		r.rest()
+		for len(f.kicks) == 0 {
+			r.step(Tick / 4)
+		}
+		if heard := r.now - seen - pause; heard < time.Second || heard > time.Second+4*Tick {
+			rt.Fatalf("kicked after %v of listening and %v of pause, want %v to %v of listening", heard, pause, time.Second, time.Second+4*Tick)
+		}
+	})
+}
+
+func TestTheHandshakeHasItsOwnLimitHoweverItDrips(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.HandshakeTimeout, c.MaxAge = time.Second, 3*time.Second })
+	f := &fake{room: -1}
+	f.Init(f)
+	r.loop(0).Adopt(&f.Conn)
+	r.rest()
+	began := r.now
+	for len(f.kicks) == 0 {
+		f.in = append(f.in, 1) // the length of a frame that never comes
+		f.in = f.in[:min(len(f.in), 1)]
+		r.read(f)
+		r.step(50 * time.Millisecond)
+	}
+	if took := r.now - began; took < time.Second || took > time.Second+2*Tick || f.kicks[0] != WhyHandshake {
+		t.Errorf("kicked for %v after %v, want %v after %v", f.kicks, took, WhyHandshake, time.Second)
+	}
+}
+
+func TestHalfAFrameHasALimitThatEveryByteRenews(t *testing.T) {
+	r, f := kickRig(t, time.Hour, func(c *Config) { c.FrameTimeout = time.Second })
+	f.in = []byte{0, 100}
+	r.read(f)
+	for range 20 {
+		r.step(900 * time.Millisecond)
+		f.in = []byte{'x'}
+		r.read(f)
+	}
+	if len(f.kicks) > 0 {
+		t.Fatalf("kicked for %v although bytes came", f.kicks)
+	}
+	at := r.now
+	for len(f.kicks) == 0 {
+		r.step(Tick / 2)
+	}
+	if took := r.now - at; took < time.Second || took > time.Second+Tick || f.kicks[0] != WhyFrame {
+		t.Errorf("kicked for %v after %v, want %v after %v", f.kicks, took, WhyFrame, time.Second)
+	}
+}
+
+func TestPingsComeAtEachThirdOfMaxAgeThatIsSilent(t *testing.T) {
+	r, f := kickRig(t, 3*time.Second, nil)
+	f.WantPings()
+	r.step(900 * time.Millisecond)
+	if f.pings != 0 {
+		t.Errorf("%d pings after 0.9 s, want 0", f.pings)
+	}
+	r.send(f, "H")
+	r.step(900 * time.Millisecond)
+	if f.pings != 0 {
+		t.Errorf("%d pings 0.9 s after a heartbeat, want 0", f.pings)
+	}
+	for range 19 {
+		r.step(Tick)
+	}
+	if f.pings != 2 || len(f.kicks) != 0 {
+		t.Errorf("%d pings and kicks %v after 2.8 s of silence, want 2 and none", f.pings, f.kicks)
+	}
+	for range 4 {
+		r.step(Tick)
+	}
+	if want := []Why{WhyHeartbeat}; !slices.Equal(f.kicks, want) {
+		t.Errorf("kicks %v after 3.2 s of silence, want %v", f.kicks, want)
+	}
+}
+
+func TestHeldConnectionsAreNotKicked(t *testing.T) {
+	r, f := kickRig(t, time.Second, nil)
+	r.send(f, "W")
+	for range 50 {
+		r.step(Tick)
+	}
+	if len(f.kicks) > 0 {
+		t.Errorf("kicked for %v while the session waits, want nothing", f.kicks)
+	}
+	f.Release()
+	for range 3 {
+		r.step(Tick)
+	}
+	if want := []Why{WhyHeartbeat}; !slices.Equal(f.kicks, want) {
+		t.Errorf("kicks %v after Release, want %v: it was silent for 5 s", f.kicks, want)
+	}
+}

@@ -1,0 +1,243 @@
+package loop
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// roomModel is rooms as plain lists: what each member must get.
+type roomModel struct {
+	*rig
+	loop  *Loop
+	rooms [2]string
+	all   []*modelMember
+	here  [2][]*modelMember
+	n     int
+}
+
+type modelMember struct {
+	*fake
+	want []string
+	left bool // by itself: what it was not given any more is dropped
+}
+
+func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &roomModel{rooms: [2]string{"a", "b"}}
+		m.rig = newRig(t, func(c *Config) {
+			c.FlushBudget = rapid.IntRange(1, 6).Draw(rt, "budget")
+			c.FlushSlice = rapid.IntRange(1, 4).Draw(rt, "slice")
+		})
+		m.loop = m.rig.loop(0)
+		room := rapid.IntRange(0, 1)
+		rt.Repeat(map[string]func(*rapid.T){
+			"join":    func(rt *rapid.T) { m.join(rt, room.Draw(rt, "room")) },
+			"publish": func(rt *rapid.T) { m.append(rt, room.Draw(rt, "room"), rapid.IntRange(1, 3).Draw(rt, "publications")) },
+			"flush":   func(*rapid.T) { m.loop.flush() },
+			"turn":    func(*rapid.T) { m.turn(0) },
+			"finish":  func(rt *rapid.T) { m.finish(rt, room.Draw(rt, "room")) },
+			"leave":   func(rt *rapid.T) { m.leave(rt, room.Draw(rt, "room")) },
+			"":        func(rt *rapid.T) { m.check(rt) },
+		})
+		m.rest()
+		for len(m.loop.dirty) > m.loop.dirtyHead {
+			m.loop.flush()
+		}
+		for _, c := range m.all {
+			if got := c.frames(t); !c.left && !slices.Equal(got, c.want) {
+				rt.Fatalf("a member got %q, want %q", got, c.want)
+			}
+		}
+		if s := m.stats(0); s.InFlight != 0 || m.loop.load.Load() != 0 {
+			rt.Fatalf("%d frames in flight and a load of %d at rest, want none", s.InFlight, m.loop.load.Load())
+		}
+	})
+}
+
+func (m *roomModel) join(rt *rapid.T, room int) {
+	c := &modelMember{fake: &fake{room: -1}}
+	c.Init(c.fake)
+	m.all = append(m.all, c)
+	m.loop.Adopt(&c.Conn)
+	m.turn(0)
+	variant := rapid.SampledFrom([]Variant{0, 1, 2}).Draw(rt, "variant")
+	c.onJoined = func() { m.here[room] = append(m.here[room], c) }
+	c.Join(m.rooms[room], variant)
+	for c.joins == 0 {
+		m.turn(0)
+	}
+}
+
+// append appends at once, past the bus, so that the model knows who is a member then.
+func (m *roomModel) append(rt *rapid.T, room, publications int) {
+	for range publications {
+		m.n++
+		body := fmt.Sprintf("%d", m.n)
+		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[room], 0, KindText, []byte(body))
+		p.ID.Seq = uint64(m.n)
+		m.loop.charge(p.cost())
+		m.loop.append(p)
+		for _, c := range m.here[room] {
+			c.want = append(c.want, body)
+		}
+	}
+}
+
+func (m *roomModel) pick(rt *rapid.T, room int) *modelMember {
+	if len(m.here[room]) == 0 {
+		rt.Skip("nobody there")
+	}
+	i := rapid.IntRange(0, len(m.here[room])-1).Draw(rt, "member")
+	c := m.here[room][i]
+	m.here[room] = slices.Delete(m.here[room], i, i+1)
+	return c
+}
+
+// finish ends a member orderly: it gets the rest of what is for it, and the last words behind that.
+func (m *roomModel) finish(rt *rapid.T, room int) {
+	c := m.pick(rt, room)
+	c.Finish(frame1("bye"), WhyClosed)
+	c.want = append(c.want, "bye")
+	if got := c.frames(m); !slices.Equal(got, c.want) {
+		rt.Fatalf("who ended orderly got %q, want %q", got, c.want)
+	}
+}
+
+// leave is a peer that vanishes: it got a beginning of what was for it.
+func (m *roomModel) leave(rt *rapid.T, room int) {
+	c := m.pick(rt, room)
+	c.left = true
+	m.loop.gone(&c.Conn, WhyLeft)
+	if got := c.frames(m); len(got) > len(c.want) || !slices.Equal(got, c.want[:len(got)]) {
+		rt.Fatalf("who left got %q, want a beginning of %q", got, c.want)
+	}
+}
+
+func (m *roomModel) check(rt *rapid.T) {
+	m.even()
+	for i, name := range m.rooms {
+		members := 0
+		if r := m.loop.rooms[name]; r != nil {
+			members = len(r.members)
+			if r.cursor > len(r.members) {
+				rt.Fatalf("the cursor stands at %d of %d members", r.cursor, len(r.members))
+			}
+		}
+		if members != len(m.here[i]) {
+			rt.Fatalf("room %s has %d members, want %d", name, members, len(m.here[i]))
+		}
+		e := m.node.Directory().Lookup(name)
+		if (e != nil) != (members > 0) || e != nil && e.Members() != members {
+			rt.Fatalf("the directory has %+v for a room of %d", e, members)
+		}
+	}
+}
+
+func TestARoomVanishesWithItsLastMember(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops = 2 })
+	a, b := r.open(0, "room", 0), r.open(1, "room", 0)
+	if got, want := r.node.Directory().Rooms(), 1; got != want {
+		t.Errorf("%d rooms, want %d", got, want)
+	}
+	r.loop(0).gone(&a.Conn, WhyLeft)
+	if got, want := r.node.Directory().Lookup("room").Members(), 1; got != want {
+		t.Errorf("%d members after one of two has left, want %d", got, want)
+	}
+	r.loop(1).gone(&b.Conn, WhyLeft)
+	if got, want := r.node.Directory().Rooms(), 0; got != want {
+		t.Errorf("%d rooms, want %d", got, want)
+	}
+	if got := len(r.loop(0).rooms) + len(r.loop(1).rooms); got != 0 {
+		t.Errorf("the loops still know %d rooms, want 0", got)
+	}
+}
+
+func TestWhoComesBackIntoAVanishedRoomGetsNothingOfBefore(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.open(0, "room", 0)
+	r.publish("room", "before") // in the inbox, where it finds another room of the same name
+	r.loop(0).gone(&a.Conn, WhyLeft)
+	b := &fake{room: -1}
+	b.Init(b)
+	r.loop(0).Adopt(&b.Conn)
+	r.loop(0).Call(func(*Loop) { b.Join("room", 0) })
+	r.rest()
+	r.publish("room", "after")
+	r.rest()
+	if got, want := b.frames(t), []string{"after"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLimitsOfRoomsAndMembersTurnTheNextAway(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops, c.RoomMembers, c.MaxRooms = 2, 2, 1 })
+	a, _ := r.open(0, "room", 0), r.open(1, "room", 0)
+	for _, c := range []struct {
+		room string
+		want Why
+	}{{"room", WhyRoomFull}, {"another", WhyNodeFull}} {
+		f := &fake{room: -1}
+		f.Init(f)
+		r.loop(0).Adopt(&f.Conn)
+		r.rest()
+		f.Join(c.room, 0)
+		r.rest()
+		if !slices.Equal(f.kicks, []Why{c.want}) || f.joins != 0 {
+			t.Errorf("into %q: kicks %v and %d joins, want only %v", c.room, f.kicks, f.joins, c.want)
+		}
+	}
+	r.loop(0).gone(&a.Conn, WhyLeft)
+	r.open(0, "room", 0) // there is room again
+}
+
+func TestWhoIsGoneBeforeTheBusConfirmsLeavesNoTrace(t *testing.T) {
+	r := newRig(t, nil)
+	f := &fake{room: -1}
+	f.Init(f)
+	r.loop(0).Adopt(&f.Conn)
+	r.rest()
+	f.Join("room", 0)
+	r.loop(0).gone(&f.Conn, WhyLeft)
+	r.loop(0).Closed(&f.Conn)
+	r.rest()
+	if f.joins != 0 || len(r.loop(0).rooms) != 0 || r.node.Directory().Rooms() != 0 || r.loop(0).Connections() != 0 {
+		t.Errorf("%d joins, %d rooms, %d in the directory, %d connections, want none", f.joins, len(r.loop(0).rooms),
+			r.node.Directory().Rooms(), r.loop(0).Connections())
+	}
+}
+
+func TestARoomShrinksAfterItsPeak(t *testing.T) {
+	r := newRig(t, nil)
+	all := r.openAll(400, 0, "room")
+	for _, f := range all[1:] {
+		r.loop(0).gone(&f.Conn, WhyLeft)
+	}
+	if got := cap(r.loop(0).rooms["room"].members); got > 64 {
+		t.Errorf("room for %d members is kept for one, want at most 64", got)
+	}
+	r.publish("room", "still here")
+	r.rest()
+	if got, want := all[0].frames(t), []string{"still here"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAConnectionThatCannotBeOpenedLeavesNoTrace(t *testing.T) {
+	r := newRig(t, nil)
+	f := &failing{}
+	f.Init(f)
+	r.loop(0).Adopt(&f.Conn)
+	r.rest()
+	if s := r.stats(0); r.loop(0).Connections() != 0 || r.loop(0).live != 0 || r.loop(0).wheel.armed != 0 || s.Ended[WhyLeft] != 1 {
+		t.Errorf("%d connections, %d live, %d timers, ended %v, want none and one that left", r.loop(0).Connections(),
+			r.loop(0).live, r.loop(0).wheel.armed, s.Ended)
+	}
+}
+
+// failing is a connection that the poller does not take.
+type failing struct{ fake }
+
+func (f *failing) Open() error { return ErrAgain }

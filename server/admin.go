@@ -1,0 +1,352 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+// The admin address is for operators and their machines: metrics, health, profiles, and a small API. It is an ordinary
+// net/http server that shares no goroutine with the loops; what it wants of a loop it asks by Loop.Call, with a deadline.
+//
+// Who may use it:
+//
+//   - On loopback everybody on this machine may, unless a token is set. Who must be kept out is the browser on it that
+//     shows somebody else's page. Such a page may give its own name the address 127.0.0.1 (DNS rebinding) and is then of
+//     one origin with us: so the Host must be an IP address, localhost or the configured name. And it may send a POST
+//     whose answer it cannot read: so what changes something is refused when a browser says that another origin asks.
+//   - Elsewhere nobody may without the bearer token, which Config.Validate insists on. A page does not know it, so any
+//     Host will do there. /healthz and /readyz are for load balancers and say nothing that is worth a token.
+//
+// What it may cost: maxAdminConns connections, a head of 16 KiB, a body of max-message, and a time limit for each part of a
+// request. One more connection waits in the kernel's queue.
+type admin struct {
+	// Immutable after newAdmin.
+	srv      *Server
+	listener net.Listener
+	http     *http.Server
+	mux      *http.ServeMux
+	origins  *http.CrossOriginProtection
+	token    *[sha256.Size]byte // of the token; nil if none is asked for
+	loopback bool               // only this machine can reach us
+	host     string             // as configured
+	giveUp   context.CancelFunc // ends what requests are waiting for
+
+	wait sync.WaitGroup
+}
+
+const (
+	maxAdminConns     = 32 // each is a descriptor of reservedDescriptors
+	maxAdminHead      = 16 << 10
+	adminHeadTimeout  = 5 * time.Second
+	adminReadTimeout  = 10 * time.Second // head and body
+	adminWriteTimeout = 30 * time.Second // profiles take their own time on top
+	adminIdleTimeout  = 30 * time.Second
+	maxScrapes        = 4 // at a time; one more gets 503
+)
+
+// newAdmin opens the admin address. Requests wait until start.
+func newAdmin(s *Server) (*admin, error) {
+	cfg := s.cfg
+	if err := cfg.LoadAdminToken(); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", cfg.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the admin: %w", err)
+	}
+	a := &admin{
+		srv: s, listener: newLimitListener(listener, maxAdminConns), mux: http.NewServeMux(),
+		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
+	}
+	a.host, _, _ = net.SplitHostPort(cfg.Admin) // Listen has taken it
+	if cfg.AdminToken != "" {
+		sum := sha256.Sum256([]byte(cfg.AdminToken))
+		a.token = &sum
+	}
+	for _, r := range a.routes() {
+		a.mux.Handle(r.pattern, r.handler)
+	}
+	ctx, giveUp := context.WithCancel(context.Background())
+	a.giveUp = giveUp
+	logger, err := zap.NewStdLogAt(s.log.Named("admin"), zap.WarnLevel)
+	if err != nil {
+		giveUp()
+		return nil, errors.Join(err, listener.Close())
+	}
+	a.http = &http.Server{
+		Handler: a, ErrorLog: logger, BaseContext: func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: adminHeadTimeout, ReadTimeout: adminReadTimeout, WriteTimeout: adminWriteTimeout,
+		IdleTimeout: adminIdleTimeout, MaxHeaderBytes: maxAdminHead, DisableGeneralOptionsHandler: true,
+	}
+	return a, nil
+}
+
+func (a *admin) start() {
+	a.wait.Go(func() {
+		if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.srv.log.Error("the admin address is gone", zap.Error(err))
+		}
+	})
+}
+
+// stop takes no more requests and lets those under way finish until ctx is done; then they are cut.
+func (a *admin) stop(ctx context.Context) error {
+	a.giveUp()
+	err := a.http.Shutdown(ctx)
+	if ctx.Err() != nil {
+		err = a.http.Close()
+	}
+	_ = a.listener.Close() // for the case that start was never called
+	a.wait.Wait()
+	return err
+}
+
+func (a *admin) addr() string { return a.listener.Addr().String() }
+
+// A route is an address with what the index says about it. Those without a word are not listed.
+type route struct {
+	pattern string // of http.ServeMux
+	help    string
+	handler http.Handler
+}
+
+func (a *admin) routes() []route {
+	s := a.srv
+	calls := newAPI(s)
+	scrape := promhttp.HandlerFor(newRegistry(s), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+	routes := []route{
+		{pattern: "GET /{$}", handler: http.HandlerFunc(a.index)},
+		{"GET /metrics", "counters, for Prometheus", scrape},
+		{"GET /healthz", "200 while the process lives", plain(func() error { return nil }, "ok")},
+		{"GET /readyz", "200 while new clients are welcome, else 503 and why", plain(s.ready, "ready")},
+		{"GET /debug/pprof/", "profiles, for go tool pprof", http.HandlerFunc(pprof.Index)},
+		{pattern: "GET /debug/pprof/cmdline", handler: http.HandlerFunc(pprof.Cmdline)},
+		{pattern: "GET /debug/pprof/profile", handler: http.HandlerFunc(pprof.Profile)},
+		{pattern: "GET /debug/pprof/trace", handler: http.HandlerFunc(pprof.Trace)},
+		{pattern: "GET /debug/pprof/symbol", handler: http.HandlerFunc(pprof.Symbol)},
+		{pattern: "POST /debug/pprof/symbol", handler: http.HandlerFunc(pprof.Symbol)},
+	}
+	return append(routes, calls.routes()...)
+}
+
+// index lists the addresses.
+func (a *admin) index(w http.ResponseWriter, _ *http.Request) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dotsconnect %s\n\n", a.srv.version)
+	for _, r := range a.routes() {
+		if method, address, _ := strings.Cut(r.pattern, " "); r.help != "" {
+			fmt.Fprintf(&b, "%-6s  %-36s  %s\n", method, address, r.help)
+		}
+	}
+	b.WriteString("\n{space} is chat or raw; {room} is percent-encoded, as in the address of a WebSocket.\n")
+	writePlain(w, http.StatusOK, b.String())
+}
+
+// plain answers with one word, or with 503 and the reason why not.
+func plain(check func() error, word string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := check(); err != nil {
+			writePlain(w, http.StatusServiceUnavailable, err.Error()+"\n")
+			return
+		}
+		writePlain(w, http.StatusOK, word+"\n")
+	})
+}
+
+func writePlain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // an error is the peer's going away
+}
+
+// ServeHTTP lets pass who may, and hands over to the mux.
+func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer a.rescue(w, r)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	r.Body = http.MaxBytesReader(w, r.Body, int64(a.srv.cfg.MaxMessage))
+	refusal := a.admit(r)
+	if refusal == nil {
+		refusal = settlePath(r)
+	}
+	if refusal == nil {
+		refusal = a.unrouted(w, r)
+	}
+	if refusal != nil {
+		refuseRequest(w, r, refusal)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// rescue recovers a panic, which is always a bug of ours.
+func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, which net/http compares in the same way
+		panic(p)
+	}
+	a.srv.counts.panics.Add(1)
+	a.srv.log.Error("internal error", zap.Any("panic", p), zap.String("path", r.URL.Path), zap.Stack("stack"))
+	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log says more"})
+}
+
+// admit says why the request may not be answered, nil if it may.
+func (a *admin) admit(r *http.Request) *apiError {
+	if a.loopback && !a.ownHost(r.Host) {
+		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
+	}
+	if a.token != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && !a.knowsToken(r) {
+		return &apiError{http.StatusUnauthorized, "this needs the header Authorization: Bearer TOKEN, with the admin token"}
+	}
+	if a.origins.Check(r) != nil {
+		return &apiError{http.StatusForbidden, "a page of another origin may not do this"}
+	}
+	return nil
+}
+
+// ownHost tells whether a Host header is one that no stranger can point at us. A request without one is HTTP/1.0, which no
+// browser speaks, but some load balancers do.
+func (a *admin) ownHost(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	if _, err := netip.ParseAddr(name); err == nil || name == "" {
+		return true
+	}
+	return strings.EqualFold(name, "localhost") || strings.EqualFold(name, a.host)
+}
+
+// knowsToken compares hashes in constant time, so that neither the token nor its length can be found out by the clock.
+func (a *admin) knowsToken(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1
+}
+
+// legalInPath has what url.URL does not take in an escaped path although a WebSocket's address may hold it.
+var legalInPath = strings.NewReplacer(`"`, "%22", "<", "%3C", ">", "%3E", `\`, "%5C", "^", "%5E", "`", "%60", "{", "%7B", "|", "%7C", "}", "%7D")
+
+// settlePath has the mux split the path as it stood on the wire, before any decoding, as protocol.ParseTarget does: an
+// encoded slash is a character of a room's name, not a way out of it. What the mux would answer with a redirect is refused.
+func settlePath(r *http.Request) *apiError {
+	wire, _, _ := strings.Cut(r.RequestURI, "?")
+	if !strings.HasPrefix(wire, "/") { // absolute form, RFC 9112 section 3.2.2
+		wire = r.URL.EscapedPath()
+	}
+	if strings.ContainsFunc(wire, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }) {
+		return &apiError{http.StatusBadRequest, "the address has a byte that must be percent-encoded"}
+	}
+	if clean := path.Clean(wire); !strings.HasPrefix(wire, "/") || clean != wire && clean+"/" != wire {
+		return &apiError{http.StatusBadRequest, "the address has an empty part, or a part of dots; a room of that name is written %2E or %2E%2E"}
+	}
+	r.URL.RawPath = legalInPath.Replace(wire)
+	return nil
+}
+
+// unrouted is the mux's 404 or 405, nil if it has a handler. It leaves the Allow header in w.
+func (a *admin) unrouted(w http.ResponseWriter, r *http.Request) *apiError {
+	h, pattern := a.mux.Handler(r)
+	if pattern != "" {
+		return nil
+	}
+	answer := statusRecorder{header: w.Header()}
+	h.ServeHTTP(&answer, r)
+	if answer.status == http.StatusMethodNotAllowed {
+		return &apiError{answer.status, "this address takes " + w.Header().Get("Allow")}
+	}
+	return &apiError{answer.status, "no such address; / lists them"}
+}
+
+// statusRecorder takes the head of an answer and forgets its body.
+type statusRecorder struct {
+	header http.Header
+	status int
+}
+
+func (s *statusRecorder) Header() http.Header         { return s.header }
+func (s *statusRecorder) WriteHeader(status int)      { s.status = status }
+func (s *statusRecorder) Write(p []byte) (int, error) { return len(p), nil }
+
+// refuseRequest answers with an error: in JSON where a program asks, in plain text elsewhere.
+func refuseRequest(w http.ResponseWriter, r *http.Request, e *apiError) {
+	switch e.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="dotsconnect admin"`)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
+	if r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
+		writeJSON(w, e.Status, map[string]*apiError{"error": e})
+		return
+	}
+	writePlain(w, e.Status, e.Text+"\n")
+}
+
+// onLoopback tells whether only this machine can reach a listener.
+func onLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// limitListener has at most so many connections open at a time.
+type limitListener struct {
+	net.Listener
+	places chan struct{}
+	closed context.Context
+	close  context.CancelFunc
+}
+
+func newLimitListener(l net.Listener, n int) *limitListener {
+	closed, cancel := context.WithCancel(context.Background())
+	return &limitListener{Listener: l, places: make(chan struct{}, n), closed: closed, close: cancel}
+}
+
+// Accept waits for a place first, then for a connection.
+func (l *limitListener) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed.Done():
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+func (l *limitListener) Close() error {
+	l.close()
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.leave()
+	return err
+}

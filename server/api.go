@@ -1,0 +1,393 @@
+package server
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
+)
+
+// The API of the admin address: look at rooms, publish, kick, check the ledger. Everything it says is about this node.
+//
+// Most of it asks the directory, which any goroutine may. The list of a room's connections and the ledger have to ask the
+// loops, each of which then visits all of its connections once, about a millisecond for every 100,000: nothing to do every
+// second, so they are done one at a time. Who has to wait for longer than the patience gets 503.
+type api struct {
+	srv      *Server
+	patience time.Duration
+	walking  chan struct{} // holds a token while the loops are walked
+}
+
+const (
+	loopPatience   = 2 * time.Second
+	defaultTop     = 20
+	maxTop         = 1000
+	maxConnections = 1000 // listed of a room
+)
+
+func newAPI(s *Server) *api {
+	return &api{srv: s, patience: loopPatience, walking: make(chan struct{}, 1)}
+}
+
+// apiError is a refused request, in the form in which it is told.
+type apiError struct {
+	Status int    `json:"status"` // of HTTP
+	Text   string `json:"text"`
+}
+
+// call answers a request with a status and a body to be written as JSON (nil: none), or with an error.
+type call func(r *http.Request) (status int, body any, e *apiError)
+
+// ServeHTTP implements http.Handler.
+func (c call) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	status, body, e := c(r)
+	switch {
+	case e != nil:
+		refuseRequest(w, r, e)
+	case body == nil:
+		w.WriteHeader(status)
+	default:
+		writeJSON(w, status, body)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(body) // our types always can be; an error is the peer's going away
+}
+
+func (a *api) routes() []route {
+	return []route{
+		{"GET /api/rooms", "the rooms with most members (?top=20)", call(a.rooms)},
+		{"GET /api/rooms/{space}/{room}", "one room; ?connections=1 lists who is in it", call(a.room)},
+		{"POST /api/rooms/{space}/{room}/messages", "publish the body, as a client would send it", call(a.publish)},
+		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
+		{"GET /api/ledger", "check that nothing was lost; visits every connection", call(a.ledger)},
+	}
+}
+
+// roomInfo is a room as the API shows it.
+type roomInfo struct {
+	Room        string   `json:"room"` // "chat/lobby"
+	Members     int      `json:"members"`
+	Connections []string `json:"connections,omitzero"`
+}
+
+// compareRooms orders by members, most first, and then by name.
+func compareRooms(a, b roomInfo) int {
+	return cmp.Or(cmp.Compare(b.Members, a.Members), cmp.Compare(a.Room, b.Room))
+}
+
+// topRooms is a heap of the largest rooms seen so far, the smallest of them at the root.
+type topRooms []roomInfo
+
+func (t topRooms) Len() int           { return len(t) }
+func (t topRooms) Less(i, j int) bool { return compareRooms(t[i], t[j]) > 0 }
+func (t topRooms) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *topRooms) Push(x any)        { *t = append(*t, x.(roomInfo)) }
+func (t *topRooms) Pop() any          { panic("not used") }
+
+// offer takes r in if it is one of the limit largest. It costs one comparison for nearly every room, because the lane's
+// mutex is held meanwhile.
+func (t *topRooms) offer(r roomInfo, limit int) {
+	switch {
+	case len(*t) < limit:
+		heap.Push(t, r)
+	case compareRooms(r, (*t)[0]) < 0:
+		(*t)[0] = r
+		heap.Fix(t, 0)
+	}
+}
+
+// rooms lists the rooms with most members, and says how many there are.
+func (a *api) rooms(r *http.Request) (int, any, *apiError) {
+	top := defaultTop
+	if text := r.URL.Query().Get("top"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxTop {
+			return 0, nil, &apiError{http.StatusBadRequest, fmt.Sprintf("top takes a number from 1 to %d", maxTop)}
+		}
+		top = n
+	}
+	largest, total := make(topRooms, 0, top), 0
+	a.srv.node.Directory().Each(func(e *loop.Entry) {
+		if members := e.Members(); members > 0 { // else the first member is just joining
+			total++
+			largest.offer(roomInfo{Room: e.Name, Members: members}, top)
+		}
+	})
+	slices.SortFunc(largest, compareRooms)
+	return http.StatusOK, struct {
+		Rooms topRooms `json:"rooms"`
+		Total int      `json:"total"`
+	}{largest, total}, nil
+}
+
+// room tells about one room.
+func (a *api) room(r *http.Request) (int, any, *apiError) {
+	target, e := targetOf(r)
+	if e != nil {
+		return 0, nil, e
+	}
+	list, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("connections"), "0"))
+	if err != nil {
+		return 0, nil, &apiError{http.StatusBadRequest, "connections takes 0 or 1"}
+	}
+	info := roomInfo{Room: target.Key(), Members: a.members(target.Key())}
+	if info.Members == 0 {
+		return 0, nil, &apiError{http.StatusNotFound, "nobody is in this room on this node"}
+	}
+	if list {
+		if info.Connections, e = a.connections(r.Context(), info.Room); e != nil {
+			return 0, nil, e
+		}
+	}
+	return http.StatusOK, info, nil
+}
+
+// members is the number of members that a room has on this node.
+func (a *api) members(key string) int {
+	if e := a.srv.node.Directory().Lookup(key); e != nil {
+		return e.Members()
+	}
+	return 0
+}
+
+// connections lists the ids of up to maxConnections connections in a room. The loops' tables of connections are looked
+// through, all of them: a room does not know the ids of its members, and keeping them would cost every member.
+func (a *api) connections(ctx context.Context, key string) ([]string, *apiError) {
+	parts, e := walk(ctx, a, func(l *loop.Loop) (ids []string) {
+		l.Each(func(c *loop.Conn) bool {
+			if c.Open() && c.Room() == key {
+				ids = append(ids, formatID(c.ID()))
+			}
+			return len(ids) < maxConnections
+		})
+		return ids
+	})
+	if e != nil {
+		return nil, e
+	}
+	ids := slices.Concat([]string{}, slices.Concat(parts...))
+	return ids[:min(len(ids), maxConnections)], nil
+}
+
+// publish accepts a message for everybody in a room, as if a member of it had sent the body.
+func (a *api) publish(r *http.Request) (int, any, *apiError) {
+	target, e := targetOf(r)
+	if e != nil {
+		return 0, nil, e
+	}
+	decode, variant := chatMessage, variantV1
+	if target.Space == protocol.Raw {
+		decode, variant = rawMessage, variantRaw
+	}
+	body, e := a.body(r)
+	if e != nil {
+		return 0, nil, e
+	}
+	kind, value, e := decode(r, body)
+	if e != nil {
+		return 0, nil, e
+	}
+	if a.srv.node.Congested() > 0 { // clients are not read meanwhile; a caller can be told
+		return 0, nil, &apiError{http.StatusServiceUnavailable, "the node is catching up with what it has accepted; try again"}
+	}
+	members := a.members(target.Key())
+	a.srv.node.Publish(target.Key(), variant, kind, value)
+	return http.StatusAccepted, struct {
+		Accepted bool `json:"accepted"`
+		Members  int  `json:"members"`
+	}{true, members}, nil
+}
+
+// body reads the whole body; admin.ServeHTTP has set its limit.
+func (a *api) body(r *http.Request) ([]byte, *apiError) {
+	body, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("a message has at most %d bytes (see --max-message)", tooLarge.Limit)}
+	case err != nil:
+		return nil, &apiError{http.StatusBadRequest, "the body did not come whole"}
+	}
+	return body, nil
+}
+
+// chatMessage reads {"message":X}, whatever type the body claims to have.
+func chatMessage(_ *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
+	input, value, err := protocol.NewDecoder(protocol.MaxDepth).DecodeV1(body)
+	switch {
+	case err != nil:
+		return 0, nil, &apiError{http.StatusBadRequest, "the body is no message: " + err.Error()}
+	case input == protocol.Heartbeat:
+		return 0, nil, &apiError{http.StatusBadRequest, "a heartbeat is a sign of life and no message"}
+	}
+	return loop.KindText, value, nil
+}
+
+// rawMessage takes the body as it is; its type says which kind of message it becomes.
+func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
+	mediaType, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be parsed is none of ours
+	switch charset := cmp.Or(parameters["charset"], "utf-8"); {
+	case mediaType == "application/octet-stream":
+		return loop.KindBinary, body, nil
+	case mediaType != "text/plain" || !strings.EqualFold(charset, "utf-8"):
+		return 0, nil, &apiError{http.StatusUnsupportedMediaType, "the Content-Type must be text/plain in UTF-8, for a text message, or application/octet-stream, for a binary one"}
+	case !utf8.Valid(body):
+		return 0, nil, &apiError{http.StatusBadRequest, "the text is not valid UTF-8"}
+	}
+	return loop.KindText, body, nil
+}
+
+// kick closes a connection for an operator.
+func (a *api) kick(r *http.Request) (int, any, *apiError) {
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		return 0, nil, &apiError{http.StatusBadRequest, err.Error()}
+	}
+	reason := r.URL.Query().Get("reason")
+	loops, kicked := a.srv.node.Loops(), false
+	if i := id.Loop(); i < len(loops) {
+		answer, e := ask(r.Context(), a.patience, loops[i:i+1], func(l *loop.Loop) bool {
+			c := l.Conn(id)
+			if c == nil || !c.Open() {
+				return false
+			}
+			c.Peer().(*session).kick(reason)
+			return true
+		})
+		if e != nil {
+			return 0, nil, e
+		}
+		kicked = answer[0]
+	}
+	if !kicked {
+		return 0, nil, &apiError{http.StatusNotFound, "this connection is gone, or never was"}
+	}
+	a.srv.log.Info("kicked by an operator", zap.String("connection", formatID(id)), zap.String("reason", reason))
+	return http.StatusNoContent, nil, nil
+}
+
+// parseID reads what formatID wrote, and nothing else.
+func parseID(text string) (loop.ConnID, error) {
+	n, err := strconv.ParseUint(text, 16, 64)
+	if id := loop.ConnID(n); err == nil && formatID(id) == text {
+		return id, nil
+	}
+	return 0, errors.New("the id of a connection is 16 hexadecimal digits in lower case")
+}
+
+// ledgerInfo is the ledger of a loop, or of the whole node.
+type ledgerInfo struct {
+	Loop      *int     `json:"loop,omitempty"`
+	Even      bool     `json:"even"`
+	Differs   []string `json:"differs,omitempty"` // what is wrong, in words
+	Accepted  uint64   `json:"accepted"`          // messages of clients
+	Expected  uint64   `json:"expected"`          // frames, and so below
+	Delivered uint64   `json:"delivered"`
+	Dropped   uint64   `json:"dropped"`
+	InFlight  uint64   `json:"in_flight"`
+}
+
+// ledger checks that every frame that was expected is delivered, dropped for a reason, or on its way.
+func (a *api) ledger(r *http.Request) (int, any, *apiError) {
+	parts, e := walk(r.Context(), a, ledgerOf)
+	if e != nil {
+		return 0, nil, e
+	}
+	sum := ledgerInfo{Even: true}
+	for _, p := range parts {
+		sum.Even = sum.Even && p.Even
+		sum.Differs = append(sum.Differs, p.Differs...)
+		sum.Accepted += p.Accepted
+		sum.Expected += p.Expected
+		sum.Delivered += p.Delivered
+		sum.Dropped += p.Dropped
+		sum.InFlight += p.InFlight
+	}
+	return http.StatusOK, struct {
+		ledgerInfo
+		Loops []ledgerInfo `json:"loops"`
+	}{sum, parts}, nil
+}
+
+// ledgerOf is called on the loop's goroutine.
+func ledgerOf(l *loop.Loop) ledgerInfo {
+	s, err := l.CheckLedger()
+	index := l.Index()
+	info := ledgerInfo{
+		Loop: &index, Even: err == nil,
+		Accepted: s.Accepted, Expected: s.Expected, Delivered: s.Delivered, InFlight: s.InFlight,
+	}
+	for _, n := range s.Dropped {
+		info.Dropped += n
+	}
+	if err != nil {
+		info.Differs = []string{err.Error()}
+	}
+	return info
+}
+
+// targetOf reads the room in the path, by the rules of a WebSocket's address.
+func targetOf(r *http.Request) (protocol.Target, *apiError) {
+	space := r.PathValue("space")
+	if space != protocol.Chat.String() && space != protocol.Raw.String() {
+		return protocol.Target{}, &apiError{http.StatusNotFound, "rooms are at /api/rooms/chat/ROOM and /api/rooms/raw/ROOM"}
+	}
+	target, err := protocol.ParseKey(space + "/" + r.PathValue("room"))
+	if err != nil {
+		return protocol.Target{}, &apiError{http.StatusBadRequest, err.Error()}
+	}
+	return target, nil
+}
+
+// walk asks every loop something that makes it visit all of its connections, one such request at a time.
+func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiError) {
+	select {
+	case a.walking <- struct{}{}:
+	default:
+		return nil, &apiError{http.StatusServiceUnavailable, "another request is looking at all connections; try again"}
+	}
+	defer func() { <-a.walking }()
+	return ask(ctx, a.patience, a.srv.node.Loops(), f)
+}
+
+// ask calls f on the goroutine of each of the loops and waits for the answers, at most for the patience. A loop that did
+// not answer in time still calls f some time.
+func ask[T any](ctx context.Context, patience time.Duration, loops []*loop.Loop, f func(*loop.Loop) T) ([]T, *apiError) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answers := make([]chan T, len(loops))
+	for i, l := range loops {
+		answers[i] = make(chan T, 1)
+		l.Call(func(l *loop.Loop) { answers[i] <- f(l) })
+	}
+	all := make([]T, len(loops))
+	for i, l := range loops {
+		select {
+		case all[i] = <-answers[i]:
+		case <-ctx.Done():
+			return nil, &apiError{http.StatusServiceUnavailable, fmt.Sprintf("loop %d did not answer within %v", l.Index(), patience)}
+		}
+	}
+	return all, nil
+}

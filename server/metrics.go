@@ -1,0 +1,246 @@
+package server
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
+)
+
+// Metrics are read when somebody asks: a scrape takes what each loop has published at the end of its last turn and turns it
+// into samples. So the loops know nothing of Prometheus, and nobody's scraping costs them more than a mutex a turn.
+//
+// The number of series depends on the number of loops and on nothing else. No label holds a room, an address or anything
+// that a client can choose; each reason, code and status has its series from the start, at 0, so that a rate over its
+// first event is right.
+//
+// The counters of the ledger, summed over all loops, keep its rule: dots_expected_frames_total is dots_frames_total plus
+// all of dots_dropped_total plus what is on its way.
+
+// A Metric is one row of the table of metrics.
+type Metric struct {
+	Name   string
+	Type   string // "counter" or "gauge"
+	Labels []string
+	Help   string
+}
+
+// Metrics lists everything that /metrics has about dotsconnect. The Go runtime and the process are described by their own
+// metrics, which begin with go_ and process_.
+func Metrics() []Metric {
+	rows := metricRows()
+	table := make([]Metric, len(rows))
+	for i := range rows {
+		table[i] = rows[i].Metric
+	}
+	return table
+}
+
+// MetricsMarkdown is the table of all metrics that the README shows.
+func MetricsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| metric | type | labels | what it says |\n|---|---|---|---|\n")
+	for _, m := range Metrics() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), strings.ReplaceAll(m.Help, "|", `\|`))
+	}
+	return b.String()
+}
+
+// metricRow is a metric with how its samples are made.
+type metricRow struct {
+	Metric
+	read func(s scrape, emit emit)
+}
+
+// scrape is what the samples are made of.
+type scrape struct {
+	srv   *Server
+	loops []loop.Stats
+}
+
+// emit takes one sample, with the values of the labels in their order.
+type emit func(value float64, labels ...string)
+
+func metricRows() []metricRow {
+	return slices.Concat(connectionMetrics(), messageMetrics(), pressureMetrics(), nodeMetrics())
+}
+
+func connectionMetrics() []metricRow {
+	return []metricRow{
+		gauge("dots_connections", "Connections now, those in their handshake included.", perLoop(func(s *loop.Stats) float64 { return float64(s.Conns) }), "loop"),
+		gauge("dots_connections_max", "How many connections this process can hold.", node(func(s *Server) float64 { return float64(s.maxOpen) })),
+		gauge("dots_rooms", "Rooms with members on this node.", node(func(s *Server) float64 { return float64(s.node.Directory().Rooms()) })),
+		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
+		counter("dots_accept_errors_total", "Failures to accept one, mostly for want of file descriptors.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
+		counter("dots_connections_refused_total", "Connections refused because there was no place for another.", node(func(s *Server) float64 { return float64(s.counts.full.Load()) })),
+		counter("dots_upgraded_total", "Handshakes that made a WebSocket.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
+		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
+		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),
+		counter("dots_closes_total", "Close frames sent, by their code.", closes, "code", "name"),
+		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumWhy]uint64 { return &s.Ended }), "reason"),
+	}
+}
+
+func messageMetrics() []metricRow {
+	return []metricRow{
+		counter("dots_messages_accepted_total", "Messages accepted from clients.", sum(func(s *loop.Stats) uint64 { return s.Accepted })),
+		counter("dots_publications_total", "Publications taken from the bus, once for each loop with members.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
+		counter("dots_expected_frames_total", "Frames owed: one for each publication and member.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
+		counter("dots_frames_total", "Frames delivered: taken whole by the kernel.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
+		counter("dots_dropped_total", "Frames not delivered, by the reason for which their member left.", byReason(func(s *loop.Stats) *[loop.NumWhy]uint64 { return &s.Dropped }), "reason"),
+		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),
+		counter("dots_writes_total", "Writes that delivered frames; frames per write is what batching gains.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
+		counter("dots_written_bytes_total", "Bytes that these writes sent.", sum(func(s *loop.Stats) uint64 { return s.WrittenBytes })),
+		counter("dots_read_bytes_total", "Bytes read from clients.", sum(func(s *loop.Stats) uint64 { return s.ReadBytes })),
+	}
+}
+
+func pressureMetrics() []metricRow {
+	return []metricRow{
+		counter("dots_lags_total", "Times that a member could not take everything at once.", sum(func(s *loop.Stats) uint64 { return s.Lags })),
+		counter("dots_stalls_total", "Times that slow members slowed the publishers of their room down.", sum(func(s *loop.Stats) uint64 { return s.Stalls })),
+		counter("dots_pauses_total", "Times that a client was read no further because of back-pressure.", sum(func(s *loop.Stats) uint64 { return s.Pauses })),
+		gauge("dots_lagging_connections", "Members with a backlog now.", sum(func(s *loop.Stats) uint64 { return uint64(s.LaggingConns) })),
+		gauge("dots_paused_connections", "Clients that are not read now because of back-pressure.", sum(func(s *loop.Stats) uint64 { return uint64(s.PausedNow) })),
+		gauge("dots_backlog_bytes", "Frames waiting for slow members, counted once for each member.", perLoop(func(s *loop.Stats) float64 { return float64(s.BacklogBytes) }), "loop"),
+		gauge("dots_backlog_held_bytes", "Memory that all backlogs hold: a frame that several members wait for counts once.", node(func(s *Server) float64 { return float64(s.node.Held()) })),
+		gauge("dots_loop_load_bytes", "Publications waiting for the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
+		gauge("dots_congested_loops", "Loops over their inbox limit; while there is one, nothing is accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
+	}
+}
+
+func nodeMetrics() []metricRow {
+	return []metricRow{
+		counter("dots_turns_total", "Turns of the loop.", perLoop(func(s *loop.Stats) float64 { return float64(s.Turns) }), "loop"),
+		gauge("dots_timers", "Timeouts that are running, at most one for each connection.", sum(func(s *loop.Stats) uint64 { return uint64(s.Timers) })),
+		counter("dots_panics_total", "Panics recovered; each is a bug, and the log has its stack.", node(func(s *Server) float64 { return float64(s.counts.panics.Load()) })),
+		gauge("dots_ready", "1 while new clients are welcome, else 0.", node(readiness)),
+		gauge("dots_build_info", "Always 1; the labels say what is running.", buildInfo, "version", "goversion"),
+	}
+}
+
+func counter(name, help string, read func(scrape, emit), labels ...string) metricRow {
+	return metricRow{Metric{name, "counter", labels, help}, read}
+}
+
+func gauge(name, help string, read func(scrape, emit), labels ...string) metricRow {
+	return metricRow{Metric{name, "gauge", labels, help}, read}
+}
+
+// node reads one value of the server.
+func node(value func(*Server) float64) func(scrape, emit) {
+	return func(s scrape, emit emit) { emit(value(s.srv)) }
+}
+
+// sum adds a field up over the loops.
+func sum(field func(*loop.Stats) uint64) func(scrape, emit) {
+	return func(s scrape, emit emit) {
+		total := uint64(0)
+		for i := range s.loops {
+			total += field(&s.loops[i])
+		}
+		emit(float64(total))
+	}
+}
+
+// perLoop shows a field of each loop.
+func perLoop(field func(*loop.Stats) float64) func(scrape, emit) {
+	return func(s scrape, emit emit) {
+		for i := range s.loops {
+			emit(field(&s.loops[i]), strconv.Itoa(i))
+		}
+	}
+}
+
+// byReason adds a table by reason up over the loops.
+func byReason(table func(*loop.Stats) *[loop.NumWhy]uint64) func(scrape, emit) {
+	return func(s scrape, emit emit) {
+		for why := range loop.NumWhy {
+			total := uint64(0)
+			for i := range s.loops {
+				total += table(&s.loops[i])[why]
+			}
+			emit(float64(total), loop.Why(why).String())
+		}
+	}
+}
+
+// refusalStatuses have series of their own; any other would be a surprise and is "other".
+var refusalStatuses = []int{400, 403, 404, 405, 408, 414, 426, 431, 500, 503}
+
+func refusals(s scrape, emit emit) {
+	other := uint64(0)
+	for status := range s.srv.counts.refused {
+		if n := s.srv.counts.refused[status].Load(); slices.Contains(refusalStatuses, status) {
+			emit(float64(n), strconv.Itoa(status))
+		} else {
+			other += n
+		}
+	}
+	emit(float64(other), "other")
+}
+
+func closes(s scrape, emit emit) {
+	for i, c := range protocol.Codes {
+		emit(float64(s.srv.counts.closes[i].Load()), strconv.Itoa(c.Code), c.Name)
+	}
+	emit(float64(s.srv.counts.closes[len(protocol.Codes)].Load()), "other", "other")
+}
+
+func readiness(s *Server) float64 {
+	if s.ready() != nil {
+		return 0
+	}
+	return 1
+}
+
+func buildInfo(s scrape, emit emit) { emit(1, s.srv.version, runtime.Version()) }
+
+// collector makes the samples of a scrape. It implements prometheus.Collector.
+type collector struct {
+	srv   *Server
+	rows  []metricRow
+	descs []*prometheus.Desc // by row
+}
+
+// newRegistry has everything that /metrics shows.
+func newRegistry(s *Server) *prometheus.Registry {
+	c := &collector{srv: s, rows: metricRows()}
+	for _, m := range c.rows {
+		c.descs = append(c.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, nil))
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. Any goroutine.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := scrape{srv: c.srv}
+	for _, l := range c.srv.node.Loops() {
+		s.loops = append(s.loops, l.Stats())
+	}
+	for i, m := range c.rows {
+		kind := prometheus.CounterValue
+		if m.Type == "gauge" {
+			kind = prometheus.GaugeValue
+		}
+		m.read(s, func(value float64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(c.descs[i], kind, value, labels...)
+		})
+	}
+}
