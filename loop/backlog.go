@@ -307,18 +307,26 @@ func (l *Loop) tickBacklogs(passed uint32) {
 	}
 }
 
-// shed marks the slowest members of this loop while the node holds more than BacklogTotal.
-func (l *Loop) shed() {
+// shed marks the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
+// loops say about theirs is from the end of their last turn, at most a tick old.
+func (l *Loop) shed() (marked bool) {
 	if l.node.held.Load() <= l.cfg.BacklogTotal {
-		return
+		return false
 	}
 	var slowest *Conn
 	for _, c := range l.lagging {
-		if c.state < stateEnding && !c.has(flagMarked) && (slowest == nil || c.back.bytes > slowest.back.bytes) {
+		if c.state <= stateEnding && c.back.refs != nil && (slowest == nil || c.back.bytes > slowest.back.bytes) {
 			slowest = c
 		}
 	}
-	if slowest != nil {
-		l.mark(slowest, WhyShed)
+	if slowest == nil {
+		return false
 	}
+	for _, other := range l.node.loops {
+		if other != l && other.slowest.Load() > int64(slowest.back.bytes) {
+			return false
+		}
+	}
+	l.mark(slowest, WhyShed)
+	return true
 }

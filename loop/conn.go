@@ -110,6 +110,8 @@ const (
 	flagEOF                        // nothing more will come from the socket
 	flagFreed                      // the transport has closed the socket
 	flagPings                      // WantPings
+	flagPartial                    // inside a frame (SetPartial)
+	flagArmed                      // in the wheel
 	flagMarked                     // must go; swept at the end of the turn
 	flagUpgraded                   // handshake done: MaxAge counts instead of HandshakeTimeout
 )
@@ -130,13 +132,11 @@ type Conn struct {
 	seen    uint32   // tick of the last sign of life, rounded up
 	moved   uint32   // tick of the last bytes read, or of the handshake's begin, rounded up
 	pinged  uint32   // tick of the last ping
-	halted  uint32   // tick since which it is paused
+	due     uint32   // tick of the wheel's entry
 	pending int32    // own publications with the bus
-	budget  int16    // messages it may still parse now
-	state   state
 	flags   flags
+	state   state
 	variant Variant
-	partial bool // inside a frame (SetPartial)
 }
 
 // Init ties c to its peer. Before Adopt.
@@ -185,10 +185,10 @@ func (c *Conn) WantPings() {
 
 // SetPartial says whether c is inside a frame: then FrameTimeout counts, from now and from each byte that comes.
 func (c *Conn) SetPartial(partial bool) {
-	if partial == c.partial {
+	if partial == c.has(flagPartial) {
 		return
 	}
-	c.partial = partial
+	c.flags ^= flagPartial
 	if partial {
 		c.moved = tickUp(c.loop.now)
 		c.loop.rearm(c)
@@ -235,7 +235,7 @@ func (c *Conn) deadline() (at uint32, why Why, ping bool) {
 		return c.moved + l.ticks.handshake, WhyHandshake, false
 	}
 	at, why = c.seen+l.ticks.maxAge, WhyHeartbeat
-	if c.partial && c.moved+l.ticks.frame < at {
+	if c.has(flagPartial) && c.moved+l.ticks.frame < at {
 		at, why = c.moved+l.ticks.frame, WhyFrame
 	}
 	if c.has(flagPings) {

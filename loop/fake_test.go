@@ -2,6 +2,7 @@ package loop
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -12,7 +13,16 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the random walks against the models longer than rapid's default (the command line has the last word), and
+// fails if a goroutine is left.
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{"rapid.steps": "120", "rapid.checks": "200", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // rig is a node whose loops are driven by hand, one call at a time, with a clock that only the test moves.
 type rig struct {

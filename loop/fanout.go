@@ -63,6 +63,7 @@ func (l *Loop) deliver(m *Member, b *batch) {
 		}
 		skip = int(d)
 	}
+	m.from = b.end()
 	c := m.conn
 	frames := len(b.pubs) - skip
 	if c.has(flagEOF | flagFreed) {

@@ -40,6 +40,7 @@ func (l *Loop) publishStats() {
 		s.BacklogBytes += b
 		s.BacklogMax = max(s.BacklogMax, b)
 	}
+	l.slowest.Store(s.BacklogMax)
 	l.statsMu.Lock()
 	l.published = s
 	l.statsMu.Unlock()

@@ -47,11 +47,11 @@ func (l *Loop) Readable(c *Conn, now time.Duration) {
 
 // MayParse is what a session asks before each frame.
 func (c *Conn) MayParse() bool {
-	return c.state == stateOpen && !c.has(flagHeld) && c.budget > 0 && !c.loop.blocked(c)
+	return c.state == stateOpen && !c.has(flagHeld) && c.loop.budget > 0 && !c.loop.blocked(c)
 }
 
 // Took counts one message against the budget of this turn.
-func (c *Conn) Took() { c.budget-- }
+func (c *Conn) Took() { c.loop.budget-- }
 
 // blocked reports that nothing of c may be accepted now.
 func (l *Loop) blocked(c *Conn) bool {
@@ -75,7 +75,7 @@ func (c *Conn) Release() {
 
 // serve parses and reads within one turn's budget.
 func (l *Loop) serve(c *Conn) {
-	c.budget = int16(l.cfg.ReadMessages)
+	l.budget = l.cfg.ReadMessages
 	for bytes := l.cfg.ReadBytes; c.state == stateOpen; {
 		switch {
 		case c.in.parseable() && c.MayParse():
@@ -152,7 +152,7 @@ func (l *Loop) keep(c *Conn, p []byte) {
 		c.in = &input{}
 	}
 	c.in.buf = append(c.in.buf[c.in.pos:], p...)
-	c.in.pos = 0
+	c.in.pos, c.in.starved = 0, false
 	l.stats.InputBytes += int64(len(p))
 }
 
@@ -168,8 +168,7 @@ func (l *Loop) stopped(c *Conn) {
 	case l.blocked(c):
 		if !c.has(flagPaused) {
 			c.flags |= flagPaused
-			c.halted = tickDown(l.now)
-			l.paused = append(l.paused, c)
+			l.paused = append(l.paused, paused{c, tickDown(l.now)})
 			l.stats.Pauses++
 		}
 	default:
@@ -208,20 +207,27 @@ func (l *Loop) serveReady() {
 	}
 }
 
+// paused is a connection that may not be parsed because of back-pressure.
+type paused struct {
+	conn  *Conn
+	since uint32 // tick
+}
+
 // unpause looks at everybody who was paused; who still may not parse stays.
 func (l *Loop) unpause() {
 	kept := l.paused[:0]
-	for _, c := range l.paused {
+	for _, p := range l.paused {
+		c := p.conn
 		if c.state == stateOpen && l.blocked(c) {
-			kept = append(kept, c)
+			kept = append(kept, p)
 			continue
 		}
 		c.flags &^= flagPaused
 		if c.state != stateOpen {
 			continue
 		}
-		c.seen += tickUp(l.now) - c.halted // time in which we did not listen does not count
-		c.moved += tickUp(l.now) - c.halted
+		c.seen += tickUp(l.now) - p.since // time in which we did not listen does not count
+		c.moved += tickUp(l.now) - p.since
 		l.queueReady(c)
 	}
 	clear(l.paused[len(kept):])

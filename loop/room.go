@@ -23,7 +23,7 @@ type Member struct {
 	conn  *Conn
 	room  *room
 	index uint32 // in room.members
-	from  uint32 // room.pos at joining: publications from here on are for it
+	from  uint32 // publications from this room.pos on are for it; follows, so that distances stay small
 }
 
 type room struct {
@@ -85,15 +85,16 @@ func (l *Loop) joined(e *Entry) {
 		return
 	}
 	r.entry = e
-	waiting := r.waiting
-	r.waiting = nil
-	for _, c := range waiting {
+	for len(r.waiting) > 0 { // who ends inside Joined leaves the room to those who still wait
+		c := r.waiting[0]
+		r.waiting = r.waiting[1:]
 		if c.state == stateOpen {
 			l.enter(c, r)
 		} else {
 			c.member.room = nil
 		}
 	}
+	r.waiting = nil
 	l.vanish(r)
 }
 

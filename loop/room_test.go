@@ -33,6 +33,9 @@ func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.
 		})
 		m.loop = m.rig.loop(0)
 		room := rapid.IntRange(0, 1)
+		for range rapid.IntRange(0, 12).Draw(rt, "members at the start") {
+			m.join(rt, room.Draw(rt, "room"))
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"join":    func(rt *rapid.T) { m.join(rt, room.Draw(rt, "room")) },
 			"publish": func(rt *rapid.T) { m.append(rt, room.Draw(rt, "room"), rapid.IntRange(1, 3).Draw(rt, "publications")) },

@@ -13,6 +13,7 @@ type Loop struct {
 	cfg   Config
 	ticks struct{ handshake, maxAge, ping, frame, close, backlog, stall uint32 }
 	index int
+	host  any
 
 	// Any goroutine.
 	inbox   inbox
@@ -20,6 +21,7 @@ type Loop struct {
 	over    atomic.Bool  // load is counted in node.congested
 	resumed atomic.Bool  // paused connections should be looked at
 	conns   atomic.Int64 // adopted or about to be, and not yet freed
+	slowest atomic.Int64 // bytes that the slowest member has waiting
 
 	// Owned by the loop's goroutine.
 	now       time.Duration
@@ -32,7 +34,7 @@ type Loop struct {
 	live      int // slots in use
 
 	ready, serving []*Conn
-	paused         []*Conn
+	paused         []paused
 	lagging        []*Conn
 	unblocked      []*Conn
 	suspects       []*Conn // expired; kicked in the next turn if they stay silent
@@ -45,6 +47,7 @@ type Loop struct {
 	adopts  []*Conn
 	handled int    // of posts
 	adopted int    // of adopts
+	budget  int    // messages that the connection being served may still parse
 	buf     []byte // what is read
 	scratch []byte // what is sent again
 	buffers [][]byte
@@ -88,8 +91,10 @@ func (l *Loop) Turn(now time.Duration) {
 	l.serveReady()
 	l.resendAll()
 	l.flush()
-	l.shed()
 	l.sweep()
+	for l.shed() {
+		l.sweep()
+	}
 	l.relieve()
 	if len(l.ready) > 0 || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || len(l.unblocked) > 0 || len(l.marked) > 0 {
 		l.again()
@@ -208,7 +213,7 @@ func (l *Loop) rearm(c *Conn) {
 		return
 	}
 	at, _, _ := c.deadline()
-	if !c.timer.armed || at < c.timer.tick {
+	if !c.has(flagArmed) || at < c.due {
 		l.wheel.start(c, at)
 	}
 }
@@ -300,6 +305,13 @@ func (l *Loop) again() {
 }
 
 func (l *Loop) ring() { l.cfg.Ring(l.index) }
+
+// SetHost keeps something for the sessions of this loop, so that not each of them needs a pointer to it. Before the first
+// Adopt.
+func (l *Loop) SetHost(host any) { l.host = host }
+
+// Host returns what SetHost was given.
+func (l *Loop) Host() any { return l.host }
 
 // Index of the loop in its node.
 func (l *Loop) Index() int { return l.index }

@@ -36,12 +36,8 @@ func tickUp(now time.Duration) uint32 { return uint32((now + Tick - 1) / Tick) }
 // ticks converts a timeout, rounded up.
 func ticks(d time.Duration) uint32 { return tickUp(d) }
 
-// timer is the wheel's entry inside a Conn.
-type timer struct {
-	next, prev *Conn
-	tick       uint32 // expires at this tick
-	armed      bool
-}
+// timer is the wheel's entry inside a Conn; it hangs in a slot while flagArmed is set, for the tick Conn.due.
+type timer struct{ next, prev *Conn }
 
 type wheel struct {
 	slots [wheelSlots]*Conn
@@ -51,8 +47,8 @@ type wheel struct {
 
 // start arms c for tick at (at least the next one); armed before, it is moved.
 func (w *wheel) start(c *Conn, at uint32) {
-	if c.timer.armed {
-		if c.timer.tick == at {
+	if c.has(flagArmed) {
+		if c.due == at {
 			return
 		}
 		w.stop(c)
@@ -61,7 +57,9 @@ func (w *wheel) start(c *Conn, at uint32) {
 		at = w.now + 1
 	}
 	head := &w.slots[at%wheelSlots]
-	c.timer = timer{next: *head, tick: at, armed: true}
+	c.timer = timer{next: *head}
+	c.due = at
+	c.flags |= flagArmed
 	if *head != nil {
 		(*head).timer.prev = c
 	}
@@ -72,18 +70,19 @@ func (w *wheel) start(c *Conn, at uint32) {
 // stop disarms c.
 func (w *wheel) stop(c *Conn) {
 	t := &c.timer
-	if !t.armed {
+	if !c.has(flagArmed) {
 		return
 	}
 	if t.prev != nil {
 		t.prev.timer.next = t.next
 	} else {
-		w.slots[t.tick%wheelSlots] = t.next
+		w.slots[c.due%wheelSlots] = t.next
 	}
 	if t.next != nil {
 		t.next.timer.prev = t.prev
 	}
 	*t = timer{}
+	c.flags &^= flagArmed
 	w.armed--
 }
 
@@ -101,7 +100,7 @@ func (w *wheel) advance(to uint32, expire func(*Conn)) {
 	for tick := from; tick <= to; tick++ {
 		for c := w.slots[tick%wheelSlots]; c != nil; {
 			next := c.timer.next
-			if c.timer.tick <= to {
+			if c.due <= to {
 				w.stop(c)
 				expire(c)
 			}

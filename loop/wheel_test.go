@@ -70,7 +70,7 @@ func (m *wheelModel) advance(t *rapid.T, to uint32) {
 			t.Fatalf("expired at tick %d, want not before %d", to, at)
 		case expired[c]:
 			t.Fatalf("expired twice in one advance")
-		case c.timer.armed:
+		case c.has(flagArmed):
 			t.Fatalf("still armed while it expires")
 		}
 		expired[c] = true
@@ -94,7 +94,7 @@ func (m *wheelModel) check(t *rapid.T) {
 		for c := m.wheel.slots[slot]; c != nil; prev, c = c, c.timer.next {
 			found++
 			at, armed := m.armed[c]
-			if !armed || !c.timer.armed || c.timer.tick != at || int(at%wheelSlots) != slot || c.timer.prev != prev {
+			if !armed || !c.has(flagArmed) || c.due != at || int(at%wheelSlots) != slot || c.timer.prev != prev {
 				t.Fatalf("slot %d holds %+v, want tick %d (armed: %v)", slot, c.timer, at, armed)
 			}
 		}

@@ -111,14 +111,14 @@ func (a *acceptor) take(conn net.Conn) {
 		a.refuse(conn)
 		return
 	}
-	socket, err := adoptSocket(conn)
+	nb, err := takeOver(conn)
 	if err != nil {
 		s.counts.acceptErrs.Add(1)
 		s.log.Warn("cannot take a connection over", zap.Error(err))
 		return
 	}
 	p := s.leastLoaded()
-	n := &session{poller: p, socket: socket}
+	n := &session{nb: nb}
 	n.Init(n)
 	p.loop.Adopt(&n.Conn)
 }

@@ -39,6 +39,7 @@ type admin struct {
 	listener net.Listener
 	http     *http.Server
 	mux      *http.ServeMux
+	api      *api
 	origins  *http.CrossOriginProtection
 	token    *[sha256.Size]byte // of the token; nil if none is asked for
 	loopback bool               // only this machine can reach us
@@ -69,7 +70,7 @@ func newAdmin(s *Server) (*admin, error) {
 		return nil, fmt.Errorf("listen for the admin: %w", err)
 	}
 	a := &admin{
-		srv: s, listener: newLimitListener(listener, maxAdminConns), mux: http.NewServeMux(),
+		srv: s, listener: newLimitListener(listener, maxAdminConns), mux: http.NewServeMux(), api: newAPI(s),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
 	a.host, _, _ = net.SplitHostPort(cfg.Admin) // Listen has taken it
@@ -77,9 +78,11 @@ func newAdmin(s *Server) (*admin, error) {
 		sum := sha256.Sum256([]byte(cfg.AdminToken))
 		a.token = &sum
 	}
-	for _, r := range a.routes() {
+	routes := a.routes()
+	for _, r := range routes {
 		a.mux.Handle(r.pattern, r.handler)
 	}
+	a.mux.Handle("GET /{$}", plain(func() error { return nil }, index(s.version, routes)))
 	ctx, giveUp := context.WithCancel(context.Background())
 	a.giveUp = giveUp
 	logger, err := zap.NewStdLogAt(s.log.Named("admin"), zap.WarnLevel)
@@ -126,10 +129,8 @@ type route struct {
 
 func (a *admin) routes() []route {
 	s := a.srv
-	calls := newAPI(s)
 	scrape := promhttp.HandlerFor(newRegistry(s), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 	routes := []route{
-		{pattern: "GET /{$}", handler: http.HandlerFunc(a.index)},
 		{"GET /metrics", "counters, for Prometheus", scrape},
 		{"GET /healthz", "200 while the process lives", plain(func() error { return nil }, "ok")},
 		{"GET /readyz", "200 while new clients are welcome, else 503 and why", plain(s.ready, "ready")},
@@ -140,30 +141,30 @@ func (a *admin) routes() []route {
 		{pattern: "GET /debug/pprof/symbol", handler: http.HandlerFunc(pprof.Symbol)},
 		{pattern: "POST /debug/pprof/symbol", handler: http.HandlerFunc(pprof.Symbol)},
 	}
-	return append(routes, calls.routes()...)
+	return append(routes, a.api.routes()...)
 }
 
 // index lists the addresses.
-func (a *admin) index(w http.ResponseWriter, _ *http.Request) {
+func index(version string, routes []route) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "dotsconnect %s\n\n", a.srv.version)
-	for _, r := range a.routes() {
+	fmt.Fprintf(&b, "dotsconnect %s\n\n", version)
+	for _, r := range routes {
 		if method, address, _ := strings.Cut(r.pattern, " "); r.help != "" {
 			fmt.Fprintf(&b, "%-6s  %-36s  %s\n", method, address, r.help)
 		}
 	}
-	b.WriteString("\n{space} is chat or raw; {room} is percent-encoded, as in the address of a WebSocket.\n")
-	writePlain(w, http.StatusOK, b.String())
+	b.WriteString("\n{space} is chat or raw; {room} is percent-encoded, as in the address of a WebSocket.")
+	return b.String()
 }
 
-// plain answers with one word, or with 503 and the reason why not.
-func plain(check func() error, word string) http.Handler {
+// plain answers with a text, or with 503 and the reason why not.
+func plain(check func() error, text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := check(); err != nil {
 			writePlain(w, http.StatusServiceUnavailable, err.Error()+"\n")
 			return
 		}
-		writePlain(w, http.StatusOK, word+"\n")
+		writePlain(w, http.StatusOK, text+"\n")
 	})
 }
 
@@ -257,6 +258,9 @@ func settlePath(r *http.Request) *apiError {
 	}
 	if clean := path.Clean(wire); !strings.HasPrefix(wire, "/") || clean != wire && clean+"/" != wire {
 		return &apiError{http.StatusBadRequest, "the address has an empty part, or a part of dots; a room of that name is written %2E or %2E%2E"}
+	}
+	if strings.Contains(strings.ToLower(wire), "/%2f") { // the mux takes a part that is a slash for the end of the path
+		return &apiError{http.StatusBadRequest, "a part of the address begins with an encoded slash"}
 	}
 	r.URL.RawPath = legalInPath.Replace(wire)
 	return nil

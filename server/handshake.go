@@ -37,7 +37,7 @@ func (s *session) head(p []byte) (used int) {
 	case n == 0:
 		return 0
 	}
-	r, err := s.poller.heads.parse(p[:n])
+	r, err := s.poller().heads.parse(p[:n])
 	if err != nil {
 		s.refuse(&websocket.HeadError{Status: http.StatusBadRequest, Text: "malformed request: " + err.Error()}, loop.WhyClosed)
 		return 0
@@ -73,7 +73,7 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 		return refusal
 	}
 	origin, present := r.Header["Origin"]
-	if present && !s.poller.srv.origins.Allowed(strings.Join(origin, ","), r.Host, true) {
+	if present && !s.poller().srv.origins.Allowed(strings.Join(origin, ","), r.Host, true) {
 		return &websocket.HeadError{Status: http.StatusForbidden, Text: "this page may not connect: its origin is not allowed (see --origins)"}
 	}
 	s.join(target, r.Header.Get("Sec-WebSocket-Key"))
@@ -87,7 +87,7 @@ func (s *session) join(t protocol.Target, key string) {
 		variant, s.raw = variantRaw, true
 	}
 	s.phase = phaseAnswer
-	s.reply = &reply{key: key}
+	s.extra = &extra{key: key}
 	s.Join(t.Key(), variant)
 	if s.phase == phaseAnswer {
 		s.Hold() // Joined comes later; what the client sends early waits for it

@@ -20,7 +20,7 @@ import (
 func (s *session) servePage(r *http.Request) {
 	s.phase = phaseAnswer
 	s.Hold()
-	srv, l := s.poller.srv, s.Loop()
+	srv, l := s.poller().srv, s.Loop()
 	srv.counts.pages.Add(1)
 	go func() {
 		response := respond(srv, r)

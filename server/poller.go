@@ -64,6 +64,7 @@ func newPoller(s *Server, l *loop.Loop) (*poller, error) {
 		MaxWriteBufferSize: maxQueued,
 		BodyAllocator:      mempool.NewSTD(),
 	})
+	l.SetHost(p)
 	p.engine.OnRead(p.onRead)
 	p.engine.OnClose(p.onClose)
 	p.engine.OnWrittenSize(p.onWritten)
@@ -140,7 +141,7 @@ func (p *poller) onClose(nb *nbio.Conn, _ error) {
 // onWritten is called with the connection's mutex held, on the loop's goroutine: it counts and takes a note.
 func (p *poller) onWritten(nb *nbio.Conn, _ []byte, n int) {
 	if s, ok := nb.Session().(*session); ok && s.queued > 0 {
-		s.queued -= n
+		s.queued -= int32(n)
 		if s.queued <= 0 {
 			s.queued = 0
 			p.loop.Unblocked(&s.Conn)
@@ -170,49 +171,47 @@ func (p *poller) rescue(s *session) {
 	s.end(protocol.CloseInternalError, id, loop.WhyClosed)
 }
 
-// socket is the Socket half of a session: raw calls under nbio's mutex.
-type socket struct {
-	nb     *nbio.Conn
-	queued int // bytes that nbio has and that are not written yet
-}
+// The rest of the file is the Socket half of a session: raw calls under nbio's mutex.
 
-// adoptSocket takes the descriptor of an accepted connection over; conn is closed in any case.
-func adoptSocket(conn net.Conn) (socket, error) {
+// handle is what a session knows its socket by.
+type handle = *nbio.Conn
+
+// takeOver makes the descriptor of an accepted connection nbio's; conn is closed in any case.
+func takeOver(conn net.Conn) (handle, error) {
 	nb, err := nbio.NBConn(conn)
 	if err != nil {
 		_ = conn.Close() // on an error nbio leaves it open
-		return socket{}, err
 	}
-	return socket{nb: nb}, nil
+	return nb, err
 }
 
 // register adds the socket to the poller. After an error nbio has closed it.
 func (s *session) register() error {
 	s.nb.SetSession(s)
-	_, err := s.poller.engine.AddConn(s.nb)
+	_, err := s.poller().engine.AddConn(s.nb)
 	return err
 }
 
 // locked calls f with the descriptor while it is certainly still this connection's.
-func (k *socket) locked(f func(fd int)) (open bool) {
-	k.nb.Lock()
-	defer k.nb.Unlock()
-	if closed, _ := k.nb.IsClosed(); closed {
+func (s *session) locked(f func(fd int)) (open bool) {
+	s.nb.Lock()
+	defer s.nb.Unlock()
+	if closed, _ := s.nb.IsClosed(); closed {
 		return false
 	}
-	f(k.nb.Hash())
+	f(s.nb.Hash())
 	return true
 }
 
 // Read implements loop.Socket.
-func (k *socket) Read(b []byte) (int, error) {
-	k.nb.Lock()
-	if closed, _ := k.nb.IsClosed(); closed {
-		k.nb.Unlock()
+func (s *session) Read(b []byte) (int, error) {
+	s.nb.Lock()
+	if closed, _ := s.nb.IsClosed(); closed {
+		s.nb.Unlock()
 		return 0, net.ErrClosed
 	}
-	n, errno := transfer(syscall.SYS_RECVFROM, k.nb.Hash(), b, unix.MSG_DONTWAIT)
-	k.nb.Unlock()
+	n, errno := transfer(syscall.SYS_RECVFROM, s.nb.Hash(), b, unix.MSG_DONTWAIT)
+	s.nb.Unlock()
 	switch {
 	case errno == syscall.EAGAIN:
 		return 0, loop.ErrAgain
@@ -225,14 +224,14 @@ func (k *socket) Read(b []byte) (int, error) {
 }
 
 // Send implements loop.Socket.
-func (k *socket) Send(b []byte) (int, error) {
-	k.nb.Lock()
-	if closed, _ := k.nb.IsClosed(); closed {
-		k.nb.Unlock()
+func (s *session) Send(b []byte) (int, error) {
+	s.nb.Lock()
+	if closed, _ := s.nb.IsClosed(); closed {
+		s.nb.Unlock()
 		return 0, net.ErrClosed
 	}
-	n, errno := transfer(syscall.SYS_SENDTO, k.nb.Hash(), b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	k.nb.Unlock()
+	n, errno := transfer(syscall.SYS_SENDTO, s.nb.Hash(), b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	s.nb.Unlock()
 	switch errno {
 	case 0, syscall.EAGAIN:
 		return n, nil
@@ -259,18 +258,18 @@ func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno
 }
 
 // Queue implements loop.Socket. nbio writes what it can at once and the rest when there is room.
-func (k *socket) Queue(b []byte) {
-	k.queued += len(b)
-	_, _ = k.nb.Write(b) // an error has closed the connection: onClose will say so
+func (s *session) Queue(b []byte) {
+	s.queued += int32(len(b))
+	_, _ = s.nb.Write(b) // an error has closed the connection: onClose will say so
 }
 
 // Pending implements loop.Socket.
-func (k *socket) Pending() int { return k.queued }
+func (s *session) Pending() int { return int(s.queued) }
 
 // Finished implements loop.Socket.
-func (k *socket) Finished() bool {
+func (s *session) Finished() bool {
 	finished := true
-	k.locked(func(fd int) {
+	s.locked(func(fd int) {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		finished = err != nil || info.State != unix.BPF_TCP_ESTABLISHED
 	})
@@ -278,13 +277,13 @@ func (k *socket) Finished() bool {
 }
 
 // CloseWrite implements loop.Socket.
-func (k *socket) CloseWrite() { k.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }) }
+func (s *session) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }) }
 
 // Shutdown implements loop.Socket. The poller closes the socket at the event that this causes.
-func (k *socket) Shutdown() { k.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }) }
+func (s *session) Shutdown() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }) }
 
 // remoteAddr is the peer's address, for logs.
-func (k *socket) remoteAddr() string { return k.nb.RemoteAddr().String() }
+func (s *session) remoteAddr() string { return s.nb.RemoteAddr().String() }
 
 // bellConn makes nbio take an eventfd for a connection: it duplicates the descriptor, and ours stays. Of a net.Conn nbio
 // uses only what is here; anything else would be a nil dereference, found by the first test.

@@ -14,20 +14,19 @@ import (
 // there are hundreds of thousands. Loop's goroutine only.
 type session struct {
 	loop.Conn
-	socket
-	poller *poller
+	nb     handle
 	parser websocket.Parser
-
+	extra  *extra // nil for nearly everybody
+	queued int32  // bytes that the poller keeps and that are not written yet
 	phase  phase
 	raw    bool
-	reply  *reply // the handshake's answer until it is sent
-	spent  int32  // tenths of cheap frames, see overspent
-	spentT uint32 // tick up to which spent is paid back
 }
 
-// reply is what a handshake needs to remember while its join is on its way.
-type reply struct {
-	key string // Sec-WebSocket-Key
+// extra is what only some connections need, and most only for a moment.
+type extra struct {
+	key    string // Sec-WebSocket-Key, while the join is on its way
+	spent  int32  // tenths of cheap frames, see overspent
+	spentT uint32 // tick up to which spent is paid back
 }
 
 type phase uint8
@@ -37,6 +36,9 @@ const (
 	phaseAnswer              // the answer is being prepared: a join or a page
 	phaseFrames
 )
+
+// poller is the one that serves the session's loop.
+func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
 
 // Open implements loop.Socket.
 func (s *session) Open() error { return s.register() }
@@ -62,7 +64,7 @@ func (s *session) Input(p []byte) (used int) {
 
 // frame parses up to the end of the next frame and does what it says.
 func (s *session) frame(p []byte) (used int) {
-	used, event, payload, err := s.parser.Next(p, &s.poller.srv.limits)
+	used, event, payload, err := s.parser.Next(p, &s.poller().srv.limits)
 	if err != nil {
 		s.end(err.Code, err.Reason, loop.WhyClosed)
 		return used
@@ -101,14 +103,14 @@ func (s *session) message(event websocket.Event, payload []byte) {
 	case event == websocket.Binary:
 		s.end(protocol.CloseBadFrame, protocol.ErrBinary.Error(), loop.WhyClosed)
 	default:
-		in, value, err := s.poller.decoder.DecodeV1(payload)
+		in, value, err := s.poller().decoder.DecodeV1(payload)
 		if err != nil {
 			s.end(protocol.CloseBadFrame, err.Error(), loop.WhyClosed)
 			return
 		}
 		s.Touch(s.Loop().Now())
 		if in == protocol.Heartbeat {
-			s.poller.srv.counts.heartbeats.Add(1)
+			s.poller().srv.counts.heartbeats.Add(1)
 			return
 		}
 		s.Publish(loop.KindText, value)
@@ -130,12 +132,16 @@ func cheap(event websocket.Event, raw bool, size int) bool {
 // overspent takes one cheap frame off the budget: a token bucket that is filled by ControlRate a second up to
 // ControlBurst, counted in tenths because a tick is a tenth of a second.
 func (s *session) overspent() bool {
-	cfg := &s.poller.srv.cfg
+	cfg := &s.poller().srv.cfg
 	now := uint32(s.Loop().Now() / loop.Tick)
-	back := int64(now-s.spentT) * int64(cfg.ControlRate)
-	s.spentT = now
-	s.spent = int32(max(int64(s.spent)-back, 0)) + 10
-	return int64(s.spent) > 10*int64(cfg.ControlBurst)
+	if s.extra == nil {
+		s.extra = &extra{spentT: now}
+	}
+	x := s.extra
+	back := int64(now-x.spentT) * int64(cfg.ControlRate)
+	x.spentT = now
+	x.spent = int32(max(int64(x.spent)-back, 0)) + 10
+	return int64(x.spent) > 10*int64(cfg.ControlBurst)
 }
 
 // Joined implements loop.Session: only now the handshake is answered, so that everything published after the client has
@@ -143,9 +149,9 @@ func (s *session) overspent() bool {
 func (s *session) Joined() {
 	now := s.Loop().Now()
 	s.phase = phaseFrames
-	s.poller.srv.counts.upgraded.Add(1)
-	s.Control(websocket.AppendSwitchingProtocols(nil, s.reply.key, ""))
-	s.reply = nil
+	s.poller().srv.counts.upgraded.Add(1)
+	s.Control(websocket.AppendSwitchingProtocols(nil, s.extra.key, ""))
+	s.extra = nil
 	s.Upgraded(now)
 	if s.raw {
 		s.WantPings()
@@ -160,7 +166,7 @@ func (s *session) Ping() {
 
 // Kick implements loop.Session.
 func (s *session) Kick(why loop.Why) {
-	cfg := &s.poller.srv.cfg
+	cfg := &s.poller().srv.cfg
 	switch why {
 	case loop.WhyHandshake:
 		s.refuse(&websocket.HeadError{Status: 408, Text: "the request did not come within " + cfg.HandshakeTimeout.String()}, why)
@@ -179,13 +185,13 @@ func (s *session) Kick(why loop.Why) {
 
 // slow kicks a slow consumer. It is the one kick that gets a log line: the peer may never read why.
 func (s *session) slow(why loop.Why) {
-	cfg := &s.poller.srv.cfg
+	cfg := &s.poller().srv.cfg
 	detail := map[loop.Why]string{
 		loop.WhyBacklogHard: "more than " + cfg.HardBacklog.String() + " were waiting",
 		loop.WhyBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),
 		loop.WhyShed:        "all backlogs together were over " + cfg.BacklogTotal.String(),
 	}[why]
-	s.poller.srv.log.Info("slow consumer kicked", zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()),
+	s.poller().srv.log.Info("slow consumer kicked", zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()),
 		zap.String("remote", s.remoteAddr()), zap.String("why", detail))
 	s.end(protocol.CloseSlowConsumer, detail, why)
 }
@@ -218,22 +224,22 @@ func (s *session) finish(code int, reason string, why loop.Why) {
 	if !s.Conn.Open() && !why.Slow() {
 		return
 	}
-	s.poller.srv.counts.close(code)
+	s.poller().srv.counts.close(code)
 	s.Finish(websocket.AppendClose(nil, code, reason), why)
 }
 
 // refuseInFrame answers the handshake and closes at once with a code: a browser cannot read the status of a failed one.
 func (s *session) refuseInFrame(code int, detail string, why loop.Why) {
-	s.poller.srv.counts.upgraded.Add(1)
-	s.poller.srv.counts.close(code)
-	last := websocket.AppendSwitchingProtocols(nil, s.reply.key, "")
+	s.poller().srv.counts.upgraded.Add(1)
+	s.poller().srv.counts.close(code)
+	last := websocket.AppendSwitchingProtocols(nil, s.extra.key, "")
 	s.phase = phaseFrames
 	s.Finish(websocket.AppendClose(last, code, protocol.Reason(code, detail)), why)
 }
 
 // refuse answers the request with an HTTP status.
 func (s *session) refuse(e *websocket.HeadError, why loop.Why) {
-	s.poller.srv.counts.refuse(e.Status)
+	s.poller().srv.counts.refuse(e.Status)
 	s.Finish(websocket.AppendRefusal(nil, e), why)
 }
 

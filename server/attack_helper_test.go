@@ -1,0 +1,248 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dotsconnect/loop"
+)
+
+// Helpers of the tests that attack. Each attack has two bystanders in the attacked room: they talk before, while and after,
+// so they notice if anything happens to them, and they are the witnesses of what the attacker said before its mistake.
+
+// hostile changes the settings to a tenth of the real timeouts.
+func hostile(cfg *Config) {
+	cfg.HandshakeTimeout = 500 * time.Millisecond
+	cfg.FrameTimeout = 500 * time.Millisecond
+	cfg.CloseTimeout = 200 * time.Millisecond
+}
+
+// bystanders are two members of one room who talk to each other.
+type bystanders struct {
+	t     *testing.T
+	raw   bool
+	pair  [2]*wire
+	heard [2][]string // what others said since the last exchange
+	said  int
+}
+
+// watch puts two bystanders into a room.
+func (s *testServer) watch(t *testing.T, path string) *bystanders {
+	t.Helper()
+	by := &bystanders{t: t, raw: strings.HasPrefix(path, "/ws/raw/"), pair: [2]*wire{s.join(t, path), s.join(t, path)}}
+	if others := by.exchange(); len(others) != 0 {
+		t.Fatalf("the room was not empty: %q", others)
+	}
+	return by
+}
+
+// exchange has both say something and hear it from each other. It returns what others said since the last exchange, which
+// must be the same for both.
+func (by *bystanders) exchange() (others []string) {
+	by.t.Helper()
+	for i, w := range by.pair {
+		by.said++
+		line := fmt.Sprintf("bystander %d says %d", i, by.said)
+		if by.raw {
+			w.text(line)
+		} else {
+			w.say(line)
+			line = fmt.Sprintf(`{"message":%q}`, line)
+		}
+		for j := range by.pair {
+			by.wait(j, line)
+		}
+	}
+	others = by.heard[0]
+	if !reflect.DeepEqual(others, by.heard[1]) {
+		by.t.Fatalf("the bystanders heard different things: %d %.200q and %d %.200q", len(others), others, len(by.heard[1]), by.heard[1])
+	}
+	by.heard = [2][]string{}
+	return others
+}
+
+// wait reads at one bystander until the line comes.
+func (by *bystanders) wait(i int, line string) {
+	by.t.Helper()
+	for {
+		op, payload, err := by.pair[i].next()
+		switch {
+		case err != nil || op == 8:
+			by.t.Fatalf("a bystander noticed: opcode %d %q, %v", op, payload, err)
+		case op > 2: // a ping of the server
+		case string(payload) == line:
+			return
+		default:
+			by.heard[i] = append(by.heard[i], string(payload))
+		}
+	}
+}
+
+// hear waits until both have heard n messages of others, and returns them.
+func (by *bystanders) hear(n int) (others []string) {
+	by.t.Helper()
+	for i, w := range by.pair {
+		for len(by.heard[i]) < n {
+			op, payload, err := w.next()
+			if err != nil || op == 8 {
+				by.t.Fatalf("a bystander noticed after %d of %d messages: opcode %d %q, %v", len(by.heard[i]), n, op, payload, err)
+			}
+			if op < 3 {
+				by.heard[i] = append(by.heard[i], string(payload))
+			}
+		}
+	}
+	return by.exchange()
+}
+
+// settle returns when both loops have read what was written before.
+func (s *testServer) settle(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		for _, l := range s.node.Loops() {
+			if _, err := onLoop(t, l, func(*loop.Loop) (struct{}, error) { return struct{}{}, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// try writes and says whether it could: the server may have cut the connection meanwhile.
+func (w *wire) try(s string) bool {
+	_, err := io.WriteString(w.Conn, s)
+	return err == nil
+}
+
+// raw calls f with the descriptor.
+func (w *wire) control(f func(fd int) error) {
+	w.t.Helper()
+	conn, err := w.Conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var ferr error
+	if err := errors.Join(conn.Control(func(fd uintptr) { ferr = f(int(fd)) }), ferr); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// arrived waits until the server's kernel has everything that was written.
+func (w *wire) arrived() {
+	w.t.Helper()
+	eventually(w.t, "all is acknowledged", func() bool {
+		unsent := 0
+		w.control(func(fd int) (err error) {
+			unsent, err = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+			return err
+		})
+		return unsent == 0
+	})
+}
+
+// reset ends the connection with RST.
+func (w *wire) reset() {
+	w.t.Helper()
+	if err := errors.Join(w.Conn.(*net.TCPConn).SetLinger(0), w.Close()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// finish sends FIN; reading goes on.
+func (w *wire) finish() {
+	w.t.Helper()
+	if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// head writes a frame's header alone: masked, with any first byte and length, and a key of zeros, under which the payload
+// stands as it is.
+func head(first byte, length uint64) string {
+	b := []byte{first}
+	switch {
+	case length < 126:
+		b = append(b, 0x80|byte(length))
+	case length < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(length))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), length)
+	}
+	return string(append(b, 0, 0, 0, 0))
+}
+
+// textFrame and closeFrame are whole client frames.
+func textFrame(s string) string { return string(frame(1, true, []byte(s))) }
+
+func closeFrame(code int, reason string) string {
+	return string(frame(8, true, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)))
+}
+
+// drainInto reads until the end and counts; for floods.
+func (w *wire) countUntilClose() (code int, reason string, messages int, err error) {
+	for {
+		op, payload, err := w.next()
+		switch {
+		case err != nil:
+			return 0, "", messages, err
+		case op == 8 && len(payload) >= 2:
+			return int(binary.BigEndian.Uint16(payload)), string(payload[2:]), messages, nil
+		case op < 3:
+			messages++
+		}
+	}
+}
+
+// heapAfterGC is what is alive.
+func heapAfterGC() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// descriptors counts the open files of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	return len(entries)
+}
+
+// quiet checks that an attack wrote no log line per event.
+func (s *testServer) quiet(t *testing.T) {
+	t.Helper()
+	if n := s.logs.Len(); n > 3 {
+		t.Errorf("%d log lines, such as %v", n, s.logs.All()[n-1])
+	}
+}
+
+// empty waits until nobody is connected but n, and no room is left but rooms.
+func (s *testServer) empty(t *testing.T, n, rooms int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d connections", n), func() bool { return s.connections() == n })
+	eventually(t, fmt.Sprintf("%d rooms", rooms), func() bool { return s.node.Directory().Rooms() == rooms })
+}
+
+// masked makes many client frames of one kind quickly.
+func masked(op byte, n int, payload func(i int) string) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		b.Write(frame(op, true, []byte(payload(i))))
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,178 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
+)
+
+// samples are the values of one scrape by their series, such as `dots_connections{loop="0"}`.
+type samples map[string]string
+
+func (s *testServer) scrape(t *testing.T) samples {
+	t.Helper()
+	got := samples{}
+	for line := range strings.SplitSeq(s.get(t, "/metrics").body, "\n") {
+		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
+			got[line[:i]] = line[i+1:]
+		}
+	}
+	return got
+}
+
+// series lists what a scrape has of dotsconnect.
+func (s samples) series() (all []string) {
+	for name := range s {
+		if strings.HasPrefix(name, "dots_") {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestAScrapeHasTheMetricsOfTheTable(t *testing.T) {
+	s := startServer(t, nil)
+	var want, got []string
+	for _, m := range Metrics() {
+		want = append(want, m.Name+" "+m.Type)
+	}
+	for _, match := range regexp.MustCompile(`(?m)^# TYPE (dots_.*)$`).FindAllStringSubmatch(s.get(t, "/metrics").body, -1) {
+		got = append(got, match[1])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(- table, + scrape):\n%s", diff)
+	}
+	for series := range s.scrape(t) {
+		if name, _, _ := strings.Cut(series, "{"); !regexp.MustCompile(`^(dots|go|process)_`).MatchString(name) {
+			t.Errorf("%s belongs to nobody", series)
+		}
+	}
+}
+
+func TestMetricsFollowTheConventions(t *testing.T) {
+	s := startServer(t, nil)
+	problems, err := promlint.New(strings.NewReader(s.get(t, "/metrics").body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "dots_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	for _, m := range Metrics() {
+		if (m.Type == "counter") != strings.HasSuffix(m.Name, "_total") || !strings.HasSuffix(m.Help, ".") {
+			t.Errorf("%s: a %s with the help %q", m.Name, m.Type, m.Help)
+		}
+	}
+}
+
+func TestTheNumberOfSeriesDoesNotGrow(t *testing.T) {
+	s := startServer(t, nil)
+	before := s.scrape(t).series()
+	for i := range 20 {
+		w := s.join(t, fmt.Sprintf("/ws/chat/room-%d/", i))
+		w.say("hello")
+		w.hears("hello")
+		switch i % 3 {
+		case 0:
+			w.write(string(frame(8, true, []byte{3, 232 + byte(i)}))) // 1000 and such
+		case 1:
+			w.text("no JSON")
+			w.endsWith(protocol.CloseBadFrame)
+		}
+		r := s.dial(t)
+		r.write(fmt.Sprintf("GET /ws/%d HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", i))
+		r.refused()
+	}
+	if diff := cmp.Diff(before, s.scrape(t).series()); diff != "" {
+		t.Errorf("(- before, + after):\n%s", diff)
+	}
+	perLoop := 0
+	for _, m := range Metrics() {
+		if slices.Contains(m.Labels, "loop") {
+			perLoop++
+		}
+	}
+	if got, most := len(before), 2*perLoop+len(Metrics())+2*loop.NumWhy+len(protocol.Codes)+len(refusalStatuses); got > most {
+		t.Errorf("%d series, want at most %d", got, most)
+	}
+}
+
+func TestMetricsTellWhatHappened(t *testing.T) {
+	s := startServer(t, nil)
+	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
+	a.text(`"heartbeat"`)
+	a.say("hello")
+	a.hears("hello")
+	b.hears("hello")
+	b.text("no JSON")
+	b.endsWith(protocol.CloseBadFrame)
+	r := s.dial(t)
+	r.write("GET /ws/nowhere HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+	r.refused()
+	want := samples{
+		"dots_rooms": "1", "dots_accepted_total": "3", "dots_upgraded_total": "2", "dots_ready": "1",
+		"dots_messages_accepted_total": "1", "dots_expected_frames_total": "2", "dots_frames_total": "2", "dots_heartbeats_total": "1",
+		`dots_closes_total{code="4500",name="bad_frame"}`: "1",
+		`dots_handshakes_refused_total{status="404"}`:     "1",
+		`dots_dropped_total{reason="backlog_hard"}`:       "0",
+		`dots_closes_total{code="other",name="other"}`:    "0",
+		`dots_handshakes_refused_total{status="other"}`:   "0",
+		"dots_panics_total":                               "0",
+		"dots_accept_errors_total":                        "0",
+		"dots_congested_loops":                            "0",
+		"dots_backlog_held_bytes":                         "0",
+	}
+	var got samples
+	defer func() {
+		if t.Failed() {
+			t.Logf("(- want, + got):\n%s", cmp.Diff(want, got))
+		}
+	}()
+	eventually(t, "the loops have published it", func() bool {
+		got = s.scrape(t)
+		for name := range got {
+			if _, asked := want[name]; !asked {
+				delete(got, name)
+			}
+		}
+		return cmp.Equal(got, want)
+	})
+}
+
+// The README's table of metrics is the output of MetricsMarkdown between two markers.
+func TestTheReadmeHoldsTheTableOfMetrics(t *testing.T) {
+	const begin, end = "<!-- metrics:begin -->\n", "<!-- metrics:end -->"
+	readme, err := os.ReadFile("../README.md")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("no README")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), begin)
+	if !found {
+		t.Skip("the README has no table of metrics")
+	}
+	got, _, found := strings.Cut(rest, end)
+	if !found {
+		t.Fatalf("the README has %q but not %q", begin, end)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(MetricsMarkdown()), strings.TrimSpace(got)); diff != "" {
+		t.Errorf("(- metrics, + README):\n%s\nput this between the markers:\n%s", diff, MetricsMarkdown())
+	}
+}
