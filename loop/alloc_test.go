@@ -72,3 +72,35 @@ func TestAFrameIsEncodedOncePerVariant(t *testing.T) {
 		}
 	}
 }
+
+// Two loops may build a frame at the same time: the second one takes the frame of the first.
+func TestTheLoserOfTheRaceForAFrameTakesTheWinners(t *testing.T) {
+	var encodings [MaxVariants]Encoding
+	nested := false
+	p := &Publication{Value: []byte("value")}
+	var winner []byte
+	encodings[1] = Encoding{
+		Append: func(dst []byte, p *Publication) ([]byte, int) {
+			if !nested { // meanwhile the other loop is faster
+				nested = true
+				winner = p.frame(&encodings, 1)
+			}
+			return appendFrame(dst, p.Value), -1
+		},
+		Size: func(p *Publication) int { return 2 + len(p.Value) },
+	}
+	if got := p.frame(&encodings, 1); &got[0] != &winner[0] {
+		t.Error("two frames of one publication are in use, want one")
+	}
+}
+
+func TestAPublicationCopiesItsValueOnceAndNobodyCanGrowIntoItsFrame(t *testing.T) {
+	r := newRig(t, nil)
+	value := []byte("value")
+	for v := range Variant(3) {
+		p := newPublication(&r.loop(0).cfg.Encodings[v], v, "room", 0, KindText, value)
+		if &p.Value[0] == &value[0] || string(p.Value) != "value" || cap(p.Value) != len(p.Value) {
+			t.Errorf("variant %d: value %q with room for %d bytes, want a copy with room for %d", v, p.Value, cap(p.Value), len(value))
+		}
+	}
+}

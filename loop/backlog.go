@@ -1,5 +1,7 @@
 package loop
 
+import "sync"
+
 // A backlog is what a member could not take at once. Three stages of back-pressure, each with its limit:
 //
 //  1. Batches. Under load more frames share a write, so that a write costs less per frame. Nothing to configure.
@@ -45,7 +47,7 @@ type backlog struct {
 func (l *Loop) block(c *Conn, rest []byte, frames uint64) {
 	k := c.back
 	if k == nil {
-		k = &backlog{index: len(l.lagging), progress: l.tick}
+		k = &backlog{index: len(l.lagging), progress: tickDown(l.now)}
 		c.back = k
 		l.lagging = append(l.lagging, c)
 		l.stats.Lags++
@@ -138,7 +140,7 @@ func (l *Loop) resend(c *Conn) {
 	l.stats.Delivered += k.remnant
 	k.bytes -= k.queued
 	k.queued, k.remnant = 0, 0
-	k.progress = l.tick
+	k.progress = tickDown(l.now)
 	for {
 		buf := l.gather(k, c.variant)
 		if len(buf) == 0 {
@@ -275,12 +277,38 @@ func (l *Loop) unstallFor(c *Conn) {
 	}
 }
 
-// exhausted reports that the room has used its stall budget; a new window begins every 10 s.
-func (l *Loop) exhausted(r *room) bool {
-	if l.tick-r.stallWindow >= stallWindowTicks {
-		r.stallWindow, r.stallTicks = l.tick, 0
+// stallBudget is what a room has left of StallBudget, over all loops. It exists once the room was stalled.
+type stallBudget struct {
+	mu     sync.Mutex
+	window uint32 // the tick at which the window began
+	ticks  uint32 // of stall in it
+	paid   uint32 // the tick that was paid last
+}
+
+func (e *Entry) stallBudget() *stallBudget {
+	if b := e.budget.Load(); b != nil {
+		return b
 	}
-	return r.stallTicks >= l.ticks.stall
+	e.budget.CompareAndSwap(nil, &stallBudget{})
+	return e.budget.Load()
+}
+
+// spend takes passed ticks off at tick (once, whoever comes first) and reports whether the budget is used up.
+func (b *stallBudget) spend(tick, passed, limit uint32) (exhausted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if tick-b.window >= stallWindowTicks {
+		b.window, b.ticks = tick, 0
+	}
+	if passed > 0 && b.paid != tick {
+		b.paid = tick
+		b.ticks += passed
+	}
+	return b.ticks >= limit
+}
+
+func (l *Loop) exhausted(r *room) bool {
+	return r.entry.stallBudget().spend(l.tick, 0, l.ticks.stall)
 }
 
 // tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
@@ -297,11 +325,8 @@ func (l *Loop) tickBacklogs(passed uint32) {
 		if !k.stalls {
 			continue
 		}
-		if r := c.member.room; r.stallPaid != l.tick {
-			r.stallPaid = l.tick
-			r.stallTicks += passed
-		}
-		if l.tick-k.progress > stallProgressTicks || l.exhausted(c.member.room) {
+		exhausted := c.member.room.entry.stallBudget().spend(l.tick, passed, l.ticks.stall)
+		if exhausted || l.tick-k.progress > stallProgressTicks {
 			l.unstallFor(c)
 		}
 	}
@@ -315,7 +340,7 @@ func (l *Loop) shed() (marked bool) {
 	}
 	var slowest *Conn
 	for _, c := range l.lagging {
-		if c.state <= stateEnding && c.back.refs != nil && (slowest == nil || c.back.bytes > slowest.back.bytes) {
+		if c.sheddable() && (slowest == nil || c.back.bytes > slowest.back.bytes) {
 			slowest = c
 		}
 	}
@@ -330,3 +355,6 @@ func (l *Loop) shed() (marked bool) {
 	l.mark(slowest, WhyShed)
 	return true
 }
+
+// sheddable reports whether a kick would free frames that c holds.
+func (c *Conn) sheddable() bool { return c.state <= stateEnding && len(c.back.refs) > 0 }

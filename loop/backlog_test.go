@@ -148,6 +148,53 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	}
 }
 
+// lagOn lets a member that is over the soft limit take a frame each step, and get another one, so that it stays over it.
+func lagOn(r *rig, slow *fake, step time.Duration) {
+	r.publish("room", message(600))
+	r.rest()
+	slow.take(602)
+	r.rest()
+	r.step(step)
+}
+
+func TestAMemberThatStaysOverTheSoftLimitButTakesSomethingStallsForTheWholeBudget(t *testing.T) {
+	for _, step := range []time.Duration{Tick, 2 * Tick} {
+		r, publisher, slow := stallRig(t, nil) // a second of budget
+		for range 4 {
+			r.publish("room", message(600))
+			r.rest()
+		}
+		began := r.now
+		for r.node.Directory().Lookup("room").stalled.Load() > 0 && r.now < began+5*time.Second {
+			lagOn(r, slow, step)
+		}
+		if took := r.now - began; took < 900*time.Millisecond || took > 1300*time.Millisecond {
+			t.Errorf("a turn each %v: stalled for %v, want the budget of a second", step, took)
+		}
+		if stalled(r, publisher) {
+			t.Error("the publisher waits after the budget is used up, want it to be read")
+		}
+	}
+}
+
+func TestAMemberThatFallsBelowTheSoftLimitStartsAnewWithItsTime(t *testing.T) {
+	r, _, slow := stallRig(t, func(c *Config) { c.BacklogTime = time.Second })
+	for range 5 {
+		for range 3 {
+			r.publish("room", message(600))
+			r.rest()
+		}
+		r.step(900 * time.Millisecond)
+		slow.take(slow.back.bytes - 500) // a frame or less is left
+		r.rest()
+		r.publish("room", "x") // below, and judged
+		r.rest()
+	}
+	if slow.back == nil || len(slow.kicks) > 0 {
+		t.Errorf("kicked for %v (lagging: %v), want it to lag all the time and not to be kicked", slow.kicks, slow.back != nil)
+	}
+}
+
 func TestWhoLeavesStallsNobody(t *testing.T) {
 	r, publisher, slow := stallRig(t, nil)
 	for range 3 {
@@ -307,6 +354,24 @@ func TestSlowMembersGetEverythingInOrderHoweverLittleTheyTake(t *testing.T) {
 			if s := r.stats(0); s.Delivered != uint64(len(want)) || r.node.Held() != 0 {
 				t.Fatalf("%d bytes at a time: %d delivered, %d bytes held, want %d and 0", size, s.Delivered, r.node.Held(), len(want))
 			}
+		}
+	}
+}
+
+func TestABatchIsUsedAgainOnceNobodyHoldsIt(t *testing.T) {
+	r := newRig(t, nil)
+	f := r.open(0, "room", 0)
+	for range 5 {
+		f.room = 0
+		r.publish("room", "a", "b", "c")
+		r.rest()
+		if got, want := len(r.loop(0).batches), 0; got != want {
+			t.Fatalf("%d free batches while a member holds the only one, want %d", got, want)
+		}
+		f.take(-1)
+		r.rest()
+		if got, want := len(r.loop(0).batches), 1; got != want {
+			t.Fatalf("%d free batches, want %d", got, want)
 		}
 	}
 }

@@ -8,60 +8,108 @@ import (
 	"time"
 )
 
-// members makes connections in rooms of a size each, past the bus, in the order in which a server would.
-func benchRooms(b *testing.B, size, total int) (l *Loop, conns []*fake, rooms []*room) {
+// BenchmarkJoinLeave has a member of a room leave and come back, in 100,000 members altogether. "loop" is what the loop
+// does, with its counters, checks and the call of the session. "index" and "map" are the bare structures: the index in the
+// member, as the loop has it, against a map by connection id beside the slice, the obvious design.
+func BenchmarkJoinLeave(b *testing.B) {
+	for _, size := range []int{8, 1000, 100_000} {
+		b.Run(fmt.Sprintf("loop/room=%d", size), func(b *testing.B) {
+			l, conns := benchRooms(b, size, benchMembers)
+			leaveAndEnter(b, func(i int) {
+				c := &conns[i].Conn
+				rm := c.member.room
+				l.leave(c, WhyLeft)
+				l.enter(c, rm)
+			})
+		})
+		b.Run(fmt.Sprintf("index/room=%d", size), func(b *testing.B) {
+			_, conns := benchRooms(b, size, benchMembers)
+			rooms, bytes := build(conns, size, func() *indexRoom { return &indexRoom{} })
+			leaveAndEnter(b, func(i int) {
+				rooms[i/size].leave(0, &conns[i].Conn)
+				rooms[i/size].enter(0, &conns[i].Conn)
+			})
+			b.ReportMetric(bytes, "B/member")
+		})
+		b.Run(fmt.Sprintf("map/room=%d", size), func(b *testing.B) {
+			_, conns := benchRooms(b, size, benchMembers)
+			rooms, bytes := build(conns, size, func() *mapRoom { return &mapRoom{index: map[ConnID]int{}} })
+			leaveAndEnter(b, func(i int) {
+				rooms[i/size].leave(ConnID(i+1), &conns[i].Conn)
+				rooms[i/size].enter(ConnID(i+1), &conns[i].Conn)
+			})
+			b.ReportMetric(bytes, "B/member")
+		})
+	}
+}
+
+func leaveAndEnter(b *testing.B, f func(i int)) {
+	pick := rand.New(rand.NewPCG(1, 2))
+	b.ReportAllocs()
+	for b.Loop() {
+		f(pick.IntN(benchMembers))
+	}
+}
+
+// benchRooms makes connections in rooms of a size each, past the bus.
+func benchRooms(b *testing.B, size, total int) (l *Loop, conns []*fake) {
 	r := newRig(b, nil)
 	l = r.loop(0)
 	for len(conns) < total {
-		rm := &room{name: fmt.Sprintf("room %d", len(rooms)), entry: &Entry{}}
+		rm := &room{name: fmt.Sprintf("room %d", len(conns)), entry: &Entry{}}
 		l.rooms[rm.name] = rm
-		rooms = append(rooms, rm)
 		for range size {
 			f := &fake{null: true}
 			f.Init(f)
-			f.loop, f.state, f.flags = l, stateOpen, flagUpgraded|flagArmed
+			f.loop, f.state, f.flags = l, stateOpen, flagUpgraded
 			l.enter(&f.Conn, rm)
 			conns = append(conns, f)
 		}
 	}
-	return l, conns, rooms
+	return l, conns
 }
 
 const benchMembers = 100_000
 
-// BenchmarkJoinLeave has a member of a room leave and come back, in 100,000 members altogether: the index in the member
-// against a map by connection id beside the slice. The map is given an advantage: it does nothing but keep the two, where
-// the loop counts, checks and calls the session.
-func BenchmarkJoinLeave(b *testing.B) {
-	for _, size := range []int{8, 1000, 100_000} {
-		b.Run(fmt.Sprintf("index/room=%d", size), func(b *testing.B) {
-			l, conns, _ := benchRooms(b, size, benchMembers)
-			pick := rand.New(rand.NewPCG(1, 2))
-			b.ReportAllocs()
-			for b.Loop() {
-				c := &conns[pick.IntN(len(conns))].Conn
-				rm := c.member.room
-				l.leave(c, WhyLeft)
-				l.enter(c, rm)
-			}
-			b.ReportMetric(bytesPerMember(func() any { return indexRooms(conns, size) }), "B/member")
-		})
-		b.Run(fmt.Sprintf("map/room=%d", size), func(b *testing.B) {
-			_, conns, _ := benchRooms(b, size, benchMembers)
-			rooms := mapRooms(conns, size)
-			pick := rand.New(rand.NewPCG(1, 2))
-			b.ReportAllocs()
-			for b.Loop() {
-				i := pick.IntN(len(conns))
-				rooms[i/size].leave(ConnID(i + 1))
-				rooms[i/size].enter(ConnID(i+1), &conns[i].Conn)
-			}
-			b.ReportMetric(bytesPerMember(func() any { return mapRooms(conns, size) }), "B/member")
-		})
-	}
+type benchRoom interface {
+	enter(ConnID, *Conn)
+	leave(ConnID, *Conn)
 }
 
-// mapRoom is the obvious design.
+// build fills rooms of a size, and returns what each member has taken on the heap.
+func build[R benchRoom](conns []*fake, size int, empty func() R) (rooms []R, bytesPerMember float64) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i, c := range conns {
+		if i%size == 0 {
+			rooms = append(rooms, empty())
+		}
+		rooms[i/size].enter(ConnID(i+1), &c.Conn)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(conns)
+	return rooms, (float64(after.HeapAlloc) - float64(before.HeapAlloc)) / float64(len(conns))
+}
+
+// indexRoom has the index in the member, where it fills a gap that the compiler leaves anyhow.
+type indexRoom struct{ members []*Member }
+
+func (r *indexRoom) enter(_ ConnID, c *Conn) {
+	c.member.index = uint32(len(r.members))
+	r.members = append(r.members, &c.member)
+}
+
+func (r *indexRoom) leave(_ ConnID, c *Conn) {
+	i, last := c.member.index, len(r.members)-1
+	r.members[i] = r.members[last]
+	r.members[i].index = i
+	r.members[last] = nil
+	r.members = r.members[:last]
+}
+
+// mapRoom is the obvious design. The slice needs the id as well, to find the one that takes another's place in the map.
 type mapRoom struct {
 	index   map[ConnID]int
 	members []mapMember
@@ -77,47 +125,13 @@ func (r *mapRoom) enter(id ConnID, c *Conn) {
 	r.members = append(r.members, mapMember{id, c})
 }
 
-func (r *mapRoom) leave(id ConnID) {
+func (r *mapRoom) leave(id ConnID, _ *Conn) {
 	i, last := r.index[id], len(r.members)-1
 	r.members[i] = r.members[last]
 	r.index[r.members[i].id] = i
 	r.members[last] = mapMember{}
 	r.members = r.members[:last]
 	delete(r.index, id)
-}
-
-func mapRooms(conns []*fake, size int) (rooms []*mapRoom) {
-	for i, c := range conns {
-		if i%size == 0 {
-			rooms = append(rooms, &mapRoom{index: map[ConnID]int{}})
-		}
-		rooms[i/size].enter(ConnID(i+1), &c.Conn)
-	}
-	return rooms
-}
-
-// indexRooms builds what the loop has beside the connections; the index itself stands in padding of the connection.
-func indexRooms(conns []*fake, size int) (rooms []*room) {
-	for i, c := range conns {
-		if i%size == 0 {
-			rooms = append(rooms, &room{})
-		}
-		r := rooms[i/size]
-		r.members = append(r.members, &c.member)
-	}
-	return rooms
-}
-
-// bytesPerMember is what build leaves on the heap, for each of benchMembers.
-func bytesPerMember(build func() any) float64 {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	kept := build()
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	runtime.KeepAlive(kept)
-	return float64(after.HeapAlloc-before.HeapAlloc) / benchMembers
 }
 
 // BenchmarkFanOut publishes to one room of null connections and runs the turns that it takes; the time per delivery is

@@ -14,9 +14,12 @@ import (
 
 func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.InboxLimit, c.FlushBudget, c.FlushSlice = 2, 10_000, 1, 1 })
-	busy, other := r.openAll(10, 0, "busy"), r.open(1, "other", 0)
-	for range 14 {
-		r.publish("busy", message(500)) // 756 of load each
+	busy, other := []*fake{}, r.open(1, "other", 0)
+	for _, room := range numbered("busy", 14) {
+		busy = append(busy, r.open(0, room, 0))
+	}
+	for _, room := range numbered("busy", 14) {
+		r.publish(room, message(500)) // 756 of load each, and a batch each
 	}
 	if got, want := r.node.Congested(), 1; got != want {
 		t.Fatalf("%d loops congested, want %d", got, want)
@@ -42,8 +45,64 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 		t.Errorf("%d messages parsed after the credit came back, want %d", got, want)
 	}
 	r.rest()
-	if got, want := len(busy[9].frames(t)), 14; got != want {
-		t.Errorf("%d messages in the busy room, want %d", got, want)
+	for i, f := range busy {
+		if got, want := len(f.frames(t)), 1; got != want {
+			t.Errorf("%d messages in busy room %d, want %d", got, i, want)
+		}
+	}
+}
+
+// charge may declare congestion at the very moment in which the last bytes are settled, so that no settle comes any more.
+func TestACongestionThatWasDeclaredTooLateEndsWithTheTurn(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops = 2 })
+	other := r.open(1, "other", 0)
+	r.loop(0).over.Store(true)
+	r.node.congested.Add(1)
+	r.send(other, "waits")
+	r.turn(0)
+	r.rest()
+	if got, want := len(other.parsed), 1; got != want || r.node.Congested() != 0 {
+		t.Errorf("%d messages parsed and %d loops congested after the turn, want %d and 0", got, r.node.Congested(), want)
+	}
+}
+
+func TestARoomWithoutCreditStopsItsOwnPublishersOnAllLoopsUntilAllHaveFannedOut(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops, c.RoomCredit = 2, 1000 })
+	near, far, other := r.open(0, "room", 0), r.open(1, "room", 0), r.open(0, "another room", 0)
+	r.publish("room", message(600), message(600))
+	for _, f := range []*fake{near, far, other} {
+		r.send(f, "question")
+	}
+	if len(near.parsed)+len(far.parsed) != 0 || len(other.parsed) != 1 {
+		t.Errorf("%d and %d messages of the room parsed, %d of another one, want 0, 0, 1", len(near.parsed), len(far.parsed), len(other.parsed))
+	}
+	r.turn(0) // one loop has fanned out, the other has not
+	if len(near.parsed)+len(far.parsed) != 0 {
+		t.Error("parsed before all loops have fanned out")
+	}
+	r.rest()
+	if len(near.parsed)+len(far.parsed) != 2 || len(near.frames(t)) != 4 || len(far.frames(t)) != 4 {
+		t.Errorf("%d and %d messages parsed, %d and %d frames, want 1, 1, 4, 4", len(near.parsed), len(far.parsed), len(near.frames(t)), len(far.frames(t)))
+	}
+}
+
+func TestTheCreditOfARoomIsWholeAgainWhateverBecomesOfItsMembers(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops, c.FlushBudget, c.FlushSlice = 2, 1, 1 })
+	stays := r.open(0, "room", 0)
+	entry := r.node.Directory().Lookup("room")
+	leaves := r.openAll(3, 1, "room")
+	r.publish("room", numbered("m", 10)...)
+	r.turn(1) // in the middle of a fan-out
+	for _, f := range leaves {
+		r.loop(1).gone(&f.Conn, WhyLeft)
+	}
+	r.publish("room", "only for one loop now")
+	r.rest()
+	r.publish("room", "x")
+	r.loop(0).gone(&stays.Conn, WhyLeft) // with a publication in the inbox
+	r.rest()
+	if got := entry.flying.Load(); got != 0 {
+		t.Errorf("%d bytes are still counted, want 0", got)
 	}
 }
 
@@ -164,7 +223,7 @@ func newCity(t *testing.T, loops int) *city {
 	cfg.MaxAge, cfg.HandshakeTimeout, cfg.FrameTimeout, cfg.BacklogTime = time.Hour, time.Hour, time.Hour, time.Hour
 	cfg.ReadMessages, cfg.ReadBytes, cfg.ReadBuffer = 5, 300, 100
 	cfg.FlushBudget, cfg.FlushSlice = 7, 3
-	cfg.InboxLimit = 9_000
+	cfg.InboxLimit, cfg.RoomCredit = 9_000, 2_000
 	cfg.SoftBacklog, cfg.HardBacklog = 1_000, 1<<30
 	cfg.Ring = func(i int) { w.pollers[i].post(nil) }
 	encoding := Encoding{

@@ -25,7 +25,9 @@ type Entry struct {
 	Name string
 
 	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
+	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet: the room's credit
 	stalled atomic.Int32 // loops on which a member is over its soft limit: publishers pause while it is not 0
+	budget  atomic.Pointer[stallBudget]
 	members atomic.Int32 // on this node
 }
 
@@ -118,6 +120,9 @@ func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
 	if e == nil {
 		return 0
 	}
+	p.entry = e
+	p.loops.Store(int32(bits.OnesCount64(e.loops)))
+	e.flying.Add(int64(len(p.Value)))
 	for set := e.loops; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
 		if d.node.loops[i].inbox.put(post{kind: postPublication, pub: p}) {

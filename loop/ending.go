@@ -133,6 +133,9 @@ func (l *Loop) overdue(c *Conn) {
 
 // eof notes that nothing more comes and nothing can be sent. What has come is parsed before the member leaves.
 func (l *Loop) eof(c *Conn) {
+	if c.state == stateOpen && !c.has(flagFreed) {
+		l.stash(c) // a reset leaves what had arrived before it readable
+	}
 	c.flags |= flagEOF
 	if c.state == stateOpen && c.in.parseable() {
 		l.queueReady(c)
@@ -193,8 +196,9 @@ type marked struct {
 
 // sweep ends the marked connections.
 func (l *Loop) sweep() {
-	for i := 0; i < len(l.marked); i++ { // a kick may mark more
-		m := l.marked[i]
+	for l.swept < len(l.marked) { // a kick may mark more
+		m := l.marked[l.swept]
+		l.swept++
 		m.conn.flags &^= flagMarked
 		switch {
 		case m.conn.state == stateGone:
@@ -205,5 +209,5 @@ func (l *Loop) sweep() {
 		}
 	}
 	clear(l.marked)
-	l.marked = l.marked[:0]
+	l.marked, l.swept = l.marked[:0], 0
 }

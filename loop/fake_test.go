@@ -63,7 +63,8 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 }
 
 // appendFrame is the wire of these tests: two bytes of length and a body. In a client's frame the first byte of the body
-// says what it is: H a heartbeat, X a rule that is broken, W wait for something (Hold), anything else a message.
+// says what it is: H a heartbeat, N noise that is no sign of life, X a rule that is broken, W wait for something (Hold),
+// anything else a message.
 func appendFrame(dst, body []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(body)))
 	return append(dst, body...)
@@ -110,7 +111,22 @@ func (r *rig) even() {
 		if _, err := l.CheckLedger(); err != nil {
 			r.Fatal(err)
 		}
+		for _, c := range l.lagging {
+			if want := waitingBytes(c); c.back.bytes != want {
+				r.Fatalf("a backlog of %d bytes is counted as %d", want, c.back.bytes)
+			}
+		}
 	}
+}
+
+// waitingBytes adds up what waits for c.
+func waitingBytes(c *Conn) (n int) {
+	for _, ref := range c.back.refs {
+		for _, p := range ref.batch.pubs[ref.next:] {
+			n += len(p.frame(&c.loop.cfg.Encodings, c.variant))
+		}
+	}
+	return n + c.back.queued
 }
 
 // read is the poller's word that f is readable.
@@ -182,7 +198,7 @@ type fake struct {
 	shut   bool
 	finned bool // CloseWrite
 
-	onJoined func()
+	onJoined, onMessage, onSend, onKick func()
 }
 
 func (f *fake) arrive(bodies ...string) {
@@ -209,6 +225,9 @@ func (f *fake) Read(p []byte) (int, error) {
 
 func (f *fake) Send(p []byte) (int, error) {
 	f.sends++
+	if f.onSend != nil {
+		f.onSend()
+	}
 	switch {
 	case f.null:
 		return len(p), nil
@@ -268,9 +287,15 @@ func (f *fake) Input(p []byte) (used int) {
 }
 
 func (f *fake) message(body []byte) {
-	f.Touch(f.Loop().Now())
+	if f.onMessage != nil {
+		f.onMessage()
+	}
+	if body[0] != 'N' {
+		f.Touch(f.Loop().Now())
+	}
 	f.parsed = append(f.parsed, string(body))
 	switch body[0] {
+	case 'N':
 	case 'H':
 	case 'X':
 		f.Finish(frame1("last words"), WhyClosed)
@@ -290,6 +315,9 @@ func (f *fake) Joined() {
 }
 
 func (f *fake) Kick(why Why) {
+	if f.onKick != nil {
+		f.onKick()
+	}
 	f.kicks = append(f.kicks, why)
 	f.Finish(frame1("kicked: "+why.String()), why)
 }

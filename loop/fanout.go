@@ -12,9 +12,9 @@ func (l *Loop) flush() {
 	budget := l.cfg.FlushBudget
 	for budget > 0 && l.dirtyHead < len(l.dirty) {
 		r := l.dirty[l.dirtyHead]
+		budget -= l.flushRoom(r, min(budget, l.cfg.FlushSlice))
 		l.dirty[l.dirtyHead] = nil
 		l.dirtyHead++
-		budget -= l.flushRoom(r, min(budget, l.cfg.FlushSlice))
 		if len(r.queue) > 0 {
 			l.dirty = append(l.dirty, r)
 		} else {
@@ -122,6 +122,9 @@ func (l *Loop) offset(b *batch, v Variant, i int) (at int) {
 func (l *Loop) complete(b *batch) {
 	l.settle(b.cost)
 	b.cost = 0
+	for _, p := range b.pubs {
+		l.landed(p)
+	}
 	for v, buf := range b.bufs {
 		if b.pooled && cap(buf) == bufferSize && len(l.buffers) < 16 {
 			l.buffers = append(l.buffers, buf[:0])

@@ -11,6 +11,10 @@ import "sync"
 // over Config.InboxLimit, no loop parses input (Conn.MayParse is asked before each frame), TCP slows the senders down,
 // and the loop that has drained to half of the limit lets all of them go on.
 //
+// A room has credit too: while more than Config.RoomCredit bytes of its publications wait to be fanned out by some loop, its
+// publishers are not parsed. So what a member is given at once stays far below its limit, however many talk at once, and
+// who reads is never kicked for a burst.
+//
 // The doorbell wakes the loop's goroutine out of its wait. rung makes it one ring per turn, however much is posted.
 
 type postKind uint8
@@ -91,6 +95,17 @@ func (l *Loop) charge(n int64) {
 func (l *Loop) settle(n int64) {
 	if l.load.Add(-n) < l.cfg.InboxLimit/2 {
 		l.relieve()
+	}
+}
+
+// landed says that this loop has fanned p out, or has nobody for it; the last one gives its room the credit back.
+func (l *Loop) landed(p *Publication) {
+	if p.loops.Add(-1) > 0 {
+		return
+	}
+	n, limit := int64(len(p.Value)), l.cfg.RoomCredit
+	if after := p.entry.flying.Add(-n); after <= limit && after+n > limit {
+		l.node.resume()
 	}
 }
 

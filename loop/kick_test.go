@@ -120,15 +120,26 @@ func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
 	}
 }
 
-func TestASuspectBehindAFullBudgetIsJudgedAfterItsInput(t *testing.T) {
+func TestASuspectIsJudgedAfterAllInputThatWasThereIsParsed(t *testing.T) {
 	r, f := kickRig(t, time.Second, func(c *Config) { c.ReadMessages = 2 })
-	r.now += 500 * time.Millisecond
-	r.send(f, "m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7") // two now, six later
-	r.now += 1500 * time.Millisecond
-	r.turn(0) // marks, and parses the next two
+	r.now += 1100 * time.Millisecond
+	r.turn(0) // marks
+	r.send(f, "N", "N", "N", "N", "N", "N", "N", "H")
+	for turn := range 3 {
+		if r.turn(0); len(f.kicks) > 0 || len(f.parsed) != 4+2*turn {
+			t.Fatalf("turn %d: kicks %v after %d messages, want none after %d", turn, f.kicks, len(f.parsed), 4+2*turn)
+		}
+	}
 	r.rest()
-	if len(f.kicks) > 0 || len(f.parsed) != 8 {
-		t.Errorf("kicks %v after %d messages, want none after 8", f.kicks, len(f.parsed))
+	if len(f.kicks) > 0 {
+		t.Errorf("kicked for %v although a heartbeat waited behind noise, want nothing", f.kicks)
+	}
+	r.now += 1100 * time.Millisecond
+	r.turn(0)
+	r.send(f, "N", "N", "N", "N", "N", "N", "N", "N")
+	r.rest()
+	if len(f.kicks) != 1 {
+		t.Errorf("kicks %v of who only made noise, want one", f.kicks)
 	}
 }
 

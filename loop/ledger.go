@@ -35,12 +35,16 @@ func (l *Loop) publishStats() {
 	s := l.stats
 	s.Conns, s.Rooms, s.Timers = l.live, len(l.rooms), l.wheel.armed
 	s.LaggingConns, s.PausedNow, s.LoadBytes = len(l.lagging), len(l.paused), l.load.Load()
+	slowest := int64(0)
 	for _, c := range l.lagging {
 		b := int64(c.back.bytes)
 		s.BacklogBytes += b
 		s.BacklogMax = max(s.BacklogMax, b)
+		if c.sheddable() {
+			slowest = max(slowest, b)
+		}
 	}
-	l.slowest.Store(s.BacklogMax)
+	l.slowest.Store(slowest)
 	l.statsMu.Lock()
 	l.published = s
 	l.statsMu.Unlock()

@@ -30,6 +30,7 @@ type Config struct {
 	FlushSlice   int // of them to one room before the next has its turn
 
 	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above, nobody parses
+	RoomCredit   int64         // bytes of publications of a room not yet fanned out; above, its publishers wait
 	SoftBacklog  int           // bytes
 	HardBacklog  int           // bytes
 	BacklogTime  time.Duration // over SoftBacklog
@@ -46,7 +47,7 @@ func DefaultConfig() Config {
 		Loops: 1, Lanes: 64,
 		HandshakeTimeout: 5 * time.Second, MaxAge: 60 * time.Second, FrameTimeout: 10 * time.Second, CloseTimeout: 2 * time.Second,
 		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushBudget: 1024, FlushSlice: 256,
-		InboxLimit: 8 << 20, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
+		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
 		BacklogTotal: 64 << 20, StallBudget: time.Second,
 	}
 }

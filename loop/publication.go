@@ -60,6 +60,9 @@ type Publication struct {
 	frames [MaxVariants]atomic.Pointer[frame]
 	// own is the frame of the publisher's own variant, kept inside to save an allocation.
 	own frame
+	// entry is its room in the directory, and loops how many of its loops have not fanned it out yet. Set by place.
+	entry *Entry
+	loops atomic.Int32
 	// held counts the loops on which a lagging member holds it: the node's backlog counts it once.
 	held atomic.Int32
 }

@@ -10,7 +10,7 @@ import (
 //
 //   - its budget for this turn is used up (64 messages, 256 KiB): ready list, served in step 4 of the next turn. One
 //     flooding socket read until it is dry held a loop for 461 ms;
-//   - publishers of its room are stalled, or a loop has no credit: paused list, until the node says resume;
+//   - its room or a loop has no credit, or publishers of the room are stalled: paused list, until the node says resume;
 //   - the session waits for something (Hold): nowhere, until Release.
 //
 // What was read and not parsed is copied into an input of the connection's own: at most one read buffer. The poller is
@@ -59,7 +59,7 @@ func (l *Loop) blocked(c *Conn) bool {
 		return true
 	}
 	r := c.member.room
-	return r != nil && r.entry != nil && r.entry.stalled.Load() > 0
+	return r != nil && r.entry != nil && (r.entry.stalled.Load() > 0 || r.entry.flying.Load() > l.cfg.RoomCredit)
 }
 
 // Hold stops parsing until Release.
@@ -199,9 +199,16 @@ func (l *Loop) queueReady(c *Conn) {
 
 // serveReady is step 4 of the turn: everybody who was on the ready list when it began, each with a fresh budget.
 func (l *Loop) serveReady() {
-	l.ready, l.serving = l.serving[:0], l.ready
-	for i, c := range l.serving {
-		l.serving[i] = nil
+	l.serveRest()
+	l.ready, l.serving, l.served = l.serving[:0], l.ready, 0
+	l.serveRest()
+}
+
+func (l *Loop) serveRest() {
+	for l.served < len(l.serving) {
+		c := l.serving[l.served]
+		l.serving[l.served] = nil
+		l.served++
 		c.flags &^= flagReady
 		l.serve(c)
 	}

@@ -89,6 +89,21 @@ func TestWhatWasSentBeforeFINIsAcceptedWhateverTheBudget(t *testing.T) {
 	}
 }
 
+func TestAReadyPublisherThatSendsMoreAndFinishesLosesNothing(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.ReadMessages = 2 })
+	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
+	r.send(f, numbered("m", 10)...)
+	f.arrive(numbered("n", 10)...)
+	f.fin = true
+	r.read(f) // it is on the ready list already
+	f.in = nil
+	r.loop(0).Closed(&f.Conn)
+	r.rest()
+	if got, want := other.frames(t), append(numbered("m", 10), numbered("n", 10)...); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestAPausedPublisherThatSendsAndFinishesLosesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -237,7 +252,13 @@ func TestAnEndingWaitsForItsMessagesNoLongerThanCloseTimeout(t *testing.T) {
 	if got, want := f.frames(t), []string{"last words"}; !slices.Equal(got, want) {
 		t.Errorf("got %q after 2.1 s, want %q", got, want)
 	}
-	for range 21 {
+	for range 18 {
+		r.step(Tick)
+	}
+	if f.shut {
+		t.Error("shut down before the last words had 2 s to arrive")
+	}
+	for range 3 {
 		r.step(Tick)
 	}
 	if !f.shut {

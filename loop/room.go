@@ -37,11 +37,7 @@ type room struct {
 	cursor int      // members[:cursor] have queue[0]
 	dirty  bool     // on the loop's list of dirty rooms
 
-	// Stage 2 of back-pressure (backlog.go).
-	stallers    int    // local members that stall the publishers
-	stallTicks  uint32 // ticks of stall in the window
-	stallWindow uint32 // the tick at which the window began
-	stallPaid   uint32 // the tick that was counted last
+	stallers int // local members that stall the publishers (backlog.go)
 }
 
 // batch is a run of publications of one room that is written at once. It lives until the last lagging member has it.
@@ -182,6 +178,7 @@ func (l *Loop) append(p *Publication) {
 	r := l.rooms[p.Room]
 	if r == nil || len(r.members) == 0 {
 		l.settle(p.cost())
+		l.landed(p)
 		return
 	}
 	var b *batch

@@ -82,6 +82,7 @@ func (m *roomModel) append(rt *rapid.T, room, publications int) {
 		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[room], 0, KindText, []byte(body))
 		p.ID.Seq = uint64(m.n)
 		m.loop.charge(p.cost())
+		p.entry = &Entry{} // what place would set
 		m.loop.append(p)
 		for _, c := range m.here[room] {
 			c.want = append(c.want, body)

@@ -119,6 +119,7 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	cfg.FlushBudget, cfg.FlushSlice = 5, 2
 	cfg.InboxLimit = int64(2000 + w.rng.IntN(4000))
 	cfg.SoftBacklog, cfg.HardBacklog, cfg.BacklogTime = 100, 100+w.rng.IntN(600), time.Second
+	cfg.RoomCredit = int64(50 + w.rng.IntN(1000))
 	cfg.StallBudget = 300 * time.Millisecond
 	w.gentle = w.rng.IntN(2) == 0
 	if w.gentle { // half of the worlds are not about slow members

@@ -34,12 +34,14 @@ type Loop struct {
 	live      int // slots in use
 
 	ready, serving []*Conn
+	served         int // of serving
 	paused         []paused
 	lagging        []*Conn
 	unblocked      []*Conn
 	suspects       []*Conn // expired; kicked in the next turn if they stay silent
 	spare          []*Conn
 	marked         []marked
+	swept          int // of marked
 	dirty          []*room
 	dirtyHead      int
 
@@ -76,39 +78,43 @@ func newLoop(n *Node, cfg Config, index int) *Loop {
 //
 //  1. adopt new connections, before any write: a descriptor number that is freed in this turn cannot be registered in it
 //  2. take one snapshot of the inbox: joins, publications into the batches of their rooms, sockets closed, calls
-//  3. kick who was suspect and stayed silent; advance the wheel
+//  3. resend to members that can take more; kick who was suspect and stayed silent; advance the wheel
 //  4. parse and read what was left over, within the budgets
-//  5. resend to members that can take more; flush dirty rooms, within the budget
+//  5. flush dirty rooms, within the budget
 //  6. sweep who must go; ring again if work is left
 func (l *Loop) Turn(now time.Duration) {
 	l.now = now
 	l.stats.Turns++
 	l.takeInbox()
+	l.resendAll()
 	l.advanceTime()
 	if l.resumed.Swap(false) {
 		l.unpause()
 	}
 	l.serveReady()
-	l.resendAll()
 	l.flush()
 	l.sweep()
 	for l.shed() {
 		l.sweep()
 	}
 	l.relieve()
-	if len(l.ready) > 0 || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || len(l.unblocked) > 0 || len(l.marked) > 0 {
+	if len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || len(l.unblocked) > 0 || len(l.marked) > 0 {
 		l.again()
 	}
 	l.publishStats()
 }
 
-// takeInbox is steps 1 and 2. Each post is taken off before it is handled: should handling it panic, the host recovers and
-// the next turn goes on behind it.
+// takeInbox is steps 1 and 2.
 func (l *Loop) takeInbox() {
-	if l.adopted == len(l.adopts) && l.handled == len(l.posts) {
-		l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
-		l.adopted, l.handled = 0, 0
-	}
+	l.work() // what a turn that panicked has left
+	l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
+	l.adopted, l.handled = 0, 0
+	l.work()
+}
+
+// work handles the snapshot. Each post is taken off before it is handled: should handling it panic, the host recovers and
+// the next turn goes on behind it. The other lists of the loop do the same.
+func (l *Loop) work() {
 	for l.adopted < len(l.adopts) {
 		c := l.adopts[l.adopted]
 		l.adopts[l.adopted] = nil

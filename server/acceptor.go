@@ -54,6 +54,8 @@ func newAcceptor(s *Server, address string) (*acceptor, error) {
 			return errors.Join(cerr, err)
 		},
 	}
+	// Of a Multipath TCP listener, Go's default, plain TCP connections do not inherit options.
+	config.SetMultipathTCP(false)
 	listener, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)

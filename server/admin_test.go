@@ -328,7 +328,7 @@ func TestAHeadThatDripsOrIsTooLargeIsCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(patience))
 		_, _ = io.WriteString(conn, row.head) // an error shows in what comes back
 		got, err := io.ReadAll(conn)
@@ -361,7 +361,7 @@ func TestOneConnectionTooManyWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer client.Close()
+		t.Cleanup(func() { client.Close() })
 	}
 	first := <-accepted
 	select {

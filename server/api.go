@@ -25,8 +25,8 @@ import (
 // The API of the admin address: look at rooms, publish, kick, check the ledger. Everything it says is about this node.
 //
 // Most of it asks the directory, which any goroutine may. The list of a room's connections and the ledger have to ask the
-// loops, each of which then visits all of its connections once, about a millisecond for every 100,000: nothing to do every
-// second, so they are done one at a time. Who has to wait for longer than the patience gets 503.
+// loops, each of which then stops for a visit to all of its connections: nothing to do every second, so they are done one
+// at a time. Who has to wait for longer than the patience gets 503.
 type api struct {
 	srv      *Server
 	patience time.Duration

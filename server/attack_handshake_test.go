@@ -505,3 +505,35 @@ func TestAttackPlainHTTPIsAnsweredOnceAndClosed(t *testing.T) {
 	}
 	s.quiet(t)
 }
+
+// A thousand half handshakes at once are no harm, and if they go on in time they are as good as others.
+func TestAttackAThousandHalfHandshakesThatGoOnInTimeAreServed(t *testing.T) {
+	s := startServer(t, nil)
+	by := s.watch(t, "/ws/raw/room")
+	const crowd = 1000
+	request := upgradeRequest("/ws/raw/crowd")
+	wires := make([]*wire, crowd)
+	for i := range wires {
+		wires[i] = s.dial(t)
+		wires[i].write(request[:1+i%(len(request)-1)])
+	}
+	by.exchange()
+	for i, w := range wires {
+		w.write(request[1+i%(len(request)-1):])
+	}
+	for i, w := range wires {
+		if status := w.response().StatusCode; status != 101 {
+			t.Fatalf("handshake %d: HTTP %d", i, status)
+		}
+	}
+	wires[0].text("hello, crowd")
+	for i, w := range wires {
+		if got := w.message(); got != "hello, crowd" {
+			t.Fatalf("member %d heard %q", i, got)
+		}
+		w.reset()
+	}
+	by.exchange()
+	s.empty(t, 2, 1)
+	s.quiet(t)
+}

@@ -258,3 +258,38 @@ func (s *testServer) upgrade(t *testing.T, conn net.Conn, path string) *wire {
 	}
 	return w
 }
+
+// hold keeps loops from doing anything until release is called.
+func (s *testServer) hold(loops ...*loop.Loop) (release func()) {
+	goOn := make(chan struct{})
+	for _, l := range loops {
+		held := make(chan struct{})
+		l.Call(func(*loop.Loop) { close(held); <-goOn })
+		<-held
+	}
+	return func() { close(goOn) }
+}
+
+var noDeadline time.Time
+
+// tryJoin is join for goroutines that must not end the test.
+func (s *testServer) tryJoin(t *testing.T, path string) (*talker, error) {
+	conn, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	w := &wire{conn, t, bufio.NewReader(conn)}
+	if _, err := io.WriteString(conn, upgradeRequest(path)); err != nil {
+		return nil, err
+	}
+	r, err := http.ReadResponse(w.r, &http.Request{Method: http.MethodGet})
+	if err != nil {
+		return nil, err
+	}
+	if r.StatusCode != http.StatusSwitchingProtocols {
+		return nil, fmt.Errorf("HTTP %d, want 101", r.StatusCode)
+	}
+	return newTalker(w, 0), nil
+}

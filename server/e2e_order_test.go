@@ -7,7 +7,10 @@ import (
 
 func TestThreeMembersOnTwoLoopsSeeOneOrder(t *testing.T) {
 	const members, each, window = 3, 10_000, 64
-	s := startServer(t, nil)
+	s := startServer(t, func(cfg *Config) {
+		// A member that this machine does not let read for a while is no slow consumer here.
+		cfg.SoftBacklog, cfg.HardBacklog = 16*MiB, 16*MiB
+	})
 	var talkers []*talker
 	var all []func() error
 	for i := range members {

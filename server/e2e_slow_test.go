@@ -4,12 +4,14 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
@@ -51,17 +53,46 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// converse has two members of the room send count messages each.
-func converse(t *testing.T, count int, pair ...*talker) {
+// converse has the members of the room send count messages of some 1,000 bytes each. No message is sent before everybody has
+// all but the last 16, so that none of them can be taken for a slow consumer, whatever else the machine does.
+func converse(t *testing.T, count int, members ...*talker) {
 	t.Helper()
+	const window = 16
+	total := count * len(members)
+	progress := make(chan int, (total+1)*len(members))
 	var all []func() error
-	for i, k := range pair {
+	for i, k := range members {
 		k.sender, k.pad = i, strings.Repeat("x", 1000)
 		_ = k.SetDeadline(time.Now().Add(3 * patience))
-		all = append(all, func() error { return k.talk(count, 64, len(pair)*count) })
+		all = append(all, func() error {
+			defer func() { progress <- -1 }()
+			for len(k.heard) < total {
+				if err := k.hear(); err != nil {
+					return err
+				}
+				progress <- i
+			}
+			return nil
+		})
 	}
+	all = append(all, func() error {
+		heard := make([]int, len(members))
+		for n := range total {
+			for slices.Min(heard) < n-window {
+				i := <-progress
+				if i < 0 {
+					return nil // a listener has ended and says why
+				}
+				heard[i]++
+			}
+			if err := members[n%len(members)].send(1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	together(t, all...)
-	checkOrder(t, len(pair), count, pair...)
+	checkOrder(t, len(members), count, members...)
 }
 
 func (s *testServer) closes(code int) uint64 {
@@ -207,4 +238,57 @@ func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 	}
 	t.Logf("%d of %d were shed, %d over their own limit; backlogs held %d bytes at most, the limit is %d", sum.Ended[loop.WhyShed], rooms,
 		sum.Ended[loop.WhyBacklogHard], most, int64(s.cfg.BacklogTotal))
+}
+
+// TestMembersThatReadAreNotKickedInABurst has each of many members send at the same moment, with the default settings: what
+// one turn could parse of all of them is far more than a member may be owed.
+func TestMembersThatReadAreNotKickedInABurst(t *testing.T) {
+	const members, each = 40, 64
+	for _, loops := range []int{1, 2} {
+		s := startServer(t, func(cfg *Config) { cfg.Loops = loops })
+		var talkers []*talker
+		var all []func() error
+		for i := range members {
+			k := newTalker(s.join(t, "/ws/chat/burst/"), i)
+			k.pad = strings.Repeat("x", 1000)
+			talkers = append(talkers, k)
+			all = append(all, func() error { return k.talk(0, 0, members*each) })
+		}
+		release := s.hold(s.node.Loops()...)
+		for _, k := range talkers {
+			if err := k.send(each); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release()
+		together(t, all...)
+		checkOrder(t, members, each, talkers...)
+	}
+}
+
+// TestTheUnsentLimitReachesAcceptedConnections looks at the sockets: of a Multipath TCP listener, Go's default, connections
+// that speak plain TCP do not inherit it, and the kernel takes up to 4 MB for a member that does not read.
+func TestTheUnsentLimitReachesAcceptedConnections(t *testing.T) {
+	s := startServer(t, func(cfg *Config) { cfg.UnsentLimit = 16 * KiB })
+	s.join(t, "/ws/chat/limit/")
+	l := s.node.Loops()[0]
+	_, err := onLoop(t, l, func(l *loop.Loop) (n int, err error) {
+		l.Each(func(c *loop.Conn) bool {
+			n++
+			c.Peer().(*session).locked(func(fd int) {
+				got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
+				if got != int(s.cfg.UnsentLimit) || err != nil {
+					t.Errorf("TCP_NOTSENT_LOWAT is %d, %v, want %d", got, err, s.cfg.UnsentLimit)
+				}
+			})
+			return true
+		})
+		if n != 1 {
+			t.Errorf("looked at %d connections, want 1", n)
+		}
+		return n, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

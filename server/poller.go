@@ -21,7 +21,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The poller seam: the only file that knows nbio. One engine with one epoll loop per loop.Loop; its goroutine is the
+// The poller seam: the only place that knows nbio. One engine with one epoll loop per loop.Loop; its goroutine is the
 // loop's goroutine.
 //
 // What nbio v1.6.12 must not be asked to do, and what we do instead (each was tried, and has its test):
@@ -30,9 +30,10 @@ import (
 //     registered only at the start of a turn (session.Open, called by the loop), and a turn happens at most once per epoll
 //     batch, because the doorbell is reported once: a number freed in this batch is registered after it at the earliest.
 //     We never close a connection; we shut it down, and the poller closes it at its own event.
-//   - Conn.Write has no bound and a copy for everything, Writev loses data. So we send(2) ourselves, under the
-//     connection's mutex, under which nbio says whether the number is still this connection's. Only the rest of a frame
-//     that the kernel did not take goes to Conn.Write: its flush is the one writable signal there is (OnWrittenSize).
+//   - Conn.Write has no bound and a copy for everything, Writev loses data, and a flush that meets a reset closes the
+//     socket before it was read. So nothing is ever given to nbio to write: we send(2) ourselves, under the connection's
+//     mutex, under which nbio says whether the number is still this connection's; and who waits for room waits in an epoll
+//     of our own (outlet.go).
 //   - A peer's FIN closes right after OnRead. So who stops reading early asks Finished first (loop/read.go).
 //   - A panic in a callback kills the process. So each is recovered, and ends the connection with 1011.
 type poller struct {
@@ -41,6 +42,7 @@ type poller struct {
 	engine *nbio.Engine
 
 	started  bool
+	outlet   *outlet
 	bell     *nbio.Conn // the doorbell as nbio sees it
 	bellMu   sync.RWMutex
 	bellFile int // the eventfd that ring writes to, -1 after stop; guarded by bellMu
@@ -50,31 +52,28 @@ type poller struct {
 	heads   headReader
 }
 
-// maxQueued is what nbio may keep for a connection: the rest of one frame and a close frame fit into it many times.
-const maxQueued = 1 << 30
-
 func newPoller(s *Server, l *loop.Loop) (*poller, error) {
 	logging.SetLogger(&nbioLog{log: s.log})
 	p := &poller{srv: s, loop: l, bellFile: -1, decoder: protocol.NewDecoder(protocol.MaxDepth)}
 	p.engine = nbio.NewEngine(nbio.Config{
-		Name:               fmt.Sprintf("loop %d", l.Index()),
-		NPoller:            1,
-		EpollMod:           nbio.EPOLLET,
-		ReadBufferSize:     1, // never used: OnRead reads into the loop's buffer
-		MaxWriteBufferSize: maxQueued,
-		BodyAllocator:      mempool.NewSTD(),
+		Name:           fmt.Sprintf("loop %d", l.Index()),
+		NPoller:        1,
+		EpollMod:       nbio.EPOLLET,
+		ReadBufferSize: 1, // never used: OnRead reads into the loop's buffer
+		BodyAllocator:  mempool.NewSTD(),
 	})
 	l.SetHost(p)
 	p.engine.OnRead(p.onRead)
 	p.engine.OnClose(p.onClose)
-	p.engine.OnWrittenSize(p.onWritten)
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
+	var err error
+	if p.bellFile, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	p.bellFile = fd
-	if p.bell, err = nbio.NBConn(bellConn{fd: fd}); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
+	if p.bell, err = adoptFile(p.bellFile); err != nil {
+		return nil, errors.Join(err, unix.Close(p.bellFile))
+	}
+	if p.outlet, err = newOutlet(l); err != nil {
+		return nil, errors.Join(err, unix.Close(p.bell.Hash()), unix.Close(p.bellFile))
 	}
 	return p, nil
 }
@@ -85,6 +84,9 @@ func (p *poller) start() error {
 	}
 	p.started = true
 	_, err := p.engine.AddConn(p.bell)
+	if err == nil {
+		_, err = p.engine.AddConn(p.outlet.nb)
+	}
 	return err
 }
 
@@ -96,8 +98,9 @@ func (p *poller) stop() {
 	if p.started {
 		p.engine.Stop()
 	}
-	_ = unix.Close(p.bell.Hash()) // nbio does not know the doorbell's type and leaks its descriptor
+	_ = unix.Close(p.bell.Hash()) // nbio does not know its type and leaks its descriptor
 	p.bell = nil
+	p.outlet.close()
 	p.bellMu.Lock()
 	defer p.bellMu.Unlock()
 	_ = unix.Close(p.bellFile)
@@ -118,9 +121,14 @@ func (p *poller) ring() {
 
 // onRead is called for every event of a socket that is readable, or whose peer is gone; and for the doorbell.
 func (p *poller) onRead(nb *nbio.Conn) {
-	if nb == p.bell {
+	switch nb {
+	case p.bell:
 		defer p.rescue(nil)
 		p.loop.Turn(p.srv.now())
+		return
+	case p.outlet.nb:
+		defer p.rescue(nil)
+		p.outlet.serve()
 		return
 	}
 	s, ok := nb.Session().(*session)
@@ -135,17 +143,6 @@ func (p *poller) onRead(nb *nbio.Conn) {
 func (p *poller) onClose(nb *nbio.Conn, _ error) {
 	if s, ok := nb.Session().(*session); ok {
 		p.loop.Closed(&s.Conn)
-	}
-}
-
-// onWritten is called with the connection's mutex held, on the loop's goroutine: it counts and takes a note.
-func (p *poller) onWritten(nb *nbio.Conn, _ []byte, n int) {
-	if s, ok := nb.Session().(*session); ok && s.queued > 0 {
-		s.queued -= int32(n)
-		if s.queued <= 0 {
-			s.queued = 0
-			p.loop.Unblocked(&s.Conn)
-		}
 	}
 }
 
@@ -257,15 +254,6 @@ func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno
 	}
 }
 
-// Queue implements loop.Socket. nbio writes what it can at once and the rest when there is room.
-func (s *session) Queue(b []byte) {
-	s.queued += int32(len(b))
-	_, _ = s.nb.Write(b) // an error has closed the connection: onClose will say so
-}
-
-// Pending implements loop.Socket.
-func (s *session) Pending() int { return int(s.queued) }
-
 // Finished implements loop.Socket.
 func (s *session) Finished() bool {
 	finished := true
@@ -284,6 +272,19 @@ func (s *session) Shutdown() { s.locked(func(fd int) { _ = unix.Shutdown(fd, uni
 
 // remoteAddr is the peer's address, for logs.
 func (s *session) remoteAddr() string { return s.nb.RemoteAddr().String() }
+
+// nbioLog passes on what nbio complains about, sampled by our logger, and swallows its chatter.
+type nbioLog struct{ log *zap.Logger }
+
+func (*nbioLog) SetLevel(int)         {}
+func (*nbioLog) Debug(string, ...any) {}
+func (*nbioLog) Info(string, ...any)  {}
+func (n *nbioLog) Warn(format string, v ...any) {
+	n.log.Warn("nbio", zap.String("text", fmt.Sprintf(format, v...)))
+}
+func (n *nbioLog) Error(format string, v ...any) {
+	n.log.Error("nbio", zap.String("text", fmt.Sprintf(format, v...)))
+}
 
 // bellConn makes nbio take an eventfd for a connection: it duplicates the descriptor, and ours stays. Of a net.Conn nbio
 // uses only what is here; anything else would be a nil dereference, found by the first test.
@@ -304,15 +305,5 @@ type rawBell struct {
 
 func (r rawBell) Control(f func(fd uintptr)) error { f(uintptr(r.fd)); return nil }
 
-// nbioLog passes on what nbio complains about, sampled by our logger, and swallows its chatter.
-type nbioLog struct{ log *zap.Logger }
-
-func (*nbioLog) SetLevel(int)         {}
-func (*nbioLog) Debug(string, ...any) {}
-func (*nbioLog) Info(string, ...any)  {}
-func (n *nbioLog) Warn(format string, v ...any) {
-	n.log.Warn("nbio", zap.String("text", fmt.Sprintf(format, v...)))
-}
-func (n *nbioLog) Error(format string, v ...any) {
-	n.log.Error("nbio", zap.String("text", fmt.Sprintf(format, v...)))
-}
+// adoptFile makes an nbio connection of a descriptor that is no socket; OnRead is called at each of its edges.
+func adoptFile(fd int) (handle, error) { return nbio.NBConn(bellConn{fd: fd}) }

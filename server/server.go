@@ -96,6 +96,7 @@ func (s *Server) loopConfig() loop.Config {
 	c.HandshakeTimeout, c.MaxAge, c.FrameTimeout = s.cfg.HandshakeTimeout, s.cfg.MaxAge, s.cfg.FrameTimeout
 	c.CloseTimeout, c.BacklogTime, c.StallBudget = s.cfg.CloseTimeout, s.cfg.BacklogTime, s.cfg.StallBudget
 	c.SoftBacklog, c.HardBacklog = int(s.cfg.SoftBacklog), int(s.cfg.HardBacklog)
+	c.RoomCredit = int64(s.cfg.SoftBacklog)
 	c.BacklogTotal, c.InboxLimit = int64(s.cfg.BacklogTotal), int64(s.cfg.InboxLimit)
 	c.RoomMembers, c.MaxRooms = s.cfg.RoomMembers, s.cfg.MaxRooms
 	c.Encodings[variantV1] = loop.Encoding{

@@ -17,13 +17,14 @@ type session struct {
 	nb     handle
 	parser websocket.Parser
 	extra  *extra // nil for nearly everybody
-	queued int32  // bytes that the poller keeps and that are not written yet
 	phase  phase
 	raw    bool
 }
 
 // extra is what only some connections need, and most only for a moment.
 type extra struct {
+	rest   []byte // of a frame that the kernel had no room for, see Queue
+	awaits bool   // the poller was told to say when there is room
 	key    string // Sec-WebSocket-Key, while the join is on its way
 	spent  int32  // tenths of cheap frames, see overspent
 	spentT uint32 // tick up to which spent is paid back
@@ -66,7 +67,7 @@ func (s *session) Input(p []byte) (used int) {
 func (s *session) frame(p []byte) (used int) {
 	used, event, payload, err := s.parser.Next(p, &s.poller().srv.limits)
 	if err != nil {
-		s.end(err.Code, err.Reason, loop.WhyClosed)
+		s.finish(err.Code, err.Reason, loop.WhyClosed)
 		return used
 	}
 	if event == websocket.None {
