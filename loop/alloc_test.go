@@ -95,12 +95,23 @@ func TestTheLoserOfTheRaceForAFrameTakesTheWinners(t *testing.T) {
 }
 
 func TestAPublicationCopiesItsValueOnceAndNobodyCanGrowIntoItsFrame(t *testing.T) {
-	r := newRig(t, nil)
 	value := []byte("value")
-	for v := range Variant(3) {
-		p := newPublication(&r.loop(0).cfg.Encodings[v], v, "room", 0, KindText, value)
-		if &p.Value[0] == &value[0] || string(p.Value) != "value" || cap(p.Value) != len(p.Value) {
-			t.Errorf("variant %d: value %q with room for %d bytes, want a copy with room for %d", v, p.Value, cap(p.Value), len(value))
+	size := func(p *Publication) int { return 2 + len(p.Value) }
+	inside := func(dst []byte, p *Publication) ([]byte, int) {
+		return append(append(append(dst, '{'), p.Value...), '}'), len(dst) + 1
+	}
+	nowhere := func(dst []byte, p *Publication) ([]byte, int) { return appendFrame(dst, p.Value), -1 }
+	for name, enc := range map[string]Encoding{
+		"in its frame": {Append: inside, Size: size}, "beside its frame": {Append: nowhere, Size: size},
+		"before its frame": {Append: inside, Size: size, NeedsID: true},
+	} {
+		p := newPublication(&enc, 0, "room", 0, KindText, value)
+		if &p.Value[0] == &value[0] || string(p.Value) != "value" {
+			t.Errorf("%s: value %q, want a copy", name, p.Value)
+		}
+		_ = append(p.Value, '!')
+		if f := p.frames[0].Load(); name == "in its frame" && string(f.bytes) != "{value}" {
+			t.Errorf("%s: the frame is %q after somebody appended to the value, want it unchanged", name, f.bytes)
 		}
 	}
 }

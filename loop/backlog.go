@@ -147,6 +147,7 @@ func (l *Loop) resend(c *Conn) {
 			l.unlag(c)
 			if c.state == stateClosing {
 				l.lastWords(c)
+				l.queueReady(c) // to discard
 			}
 			return
 		}
@@ -297,12 +298,12 @@ func (e *Entry) stallBudget() *stallBudget {
 func (b *stallBudget) spend(tick, passed, limit uint32) (exhausted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if tick-b.window >= stallWindowTicks {
+	if int32(tick-b.window) >= stallWindowTicks { // loops may be a tick apart
 		b.window, b.ticks = tick, 0
 	}
-	if passed > 0 && b.paid != tick {
+	if since := int32(tick - b.paid); passed > 0 && since > 0 {
+		b.ticks += min(passed, uint32(since))
 		b.paid = tick
-		b.ticks += passed
 	}
 	return b.ticks >= limit
 }

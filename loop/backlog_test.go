@@ -148,18 +148,22 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	}
 }
 
-// lagOn lets a member that is over the soft limit take a frame each step, and get another one, so that it stays over it.
-func lagOn(r *rig, slow *fake, step time.Duration) {
+// lagOn lets members that are over the soft limit take a frame each step, and get another one, so that they stay over it.
+func lagOn(r *rig, slow []*fake, step time.Duration) {
 	r.publish("room", message(600))
 	r.rest()
-	slow.take(602)
+	for _, f := range slow {
+		f.take(602)
+	}
 	r.rest()
 	r.step(step)
 }
 
-func TestAMemberThatStaysOverTheSoftLimitButTakesSomethingStallsForTheWholeBudget(t *testing.T) {
+func TestMembersThatStayOverTheSoftLimitButTakeSomethingStallForTheWholeBudget(t *testing.T) {
 	for _, step := range []time.Duration{Tick, 2 * Tick} {
-		r, publisher, slow := stallRig(t, nil) // a second of budget
+		r, publisher, one := stallRig(t, nil) // a second of budget
+		slow := append(r.openAll(2, 0, "room"), one)
+		slow[0].room, slow[1].room = 100, 100
 		for range 4 {
 			r.publish("room", message(600))
 			r.rest()

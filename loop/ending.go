@@ -4,20 +4,22 @@ import "errors"
 
 // How a connection ends.
 //
-//	open ──Finish──> ending ──own publications delivered──> closing ──EOF, 64 KiB or CloseTimeout──> gone
+//	open ──Finish──> ending ──own publications delivered──> closing ──EOF or CloseTimeout──> gone
 //	  └─────────────────── peer gone (EOF, reset): what it had sent is parsed first ──────────────────┘
 //
 // Ending: nothing more is parsed, but what this connection published is still on its way to it; its own last good
 // messages must arrive before the close frame says why the next one was bad. At most CloseTimeout.
 // Closing: it was given everything that its room has for it and has left; the last words (a close frame, or an HTTP
 // response) go out behind that, then FIN. What it still sends is read and thrown away, so that no reset destroys the
-// last words in its receive buffer (RFC 6455 7.1.1, RFC 9112 9.6). At most CloseTimeout and 64 KiB.
+// last words in its receive buffer (RFC 6455 7.1.1, RFC 9112 9.6), for CloseTimeout at most. Who floods on is read no further
+// after 64 KiB: TCP stops it, and the last words still have their time to arrive.
+// A peer that has sent FIN hears its last words at once, for the transport closes the socket when the loop returns to it.
 // Gone: both directions are shut down; the transport frees the socket and says Closed.
 //
 // A slow consumer does not read: of what it is owed the whole frames are dropped, the one that the kernel has begun is
 // finished, and the last words stand right behind it.
 
-// maxDiscard is how much a closing connection may still send.
+// maxDiscard is how much of what a closing connection still sends is read.
 const maxDiscard = 64 << 10
 
 type ending struct {
@@ -41,7 +43,7 @@ func (c *Conn) Finish(last []byte, why Why) {
 	c.end = &ending{last: last, why: why, due: tickUp(l.now) + l.ticks.close}
 	c.state = stateEnding
 	l.freeInput(c)
-	if c.pending > 0 && !why.Slow() && !c.has(flagEOF) {
+	if c.pending > 0 && !why.Slow() && !c.has(flagEOF) && !c.peer.Finished() {
 		l.rearm(c)
 		return
 	}
@@ -107,15 +109,16 @@ func (l *Loop) lastWords(c *Conn) {
 	c.peer.CloseWrite()
 }
 
-// discard reads what a closing connection still sends.
+// discard reads what a closing connection still sends; not before its last words are written, or a flood would use up what
+// it may send while they wait, and they would never be said.
 func (l *Loop) discard(c *Conn) {
-	for c.state == stateClosing {
+	for c.state == stateClosing && c.back == nil && c.end.discarded <= maxDiscard {
 		n, err := c.peer.Read(l.buf)
 		if errors.Is(err, ErrAgain) {
 			return
 		}
 		c.end.discarded += n
-		if err != nil || c.end.discarded > maxDiscard {
+		if err != nil {
 			l.gone(c, c.end.why)
 			return
 		}

@@ -184,8 +184,9 @@ type fake struct {
 
 	in     []byte // arrived, not read yet
 	fin    bool
-	room   int // bytes that the kernel still takes; -1: any number
-	broken bool
+	room   int  // bytes that the kernel still takes; -1: any number
+	broken bool // reset, with everything that had arrived
+	reset  bool // reset: what had arrived can still be read
 	null   bool // counts what it is sent and keeps nothing
 
 	got    []byte
@@ -217,6 +218,8 @@ func (f *fake) Read(p []byte) (int, error) {
 		n := copy(p, f.in)
 		f.in = f.in[n:]
 		return n, nil
+	case f.reset:
+		return 0, io.ErrClosedPipe
 	case f.fin:
 		return 0, io.EOF
 	}
@@ -231,7 +234,7 @@ func (f *fake) Send(p []byte) (int, error) {
 	switch {
 	case f.null:
 		return len(p), nil
-	case f.shut, f.broken:
+	case f.shut, f.broken, f.reset:
 		return 0, io.ErrClosedPipe
 	case len(f.queue) > 0:
 		panic("something was sent past the transport's queue")
@@ -266,7 +269,7 @@ func (f *fake) take(n int) {
 	}
 }
 
-func (f *fake) Finished() bool { return f.fin || f.broken }
+func (f *fake) Finished() bool { return f.fin || f.broken || f.reset }
 func (f *fake) CloseWrite()    { f.finned = true }
 func (f *fake) Shutdown()      { f.shut = true }
 

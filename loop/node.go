@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Config is what the loops of a node have in common. Zero fields take the default of DefaultConfig.
+// Config is what the loops of a node have in common. Start from DefaultConfig; of the sizes and budgets of a turn a zero takes
+// the default as well.
 type Config struct {
 	Loops int // 1 to MaxLoops
 	Lanes int // of the directory; more lanes, less contention between loops
@@ -62,8 +63,29 @@ type Node struct {
 	held      atomic.Int64 // bytes of all backlogs
 }
 
+// withDefaults replaces the zeros that no loop could work with.
+func (c Config) withDefaults() Config {
+	d := DefaultConfig()
+	for _, f := range []struct{ field, value *int }{
+		{&c.Loops, &d.Loops}, {&c.Lanes, &d.Lanes}, {&c.ReadMessages, &d.ReadMessages}, {&c.ReadBytes, &d.ReadBytes},
+		{&c.ReadBuffer, &d.ReadBuffer}, {&c.FlushBudget, &d.FlushBudget}, {&c.FlushSlice, &d.FlushSlice},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.value
+		}
+	}
+	if c.InboxLimit == 0 {
+		c.InboxLimit = d.InboxLimit
+	}
+	if c.RoomCredit == 0 {
+		c.RoomCredit = d.RoomCredit
+	}
+	return c
+}
+
 // New makes the loops. Use must be called before the first connection.
 func New(cfg Config) *Node {
+	cfg = cfg.withDefaults()
 	if cfg.Loops < 1 || cfg.Loops > MaxLoops {
 		panic(fmt.Sprintf("loop: %d loops, want 1 to %d", cfg.Loops, MaxLoops))
 	}

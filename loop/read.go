@@ -39,6 +39,9 @@ func (l *Loop) Readable(c *Conn, now time.Duration) {
 	if c.has(flagReady) && !c.peer.Finished() {
 		return // in the next turn, with its next budget
 	}
+	if c.state == stateEnding && c.peer.Finished() {
+		l.close(c)
+	}
 	l.serve(c)
 	if len(l.marked) > 0 {
 		l.again()

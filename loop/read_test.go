@@ -301,8 +301,12 @@ func TestAClosingConnectionIsReadAndDiscardedUpToALimit(t *testing.T) {
 		f.in = make([]byte, 1000)
 		r.read(f)
 	}
+	if f.shut || len(f.in) == 0 {
+		t.Errorf("shut down %v with %d bytes unread after 68 kB, want false, and that it reads no more", f.shut, len(f.in))
+	}
+	r.step(r.loop(0).cfg.CloseTimeout + 2*Tick)
 	if !f.shut {
-		t.Error("not shut down after 68 kB")
+		t.Error("not shut down after CloseTimeout")
 	}
 	if len(other.got) > 0 {
 		t.Errorf("the room got %q, want nothing that came after the end", other.got)
@@ -333,6 +337,21 @@ func TestAResetMemberCostsTheOthersNothing(t *testing.T) {
 	r.rest()
 	if got, want := r.loop(0).Connections(), 4; got != want {
 		t.Errorf("%d connections, want %d", got, want)
+	}
+}
+
+func TestWhatArrivedBeforeAResetIsAcceptedThoughTheFanOutSeesTheResetFirst(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.ReadMessages = 2 })
+	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
+	f.arrive(numbered("m", 9)...)
+	f.reset = true
+	r.publish("room", "api")
+	r.turn(0) // its send fails
+	f.in = nil
+	r.loop(0).Closed(&f.Conn)
+	r.rest()
+	if got, want := other.frames(t), append([]string{"api"}, numbered("m", 9)...); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

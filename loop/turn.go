@@ -38,6 +38,7 @@ type Loop struct {
 	paused         []paused
 	lagging        []*Conn
 	unblocked      []*Conn
+	resent         int     // of unblocked
 	suspects       []*Conn // expired; kicked in the next turn if they stay silent
 	spare          []*Conn
 	marked         []marked
@@ -94,7 +95,10 @@ func (l *Loop) Turn(now time.Duration) {
 	l.serveReady()
 	l.flush()
 	l.sweep()
-	for l.shed() {
+	for range len(l.lagging) {
+		if !l.shed() {
+			break
+		}
 		l.sweep()
 	}
 	l.relieve()
@@ -225,12 +229,13 @@ func (l *Loop) rearm(c *Conn) {
 }
 
 func (l *Loop) resendAll() {
-	for i := 0; i < len(l.unblocked); i++ {
-		c := l.unblocked[i]
-		l.unblocked[i] = nil
+	for l.resent < len(l.unblocked) {
+		c := l.unblocked[l.resent]
+		l.unblocked[l.resent] = nil
+		l.resent++
 		l.resend(c)
 	}
-	l.unblocked = l.unblocked[:0]
+	l.unblocked, l.resent = l.unblocked[:0], 0
 }
 
 // Unblocked is the transport's word that everything queued for c is written. On the loop's goroutine, possibly from inside
@@ -259,7 +264,9 @@ func (l *Loop) adopt(c *Conn) {
 		l.slots = append(l.slots, nil)
 		l.gens = append(l.gens, 0)
 	}
-	l.gens[slot]++
+	if l.gens[slot]++; l.gens[slot]&0xffffff == 0 {
+		l.gens[slot]++ // id 0 is nobody
+	}
 	l.slots[slot] = c
 	l.live++
 	c.id = makeID(l.index, l.gens[slot], slot)

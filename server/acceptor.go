@@ -23,7 +23,8 @@ import (
 type acceptor struct {
 	srv      *Server
 	listener net.Listener
-	refusals chan net.Conn
+	refusals chan refusal
+	done     chan struct{} // closed by stop
 	wait     sync.WaitGroup
 	spares   []*os.File // descriptors in reserve; accept goroutine only
 	once     sync.Once
@@ -36,19 +37,24 @@ const (
 	longestBackOff   = 500 * time.Millisecond
 	// reservedDescriptors are for everything that is no client: listeners, epoll, doorbells, spares, admin, and connections
 	// that are being taken over (two descriptors for a moment).
-	reservedDescriptors = 64
+	reservedDescriptors = 128
+	maxRefusals         = 32
 	refusalTime         = 200 * time.Millisecond
+	// receiveBuffer is what the kernel keeps of what a client sent and we have not read (it doubles the number). It bounds
+	// too what is read at once when a client sends FIN while it may not be parsed.
+	receiveBuffer = 128 << 10
 )
 
 func newAcceptor(s *Server, address string) (*acceptor, error) {
 	config := net.ListenConfig{
 		KeepAlive: -1, // heartbeats find dead peers sooner, and for less
 		Control: func(_, _ string, c syscall.RawConn) error {
-			if s.cfg.UnsentLimit == 0 {
-				return nil
-			}
 			var err error
-			cerr := c.Control(func(fd uintptr) { // accepted sockets inherit it
+			cerr := c.Control(func(fd uintptr) { // accepted sockets inherit both
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+				if err != nil || s.cfg.UnsentLimit == 0 {
+					return
+				}
 				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, int(s.cfg.UnsentLimit))
 			})
 			return errors.Join(cerr, err)
@@ -60,7 +66,7 @@ func newAcceptor(s *Server, address string) (*acceptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
-	a := &acceptor{srv: s, listener: listener, refusals: make(chan net.Conn, 64)}
+	a := &acceptor{srv: s, listener: listener, refusals: make(chan refusal, maxRefusals), done: make(chan struct{})}
 	a.keepSpares()
 	return a, nil
 }
@@ -70,12 +76,13 @@ func (a *acceptor) addr() string { return a.listener.Addr().String() }
 func (a *acceptor) start() {
 	a.wait.Add(2)
 	go a.run()
-	go a.refuseAll()
+	go a.closeRefused()
 }
 
 // stop closes the listener and waits for the goroutines. It may be called more than once.
 func (a *acceptor) stop() error {
 	a.once.Do(func() {
+		close(a.done)
 		a.err = a.listener.Close()
 		a.wait.Wait()
 	})
@@ -92,37 +99,39 @@ func (a *acceptor) run() {
 		switch {
 		case err == nil:
 			a.srv.counts.accepted.Add(1)
-			a.take(conn)
-			backOff = shortestBackOff
+			if err = a.take(conn); err == nil {
+				backOff = shortestBackOff
+				continue
+			}
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			a.srv.counts.acceptErrs.Add(1)
-			a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
 			a.acceptWithSpares()
-			time.Sleep(backOff)
-			backOff = min(2*backOff, longestBackOff)
 		}
+		a.srv.counts.acceptErrs.Add(1)
+		a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
+		time.Sleep(backOff)
+		backOff = min(2*backOff, longestBackOff)
 	}
 }
 
-// take gives a connection to a loop, or refuses it.
-func (a *acceptor) take(conn net.Conn) {
+// take gives a connection to a loop, or refuses it. An error says that descriptors have run out.
+func (a *acceptor) take(conn net.Conn) error {
 	s := a.srv
 	if s.connections() >= s.maxOpen {
 		a.refuse(conn)
-		return
+		return nil
 	}
 	nb, err := takeOver(conn)
-	if err != nil {
-		s.counts.acceptErrs.Add(1)
-		s.log.Warn("cannot take a connection over", zap.Error(err))
-		return
+	if err != nil { // it takes a second descriptor for a moment
+		a.refuse(conn)
+		return err
 	}
 	p := s.leastLoaded()
 	n := &session{nb: nb}
 	n.Init(n)
 	p.loop.Adopt(&n.Conn)
+	return nil
 }
 
 // acceptWithSpares tells one of those who wait that there is no place, with a descriptor out of the reserve.
@@ -140,7 +149,8 @@ func (a *acceptor) acceptWithSpares() {
 	}
 	a.srv.counts.accepted.Add(1)
 	a.srv.counts.full.Add(1)
-	refuseNow(conn)
+	writeRefusal(conn)
+	_ = conn.Close()
 }
 
 func (a *acceptor) keepSpares() {
@@ -160,37 +170,50 @@ func (a *acceptor) dropSpares() {
 	a.spares = nil
 }
 
-// refuse has a connection told that there is no place for it; who comes when too many are being told is just closed.
+// refuse tells a connection at once that there is no place for it. The close comes a little later: what the client has
+// sent must be read first, for unread bytes would make the close a reset, which may destroy the answer on its way. Who
+// comes when too many are waiting for that is closed at once.
 func (a *acceptor) refuse(conn net.Conn) {
 	a.srv.counts.full.Add(1)
+	writeRefusal(conn)
 	select {
-	case a.refusals <- conn:
+	case a.refusals <- refusal{conn, time.Now().Add(refusalTime)}:
 	default:
 		_ = conn.Close()
 	}
 }
 
-func (a *acceptor) refuseAll() {
+type refusal struct {
+	conn net.Conn
+	due  time.Time
+}
+
+// closeRefused closes those who were refused, each at its time; all at once when the listener is closed.
+func (a *acceptor) closeRefused() {
 	defer a.wait.Done()
-	for conn := range a.refusals {
-		refuseNow(conn)
+	buf := make([]byte, websocket.MaxHead)
+	for r := range a.refusals {
+		timer := time.NewTimer(time.Until(r.due))
+		select {
+		case <-timer.C:
+		case <-a.done:
+			timer.Stop()
+		}
+		if r.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) == nil {
+			_, _ = r.conn.Read(buf)
+		}
+		_ = r.conn.Close()
 	}
 }
 
-// refuseNow reads what has come of the request, answers 503 and closes. Unread bytes would make the close a reset, which
-// may destroy the answer on its way.
-func refuseNow(conn net.Conn) {
-	defer func() { _ = conn.Close() }()
-	if conn.SetDeadline(time.Now().Add(refusalTime)) != nil {
-		return
-	}
-	buf := make([]byte, websocket.MaxHead)
-	if _, err := conn.Read(buf); err != nil {
+// writeRefusal answers 503 and FIN, if there is room for it, as there is in every new socket.
+func writeRefusal(conn net.Conn) {
+	if conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) != nil {
 		return
 	}
 	_, err := conn.Write(websocket.AppendRefusal(nil, &websocket.HeadError{Status: 503, Text: "no place for another connection"}))
-	if tcp, ok := conn.(*net.TCPConn); ok && err == nil && tcp.CloseWrite() == nil {
-		_, _ = conn.Read(buf) // until the peer has closed too, or time is up
+	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+		_ = tcp.CloseWrite()
 	}
 }
 

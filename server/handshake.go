@@ -42,11 +42,17 @@ func (s *session) head(p []byte) (used int) {
 		s.refuse(&websocket.HeadError{Status: http.StatusBadRequest, Text: "malformed request: " + err.Error()}, loop.WhyClosed)
 		return 0
 	}
-	if refusal = s.route(r); refusal != nil {
+	if refusal = s.route(r); refusal == nil {
+		return n
+	}
+	if r.Method != http.MethodHead {
 		s.refuse(refusal, loop.WhyClosed)
 		return 0
 	}
-	return n
+	s.poller().srv.counts.refuse(refusal.Status) // without a body, RFC 9110 9.3.2
+	response := websocket.AppendRefusal(nil, refusal)
+	s.Finish(response[:bytes.Index(response, []byte("\r\n\r\n"))+4], loop.WhyClosed)
+	return 0
 }
 
 // route sends a request where it belongs: into a room, or to the pages.
@@ -57,6 +63,8 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	}
 	target, isRoom, refusal := protocol.ParseTarget(path, query)
 	switch {
+	case isRoom && r.Method != http.MethodGet:
+		return &websocket.HeadError{Status: http.StatusMethodNotAllowed, Text: "a room is joined with GET and a WebSocket handshake"}
 	case !websocket.IsUpgrade(r.Header) && isRoom:
 		return &websocket.HeadError{Status: http.StatusUpgradeRequired, Text: "this address speaks WebSocket: connect to it with ws:// or wss://"}
 	case !websocket.IsUpgrade(r.Header):

@@ -19,6 +19,7 @@ import (
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
+	"dotsconnect/server/websocket"
 )
 
 // The poller seam: the only place that knows nbio. One engine with one epoll loop per loop.Loop; its goroutine is the
@@ -42,6 +43,8 @@ type poller struct {
 	engine *nbio.Engine
 
 	started  bool
+	first    sync.Once     // closes awake
+	awake    chan struct{} // closed by the first turn
 	outlet   *outlet
 	bell     *nbio.Conn // the doorbell as nbio sees it
 	bellMu   sync.RWMutex
@@ -54,7 +57,7 @@ type poller struct {
 
 func newPoller(s *Server, l *loop.Loop) (*poller, error) {
 	logging.SetLogger(&nbioLog{log: s.log})
-	p := &poller{srv: s, loop: l, bellFile: -1, decoder: protocol.NewDecoder(protocol.MaxDepth)}
+	p := &poller{srv: s, loop: l, bellFile: -1, awake: make(chan struct{}), decoder: protocol.NewDecoder(protocol.MaxDepth)}
 	p.engine = nbio.NewEngine(nbio.Config{
 		Name:           fmt.Sprintf("loop %d", l.Index()),
 		NPoller:        1,
@@ -83,11 +86,15 @@ func (p *poller) start() error {
 		return err
 	}
 	p.started = true
-	_, err := p.engine.AddConn(p.bell)
-	if err == nil {
-		_, err = p.engine.AddConn(p.outlet.nb)
+	if _, err := p.engine.AddConn(p.bell); err != nil {
+		return err
 	}
-	return err
+	if _, err := p.engine.AddConn(p.outlet.nb); err != nil {
+		return err
+	}
+	p.loop.Ring()
+	<-p.awake // nbio forgets a Stop that comes before its goroutine runs
+	return nil
 }
 
 // stop closes all connections of the loop. After it the loop is never called again.
@@ -124,6 +131,7 @@ func (p *poller) onRead(nb *nbio.Conn) {
 	switch nb {
 	case p.bell:
 		defer p.rescue(nil)
+		p.first.Do(func() { close(p.awake) })
 		p.loop.Turn(p.srv.now())
 		return
 	case p.outlet.nb:
@@ -173,14 +181,8 @@ func (p *poller) rescue(s *session) {
 // handle is what a session knows its socket by.
 type handle = *nbio.Conn
 
-// takeOver makes the descriptor of an accepted connection nbio's; conn is closed in any case.
-func takeOver(conn net.Conn) (handle, error) {
-	nb, err := nbio.NBConn(conn)
-	if err != nil {
-		_ = conn.Close() // on an error nbio leaves it open
-	}
-	return nb, err
-}
+// takeOver makes the descriptor of an accepted connection nbio's, and closes conn. After an error conn is still open.
+func takeOver(conn net.Conn) (handle, error) { return nbio.NBConn(conn) }
 
 // register adds the socket to the poller. After an error nbio has closed it.
 func (s *session) register() error {
@@ -268,7 +270,13 @@ func (s *session) Finished() bool {
 func (s *session) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }) }
 
 // Shutdown implements loop.Socket. The poller closes the socket at the event that this causes.
-func (s *session) Shutdown() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }) }
+//
+// The session gives up its buffers here: nbio may remember it for a while (its list of closed connections is cut, not
+// cleared), and half a message can be 64 KiB.
+func (s *session) Shutdown() {
+	s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
+	s.parser, s.extra = websocket.Parser{}, nil
+}
 
 // remoteAddr is the peer's address, for logs.
 func (s *session) remoteAddr() string { return s.nb.RemoteAddr().String() }

@@ -26,7 +26,7 @@ type extra struct {
 	rest   []byte // of a frame that the kernel had no room for, see Queue
 	awaits bool   // the poller was told to say when there is room
 	key    string // Sec-WebSocket-Key, while the join is on its way
-	spent  int32  // tenths of cheap frames, see overspent
+	spent  int64  // tenths of cheap frames, see overspent
 	spentT uint32 // tick up to which spent is paid back
 }
 
@@ -126,6 +126,8 @@ func cheap(event websocket.Event, raw bool, size int) bool {
 	switch event {
 	case websocket.Text, websocket.Binary:
 		return raw && size < tinyMessage
+	case websocket.Close:
+		return false
 	}
 	return true
 }
@@ -141,8 +143,8 @@ func (s *session) overspent() bool {
 	x := s.extra
 	back := int64(now-x.spentT) * int64(cfg.ControlRate)
 	x.spentT = now
-	x.spent = int32(max(int64(x.spent)-back, 0)) + 10
-	return int64(x.spent) > 10*int64(cfg.ControlBurst)
+	x.spent = max(x.spent-back, 0) + 10
+	return x.spent > 10*int64(cfg.ControlBurst)
 }
 
 // Joined implements loop.Session: only now the handshake is answered, so that everything published after the client has

@@ -1,0 +1,25 @@
+package main
+
+import "testing"
+
+// testKick judges every close by the client's own stamps: exit 4 is a promise broken. The distribution of lateness is in its
+// report.
+func (p programs) testKick(t *testing.T) {
+	d := p.serve(t, "--max-age=3s")
+	p.run(t, "kick", "--url", d.url(), "--silent", "5000", "--beating", "5000", "--max-age", "3s", "--beat", "1s", "--duration", "8s")
+	d.terminate()
+}
+
+// testIdle holds the bytes of resident memory of a connection, idle and after it sent and got a message, and the goroutines
+// of the server.
+func (p programs) testIdle(t *testing.T) {
+	p.run(t, "idle", "--server-cmd", p.path("dotsd")+" serve --listen 127.0.0.1:{port} --admin 127.0.0.1:{admin}",
+		"--conns", "10000", "--max-idle", "900", "--max-active", "1150", "--max-goroutines", "20")
+}
+
+// testChurn has members check every message of their rooms while others connect and reset beside them.
+func (p programs) testChurn(t *testing.T) {
+	d := p.serve(t)
+	p.run(t, "churn", "--url", d.url(), "--resets", "200000")
+	d.terminate()
+}

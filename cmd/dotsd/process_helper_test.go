@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestProcesses has the real programs, each in a process of its own: the server as it is shipped, and the load generators of
+// bench. They are built once. What takes long is left out with -short.
+func TestProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the real programs, with thousands of connections")
+	}
+	p := programs{goBuild(t, "./cmd/dotsd", "./bench/cmd/kick", "./bench/cmd/idle", "./bench/cmd/churn")}
+	t.Run("heartbeats: nobody is kicked early, nobody kept, nobody who beats is lost", p.testKick)
+	t.Run("ten thousand idle connections", p.testIdle)
+	t.Run("two hundred thousand resets beside hot rooms", p.testChurn)
+	t.Run("SIGTERM with five thousand members who talk", p.testTerm)
+	t.Run("a second SIGTERM does not wait", p.testSecondTerm)
+	t.Run("more connections than descriptors", p.testDescriptors)
+	t.Run("fewer descriptors than connections", p.testFewerDescriptors)
+	t.Run("floods fill no disk", p.testFloods)
+}
+
+// programs is the folder that holds them.
+type programs struct{ folder string }
+
+func (p programs) path(name string) string { return filepath.Join(p.folder, name) }
+
+func goBuild(t *testing.T, packages ...string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	cmd := exec.Command("go", append([]string{"build", "-o", folder + "/"}, packages...)...)
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return folder
+}
+
+// environment is what a child gets: nothing that could change its settings.
+func environment() []string { return []string{"PATH=" + os.Getenv("PATH")} }
+
+// run runs a load generator to its end and prints its report. Anything but exit 0 is a failure.
+func (p programs) run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, p.path(name), args...)
+	cmd.Env = environment()
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s %s (%v)\n%s", name, strings.Join(args, " "), time.Since(began).Round(100*time.Millisecond), out)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
+// daemon is a dotsd that runs.
+type daemon struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	start logLine
+	done  chan struct{} // closed when it has ended and its log is read
+
+	mu    sync.Mutex
+	lines []string // guarded by mu
+}
+
+// serve starts dotsd on free ports and waits until it serves. It ends with the test.
+func (p programs) serve(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	return p.serveUnder(t, "", args...)
+}
+
+// serveUnder is serve below a shell that runs a command first ("ulimit -n 200").
+func (p programs) serveUnder(t *testing.T, command string, args ...string) *daemon {
+	t.Helper()
+	args = append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--log-format=json"}, args...)
+	d := &daemon{t: t, done: make(chan struct{}), cmd: exec.Command(p.path("dotsd"), args...)}
+	if command != "" { // exec replaces the shell, so that its process is the server's
+		d.cmd = exec.Command("/bin/sh", append([]string{"-c", command + ` && exec "$0" "$@"`, p.path("dotsd")}, args...)...)
+	}
+	d.cmd.Env = environment()
+	pipe, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	go func() {
+		defer close(d.done)
+		log := bufio.NewScanner(pipe)
+		log.Buffer(nil, 1<<20)
+		for log.Scan() {
+			var line logLine
+			if json.Unmarshal(log.Bytes(), &line) == nil && line.Message == "serving" {
+				d.start = line
+				close(started)
+			}
+			d.mu.Lock()
+			d.lines = append(d.lines, log.Text())
+			d.mu.Unlock()
+		}
+		_ = d.cmd.Wait() // how it ended is in ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = d.cmd.Process.Kill()
+		<-d.done
+	})
+	select {
+	case <-started:
+	case <-d.done:
+		t.Fatalf("dotsd ended at once: %s", strings.Join(d.log(), "\n"))
+	case <-time.After(patience):
+		t.Fatalf("dotsd does not serve after %v", patience)
+	}
+	return d
+}
+
+func (d *daemon) url() string { return "ws://" + d.start.Address }
+
+// log is what it has logged so far.
+func (d *daemon) log() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.lines...)
+}
+
+func (d *daemon) signal(s os.Signal) {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(s); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// ended waits for the end and returns the exit code.
+func (d *daemon) ended() int {
+	d.t.Helper()
+	select {
+	case <-d.done:
+	case <-time.After(2 * patience):
+		d.t.Fatalf("dotsd did not end within %v", 2*patience)
+	}
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// terminate drains it; it must have nothing to complain of.
+func (d *daemon) terminate() {
+	d.t.Helper()
+	d.signal(syscall.SIGTERM)
+	if code := d.ended(); code != exitOK {
+		d.t.Errorf("exit %d, want %d", code, exitOK)
+	}
+	for _, line := range d.log() {
+		if strings.Contains(line, `"level":"error"`) || strings.Contains(line, "goroutine ") {
+			d.t.Errorf("logged %s", line)
+		}
+	}
+}
+
+// cpu is the processor time that it has used, in clock ticks of 10 ms.
+func (d *daemon) cpu() time.Duration {
+	d.t.Helper()
+	stat, err := os.ReadFile(filepath.Join("/proc", itoa(d.cmd.Process.Pid), "stat"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return time.Duration(atoi(fields[11])+atoi(fields[12])) * 10 * time.Millisecond // utime and stime, proc(5)
+}

@@ -1,0 +1,390 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func atoi(b []byte) int {
+	n, err := strconv.Atoi(string(b))
+	if err != nil {
+		panic(err) // proc(5) has a number there
+	}
+	return n
+}
+
+func contains(part string) func(string) bool {
+	return func(s string) bool { return strings.Contains(s, part) }
+}
+
+// member is a client that writes bytes and reads what the server says.
+type member struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+const request = "GET /ws/chat/%s/ HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+
+// dial connects; narrow takes the smallest receive buffer.
+func (d *daemon) dial(narrow bool) (*member, error) {
+	dialer := net.Dialer{Timeout: patience, Control: func(_, _ string, c syscall.RawConn) (err error) {
+		cerr := c.Control(func(fd uintptr) {
+			if narrow {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 2048)
+			}
+		})
+		return errors.Join(cerr, err)
+	}}
+	conn, err := dialer.DialContext(context.Background(), "tcp", d.start.Address)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(2 * patience))
+	return &member{conn, bufio.NewReader(conn)}, nil
+}
+
+// ask asks for a room and returns the HTTP status; 0 is a connection that ended without one.
+func (m *member) ask(room string) (status int, err error) {
+	_, _ = fmt.Fprintf(m, request, room) // what became of it shows when reading
+	r, err := http.ReadResponse(m.r, &http.Request{Method: http.MethodGet})
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return r.StatusCode, nil
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return 0, err
+	default:
+		return 0, nil
+	}
+}
+
+// echo sends a message and waits for it.
+func (m *member) echo(text string) error {
+	payload := `{"message":"` + text + `"}`
+	frame := append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
+	if _, err := m.Write(frame); err != nil {
+		return err
+	}
+	for {
+		head := make([]byte, 2)
+		if _, err := io.ReadFull(m.r, head); err != nil {
+			return err
+		}
+		got := make([]byte, head[1])
+		if _, err := io.ReadFull(m.r, got); err != nil {
+			return err
+		}
+		if string(got) == payload {
+			return nil
+		}
+		if head[0] != 0x81 {
+			return fmt.Errorf("a frame % x", head)
+		}
+	}
+}
+
+// joined are members, each in a room of its own, or the test ends.
+func (d *daemon) joined(n int, name string) (members []*member) {
+	d.t.Helper()
+	for i := range n {
+		m, err := d.dial(false)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.t.Cleanup(func() { _ = m.Close() })
+		if status, err := m.ask(name + itoa(i)); status != http.StatusSwitchingProtocols {
+			d.t.Fatalf("%s %d: HTTP %d, %v, want 101", name, i, status, err)
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+func (d *daemon) echoes(members []*member) {
+	d.t.Helper()
+	for i, m := range members {
+		if err := m.echo("still here"); err != nil {
+			d.t.Errorf("old member %d: %v", i, err)
+		}
+	}
+}
+
+// watch measures for a while what the situation costs.
+func (d *daemon) watch(window time.Duration) (core float64, lines []string) {
+	d.t.Helper()
+	before, logged := d.cpu(), len(d.log())
+	timer := time.NewTimer(window) // the time over which CPU is measured
+	<-timer.C
+	return float64(d.cpu()-before) / float64(window), d.log()[logged:]
+}
+
+// testDescriptors: under a limit of 200 open files come 400 at once, of whom half say nothing.
+func (p programs) testDescriptors(t *testing.T) {
+	const crowd = 400
+	d := p.serveUnder(t, "ulimit -n 200")
+	old := d.joined(20, "old")
+	before := d.cpu()
+	began := time.Now()
+	type answer struct {
+		*member
+		status int
+		err    error
+		after  time.Duration
+	}
+	answers := make([]answer, crowd)
+	var wait sync.WaitGroup
+	for i := range answers {
+		wait.Go(func() {
+			m, err := d.dial(false)
+			if err != nil {
+				answers[i].err = err
+				return
+			}
+			if i%2 == 0 { // it says nothing, and must be told or cut all the same
+				status, err := m.listen()
+				answers[i] = answer{m, status, err, time.Since(began)}
+				return
+			}
+			status, err := m.ask("new" + itoa(i))
+			answers[i] = answer{m, status, err, time.Since(began)}
+		})
+	}
+	wait.Wait()
+	took := time.Since(began)
+	statuses, silent := map[int]int{}, 0
+	var longest time.Duration // that somebody who asked had to wait
+	for i, a := range answers {
+		statuses[a.status]++
+		if i%2 == 1 {
+			longest = max(longest, a.after)
+		}
+		if a.err != nil {
+			silent++
+			t.Errorf("neither an answer nor an end: %v", a.err)
+		}
+	}
+	storm := float64(d.cpu()-before) / float64(took)
+	core, lines := d.watch(2 * time.Second)
+	d.echoes(old)
+	if statuses[http.StatusSwitchingProtocols] == 0 {
+		t.Errorf("none of the new ones was served: %v", statuses)
+	}
+	if core > 0.5 {
+		t.Errorf("%.0f %% of a core afterwards", 100*core)
+	}
+	if perSecond := busiestSecond(d.log()); perSecond > 20 {
+		t.Errorf("%d log lines of one kind in a second", perSecond)
+	}
+	for _, a := range answers { // all of them leave
+		if a.member != nil {
+			_ = a.member.Close()
+		}
+	}
+	eventually(t, "new ones are served again", func() bool {
+		m, err := d.dial(false)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = m.Close() }()
+		status, _ := m.ask("again")
+		return status == http.StatusSwitchingProtocols
+	})
+	d.echoes(old)
+	for _, m := range old {
+		_ = m.Close()
+	}
+	t.Logf("room for %d: %d came, answers by HTTP status %v (0: closed), %d none, in %v (who asked waited %v at most) with %.1f %% of a core and %d log lines, at most %d of a kind in a second; afterwards %.1f %% of a core and %d lines in 2 s",
+		d.start.Connections, crowd, statuses, silent, took.Round(time.Millisecond), longest.Round(time.Millisecond), 100*storm, len(d.log()),
+		busiestSecond(d.log()), 100*core, len(lines))
+	d.terminate()
+}
+
+// listen waits for an answer to nothing.
+func (m *member) listen() (status int, err error) {
+	r, err := http.ReadResponse(m.r, &http.Request{Method: http.MethodGet})
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return r.StatusCode, nil
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return 0, err
+	}
+	return 0, nil
+}
+
+// testFewerDescriptors lowers the limit below what is open, while clients come. Under 20 accept itself fails, and they wait
+// until they are told one by one; under 40 a connection can be accepted, but not be taken over by a loop.
+func (p programs) testFewerDescriptors(t *testing.T) {
+	for _, limit := range []uint64{20, 40} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) { p.testLimit(t, limit) })
+	}
+}
+
+func (p programs) testLimit(t *testing.T, limit uint64) {
+	const clients = 50
+	d := p.serve(t)
+	old := d.joined(100, "old")
+	was := d.limitFiles(limit)
+	answers := make(chan int, clients)
+	for range clients {
+		m, err := d.dial(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		go func() {
+			status, _ := m.ask("waiting")
+			answers <- status
+		}()
+	}
+	statuses := map[int]int{<-answers: 1} // somebody was told
+	core, lines := d.watch(2 * time.Second)
+	d.echoes(old)
+	if core > 0.5 {
+		t.Errorf("%.0f %% of a core while there are no descriptors", 100*core)
+	}
+	if most := busiestSecond(d.log()); most > 20 {
+		t.Errorf("%d log lines of one kind in a second", most)
+	}
+	d.limitFiles(was)
+	for range clients - 1 {
+		statuses[<-answers]++
+	}
+	for status := range statuses {
+		if status != http.StatusSwitchingProtocols && status != http.StatusServiceUnavailable && status != 0 {
+			t.Errorf("%d clients were answered with HTTP %d", statuses[status], status)
+		}
+	}
+	d.echoes(append(old, d.joined(10, "new")...))
+	t.Logf("%.1f %% of a core and %d log lines in 2 s, %d in all; answers to %d clients by HTTP status: %v (0: closed)", 100*core, len(lines),
+		len(d.log()), clients, statuses)
+	for _, m := range old {
+		_ = m.Close()
+	}
+	d.terminate()
+}
+
+// limitFiles sets how many files the server may have open from now on, and returns the limit that it had.
+func (d *daemon) limitFiles(n uint64) (was uint64) {
+	d.t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		d.t.Fatal(err)
+	}
+	was, limit.Cur = limit.Cur, n
+	if err := unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		d.t.Fatal(err)
+	}
+	return was
+}
+
+// busiestSecond is the largest number of lines with one message in one second of the log.
+func busiestSecond(lines []string) (most int) {
+	counts := map[string]int{}
+	for _, text := range lines {
+		var line logLine
+		if json.Unmarshal([]byte(text), &line) != nil || len(line.Time) < 19 {
+			continue
+		}
+		key := line.Time[:19] + line.Message
+		counts[key]++
+		most = max(most, counts[key])
+	}
+	return most
+}
+
+// testFloods does at full speed what strangers can do, and what does have a log line: slow consumers that are kicked. Of a
+// kind ten lines a second are written; a second of the log may see two of the sampler.
+func (p programs) testFloods(t *testing.T) {
+	const length = 2 * time.Second
+	d := p.serve(t, "--max-message=4KiB", "--backlog-soft=8KiB", "--backlog-hard=16KiB", "--unsent-limit=4KiB", "--close-timeout=200ms", "--stall-budget=0s")
+	upgrade := fmt.Sprintf(request, "flood")
+	floods := []string{"\x00garbage\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", strings.Replace(upgrade, "Version: 13", "Version: 8", 1),
+		upgrade + "\x81\x01x", upgrade + "\x83\x80\x00\x00\x00\x00", upgrade + "\x81\x83\x00\x00\x00\x00abc", upgrade[:40]}
+	var wait sync.WaitGroup
+	counts := make([]int, len(floods))
+	end := time.Now().Add(length)
+	for i, text := range floods {
+		wait.Go(func() {
+			for time.Now().Before(end) {
+				m, err := d.dial(false)
+				if err != nil {
+					t.Errorf("dial: %v", err)
+					return
+				}
+				_, _ = io.WriteString(m, text)
+				_ = m.Conn.(*net.TCPConn).SetLinger(0)
+				_ = m.Close()
+				counts[i]++
+			}
+		})
+	}
+	wait.Wait()
+	quiet := len(d.log()) - 1 // but for the start line
+	if quiet > 0 {
+		t.Errorf("%d lines about bad handshakes and bad frames, the first: %s", quiet, d.log()[1])
+	}
+	const slow = 200
+	for range slow {
+		m, err := d.dial(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close() })
+		if status, err := m.ask("hot"); status != http.StatusSwitchingProtocols {
+			t.Fatalf("HTTP %d, %v", status, err)
+		}
+	}
+	hot := d.joined(1, "hot")[0]
+	_ = hot.Close()
+	speaker, err := d.dial(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = speaker.Close() }()
+	if status, err := speaker.ask("hot"); status != http.StatusSwitchingProtocols {
+		t.Fatalf("HTTP %d, %v", status, err)
+	}
+	for i := range 2000 {
+		if err := speaker.echo(fmt.Sprintf("%04d %s", i, strings.Repeat("x", 80))); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	kicked := slices.DeleteFunc(d.log(), func(s string) bool { return !strings.Contains(s, "slow consumer") })
+	most := busiestSecond(d.log())
+	if len(kicked) == 0 || most > 20 {
+		t.Errorf("%d lines of %d slow consumers, %d in the busiest second, want 1 to 20", len(kicked), slow, most)
+	}
+	t.Logf("%v hostile connections by kind in %v: %d log lines; %d slow consumers: %d lines, at most %d a second", counts, length, quiet, slow, len(kicked), most)
+	_ = speaker.Close()
+	d.terminate()
+}
+
+// eventually waits until done reports true.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !done(); {
+		if time.Now().After(end) {
+			t.Fatalf("still not after %v: %s", patience, what)
+		}
+		time.Sleep(10 * time.Millisecond) // the polling interval of a condition
+	}
+}
