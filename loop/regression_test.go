@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Each test here failed when it was written: it shows a defect. Its comment says which, and what would mend it.
+// Each test here was red when it was written. Its comment says, in the words of that day, what went wrong and what cured it.
 
 // A frame that stands half in the input of its connection (starved), whose rest comes together with FIN while the
 // publisher is paused: stash appends to the input with keep, which leaves starved set, so that parseable is false for ever

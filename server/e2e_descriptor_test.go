@@ -9,13 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Defects that the end-to-end tests found. Each test stays red until its defect is mended.
-
 // Taking a connection over needs a second descriptor for a moment. When accept got the last one, that fails, and take closes
 // the connection without a word; "no place for another connection" has 503 with Retry-After in PROTOCOL.md. Nor is it counted
 // as refused, nor followed by a back-off, as a failed accept is: as long as exactly one descriptor is free, whoever comes is
 // accepted and cut at full speed.
-func TestFoundWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
+func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	s := startServer(t, nil)
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
