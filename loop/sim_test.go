@@ -168,6 +168,7 @@ type client struct {
 	shut      bool
 
 	received  []byte
+	pushed    []byte // everything that arrived at the server
 	reading   bool
 	seq       int
 	held      []byte // written by the client, not yet in the server's buffer (short writes)
@@ -438,6 +439,7 @@ func (c *client) push(n int) {
 		return
 	}
 	c.toServer = append(c.toServer, c.held[:n]...)
+	c.pushed = append(c.pushed, c.held[:n]...)
 	c.held = c.held[n:]
 	c.ready()
 }
@@ -540,8 +542,31 @@ func (w *world) rest() {
 		if !busy && round > 200 {
 			return
 		}
+		if !busy {
+			w.checkIdle()
+		}
 		if round%20 == 0 {
 			w.tick(50 * time.Millisecond)
+		}
+	}
+}
+
+// checkIdle: when no event is on its way, no loop has work left that only a tick would find. A lost ring shows here.
+func (w *world) checkIdle() {
+	for _, l := range w.node.loops {
+		if len(w.events[l.index]) > 0 {
+			return // the last rounds of polling have rung
+		}
+	}
+	for _, l := range w.node.loops {
+		if len(l.ready)+len(l.dirty)-l.dirtyHead+len(l.suspects)+len(l.unblocked)+len(l.marked) > 0 {
+			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d marked", l.index, len(l.ready),
+				len(l.dirty)-l.dirtyHead, len(l.suspects), len(l.unblocked), len(l.marked))
+		}
+		for _, p := range l.paused {
+			if p.conn.state == stateOpen && !l.blocked(p.conn) {
+				w.fail("loop %d sleeps and connection %x may go on", l.index, p.conn.id)
+			}
 		}
 	}
 }
@@ -621,9 +646,29 @@ func (w *world) checkClient(c *client) {
 			}
 		}
 	}
+	if c.fin && !c.rst && c.joined && c.endWhy == WhyLeft {
+		if want, mine := messagesIn(c.pushed), w.bus.mine[c.accepted]; !slices.Equal(mine, want) {
+			w.fail("%s sent %q before FIN, accepted were %q", c.name, want, mine)
+		}
+	}
 	if mine := w.bus.mine[c.accepted]; !slices.IsSortedFunc(mine, func(a, b string) int { return seqOf(a) - seqOf(b) }) {
 		w.fail("%s: its own messages are out of order: %q", c.name, mine)
 	}
+}
+
+// messagesIn are the whole messages in what a client wrote, up to what ends a connection.
+func messagesIn(p []byte) (all []string) {
+	for len(p) >= 3 {
+		n := 3 + int(binary.BigEndian.Uint16(p[1:]))
+		if len(p) < n || p[0] == 'B' || p[0] == 'C' {
+			return all
+		}
+		if p[0] == 'M' {
+			all = append(all, string(p[3:n]))
+		}
+		p = p[n:]
+	}
+	return all
 }
 
 func seqOf(m string) (n int) {

@@ -27,6 +27,7 @@ type acceptor struct {
 	done     chan struct{} // closed by stop
 	wait     sync.WaitGroup
 	spares   []*os.File // descriptors in reserve; accept goroutine only
+	logged   time.Time  // when accept last failed with a line in the log; accept goroutine only
 	once     sync.Once
 	err      error
 }
@@ -109,7 +110,10 @@ func (a *acceptor) run() {
 			a.acceptWithSpares()
 		}
 		a.srv.counts.acceptErrs.Add(1)
-		a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
+		if now := time.Now(); now.Sub(a.logged) >= time.Second { // the counter has the others
+			a.logged = now
+			a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
+		}
 		time.Sleep(backOff)
 		backOff = min(2*backOff, longestBackOff)
 	}

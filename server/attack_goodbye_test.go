@@ -121,7 +121,7 @@ func TestAttackACallAfterCloseWritesIntoNobodysFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		t.Cleanup(func() { _ = f.Close() })
 		if int(f.Fd()) == number {
 			innocent = f
 			break

@@ -31,7 +31,7 @@ func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 	for _, w := range wires {
 		w.reset()
 	}
-	wires = nil
+	clear(wires)
 	s.empty(t, 0, 0)
 	s.settle(t)
 	if left := heapAfterGC() - before; left > 3<<20 {

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"dotsconnect/server"
+	"dotsconnect/server/internal/doctable"
 )
 
 func TestDefaultIsWhatTheTagsSay(t *testing.T) {
@@ -231,23 +232,5 @@ func TestEveryFieldIsASetting(t *testing.T) {
 
 // The README's table of settings is the output of "dotsd config --markdown" between two markers.
 func TestTheReadmeHoldsTheTableOfSettings(t *testing.T) {
-	const begin, end = "<!-- settings:begin -->\n", "<!-- settings:end -->"
-	readme, err := os.ReadFile("../README.md")
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no README")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(readme), begin)
-	if !found {
-		t.Skip("the README has no table of settings")
-	}
-	got, _, found := strings.Cut(rest, end)
-	if !found {
-		t.Fatalf("the README has %q but not %q", begin, end)
-	}
-	if diff := cmp.Diff(strings.TrimSpace(server.SettingsMarkdown()), strings.TrimSpace(got)); diff != "" {
-		t.Errorf("put the output of \"dotsd config --markdown\" there (- settings, + README):\n%s", diff)
-	}
+	doctable.Check(t, "../README.md", "settings", server.SettingsMarkdown())
 }

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"dotsconnect/loop"
+	"dotsconnect/server/internal/doctable"
 	"dotsconnect/server/protocol"
 )
 
@@ -154,25 +153,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
-// The README's table of metrics is the output of MetricsMarkdown between two markers.
-func TestTheReadmeHoldsTheTableOfMetrics(t *testing.T) {
-	const begin, end = "<!-- metrics:begin -->\n", "<!-- metrics:end -->"
-	readme, err := os.ReadFile("../README.md")
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no README")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(readme), begin)
-	if !found {
-		t.Skip("the README has no table of metrics")
-	}
-	got, _, found := strings.Cut(rest, end)
-	if !found {
-		t.Fatalf("the README has %q but not %q", begin, end)
-	}
-	if diff := cmp.Diff(strings.TrimSpace(MetricsMarkdown()), strings.TrimSpace(got)); diff != "" {
-		t.Errorf("(- metrics, + README):\n%s\nput this between the markers:\n%s", diff, MetricsMarkdown())
-	}
+// METRICS.md's table is the output of MetricsMarkdown between two markers.
+func TestTheTableOfMetricsIsThatOfTheCode(t *testing.T) {
+	doctable.Check(t, "METRICS.md", "metrics", MetricsMarkdown())
 }

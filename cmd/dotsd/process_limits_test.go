@@ -203,7 +203,7 @@ func (p programs) testDescriptors(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		defer func() { _ = m.Close() }()
+		t.Cleanup(func() { _ = m.Close() })
 		status, _ := m.ask("again")
 		return status == http.StatusSwitchingProtocols
 	})

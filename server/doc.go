@@ -1,0 +1,15 @@
+// Package server is a node of dotsconnect, all of it but the command line: it accepts connections, speaks HTTP and WebSocket
+// with them, and hands what they say to the loops.
+//
+//	acceptor.go    takes connections from the listener and gives each to a loop
+//	poller.go      the seam to nbio: one engine per loop, raw sends and reads, the doorbell
+//	outlet.go      who waits for room to write
+//	session.go     one connection: frames in, messages to the loop, every end with its code
+//	handshake.go   the request head, routed into a room or to the pages
+//	pages.go       plain HTTP on the port for clients
+//	drain.go       out of service, in good order
+//	admin.go       the admin address: metrics.go, api.go, health, profiles
+//	config.go      every setting, once
+//
+// The wire is in PROTOCOL.md, what can be measured in METRICS.md.
+package server

@@ -1,0 +1,28 @@
+// Package doctable holds the tables in the documents to the code that they are about.
+package doctable
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Check fails unless the document has exactly this table between "<!-- name:begin -->" and "<!-- name:end -->".
+func Check(t *testing.T, file, name, want string) {
+	t.Helper()
+	begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->"
+	document, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(document), begin)
+	got, _, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("%s has no table between %q and %q", file, begin, end)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got)); diff != "" {
+		t.Errorf("the table in %s differs (- code, + document):\n%s\nput this between the markers:\n%s", file, diff, want)
+	}
+}
