@@ -7,7 +7,7 @@ import "sync"
 //  1. Batches. Under load more frames share a write, so that a write costs less per frame. Nothing to configure.
 //  2. Stall. A member over SoftBacklog stalls its room: local publishers into that room are read no further, so that TCP
 //     slows them down, until it is below again. A room may be stalled for StallBudget in 10 s, and a member that took no
-//     byte for 250 ms stalls nobody: the slow may slow the room down a little, the dead may not.
+//     byte for more than three ticks stalls nobody: the slow may slow the room down a little, the dead may not.
 //  3. Kick. A member over HardBacklog, or over SoftBacklog for BacklogTime, is a slow consumer and is kicked. If all
 //     backlogs of the node together hold more than BacklogTotal, the slowest are shed first. What it is owed is dropped
 //     whole frame by whole frame: a frame that the kernel has begun to send is finished, then comes the close frame.
@@ -23,6 +23,7 @@ import "sync"
 const (
 	stallProgressTicks = 3   // a member that took nothing for longer stalls nobody
 	stallWindowTicks   = 100 // StallBudget is for this long
+	shedsPerTurn       = 64  // each looks at all lagging members
 )
 
 // ref is the part of a batch that a member still has to get: pubs[next:].

@@ -173,7 +173,7 @@ func (c *Conn) Touch(now time.Duration) {
 func (c *Conn) Upgraded(now time.Duration) {
 	c.flags |= flagUpgraded
 	c.Touch(now)
-	c.pinged = c.seen
+	c.pinged, c.moved = c.seen, c.seen
 	c.loop.rearm(c)
 }
 

@@ -25,8 +25,8 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 		t.Fatalf("%d loops congested, want %d", got, want)
 	}
 	r.send(other, "waits")
-	if len(other.parsed) > 0 || len(r.loop(1).paused) != 1 {
-		t.Fatalf("%d messages parsed on the other loop and %d paused, want 0 and 1", len(other.parsed), len(r.loop(1).paused))
+	if len(other.parsed) > 0 || r.loop(1).pausedNow() != 1 {
+		t.Fatalf("%d messages parsed on the other loop and %d paused, want 0 and 1", len(other.parsed), r.loop(1).pausedNow())
 	}
 	for r.node.Congested() > 0 {
 		if r.turn(1); len(other.parsed) > 0 {

@@ -34,6 +34,9 @@ type Entry struct {
 // Members is the number of members on this node.
 func (e *Entry) Members() int { return int(e.members.Load()) }
 
+// Crowded reports whether the room has no credit: what was published there is not fanned out yet.
+func (e *Entry) Crowded(credit int64) bool { return e.flying.Load() > credit }
+
 // Directory is the rooms of a node with the loops that have them. All methods may be called from any goroutine.
 type Directory struct {
 	lanes  []lane
@@ -122,7 +125,7 @@ func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
 	}
 	p.entry = e
 	p.loops.Store(int32(bits.OnesCount64(e.loops)))
-	e.flying.Add(int64(len(p.Value)))
+	e.flying.Add(int64(p.weight()))
 	for set := e.loops; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
 		if d.node.loops[i].inbox.put(post{kind: postPublication, pub: p}) {

@@ -10,7 +10,7 @@
 //	embedded.go     Embedded.Publish gives it its place in the order of its lane               (the Bus seam is in bus.go)
 //	directory.go    which loops have members of the room                                       (lanes, entries)
 //	inbox.go        each of these loops finds it in its inbox and hears its doorbell ring
-//	turn.go         Loop.Turn: adopt, take the inbox, wheel, reads left over, flush, sweep
+//	turn.go         Loop.Turn: adopt, take the inbox, resend, wheel, reads left over, flush, sweep
 //	room.go         the publication is appended to the batch of the room
 //	fanout.go       every dirty room writes its batch to every member, ONE write a member
 //	backlog.go      what a slow member could not take waits here; three stages of back-pressure

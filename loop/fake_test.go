@@ -347,3 +347,6 @@ func numbered(prefix string, n int) (bodies []string) {
 	}
 	return bodies
 }
+
+// pausedNow is how many connections wait because of back-pressure.
+func (l *Loop) pausedNow() int { return len(l.hungry) + len(l.paused) }

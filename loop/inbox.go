@@ -12,8 +12,8 @@ import "sync"
 // and the loop that has drained to half of the limit lets all of them go on.
 //
 // A room has credit too: while more than Config.RoomCredit bytes of its publications wait to be fanned out by some loop, its
-// publishers are not parsed. So what a member is given at once stays far below its limit, however many talk at once, and
-// who reads is never kicked for a burst.
+// publishers are not parsed. So what a member is given at once stays below its limit however many talk at once (RoomCredit
+// and, for each loop that looked at the same moment, one message), and who reads is not kicked for a burst.
 //
 // The doorbell wakes the loop's goroutine out of its wait. rung makes it one ring per turn, however much is posted.
 
@@ -103,7 +103,7 @@ func (l *Loop) landed(p *Publication) {
 	if p.loops.Add(-1) > 0 {
 		return
 	}
-	n, limit := int64(len(p.Value)), l.cfg.RoomCredit
+	n, limit := int64(p.weight()), l.cfg.RoomCredit
 	if after := p.entry.flying.Add(-n); after <= limit && after+n > limit {
 		l.node.resume()
 	}

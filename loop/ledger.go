@@ -27,27 +27,36 @@ type Stats struct {
 	LaggingConns, PausedNow  int   // now
 	LoadBytes                int64 // now: inbox and batches
 	InFlight                 uint64
-	BacklogBytes, BacklogMax int64 // now: frames waiting for lagging members, counted per member; the largest
+	BacklogBytes, BacklogMax int64 // at the last tick: frames waiting for lagging members, counted per member; the largest
 }
 
 // publishStats makes the counters visible to Stats.
 func (l *Loop) publishStats() {
 	s := l.stats
 	s.Conns, s.Rooms, s.Timers = l.live, len(l.rooms), l.wheel.armed
-	s.LaggingConns, s.PausedNow, s.LoadBytes = len(l.lagging), len(l.paused), l.load.Load()
+	s.LaggingConns, s.PausedNow, s.LoadBytes = len(l.lagging), len(l.hungry)+len(l.paused), l.load.Load()
+	if len(l.lagging) == 0 && s.BacklogBytes > 0 {
+		l.countBacklogs()
+		s.BacklogBytes, s.BacklogMax = 0, 0
+	}
+	l.statsMu.Lock()
+	l.published = s
+	l.statsMu.Unlock()
+}
+
+// countBacklogs walks all lagging members, so it is done once a tick; the other loops are told the size of the slowest.
+func (l *Loop) countBacklogs() {
+	l.stats.BacklogBytes, l.stats.BacklogMax = 0, 0
 	slowest := int64(0)
 	for _, c := range l.lagging {
 		b := int64(c.back.bytes)
-		s.BacklogBytes += b
-		s.BacklogMax = max(s.BacklogMax, b)
+		l.stats.BacklogBytes += b
+		l.stats.BacklogMax = max(l.stats.BacklogMax, b)
 		if c.sheddable() {
 			slowest = max(slowest, b)
 		}
 	}
 	l.slowest.Store(slowest)
-	l.statsMu.Lock()
-	l.published = s
-	l.statsMu.Unlock()
 }
 
 // Stats returns the counters as of the end of the last turn. Any goroutine.

@@ -49,6 +49,7 @@ func TestStatsAreThoseOfTheLastTurn(t *testing.T) {
 	all[0].room = 0
 	r.publish("room", "a", "b")
 	r.rest()
+	r.step(Tick) // backlogs are counted once a tick
 	s := r.loop(0).Stats()
 	if s.Conns != 3 || s.Rooms != 1 || s.Timers != 3 || s.LaggingConns != 1 || s.Joins != 3 || s.Appended != 2 || s.Delivered != 4 ||
 		s.BacklogBytes != 6 || s.BacklogMax != 6 || s.Lags != 1 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Config is what the loops of a node have in common. Start from DefaultConfig; of the sizes and budgets of a turn a zero takes
-// the default as well.
+// Config is what the loops of a node have in common. Start from DefaultConfig; of the numbers that no
+// loop could work without (loops, lanes, reads, flushes, credits) a zero takes the default as well.
 type Config struct {
 	Loops int // 1 to MaxLoops
 	Lanes int // of the directory; more lanes, less contention between loops
@@ -109,6 +109,15 @@ func (n *Node) Loops() []*Loop { return n.loops }
 // Publish publishes for somebody who is no connection (the API). value is copied. Any goroutine.
 func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
 	n.bus.Publish(newPublication(&n.loops[0].cfg.Encodings[v], v, room, 0, kind, value))
+}
+
+// Crowded reports whether publishers have to wait: the node, or this room on it, is catching up. Any goroutine.
+func (n *Node) Crowded(room string) bool {
+	if n.Congested() > 0 {
+		return true
+	}
+	e := n.dir.Lookup(room)
+	return e != nil && e.Crowded(n.loops[0].cfg.RoomCredit)
 }
 
 // Held is the bytes that all backlogs of the node hold, frames shared by several members counted once.

@@ -17,7 +17,7 @@ type ID struct {
 
 // String is the form that goes over the wire: fixed width, so that the order of the strings is the order of the IDs.
 func (id ID) String() string {
-	return fmt.Sprintf("%016x.%012x.%04x", id.Epoch, id.Seq, id.Index)
+	return fmt.Sprintf("%016x.%016x.%08x", id.Epoch, id.Seq, id.Index)
 }
 
 // Kind says what the value of a publication is made of; the loop only carries it.
@@ -98,6 +98,12 @@ func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
 	}
 	return f.bytes
 }
+
+// frameOverhead is what an encoding adds to a value, at most or nearly so: a header of 2 to 10 bytes and an envelope.
+const frameOverhead = 24
+
+// weight is what one member is given with p, in bytes.
+func (p *Publication) weight() int { return len(p.Value) + frameOverhead }
 
 // cost is what the publication weighs in an inbox, in bytes: its value and what carries it.
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }

@@ -36,8 +36,8 @@ func (in *input) parseable() bool { return in != nil && !in.starved && in.pos < 
 func (l *Loop) Readable(c *Conn, now time.Duration) {
 	l.now = now
 	l.stats.Reads++
-	if c.has(flagReady) && !c.peer.Finished() {
-		return // in the next turn, with its next budget
+	if c.has(flagReady|flagPaused) && !c.peer.Finished() {
+		return // when its turn comes
 	}
 	if c.state == stateEnding && c.peer.Finished() {
 		l.close(c)
@@ -62,7 +62,7 @@ func (l *Loop) blocked(c *Conn) bool {
 		return true
 	}
 	r := c.member.room
-	return r != nil && r.entry != nil && (r.entry.stalled.Load() > 0 || r.entry.flying.Load() > l.cfg.RoomCredit)
+	return r != nil && r.entry != nil && (r.entry.stalled.Load() > 0 || r.entry.Crowded(l.cfg.RoomCredit))
 }
 
 // Hold stops parsing until Release.
@@ -78,6 +78,12 @@ func (c *Conn) Release() {
 
 // serve parses and reads within one turn's budget.
 func (l *Loop) serve(c *Conn) {
+	l.current = c
+	l.serveWithin(c)
+	l.current = nil
+}
+
+func (l *Loop) serveWithin(c *Conn) {
 	l.budget = l.cfg.ReadMessages
 	for bytes := l.cfg.ReadBytes; c.state == stateOpen; {
 		switch {
@@ -171,8 +177,12 @@ func (l *Loop) stopped(c *Conn) {
 	case l.blocked(c):
 		if !c.has(flagPaused) {
 			c.flags |= flagPaused
-			l.paused = append(l.paused, paused{c, tickDown(l.now)})
 			l.stats.Pauses++
+			if l.budget == l.cfg.ReadMessages {
+				l.hungry = append(l.hungry, paused{c, l.now})
+			} else {
+				l.paused = append(l.paused, paused{c, l.now})
+			}
 		}
 	default:
 		l.queueReady(c)
@@ -220,26 +230,40 @@ func (l *Loop) serveRest() {
 // paused is a connection that may not be parsed because of back-pressure.
 type paused struct {
 	conn  *Conn
-	since uint32 // tick
+	since time.Duration
 }
 
-// unpause looks at everybody who was paused; who still may not parse stays.
+// unpause looks at everybody who was paused; who still may not parse stays. First come those who parsed nothing when their
+// turn came last: or one who always has more to say would use up the credit each time, and the others would wait for ever.
 func (l *Loop) unpause() {
-	kept := l.paused[:0]
-	for _, p := range l.paused {
+	l.hungry = l.unpauseList(l.hungry)
+	l.paused = l.unpauseList(l.paused)
+}
+
+func (l *Loop) unpauseList(list []paused) []paused {
+	kept := list[:0]
+	for _, p := range list {
 		c := p.conn
 		if c.state == stateOpen && l.blocked(c) {
 			kept = append(kept, p)
 			continue
 		}
 		c.flags &^= flagPaused
-		if c.state != stateOpen {
-			continue
+		if c.state == stateOpen {
+			c.excuse(p.since, l.now)
+			l.queueReady(c)
 		}
-		c.seen += tickUp(l.now) - p.since // time in which we did not listen does not count
-		c.moved += tickUp(l.now) - p.since
-		l.queueReady(c)
 	}
-	clear(l.paused[len(kept):])
-	l.paused = kept
+	clear(list[len(kept):])
+	return kept
+}
+
+// excuse gives c back the whole ticks in which we did not listen; never more than up to now.
+func (c *Conn) excuse(since, now time.Duration) {
+	from, to := tickUp(since), tickDown(now)
+	if to <= from {
+		return
+	}
+	c.seen = min(c.seen+(to-from), tickUp(now))
+	c.moved = min(c.moved+(to-from), tickUp(now))
 }

@@ -45,7 +45,7 @@ type batch struct {
 	base   uint32 // room.pos of pubs[0]
 	pubs   []*Publication
 	bufs   [MaxVariants][]byte // built when the first member of the variant needs it
-	bytes  int                 // of the values, for the cut
+	bytes  int                 // of the frames, nearly, for the cut
 	cost   int64               // charged to the inbox limit until it is flushed
 	refs   int                 // lagging members that hold it
 	frozen bool
@@ -185,12 +185,12 @@ func (l *Loop) append(p *Publication) {
 	if n := len(r.queue); n > 0 {
 		b = r.queue[n-1]
 	}
-	if b == nil || b.frozen || b.bytes+len(p.Value) > maxBatch {
+	if b == nil || b.frozen || b.bytes+p.weight() > maxBatch {
 		b = l.newBatch(r.pos)
 		r.queue = append(r.queue, b)
 	}
 	b.pubs = append(b.pubs, p)
-	b.bytes += len(p.Value)
+	b.bytes += p.weight()
 	b.cost += p.cost()
 	r.pos++
 	l.stats.Expected += uint64(len(r.members))

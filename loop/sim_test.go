@@ -492,6 +492,9 @@ func (w *world) checkSilence(l *Loop) {
 		if c == nil || c.state != stateOpen || !c.has(flagUpgraded) || c.flags&(flagReady|flagPaused|flagHeld|flagEOF) != 0 {
 			continue
 		}
+		if c.has(flagArmed) && c.due == l.tick+1 {
+			continue // it was paused when it was judged, and is judged again at the next tick
+		}
 		if at, why, ping := c.deadline(); at < l.tick && !ping {
 			w.fail("%x: due (%v) at tick %d, still there after tick %d", c.id, why, at, l.tick)
 		}
@@ -563,7 +566,7 @@ func (w *world) checkIdle() {
 			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d marked", l.index, len(l.ready),
 				len(l.dirty)-l.dirtyHead, len(l.suspects), len(l.unblocked), len(l.marked))
 		}
-		for _, p := range l.paused {
+		for _, p := range slices.Concat(l.hungry, l.paused) {
 			if p.conn.state == stateOpen && !l.blocked(p.conn) {
 				w.fail("loop %d sleeps and connection %x may go on", l.index, p.conn.id)
 			}

@@ -34,13 +34,15 @@ type Loop struct {
 	live      int // slots in use
 
 	ready, serving []*Conn
-	served         int // of serving
-	paused         []paused
+	served         int      // of serving
+	hungry, paused []paused // those who parsed nothing before they were paused, and the others
+	current        *Conn    // being served
 	lagging        []*Conn
 	unblocked      []*Conn
 	resent         int     // of unblocked
 	suspects       []*Conn // expired; kicked in the next turn if they stay silent
-	spare          []*Conn
+	judging        []*Conn // the suspects of the last turn
+	judged         int     // of judging
 	marked         []marked
 	swept          int // of marked
 	dirty          []*room
@@ -95,14 +97,14 @@ func (l *Loop) Turn(now time.Duration) {
 	l.serveReady()
 	l.flush()
 	l.sweep()
-	for range len(l.lagging) {
+	for range shedsPerTurn {
 		if !l.shed() {
 			break
 		}
 		l.sweep()
 	}
 	l.relieve()
-	if len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || len(l.unblocked) > 0 || len(l.marked) > 0 {
+	if len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
 		l.again()
 	}
 	l.publishStats()
@@ -117,7 +119,8 @@ func (l *Loop) takeInbox() {
 }
 
 // work handles the snapshot. Each post is taken off before it is handled: should handling it panic, the host recovers and
-// the next turn goes on behind it. The other lists of the loop do the same.
+// the next turn goes on behind it. So do the lists of the loop; only a slot of the wheel in which a session panicked is
+// finished a rotation later.
 func (l *Loop) work() {
 	for l.adopted < len(l.adopts) {
 		c := l.adopts[l.adopted]
@@ -167,13 +170,9 @@ func (l *Loop) settleOrigin(id ConnID) {
 // Expiry only marks, and the kick comes one turn later: what had arrived in the socket before the mark is reported by the
 // poller before the doorbell that this turn rings, so a heartbeat that was in time is read first, however late we are.
 func (l *Loop) advanceTime() {
-	suspects := l.suspects
-	l.suspects = l.spare[:0]
-	for i, c := range suspects {
-		suspects[i] = nil
-		l.judgeSilence(c)
-	}
-	l.spare = suspects
+	l.judgeAll()
+	l.suspects, l.judging, l.judged = l.judging[:0], l.suspects, 0
+	l.judgeAll()
 	to := tickDown(l.now)
 	if to == l.tick {
 		return
@@ -182,6 +181,16 @@ func (l *Loop) advanceTime() {
 	l.tick = to
 	l.wheel.advance(to, l.expire)
 	l.tickBacklogs(passed)
+	l.countBacklogs()
+}
+
+func (l *Loop) judgeAll() {
+	for l.judged < len(l.judging) {
+		c := l.judging[l.judged]
+		l.judging[l.judged] = nil
+		l.judged++
+		l.judgeSilence(c)
+	}
 }
 
 // expire is the wheel's callback: c's entry has come, perhaps too early.
@@ -325,6 +334,9 @@ func (l *Loop) SetHost(host any) { l.host = host }
 
 // Host returns what SetHost was given.
 func (l *Loop) Host() any { return l.host }
+
+// Current is the connection that is being served, nil between: whom a panic is about.
+func (l *Loop) Current() *Conn { return l.current }
 
 // Index of the loop in its node.
 func (l *Loop) Index() int { return l.index }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -36,9 +37,10 @@ const (
 	spareDescriptors = 2
 	shortestBackOff  = 5 * time.Millisecond
 	longestBackOff   = 500 * time.Millisecond
-	// reservedDescriptors are for everything that is no client: listeners, epoll, doorbells, spares, admin, and connections
-	// that are being taken over (two descriptors for a moment).
-	reservedDescriptors = 128
+	// What is no client needs descriptors too: listeners, logs, spares, 32 admin connections, refusals, a connection that is
+	// being taken over (two for a moment); and each loop its epolls, eventfds and their duplicates.
+	reservedDescriptors = 116
+	descriptorsPerLoop  = 6
 	maxRefusals         = 32
 	refusalTime         = 200 * time.Millisecond
 	// receiveBuffer is what the kernel keeps of what a client sent and we have not read (it doubles the number). It bounds
@@ -245,7 +247,11 @@ func MaxConnections(cfg Config) (n int, hint string) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		limit.Cur = 1024
 	}
-	n = max(int(min(limit.Cur, 1<<30))-reservedDescriptors, 1)
+	loops := cfg.Loops
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
+	n = max(int(min(limit.Cur, 1<<30))-reservedDescriptors-descriptorsPerLoop*loops, 1)
 	if cfg.MaxConns > 0 && cfg.MaxConns < n {
 		return cfg.MaxConns, "raise --max-conns for more"
 	}

@@ -208,7 +208,7 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 	if e != nil {
 		return 0, nil, e
 	}
-	if a.srv.node.Congested() > 0 { // clients are not read meanwhile; a caller can be told
+	if a.srv.node.Crowded(target.Key()) { // clients are not read meanwhile; a caller can be told
 		return 0, nil, &apiError{http.StatusServiceUnavailable, "the node is catching up with what it has accepted; try again"}
 	}
 	members := a.members(target.Key())

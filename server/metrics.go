@@ -83,7 +83,7 @@ func connectionMetrics() []metricRow {
 		counter("dots_upgraded_total", "Handshakes that made a WebSocket.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
 		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
 		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),
-		counter("dots_closes_total", "Close frames sent, by their code.", closes, "code", "name"),
+		counter("dots_closes_total", "Connections ended with a close code, by the code; who is found slow while ending counts twice.", closes, "code", "name"),
 		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumWhy]uint64 { return &s.Ended }), "reason"),
 	}
 }

@@ -98,7 +98,7 @@ func (s *session) awaitRoom() {
 	})
 }
 
-// writeRest goes on with what Queue was given. An error needs no word: the poller reports the same one for reading.
+// writeRest goes on with what Queue was given. After an error the connection cannot go on, and the poller will say so.
 func (s *session) writeRest() {
 	x := s.extra
 	if x == nil || len(x.rest) == 0 {
@@ -106,6 +106,7 @@ func (s *session) writeRest() {
 	}
 	n, err := s.Send(x.rest)
 	if err != nil {
+		s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
 		return
 	}
 	if x.rest = x.rest[n:]; len(x.rest) > 0 {

@@ -12,7 +12,7 @@ import (
 )
 
 // Plain HTTP on the port for clients: the page, /healthz, and 404. There are no bodies to read, so a request is complete
-// with its head. A standard http.Handler answers it, into memory and at once (some microseconds, see BenchmarkPage), so that
+// with its head. A standard http.Handler answers it, into memory and at once (tens of microseconds, see BenchmarkPage), so that
 // a client that has already sent FIN gets its answer too, and the bytes are the connection's last words. The descriptor is
 // never handed over to net/http: a duplicate of a registered descriptor would keep its epoll registration alive after the
 // number was closed.
@@ -21,6 +21,8 @@ import (
 func (s *session) servePage(r *http.Request) {
 	srv := s.poller().srv
 	srv.counts.pages.Add(1)
+	r.Header.Del("Range") // a head full of ranges would keep the loop busy for milliseconds
+	r.Header.Del("If-Range")
 	s.Finish(respond(srv, r), loop.WhyClosed)
 }
 

@@ -53,6 +53,7 @@ type poller struct {
 	// Owned by the loop's goroutine.
 	decoder *protocol.Decoder
 	heads   headReader
+	control [2 + 125]byte // a control frame being sent
 }
 
 func newPoller(s *Server, l *loop.Loop) (*poller, error) {
@@ -164,6 +165,10 @@ func (p *poller) rescue(s *session) {
 	p.srv.counts.panics.Add(1)
 	id := fmt.Sprintf("%08x", uint32(time.Now().UnixNano()>>10))
 	p.srv.log.Error("internal error", zap.String("id", id), zap.Any("panic", r), zap.Int("loop", p.loop.Index()), zap.Stack("stack"))
+	if c := p.loop.Current(); s == nil && c != nil { // a read that was left over from an earlier turn
+		s = c.Peer().(*session)
+		p.loop.Ring()
+	}
 	if s == nil {
 		p.loop.Ring() // the turn did not come to its end: there may be work left
 		return
@@ -258,12 +263,16 @@ func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno
 
 // Finished implements loop.Socket.
 func (s *session) Finished() bool {
-	finished := true
-	s.locked(func(fd int) {
-		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-		finished = err != nil || info.State != unix.BPF_TCP_ESTABLISHED
-	})
-	return finished
+	s.nb.Lock()
+	defer s.nb.Unlock()
+	if closed, _ := s.nb.IsClosed(); closed {
+		return true
+	}
+	var state uint8 // the first byte of struct tcp_info
+	size := uint32(1)
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(s.nb.Hash()), unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&state)), uintptr(unsafe.Pointer(&size)), 0)
+	return errno != 0 || state != unix.BPF_TCP_ESTABLISHED
 }
 
 // CloseWrite implements loop.Socket.

@@ -34,7 +34,7 @@ type phase uint8
 
 const (
 	phaseHead   phase = iota // reading the request head
-	phaseAnswer              // the answer is being prepared: a join or a page
+	phaseAnswer              // the join is on its way, and then the answer
 	phaseFrames
 )
 
@@ -85,8 +85,7 @@ func (s *session) frame(p []byte) (used int) {
 	case websocket.Text, websocket.Binary:
 		s.message(event, payload)
 	case websocket.Ping:
-		var buf [2 + 125]byte
-		s.Control(websocket.AppendControl(buf[:0], websocket.OpPong, payload))
+		s.Control(websocket.AppendControl(s.poller().control[:0], websocket.OpPong, payload))
 	case websocket.Close:
 		code, reason := websocket.ParseClose(payload)
 		s.finish(code, string(reason), loop.WhyClosed)
@@ -153,8 +152,9 @@ func (s *session) Joined() {
 	now := s.Loop().Now()
 	s.phase = phaseFrames
 	s.poller().srv.counts.upgraded.Add(1)
-	s.Control(websocket.AppendSwitchingProtocols(nil, s.extra.key, ""))
-	s.extra = nil
+	key := s.extra.key
+	s.extra = nil // before the answer, which may have to wait there
+	s.Control(websocket.AppendSwitchingProtocols(nil, key, ""))
 	s.Upgraded(now)
 	if s.raw {
 		s.WantPings()
@@ -164,7 +164,7 @@ func (s *session) Joined() {
 
 // Ping implements loop.Session.
 func (s *session) Ping() {
-	s.Control([]byte{0x80 | byte(websocket.OpPing), 0})
+	s.Control(websocket.AppendControl(s.poller().control[:0], websocket.OpPing, nil))
 }
 
 // Kick implements loop.Session.

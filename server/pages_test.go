@@ -1,0 +1,29 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+)
+
+func TestRangesOfThePageAreIgnored(t *testing.T) {
+	s := startServer(t, nil)
+	w := s.dial(t)
+	w.write("GET / HTTP/1.1\r\nHost: test\r\nRange: bytes=" + strings.Repeat("0-0,", 1000) + "0-0\r\n\r\n")
+	if got := w.response().StatusCode; got != http.StatusOK {
+		t.Errorf("HTTP %d, want 200 and the whole page", got)
+	}
+}
+
+// BenchmarkPage is what a plain HTTP request costs the loop that serves it.
+func BenchmarkPage(b *testing.B) {
+	s := &Server{pages: pages(), counts: newCounts(), log: zap.NewNop()}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		respond(s, r)
+	}
+}
