@@ -16,12 +16,12 @@ type session struct {
 	loop.Conn
 	nb     handle
 	parser websocket.Parser
-	extra  *extra // nil for nearly everybody
+	extra  *extra // nil until it is needed
 	phase  phase
 	raw    bool
 }
 
-// extra is what only some connections need, and most only for a moment.
+// extra is what only some connections need, most of them for a moment (raw ones that are pinged: from then on).
 type extra struct {
 	rest   []byte // of a frame that the kernel had no room for, see Queue
 	awaits bool   // the poller was told to say when there is room

@@ -14,10 +14,10 @@ import (
 
 // newLogger makes the log of a server. Of each message at most ten lines a second are written, then one of a thousand:
 // whoever attacks the server must not fill its disk. A stack trace is written only with a bug of ours (DPanic and above).
-func newLogger(c server.Config, w io.Writer) (*zap.Logger, error) {
+func newLogger(c server.Config, w io.Writer) (*zap.Logger, *logWriter, error) {
 	level, err := zapcore.ParseLevel(c.LogLevel)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fields := zap.NewProductionEncoderConfig()
 	fields.TimeKey = "time"
@@ -28,9 +28,10 @@ func newLogger(c server.Config, w io.Writer) (*zap.Logger, error) {
 		fields.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(fields)
 	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
+	out := newLogWriter(w)
+	core := zapcore.NewCore(encoder, out, level)
 	core = zapcore.NewSamplerWithOptions(core, time.Second, 10, 1000)
-	return zap.New(core, zap.AddStacktrace(zap.DPanicLevel)), nil
+	return zap.New(core, zap.AddStacktrace(zap.DPanicLevel)), out, nil
 }
 
 // forPeople tells whether what is written to w is for people to read and not for programs.

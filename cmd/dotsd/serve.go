@@ -23,11 +23,11 @@ const drainSlack = 2 * time.Second
 
 // serve runs a node until ctx is done, then takes it out of service.
 func serve(ctx context.Context, c server.Config, env []string, stderr io.Writer) error {
-	log, err := newLogger(c, stderr)
+	log, out, err := newLogger(c, stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Sync() }() // a terminal cannot be synced, which is no error
+	defer func() { _ = out.Close() }() // never fails
 	if err := raiseFileLimit(); err != nil {
 		log.Warn("the limit of open files stays as it is", zap.Error(err))
 	}
@@ -41,7 +41,7 @@ func serve(ctx context.Context, c server.Config, env []string, stderr io.Writer)
 	if err := node.Start(); err != nil {
 		return errors.Join(explainListen(err, c), node.Close())
 	}
-	announce(c, node, build, log, stderr)
+	announce(c, node, build, log, out, forPeople(c, stderr))
 
 	<-ctx.Done()
 	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
@@ -73,9 +73,9 @@ func useProcessors(loops int, env []string) int {
 }
 
 // announce says where the node is and how much it can take: one line for a person, fields for a program.
-func announce(c server.Config, node *server.Server, build build, log *zap.Logger, stderr io.Writer) {
+func announce(c server.Config, node *server.Server, build build, log *zap.Logger, out io.Writer, person bool) {
 	connections, hint := server.MaxConnections(c)
-	if !forPeople(c, stderr) {
+	if !person {
 		log.Info("serving", zap.String("version", build.version), zap.String("commit", build.commit),
 			zap.String("address", node.Addr()), zap.String("admin", node.AdminAddr()),
 			zap.Int("loops", c.Loops), zap.Int("connections", connections), zap.String("hint", hint))
@@ -88,7 +88,7 @@ func announce(c server.Config, node *server.Server, build build, log *zap.Logger
 	if hint != "" {
 		hint = " (" + hint + ")"
 	}
-	fmt.Fprintf(stderr, "dotsconnect %s  http://%s/  %s  %s  up to %s connections%s\n",
+	fmt.Fprintf(out, "dotsconnect %s  http://%s/  %s  %s  up to %s connections%s\n",
 		build.version, reachable(node.Addr()), admin, count(c.Loops, "loop"), thousands(connections), hint)
 }
 

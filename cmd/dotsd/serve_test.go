@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -234,13 +235,15 @@ func TestLoopsLeaveAProcessorFree(t *testing.T) {
 
 func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 	var out bytes.Buffer
-	log, err := newLogger(server.Default(), &out)
+	log, writer, err := newLogger(server.Default(), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer writer.Close()
 	for range 500 {
 		log.Error("refused", zap.Error(errors.New("cause")))
 	}
+	_ = writer.Sync()
 	// The second may turn over once in between, hence twice ten.
 	if n := strings.Count(out.String(), "\n"); n < 10 || n > 20 {
 		t.Errorf("got %d lines of 500", n)
@@ -249,9 +252,26 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 		t.Errorf("got %s, want the error as a field and no stack", out.String()[:200])
 	}
 	log.DPanic("a bug of ours")
+	_ = writer.Sync()
 	if !strings.Contains(out.String(), "stacktrace") {
 		t.Error("a bug of ours is logged without its stack")
 	}
+}
+
+func TestALogThatNobodyReadsHoldsNobodyUp(t *testing.T) {
+	read, write := io.Pipe() // writing blocks until somebody reads
+	log, writer, err := newLogger(server.Default(), write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxLogLines {
+		log.Info(fmt.Sprintf("line %d", i)) // different ones, so that they are not sampled
+	}
+	if n := writer.dropped.Load(); n == 0 {
+		t.Error("nothing was dropped, so nothing was shown")
+	}
+	_ = read.Close()
+	_ = writer.Close()
 }
 
 func TestNumbersForPeople(t *testing.T) {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"io"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// logWriter writes lines on a goroutine of its own and drops them when too many wait: whoever reads our log may stop
+// (a full pipe, a stuck journal), and the loops that log must not wait for that.
+type logWriter struct {
+	w       io.Writer
+	lines   chan queuedLine
+	done    chan struct{}
+	dropped atomic.Uint64
+}
+
+// queuedLine is a line to write, or, with written set, the question whether everything before it is written.
+type queuedLine struct {
+	text    []byte
+	written chan struct{}
+}
+
+const (
+	maxLogLines = 1024
+	// logPatience is how long the end of the program waits for its last lines.
+	logPatience = time.Second
+)
+
+func newLogWriter(w io.Writer) *logWriter {
+	l := &logWriter{w: w, lines: make(chan queuedLine, maxLogLines), done: make(chan struct{})}
+	go l.run()
+	return l
+}
+
+var _ zapcore.WriteSyncer = (*logWriter)(nil)
+
+// Write implements io.Writer; it never blocks. zap uses p again.
+func (l *logWriter) Write(p []byte) (int, error) {
+	select {
+	case l.lines <- queuedLine{text: append([]byte(nil), p...)}:
+	default:
+		l.dropped.Add(1)
+	}
+	return len(p), nil
+}
+
+// Sync implements zapcore.WriteSyncer: it waits until what was written before is out, but not for ever.
+func (l *logWriter) Sync() error {
+	timer := time.NewTimer(logPatience)
+	defer timer.Stop()
+	written := make(chan struct{})
+	select {
+	case l.lines <- queuedLine{written: written}:
+	case <-timer.C:
+		return nil
+	}
+	select {
+	case <-written:
+	case <-timer.C:
+	}
+	return nil
+}
+
+// Close writes what is left, if somebody reads it, and ends the goroutine. What is written after it is dropped.
+func (l *logWriter) Close() error {
+	_ = l.Sync() // never fails
+	close(l.done)
+	return nil
+}
+
+func (l *logWriter) run() {
+	for {
+		select {
+		case <-l.done:
+			return
+		case line := <-l.lines:
+			if line.written != nil {
+				close(line.written)
+				continue
+			}
+			_, _ = l.w.Write(line.text) // there is no other place to say it
+		}
+	}
+}
