@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,18 +21,45 @@ type source struct {
 	conns int
 }
 
-// newSources gives 127.0.0.1, 127.0.0.2 … 127.0.1.1 …, or nothing when the
-// server is not on the IPv4 loopback: there the kernel chooses.
-func newSources(cfg Config) []source {
+// newSources gives the addresses of SourceNet, or 127.0.0.1, 127.0.0.2 …
+// 127.0.1.1 …, or nothing when the server is not on the IPv4 loopback: there the
+// kernel chooses.
+func newSources(cfg Config) ([]source, error) {
+	if cfg.SourceNet.IsValid() {
+		return sourcesOf(cfg.SourceNet, cfg.MaxConns)
+	}
 	if !cfg.Target.loopback {
-		return nil
+		return nil, nil
 	}
 	n := max(cfg.Sources, (cfg.MaxConns+connsPerSource-1)/connsPerSource)
 	s := make([]source, min(n, 60000))
 	for i := range s {
 		s[i].addr.Addr = [4]byte{127, 0, byte(i / 250), byte(1 + i%250)}
 	}
-	return s
+	return s, nil
+}
+
+// sourcesOf gives the host addresses of a network: all but the first, which
+// names the network, and the last, which is its broadcast address.
+func sourcesOf(network netip.Prefix, conns int) ([]source, error) {
+	if !network.Addr().Is4() {
+		return nil, fmt.Errorf("client: source %s: must be an IPv4 network", network)
+	}
+	size := 1 << min(32-network.Bits(), 16)
+	addr, hosts := network.Masked().Addr(), size
+	if size > 2 {
+		addr, hosts = addr.Next(), size-2
+	}
+	if conns > hosts*connsPerSource {
+		return nil, fmt.Errorf("client: source %s: %d addresses carry %d connections, and %d are asked for",
+			network, hosts, hosts*connsPerSource, conns)
+	}
+	s := make([]source, min(hosts, 60000))
+	for i := range s {
+		s[i].addr.Addr = addr.As4()
+		addr = addr.Next()
+	}
+	return s, nil
 }
 
 // Dial begins to connect to the path and to ask for a WebSocket. How it went

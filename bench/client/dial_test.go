@@ -51,7 +51,11 @@ func TestSourcesAreUsedInTurn(t *testing.T) {
 	if seen["127.0.0.1"] != 2 || seen["127.0.0.2"] != 2 {
 		t.Errorf("got %v", seen)
 	}
-	if n := len(newSources(Config{MaxConns: 250_000, Target: l.e.cfg.Target})); n != 42 {
+	sources, err := newSources(Config{MaxConns: 250_000, Target: l.e.cfg.Target})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(sources); n != 42 {
 		t.Errorf("250,000 connections get %d sources, want 42", n)
 	}
 }

@@ -22,6 +22,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,10 @@ type Config struct {
 	// Sources is the least number of source addresses to spread loopback
 	// connections over. It is raised so that none carries over 6,000.
 	Sources int
+	// SourceNet is an IPv4 network whose addresses, all of which must belong to
+	// this machine, connections come from in turn. Default: 127.0.0.0/16 towards
+	// a server on the loopback, else what the kernel chooses.
+	SourceNet netip.Prefix
 	// DialTimeout bounds connect and handshake together. Default 10 s.
 	DialTimeout time.Duration
 	// CloseTimeout bounds the wait for the server's FIN after its close frame.
@@ -155,6 +160,10 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 	setDefault(&cfg.CloseTimeout, DefaultCloseTimeout)
 	setDefault(&cfg.MaxMessage, DefaultMaxMessage)
 	setDefault(&cfg.MaxBacklog, DefaultMaxBacklog)
+	sources, err := newSources(cfg)
+	if err != nil {
+		return nil, err
+	}
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("client: epoll_create: %w", err)
@@ -168,7 +177,7 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 		cfg: cfg, h: h, clock: clock, ep: ep,
 		conns:   make([]conn, cfg.MaxConns),
 		free:    make([]int32, cfg.MaxConns),
-		sources: newSources(cfg),
+		sources: sources,
 		events:  make([]unix.EpollEvent, maxEvents),
 		// Room for the longest incomplete frame or head, and then some: a
 		// read into no space would look like the end.

@@ -249,7 +249,7 @@ func (p programs) testLimit(t *testing.T, limit uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = m.Close() }()
+		t.Cleanup(func() { _ = m.Close() })
 		go func() {
 			status, _ := m.ask("waiting")
 			answers <- status

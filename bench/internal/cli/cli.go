@@ -59,20 +59,33 @@ func Exit(w io.Writer, program string, err error) int {
 // Parse parses flags. For --help it prints about, the flags and the exit codes
 // to w and returns flag.ErrHelp.
 func Parse(fs *flag.FlagSet, args []string, w io.Writer, about string) error {
-	fs.SetOutput(io.Discard)
-	err := fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		_, _ = fmt.Fprintf(w, "%s\n\nFlags:\n", strings.TrimSpace(about))
-		fs.VisitAll(func(f *flag.Flag) { printFlag(w, f) })
-		_, _ = io.WriteString(w, "\n"+ExitText)
-		return err
-	case err != nil:
-		return Failf(Usage, "%w (see --help)", err)
-	case fs.NArg() > 0:
-		return Failf(Usage, "unexpected argument %q (see --help)", fs.Arg(0))
+	words, err := ParseWords(fs, args, w, about)
+	if err == nil && len(words) > 0 {
+		err = Failf(Usage, "unexpected argument %q (see --help)", words[0])
 	}
-	return nil
+	return err
+}
+
+// ParseWords is Parse for a program that takes words too, before, between or
+// after the flags, and returns them.
+func ParseWords(fs *flag.FlagSet, args []string, w io.Writer, about string) ([]string, error) {
+	fs.SetOutput(io.Discard)
+	var words []string
+	for {
+		err := fs.Parse(args)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			_, _ = fmt.Fprintf(w, "%s\n\nFlags:\n", strings.TrimSpace(about))
+			fs.VisitAll(func(f *flag.Flag) { printFlag(w, f) })
+			_, _ = io.WriteString(w, "\n"+ExitText)
+			return nil, err
+		case err != nil:
+			return nil, Failf(Usage, "%w (see --help)", err)
+		case fs.NArg() == 0:
+			return words, nil
+		}
+		words, args = append(words, fs.Arg(0)), fs.Args()[1:]
+	}
 }
 
 func printFlag(w io.Writer, f *flag.Flag) {

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -37,10 +36,17 @@ type Conn struct {
 	mu sync.Mutex // guards writes
 }
 
+// TB is what is needed of a testing.TB: a program that tests itself is no test.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Cleanup(func())
+}
+
 // Start serves WebSocket connections on a loopback port until the test ends:
 // serve gets each after its 101 and the connection is closed when it returns.
 // It returns the URL.
-func Start(t testing.TB, serve func(c *Conn)) string {
+func Start(t TB, serve func(c *Conn)) string {
 	all := func(string) bool { return true }
 	return "ws://" + StartRaw(t, func(nc *net.TCPConn) { ServeIf(nc, serve, all) })
 }
@@ -60,7 +66,7 @@ func ServeIf(nc *net.TCPConn, serve func(c *Conn), admit func(room string) bool)
 }
 
 // StartRaw serves TCP connections, and returns the address.
-func StartRaw(t testing.TB, serve func(nc *net.TCPConn)) string {
+func StartRaw(t TB, serve func(nc *net.TCPConn)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

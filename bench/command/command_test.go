@@ -1,0 +1,161 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/stub"
+	"dotsconnect/bench/result"
+)
+
+func dotsbench(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = Main(args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	for _, c := range []struct{ args, want string }{
+		{"", "there are run, floor, selftest"},
+		{"bench", `unknown command "bench"`},
+		{"run", "want one scenario"},
+		{"run rom", `unknown scenario "rom": there are burst, echo`},
+		{"run none.yaml", "no such file"},
+		{"run rooms echo", "want one scenario, got 2"},
+		{"run rooms --nope 1", "not defined"},
+		{"run rooms --conns many", `--conns: "many" is no such number; it takes a number such as 500 or 10k`},
+		{"run rooms --rate 500", `--rate: "500" has no unit`},
+		{"run rooms --duration 30", `--duration: "30" has no unit`},
+		{"run rooms --conns 10", "rooms: 1000, and there must be 1 to conns (10)"},
+		{"run rooms --threshold latency.p99<20", `"20" is not a time`},
+		{"run rooms --source home", "want a network such as 127.0.0.0/24"},
+		{"run rooms --url http://x:1", "must begin with ws://"},
+		{"run rooms --url ws://127.0.0.1:1", "no server at 127.0.0.1:1"},
+		{"run rooms --server-cmd true", "must contain {port}"},
+		{"run rooms --server-cmd false#{port}", "the server ended at once"},
+		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1", "no such process"},
+		{"run rooms --server-pid 1 --server-cmd x{port}", "exclude each other"},
+		{"run rooms --conns 1M", "open files, and the limit is"},
+		{"floor --frames 0", "--frames"},
+		{"floor --size big", "--size"},
+		{"selftest now", "unexpected argument"},
+	} {
+		args := strings.Fields(c.args)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "#", " ")
+		}
+		if len(args) > 2 && args[0] == "run" {
+			args = append(args, "--out", dir)
+		}
+		code, stdout, stderr := dotsbench(args...)
+		if code != cli.Usage || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: exit %d, stdout %q, stderr %q, want %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a folder was made")
+	}
+}
+
+func TestHelpNamesWhatThereIsAndNothingElse(t *testing.T) {
+	code, out, _ := dotsbench("--help")
+	if code != cli.OK || !strings.Contains(out, "floor") || strings.Contains(out, "duel") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	code, out, _ = dotsbench("run", "--help")
+	if code != cli.OK || !strings.Contains(out, "--zipf-s") || !strings.Contains(out, "Exit: 0 pass") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	if code, out, _ = dotsbench("run", "--list"); code != cli.OK || strings.Count(out, "\n") != 7 {
+		t.Errorf("exit %d, %s", code, out)
+	}
+}
+
+func TestAPrintedScenarioCanBeRun(t *testing.T) {
+	_, text, _ := dotsbench("run", "--print", "rooms")
+	file := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, stderr := dotsbench("run", file, "--url", "ws://127.0.0.1:1"); !strings.Contains(stderr, "no server at") {
+		t.Errorf("got %q", stderr)
+	}
+}
+
+// short is a run of a second and a bit.
+func short(url string, more ...string) []string {
+	return append([]string{"run", "rooms", "--url", url, "--conns", "32", "--rooms", "4", "--rate", "200/s",
+		"--duration", "1s", "--warmup", "100ms", "--settle", "300ms"}, more...)
+}
+
+func TestARunAgainstARightServer(t *testing.T) {
+	hub := &stub.Hub{}
+	dir := filepath.Join(t.TempDir(), "out")
+	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve), "--out", dir, "--server-pid", strconv.Itoa(os.Getpid()),
+		"--source", "127.0.0.0/24", "--threshold", "latency.p50<10s")...)
+	// A machine that is busy with other tests may make the run invalid.
+	if code != cli.OK && code != cli.Invalid {
+		t.Fatalf("exit %d, %s%s", code, stdout, stderr)
+	}
+	if !strings.Contains(stdout, "0 lost, 0 doubled, 0 reordered, 0 foreign, 0 damaged; 1,760 of 1,760") ||
+		!strings.Contains(stdout, "met latency.p50<10s") || strings.Contains(stdout+stderr, "\x1b") {
+		t.Errorf("got %s", stdout)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	var r result.Result
+	if err != nil || json.Unmarshal(b, &r) != nil {
+		t.Fatal(err, string(b))
+	}
+	if r.Traffic.Sent != 220 || r.Latency.Count != 1600 || r.Server.CPUPerDelivery <= 0 || r.Scenario["conns"] != "32" || len(r.Seconds) < 1 {
+		t.Errorf("got %s", b)
+	}
+}
+
+func TestAMissedThresholdIsExit1(t *testing.T) {
+	hub := &stub.Hub{}
+	code, stdout, _ := dotsbench(short(stub.Start(t, hub.Serve), "--threshold", "latency.p99<1us")...)
+	if code != cli.Missed && code != cli.Invalid || !strings.Contains(stdout, "MISSED latency.p99<1us: got ") {
+		t.Errorf("exit %d, %s", code, stdout)
+	}
+}
+
+func TestALossIsExit4AndNamed(t *testing.T) {
+	hub := &stub.Hub{Tamper: func(_ string, member, n int, message []byte) [][]byte {
+		if member == 1 && n == 5 {
+			return nil
+		}
+		return [][]byte{stub.Frame(stub.Text, message)}
+	}}
+	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve))...)
+	if code != cli.Violated || !strings.Contains(stdout, "4 lost, 0 doubled") || !strings.Contains(stderr, "delivery violation: room ") {
+		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+}
+
+func TestTheClosedLoopSendsOnItsOwnEcho(t *testing.T) {
+	hub := &stub.Hub{}
+	_, stdout, _ := dotsbench(short(stub.Start(t, hub.Serve), "--rate", "max", "--conns", "4")...)
+	if !strings.Contains(stdout, "0 lost, 0 doubled, 0 reordered") || strings.Contains(stdout, "send lateness") || strings.Contains(stdout, "; 4 of 4 ") {
+		t.Errorf("got %s", stdout)
+	}
+}
+
+func TestAServerThatDiesIsExit5(t *testing.T) {
+	// The server is any program that listens and ends within the run.
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("needs python3")
+	}
+	const script = `python3 -c "import socket,time;s=socket.create_server(('127.0.0.1',{port}));time.sleep(0.5);raise SystemExit('had enough')"`
+	code, stdout, stderr := dotsbench("run", "echo", "--conns", "2", "--rooms", "2", "--duration", "1s", "--server-cmd", script)
+	if code != cli.ServerDied || !strings.Contains(stderr, "had enough") {
+		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+}

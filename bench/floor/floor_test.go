@@ -1,0 +1,36 @@
+package floor
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+)
+
+func TestMoreFramesInASendCostLessEach(t *testing.T) {
+	rows, err := Measure(Config{Size: 128, Sockets: 20, Frames: []int{1, 32}, Time: 20 * time.Millisecond}, cli.NewProgress(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// They differ twentyfold; twofold is true on any machine at any moment.
+	one, many := rows[0], rows[1]
+	if one.SendNs <= 0 || one.ReceiveNs <= 0 || many.SendNs*2 > one.SendNs || many.ReceiveNs*2 > one.ReceiveNs {
+		t.Errorf("got %+v and %+v", one, many)
+	}
+}
+
+func TestWhatDoesNotFitIntoASocketIsSaid(t *testing.T) {
+	_, err := Measure(Config{Size: 64 << 10, Sockets: 1, Frames: []int{1024}, Time: time.Millisecond}, cli.NewProgress(nil))
+	if err == nil || !strings.Contains(err.Error(), "do not fit into a socket's buffer") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFrameSizesFollowTheRFC(t *testing.T) {
+	for n, want := range map[int]int{1: 3, 125: 127, 126: 130, 65535: 65539, 65536: 65546} {
+		if got := FrameBytes(n); got != want {
+			t.Errorf("a message of %d bytes: got a frame of %d, want %d", n, got, want)
+		}
+	}
+}

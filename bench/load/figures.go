@@ -1,0 +1,109 @@
+package load
+
+import (
+	"os"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+)
+
+// read takes a reading of everything now.
+func (r *run) read(into *reading) {
+	*into = r.now
+	into.at = r.e.Now()
+	into.threadCPU = threadCPU()
+	if r.cfg.Pid != 0 {
+		// Of a process that has ended the last figure stays.
+		if cpu, err := processCPU(r.cfg.Pid); err == nil {
+			r.now.serverCPU, into.serverCPU = cpu, cpu
+		}
+	}
+	into.steal, into.ticks = cpuTicks()
+	into.pressure = cpuPressure()
+}
+
+// tick closes a second: its row, its histogram, the line on the terminal.
+func (r *run) tick(now, until int64) {
+	if r.e.Now()-r.last.at < int64(10*time.Millisecond) {
+		return
+	}
+	was := r.last
+	r.read(&r.last)
+	spent := float64(r.last.at - was.at)
+	q := result.Summarize(r.interval)
+	row := result.Second{
+		T: len(r.out.Seconds), Warmup: until <= r.from, Sent: r.last.sent - was.sent, Delivered: r.last.received - was.received,
+		P50: q.P50, P99: q.P99, Max: q.Max,
+		ServerCPU: float64(r.last.serverCPU-was.serverCPU) / spent,
+		ThreadCPU: float64(r.last.threadCPU-was.threadCPU) / spent,
+	}
+	if r.cfg.Pid != 0 {
+		row.ServerRSS = rss(r.cfg.Pid)
+	}
+	r.out.Seconds = append(r.out.Seconds, row)
+	start := time.Now().Add(-time.Duration(now - was.at))
+	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: r.interval})
+	r.interval = result.NewHistogram()
+	r.cfg.Progress.Show("%s: %d of %d s, %s/s sent, %s/s delivered, p99 %s, generator %.0f %%", r.s.Name, row.T+1,
+		int((r.s.Warmup + r.s.Duration).Seconds()), cli.Count(row.Sent), cli.Count(row.Delivered),
+		result.Micros(row.P99), 100*row.ThreadCPU)
+}
+
+// finish makes the figures of the readings.
+func (r *run) finish() {
+	o := r.out
+	for _, i := range o.Histograms.Interval {
+		o.Histograms.Latency.Merge(i.Latency) // equal bounds: nothing is dropped
+	}
+	o.Histograms.Latency.Merge(r.interval)
+	o.Latency = result.Summarize(o.Histograms.Latency)
+	o.Lateness = result.Summarize(r.lateness)
+	o.Connect = result.Summarize(r.connect)
+	o.Proof = r.ledger.Verdict()
+	if r.ends > 0 {
+		o.Ended = cli.Count(r.ends) + " connections were ended by the server, the first: " + r.ended
+	}
+	o.Died = r.died()
+	a, b := r.begin, r.end
+	seconds := max(float64(b.at-a.at)/1e9, 1e-9)
+	delivered := b.received - a.received
+	o.Traffic = result.Traffic{
+		Conns: r.s.Conns, MeasuredS: seconds, Due: r.due, Sent: r.now.sent, Refused: r.refused,
+		SentRate: float64(b.sent-a.sent) / min(seconds, r.s.Duration.Seconds()), Delivered: delivered,
+		DeliveredRate: float64(delivered) / seconds, Beats: b.beats - a.beats, Other: r.other,
+	}
+	r.costs(seconds, delivered)
+}
+
+func (r *run) costs(seconds float64, delivered int64) {
+	a, b := r.begin, r.end
+	per := func(ns, n int64) float64 {
+		if n == 0 {
+			return 0
+		}
+		return float64(ns) / 1000 / float64(n)
+	}
+	g := &r.out.Generator
+	g.ThreadCPU = float64(b.threadCPU-a.threadCPU) / 1e9 / seconds
+	g.PerDelivery = per(b.threadCPU-a.threadCPU, delivered)
+	g.RSS = rss(os.Getpid())
+	if ticks := b.ticks - a.ticks; ticks > 0 {
+		g.Steal = float64(b.steal-a.steal) / float64(ticks)
+	}
+	g.PSI = -1
+	if a.pressure >= 0 && b.pressure >= 0 {
+		g.PSI = float64(b.pressure-a.pressure) / 1e6 / seconds
+	}
+	s := r.out.Server
+	if s == nil {
+		return
+	}
+	cpu := b.serverCPU - a.serverCPU
+	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
+	s.CPUPerDelivery, s.CPUPerMessage = per(cpu, delivered), per(cpu, b.sent-a.sent)
+	if b.sent == a.sent {
+		s.CPUPerBeat = per(cpu, b.beats-a.beats)
+	}
+	r.serverEnd(s)
+}

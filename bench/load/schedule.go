@@ -1,0 +1,88 @@
+package load
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"dotsconnect/bench/scenario"
+)
+
+// schedule is when each message should be sent: number k at start + k·gap, in
+// bursts all at the time of the first. It never moves: a generator that is late
+// catches up, and the time it lost counts against it, so that a server that
+// stalls cannot slow down those who measure it (coordinated omission).
+type schedule struct {
+	start int64
+	rate  float64 // messages per second; 0: none
+	burst int64
+	total int64
+}
+
+// at is the intended time of message k in nanoseconds.
+func (s *schedule) at(k int64) int64 {
+	if k >= s.total {
+		return math.MaxInt64
+	}
+	k -= k % s.burst
+	return s.start + int64(float64(k)*1e9/s.rate)
+}
+
+// due is how many messages should have been sent by a time.
+func (s *schedule) due(now int64) int64 {
+	if s.rate == 0 || now < s.start {
+		return 0
+	}
+	k := int64(float64(now-s.start) * s.rate / 1e9)
+	return min(k-k%s.burst+s.burst, s.total)
+}
+
+// deal gives each connection a room. Each room has one at least.
+func deal(s *scenario.Scenario) []int32 {
+	roomOf := make([]int32, s.Conns)
+	if s.Spread == scenario.Even {
+		for i := range roomOf {
+			roomOf[i] = int32(i % s.Rooms)
+		}
+		return roomOf
+	}
+	sum := 0.0
+	for r := range s.Rooms {
+		sum += math.Pow(float64(r+1), -s.ZipfS)
+	}
+	// One for each room, and the others by the rooms' shares of them.
+	share, next, room := 0.0, s.Rooms, 0
+	for i := range s.Rooms {
+		roomOf[i] = int32(i)
+	}
+	for ; room < s.Rooms; room++ {
+		share += math.Pow(float64(room+1), -s.ZipfS) / sum
+		for until := s.Rooms + int(math.Round(share*float64(s.Conns-s.Rooms))); next < min(until, s.Conns); next++ {
+			roomOf[next] = int32(room)
+		}
+	}
+	for ; next < s.Conns; next++ {
+		roomOf[next] = 0
+	}
+	return roomOf
+}
+
+// picker chooses who sends.
+type picker struct {
+	rng   *rand.Rand
+	conns int
+}
+
+func newPicker(seed uint64, conns int) *picker {
+	return &picker{rand.New(rand.NewPCG(seed, 0x646f7473)), conns}
+}
+
+// next is the next sender: evenly chosen, the nearest one that is still there.
+func (p *picker) next(gone func(int32) bool) (int32, bool) {
+	first := p.rng.IntN(p.conns)
+	for i := range p.conns {
+		if id := int32((first + i) % p.conns); !gone(id) {
+			return id, true
+		}
+	}
+	return 0, false
+}

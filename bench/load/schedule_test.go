@@ -1,0 +1,172 @@
+package load
+
+import (
+	"bytes"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
+)
+
+func TestTheScheduleNeverMovesWithWhatWasSent(t *testing.T) {
+	s := schedule{start: 1000, rate: 500, burst: 1, total: 1_000_000_000}
+	for k, want := range map[int64]int64{0: 1000, 1: 2_001_000, 500: 1_000_001_000, 999_999_999: 1000 + 999_999_999*2_000_000} {
+		if got := s.at(k); got != want {
+			t.Errorf("message %d is due at %d, want %d", k, got, want)
+		}
+	}
+	if got := s.at(s.total); got != math.MaxInt64 {
+		t.Errorf("a message behind the last is due at %d, want never", got)
+	}
+}
+
+func TestABurstHasOneIntendedTime(t *testing.T) {
+	s := schedule{rate: 320, burst: 32, total: 320}
+	for k := range int64(320) {
+		if got, want := s.at(k), k/32*100_000_000; got != want {
+			t.Fatalf("message %d is due at %d, want %d", k, got, want)
+		}
+	}
+	for now, want := range map[int64]int64{-1: 0, 0: 32, 99_999_999: 32, 100_000_000: 64, 1e12: 320} {
+		if got := s.due(now); got != want {
+			t.Errorf("%d messages are due at %d, want %d", got, now, want)
+		}
+	}
+}
+
+// A generator on a fake clock that is held up for a second must find that second
+// in its lateness, and must have sent everything nonetheless.
+func TestASenderThatWasHeldUpCatchesUpAndIsLate(t *testing.T) {
+	s := schedule{rate: 1000, burst: 1, total: 5000}
+	late := result.NewHistogram()
+	now, sent := int64(0), int64(0)
+	for k := int64(0); k < s.total; {
+		for ; s.at(k) <= now; k++ {
+			result.Record(late, now-s.at(k))
+			sent++
+		}
+		now = min(s.at(k), now+int64(time.Millisecond))
+		if k == 2000 {
+			now += int64(time.Second)
+		}
+	}
+	q := result.Summarize(late)
+	if sent != s.total || q.P50 > 1000 || q.P90 < 450_000 || q.P90 > 550_000 || q.Max < 990_000 {
+		t.Errorf("sent %d of %d, lateness %+v: want p50 near 0, p90 near 0.5 s, max near 1 s", sent, s.total, q)
+	}
+}
+
+func TestEveryRoomHasAMemberAndZipfRoomsDiffer(t *testing.T) {
+	for _, spread := range []string{scenario.Even, scenario.Zipf} {
+		s := scenario.Default()
+		s.Conns, s.Rooms, s.Spread = 4000, 500, spread
+		size := make([]int, s.Rooms)
+		for _, r := range deal(&s) {
+			size[r]++
+		}
+		total := 0
+		for r, n := range size {
+			total += n
+			if n < 1 {
+				t.Errorf("%s: room %d is empty", spread, r)
+			}
+		}
+		if total != s.Conns || spread == scenario.Even && size[0] != 8 || spread == scenario.Zipf && size[0] < 50*size[499] {
+			t.Errorf("%s: %d connections, first room %d, last %d", spread, total, size[0], size[499])
+		}
+	}
+}
+
+func TestTheSameSeedPicksTheSameSenders(t *testing.T) {
+	nobody := func(int32) bool { return false }
+	a, b, c := newPicker(7, 1000), newPicker(7, 1000), newPicker(8, 1000)
+	differ := false
+	for range 100 {
+		x, _ := a.next(nobody)
+		y, _ := b.next(nobody)
+		z, _ := c.next(nobody)
+		if x != y {
+			t.Fatalf("got %d and %d from one seed", x, y)
+		}
+		differ = differ || x != z
+	}
+	if !differ {
+		t.Error("another seed picks the same")
+	}
+	if _, ok := a.next(func(int32) bool { return true }); ok {
+		t.Error("somebody was picked where nobody is left")
+	}
+}
+
+func TestAStampComesBackAndDamageShows(t *testing.T) {
+	sizes := []int{scenario.MinSize, 128, 70_000}
+	f := newTemplates(42, sizes)
+	seen := map[int]bool{}
+	for seq := range uint32(50) {
+		want := stamp{42, 7, seq, 123456789012345}
+		message := unmask(t, f.frame(want))
+		seen[len(message)] = true
+		// An envelope around it makes no difference.
+		for _, text := range [][]byte{message, append([]byte(`{"id":5,"data":`), append(message, '}')...)} {
+			if got, found, damage := f.find(text); !found || damage != "" || got != want {
+				t.Fatalf("got %+v, found %t, damage %q, want %+v", got, found, damage, want)
+			}
+		}
+		for _, at := range []int{len(before) + senderAt, len(message) - 3} {
+			bad := bytes.Clone(message)
+			bad[at] ^= 0x40
+			if _, _, damage := f.find(bad); damage == "" {
+				t.Errorf("a changed byte %d of %d was not seen", at, len(message))
+			}
+		}
+		if _, _, damage := f.find(append(bytes.Clone(message[:len(message)-2]), `z"}`...)); damage == "" {
+			t.Error("a byte too many was not seen")
+		}
+	}
+	if len(seen) != len(sizes) {
+		t.Errorf("messages had sizes %v, want all of %v", seen, sizes)
+	}
+	if _, found, _ := f.find([]byte(`"heartbeat"`)); found {
+		t.Error("a stamp was found where there is none")
+	}
+}
+
+func unmask(t *testing.T, frame []byte) []byte {
+	t.Helper()
+	at := 6
+	switch frame[1] & 0x7f {
+	case 126:
+		at = 8
+	case 127:
+		at = 14
+	}
+	payload := bytes.Clone(frame[at:])
+	for i := range payload {
+		payload[i] ^= frame[at-4+i&3]
+	}
+	return payload
+}
+
+func TestMergedHistogramsAreTheHistogramOfAll(t *testing.T) {
+	all := result.NewHistogram()
+	var parts []*hdrhistogram.Histogram
+	for p := range int64(4) {
+		h := result.NewHistogram()
+		for i := range int64(1000) {
+			ns := (p*1000 + i) * 37_000 * (p + 1)
+			result.Record(h, ns)
+			result.Record(all, ns)
+		}
+		result.Record(h, 1e15) // beyond the bounds: counts as 120 s
+		result.Record(all, 1e15)
+		parts = append(parts, h)
+	}
+	merged, err := result.Merge(parts...)
+	if err != nil || !merged.Equals(all) {
+		t.Errorf("got %+v (%v), want %+v", result.Summarize(merged), err, result.Summarize(all))
+	}
+}

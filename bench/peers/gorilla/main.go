@@ -1,0 +1,96 @@
+// Command gorilla is the room server on github.com/gorilla/websocket.
+//
+// It is the shape of the library's chat example: a read pump and a write pump
+// for each connection, started outside of the handler so that what the handler
+// refers to can be collected, a queue of 256 messages between them, and a
+// member whose queue is full is closed. From the documentation: a
+// PreparedMessage encodes a message once for many connections, and a
+// WriteBufferPool frees connections that seldom write of their write buffer.
+//
+// The hub is a lock for each room where the example has one goroutine for all:
+// that saves a hop for each message and lets rooms run beside each other. The
+// example also joins waiting messages into one, which changes them, and pings;
+// here clients send heartbeats.
+package main
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"dotsconnect/bench/peers/internal/peer"
+)
+
+const (
+	queueLength = 256
+	writeWait   = 10 * time.Second
+)
+
+type client struct {
+	conn *websocket.Conn
+	send chan *websocket.PreparedMessage
+	stop chan struct{} // closed when the read pump ended
+}
+
+func (c *client) readPump(seat *peer.Seat[*client]) {
+	defer close(c.stop)
+	defer seat.Leave()
+	c.conn.SetReadLimit(peer.MaxMessage)
+	for {
+		kind, message, err := c.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if peer.IsHeartbeat(message) {
+			continue
+		}
+		prepared, err := websocket.NewPreparedMessage(kind, message)
+		if err != nil {
+			return
+		}
+		seat.Publish(func(member *client) { member.enqueue(prepared) })
+	}
+}
+
+// enqueue closes a member that is too slow; its read pump ends with an error.
+func (c *client) enqueue(message *websocket.PreparedMessage) {
+	select {
+	case c.send <- message:
+	default:
+		_ = c.conn.Close()
+	}
+}
+
+func (c *client) writePump() {
+	defer func() { _ = c.conn.Close() }()
+	for {
+		select {
+		case message := <-c.send:
+			if err := c.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+				return
+			}
+			if err := c.conn.WritePreparedMessage(message); err != nil {
+				return
+			}
+		case <-c.stop:
+			return
+		}
+	}
+}
+
+func main() {
+	var rooms peer.Rooms[*client]
+	upgrader := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{}}
+	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		c := &client{conn, make(chan *websocket.PreparedMessage, queueLength), make(chan struct{})}
+		seat := rooms.Join(room, c)
+		go c.writePump()
+		go c.readPump(seat)
+	}))
+}

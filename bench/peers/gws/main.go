@@ -1,0 +1,58 @@
+// Command gws is the room server on github.com/lxzan/gws.
+//
+// From its README: a Broadcaster encodes a message once for all receivers;
+// ReadLoop runs in a goroutine of its own, because blocking the handler keeps
+// net/http's context alive. Parallel processing and compression are off: the
+// first would reorder what one sender sends, the second is for large messages.
+// UTF-8 is not checked ("turn off the performance will be better").
+//
+// A queue per connection has no limit, so a member that does not read grows.
+package main
+
+import (
+	"net/http"
+
+	"github.com/lxzan/gws"
+
+	"dotsconnect/bench/peers/internal/peer"
+)
+
+const seatKey = "seat"
+
+type seat = peer.Seat[*gws.Conn]
+
+type handler struct{ gws.BuiltinEventHandler }
+
+func seatOf(c *gws.Conn) *seat {
+	value, _ := c.Session().Load(seatKey)
+	s, _ := value.(*seat)
+	return s
+}
+
+func (handler) OnClose(c *gws.Conn, _ error) { seatOf(c).Leave() }
+
+func (handler) OnMessage(c *gws.Conn, message *gws.Message) {
+	defer func() { _ = message.Close() }()
+	if peer.IsHeartbeat(message.Bytes()) {
+		return
+	}
+	broadcaster := gws.NewBroadcaster(message.Opcode, message.Bytes())
+	defer func() { _ = broadcaster.Close() }()
+	seatOf(c).Publish(func(member *gws.Conn) { _ = broadcaster.Broadcast(member) })
+}
+
+func main() {
+	var rooms peer.Rooms[*gws.Conn]
+	upgrader := gws.NewUpgrader(handler{}, &gws.ServerOption{
+		ReadMaxPayloadSize: peer.MaxMessage,
+		CheckUtf8Enabled:   false,
+	})
+	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+		c, err := upgrader.Upgrade(w, r)
+		if err != nil {
+			return
+		}
+		c.Session().Store(seatKey, rooms.Join(room, c))
+		go c.ReadLoop()
+	}))
+}

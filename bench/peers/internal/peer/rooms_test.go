@@ -1,0 +1,46 @@
+package peer
+
+import (
+	"slices"
+	"testing"
+)
+
+func reached(s *Seat[string]) []string {
+	var members []string
+	s.Publish(func(member string) { members = append(members, member) })
+	slices.Sort(members)
+	return members
+}
+
+func TestAPublicationReachesWhoIsInTheRoom(t *testing.T) {
+	var rooms Rooms[string]
+	a, b, c := rooms.Join("one", "a"), rooms.Join("one", "b"), rooms.Join("one", "c")
+	other := rooms.Join("two", "other")
+	check := func(s *Seat[string], want ...string) {
+		t.Helper()
+		if got := reached(s); !slices.Equal(got, want) {
+			t.Errorf("reached %v, want %v", got, want)
+		}
+	}
+	check(a, "a", "b", "c")
+	check(other, "other")
+	a.Leave() // the last takes its place
+	check(b, "b", "c")
+	c.Leave()
+	c.Leave() // a second time changes nothing
+	check(b, "b")
+	check(a, "b") // what was read before the end still reaches the others
+}
+
+func TestARoomEndsWithItsLastMember(t *testing.T) {
+	var rooms Rooms[string]
+	a, b := rooms.Join("one", "a"), rooms.Join("one", "b")
+	a.Leave()
+	b.Leave()
+	if len(rooms.rooms) != 0 {
+		t.Errorf("%d rooms without members are kept, want 0", len(rooms.rooms))
+	}
+	if got := reached(rooms.Join("one", "c")); !slices.Equal(got, []string{"c"}) {
+		t.Errorf("reached %v in the new room, want [c]", got)
+	}
+}

@@ -1,0 +1,258 @@
+// Package proof is the ledger that a run keeps of what was sent and what each
+// member of each room got, and its verdict: exactly once, in order, nothing
+// foreign.
+//
+// Three means, from exact and dear to cheap:
+//
+//   - In rooms of up to 64 members each member remembers the last number of each
+//     sender: 4 bytes times the members. It tells a lost message from one that
+//     came twice or late at the moment it happens.
+//   - Each member of any room keeps a count, a sum and a rolling hash of what it
+//     got: 20 bytes. Members that stayed must agree with what was sent on count
+//     and sum, which is exactly once, and with each other on the hash, which is
+//     one order.
+//   - The order in which the first member of a room saw the messages is kept for
+//     the first million, so that a member that disagrees can be shown with the
+//     message by which it did.
+//
+// A server that promises only each sender's order is judged without the hash.
+//
+// A Ledger belongs to one goroutine. A member is the number of its connection.
+package proof
+
+import (
+	"fmt"
+	"slices"
+)
+
+const (
+	smallRoom = 64
+	maxLog    = 1 << 20 // entries over all rooms
+	maxHeld   = 1 << 16 // missing messages that are kept by name
+	maxNotes  = 20
+)
+
+// Counts are violations by kind.
+type Counts struct {
+	Lost      int64 `json:"lost"`
+	Doubled   int64 `json:"doubled"`
+	Reordered int64 `json:"reordered"`
+	Foreign   int64 `json:"foreign"`
+	Damaged   int64 `json:"damaged"`
+}
+
+// Sum is the number of violations.
+func (c Counts) Sum() int64 { return c.Lost + c.Doubled + c.Reordered + c.Foreign + c.Damaged }
+
+// Verdict is the end of a Ledger.
+type Verdict struct {
+	Counts
+	Sent     int64    `json:"messages_sent"`
+	Expected int64    `json:"deliveries_expected"` // to members that stayed
+	Received int64    `json:"deliveries_received"` // by members that stayed
+	Left     int64    `json:"members_that_left"`   // not judged
+	Notes    []string `json:"notes"`               // the first violations, with room, sender and number
+}
+
+// Ledger is the account of one run.
+type Ledger struct {
+	// Immutable after New.
+	roomOrder bool
+	roomOf    []int32 // by member
+	indexOf   []int32 // by member: its place in its room
+
+	// Owned by the goroutine of the run.
+	rooms       []room
+	members     []member
+	sent        []uint32 // by member: the number of its last message
+	held        map[mark]bool
+	logged      int
+	outstanding int64
+	left        int64
+	bad         Counts
+	notes       []string
+}
+
+type room struct {
+	members []int32
+	last    []uint32 // small rooms: by member index * members + sender index
+	log     []entry
+	logSeq  map[uint32]uint32 // large rooms: the last number of each sender in the log
+	sent    uint32
+	sum     uint64
+}
+
+type member struct {
+	hash, sum uint64
+	count     uint32
+	left      bool
+	bad       bool // has a violation that was counted
+	diverged  bool
+	at        uint32 // diverged: where
+	got       entry
+}
+
+type entry struct{ sender, seq uint32 }
+
+type mark struct {
+	member int32
+	entry
+}
+
+// New makes a Ledger for members by their rooms, which are numbered from 0.
+func New(roomOf []int32, roomOrder bool) *Ledger {
+	l := &Ledger{
+		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)),
+		members: make([]member, len(roomOf)), sent: make([]uint32, len(roomOf)), held: map[mark]bool{},
+	}
+	if len(roomOf) > 0 {
+		l.rooms = make([]room, slices.Max(roomOf)+1)
+	}
+	for m, r := range roomOf {
+		l.indexOf[m] = int32(len(l.rooms[r].members))
+		l.rooms[r].members = append(l.rooms[r].members, int32(m))
+	}
+	for i := range l.rooms {
+		r := &l.rooms[i]
+		if n := len(r.members); n <= smallRoom {
+			r.last = make([]uint32, n*n)
+		} else {
+			r.logSeq = map[uint32]uint32{}
+		}
+	}
+	return l
+}
+
+// Next is the number of the next message of a sender.
+func (l *Ledger) Next(sender int32) uint32 { return l.sent[sender] + 1 }
+
+// Sent enters that the next message of a sender is on its way.
+func (l *Ledger) Sent(sender int32) {
+	l.sent[sender]++
+	r := &l.rooms[l.roomOf[sender]]
+	r.sent++
+	r.sum += mix(entry{uint32(sender), l.sent[sender]})
+	for _, m := range r.members {
+		if !l.members[m].left {
+			l.outstanding++
+		}
+	}
+}
+
+// Outstanding is how many deliveries are still to come.
+func (l *Ledger) Outstanding() int64 { return l.outstanding }
+
+// Left takes a member out: what it got or missed is not judged.
+func (l *Ledger) Left(m int32) {
+	if p := &l.members[m]; !p.left {
+		p.left = true
+		l.left++
+		l.outstanding -= int64(l.rooms[l.roomOf[m]].sent) - int64(p.count)
+	}
+}
+
+// Damaged enters a message whose bytes are not those that were sent.
+func (l *Ledger) Damaged(m int32, what string) {
+	l.bad.Damaged++
+	l.note("room %d: member %d got a damaged message: %s", l.roomOf[m], m, what)
+}
+
+// Foreign enters a message of another run.
+func (l *Ledger) Foreign(m int32, what string) {
+	l.bad.Foreign++
+	l.note("room %d: member %d got a foreign message: %s", l.roomOf[m], m, what)
+}
+
+// Receive enters a delivery.
+func (l *Ledger) Receive(m int32, sender, seq uint32) {
+	number := l.roomOf[m]
+	switch {
+	case int64(sender) >= int64(len(l.sent)):
+		l.Foreign(m, fmt.Sprintf("sender %d does not exist", sender))
+		return
+	case l.roomOf[sender] != number:
+		l.Foreign(m, fmt.Sprintf("number %d of sender %d, of room %d", seq, sender, l.roomOf[sender]))
+		return
+	case seq == 0 || seq > l.sent[sender]:
+		l.Foreign(m, fmt.Sprintf("number %d of sender %d, who has sent %d", seq, sender, l.sent[sender]))
+		return
+	}
+	p, r, e := &l.members[m], &l.rooms[number], entry{sender, seq}
+	if r.last != nil {
+		l.inSmall(p, r, m, e)
+	}
+	if l.roomOrder {
+		l.inOrder(p, r, m, e)
+	}
+	if !p.left {
+		l.outstanding--
+	}
+	p.count++
+	p.sum += mix(e)
+	p.hash = p.hash*0x9e3779b97f4a7c15 + mix(e)
+}
+
+// inSmall compares with the last number of this sender at this member.
+func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
+	last := &r.last[int(l.indexOf[m])*len(r.members)+int(l.indexOf[e.sender])]
+	switch {
+	case e.seq == *last+1:
+	case e.seq > *last:
+		for missing := *last + 1; missing < e.seq; missing++ {
+			if len(l.held) < maxHeld {
+				l.held[mark{m, entry{e.sender, missing}}] = true
+			} else {
+				l.bad.Lost++ // too many to wait for each by name
+			}
+		}
+		p.bad = true
+	case l.held[mark{m, e}]:
+		delete(l.held, mark{m, e})
+		l.bad.Reordered++
+		l.note("room %d: member %d got number %d of sender %d after number %d", l.roomOf[m], m, e.seq, e.sender, *last)
+	default:
+		p.bad = true
+		l.bad.Doubled++
+		l.note("room %d: member %d got number %d of sender %d again (last was %d)", l.roomOf[m], m, e.seq, e.sender, *last)
+	}
+	*last = max(*last, e.seq)
+}
+
+// inOrder compares with the order of the member that was first, or writes it.
+func (l *Ledger) inOrder(p *member, r *room, m int32, e entry) {
+	switch at := int(p.count); {
+	case at < len(r.log):
+		if r.log[at] != e && !p.diverged {
+			p.diverged, p.at, p.got = true, p.count, e
+		}
+	case at == len(r.log) && l.logged < maxLog:
+		l.logged++
+		r.log = append(r.log, e)
+		if r.logSeq == nil {
+			return
+		}
+		if before := r.logSeq[e.sender]; e.seq < before {
+			l.bad.Reordered++
+			p.bad = true
+			l.note("room %d: member %d got number %d of sender %d after number %d", l.roomOf[m], m, e.seq, e.sender, before)
+		} else {
+			r.logSeq[e.sender] = e.seq
+		}
+	}
+}
+
+func (l *Ledger) note(format string, args ...any) {
+	if len(l.notes) < maxNotes {
+		l.notes = append(l.notes, fmt.Sprintf(format, args...))
+	}
+}
+
+// mix spreads a message over 64 bits (the finalizer of splitmix64), so that
+// sums of different messages do not meet.
+func mix(e entry) uint64 {
+	x := uint64(e.sender)<<32 | uint64(e.seq)
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

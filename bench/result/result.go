@@ -1,0 +1,156 @@
+// Package result is what a run found: its figures, whether they hold, and the
+// files and tables that show them.
+package result
+
+import (
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/proof"
+)
+
+// Schema is the version of result.json. It grows when a field changes its
+// meaning or goes; a field that is added does not count.
+const Schema = 1
+
+// Result is one run. Times are microseconds where their names do not say else.
+type Result struct {
+	Schema   int               `json:"schema"`
+	Program  string            `json:"program"`
+	Started  string            `json:"started"` // RFC 3339, UTC
+	Name     string            `json:"name"`
+	Scenario map[string]string `json:"scenario"` // every field, as a flag takes it
+	Seed     uint64            `json:"seed"`
+	RunID    uint32            `json:"run_id"`
+	URL      string            `json:"url"`
+	Closed   bool              `json:"closed_loop"`
+	Machine  Machine           `json:"machine"`
+
+	Latency  Quantiles `json:"latency"`
+	Lateness Quantiles `json:"send_lateness"`
+	Connect  Quantiles `json:"connect"`
+
+	Traffic    Traffic    `json:"traffic"`
+	Proof      Verdict    `json:"proof"`
+	Server     *Server    `json:"server,omitempty"` // nil: its process is not known
+	Generator  Generator  `json:"generator"`
+	Seconds    []Second   `json:"seconds"`
+	Thresholds []Outcome  `json:"thresholds"`
+	Invalid    []string   `json:"invalid"` // why rates and latencies prove nothing
+	Ended      string     `json:"ended,omitempty"`
+	Died       string     `json:"died,omitempty"`
+	Exit       int        `json:"exit"`
+	Histograms Histograms `json:"-"`
+}
+
+// Verdict is that of the ledger.
+type Verdict = proof.Verdict
+
+// Traffic is what went over the wire.
+type Traffic struct {
+	Conns         int     `json:"connections"`
+	MeasuredS     float64 `json:"measured_seconds"`
+	Due           int64   `json:"messages_due"` // by the schedule, warm-up included
+	Sent          int64   `json:"messages_sent"`
+	Refused       int64   `json:"messages_refused"` // our backlog was full: the server did not read
+	SentRate      float64 `json:"messages_per_second"`
+	Delivered     int64   `json:"deliveries"` // within the time measured
+	DeliveredRate float64 `json:"deliveries_per_second"`
+	Beats         int64   `json:"heartbeats"`
+	Other         int64   `json:"messages_without_stamp"`
+}
+
+// Server is the process of the server.
+type Server struct {
+	Pid            int     `json:"pid"`
+	CPUSeconds     float64 `json:"cpu_seconds"`
+	CPUPerDelivery float64 `json:"cpu_us_per_delivery"`
+	CPUPerMessage  float64 `json:"cpu_us_per_message"`
+	CPUPerBeat     float64 `json:"cpu_us_per_heartbeat"` // only where heartbeats are all there is
+	CPUs           float64 `json:"cpus"`                 // busy on average
+	RSSBefore      int64   `json:"rss_before_bytes"`     // before the first connection
+	RSSOpen        int64   `json:"rss_open_bytes"`       // all connections open, nothing sent
+	RSSEnd         int64   `json:"rss_end_bytes"`
+	BytesPerConn   float64 `json:"rss_bytes_per_connection"` // open against before
+	Descriptors    int64   `json:"descriptors"`
+	Threads        int64   `json:"threads"`
+}
+
+// Generator is this process and its machine during the time measured.
+type Generator struct {
+	ThreadCPU    float64 `json:"thread_cpu_share"` // 1: the thread was never idle
+	PerDelivery  float64 `json:"cpu_us_per_delivery"`
+	RSS          int64   `json:"rss_bytes"`
+	BytesPerConn float64 `json:"rss_bytes_per_connection"`
+	Steal        float64 `json:"steal_share"`
+	PSI          float64 `json:"cpu_pressure_share"` // -1: the kernel does not say
+}
+
+// Second is a row of the table over time.
+type Second struct {
+	T         int     `json:"t"` // seconds since the first intended time
+	Warmup    bool    `json:"warmup"`
+	Sent      int64   `json:"sent"`
+	Delivered int64   `json:"delivered"`
+	P50       int64   `json:"p50_us"`
+	P99       int64   `json:"p99_us"`
+	Max       int64   `json:"max_us"`
+	ServerCPU float64 `json:"server_cpus"`
+	ServerRSS int64   `json:"server_rss_bytes"`
+	ThreadCPU float64 `json:"generator_thread_cpu_share"`
+}
+
+// The rules by which a run is invalid.
+const (
+	maxThreadCPU = 0.85
+	maxSteal     = 0.01
+	minSent      = 0.99
+	minLateUs    = 1000
+)
+
+// Judge fills in Invalid, Thresholds and Exit, which follow from the figures.
+func (r *Result) Judge(thresholds []Threshold) {
+	r.Invalid = r.invalid()
+	r.Thresholds = []Outcome{}
+	missed := false
+	for _, t := range thresholds {
+		o := t.check(r)
+		missed = missed || !o.Met
+		r.Thresholds = append(r.Thresholds, o)
+	}
+	switch {
+	case r.Died != "":
+		r.Exit = cli.ServerDied
+	case r.Proof.Sum() > 0:
+		r.Exit = cli.Violated
+	case len(r.Invalid) > 0:
+		r.Exit = cli.Invalid
+	case r.Proof.Left > 0:
+		// A server that ends a connection has not delivered what came after.
+		r.Exit = cli.Violated
+	case missed:
+		r.Exit = cli.Missed
+	default:
+		r.Exit = cli.OK
+	}
+}
+
+func (r *Result) invalid() []string {
+	reasons := []string{}
+	because := func(format string, args ...any) { reasons = append(reasons, sprintf(format, args...)) }
+	if !r.Closed && r.Lateness.Count > 0 {
+		if limit := max(minLateUs, r.Latency.P50/10); r.Lateness.P99 > limit {
+			because("sends were late: p99 %s, and at most %s may be (1 ms or a tenth of the median latency)",
+				Micros(r.Lateness.P99), Micros(limit))
+		}
+	}
+	if t := r.Traffic; !r.Closed && float64(t.Sent) < minSent*float64(t.Due) {
+		because("only %s of %s messages of the schedule were sent (%.1f %%), and 99 %% are needed",
+			cli.Count(t.Sent), cli.Count(t.Due), 100*float64(t.Sent)/float64(t.Due))
+	}
+	if cpu := r.Generator.ThreadCPU; cpu > maxThreadCPU {
+		because("the generator's thread was busy for %.0f %% of the time, and more than 85 %% measures the generator", 100*cpu)
+	}
+	if s := r.Generator.Steal; s > maxSteal {
+		because("other machines on this host took %.1f %% of the CPU time (steal), and 1 %% is too much", 100*s)
+	}
+	return reasons
+}

@@ -1,0 +1,102 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Field is one line of a scenario file and one flag.
+type Field struct {
+	Name  string
+	Takes string
+	About string
+	Set   func(s *Scenario, text string) error
+	Get   func(s *Scenario) string
+}
+
+// Fields are all fields in the order in which a file has them.
+func Fields() []Field {
+	return []Field{
+		number("conns", "connections", func(s *Scenario) *int { return &s.Conns }),
+		number("rooms", "rooms they are in", func(s *Scenario) *int { return &s.Rooms }),
+		choice("spread", "how connections are dealt to rooms", func(s *Scenario) *string { return &s.Spread }, Even, Zipf),
+		zipfS(),
+		rate(),
+		number("burst", "messages with one intended time; with rate max, in flight per connection", func(s *Scenario) *int { return &s.Burst }),
+		sizes(),
+		span("duration", "time measured", func(s *Scenario) *spanOf { return &s.Duration }),
+		span("warmup", "time before it that counts for the proof alone", func(s *Scenario) *spanOf { return &s.Warmup }),
+		span("settle", "longest silence at the end before what is missing counts as lost", func(s *Scenario) *spanOf { return &s.Settle }),
+		span("beat", "heartbeat period of every connection, 0 for none", func(s *Scenario) *spanOf { return &s.Beat }),
+		choice("order", "what must agree: the order of a room, or of each sender", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
+		seed(),
+	}
+}
+
+// Set sets a field by its name.
+func (s *Scenario) Set(name, text string) error {
+	all := Fields()
+	i := slices.IndexFunc(all, func(f Field) bool { return f.Name == name })
+	if i < 0 {
+		var names []string
+		for _, f := range all {
+			names = append(names, f.Name)
+		}
+		return fmt.Errorf("%s: unknown field; there are about, %s", name, strings.Join(names, ", "))
+	}
+	if err := all[i].Set(s, text); err != nil {
+		return fmt.Errorf("%s: %w; it takes %s", name, err, all[i].Takes)
+	}
+	return nil
+}
+
+func number(name, about string, at func(*Scenario) *int) Field {
+	return Field{name, "a number such as 500 or 10k", about,
+		func(s *Scenario, text string) (err error) { *at(s), err = ParseCount(text); return err },
+		func(s *Scenario) string { return fmt.Sprint(*at(s)) }}
+}
+
+func span(name, about string, at func(*Scenario) *spanOf) Field {
+	return Field{name, "a time such as 30s or 500ms", about,
+		func(s *Scenario, text string) (err error) { *at(s), err = parseSpan(text); return err },
+		func(s *Scenario) string { return at(s).String() }}
+}
+
+func choice(name, about string, at func(*Scenario) *string, of ...string) Field {
+	return Field{name, strings.Join(of, " or "), about,
+		func(s *Scenario, text string) error {
+			if !slices.Contains(of, text) {
+				return fmt.Errorf("%q is unknown", text)
+			}
+			*at(s) = text
+			return nil
+		},
+		func(s *Scenario) string { return *at(s) }}
+}
+
+func zipfS() Field {
+	return Field{"zipf-s", "a number of 0.5 to 3", "exponent of spread zipf: room r has a share of 1/r^s",
+		func(s *Scenario, text string) (err error) { s.ZipfS, err = parseExponent(text); return err },
+		func(s *Scenario) string { return fmt.Sprint(s.ZipfS) }}
+}
+
+func rate() Field {
+	return Field{"rate", "a rate such as 500/s, 0/s for heartbeats alone, or max (closed loop)",
+		"messages of all connections together",
+		func(s *Scenario, text string) (err error) { s.Rate, err = ParseRate(text); return err },
+		func(s *Scenario) string { return s.Rate.String() }}
+}
+
+func sizes() Field {
+	return Field{"size", "bytes such as 128, 4k, or several: 64,1k,16k",
+		"bytes of a whole message, stamp and JSON included",
+		func(s *Scenario, text string) (err error) { s.Sizes, err = parseSizes(text); return err },
+		func(s *Scenario) string { return joinSizes(s.Sizes) }}
+}
+
+func seed() Field {
+	return Field{"seed", "a whole number", "seed of all choices: the same seed, the same senders in the same order",
+		func(s *Scenario, text string) (err error) { s.Seed, err = parseSeed(text); return err },
+		func(s *Scenario) string { return fmt.Sprint(s.Seed) }}
+}

@@ -1,0 +1,69 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Parse reads a file: one YAML mapping from the names of fields to plain
+// values. It reads the syntax tree, which knows lines and how a value was spelt:
+// "1e3" or "010" must not come to mean something else than as a flag.
+func Parse(file string, text []byte) (Scenario, error) {
+	s := Default()
+	s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	tree, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		var located yaml.Error
+		if errors.As(err, &located) && located.GetToken() != nil {
+			return s, fmt.Errorf("%s:%d: not YAML: %s", file, located.GetToken().Position.Line, located.GetMessage())
+		}
+		return s, fmt.Errorf("%s: not YAML: %w", file, err)
+	}
+	for _, document := range tree.Docs {
+		entries, err := mapping(file, document)
+		if err != nil {
+			return s, err
+		}
+		for _, entry := range entries {
+			if err := s.entry(entry); err != nil {
+				return s, fmt.Errorf("%s:%d: %w", file, entry.Key.GetToken().Position.Line, err)
+			}
+		}
+	}
+	if err := s.Validate(); err != nil {
+		return s, fmt.Errorf("%s: %w", file, err)
+	}
+	return s, nil
+}
+
+func mapping(file string, document *ast.DocumentNode) ([]*ast.MappingValueNode, error) {
+	switch body := document.Body.(type) {
+	case nil, *ast.CommentGroupNode, *ast.NullNode:
+		return nil, nil
+	case *ast.MappingNode:
+		return body.Values, nil
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{body}, nil
+	default:
+		return nil, fmt.Errorf("%s:%d: no field; a line reads name: value", file, body.GetToken().Position.Line)
+	}
+}
+
+func (s *Scenario) entry(entry *ast.MappingValueNode) error {
+	name := entry.Key.GetToken().Value
+	if _, ok := entry.Value.(ast.ScalarNode); !ok {
+		return fmt.Errorf("%s: wants one plain value", name)
+	}
+	value := entry.Value.GetToken().Value
+	if name == "about" {
+		s.About = value
+		return nil
+	}
+	return s.Set(name, value)
+}

@@ -1,0 +1,109 @@
+package scenario
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type spanOf = time.Duration
+
+// ParseCount reads 500, 10k or 2M: thousands, as people count connections.
+func ParseCount(text string) (int, error) {
+	return parseScaled(text, 1000)
+}
+
+// ParseBytes reads 128, 4k or 1M: multiples of 1,024, as people count bytes.
+func ParseBytes(text string) (int, error) {
+	return parseScaled(strings.TrimSuffix(text, "B"), 1024)
+}
+
+func parseScaled(text string, thousand int) (int, error) {
+	digits, by := text, 1
+	switch {
+	case strings.HasSuffix(text, "k"):
+		digits, by = text[:len(text)-1], thousand
+	case strings.HasSuffix(text, "M"):
+		digits, by = text[:len(text)-1], thousand*thousand
+	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 || n > 1<<31/by {
+		return 0, fmt.Errorf("%q is no such number", text)
+	}
+	return n * by, nil
+}
+
+func parseSpan(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			return 0, fmt.Errorf("%q has no unit", text)
+		}
+		return 0, fmt.Errorf("%q is no time", text)
+	}
+	return d, nil
+}
+
+func parseExponent(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || v < 0.5 || v > 3 {
+		return 0, fmt.Errorf("%q is not in that range", text)
+	}
+	return v, nil
+}
+
+func parseSeed(text string) (uint64, error) {
+	v, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is none", text)
+	}
+	return v, nil
+}
+
+// ParseRate reads 500/s, 10k/s, 0.5/s or max.
+func ParseRate(text string) (Rate, error) {
+	if text == "max" {
+		return Rate{Max: true}, nil
+	}
+	digits, ok := strings.CutSuffix(text, "/s")
+	if !ok {
+		return Rate{}, fmt.Errorf("%q has no unit", text)
+	}
+	by := 1.0
+	if d, ok := strings.CutSuffix(digits, "k"); ok {
+		digits, by = d, 1000
+	}
+	v, err := strconv.ParseFloat(digits, 64)
+	if err != nil || !(v >= 0 && v*by <= 10e6) {
+		return Rate{}, fmt.Errorf("%q is no rate up to 10 million", text)
+	}
+	return Rate{PerSecond: v * by}, nil
+}
+
+func (r Rate) String() string {
+	if r.Max {
+		return "max"
+	}
+	return strconv.FormatFloat(r.PerSecond, 'f', -1, 64) + "/s"
+}
+
+func parseSizes(text string) ([]int, error) {
+	var sizes []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := ParseBytes(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		sizes = append(sizes, n)
+	}
+	return sizes, nil
+}
+
+func joinSizes(sizes []int) string {
+	var parts []string
+	for _, n := range sizes {
+		parts = append(parts, strconv.Itoa(n))
+	}
+	return strings.Join(parts, ",")
+}
