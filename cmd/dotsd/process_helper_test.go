@@ -54,6 +54,14 @@ func environment() []string { return []string{"PATH=" + os.Getenv("PATH")} }
 // run runs a load generator to its end and prints its report. Anything but exit 0 is a failure.
 func (p programs) run(t *testing.T, name string, args ...string) {
 	t.Helper()
+	if err := p.try(t, name, args...); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
+// try runs a measuring program, logs its report, and returns how it ended.
+func (p programs) try(t *testing.T, name string, args ...string) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.path(name), args...)
@@ -61,9 +69,7 @@ func (p programs) run(t *testing.T, name string, args ...string) {
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s %s (%v)\n%s", name, strings.Join(args, " "), time.Since(began).Round(100*time.Millisecond), out)
-	if err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
+	return err
 }
 
 // daemon is a dotsd that runs.
