@@ -14,7 +14,7 @@ func (p programs) testKick(t *testing.T) {
 // of the server. A thousand connections come and go first: what the process pays once (pages of code that runs for the first
 // time, buffers of the loops) is about 60 bytes a connection when it is divided by 10,000, and no property of a connection.
 func (p programs) testIdle(t *testing.T) {
-	args := []string{"--server-cmd", p.path("dotsd")+" serve --listen 127.0.0.1:{port} --admin 127.0.0.1:{admin}",
+	args := []string{"--server-cmd", p.path("dotsd") + " serve --listen 127.0.0.1:{port} --admin 127.0.0.1:{admin}",
 		"--conns", "10000", "--warmup", "1000", "--max-idle", "900", "--max-active", "1150", "--max-goroutines", "20"}
 	// Resident memory is what a connection takes and what the runtime has not given back yet, 50 bytes a connection more or
 	// less from run to run. The second can only add, so the smallest of three is nearest to the first.
