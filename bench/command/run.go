@@ -5,17 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"runtime"
 	"strings"
-	"time"
 
-	"golang.org/x/sys/unix"
-
-	"dotsconnect/bench/client"
 	"dotsconnect/bench/internal/cli"
-	"dotsconnect/bench/internal/probe"
-	"dotsconnect/bench/load"
 	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
 	"dotsconnect/bench/scenario"
 )
 
@@ -36,13 +30,9 @@ func (l *list) String() string     { return strings.Join(*l, ", ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 type options struct {
-	scenario   scenario.Scenario
-	thresholds []result.Threshold
-	source     netip.Prefix
-
-	url, serverCmd, out, print string
-	pid                        int
-	list                       bool
+	spec       runner.Spec
+	out, print string
+	list       bool
 }
 
 func runCommand(args []string, stdout, stderr io.Writer) error {
@@ -66,9 +56,10 @@ func runCommand(args []string, stdout, stderr io.Writer) error {
 func parseRun(args []string, stdout io.Writer) (*options, error) {
 	o := &options{}
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
-	fs.StringVar(&o.url, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
-	fs.StringVar(&o.serverCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
-	fs.IntVar(&o.pid, "server-pid", 0, "process `ID` of the server, whose CPU, memory and descriptors are then measured")
+	fs.StringVar(&o.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
+	fs.BoolVar(&o.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others")
+	fs.StringVar(&o.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
+	fs.IntVar(&o.spec.Pid, "server-pid", 0, "process `ID` of the server, whose CPU, memory and descriptors are then measured")
 	fs.StringVar(&o.out, "out", "", "`DIR` to make, with result.json, latency.hlog, seconds.csv, bench.txt and table.txt")
 	fs.BoolVar(&o.list, "list", false, "show the scenarios")
 	fs.StringVar(&o.print, "print", "", "print the scenario `NAME`, to copy and change")
@@ -92,17 +83,17 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 // complete reads what the flags named.
 func (o *options) complete(name string, given map[string]string, source string, thresholds []string) error {
 	var err error
-	if o.scenario, err = scenario.Load(name); err != nil {
+	if o.spec.Scenario, err = scenario.Load(name); err != nil {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
 	for _, f := range scenario.Fields() {
 		if text, ok := given[f.Name]; ok {
-			if err := o.scenario.Set(f.Name, text); err != nil {
+			if err := o.spec.Scenario.Set(f.Name, text); err != nil {
 				return cli.Failf(cli.Usage, "--%w", err)
 			}
 		}
 	}
-	if err := o.scenario.Validate(); err != nil {
+	if err := o.spec.Scenario.Validate(); err != nil {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
 	for _, text := range thresholds {
@@ -110,18 +101,18 @@ func (o *options) complete(name string, given map[string]string, source string, 
 		if err != nil {
 			return cli.Failf(cli.Usage, "--%w", err)
 		}
-		o.thresholds = append(o.thresholds, t)
+		o.spec.Thresholds = append(o.spec.Thresholds, t)
 	}
 	if source != "" {
-		if o.source, err = netip.ParsePrefix(source); err != nil {
+		if o.spec.Source, err = netip.ParsePrefix(source); err != nil {
 			return cli.Failf(cli.Usage, "--source %q: want a network such as 127.0.0.0/24", source)
 		}
 	}
-	if o.serverCmd != "" && o.pid != 0 {
+	if o.spec.ServerCmd != "" && o.spec.Pid != 0 {
 		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
 	}
-	if o.pid < 0 {
-		return cli.Failf(cli.Usage, "--server-pid %d: is no process", o.pid)
+	if o.spec.Pid < 0 {
+		return cli.Failf(cli.Usage, "--server-pid %d: is no process", o.spec.Pid)
 	}
 	if o.out != "" {
 		return result.CheckOut(o.out)
@@ -141,53 +132,19 @@ func printList(w io.Writer) error {
 }
 
 func (o *options) run(stdout, stderr io.Writer) error {
-	// The server ends with the thread that started it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := cli.NeedDescriptors(o.scenario.Conns); err != nil {
+	if err := cli.NeedDescriptors(o.spec.Scenario.Conns); err != nil {
 		return err
 	}
-	cfg := load.Config{Scenario: o.scenario, URL: o.url, SourceNet: o.source, Pid: o.pid, Progress: cli.NewProgress(stderr)}
-	if cfg.URL == "" {
-		cfg.URL = "ws://127.0.0.1:8000"
-	}
-	switch {
-	case o.serverCmd != "":
-		target, err := client.ParseTarget(cfg.URL)
-		if err != nil {
-			return cli.Failf(cli.Usage, "%w", err)
-		}
-		server, err := probe.Start(o.serverCmd, 20*time.Second)
-		if err != nil {
-			return cli.Failf(cli.Usage, "--server-cmd: %w", err)
-		}
-		defer server.Stop()
-		cfg.URL, cfg.Pid, cfg.Died = "ws://"+server.Addr+target.Path, server.Pid, func() string { return lastWords(server) }
-	case o.pid != 0:
-		cfg.Died = func() string {
-			if unix.Kill(o.pid, 0) == unix.ESRCH {
-				return fmt.Sprintf("process %d has ended", o.pid)
-			}
-			return ""
-		}
-	}
-	r, err := load.Run(cfg)
+	o.spec.Progress = cli.NewProgress(stderr)
+	r, err := o.spec.Run()
 	if err != nil {
 		return err
 	}
 	return o.report(r, stdout)
 }
 
-func lastWords(s *probe.Server) string {
-	if !s.Died() {
-		return ""
-	}
-	return "its last words: " + s.LastWords()
-}
-
 // report shows the run and returns its verdict as an error.
 func (o *options) report(r *result.Result, stdout io.Writer) error {
-	r.Judge(o.thresholds)
 	if err := r.Table(stdout); err != nil {
 		return err
 	}
@@ -197,18 +154,5 @@ func (o *options) report(r *result.Result, stdout io.Writer) error {
 		}
 		_, _ = fmt.Fprintf(stdout, "written to %s\n", o.out)
 	}
-	switch r.Exit {
-	case cli.OK:
-		return nil
-	case cli.Missed:
-		return cli.Failf(r.Exit, "a threshold was missed")
-	case cli.Invalid:
-		return cli.Failf(r.Exit, "run invalid: %s", strings.Join(r.Invalid, "; "))
-	case cli.ServerDied:
-		return cli.Failf(r.Exit, "the server died: %s", r.Died)
-	}
-	if r.Proof.Sum() == 0 {
-		return cli.Failf(r.Exit, "delivery violation: %s", r.Ended)
-	}
-	return cli.Failf(r.Exit, "delivery violation: %s", r.Proof.Notes[0])
+	return runner.Verdict(r)
 }

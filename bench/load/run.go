@@ -48,6 +48,7 @@ type Config struct {
 	SourceNet netip.Prefix
 	Pid       int           // of the server; 0: not known
 	Died      func() string // why the server has ended, or nothing; may be nil
+	Frames    Frames        // of another server's protocol; the zero value is ours
 	Progress  *cli.Progress
 	NewLedger func(roomOf []int32, roomOrder bool) Ledger // nil: package proof
 }

@@ -24,15 +24,24 @@ type Result struct {
 	Closed   bool              `json:"closed_loop"`
 	Machine  Machine           `json:"machine"`
 
-	Latency  Quantiles `json:"latency"`
-	Lateness Quantiles `json:"send_lateness"`
-	Connect  Quantiles `json:"connect"`
+	Latency   Quantiles `json:"latency"`                // at all receivers, from the intended time
+	First     Quantiles `json:"latency_first_receiver"` // one value a message; empty where rooms are split over processes
+	Last      Quantiles `json:"latency_last_receiver"`
+	Lateness  Quantiles `json:"send_lateness"`
+	Connect   Quantiles `json:"connect"`
+	Reconnect Quantiles `json:"reconnect"`     // from the end of a connection to the 101 of the one in its place
+	Kick      Quantiles `json:"kick_lateness"` // closes for silence, counted from the moment they were due
 
 	Traffic    Traffic    `json:"traffic"`
 	Proof      Verdict    `json:"proof"`
 	Server     *Server    `json:"server,omitempty"` // nil: its process is not known
-	Generator  Generator  `json:"generator"`
+	Generator  Generator  `json:"generator"`        // several processes: sums, and the worst share
+	Kicks      *Kicks     `json:"kicks,omitempty"`
+	Churn      *Churn     `json:"churn,omitempty"`
+	Slow       *Slow      `json:"slow,omitempty"`
+	Recovery   *Recovery  `json:"recovery,omitempty"`
 	Seconds    []Second   `json:"seconds"`
+	Plots      Plots      `json:"plots"` // what a report draws beside Seconds
 	Thresholds []Outcome  `json:"thresholds"`
 	Invalid    []string   `json:"invalid"` // why rates and latencies prove nothing
 	Ended      string     `json:"ended,omitempty"`
@@ -55,6 +64,7 @@ type Traffic struct {
 	Delivered     int64   `json:"deliveries"` // within the time measured
 	DeliveredRate float64 `json:"deliveries_per_second"`
 	Beats         int64   `json:"heartbeats"`
+	PerRead       float64 `json:"deliveries_per_read"`
 	Other         int64   `json:"messages_without_stamp"`
 }
 
@@ -69,9 +79,71 @@ type Server struct {
 	RSSBefore      int64   `json:"rss_before_bytes"`     // before the first connection
 	RSSOpen        int64   `json:"rss_open_bytes"`       // all connections open, nothing sent
 	RSSEnd         int64   `json:"rss_end_bytes"`
-	BytesPerConn   float64 `json:"rss_bytes_per_connection"` // open against before
+	BytesPerConn   float64 `json:"rss_bytes_per_connection"`    // open against before
+	KernelPerConn  float64 `json:"kernel_bytes_per_connection"` // slab of both ends of a loopback connection; 0: not known
+	CPUPerConnect  float64 `json:"cpu_us_per_connect"`
 	Descriptors    int64   `json:"descriptors"`
 	Threads        int64   `json:"threads"`
+	Go             *Go     `json:"go,omitempty"` // from its debug pages, if --admin names them
+}
+
+// Go is the inside of a Go server over the time measured.
+type Go struct {
+	Collections int64 `json:"collections"`
+	Goroutines  int64 `json:"goroutines"`
+	HeapAlloc   int64 `json:"heap_alloc_bytes"`
+	HeapInuse   int64 `json:"heap_inuse_bytes"`
+	StackInuse  int64 `json:"stack_inuse_bytes"`
+}
+
+// Kicks is how a server ended connections that showed no sign of life.
+type Kicks struct {
+	Silent  int            `json:"silent_connections"`
+	Kicked  int            `json:"kicked"`
+	Early   int            `json:"early"`          // ended before they were due: a violation
+	Missing int            `json:"missing"`        // not ended when the run did
+	Wrong   int            `json:"wrongly_closed"` // connections that did beat, and were ended
+	Codes   map[string]int `json:"codes"`          // how they ended, with the number of each
+}
+
+// Churn is what the connections that come and go beside the members did.
+type Churn struct {
+	Opened int64   `json:"opened"`
+	Cut    int64   `json:"cut"` // reset before the handshake was done
+	Failed int64   `json:"failed"`
+	Sent   int64   `json:"messages_sent"`
+	Seen   int64   `json:"messages_seen"` // by all members of the room; the others by none
+	Rate   float64 `json:"per_second"`
+}
+
+// Slow is what became of the members that stopped to read.
+type Slow struct {
+	Members int            `json:"members"`
+	Ended   int            `json:"ended_by_server"`
+	Codes   map[string]int `json:"codes"`
+}
+
+// Recovery is how fast connections were back after their server was killed.
+type Recovery struct {
+	Conns  int   `json:"connections"`
+	Back   int   `json:"back"`
+	At50   int64 `json:"back_50_us"` // from the kill; 0: never
+	At90   int64 `json:"back_90_us"`
+	At99   int64 `json:"back_99_us"`
+	At100  int64 `json:"back_100_us"`
+	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted
+}
+
+// Plots are curves that cannot be drawn from the quantiles alone.
+type Plots struct {
+	Latency []Point `json:"latency_percentiles"`
+	Kick    []Point `json:"kick_lateness_counts"` // X: upper bound in us, Y: how many
+}
+
+// Point is one point of a plot: X a percentile and Y microseconds, if not said else.
+type Point struct {
+	X float64 `json:"x"`
+	Y float64 `json:"y"`
 }
 
 // Generator is this process and its machine during the time measured.
@@ -80,6 +152,7 @@ type Generator struct {
 	PerDelivery  float64 `json:"cpu_us_per_delivery"`
 	RSS          int64   `json:"rss_bytes"`
 	BytesPerConn float64 `json:"rss_bytes_per_connection"`
+	Processes    int     `json:"processes"`
 	Steal        float64 `json:"steal_share"`
 	PSI          float64 `json:"cpu_pressure_share"` // -1: the kernel does not say
 }
