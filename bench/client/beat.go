@@ -23,9 +23,12 @@ type beats struct {
 	frame  []byte
 }
 
-func (b *beats) init(period time.Duration, slots int, now int64) {
+func (b *beats) init(period time.Duration, text string, slots int, now int64) {
+	if text == "" {
+		text = `"heartbeat"`
+	}
 	b.period, b.slots, b.start = int64(period), int64(slots), now
-	b.frame = AppendFrame(nil, OpText, []byte(`"heartbeat"`))
+	b.frame = AppendFrame(nil, OpText, []byte(text))
 }
 
 func (b *beats) due(k int64) int64 {

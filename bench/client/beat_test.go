@@ -29,7 +29,7 @@ func TestHeartbeatsAreSpreadOverThePeriod(t *testing.T) {
 
 func TestCursorSkipsRoundsThatAStallMissed(t *testing.T) {
 	var b beats
-	b.init(100, 10, 1000)
+	b.init(100, "", 10, 1000)
 	b.on = 1
 	b.k = 3
 	if got, want := b.next(), int64(1030); got != want {

@@ -65,28 +65,35 @@ func sourcesOf(network netip.Prefix, conns int) ([]source, error) {
 // Dial begins to connect to the path and to ask for a WebSocket. How it went
 // is told to OnOpen or OnClose; only lack of a slot or of a local resource is
 // an error here.
-func (e *Engine) Dial(path string) (int32, error) { return e.dial(path, -1) }
+func (e *Engine) Dial(path string) (int32, error) { return e.dial(0, path, -1) }
+
+// DialTo is Dial to a server by its number: 0 is Target, 1 the first of Others.
+func (e *Engine) DialTo(server int, path string) (int32, error) { return e.dial(server, path, -1) }
 
 // DialCut is Dial, but only the first n bytes of the request are written
 // (0: none). Then OnCut is called, and nothing more happens by itself until
 // the server or Reset ends the connection.
-func (e *Engine) DialCut(path string, n int) (int32, error) { return e.dial(path, max(n, 0)) }
+func (e *Engine) DialCut(path string, n int) (int32, error) { return e.dial(0, path, max(n, 0)) }
 
-func (e *Engine) dial(path string, cutAt int) (int32, error) {
+func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
+	target := e.cfg.Target
+	if server > 0 {
+		target = e.cfg.Others[server-1]
+	}
 	if len(e.free) == 0 {
 		return 0, ErrNoSlot
 	}
 	id := e.free[len(e.free)-1]
 	c := &e.conns[id]
 	dialed := e.Now()
-	failed, err := e.connect(c, id)
+	failed, err := e.connect(c, id, target.addr)
 	if err != nil {
 		return 0, err
 	}
 	e.free = e.free[:len(e.free)-1]
-	c.state, c.beats, c.reset = connecting, false, false
+	c.state, c.beats, c.reset, c.paused = connecting, false, false, false
 	c.x = e.newExtra()
-	c.x.path, c.x.cutAt, c.x.dialed, c.x.failed = path, cutAt, dialed, failed
+	c.x.target, c.x.path, c.x.cutAt, c.x.dialed, c.x.failed = target, path, cutAt, dialed, failed
 	e.opening++
 	if failed != 0 {
 		e.failed = append(e.failed, ref{id, c.gen})
@@ -96,9 +103,9 @@ func (e *Engine) dial(path string, cutAt int) (int32, error) {
 }
 
 // connect makes the socket. An errno is the network's answer, an error ours.
-func (e *Engine) connect(c *conn, id int32) (unix.Errno, error) {
+func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error) {
 	family := unix.AF_INET
-	if _, ok := e.cfg.Target.addr.(*unix.SockaddrInet6); ok {
+	if _, ok := to.(*unix.SockaddrInet6); ok {
 		family = unix.AF_INET6
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
@@ -110,7 +117,7 @@ func (e *Engine) connect(c *conn, id int32) (unix.Errno, error) {
 		return 0, err
 	}
 	var failed unix.Errno
-	switch err = unix.Connect(fd, e.cfg.Target.addr); {
+	switch err = unix.Connect(fd, to); {
 	case errors.Is(err, unix.EINPROGRESS):
 		err = nil
 	case errors.Is(err, unix.EADDRNOTAVAIL):
@@ -186,7 +193,7 @@ func (e *Engine) connected(id int32, stamp int64) {
 		return
 	}
 	e.watch(c, id, unix.EPOLLIN)
-	request := e.request(c.x.path)
+	request := e.request(c.x.target, c.x.path)
 	c.state = requesting
 	if c.x.cutAt >= 0 {
 		request = request[:min(c.x.cutAt, len(request))]
@@ -206,6 +213,9 @@ func (e *Engine) connected(id int32, stamp int64) {
 // watch changes what a socket is polled for. It can only fail for a
 // descriptor that is not ours, which is a bug.
 func (e *Engine) watch(c *conn, id int32, events uint32) {
+	if c.paused {
+		events &^= unix.EPOLLIN
+	}
 	ev := unix.EpollEvent{Events: events, Fd: id, Pad: int32(c.gen)}
 	if err := unix.EpollCtl(e.ep, unix.EPOLL_CTL_MOD, int(c.fd), &ev); err != nil {
 		panic(fmt.Sprintf("client: epoll_ctl: %v", err))

@@ -43,6 +43,9 @@ const (
 type Config struct {
 	// Target is the server, from ParseTarget.
 	Target Target
+	// Others are more servers; see Dial. They are reached as Target is: all on
+	// the IPv4 loopback, or none.
+	Others []Target
 	// MaxConns is the number of slots: connections open or under way at once.
 	MaxConns int
 	// Sources is the least number of source addresses to spread loopback
@@ -59,6 +62,8 @@ type Config struct {
 	CloseTimeout time.Duration
 	// BeatEvery is the heartbeat period; 0 sends none. See Engine.Beat.
 	BeatEvery time.Duration
+	// BeatText is the heartbeat. Default "heartbeat", a JSON string.
+	BeatText string
 	// MaxMessage is the longest message taken, in bytes. Default 256 KiB.
 	MaxMessage int
 	// MaxBacklog bounds what a connection keeps unsent, in bytes. Default 1 MiB.
@@ -107,6 +112,7 @@ type conn struct {
 	source uint16
 	state  state
 	beats  bool
+	paused bool
 	reset  bool // a write met an RST: the EOF that read will report is not one
 }
 
@@ -118,6 +124,7 @@ type extra struct {
 	inFrag bool
 
 	path              string
+	target            Target
 	cutAt             int // write only this much of the request; -1: all of it
 	dialed, requested int64
 	failed            unix.Errno // connect failed at once; reported by the next Poll
@@ -148,6 +155,7 @@ type Engine struct {
 	beat    beats
 	opening int
 	opened  int
+	reads   int64
 	polling bool
 }
 
@@ -188,7 +196,7 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 	for i := range e.free {
 		e.free[i] = int32(cfg.MaxConns - 1 - i)
 	}
-	e.beat.init(cfg.BeatEvery, cfg.MaxConns, clock.Now())
+	e.beat.init(cfg.BeatEvery, cfg.BeatText, cfg.MaxConns, clock.Now())
 	return e, nil
 }
 
@@ -206,6 +214,9 @@ func (e *Engine) Opening() int { return e.opening }
 
 // Opened is the number of connections open now.
 func (e *Engine) Opened() int { return e.opened }
+
+// Reads is how often bytes were read from a socket.
+func (e *Engine) Reads() int64 { return e.reads }
 
 // Run polls until done reports true (then Run does) or until the stamp until.
 // A nil done runs to the end.

@@ -26,15 +26,15 @@ func newKey() (key, accept string) {
 	return key, base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func (e *Engine) request(path string) []byte {
+func (e *Engine) request(to Target, path string) []byte {
 	e.scratch = fmt.Appendf(e.scratch[:0], "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
-		path, e.cfg.Target.Host, e.key)
+		path, to.Host, e.key)
 	return e.scratch
 }
 
 // RequestBytes is the length of the request for the path, for DialCut.
-func (e *Engine) RequestBytes(path string) int { return len(e.request(path)) }
+func (e *Engine) RequestBytes(path string) int { return len(e.request(e.cfg.Target, path)) }
 
 // rejected is an HTTP answer other than 101.
 type rejected struct {

@@ -30,6 +30,7 @@ func (e *Engine) readable(id int32, stamp int64) {
 		e.end(id, Close{How: how, Stamp: stamp})
 		return
 	}
+	e.reads++
 	gen := c.gen
 	rest, err := e.consume(id, e.buf[:have+n], stamp)
 	if c.gen != gen {
@@ -77,12 +78,22 @@ func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 	return b, nil
 }
 
+// Pause reads nothing more from an open connection: what the server sends stays
+// in the kernel until there is no room for it. It cannot be undone, and how the
+// connection ends is only told when it ends by an RST.
+func (e *Engine) Pause(id int32) {
+	if c := &e.conns[id]; c.state == open {
+		c.paused = true
+		e.watch(c, id, 0)
+	}
+}
+
 func (e *Engine) becomeOpen(id int32, stamp int64) {
 	c := &e.conns[id]
 	o := Open{Dialed: c.x.dialed, Requested: c.x.requested, Stamp: stamp}
 	c.state = open
 	// The bytes behind the head live in the read buffer, not in here.
-	c.x.in, c.x.path = c.x.in[:0], ""
+	c.x.in, c.x.path, c.x.target = c.x.in[:0], "", Target{}
 	e.dropEmptyExtra(c)
 	e.opening--
 	e.opened++

@@ -15,8 +15,15 @@ const about = `dotsbench measures a WebSocket room server, and proves that it lo
 
   dotsbench run SCENARIO   send by a schedule, time every delivery from its intended time, prove every delivery
   dotsbench run --list     the scenarios
+  dotsbench suite NAME     a list of scenarios, with a table at the end: smoke, full or million
+  dotsbench compare A B    two results side by side
+  dotsbench duel A B NAME  two servers in turns, until a difference can be told from noise
+  dotsbench max SCENARIO   the highest rate at which a server keeps what is demanded of it
+  dotsbench peers          our server against others, in one table
   dotsbench floor          what the kernel alone takes to send and receive a frame on this machine
   dotsbench selftest       prove the generator by servers whose faults are known
+  dotsbench worker         a generator for another dotsbench, on this machine or another
+  dotsbench report DIR     one page of HTML of runs that were made with --out
 
 Each takes --help.
 
@@ -34,7 +41,9 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{{"run", runCommand}, {"floor", floorCommand}, {"selftest", selftestCommand}}
+	return []command{{"run", runCommand}, {"suite", suiteCommand}, {"compare", compareCommand}, {"duel", duelCommand}, {"max", maxCommand},
+		{"peers", peersCommand},
+		{"floor", floorCommand}, {"selftest", selftestCommand}, {"report", reportCommand}, {"worker", workerCommand}}
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {

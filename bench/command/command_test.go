@@ -15,6 +15,14 @@ import (
 	"dotsconnect/bench/result"
 )
 
+// TestMain lets this program be the worker that dotsbench starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "worker" {
+		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
 func dotsbench(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = Main(args, &out, &errs)
@@ -24,7 +32,7 @@ func dotsbench(args ...string) (code int, stdout, stderr string) {
 func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	for _, c := range []struct{ args, want string }{
-		{"", "there are run, floor, selftest"},
+		{"", "there are run, suite, compare, duel, max, "},
 		{"bench", `unknown command "bench"`},
 		{"run", "want one scenario"},
 		{"run rom", `unknown scenario "rom": there are burst, echo`},
@@ -67,7 +75,7 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 
 func TestHelpNamesWhatThereIsAndNothingElse(t *testing.T) {
 	code, out, _ := dotsbench("--help")
-	if code != cli.OK || !strings.Contains(out, "floor") || strings.Contains(out, "duel") {
+	if code != cli.OK || !strings.Contains(out, "floor") || !strings.Contains(out, "duel A B") || strings.Contains(out, "attack") {
 		t.Errorf("exit %d, %s", code, out)
 	}
 	code, out, _ = dotsbench("run", "--help")

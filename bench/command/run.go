@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"strings"
 
+	"dotsconnect/bench/adapter"
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/report"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/runner"
 	"dotsconnect/bench/scenario"
@@ -17,6 +19,7 @@ const runAbout = `run: one run of a scenario.
 
   dotsbench run rooms --url ws://127.0.0.1:8000 --server-pid 4711
   dotsbench run rooms --server-cmd "dotsd --listen 127.0.0.1:{port}" --threshold 'latency.p99<20ms' --out results/rooms
+  dotsbench run rooms --adapter bench/peers/peers.yaml:gws --pin
   dotsbench run --print rooms > mine.yaml; dotsbench run mine.yaml --conns 2k
 
 Messages are sent by a schedule that never waits for the server, and latency counts from the time at which a message
@@ -29,8 +32,133 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, ", ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
-type options struct {
+// runFlags are the flags that say what to run against what. Every command that
+// makes runs has them from here, so that a flag means the same everywhere.
+type runFlags struct {
 	spec       runner.Spec
+	given      map[string]string // fields of the scenario, as written
+	adapter    string
+	source     string
+	pids       string
+	workers    string
+	thresholds list
+}
+
+// server adds the flags that name a server.
+func (f *runFlags) server(fs *flag.FlagSet) {
+	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
+	fs.StringVar(&f.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
+	fs.StringVar(&f.adapter, "adapter", "", "`FILE[:NAME]` of another server to build, start and measure, as bench/peers/peers.yaml:gws")
+	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers of --server-cmd")
+	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, whose CPU, memory and descriptors are then measured; several with commas")
+	fs.StringVar(&f.spec.Admin, "admin", "", "`URL` of a Go server's /debug/pprof/, for its collections and goroutines; known if --server-cmd has {admin}")
+	fs.StringVar(&f.spec.HurtCmd, "hurt-cmd", "", "`COMMAND` that does harm, for scenarios that hurt")
+	fs.StringVar(&f.spec.HealCmd, "heal-cmd", "", "`COMMAND` that mends it")
+}
+
+// generator adds the flags that say how to generate.
+func (f *runFlags) generator(fs *flag.FlagSet) {
+	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others")
+	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged")
+	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there by: dotsbench worker --listen :PORT")
+	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24 whose addresses connections come from")
+}
+
+// fields adds the fields of a scenario.
+func (f *runFlags) fields(fs *flag.FlagSet) {
+	f.given = map[string]string{}
+	for _, field := range scenario.Fields() {
+		fs.Func(field.Name, fmt.Sprintf("%s; `VALUE` is %s", field.About, field.Takes),
+			func(text string) error { f.given[field.Name] = text; return nil })
+	}
+}
+
+// threshold adds --threshold.
+func (f *runFlags) threshold(fs *flag.FlagSet) {
+	fs.Var(&f.thresholds, "threshold", "`FIGURE<VALUE` that must hold, as latency.p99<20ms or server.cpu_us_per_delivery<1.5; can be repeated")
+}
+
+// complete reads what the flags named. No name: the scenario is another's business.
+func (f *runFlags) complete(name string) error {
+	var err error
+	if name != "" {
+		if f.spec.Scenario, err = scenario.Load(name); err != nil {
+			return cli.Failf(cli.Usage, "%w", err)
+		}
+		if err := f.change(&f.spec.Scenario); err != nil {
+			return err
+		}
+	}
+	for _, text := range f.thresholds {
+		t, err := result.ParseThreshold(text)
+		if err != nil {
+			return cli.Failf(cli.Usage, "--%w", err)
+		}
+		f.spec.Thresholds = append(f.spec.Thresholds, t)
+	}
+	if f.source != "" {
+		if f.spec.Source, err = netip.ParsePrefix(f.source); err != nil {
+			return cli.Failf(cli.Usage, "--source %q: want a network such as 127.0.0.0/24", f.source)
+		}
+	}
+	if err := f.findAdapter(); err != nil {
+		return err
+	}
+	if f.workers != "" {
+		f.spec.Workers = strings.Split(f.workers, ",")
+	}
+	if f.pids != "" {
+		if f.spec.Pids, err = runner.ParsePids(f.pids); err != nil {
+			return cli.Failf(cli.Usage, "--server-pid %q: %w", f.pids, err)
+		}
+	}
+	if f.spec.ServerCmd != "" && f.pids != "" {
+		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
+	}
+	return nil
+}
+
+func (f *runFlags) findAdapter() error {
+	if f.adapter == "" {
+		return nil
+	}
+	if f.spec.ServerCmd != "" || f.pids != "" || f.spec.URL != "" {
+		return cli.Failf(cli.Usage, "--adapter excludes --url, --server-cmd and --server-pid: it says all that they say")
+	}
+	a, err := adapter.Find(f.adapter)
+	if err != nil {
+		return cli.Failf(cli.Usage, "--adapter: %w", err)
+	}
+	f.spec.Adapter = &a
+	return nil
+}
+
+// change sets the fields that flags named, and checks the whole.
+func (f *runFlags) change(s *scenario.Scenario) error {
+	for _, field := range scenario.Fields() {
+		if text, ok := f.given[field.Name]; ok {
+			if err := s.Set(field.Name, text); err != nil {
+				return cli.Failf(cli.Usage, "--%w", err)
+			}
+		}
+	}
+	if err := s.Validate(); err != nil {
+		return cli.Failf(cli.Usage, "%w", err)
+	}
+	return nil
+}
+
+// oneScenario is the one word that a command takes.
+func oneScenario(words []string) (string, error) {
+	if len(words) != 1 {
+		return "", cli.Failf(cli.Usage, "want one scenario, got %d: there are %s (see dotsbench run --list)",
+			len(words), strings.Join(scenario.Names(), ", "))
+	}
+	return words[0], nil
+}
+
+type options struct {
+	runFlags
 	out, print string
 	list       bool
 }
@@ -56,68 +184,33 @@ func runCommand(args []string, stdout, stderr io.Writer) error {
 func parseRun(args []string, stdout io.Writer) (*options, error) {
 	o := &options{}
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
-	fs.StringVar(&o.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
-	fs.BoolVar(&o.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others")
-	fs.StringVar(&o.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
-	fs.IntVar(&o.spec.Pid, "server-pid", 0, "process `ID` of the server, whose CPU, memory and descriptors are then measured")
-	fs.StringVar(&o.out, "out", "", "`DIR` to make, with result.json, latency.hlog, seconds.csv, bench.txt and table.txt")
+	o.server(fs)
+	o.generator(fs)
+	o.threshold(fs)
+	fs.StringVar(&o.out, "out", "", "`DIR` to make, with report.html, result.json, metrics.prom, latency.hlog, seconds.csv, bench.txt and table.txt")
 	fs.BoolVar(&o.list, "list", false, "show the scenarios")
 	fs.StringVar(&o.print, "print", "", "print the scenario `NAME`, to copy and change")
-	source := fs.String("source", "", "`NETWORK` such as 127.0.0.0/24 whose addresses connections come from")
-	var thresholds list
-	fs.Var(&thresholds, "threshold", "`FIGURE<VALUE` that must hold, as latency.p99<20ms or server.cpu_us_per_delivery<1.5; can be repeated")
-	given := map[string]string{}
-	for _, f := range scenario.Fields() {
-		fs.Func(f.Name, fmt.Sprintf("%s; `VALUE` is %s", f.About, f.Takes), func(text string) error { given[f.Name] = text; return nil })
-	}
+	o.fields(fs)
 	words, err := cli.ParseWords(fs, args, stdout, runAbout)
 	if err != nil || o.list || o.print != "" {
 		return o, err
 	}
-	if len(words) != 1 {
-		return nil, cli.Failf(cli.Usage, "want one scenario, got %d: there are %s (see --list)", len(words), strings.Join(scenario.Names(), ", "))
+	name, err := oneScenario(words)
+	if err != nil {
+		return nil, err
 	}
-	return o, o.complete(words[0], given, *source, thresholds)
+	if err := o.complete(name); err != nil {
+		return nil, err
+	}
+	return o, checkOut(o.out)
 }
 
-// complete reads what the flags named.
-func (o *options) complete(name string, given map[string]string, source string, thresholds []string) error {
-	var err error
-	if o.spec.Scenario, err = scenario.Load(name); err != nil {
-		return cli.Failf(cli.Usage, "%w", err)
+// checkOut tells, before a run, whether the folder of --out can be made.
+func checkOut(dir string) error {
+	if dir == "" {
+		return nil
 	}
-	for _, f := range scenario.Fields() {
-		if text, ok := given[f.Name]; ok {
-			if err := o.spec.Scenario.Set(f.Name, text); err != nil {
-				return cli.Failf(cli.Usage, "--%w", err)
-			}
-		}
-	}
-	if err := o.spec.Scenario.Validate(); err != nil {
-		return cli.Failf(cli.Usage, "%w", err)
-	}
-	for _, text := range thresholds {
-		t, err := result.ParseThreshold(text)
-		if err != nil {
-			return cli.Failf(cli.Usage, "--%w", err)
-		}
-		o.spec.Thresholds = append(o.spec.Thresholds, t)
-	}
-	if source != "" {
-		if o.spec.Source, err = netip.ParsePrefix(source); err != nil {
-			return cli.Failf(cli.Usage, "--source %q: want a network such as 127.0.0.0/24", source)
-		}
-	}
-	if o.spec.ServerCmd != "" && o.spec.Pid != 0 {
-		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
-	}
-	if o.spec.Pid < 0 {
-		return cli.Failf(cli.Usage, "--server-pid %d: is no process", o.spec.Pid)
-	}
-	if o.out != "" {
-		return result.CheckOut(o.out)
-	}
-	return nil
+	return result.CheckOut(dir)
 }
 
 func printList(w io.Writer) error {
@@ -132,9 +225,6 @@ func printList(w io.Writer) error {
 }
 
 func (o *options) run(stdout, stderr io.Writer) error {
-	if err := cli.NeedDescriptors(o.spec.Scenario.Conns); err != nil {
-		return err
-	}
 	o.spec.Progress = cli.NewProgress(stderr)
 	r, err := o.spec.Run()
 	if err != nil {
@@ -149,7 +239,7 @@ func (o *options) report(r *result.Result, stdout io.Writer) error {
 		return err
 	}
 	if o.out != "" {
-		if err := r.Write(o.out); err != nil {
+		if err := r.Write(o.out, report.Files(r)...); err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintf(stdout, "written to %s\n", o.out)

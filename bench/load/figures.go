@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/probe"
 	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
 )
 
 // read takes a reading of everything now.
@@ -13,12 +15,7 @@ func (r *run) read(into *reading) {
 	*into = r.now
 	into.at = r.e.Now()
 	into.threadCPU = threadCPU()
-	if r.cfg.Pid != 0 {
-		// Of a process that has ended the last figure stays.
-		if cpu, err := processCPU(r.cfg.Pid); err == nil {
-			r.now.serverCPU, into.serverCPU = cpu, cpu
-		}
-	}
+	into.serverCPU, into.reads = r.serverCPU(), r.e.Reads()
 	into.steal, into.ticks = cpuTicks()
 	into.pressure = cpuPressure()
 }
@@ -38,8 +35,8 @@ func (r *run) tick(now, until int64) {
 		ServerCPU: float64(r.last.serverCPU-was.serverCPU) / spent,
 		ThreadCPU: float64(r.last.threadCPU-was.threadCPU) / spent,
 	}
-	if r.cfg.Pid != 0 {
-		row.ServerRSS = rss(r.cfg.Pid)
+	for _, pid := range r.cfg.Pids {
+		row.ServerRSS += rss(pid)
 	}
 	r.out.Seconds = append(r.out.Seconds, row)
 	start := time.Now().Add(-time.Duration(now - was.at))
@@ -51,33 +48,45 @@ func (r *run) tick(now, until int64) {
 }
 
 // finish makes the figures of the readings.
-func (r *run) finish() {
+func (r *run) finish() error {
 	o := r.out
 	for _, i := range o.Histograms.Interval {
 		o.Histograms.Latency.Merge(i.Latency) // equal bounds: nothing is dropped
 	}
 	o.Histograms.Latency.Merge(r.interval)
-	o.Latency = result.Summarize(o.Histograms.Latency)
-	o.Lateness = result.Summarize(r.lateness)
-	o.Connect = result.Summarize(r.connect)
+	o.Histograms.First, o.Histograms.Last, o.Histograms.Lateness = r.first, r.lastOne, r.lateness
+	o.Histograms.Connect, o.Histograms.Reconnect = r.connect, r.reconnect
 	o.Proof = r.ledger.Verdict()
 	if r.ends > 0 {
 		o.Ended = cli.Count(r.ends) + " connections were ended by the server, the first: " + r.ended
 	}
 	o.Died = r.died()
+	r.silent.result(o)
+	r.slow.result(o)
+	r.churn.result(r, o)
+	r.restart.result(r, o)
+	o.Summarize()
 	a, b := r.begin, r.end
 	seconds := max(float64(b.at-a.at)/1e9, 1e-9)
 	delivered := b.received - a.received
 	o.Traffic = result.Traffic{
-		Conns: r.s.Conns, MeasuredS: seconds, Due: r.due, Sent: r.now.sent, Refused: r.refused,
+		Conns: r.size, MeasuredS: seconds, Due: r.due, Sent: r.now.sent, Refused: r.refused,
 		SentRate: float64(b.sent-a.sent) / min(seconds, r.s.Duration.Seconds()), Delivered: delivered,
 		DeliveredRate: float64(delivered) / seconds, Beats: b.beats - a.beats, Other: r.other,
 	}
+	if reads := b.reads - a.reads; reads > 0 {
+		o.Traffic.PerRead = float64(delivered) / float64(reads)
+	}
 	r.costs(seconds, delivered)
+	return r.serverEnd()
 }
 
 func (r *run) costs(seconds float64, delivered int64) {
 	a, b := r.begin, r.end
+	if b.at-a.at < int64(time.Millisecond) {
+		r.out.NotMeasured = append(r.out.NotMeasured, "the run was over before the time measured began")
+		a = b
+	}
 	per := func(ns, n int64) float64 {
 		if n == 0 {
 			return 0
@@ -87,7 +96,7 @@ func (r *run) costs(seconds float64, delivered int64) {
 	g := &r.out.Generator
 	g.ThreadCPU = float64(b.threadCPU-a.threadCPU) / 1e9 / seconds
 	g.PerDelivery = per(b.threadCPU-a.threadCPU, delivered)
-	g.RSS = rss(os.Getpid())
+	g.RSS, g.Processes = rss(os.Getpid()), 1
 	if ticks := b.ticks - a.ticks; ticks > 0 {
 		g.Steal = float64(b.steal-a.steal) / float64(ticks)
 	}
@@ -105,5 +114,34 @@ func (r *run) costs(seconds float64, delivered int64) {
 	if b.sent == a.sent {
 		s.CPUPerBeat = per(cpu, b.beats-a.beats)
 	}
-	r.serverEnd(s)
+	s.Opened(r.before.rss, r.opened.rss, r.s.Conns)
+	// Of few connections it is the noise of everything else on the machine.
+	const enough = 1000
+	if r.s.Conns >= enough && r.before.slab > 0 {
+		s.KernelPerConn = max(0, float64(r.opened.slab-r.before.slab)/float64(r.s.Conns))
+	}
+}
+
+// serverEnd reads what the servers hold at the end.
+func (r *run) serverEnd() error {
+	s := r.out.Server
+	if s == nil || r.out.Died != "" {
+		return nil
+	}
+	end, err := r.look("end")
+	if err != nil {
+		return err
+	}
+	s.RSSEnd, s.Settled = end.rss, r.s.Memory == scenario.MemorySettled
+	s.BytesActive = float64(end.rss-r.before.rss) / float64(r.s.Conns)
+	if s.Go = end.info; s.Go != nil && r.opened.info != nil && r.restart.killed == 0 {
+		s.Go.Collections -= r.opened.info.Collections
+	}
+	for _, pid := range r.cfg.Pids {
+		if p, err := probe.ReadProc(pid); err == nil {
+			s.Descriptors += p.Descriptors
+			s.Threads += p.Threads
+		}
+	}
+	return nil
 }

@@ -1,22 +1,124 @@
 package load
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/probe"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
 )
+
+// memory is what all servers hold, and the kernel with them.
+type memory struct {
+	rss  int64
+	slab int64 // of the whole machine; 0: not known
+	info *result.Go
+}
+
+// look reads memory while connections live on: as it is, or after garbage
+// collections, when it changes no more.
+func (r *run) look(when string) (memory, error) {
+	var m memory
+	settled := r.s.Memory == scenario.MemorySettled
+	if settled && r.admin != nil {
+		// Once unseen, so that the first page's own memory is in every figure.
+		if _, err := r.admin.Read(); err != nil {
+			return m, cli.Failf(cli.Usage, "--admin: %w", err)
+		}
+		if err := r.admin.GC(); err != nil {
+			return m, cli.Failf(cli.Usage, "--admin: %w", err)
+		}
+	}
+	for _, pid := range r.cfg.Pids {
+		if settled {
+			const limit = 20 * time.Second
+			_, err := probe.Settle(pid, limit, func(d time.Duration) error {
+				r.cfg.Progress.Show("%s: waiting for a stable RSS", when)
+				_, err := r.e.Run(r.e.Now()+int64(d), nil)
+				return err
+			})
+			if err != nil && !errors.Is(err, probe.ErrUnsettled) {
+				return m, r.notOpen(err)
+			}
+		}
+		m.rss += rss(pid)
+	}
+	m.slab = slab()
+	return m, r.debugPages(&m)
+}
+
+// debugPages reads the inside of a Go server, outside of the time measured.
+func (r *run) debugPages(m *memory) error {
+	if r.admin == nil {
+		return nil
+	}
+	g, err := r.admin.Read()
+	if err != nil {
+		return cli.Failf(cli.Usage, "--admin: %w", err)
+	}
+	m.info = &result.Go{Collections: g.NumGC, Goroutines: g.Goroutines, HeapAlloc: g.HeapAlloc, HeapInuse: g.HeapInuse, StackInuse: g.StackInuse}
+	return nil
+}
+
+// slab is the memory of the kernel's objects, in bytes.
+func slab() int64 {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), "\nSlab:")
+	words := strings.Fields(rest)
+	if len(words) < 1 {
+		return 0
+	}
+	kB, _ := strconv.ParseInt(words[0], 10, 64)
+	return kB * 1024
+}
+
+// serverCPU is the CPU time of all servers in nanoseconds. Of a process that has
+// ended the last figure stays.
+func (r *run) serverCPU() int64 {
+	total := r.now.deadCPU
+	for _, pid := range r.cfg.Pids {
+		if cpu, err := processCPU(pid); err == nil {
+			total += cpu
+		}
+	}
+	r.now.serverCPU = max(r.now.serverCPU, total)
+	return r.now.serverCPU
+}
+
+// newServer takes the place of the first one, which was killed.
+func (r *run) newServer(pid int) {
+	r.now.deadCPU = r.now.serverCPU
+	for _, other := range r.cfg.Pids[min(1, len(r.cfg.Pids)):] {
+		if cpu, err := processCPU(other); err == nil {
+			r.now.deadCPU -= cpu
+		}
+	}
+	if len(r.cfg.Pids) > 0 {
+		r.cfg.Pids[0] = pid
+	}
+}
 
 // reading is everything that only grows, at one moment; figures are differences
 // of two.
 type reading struct {
 	at        int64
 	serverCPU int64 // ns; 0: not known
+	deadCPU   int64 // of it, that of servers which were killed
 	threadCPU int64 // ns of the generator's thread
 	sent      int64
 	received  int64
 	beats     int64
+	reads     int64 // of sockets
 	steal     int64 // ticks of all CPUs
 	ticks     int64
 	pressure  int64 // us; -1: the kernel does not say
@@ -41,20 +143,7 @@ func threadCPU() int64 {
 	return ts.Nano()
 }
 
-// rss is the resident memory of a process, 0 if it has ended. Unlike
-// smaps_rollup, statm costs the process nothing.
-func rss(pid int) int64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	if err != nil {
-		return 0
-	}
-	words := strings.Fields(string(b))
-	if len(words) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(words[1], 10, 64)
-	return pages * int64(os.Getpagesize())
-}
+func rss(pid int) int64 { return probe.RSS(pid) }
 
 // cpuTicks reads the first line of /proc/stat: user nice system idle iowait irq
 // softirq steal, and guest times that user contains.

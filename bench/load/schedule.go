@@ -76,12 +76,14 @@ func newPicker(seed uint64, conns int) *picker {
 	return &picker{rand.New(rand.NewPCG(seed, 0x646f7473)), conns}
 }
 
-// next is the next sender: evenly chosen, the nearest one that is still there.
-func (p *picker) next(gone func(int32) bool) (int32, bool) {
-	first := p.rng.IntN(p.conns)
-	for i := range p.conns {
-		if id := int32((first + i) % p.conns); !gone(id) {
-			return id, true
+// first is the sender that chance chooses: all are as likely.
+func (p *picker) first() int32 { return int32(p.rng.IntN(p.conns)) }
+
+// from is that sender, or the nearest one that can send.
+func (p *picker) from(first int32, can func(int32) bool) (int32, bool) {
+	for i := range int32(p.conns) {
+		if m := (first + i) % int32(p.conns); can(m) {
+			return m, true
 		}
 	}
 	return 0, false

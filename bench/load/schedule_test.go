@@ -2,7 +2,9 @@ package load
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,13 +84,10 @@ func TestEveryRoomHasAMemberAndZipfRoomsDiffer(t *testing.T) {
 }
 
 func TestTheSameSeedPicksTheSameSenders(t *testing.T) {
-	nobody := func(int32) bool { return false }
 	a, b, c := newPicker(7, 1000), newPicker(7, 1000), newPicker(8, 1000)
 	differ := false
 	for range 100 {
-		x, _ := a.next(nobody)
-		y, _ := b.next(nobody)
-		z, _ := c.next(nobody)
+		x, y, z := a.first(), b.first(), c.first()
 		if x != y {
 			t.Fatalf("got %d and %d from one seed", x, y)
 		}
@@ -97,41 +96,68 @@ func TestTheSameSeedPicksTheSameSenders(t *testing.T) {
 	if !differ {
 		t.Error("another seed picks the same")
 	}
-	if _, ok := a.next(func(int32) bool { return true }); ok {
+	if m, ok := a.from(999, func(m int32) bool { return m < 5 }); !ok || m != 0 {
+		t.Errorf("the nearest after the last that can send is %d, want 0", m)
+	}
+	if _, ok := a.from(1, func(int32) bool { return false }); ok {
 		t.Error("somebody was picked where nobody is left")
 	}
 }
 
 func TestAStampComesBackAndDamageShows(t *testing.T) {
 	sizes := []int{scenario.MinSize, 128, 70_000}
-	f := newTemplates(42, sizes)
+	const now = 123_456_789_012_345
+	f := newTemplates(42, sizes, "", nil)
 	seen := map[int]bool{}
 	for seq := range uint32(50) {
-		want := stamp{42, 7, seq, 123456789012345}
-		message := unmask(t, f.frame(want))
+		want := stamp{42, 1<<senderBits - 1, seq + 1<<26, now / 1000 * 1000}
+		message := unmask(t, f.frame(0, want))
 		seen[len(message)] = true
-		// An envelope around it makes no difference.
+		// An envelope around it makes no difference, nor does the time on the way.
 		for _, text := range [][]byte{message, append([]byte(`{"id":5,"data":`), append(message, '}')...)} {
-			if got, found, damage := f.find(text); !found || damage != "" || got != want {
-				t.Fatalf("got %+v, found %t, damage %q, want %+v", got, found, damage, want)
+			for _, way := range []int64{-5e9, 0, 3e9, 8 * 3600e9} {
+				if got, rest, found, damage := f.find(text, now+way); !found || damage != "" || got != want || rest[0] != '"' {
+					t.Fatalf("got %+v, rest %.5q, found %t, damage %q, want %+v", got, rest, found, damage, want)
+				}
 			}
 		}
-		for _, at := range []int{len(before) + senderAt, len(message) - 3} {
+		for _, at := range []int{len(`{"message":"`) + numberAt, len(message) - 3} {
 			bad := bytes.Clone(message)
-			bad[at] ^= 0x40
-			if _, _, damage := f.find(bad); damage == "" {
+			bad[at] = '!'
+			if _, _, _, damage := f.find(bad, now); damage == "" {
 				t.Errorf("a changed byte %d of %d was not seen", at, len(message))
 			}
 		}
-		if _, _, damage := f.find(append(bytes.Clone(message[:len(message)-2]), `z"}`...)); damage == "" {
+		if _, _, _, damage := f.find(append(bytes.Clone(message[:len(message)-2]), `z"}`...), now); damage == "" {
 			t.Error("a byte too many was not seen")
 		}
 	}
 	if len(seen) != len(sizes) {
 		t.Errorf("messages had sizes %v, want all of %v", seen, sizes)
 	}
-	if _, found, _ := f.find([]byte(`"heartbeat"`)); found {
+	if _, _, found, _ := f.find([]byte(`"heartbeat"`), now); found {
 		t.Error("a stamp was found where there is none")
+	}
+}
+
+func TestAnotherProtocolHasItsOwnFrames(t *testing.T) {
+	room := func(r int32) string { return fmt.Sprintf("room-%d", r) }
+	f := newTemplates(42, []int{64, 128}, `{"channel":"{room}","data":{"message":"{payload}"}}`, room)
+	ours := newTemplates(42, []int{64, 128}, "", nil)
+	for seq := range uint32(20) {
+		s := stamp{42, 3, seq, 5000}
+		text, plain := string(unmask(t, f.frame(7, s))), string(unmask(t, ours.frame(0, s)))
+		payload, _ := strings.CutPrefix(plain, `{"message":"`)
+		if want := `{"channel":"room-7","data":{"message":"` + strings.TrimSuffix(payload, `"}`) + `"}}`; text != want {
+			t.Fatalf("got %s, want %s", text, want)
+		}
+		// Several payloads in one message come out one by one.
+		many := []byte(text + "\n" + string(unmask(t, f.frame(8, stamp{42, 4, seq, 6000}))))
+		a, rest, ok, damage := f.find(many, 9000)
+		b, _, ok2, damage2 := f.find(rest, 9000)
+		if !ok || !ok2 || damage+damage2 != "" || a != s || b.sender != 4 || b.intended != 6000 {
+			t.Fatalf("got %+v and %+v, %q %q", a, b, damage, damage2)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ go 1.26
 require (
 	github.com/centrifugal/centrifuge v0.37.2
 	github.com/coder/websocket v1.8.15
-	github.com/goccy/go-yaml v1.19.2
 	github.com/gorilla/websocket v1.5.3
 	github.com/lesismal/nbio v1.6.12
 	github.com/lxzan/gws v1.8.9

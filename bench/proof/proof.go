@@ -4,11 +4,11 @@
 //
 // Three means, from exact and dear to cheap:
 //
-//   - In rooms of up to 64 members each member remembers the last number of each
+//   - In rooms of up to 16 members each member remembers the last number of each
 //     sender: 4 bytes times the members. It tells a lost message from one that
 //     came twice or late at the moment it happens.
 //   - Each member of any room keeps a count, a sum and a rolling hash of what it
-//     got: 20 bytes. Members that stayed must agree with what was sent on count
+//     got: 24 bytes. Members that stayed must agree with what was sent on count
 //     and sum, which is exactly once, and with each other on the hash, which is
 //     one order.
 //   - The order in which the first member of a room saw the messages is kept for
@@ -16,6 +16,10 @@
 //     message by which it did.
 //
 // A server that promises only each sender's order is judged without the hash.
+//
+// Several generators can share a run: each has a Ledger over all members, judges
+// its own (Only), and learns at the end how much the others' members sent
+// (Remote) and what order they saw (Votes).
 //
 // A Ledger belongs to one goroutine. A member is the number of its connection.
 package proof
@@ -26,7 +30,7 @@ import (
 )
 
 const (
-	smallRoom = 64
+	smallRoom = 16
 	maxLog    = 1 << 20 // entries over all rooms
 	maxHeld   = 1 << 16 // missing messages that are kept by name
 	maxNotes  = 20
@@ -52,20 +56,38 @@ type Verdict struct {
 	Received int64    `json:"deliveries_received"` // by members that stayed
 	Left     int64    `json:"members_that_left"`   // not judged
 	Notes    []string `json:"notes"`               // the first violations, with room, sender and number
+
+	Votes []Vote `json:"votes,omitempty"` // rooms with members in other generators: the order that was seen here
+}
+
+// Vote is the order in which members of one room saw their messages.
+type Vote struct {
+	Room    int32  `json:"room"`
+	Hash    uint64 `json:"hash,string"`
+	Members int    `json:"members"`
+}
+
+// Total is how many messages a member has sent.
+type Total struct {
+	Sender int32  `json:"s"`
+	Count  uint32 `json:"n"`
 }
 
 // Ledger is the account of one run.
 type Ledger struct {
 	// Immutable after New.
 	roomOrder bool
-	roomOf    []int32 // by member
-	indexOf   []int32 // by member: its place in its room
+	roomOf    []int32            // by member
+	indexOf   []int32            // by member: its place in its room
+	mine      func(m int32) bool // nil: all members are judged here
 
 	// Owned by the goroutine of the run.
 	rooms       []room
 	members     []member
 	sent        []uint32 // by member: the number of its last message
 	held        map[mark]bool
+	strays      map[int32]stray // members that left the order of their room's first
+	guests      map[uint32]*guest
 	logged      int
 	outstanding int64
 	left        int64
@@ -74,12 +96,16 @@ type Ledger struct {
 }
 
 type room struct {
-	members []int32
-	last    []uint32 // small rooms: by member index * members + sender index
+	members []int32  // judged here
+	size    int      // members in all
+	gone    int      // members that left
+	last    []uint32 // small rooms: by member index * size + sender index
 	log     []entry
 	logSeq  map[uint32]uint32 // large rooms: the last number of each sender in the log
 	sent    uint32
 	sum     uint64
+	flight  flight
+	split   bool // some of its members are judged elsewhere
 }
 
 type member struct {
@@ -87,9 +113,12 @@ type member struct {
 	count     uint32
 	left      bool
 	bad       bool // has a violation that was counted
-	diverged  bool
-	at        uint32 // diverged: where
-	got       entry
+}
+
+// stray is where a member first got something else than others.
+type stray struct {
+	at  uint32
+	got entry
 }
 
 type entry struct{ sender, seq uint32 }
@@ -100,28 +129,38 @@ type mark struct {
 }
 
 // New makes a Ledger for members by their rooms, which are numbered from 0.
-func New(roomOf []int32, roomOrder bool) *Ledger {
+func New(roomOf []int32, roomOrder bool) *Ledger { return Only(roomOf, roomOrder, nil) }
+
+// Only makes a Ledger that judges the members that are mine; nil stands for all.
+func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	l := &Ledger{
-		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)),
-		members: make([]member, len(roomOf)), sent: make([]uint32, len(roomOf)), held: map[mark]bool{},
+		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)), mine: mine,
+		members: make([]member, len(roomOf)), sent: make([]uint32, len(roomOf)),
+		held: map[mark]bool{}, strays: map[int32]stray{}, guests: map[uint32]*guest{},
 	}
 	if len(roomOf) > 0 {
 		l.rooms = make([]room, slices.Max(roomOf)+1)
 	}
-	for m, r := range roomOf {
-		l.indexOf[m] = int32(len(l.rooms[r].members))
-		l.rooms[r].members = append(l.rooms[r].members, int32(m))
+	for m, number := range roomOf {
+		r := &l.rooms[number]
+		l.indexOf[m] = int32(r.size)
+		r.size++
+		if l.judged(int32(m)) {
+			r.members = append(r.members, int32(m))
+		}
 	}
 	for i := range l.rooms {
 		r := &l.rooms[i]
-		if n := len(r.members); n <= smallRoom {
-			r.last = make([]uint32, n*n)
-		} else {
-			r.logSeq = map[uint32]uint32{}
+		r.split = len(r.members) < r.size
+		if len(r.members) == 0 {
+			continue
 		}
+		r.members = slices.Clip(r.members)
 	}
 	return l
 }
+
+func (l *Ledger) judged(m int32) bool { return l.mine == nil || l.mine(m) }
 
 // Next is the number of the next message of a sender.
 func (l *Ledger) Next(sender int32) uint32 { return l.sent[sender] + 1 }
@@ -139,6 +178,29 @@ func (l *Ledger) Sent(sender int32) {
 	}
 }
 
+// Totals are what the members of this generator sent into rooms that have
+// members elsewhere.
+func (l *Ledger) Totals() []Total {
+	totals := []Total{}
+	for m, n := range l.sent {
+		if n > 0 && l.judged(int32(m)) && l.rooms[l.roomOf[m]].split {
+			totals = append(totals, Total{int32(m), n})
+		}
+	}
+	return totals
+}
+
+// Remote enters what a member of another generator sent in all. It is called
+// once for each, when nothing more will be sent.
+func (l *Ledger) Remote(t Total) {
+	if int(t.Sender) >= len(l.sent) || l.judged(t.Sender) {
+		return
+	}
+	for l.sent[t.Sender] < t.Count {
+		l.Sent(t.Sender)
+	}
+}
+
 // Outstanding is how many deliveries are still to come.
 func (l *Ledger) Outstanding() int64 { return l.outstanding }
 
@@ -147,7 +209,10 @@ func (l *Ledger) Left(m int32) {
 	if p := &l.members[m]; !p.left {
 		p.left = true
 		l.left++
-		l.outstanding -= int64(l.rooms[l.roomOf[m]].sent) - int64(p.count)
+		r := &l.rooms[l.roomOf[m]]
+		l.outstanding -= int64(r.sent) - int64(p.count)
+		r.gone++
+		r.flight.without(p.count)
 	}
 }
 
@@ -163,22 +228,26 @@ func (l *Ledger) Foreign(m int32, what string) {
 	l.note("room %d: member %d got a foreign message: %s", l.roomOf[m], m, what)
 }
 
-// Receive enters a delivery.
-func (l *Ledger) Receive(m int32, sender, seq uint32) {
+// Receive enters a delivery, and tells whether it was the first or the last one
+// of its message; in rooms with members elsewhere nobody knows.
+func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 	number := l.roomOf[m]
 	switch {
+	case sender == Guest:
+		l.fromGuest(m, seq)
+		return false, false
 	case int64(sender) >= int64(len(l.sent)):
 		l.Foreign(m, fmt.Sprintf("sender %d does not exist", sender))
-		return
+		return false, false
 	case l.roomOf[sender] != number:
 		l.Foreign(m, fmt.Sprintf("number %d of sender %d, of room %d", seq, sender, l.roomOf[sender]))
-		return
-	case seq == 0 || seq > l.sent[sender]:
+		return false, false
+	case seq == 0 || seq > l.sent[sender] && l.judged(int32(sender)):
 		l.Foreign(m, fmt.Sprintf("number %d of sender %d, who has sent %d", seq, sender, l.sent[sender]))
-		return
+		return false, false
 	}
 	p, r, e := &l.members[m], &l.rooms[number], entry{sender, seq}
-	if r.last != nil {
+	if r.size <= smallRoom {
 		l.inSmall(p, r, m, e)
 	}
 	if l.roomOrder {
@@ -186,15 +255,22 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) {
 	}
 	if !p.left {
 		l.outstanding--
+		if !r.split {
+			first, last = r.flight.arrived(p.count, len(r.members)-r.gone)
+		}
 	}
 	p.count++
 	p.sum += mix(e)
 	p.hash = p.hash*0x9e3779b97f4a7c15 + mix(e)
+	return first, last
 }
 
 // inSmall compares with the last number of this sender at this member.
 func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
-	last := &r.last[int(l.indexOf[m])*len(r.members)+int(l.indexOf[e.sender])]
+	if r.last == nil {
+		r.last = make([]uint32, r.size*r.size) // rooms in which nobody says anything need none
+	}
+	last := &r.last[int(l.indexOf[m])*r.size+int(l.indexOf[e.sender])]
 	switch {
 	case e.seq == *last+1:
 	case e.seq > *last:
@@ -222,14 +298,19 @@ func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 func (l *Ledger) inOrder(p *member, r *room, m int32, e entry) {
 	switch at := int(p.count); {
 	case at < len(r.log):
-		if r.log[at] != e && !p.diverged {
-			p.diverged, p.at, p.got = true, p.count, e
+		if r.log[at] != e {
+			if _, known := l.strays[m]; !known && len(l.strays) < maxHeld {
+				l.strays[m] = stray{p.count, e}
+			}
 		}
 	case at == len(r.log) && l.logged < maxLog:
 		l.logged++
 		r.log = append(r.log, e)
-		if r.logSeq == nil {
+		if r.size <= smallRoom {
 			return
+		}
+		if r.logSeq == nil {
+			r.logSeq = map[uint32]uint32{}
 		}
 		if before := r.logSeq[e.sender]; e.seq < before {
 			l.bad.Reordered++

@@ -157,3 +157,132 @@ func BenchmarkReceive(b *testing.B) {
 		})
 	}
 }
+
+// twoLedgers share a room of 100 and one of 4: even members are judged by the
+// first, odd ones by the second.
+func twoLedgers() (roomOf []int32, a, b *Ledger) {
+	roomOf = make([]int32, 104)
+	for i := 100; i < 104; i++ {
+		roomOf[i] = 1
+	}
+	even := func(m int32) bool { return m%2 == 0 }
+	return roomOf, Only(roomOf, true, even), Only(roomOf, true, func(m int32) bool { return !even(m) })
+}
+
+func exchange(a, b *Ledger) {
+	fromA, fromB := a.Totals(), b.Totals()
+	for _, t := range fromA {
+		b.Remote(t)
+	}
+	for _, t := range fromB {
+		a.Remote(t)
+	}
+}
+
+func TestTwoGeneratorsJudgeOneRoomTogether(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		skip func(m int32, k int) bool
+		lost int64
+	}{
+		{"all delivered", func(int32, int) bool { return false }, 0},
+		{"one lost in the large room", func(m int32, k int) bool { return m == 51 && k == 40 }, 1},
+		{"one lost in the small room", func(m int32, k int) bool { return m == 102 && k == 61 }, 1},
+		{"the last lost", func(m int32, k int) bool { return m == 103 && k == 99 }, 1},
+	} {
+		roomOf, a, b := twoLedgers()
+		for k := range 100 {
+			sender := int32((k * 7) % 100)
+			if k > 50 {
+				sender = int32(100 + k%4)
+			}
+			of := func(m int32) *Ledger {
+				if m%2 == 0 {
+					return a
+				}
+				return b
+			}
+			seq := of(sender).Next(sender)
+			of(sender).Sent(sender)
+			for m := range int32(len(roomOf)) {
+				if roomOf[m] == roomOf[sender] && !c.skip(m, k) {
+					if first, last := of(m).Receive(m, uint32(sender), seq); first || last {
+						t.Fatal("a room with members elsewhere tells first and last")
+					}
+				}
+			}
+		}
+		exchange(a, b)
+		va, vb := a.Verdict(), b.Verdict()
+		if out := a.Outstanding() + b.Outstanding(); out != c.lost || va.Lost+vb.Lost != c.lost || va.Sum()+vb.Sum() != c.lost {
+			t.Errorf("%s: %d outstanding, %+v and %+v", c.name, out, va, vb)
+		}
+		if va.Sent+vb.Sent != 100 || c.lost == 0 && (len(va.Votes) != 2 || va.Votes[0].Hash != vb.Votes[0].Hash) {
+			t.Errorf("%s: votes %v and %v, sent %d and %d", c.name, va.Votes, vb.Votes, va.Sent, vb.Sent)
+		}
+	}
+}
+
+func TestTheFirstAndTheLastArrivalAreTold(t *testing.T) {
+	l := New([]int32{0, 0, 0}, true)
+	send := func() uint32 { l.Sent(0); return l.Next(0) - 1 }
+	want := func(m int32, seq uint32, first, last bool) {
+		t.Helper()
+		if f, e := l.Receive(m, 0, seq); f != first || e != last {
+			t.Errorf("member %d, number %d: first %t, last %t, want %t, %t", m, seq, f, e, first, last)
+		}
+	}
+	one, two := send(), send()
+	want(1, one, true, false)
+	want(1, two, true, false)
+	want(0, one, false, false)
+	want(2, one, false, true)
+	want(2, two, false, false)
+	want(0, two, false, true)
+	three := send()
+	want(0, three, true, false)
+	l.Left(1)
+	want(2, three, false, true)
+	four := send()
+	want(0, four, true, false)
+	want(2, four, false, true)
+	if v := l.Verdict(); v.Sum() != 0 || v.Left != 1 {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestAGuestsMessageIsForAllOrNobody(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(l *Ledger)
+		want Counts
+	}{
+		{"all", func(l *Ledger) { l.Receive(0, Guest, 5); l.Receive(1, Guest, 5); l.Receive(2, Guest, 5) }, Counts{}},
+		{"nobody", func(*Ledger) {}, Counts{}},
+		{"two of three", func(l *Ledger) { l.Receive(0, Guest, 5); l.Receive(1, Guest, 5) }, Counts{Lost: 1}},
+		{"twice", func(l *Ledger) {
+			for _, m := range []int32{0, 1, 2, 1} {
+				l.Receive(m, Guest, 5)
+			}
+		}, Counts{Doubled: 1}},
+		{"another room's", func(l *Ledger) { l.Receive(3, Guest, 5) }, Counts{Foreign: 1}},
+		{"unknown", func(l *Ledger) { l.Receive(0, Guest, 6) }, Counts{Foreign: 1}},
+	} {
+		l := New([]int32{0, 0, 0, 1}, true)
+		l.GuestSent(5, 0)
+		c.do(l)
+		if v := l.Verdict(); v.Counts != c.want {
+			t.Errorf("%s: got %+v, want %+v: %v", c.name, v.Counts, c.want, v.Notes)
+		}
+	}
+	l := New([]int32{0, 0}, true)
+	l.GuestSent(1, 0)
+	l.Sent(0)
+	l.Receive(0, Guest, 1)
+	l.Receive(0, 0, 1)
+	l.Receive(1, 0, 1)
+	l.Receive(1, Guest, 1)
+	if v := l.Verdict(); v.Counts != (Counts{Reordered: 1}) {
+		t.Errorf("a guest's message at another place: got %+v", v.Counts)
+	}
+}

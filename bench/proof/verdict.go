@@ -12,9 +12,13 @@ import (
 func (l *Ledger) Verdict() Verdict {
 	v := Verdict{Left: l.left, Notes: []string{}}
 	l.neverCame()
+	l.guestsAgree()
 	for number := range l.rooms {
 		r := &l.rooms[number]
-		v.Sent += int64(r.sent)
+		if len(r.members) == 0 {
+			continue
+		}
+		v.Sent += l.sentHere(r)
 		for _, m := range r.members {
 			if p := &l.members[m]; !p.left {
 				v.Expected += int64(r.sent)
@@ -23,7 +27,7 @@ func (l *Ledger) Verdict() Verdict {
 			}
 		}
 		if l.roomOrder {
-			l.agree(r, number)
+			v.Votes = l.agree(r, number, v.Votes)
 		}
 	}
 	v.Counts = l.bad
@@ -31,9 +35,21 @@ func (l *Ledger) Verdict() Verdict {
 	return v
 }
 
+// sentHere is how much the members that are judged here sent.
+func (l *Ledger) sentHere(r *room) int64 {
+	if !r.split {
+		return int64(r.sent)
+	}
+	n := int64(0)
+	for _, m := range r.members {
+		n += int64(l.sent[m])
+	}
+	return n
+}
+
 // complete compares what a member got with what was sent.
 func (l *Ledger) complete(p *member, r *room, number int, m int32) {
-	if r.last != nil {
+	if r.size <= smallRoom {
 		l.completeSmall(p, r, number, m)
 		return
 	}
@@ -41,28 +57,45 @@ func (l *Ledger) complete(p *member, r *room, number int, m int32) {
 	case p.count < r.sent:
 		p.bad = true
 		l.bad.Lost += int64(r.sent - p.count)
-		l.note("room %d: member %d got %d of %d messages%s", number, m, p.count, r.sent, l.firstDifference(p, r))
+		l.note("room %d: member %d got %d of %d messages%s", number, m, p.count, r.sent, l.firstDifference(m, r))
 	case p.count > r.sent:
 		p.bad = true
 		l.bad.Doubled += int64(p.count - r.sent)
-		l.note("room %d: member %d got %d messages, and %d were sent%s", number, m, p.count, r.sent, l.firstDifference(p, r))
+		l.note("room %d: member %d got %d messages, and %d were sent%s", number, m, p.count, r.sent, l.firstDifference(m, r))
 	case p.sum != r.sum:
 		p.bad = true
 		l.bad.Lost++
 		l.bad.Doubled++
-		l.note("room %d: member %d got as many messages as were sent, but not the same%s", number, m, l.firstDifference(p, r))
+		l.note("room %d: member %d got as many messages as were sent, but not the same%s", number, m, l.firstDifference(m, r))
 	}
 }
 
 func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
-	for i, sender := range r.members {
-		last, sent := r.last[int(l.indexOf[m])*len(r.members)+i], l.sent[sender]
-		if last < sent {
+	for index := range r.size {
+		sender, last := l.memberAt(number, index), uint32(0)
+		if r.last != nil {
+			last = r.last[int(l.indexOf[m])*r.size+index]
+		}
+		if sent := l.sent[sender]; last < sent {
 			p.bad = true
 			l.bad.Lost += int64(sent - last)
 			l.note("room %d: member %d lost numbers %d to %d of sender %d", number, m, last+1, sent, sender)
 		}
 	}
+}
+
+// memberAt is a member by its place in its room.
+func (l *Ledger) memberAt(number, index int) int32 {
+	r := &l.rooms[number]
+	if !r.split {
+		return r.members[index]
+	}
+	for m, of := range l.roomOf {
+		if int(of) == number && int(l.indexOf[m]) == index {
+			return int32(m)
+		}
+	}
+	panic("proof: no such place")
 }
 
 // neverCame counts what was skipped and did not come later either.
@@ -81,7 +114,8 @@ func (l *Ledger) neverCame() {
 
 // agree compares the hashes of the members that got everything once. What most
 // of them saw is taken for the order of the room.
-func (l *Ledger) agree(r *room, number int) {
+// Rooms with members elsewhere append it to votes.
+func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	votes := map[uint64]int{}
 	var most uint64
 	for _, m := range r.members {
@@ -92,23 +126,28 @@ func (l *Ledger) agree(r *room, number int) {
 			}
 		}
 	}
+	if r.split && votes[most] > 0 {
+		cast = append(cast, Vote{int32(number), most, votes[most]})
+	}
 	if len(votes) < 2 {
-		return
+		return cast
 	}
 	for _, m := range r.members {
 		if p := &l.members[m]; !p.left && !p.bad && p.hash != most {
 			l.bad.Reordered++
-			l.note("room %d: member %d saw another order than %d others%s", number, m, votes[most], l.firstDifference(p, r))
+			l.note("room %d: member %d saw another order than %d others%s", number, m, votes[most], l.firstDifference(m, r))
 		}
 	}
+	return cast
 }
 
 // firstDifference shows where a member left the order of the first member.
-func (l *Ledger) firstDifference(p *member, r *room) string {
-	if !p.diverged {
+func (l *Ledger) firstDifference(m int32, r *room) string {
+	stray, ok := l.strays[m]
+	if !ok {
 		return ""
 	}
-	want := r.log[p.at]
+	want := r.log[stray.at]
 	return fmt.Sprintf("; as message %d it got number %d of sender %d, where another had number %d of sender %d",
-		p.at+1, p.got.seq, p.got.sender, want.seq, want.sender)
+		stray.at+1, stray.got.seq, stray.got.sender, want.seq, want.sender)
 }

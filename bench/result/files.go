@@ -29,9 +29,15 @@ func CheckOut(dir string) error {
 	return nil
 }
 
+// File is a file of the folder of a run.
+type File struct {
+	Name  string
+	Write func(w io.Writer) error
+}
+
 // Write writes all files into a folder that comes to be with all of them in it,
-// or not at all.
-func (r *Result) Write(dir string) (err error) {
+// or not at all. More are those that other packages make of a result.
+func (r *Result) Write(dir string, more ...File) (err error) {
 	dir = filepath.Clean(dir)
 	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*")
 	if err != nil {
@@ -42,19 +48,16 @@ func (r *Result) Write(dir string) (err error) {
 			err = errors.Join(err, os.RemoveAll(temp))
 		}
 	}()
-	files := []struct {
-		name  string
-		write func(w io.Writer) error
-	}{
+	files := []File{
 		{"result.json", r.JSON}, {"latency.hlog", r.hlog}, {"seconds.csv", r.csv},
 		{"bench.txt", r.BenchText}, {"table.txt", func(w io.Writer) error { return r.Table(w) }},
 	}
-	for _, f := range files {
+	for _, f := range append(files, more...) {
 		var b bytes.Buffer
-		if err := f.write(&b); err != nil {
-			return fmt.Errorf("--out: %s: %w", f.name, err)
+		if err := f.Write(&b); err != nil {
+			return fmt.Errorf("--out: %s: %w", f.Name, err)
 		}
-		if err := os.WriteFile(filepath.Join(temp, f.name), b.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(temp, f.Name), b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}

@@ -29,8 +29,61 @@ func Record(h *hdrhistogram.Histogram, ns int64) {
 
 // Histograms are the distributions of a run.
 type Histograms struct {
-	Latency  *hdrhistogram.Histogram // the time measured
-	Interval []Interval
+	Latency   *hdrhistogram.Histogram // the time measured
+	First     *hdrhistogram.Histogram
+	Last      *hdrhistogram.Histogram
+	Lateness  *hdrhistogram.Histogram
+	Connect   *hdrhistogram.Histogram
+	Reconnect *hdrhistogram.Histogram
+	Kick      *hdrhistogram.Histogram // nil: nobody was silent
+	Interval  []Interval
+}
+
+// Summarize fills in the quantiles and curves that follow from the histograms.
+func (r *Result) Summarize() {
+	h := &r.Histograms
+	r.Latency, r.Lateness, r.Connect = Summarize(h.Latency), Summarize(h.Lateness), Summarize(h.Connect)
+	r.First, r.Last, r.Reconnect = Summarize(h.First), Summarize(h.Last), Summarize(h.Reconnect)
+	r.Kick = Summarize(h.Kick)
+	r.Plots.Latency, r.Plots.Kick = nil, bars(h.Kick)
+	if h.Latency.TotalCount() == 0 {
+		return
+	}
+	for _, p := range []float64{0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999, 100} {
+		// Beyond the last sample there is nothing to be told apart.
+		if float64(h.Latency.TotalCount())*(100-p)/100 >= 1 || p == 100 {
+			r.Plots.Latency = append(r.Plots.Latency, Point{p, float64(h.Latency.ValueAtQuantile(p))})
+		}
+	}
+}
+
+// bars are the counts of a histogram in at most 20 steps of 1, 2, 5, 10 … ms: X
+// is the upper bound of each.
+func bars(h *hdrhistogram.Histogram) []Point {
+	const most = 20
+	if h == nil || h.TotalCount() == 0 {
+		return nil
+	}
+	width := int64(1000)
+	for i := 0; h.Max()/width >= most; i++ {
+		width = width * []int64{2, 5, 2}[i%3] / []int64{1, 2, 1}[i%3]
+	}
+	points := make([]Point, h.Max()/width+1)
+	for i := range points {
+		points[i].X = float64(int64(i+1) * width)
+	}
+	for _, b := range h.Distribution() {
+		if b.Count > 0 {
+			points[min(b.From/width, int64(len(points)-1))].Y += float64(b.Count)
+		}
+	}
+	return points
+}
+
+// Opened enters the memory of a server before and after connections were opened.
+func (s *Server) Opened(before, open int64, conns int) {
+	s.RSSBefore, s.RSSOpen = before, open
+	s.BytesPerConn = float64(open-before) / float64(conns)
 }
 
 // Interval is the latency of one second; an hlog has a line for each.
@@ -63,6 +116,9 @@ type Quantiles struct {
 
 // Summarize reads the quantiles of a histogram.
 func Summarize(h *hdrhistogram.Histogram) Quantiles {
+	if h == nil {
+		return Quantiles{}
+	}
 	q := Quantiles{Count: h.TotalCount()}
 	if q.Count == 0 {
 		return q

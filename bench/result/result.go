@@ -32,22 +32,24 @@ type Result struct {
 	Reconnect Quantiles `json:"reconnect"`     // from the end of a connection to the 101 of the one in its place
 	Kick      Quantiles `json:"kick_lateness"` // closes for silence, counted from the moment they were due
 
-	Traffic    Traffic    `json:"traffic"`
-	Proof      Verdict    `json:"proof"`
-	Server     *Server    `json:"server,omitempty"` // nil: its process is not known
-	Generator  Generator  `json:"generator"`        // several processes: sums, and the worst share
-	Kicks      *Kicks     `json:"kicks,omitempty"`
-	Churn      *Churn     `json:"churn,omitempty"`
-	Slow       *Slow      `json:"slow,omitempty"`
-	Recovery   *Recovery  `json:"recovery,omitempty"`
-	Seconds    []Second   `json:"seconds"`
-	Plots      Plots      `json:"plots"` // what a report draws beside Seconds
-	Thresholds []Outcome  `json:"thresholds"`
-	Invalid    []string   `json:"invalid"` // why rates and latencies prove nothing
-	Ended      string     `json:"ended,omitempty"`
-	Died       string     `json:"died,omitempty"`
-	Exit       int        `json:"exit"`
-	Histograms Histograms `json:"-"`
+	Traffic     Traffic    `json:"traffic"`
+	Proof       Verdict    `json:"proof"`
+	Server      *Server    `json:"server,omitempty"` // nil: its process is not known
+	Generator   Generator  `json:"generator"`        // several processes: sums, and the worst share
+	Kicks       *Kicks     `json:"kicks,omitempty"`
+	Churn       *Churn     `json:"churn,omitempty"`
+	Slow        *Slow      `json:"slow,omitempty"`
+	Recovery    *Recovery  `json:"recovery,omitempty"`
+	Seconds     []Second   `json:"seconds"`
+	Plots       Plots      `json:"plots"` // what a report draws beside Seconds
+	Thresholds  []Outcome  `json:"thresholds"`
+	Invalid     []string   `json:"invalid"`                // why rates and latencies prove nothing
+	Ended       string     `json:"ended,omitempty"`        // members that the server ended and should not have
+	Broken      []string   `json:"broken"`                 // promises beside delivery that were broken, with who and when
+	NotMeasured []string   `json:"not_measured,omitempty"` // why the generator could not see what it was to see
+	Died        string     `json:"died,omitempty"`
+	Exit        int        `json:"exit"`
+	Histograms  Histograms `json:"-"`
 }
 
 // Verdict is that of the ledger.
@@ -79,8 +81,10 @@ type Server struct {
 	RSSBefore      int64   `json:"rss_before_bytes"`     // before the first connection
 	RSSOpen        int64   `json:"rss_open_bytes"`       // all connections open, nothing sent
 	RSSEnd         int64   `json:"rss_end_bytes"`
-	BytesPerConn   float64 `json:"rss_bytes_per_connection"`    // open against before
-	KernelPerConn  float64 `json:"kernel_bytes_per_connection"` // slab of both ends of a loopback connection; 0: not known
+	Settled        bool    `json:"rss_settled"`                  // after collections, when it changed no more
+	BytesActive    float64 `json:"rss_bytes_per_connection_end"` // end against before
+	BytesPerConn   float64 `json:"rss_bytes_per_connection"`     // open against before
+	KernelPerConn  float64 `json:"kernel_bytes_per_connection"`  // slab of both ends of a loopback connection; 0: not known
 	CPUPerConnect  float64 `json:"cpu_us_per_connect"`
 	Descriptors    int64   `json:"descriptors"`
 	Threads        int64   `json:"threads"`
@@ -192,11 +196,11 @@ func (r *Result) Judge(thresholds []Threshold) {
 	switch {
 	case r.Died != "":
 		r.Exit = cli.ServerDied
-	case r.Proof.Sum() > 0:
+	case r.Proof.Sum() > 0 || len(r.Broken) > 0:
 		r.Exit = cli.Violated
 	case len(r.Invalid) > 0:
 		r.Exit = cli.Invalid
-	case r.Proof.Left > 0:
+	case r.Ended != "":
 		// A server that ends a connection has not delivered what came after.
 		r.Exit = cli.Violated
 	case missed:
@@ -219,6 +223,7 @@ func (r *Result) invalid() []string {
 		because("only %s of %s messages of the schedule were sent (%.1f %%), and 99 %% are needed",
 			cli.Count(t.Sent), cli.Count(t.Due), 100*float64(t.Sent)/float64(t.Due))
 	}
+	reasons = append(reasons, r.NotMeasured...)
 	if cpu := r.Generator.ThreadCPU; cpu > maxThreadCPU {
 		because("the generator's thread was busy for %.0f %% of the time, and more than 85 %% measures the generator", 100*cpu)
 	}

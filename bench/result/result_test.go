@@ -29,7 +29,7 @@ func good() *Result {
 	for range 800 {
 		Record(h, 200_000)
 	}
-	r.Histograms = Histograms{h, []Interval{{time.UnixMilli(1_700_000_000_000), h}}}
+	r.Histograms = Histograms{Latency: h, Interval: []Interval{{time.UnixMilli(1_700_000_000_000), h}}}
 	return r
 }
 
@@ -58,7 +58,7 @@ func TestTheWorstDecidesTheExitCode(t *testing.T) {
 		{"a schedule not sent", func(r *Result) { r.Traffic.Sent = 98 }, cli.Invalid},
 		{"a busy generator", func(r *Result) { r.Generator.ThreadCPU = 0.86 }, cli.Invalid},
 		{"steal", func(r *Result) { r.Generator.Steal = 0.011 }, cli.Invalid},
-		{"a connection that was ended", func(r *Result) { r.Proof.Left = 1 }, cli.Violated},
+		{"a connection that was ended", func(r *Result) { r.Ended = "room 1: member 2: RST" }, cli.Violated},
 		{"a loss on a busy machine", func(r *Result) { r.Proof.Lost, r.Generator.Steal = 1, 0.5 }, cli.Violated},
 		{"a dead server that lost all", func(r *Result) { r.Proof.Lost, r.Died = 100, "panic" }, cli.ServerDied},
 	} {

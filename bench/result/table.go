@@ -3,6 +3,8 @@ package result
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -24,10 +26,14 @@ func (r *Result) Table(w io.Writer) error {
 		}
 	}
 	quantiles("latency", r.Latency)
+	quantiles("first receiver", r.First)
+	quantiles("last receiver", r.Last)
 	if !r.Closed {
 		quantiles("send lateness", r.Lateness)
 	}
 	quantiles("connect", r.Connect)
+	quantiles("reconnect", r.Reconnect)
+	quantiles("kick lateness", r.Kick)
 	if err := tw.Flush(); err != nil {
 		return err
 	}
@@ -52,25 +58,84 @@ func (r *Result) lines(b *strings.Builder) {
 	line("proof", "%s lost, %s doubled, %s reordered, %s foreign, %s damaged; %s of %s deliveries at members that stayed",
 		cli.Count(p.Lost), cli.Count(p.Doubled), cli.Count(p.Reordered), cli.Count(p.Foreign), cli.Count(p.Damaged),
 		cli.Count(p.Received), cli.Count(p.Expected))
+	r.parts(line)
 	if s := r.Server; s != nil {
-		var cost []string
-		if s.CPUPerDelivery > 0 {
-			cost = append(cost, sprintf("%.2f us CPU per delivery", s.CPUPerDelivery))
-		}
-		if s.CPUPerBeat > 0 {
-			cost = append(cost, sprintf("%.2f us CPU per heartbeat", s.CPUPerBeat))
-		}
-		cost = append(cost, sprintf("%.2f CPUs", s.CPUs))
-		line("server", "%s; RSS %.1f MB, %s B per connection; %s descriptors, %s threads", strings.Join(cost, ", "),
-			float64(s.RSSEnd)/1e6, cli.Count(int64(s.BytesPerConn)), cli.Count(s.Descriptors), cli.Count(s.Threads))
+		s.lines(line)
 	}
 	g := r.Generator
 	pressure := "unknown"
 	if g.PSI >= 0 {
 		pressure = sprintf("%.1f %%", 100*g.PSI)
 	}
-	line("generator", "%.0f %% of a CPU, %.2f us per delivery, %s B per connection; steal %.2f %%, CPU pressure %s",
-		100*g.ThreadCPU, g.PerDelivery, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure)
+	who := sprintf("%.0f %% of a CPU", 100*g.ThreadCPU)
+	if g.Processes > 1 {
+		who = sprintf("%d processes, the busiest %.0f %% of a CPU", g.Processes, 100*g.ThreadCPU)
+	}
+	line("generator", "%s, %.2f us per delivery at %.1f a read, %s B per connection; steal %.2f %%, CPU pressure %s",
+		who, g.PerDelivery, t.PerRead, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure)
+}
+
+// lines are what the server cost.
+func (s *Server) lines(line func(name, format string, args ...any)) {
+	var cost []string
+	add := func(v float64, format string) {
+		if v > 0 {
+			cost = append(cost, sprintf(format, v))
+		}
+	}
+	add(s.CPUPerDelivery, "%.2f us CPU per delivery")
+	add(s.CPUPerBeat, "%.2f us CPU per heartbeat")
+	add(s.CPUPerConnect, "%.0f us CPU per connect")
+	cost = append(cost, sprintf("%.2f CPUs", s.CPUs))
+	line("server", "%s; %s descriptors, %s threads", strings.Join(cost, ", "), cli.Count(s.Descriptors), cli.Count(s.Threads))
+	memory := sprintf("RSS %.1f MB, %s B per connection when open, %s at the end", float64(s.RSSEnd)/1e6,
+		cli.Count(int64(s.BytesPerConn)), cli.Count(int64(s.BytesActive)))
+	if s.Settled {
+		memory += " (settled)"
+	}
+	if s.KernelPerConn > 0 {
+		memory += sprintf("; kernel %s B for both ends of one", cli.Count(int64(s.KernelPerConn)))
+	}
+	line("memory", "%s", memory)
+	if g := s.Go; g != nil {
+		line("go", "%d collections, %s goroutines, heap %.1f MB in use", g.Collections, cli.Count(g.Goroutines), float64(g.HeapInuse)/1e6)
+	}
+}
+
+// parts are what some scenarios have beside traffic.
+func (r *Result) parts(line func(name, format string, args ...any)) {
+	if k := r.Kicks; k != nil {
+		line("kicks", "%s of %s silent connections ended: %d early, %d not at all; %d beating ones wrongly closed (%s)",
+			cli.Count(k.Kicked), cli.Count(k.Silent), k.Early, k.Missing, k.Wrong, codes(k.Codes))
+	}
+	if c := r.Churn; c != nil {
+		line("churn", "%s resets, %.0f/s, %s of them before the 101, %s ended by the server; %s messages written, %s seen by all",
+			cli.Count(c.Cut+c.Opened), c.Rate, cli.Count(c.Cut), cli.Count(c.Failed), cli.Count(c.Sent), cli.Count(c.Seen))
+	}
+	if s := r.Slow; s != nil {
+		line("slow", "%s members stopped to read, %s of them were ended (%s)", cli.Count(s.Members), cli.Count(s.Ended), codes(s.Codes))
+	}
+	if v := r.Recovery; v != nil {
+		at := func(us int64) string {
+			if us == 0 {
+				return "never"
+			}
+			return Micros(us)
+		}
+		line("recovery", "%s of %s connections back: 50 %% after %s, 90 %% %s, 99 %% %s, all %s; the server accepts after %s",
+			cli.Count(v.Back), cli.Count(v.Conns), at(v.At50), at(v.At90), at(v.At99), at(v.At100), at(v.Server))
+	}
+}
+
+func codes(n map[string]int) string {
+	var all []string
+	for _, code := range slices.Sorted(maps.Keys(n)) {
+		all = append(all, sprintf("%s: %s", code, cli.Count(n[code])))
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
 }
 
 func (r *Result) verdicts(b *strings.Builder) {
@@ -85,6 +150,9 @@ func (r *Result) verdicts(b *strings.Builder) {
 		}
 	}
 	for _, n := range r.Proof.Notes {
+		fmt.Fprintf(b, "VIOLATION %s\n", n)
+	}
+	for _, n := range r.Broken {
 		fmt.Fprintf(b, "VIOLATION %s\n", n)
 	}
 	if r.Ended != "" {

@@ -61,15 +61,30 @@ func figures() map[string]figure {
 		"rate.sent":      {plain, func(r *Result) (float64, bool) { return r.Traffic.SentRate, true }},
 		"rate.delivered": {plain, func(r *Result) (float64, bool) { return r.Traffic.DeliveredRate, true }},
 
-		"server.cpu_us_per_delivery":  ofServer(plain, func(s *Server) float64 { return s.CPUPerDelivery }),
-		"server.cpu_us_per_heartbeat": ofServer(plain, func(s *Server) float64 { return s.CPUPerBeat }),
-		"server.rss":                  ofServer(octets, func(s *Server) float64 { return float64(s.RSSEnd) }),
-		"server.bytes_per_connection": ofServer(octets, func(s *Server) float64 { return s.BytesPerConn }),
+		"server.cpu_us_per_delivery":      ofServer(plain, func(s *Server) float64 { return s.CPUPerDelivery }),
+		"server.cpu_us_per_heartbeat":     ofServer(plain, func(s *Server) float64 { return s.CPUPerBeat }),
+		"server.cpu_us_per_connect":       ofServer(plain, func(s *Server) float64 { return s.CPUPerConnect }),
+		"server.rss":                      ofServer(octets, func(s *Server) float64 { return float64(s.RSSEnd) }),
+		"server.bytes_per_connection":     ofServer(octets, func(s *Server) float64 { return s.BytesPerConn }),
+		"server.bytes_per_connection_end": ofServer(octets, func(s *Server) float64 { return s.BytesActive }),
+		"server.goroutines": ofServer(plain, func(s *Server) float64 {
+			if s.Go == nil {
+				return 0
+			}
+			return float64(s.Go.Goroutines)
+		}),
+
+		"generator.bytes_per_connection": {octets, func(r *Result) (float64, bool) { return r.Generator.BytesPerConn, true }},
 	}
 	of := map[string]func(r *Result) Quantiles{
 		"latency":  func(r *Result) Quantiles { return r.Latency },
 		"lateness": func(r *Result) Quantiles { return r.Lateness },
 		"connect":  func(r *Result) Quantiles { return r.Connect },
+
+		"first_receiver": func(r *Result) Quantiles { return r.First },
+		"last_receiver":  func(r *Result) Quantiles { return r.Last },
+		"reconnect":      func(r *Result) Quantiles { return r.Reconnect },
+		"kick":           func(r *Result) Quantiles { return r.Kick },
 	}
 	for name, q := range of {
 		all[name+".p50"] = quantile(q, func(q Quantiles) int64 { return q.P50 })

@@ -4,17 +4,16 @@
 package runner
 
 import (
-	"fmt"
+	"context"
 	"net/netip"
 	"runtime"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"dotsconnect/bench/client"
+	"dotsconnect/bench/adapter"
+	"dotsconnect/bench/fleet"
 	"dotsconnect/bench/internal/cli"
-	"dotsconnect/bench/internal/probe"
 	"dotsconnect/bench/load"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/scenario"
@@ -26,12 +25,19 @@ const DefaultURL = "ws://127.0.0.1:8000"
 // Spec is a run as asked for.
 type Spec struct {
 	Scenario   scenario.Scenario
-	URL        string // empty: DefaultURL; with ServerCmd only its path counts
-	ServerCmd  string // has {port} and perhaps {admin}; empty: the server runs already
-	Pid        int    // of a server that runs already; 0: not known
+	URL        string           // several servers: with commas; empty: DefaultURL; with ServerCmd only its path counts
+	ServerCmd  string           // has {port} and perhaps {admin}; empty: the servers run already
+	Servers    int              // how many of it; 0: one
+	Adapter    *adapter.Adapter // another server to build, once, and to start; nil: none
+	Pids       []int            // of servers that run already; empty: not known
+	Admin      string           // URL of a Go server's debug pages; empty: what ServerCmd has for {admin}
+	HurtCmd    string           // what scenarios that hurt do, and what mends it
+	HealCmd    string
 	Source     netip.Prefix
 	Thresholds []result.Threshold
-	Pin        bool // server on the first CPU, generator on the others
+	Pin        bool     // server on the first CPU, generator on the others
+	Procs      int      // generators on this machine; 0: one
+	Workers    []string // HOST:PORT of generators on others
 	Frames     load.Frames
 	Progress   *cli.Progress
 }
@@ -39,29 +45,32 @@ type Spec struct {
 // Run makes the run and judges it. An error says that it did not come about, and
 // has the exit code; everything else is in the result.
 func (s Spec) Run() (*result.Result, error) {
+	if s.Scenario.Needs != "" {
+		return nil, cli.Failf(cli.Usage, "scenario %s needs %s", s.Scenario.Name, s.Scenario.Needs)
+	}
 	// The server ends with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Pid: s.Pid, Frames: s.Frames, Progress: s.Progress}
+	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Admin: s.Admin, Frames: s.Frames, Progress: s.Progress}
 	if cfg.URL == "" {
 		cfg.URL = DefaultURL
 	}
-	switch {
-	case s.ServerCmd != "":
-		server, err := s.start(&cfg)
-		if err != nil {
-			return nil, err
-		}
-		defer server.Stop()
-	case s.Pid != 0:
-		cfg.Died = func() string {
-			if unix.Kill(s.Pid, 0) == unix.ESRCH {
-				return fmt.Sprintf("process %d has ended", s.Pid)
-			}
-			return ""
+	if s.Adapter != nil {
+		if err := s.Adapter.Prepare(context.Background()); err != nil {
+			return nil, cli.Failf(cli.Usage, "%s: %w", s.Adapter.Name, err)
 		}
 	}
-	r, err := load.Run(cfg)
+	cpus, unpin, err := s.pin()
+	if err != nil {
+		return nil, cli.Failf(cli.Usage, "--pin: %w", err)
+	}
+	defer unpin()
+	servers, err := s.serve(&cfg, cpus)
+	if err != nil {
+		return nil, err
+	}
+	defer servers.stop()
+	r, err := s.generate(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -69,25 +78,25 @@ func (s Spec) Run() (*result.Result, error) {
 	return r, nil
 }
 
-func (s Spec) start(cfg *load.Config) (*probe.Server, error) {
-	target, err := client.ParseTarget(cfg.URL)
-	if err != nil {
-		return nil, cli.Failf(cli.Usage, "%w", err)
+// generate makes the load: here, or in several processes.
+func (s Spec) generate(cfg load.Config) (*result.Result, error) {
+	if s.Procs > 1 || len(s.Workers) > 0 {
+		return fleet.Run(cfg, s.Procs, s.Workers)
 	}
-	server, err := probe.Start(s.ServerCmd, 20*time.Second)
-	if err != nil {
-		return nil, cli.Failf(cli.Usage, "--server-cmd: %w", err)
-	}
-	cfg.URL, cfg.Pid = "ws://"+server.Addr+target.Path, server.Pid
-	cfg.Died = func() string { return lastWords(server) }
-	return server, nil
+	return load.Run(cfg)
 }
 
-func lastWords(s *probe.Server) string {
-	if !s.Died() {
-		return ""
+// pin moves this process away from the CPUs of the servers.
+func (s Spec) pin() (servers *unix.CPUSet, unpin func(), err error) {
+	if !s.Pin {
+		return nil, func() {}, nil
 	}
-	return "its last words: " + s.LastWords()
+	p, err := NewPin()
+	if err != nil {
+		return nil, nil, err
+	}
+	unpin, err = p.generator()
+	return &p.Server, unpin, err
 }
 
 // Verdict is the result's exit code as an error with its reason; nil for 0.
@@ -101,6 +110,9 @@ func Verdict(r *result.Result) error {
 		return cli.Failf(r.Exit, "run invalid: %s", strings.Join(r.Invalid, "; "))
 	case cli.ServerDied:
 		return cli.Failf(r.Exit, "the server died: %s", r.Died)
+	}
+	if r.Proof.Sum() == 0 && len(r.Broken) > 0 {
+		return cli.Failf(r.Exit, "promise broken: %s", r.Broken[0])
 	}
 	if r.Proof.Sum() == 0 {
 		return cli.Failf(r.Exit, "delivery violation: %s", r.Ended)

@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +32,21 @@ func Fields() []Field {
 		span("beat", "heartbeat period of every connection, 0 for none", func(s *Scenario) *spanOf { return &s.Beat }),
 		choice("order", "what must agree: the order of a room, or of each sender", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
 		seed(),
+		rateField("open", "connections opened in a second, counted from the time at which each was due; max: 256 at a time",
+			"a rate such as 2000/s, or max", func(s *Scenario) *Rate { return &s.Open }),
+		number("prelude", "connections opened and reset before, so that what a server does once does not count", func(s *Scenario) *int { return &s.Prelude }),
+		choice("memory", "how memory is read", func(s *Scenario) *string { return &s.Memory }, MemoryQuick, MemorySettled),
+		share("slow", "members that stop to read", func(s *Scenario) *float64 { return &s.Slow }),
+		share("silent", "members that send no heartbeat, and that the server must end", func(s *Scenario) *float64 { return &s.Silent }),
+		span("max-age", "silence after which it must", func(s *Scenario) *spanOf { return &s.MaxAge }),
+		rateField("churn", "connections that come and are reset beside the members", "a rate such as 2000/s",
+			func(s *Scenario) *Rate { return &s.Churn }),
+		span("restart", "when the server is killed and started again (with --server-cmd)", func(s *Scenario) *spanOf { return &s.Restart }),
+		span("hurt", "when --hurt-cmd is run", func(s *Scenario) *spanOf { return &s.Hurt }),
+		span("heal", "when --heal-cmd is run", func(s *Scenario) *spanOf { return &s.Heal }),
+		choice("across", "with several servers: a room is on one, or has members on each", func(s *Scenario) *string { return &s.Across },
+			AcrossRooms, AcrossMembers),
+		choice("publish", "who sends: all, or the first server's members", func(s *Scenario) *string { return &s.Publish }, PublishAll, PublishFirst),
 	}
 }
 
@@ -82,10 +98,20 @@ func zipfS() Field {
 }
 
 func rate() Field {
-	return Field{"rate", "a rate such as 500/s, 0/s for heartbeats alone, or max (closed loop)",
-		"messages of all connections together",
-		func(s *Scenario, text string) (err error) { s.Rate, err = ParseRate(text); return err },
-		func(s *Scenario) string { return s.Rate.String() }}
+	return rateField("rate", "messages of all connections together",
+		"a rate such as 500/s, 0/s for heartbeats alone, or max (closed loop)", func(s *Scenario) *Rate { return &s.Rate })
+}
+
+func rateField(name, about, takes string, at func(*Scenario) *Rate) Field {
+	return Field{name, takes, about,
+		func(s *Scenario, text string) (err error) { *at(s), err = ParseRate(text); return err },
+		func(s *Scenario) string { return at(s).String() }}
+}
+
+func share(name, about string, at func(*Scenario) *float64) Field {
+	return Field{name, "a share such as 1%", about,
+		func(s *Scenario, text string) (err error) { *at(s), err = parseShare(text); return err },
+		func(s *Scenario) string { return strconv.FormatFloat(100**at(s), 'g', 6, 64) + "%" }}
 }
 
 func sizes() Field {

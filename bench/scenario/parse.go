@@ -61,8 +61,12 @@ func (s *Scenario) entry(entry *ast.MappingValueNode) error {
 		return fmt.Errorf("%s: wants one plain value", name)
 	}
 	value := entry.Value.GetToken().Value
-	if name == "about" {
+	switch name {
+	case "about":
 		s.About = value
+		return nil
+	case "needs":
+		s.Needs = value
 		return nil
 	}
 	return s.Set(name, value)

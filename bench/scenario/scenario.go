@@ -6,10 +6,8 @@ package scenario
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"slices"
@@ -37,15 +35,38 @@ type Scenario struct {
 	Beat     time.Duration // heartbeat period; 0: none
 	Order    string        // what is demanded: OrderRoom or OrderSender
 	Seed     uint64
+
+	Needs   string  // what a run needs that cannot be had: it is refused with these words
+	Open    Rate    // how fast connections are opened
+	Prelude int     // connections opened and reset before, so that what a server does once does not count
+	Memory  string  // how memory is read: MemoryQuick or MemorySettled
+	Slow    float64 // share of members that stop to read
+	Silent  float64 // share of members that send no heartbeat
+	MaxAge  time.Duration
+	Churn   Rate          // connections that come and are reset beside the members
+	Restart time.Duration // when, in the time measured, the server is killed and started again
+	Hurt    time.Duration // when a command of the user does harm, and when another mends it
+	Heal    time.Duration
+	Across  string // what the rooms of several servers share: AcrossRooms or AcrossMembers
+	Publish string // who sends: PublishAll or PublishFirst
 }
 
-// Values of Spread and Order.
+// Values of Spread, Order, Memory, Across and Publish.
 const (
 	Even = "even"
 	Zipf = "zipf"
 
 	OrderRoom   = "room"
 	OrderSender = "sender"
+
+	MemoryQuick   = "quick"   // as it is when all are open
+	MemorySettled = "settled" // after garbage collections, when it changes no more
+
+	AcrossRooms   = "rooms"   // a room lives on one server
+	AcrossMembers = "members" // servers are one system, and each has members of each room
+
+	PublishAll   = "all"
+	PublishFirst = "first" // only members on the first server
 )
 
 // Rate is messages per second of all connections together. Max is a closed
@@ -61,6 +82,7 @@ func Default() Scenario {
 		Conns: 100, Rooms: 1, Spread: Even, ZipfS: 1.1, Rate: Rate{PerSecond: 100}, Burst: 1, Sizes: []int{128},
 		Duration: 10 * time.Second, Warmup: 2 * time.Second, Settle: 5 * time.Second, Beat: 20 * time.Second,
 		Order: OrderRoom, Seed: 1,
+		Open: Rate{Max: true}, Memory: MemoryQuick, MaxAge: 60 * time.Second, Across: AcrossRooms, Publish: PublishAll,
 	}
 }
 
@@ -102,32 +124,8 @@ func Load(name string) (Scenario, error) {
 	return Parse(name+".yaml", text)
 }
 
-// Validate says what does not fit together.
-func (s *Scenario) Validate() error {
-	switch {
-	case s.Conns < 1:
-		return fmt.Errorf("conns: %d, and at least 1 is needed", s.Conns)
-	case s.Rooms < 1 || s.Rooms > s.Conns:
-		return fmt.Errorf("rooms: %d, and there must be 1 to conns (%d)", s.Rooms, s.Conns)
-	case s.Burst < 1:
-		return fmt.Errorf("burst: %d, and at least 1 is needed", s.Burst)
-	case s.Duration < time.Second:
-		return fmt.Errorf("duration: %v, and at least 1s is needed", s.Duration)
-	case s.Warmup < 0 || s.Settle < 0 || s.Beat < 0:
-		return errors.New("warmup, settle and beat must not be negative")
-	case s.Rate.PerSecond*(s.Duration+s.Warmup).Seconds() > math.MaxUint32/2:
-		return fmt.Errorf("rate: %s is more messages than a run can number", s.Rate)
-	}
-	for _, n := range s.Sizes {
-		if n < MinSize || n > MaxSize {
-			return fmt.Errorf("size: %d, and a message takes %d to %d bytes (the stamp needs the first)", n, MinSize, MaxSize)
-		}
-	}
-	return nil
-}
-
 // Limits of Sizes: the whole JSON message. The least holds the stamp.
 const (
-	MinSize = 64
+	MinSize = 32
 	MaxSize = 128 << 10
 )

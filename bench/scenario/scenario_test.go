@@ -20,7 +20,8 @@ func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 		"conns: 10\nrom: 5", "conns: many", "conns: -3", "conns: 0", "conns: 10\nrooms: 11", "rate: 500", "rate: 5k/m", "rate: -1/s",
 		"rate: 99999999999/s", "size: 10", "size: 64,1x", "size: 1M", "duration: 30", "duration: soon", "duration: 10ms", "warmup: -1s",
 		"spread: wide", "order: none", "zipf-s: 9", "seed: x", "burst: 0", "conns: [1, 2]", "conns:\n  a: 1", "- conns", "conns: 1\nconns: 2",
-		"conns: 'x",
+		"conns: 'x", "open: 0/s", "slow: 1", "slow: 101%", "silent: 50%\nbeat: 70s", "silent: 10%\nmax-age: 20s\nbeat: 5s",
+		"slow: 60%\nsilent: 60%\nmax-age: 2s\nbeat: 1s", "churn: max", "restart: 20s", "restart: 2s", "heal: 2s\nhurt: 3s", "across: nodes",
 	}
 	var b strings.Builder
 	for _, text := range mistakes {
@@ -45,7 +46,8 @@ func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 }
 
 func TestEveryScenarioOfTheBinaryLoadsAndHasOneLineAboutIt(t *testing.T) {
-	want := []string{"burst", "echo", "giant", "idle", "payloads", "rooms", "zipf"}
+	want := []string{"burst", "churn", "connect-storm", "echo", "giant", "idle", "missing-heartbeat", "payloads", "redis-outage",
+		"restart-storm", "resume", "rooms", "slow-readers", "two-nodes", "zipf"}
 	if d := cmp.Diff(want, Names()); d != "" {
 		t.Error(d)
 	}
@@ -54,7 +56,7 @@ func TestEveryScenarioOfTheBinaryLoadsAndHasOneLineAboutIt(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if s.Name != name || s.About == "" || len(s.About) > 80 {
+		if s.Name != name || s.About == "" || len(s.About) > 90 {
 			t.Errorf("%s: name %q, about %q", name, s.Name, s.About)
 		}
 	}
@@ -67,7 +69,7 @@ func TestWhatAFieldShowsItTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := Default()
-		again.Name, again.About = s.Name, s.About
+		again.Name, again.About, again.Needs = s.Name, s.About, s.Needs
 		for _, f := range Fields() {
 			if err := again.Set(f.Name, f.Get(&s)); err != nil {
 				t.Error(err)

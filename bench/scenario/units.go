@@ -53,6 +53,15 @@ func parseExponent(text string) (float64, error) {
 	return v, nil
 }
 
+func parseShare(text string) (float64, error) {
+	digits, ok := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(v >= 0 && v <= 100) {
+		return 0, fmt.Errorf("%q is no share of 0%% to 100%%", text)
+	}
+	return v / 100, nil
+}
+
 func parseSeed(text string) (uint64, error) {
 	v, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

@@ -21,10 +21,11 @@ func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the real programs, with thousands of connections")
 	}
-	p := programs{goBuild(t, "./cmd/dotsd", "./bench/cmd/kick", "./bench/cmd/idle", "./bench/cmd/churn")}
+	p := programs{goBuild(t, "./cmd/dotsd", "./cmd/dotsbench")}
 	t.Run("heartbeats: nobody is kicked early, nobody kept, nobody who beats is lost", p.testKick)
 	t.Run("ten thousand idle connections", p.testIdle)
 	t.Run("two hundred thousand resets beside hot rooms", p.testChurn)
+	t.Run("thirty thousand connections", p.testManyGenerators)
 	t.Run("SIGTERM with five thousand members who talk", p.testTerm)
 	t.Run("a second SIGTERM does not wait", p.testSecondTerm)
 	t.Run("more connections than descriptors", p.testDescriptors)
@@ -51,16 +52,8 @@ func goBuild(t *testing.T, packages ...string) (folder string) {
 // environment is what a child gets: nothing that could change its settings.
 func environment() []string { return []string{"PATH=" + os.Getenv("PATH")} }
 
-// run runs a load generator to its end and prints its report. Anything but exit 0 is a failure.
-func (p programs) run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if err := p.try(t, name, args...); err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
-}
-
 // try runs a measuring program, logs its report, and returns how it ended.
-func (p programs) try(t *testing.T, name string, args ...string) error {
+func (p programs) try(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -69,7 +62,7 @@ func (p programs) try(t *testing.T, name string, args ...string) error {
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s %s (%v)\n%s", name, strings.Join(args, " "), time.Since(began).Round(100*time.Millisecond), out)
-	return err
+	return string(out), err
 }
 
 // daemon is a dotsd that runs.

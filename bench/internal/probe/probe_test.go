@@ -50,13 +50,13 @@ func TestProcFiguresOfThisProcess(t *testing.T) {
 
 func TestSettleWaitsForTheLastChange(t *testing.T) {
 	n := 0
-	read := func() (Proc, error) {
+	read := func() (int64, error) {
 		n++
-		return Proc{RSS: int64(max(0, 20-n)) << 20}, nil
+		return int64(max(0, 20-n)) << 20, nil
 	}
 	wait := func(time.Duration) error { return nil }
-	if p, err := settle(read, time.Minute, wait); err != nil || p.RSS != 0 || n < 20+settledSamples-1 {
-		t.Errorf("settled after %d samples at %d: %v", n, p.RSS, err)
+	if p, err := settle(read, time.Minute, wait); err != nil || p != 0 || n < 20+settledSamples-1 {
+		t.Errorf("settled after %d samples at %d: %v", n, p, err)
 	}
 	n = -1 << 20
 	if _, err := settle(read, time.Second, wait); !errors.Is(err, ErrUnsettled) {

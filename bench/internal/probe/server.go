@@ -4,16 +4,17 @@
 package probe
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Server is a child process.
@@ -23,54 +24,96 @@ type Server struct {
 	Admin string // URL of its debug pages; empty if the command names none
 
 	cmd  *exec.Cmd
-	out  *tail
+	out  *output
 	done chan struct{} // closed when it has ended
 }
 
-// Start runs a command through the shell, with {port} and {admin} replaced by
-// free ports, and waits until the first accepts. The caller must stay on its
-// thread (runtime.LockOSThread): the kernel ends the child together with the
-// thread that started it.
-func Start(command string, limit time.Duration) (*Server, error) {
-	if !strings.Contains(command, "{port}") {
+// Command is how a server is started.
+type Command struct {
+	Line  string         // for the shell; {port} and {admin} stand for free ports
+	Dir   string         // working folder; empty: ours
+	Ready *regexp.Regexp // a line of its output that says that clients may come; nil: once {port} accepts
+	CPUs  *unix.CPUSet   // that it may run on; nil: all of ours
+	Addr  string         // where it accepts; empty: Line has {port}
+}
+
+// Start starts a command that says nothing when it is ready.
+func Start(line string, limit time.Duration) (*Server, error) {
+	return Command{Line: line}.Start(limit)
+}
+
+// Start runs the command through the shell and waits until it is ready. The
+// caller must stay on its thread (runtime.LockOSThread): the kernel ends the
+// child together with the thread that started it.
+func (c Command) Start(limit time.Duration) (*Server, error) {
+	if c.Addr == "" && !strings.Contains(c.Line, "{port}") {
 		return nil, errors.New("the server's command must contain {port}")
 	}
 	port, admin, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Addr: "127.0.0.1:" + port, out: &tail{}, done: make(chan struct{})}
-	if strings.Contains(command, "{admin}") {
+	if c.Addr == "" {
+		c.Addr = "127.0.0.1:" + port
+	}
+	s := &Server{Addr: c.Addr, out: newOutput(c.Ready), done: make(chan struct{})}
+	if strings.Contains(c.Line, "{admin}") {
 		s.Admin = "http://127.0.0.1:" + admin
 	}
-	command = strings.NewReplacer("{port}", port, "{admin}", admin).Replace(command)
+	line := strings.NewReplacer("{port}", port, "{admin}", admin).Replace(c.Line)
 	// exec replaces the shell, so that the child's id is the server's.
-	s.cmd = exec.Command("/bin/sh", "-c", "exec "+command)
+	s.cmd = exec.Command("/bin/sh", "-c", "exec "+line)
+	s.cmd.Dir = c.Dir
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %q: %w", command, err)
+	if err := startOn(c.CPUs, s.cmd); err != nil {
+		return nil, fmt.Errorf("start %q: %w", line, err)
 	}
 	s.Pid = s.cmd.Process.Pid
 	go func() {
 		_ = s.cmd.Wait() // how it ended matters less than that, and what it said
 		close(s.done)
 	}()
-	if err := s.waitReady(limit); err != nil {
+	if err := s.waitReady(c.Ready, limit); err != nil {
 		s.Stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Server) waitReady(limit time.Duration) error {
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+// startOn starts a command on the given CPUs. A child inherits those of the
+// thread that makes it, so it never runs anywhere else; a Go server counts the
+// CPUs that it has when it starts.
+func startOn(cpus *unix.CPUSet, cmd *exec.Cmd) error {
+	if cpus == nil {
+		return cmd.Start()
+	}
+	var ours unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &ours); err != nil {
+		return fmt.Errorf("read the CPUs of a thread: %w", err)
+	}
+	if err := unix.SchedSetaffinity(0, cpus); err != nil {
+		return fmt.Errorf("change the CPUs of a thread: %w", err)
+	}
+	return errors.Join(cmd.Start(), unix.SchedSetaffinity(0, &ours))
+}
+
+func (s *Server) waitReady(ready *regexp.Regexp, limit time.Duration) error {
+	end := time.Now().Add(limit)
+	for ; time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if s.Died() {
 			return fmt.Errorf("the server ended at once; its last words: %s", s.LastWords())
 		}
-		if c, err := net.DialTimeout("tcp", s.Addr, time.Second); err == nil {
+		if ready != nil {
+			if s.out.isReady() {
+				return nil
+			}
+		} else if c, err := net.DialTimeout("tcp", s.Addr, time.Second); err == nil {
 			return c.Close()
 		}
+	}
+	if ready != nil {
+		return fmt.Errorf("the server printed no line that matches %q within %v; its last words: %s", ready, limit, s.LastWords())
 	}
 	return fmt.Errorf("the server did not accept on %s within %v; its last words: %s", s.Addr, limit, s.LastWords())
 }
@@ -88,6 +131,15 @@ func (s *Server) Died() bool {
 // LastWords is the end of what the server printed.
 func (s *Server) LastWords() string { return s.out.String() }
 
+// ExitCode is that of a server that has ended: -1 after a signal, and while it
+// runs.
+func (s *Server) ExitCode() int {
+	if !s.Died() {
+		return -1
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
 // Stop ends the server: SIGTERM, and SIGKILL after three seconds.
 func (s *Server) Stop() {
 	if s.Died() {
@@ -100,6 +152,12 @@ func (s *Server) Stop() {
 		_ = s.cmd.Process.Kill()
 		<-s.done
 	}
+}
+
+// Kill ends the server as a crash would.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill() // one that has ended already is as dead
+	<-s.done
 }
 
 // freePorts asks the kernel for two ports that nobody uses now. The first is
@@ -117,30 +175,4 @@ func freePorts() (string, string, error) {
 	defer func() { _ = b.Close() }()
 	port := func(ln net.Listener) string { return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port) }
 	return port(a), port(b), nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu sync.Mutex
-	b  []byte // guarded by mu
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	const keep = 600
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, p...)
-	if over := len(t.b) - keep; over > 0 {
-		t.b = append(t.b[:0], t.b[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if b := bytes.TrimSpace(t.b); len(b) > 0 {
-		return string(b)
-	}
-	return "(none)"
 }

@@ -1,0 +1,113 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dotsconnect/bench/internal/probe"
+)
+
+// Absent says why a server cannot be had on this machine, which is nobody's
+// mistake.
+type Absent struct{ Why string }
+
+func (e *Absent) Error() string { return e.Why }
+
+// Prepare builds the server, once. Its error is an *Absent if this machine lacks
+// what the server needs.
+func (a *Adapter) Prepare(ctx context.Context) error {
+	if a.prepared {
+		return nil
+	}
+	if program := a.Missing(); program != "" {
+		return &Absent{program + " is not installed"}
+	}
+	if a.Build != "" {
+		if err := a.build(ctx); err != nil {
+			return err
+		}
+	}
+	a.prepared = true
+	return nil
+}
+
+func (a *Adapter) build(ctx context.Context) error {
+	const limit = 5 * time.Minute
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("took more than %v", limit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", a.Build)
+	cmd.Dir = a.Dir
+	// What the shell has started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("build: %w: %s", errors.Join(err, context.Cause(ctx)), said(out))
+	if a.IfBuildFails == "skip" {
+		return &Absent{err.Error()}
+	}
+	return err
+}
+
+// said is the part of a failed command's output that most likely has the reason.
+func said(out []byte) string {
+	const most = 300
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	text := strings.Join(lines, " | ")
+	if text == "" {
+		return "(no output)"
+	}
+	return text[:min(most, len(text))]
+}
+
+// Missing names the first program of Needs that this machine lacks, if any.
+func (a *Adapter) Missing() string {
+	for _, program := range a.Needs {
+		if _, err := exec.LookPath(program); err != nil {
+			return program
+		}
+	}
+	return ""
+}
+
+// Server is a server that runs.
+type Server struct {
+	*probe.Server
+	Port string
+	URL  string // {room} stands for the room
+}
+
+// Launch starts the server on the given CPUs, nil for all, and waits until it is
+// ready. The caller must stay on its thread (runtime.LockOSThread): the kernel
+// ends the server together with the thread that started it.
+func (a *Adapter) Launch(cpus *unix.CPUSet) (*Server, error) {
+	command := probe.Command{Line: a.Start, Dir: a.Dir, CPUs: cpus}
+	if a.Ready != TCP {
+		var err error
+		if command.Ready, err = regexp.Compile(a.Ready); err != nil {
+			return nil, err
+		}
+	}
+	p, err := command.Start(20 * time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a.Name, err)
+	}
+	_, port, _ := strings.Cut(p.Addr, ":")
+	return &Server{p, port, strings.ReplaceAll(a.URL, "{port}", port)}, nil
+}

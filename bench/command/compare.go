@@ -1,0 +1,51 @@
+package command
+
+import (
+	"flag"
+	"io"
+
+	"dotsconnect/bench/duel"
+	"dotsconnect/bench/internal/cli"
+)
+
+const compareAbout = `compare: two results side by side.
+
+  dotsbench compare results/before results/after
+  dotsbench compare old.json new.json --threshold 'server.cpu_us_per_delivery<1.05x' --threshold 'latency.p99<1.2x'
+
+A and B are result.json files, or folders that a run wrote. The table has each figure of both, B/A, and whether it
+counts: rates and times of an INVALID run do not, CPU and memory of the server do. What else differs (fields of the
+scenario, machine, kernel) is warned of. A threshold is about B/A; one that no figure can answer is exit 3.
+One run of each proves little, as runs of one server differ too: "dotsbench duel" tells a difference from noise.`
+
+func compareCommand(args []string, stdout, _ io.Writer) error {
+	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
+	var texts list
+	fs.Var(&texts, "threshold", "`FIGURE<NUMBERx` that B/A must hold, as latency.p99<1.2x or rate.delivered>0.95x; can be repeated")
+	words, err := cli.ParseWords(fs, args, stdout, compareAbout)
+	if err != nil {
+		return err
+	}
+	if len(words) != 2 {
+		return cli.Failf(cli.Usage, "want two results, A and B, got %d (see --help)", len(words))
+	}
+	var limits []duel.Limit
+	for _, text := range texts {
+		l, err := duel.ParseLimit(text)
+		if err != nil {
+			return cli.Failf(cli.Usage, "--%w", err)
+		}
+		limits = append(limits, l)
+	}
+	c := &duel.Comparison{NameA: words[0], NameB: words[1]}
+	if c.A, err = duel.Load(words[0]); err != nil {
+		return err
+	}
+	if c.B, err = duel.Load(words[1]); err != nil {
+		return err
+	}
+	if err := c.Table(stdout); err != nil {
+		return err
+	}
+	return c.Check(limits, stdout)
+}

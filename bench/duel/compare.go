@@ -1,0 +1,176 @@
+package duel
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+)
+
+// Load reads a result.json, or that of a folder.
+func Load(path string) (*result.Result, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "result.json")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, cli.Failf(cli.Usage, "%w", err)
+	}
+	// The schema first: of another one the rest need not even parse.
+	var head struct {
+		Schema  int    `json:"schema"`
+		Program string `json:"program"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench: %w", path, err)
+	}
+	if head.Program != "dotsbench" {
+		return nil, cli.Failf(cli.Usage, "%s: is no result of a run of dotsbench", path)
+	}
+	if head.Schema < 1 || head.Schema > result.Schema {
+		return nil, cli.Failf(cli.Usage, "%s: unknown schema %d; this dotsbench reads 1 to %d", path, head.Schema, result.Schema)
+	}
+	r := &result.Result{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench: %w", path, err)
+	}
+	return r, nil
+}
+
+// Comparison is two runs side by side.
+type Comparison struct {
+	A, B         *result.Result
+	NameA, NameB string
+}
+
+// Table writes the comparison for a person.
+func (c *Comparison) Table(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "A  %s: %s\nB  %s: %s\n", c.NameA, about(c.A), c.NameB, about(c.B))
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(t, "\tA\tB\tB/A\tchange\tcounts\t")
+	for _, f := range Figures() {
+		if f.get(c.A) > 0 || f.get(c.B) > 0 {
+			c.row(t, f)
+		}
+	}
+	_, _ = fmt.Fprintf(t, "violations\t%s\t%s\t\t\tyes\t\n", cli.Count(c.A.Proof.Sum()), cli.Count(c.B.Proof.Sum()))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, text := range c.warnings() {
+		fmt.Fprintf(&b, "WARNING %s\n", text)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func about(r *result.Result) string {
+	text := fmt.Sprintf("%s, seed %d, %s", r.Name, r.Seed, r.Started)
+	switch {
+	case r.Died != "":
+		text += ", its server DIED"
+	case r.Proof.Sum() > 0:
+		text += ", VIOLATION"
+	}
+	if len(r.Invalid) > 0 {
+		text += ", INVALID: " + strings.Join(r.Invalid, "; ")
+	}
+	return text
+}
+
+func (c *Comparison) row(w io.Writer, f Figure) {
+	cell := func(v float64) string {
+		if v <= 0 {
+			return "-"
+		}
+		return f.show(v)
+	}
+	a, b := f.get(c.A), f.get(c.B)
+	// What proves nothing gets no ratio, which somebody would quote.
+	ratio, change, counts := "-", "-", "yes"
+	if why := c.against(f); why != "" {
+		counts = "no: " + why
+	} else {
+		ratio, change = fmt.Sprintf("%.3f", b/a), fmt.Sprintf("%+.1f %%", 100*(b/a-1))
+	}
+	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t\n", f.Label, cell(a), cell(b), ratio, change, counts)
+}
+
+// against says why a figure proves nothing.
+func (c *Comparison) against(f Figure) string {
+	var invalid []string
+	for _, side := range []struct {
+		name string
+		r    *result.Result
+	}{{"A", c.A}, {"B", c.B}} {
+		if f.get(side.r) <= 0 {
+			return side.name + " has none"
+		}
+		if !f.Always && len(side.r.Invalid) > 0 {
+			invalid = append(invalid, side.name)
+		}
+	}
+	switch len(invalid) {
+	case 0:
+		return ""
+	case 1:
+		return invalid[0] + " is INVALID"
+	}
+	return "A and B are INVALID"
+}
+
+// warnings are what else differs than the servers.
+func (c *Comparison) warnings() []string {
+	var all []string
+	if c.A.Schema != c.B.Schema {
+		all = append(all, fmt.Sprintf("the schemas differ (%d, %d): figures may have changed their meaning", c.A.Schema, c.B.Schema))
+	}
+	if c.A.Name != c.B.Name {
+		all = append(all, fmt.Sprintf("the scenarios differ (%s, %s)", c.A.Name, c.B.Name))
+	}
+	if d := differences(c.A.Scenario, c.B.Scenario); len(d) > 0 {
+		all = append(all, "fields of the scenario differ: "+strings.Join(d, ", "))
+	}
+	if d := differences(machine(c.A), machine(c.B)); len(d) > 0 {
+		all = append(all, "the machines differ: "+strings.Join(d, ", "))
+	}
+	return all
+}
+
+func differences(a, b map[string]string) []string {
+	var all []string
+	names := maps.Clone(a)
+	maps.Copy(names, b)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if a[name] != b[name] {
+			all = append(all, fmt.Sprintf("%s (%s, %s)", name, orNone(a[name]), orNone(b[name])))
+		}
+	}
+	return all
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// machine is what of a machine changes figures. Memory is rounded, as it differs
+// by pages from boot to boot.
+func machine(r *result.Result) map[string]string {
+	m := r.Machine
+	return map[string]string{
+		"cpu": m.CPU, "cpus": fmt.Sprint(m.CPUs), "kernel": m.Kernel, "arch": m.Arch, "cpu governor": m.Governor,
+		"memory": fmt.Sprintf("%.1f GB", float64(m.Memory)/1e9),
+	}
+}

@@ -1,0 +1,332 @@
+// Package duel sets runs against each other: two results side by side, or two
+// servers in turns for as long as it takes to tell a difference from noise.
+package duel
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/report"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
+	"dotsconnect/bench/stats"
+)
+
+// The rounds of a duel.
+//
+// A round is one run of each server, each freshly started, with one seed. Which
+// begins alternates, A B B A A B B A, so that what grows or shrinks over the
+// session, such as the heat of the machine, favours neither. For the noise floor
+// A runs a second time in each round, at the other end of it: A B A', A' B A.
+// So A' is to A what B is to A, only that it is known not to differ.
+//
+// An INVALID run is repeated at once, as long as there are repeats left; they
+// are counted over the whole duel, so that a generator that is always the
+// bottleneck costs twice the time and not ten times. What stands in the end is
+// the last run. If that is INVALID, its CPU and memory count and its times do
+// not.
+
+// Side is who runs.
+type Side string
+
+// Sides.
+const (
+	A     Side = "A"
+	B     Side = "B"
+	Again Side = "A2" // A against itself
+)
+
+// Rounds that are needed: MinRounds for a duel, MinQuick to compute at all. Of
+// MinProof rounds one in 32 has all differences on one side by chance, of one
+// less one in 16, which no interval can make 5 % of.
+const (
+	MinRounds = 7
+	MinProof  = 6
+	MinQuick  = 2
+	MaxRounds = 1000
+)
+
+// Server is how a side is started and reached: the parts of a runner.Spec that
+// differ between the sides.
+type Server struct {
+	Name string // as the user wrote it
+	Set  func(spec *runner.Spec)
+}
+
+// Config is a duel as asked for.
+type Config struct {
+	A, B     Server
+	Spec     runner.Spec // what both have in common
+	Rounds   int
+	Noise    bool // run A against itself too
+	Repeats  int  // of INVALID runs, in all
+	Out      string
+	Progress *cli.Progress
+	Run      func(spec runner.Spec) (*result.Result, error) // nil: a real run
+}
+
+// order is who runs in a round, from 0.
+func order(round int, noise bool) []Side {
+	switch {
+	case noise && round%2 == 0:
+		return []Side{A, B, Again}
+	case noise:
+		return []Side{Again, B, A}
+	case round%2 == 0:
+		return []Side{A, B}
+	}
+	return []Side{B, A}
+}
+
+// Run is one run of a duel.
+type Run struct {
+	Number  int                `json:"number"`
+	Round   int                `json:"round"` // from 1
+	Side    Side               `json:"side"`
+	Seed    uint64             `json:"seed"`
+	Exit    int                `json:"exit"`
+	Invalid []string           `json:"invalid"`
+	Stands  bool               `json:"stands"` // false: INVALID, and made again
+	Figures map[string]float64 `json:"figures"`
+	Folder  string             `json:"folder,omitempty"`
+}
+
+// session is a duel under way.
+type session struct {
+	cfg     Config
+	figures []Figure
+	out     folder
+	report  *Report
+	unsaved bool // a run could not be written: the folder would not be whole
+	left    int  // repeats
+	took    time.Duration
+}
+
+// Fight holds the duel. The report is what it found; the error is its verdict
+// with its exit code. Without a report nothing came about.
+func Fight(cfg Config) (*Report, error) {
+	if cfg.Run == nil {
+		cfg.Run = runner.Spec.Run
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = cli.NewProgress(nil)
+	}
+	s := &session{cfg: cfg, figures: duelFigures(cfg.Spec.Scenario.Rate.Max), left: cfg.Repeats,
+		out: folder{dir: cfg.Out}, report: newReport(cfg)}
+	defer s.out.drop()
+	err := s.rounds()
+	if len(s.report.Runs) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		s.report.Ended = err.Error()
+	} else {
+		err = s.judge()
+	}
+	s.report.Exit = code(err)
+	if cfg.Out != "" && !s.unsaved {
+		if err := s.write(); err != nil {
+			return s.report, err
+		}
+	}
+	return s.report, err
+}
+
+func (s *session) rounds() error {
+	for round := range s.cfg.Rounds {
+		for _, side := range order(round, s.cfg.Noise) {
+			if err := s.turn(round, side); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// turn is one side's run in a round, repeated where it is INVALID.
+func (s *session) turn(round int, side Side) error {
+	for {
+		r, err := s.run(round, side)
+		if err != nil {
+			return fail(code(err), round, side, err)
+		}
+		run := s.enter(round, side, r)
+		if s.cfg.Out != "" {
+			if err := s.save(r, run.Folder); err != nil {
+				s.unsaved = true
+				return err
+			}
+		}
+		if r.Exit == cli.Violated || r.Exit == cli.ServerDied {
+			return fail(r.Exit, round, side, runner.Verdict(r))
+		}
+		if r.Exit != cli.Invalid || s.left == 0 {
+			run.Stands = true
+			return nil
+		}
+		s.left--
+		s.report.Repeated++
+	}
+}
+
+// code is the exit code of an error.
+func code(err error) int { return cli.Exit(io.Discard, "", err) }
+
+func fail(code, round int, side Side, err error) error {
+	name := string(side)
+	if side == Again {
+		name = "A (against itself)"
+	}
+	return cli.Failf(code, "round %d, %s: %w", round+1, name, err)
+}
+
+func (s *session) save(r *result.Result, folder string) error {
+	path, err := s.out.path(folder)
+	if err != nil {
+		return err
+	}
+	return r.Write(path, report.Files(r)...)
+}
+
+func (s *session) enter(round int, side Side, r *result.Result) *Run {
+	run := &Run{Number: len(s.report.Runs) + 1, Round: round + 1, Side: side, Seed: r.Seed, Exit: r.Exit,
+		Invalid: r.Invalid, Figures: map[string]float64{}}
+	for _, f := range s.figures {
+		if v := f.get(r); v > 0 {
+			run.Figures[f.Name] = v
+		}
+	}
+	if s.cfg.Out != "" {
+		run.Folder = fmt.Sprintf("runs/%03d-round%d-%s", run.Number, run.Round, side)
+	}
+	s.report.Machine = r.Machine
+	s.report.Runs = append(s.report.Runs, run)
+	return run
+}
+
+// run makes a run while the line on the terminal goes on.
+func (s *session) run(round int, side Side) (*result.Result, error) {
+	spec := s.cfg.Spec
+	spec.Scenario.Seed += uint64(round)
+	// The line is ours: the run's own does not know how much there is to come.
+	spec.Progress = cli.NewProgress(nil)
+	server := s.cfg.A
+	if side == B {
+		server = s.cfg.B
+	}
+	server.Set(&spec)
+	begin := time.Now()
+	stop := s.show(round, side, begin)
+	defer stop()
+	r, err := s.cfg.Run(spec)
+	s.took += time.Since(begin)
+	return r, err
+}
+
+// show keeps the line on the terminal until it is stopped. A second apart it
+// costs the generator nothing that could be measured.
+func (s *session) show(round int, side Side, begin time.Time) (stop func()) {
+	halt, gone := make(chan struct{}), make(chan struct{})
+	left := s.timeLeft(round)
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			rest := max(left-time.Since(begin), 0).Round(time.Second)
+			s.cfg.Progress.Show("round %d of %d, %s; %d runs made, %d INVALID and repeated; %v left",
+				round+1, s.cfg.Rounds, side, len(s.report.Runs), s.report.Repeated, rest)
+			select {
+			case <-halt:
+				s.cfg.Progress.Clear()
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { close(halt); <-gone }
+}
+
+// timeLeft is what the duel will take from now on if nothing is repeated.
+func (s *session) timeLeft(round int) time.Duration {
+	each := s.cfg.Spec.Scenario.Warmup + s.cfg.Spec.Scenario.Duration + 2*time.Second
+	if made := len(s.report.Runs); made > 0 {
+		each = s.took / time.Duration(made)
+	}
+	standing := 0
+	for _, r := range s.report.Runs {
+		if r.Stands {
+			standing++
+		}
+	}
+	return each * time.Duration(s.cfg.Rounds*len(order(round, s.cfg.Noise))-standing)
+}
+
+// pairs are the values of a figure in the rounds in which both sides have one
+// that counts.
+func (s *session) pairs(f Figure, a, b Side) (of, against []float64) {
+	values := map[Side]map[int]float64{a: {}, b: {}}
+	for _, r := range s.report.Runs {
+		v, ok := r.Figures[f.Name]
+		if side := values[r.Side]; ok && side != nil && r.Stands && (f.Always || len(r.Invalid) == 0) {
+			side[r.Round] = v
+		}
+	}
+	for round := range s.cfg.Rounds {
+		x, hasA := values[a][round+1]
+		y, hasB := values[b][round+1]
+		if hasA && hasB {
+			of, against = append(of, x), append(against, y)
+		}
+	}
+	return of, against
+}
+
+// has reports whether any run has the figure.
+func (s *session) has(f Figure) bool {
+	for _, r := range s.report.Runs {
+		if r.Figures[f.Name] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// judge makes the outcome of each figure. The error says that one has none.
+func (s *session) judge() error {
+	var open []string
+	for _, f := range s.figures {
+		if !s.has(f) {
+			continue
+		}
+		o := s.outcome(f)
+		if o.Ratio == nil {
+			open = append(open, f.Label)
+		}
+		s.report.Outcomes = append(s.report.Outcomes, o)
+	}
+	if len(open) > 0 {
+		return cli.Failf(cli.Invalid, "too few valid rounds for %s", strings.Join(open, ", "))
+	}
+	return nil
+}
+
+func (s *session) outcome(f Figure) *Outcome {
+	a, b := s.pairs(f, A, B)
+	o := &Outcome{Name: f.Name, Label: f.Label, A: stats.Describe(a), B: stats.Describe(b), figure: f}
+	need := min(s.cfg.Rounds, MinRounds)
+	if ratio, err := stats.MedianRatio(a, b, s.cfg.Spec.Scenario.Seed); err == nil && len(a) >= need {
+		o.Ratio = &ratio
+	}
+	if s.cfg.Noise {
+		a, again := s.pairs(f, A, Again)
+		if noise, err := stats.MedianRatio(a, again, s.cfg.Spec.Scenario.Seed); err == nil && len(a) >= need {
+			o.Noise = &noise
+		}
+	}
+	o.conclude(need, s.cfg.Noise)
+	return o
+}

@@ -1,0 +1,73 @@
+package duel
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dotsconnect/bench/internal/cli"
+)
+
+// Limit is a demand on a ratio, as server.cpu_us_per_delivery<1.05x: B may take
+// at most 1.05 times of what A takes.
+type Limit struct {
+	text   string
+	figure Figure
+	below  bool
+	want   float64
+}
+
+// ParseLimit reads FIGURE<NUMBERx or FIGURE>NUMBERx.
+func ParseLimit(text string) (Limit, error) {
+	at := strings.IndexAny(text, "<>")
+	if at < 0 {
+		return Limit{}, fmt.Errorf("threshold %q: wants FIGURE<NUMBERx, as in server.cpu_us_per_delivery<1.05x", text)
+	}
+	name := strings.TrimSpace(text[:at])
+	all := Figures()
+	i := slices.IndexFunc(all, func(f Figure) bool { return f.Name == name })
+	if i < 0 {
+		var names []string
+		for _, f := range all {
+			names = append(names, f.Name)
+		}
+		return Limit{}, fmt.Errorf("threshold %q: unknown figure; there are %s", text, strings.Join(names, ", "))
+	}
+	value := strings.TrimSpace(text[at+1:])
+	digits, ok := strings.CutSuffix(value, "x")
+	v, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(v > 0) {
+		return Limit{}, fmt.Errorf("threshold %q: %q is no ratio of B to A such as 1.05x", text, value)
+	}
+	return Limit{text, all[i], text[at] == '<', v}, nil
+}
+
+// Check writes a line for each limit and returns the worst as an error with its
+// exit code: a limit that was missed counts more than one that cannot be judged,
+// which proves nothing.
+func (c *Comparison) Check(limits []Limit, w io.Writer) error {
+	var missed, open []string
+	for _, l := range limits {
+		if why := c.against(l.figure); why != "" {
+			_, _ = fmt.Fprintf(w, "OPEN %s: %s\n", l.text, why)
+			open = append(open, l.text+": "+why)
+			continue
+		}
+		got := l.figure.get(c.B) / l.figure.get(c.A)
+		if l.below && got < l.want || !l.below && got > l.want {
+			_, _ = fmt.Fprintf(w, "met %s: got %.3fx\n", l.text, got)
+			continue
+		}
+		_, _ = fmt.Fprintf(w, "MISSED %s: got %.3fx\n", l.text, got)
+		missed = append(missed, l.text)
+	}
+	switch {
+	case len(missed) > 0:
+		return cli.Failf(cli.Missed, "a threshold was missed: %s", strings.Join(missed, ", "))
+	case len(open) > 0:
+		return cli.Failf(cli.Invalid, "a threshold cannot be judged: %s", strings.Join(open, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package fleet
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"dotsconnect/bench/proof"
+	"dotsconnect/bench/result"
+)
+
+const maxNotes = 20
+
+// merge makes one result of those of all generators. The first one's is that of
+// the servers too.
+func merge(all []*found) (*result.Result, error) {
+	o := all[0].Result
+	for _, f := range all {
+		f.delivered, f.conns = f.Result.Traffic.Delivered, f.Result.Traffic.Conns
+	}
+	if err := mergeHistograms(o, all); err != nil {
+		return nil, err
+	}
+	for _, f := range all[1:] {
+		mergeTraffic(&o.Traffic, &f.Result.Traffic)
+		mergeParts(o, f.Result)
+	}
+	mergeProof(o, all)
+	mergeGenerator(o, all)
+	if s := o.Server; s != nil {
+		per := func(n float64) float64 {
+			if n == 0 {
+				return 0
+			}
+			return s.CPUSeconds * 1e6 / n
+		}
+		s.CPUPerDelivery = per(float64(o.Traffic.Delivered))
+		s.CPUPerMessage = per(o.Traffic.SentRate * o.Traffic.MeasuredS)
+		s.CPUPerBeat = 0
+		if o.Traffic.Sent == 0 {
+			s.CPUPerBeat = per(float64(o.Traffic.Beats))
+		}
+	}
+	o.Summarize()
+	return o, nil
+}
+
+func mergeTraffic(a, b *result.Traffic) {
+	reads := func(t *result.Traffic) float64 {
+		if t.PerRead == 0 {
+			return 0
+		}
+		return float64(t.Delivered) / t.PerRead
+	}
+	if n := reads(a) + reads(b); n > 0 {
+		a.PerRead = float64(a.Delivered+b.Delivered) / n
+	}
+	a.Conns += b.Conns
+	a.MeasuredS = max(a.MeasuredS, b.MeasuredS)
+	a.Due += b.Due
+	a.Sent += b.Sent
+	a.Refused += b.Refused
+	a.SentRate += b.SentRate
+	a.Delivered += b.Delivered
+	a.DeliveredRate += b.DeliveredRate
+	a.Beats += b.Beats
+	a.Other += b.Other
+}
+
+// mergeParts adds what some scenarios have beside traffic.
+func mergeParts(o, r *result.Result) {
+	if a, b := o.Kicks, r.Kicks; a != nil && b != nil {
+		a.Silent, a.Kicked, a.Early = a.Silent+b.Silent, a.Kicked+b.Kicked, a.Early+b.Early
+		a.Missing, a.Wrong = a.Missing+b.Missing, a.Wrong+b.Wrong
+		addCodes(a.Codes, b.Codes)
+	}
+	if a, b := o.Churn, r.Churn; a != nil && b != nil {
+		a.Opened, a.Cut, a.Failed = a.Opened+b.Opened, a.Cut+b.Cut, a.Failed+b.Failed
+		a.Sent, a.Seen, a.Rate = a.Sent+b.Sent, a.Seen+b.Seen, a.Rate+b.Rate
+	}
+	if a, b := o.Slow, r.Slow; a != nil && b != nil {
+		a.Members, a.Ended = a.Members+b.Members, a.Ended+b.Ended
+		addCodes(a.Codes, b.Codes)
+	}
+	o.Broken = append(o.Broken, r.Broken...)
+	o.NotMeasured = append(o.NotMeasured, r.NotMeasured...)
+	if o.Ended == "" {
+		o.Ended = r.Ended
+	}
+}
+
+func addCodes(a, b map[string]int) {
+	for code, n := range b {
+		a[code] += n
+	}
+}
+
+// mergeProof adds the verdicts, and holds the orders that members of one room
+// saw in different generators against each other.
+func mergeProof(o *result.Result, all []*found) {
+	v := proof.Verdict{Notes: []string{}}
+	seen := map[int32]proof.Vote{}
+	for _, f := range all {
+		p := &f.Result.Proof
+		v.Lost, v.Doubled, v.Reordered = v.Lost+p.Lost, v.Doubled+p.Doubled, v.Reordered+p.Reordered
+		v.Foreign, v.Damaged = v.Foreign+p.Foreign, v.Damaged+p.Damaged
+		v.Sent, v.Expected, v.Received, v.Left = v.Sent+p.Sent, v.Expected+p.Expected, v.Received+p.Received, v.Left+p.Left
+		v.Notes = append(v.Notes, p.Notes...)
+		for _, vote := range p.Votes {
+			other, ok := seen[vote.Room]
+			switch {
+			case !ok:
+				seen[vote.Room] = vote
+			case other.Hash != vote.Hash:
+				v.Reordered += int64(min(other.Members, vote.Members))
+				v.Notes = append(v.Notes, fmt.Sprintf("room %d: %d members of one generator saw another order than %d of another",
+					vote.Room, vote.Members, other.Members))
+			}
+		}
+	}
+	v.Notes = v.Notes[:min(len(v.Notes), maxNotes)]
+	o.Proof = v
+}
+
+// mergeGenerator: shares are the worst, sizes are sums or means.
+func mergeGenerator(o *result.Result, all []*found) {
+	g := result.Generator{Processes: len(all), PSI: -1}
+	cpu, bytes := 0.0, 0.0
+	for _, f := range all {
+		one := &f.Result.Generator
+		g.ThreadCPU, g.Steal, g.PSI = max(g.ThreadCPU, one.ThreadCPU), max(g.Steal, one.Steal), max(g.PSI, one.PSI)
+		g.RSS += one.RSS
+		cpu += one.PerDelivery * float64(f.delivered)
+		bytes += one.BytesPerConn * float64(f.conns)
+	}
+	if o.Traffic.Delivered > 0 {
+		g.PerDelivery = cpu / float64(o.Traffic.Delivered)
+	}
+	g.BytesPerConn = bytes / float64(o.Traffic.Conns)
+	o.Generator = g
+}
+
+func mergeHistograms(o *result.Result, all []*found) error {
+	merged := result.Histograms{}
+	for name, into := range named(&merged) {
+		for _, f := range all {
+			text, ok := f.Histograms[name]
+			if !ok {
+				continue
+			}
+			h, err := decode(text)
+			if err != nil {
+				return err
+			}
+			if err := add(into, h); err != nil {
+				return err
+			}
+		}
+	}
+	if merged.Latency == nil {
+		merged.Latency = result.NewHistogram()
+	}
+	o.Histograms = merged
+	return mergeSeconds(o, all)
+}
+
+func add(into **hdrhistogram.Histogram, h *hdrhistogram.Histogram) error {
+	if *into == nil {
+		*into = result.NewHistogram()
+	}
+	if dropped := (*into).Merge(h); dropped > 0 {
+		return fmt.Errorf("merging histograms: %d values are out of bounds", dropped)
+	}
+	return nil
+}
+
+// mergeSeconds adds the rows of the same second; their quantiles are those of
+// the merged histogram.
+func mergeSeconds(o *result.Result, all []*found) error {
+	rows := o.Seconds
+	for _, f := range all[1:] {
+		for i, s := range f.Result.Seconds {
+			if i == len(rows) {
+				rows = append(rows, result.Second{T: s.T, Warmup: s.Warmup})
+			}
+			rows[i].Sent += s.Sent
+			rows[i].Delivered += s.Delivered
+			rows[i].ThreadCPU = max(rows[i].ThreadCPU, s.ThreadCPU)
+		}
+	}
+	for i := range rows {
+		var h *hdrhistogram.Histogram
+		var start int64
+		for _, f := range all {
+			if i >= len(f.Intervals) {
+				continue
+			}
+			part, err := decode(f.Intervals[i].Histogram)
+			if err != nil {
+				return err
+			}
+			if err := add(&h, part); err != nil {
+				return err
+			}
+			start = f.Intervals[i].StartMs
+		}
+		if h == nil {
+			continue
+		}
+		q := result.Summarize(h)
+		rows[i].P50, rows[i].P99, rows[i].Max = q.P50, q.P99, q.Max
+		o.Histograms.Interval = append(o.Histograms.Interval, result.Interval{Start: time.UnixMilli(start), Latency: h})
+	}
+	o.Seconds = rows
+	return nil
+}

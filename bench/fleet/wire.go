@@ -1,0 +1,140 @@
+// Package fleet is several generators that make one run: processes on this
+// machine, each with its own descriptors and its own CPU, and workers on others.
+//
+// The coordinator gives each a part of the members and waits for all at each step
+// (package load, together.go). They keep one schedule without talking, because
+// all choose senders by the same seed. At the end histograms are merged bucket by
+// bucket, which loses nothing, and so are the ledgers: rooms that have members in
+// several processes are judged by what all of them sent and saw.
+//
+// Clocks: processes on one machine share CLOCK_MONOTONIC, so a latency between
+// two of them is one. Other machines do not, so rooms are dealt whole to them.
+//
+// On the wire both sides write JSON objects, one a line.
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"dotsconnect/bench/load"
+	"dotsconnect/bench/proof"
+	"dotsconnect/bench/result"
+)
+
+// job is what a worker is to do.
+type job struct {
+	Token  string            `json:"token,omitempty"`
+	Name   string            `json:"name"`
+	Fields map[string]string `json:"scenario"`
+	URL    string            `json:"url"`
+	Source string            `json:"source,omitempty"`
+	Pids   []int             `json:"pids,omitempty"`
+	Admin  string            `json:"admin,omitempty"`
+	Frames load.Frames       `json:"frames"`
+	RunID  uint32            `json:"run_id"`
+	Part   int               `json:"part"`
+	Parts  int               `json:"parts"`
+}
+
+// met is the coordinator's word that all have come to a step.
+type met struct {
+	Step   string        `json:"step"`
+	Start  int64         `json:"start_ns,omitempty"` // of this machine's CLOCK_MONOTONIC
+	Delay  int64         `json:"delay_ns,omitempty"` // for other machines
+	Totals []proof.Total `json:"totals,omitempty"`
+}
+
+// said is what a worker says: that it came to a step, that it failed, or what it
+// found.
+type said struct {
+	Step    string       `json:"step,omitempty"`
+	Brought load.Brought `json:"brought"`
+	Error   string       `json:"error,omitempty"`
+	Code    int          `json:"code,omitempty"`
+	Found   *found       `json:"found,omitempty"`
+}
+
+// found is a result with its histograms in HdrHistogram's V2 encoding.
+type found struct {
+	Result     *result.Result    `json:"result"`
+	Histograms map[string]string `json:"histograms"`
+	Intervals  []interval        `json:"intervals"`
+
+	delivered int64 // as it was found, before anything was added
+	conns     int
+}
+
+type interval struct {
+	StartMs   int64  `json:"start_ms"`
+	Histogram string `json:"histogram"`
+}
+
+const v2 = hdrhistogram.V2CompressedEncodingCookieBase
+
+func encode(h *hdrhistogram.Histogram) (string, error) {
+	b, err := h.Encode(v2)
+	return string(b), err
+}
+
+func decode(text string) (*hdrhistogram.Histogram, error) {
+	h, err := hdrhistogram.Decode([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("a histogram of a worker: %w", err)
+	}
+	return h, nil
+}
+
+// named are the histograms of a result, by name.
+func named(h *result.Histograms) map[string]**hdrhistogram.Histogram {
+	return map[string]**hdrhistogram.Histogram{
+		"latency": &h.Latency, "first": &h.First, "last": &h.Last, "lateness": &h.Lateness,
+		"connect": &h.Connect, "reconnect": &h.Reconnect, "kick": &h.Kick,
+	}
+}
+
+func pack(r *result.Result) (*found, error) {
+	f := &found{Result: r, Histograms: map[string]string{}}
+	var err error
+	for name, h := range named(&r.Histograms) {
+		if *h == nil {
+			continue
+		}
+		if f.Histograms[name], err = encode(*h); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range r.Histograms.Interval {
+		text, err := encode(i.Latency)
+		if err != nil {
+			return nil, err
+		}
+		f.Intervals = append(f.Intervals, interval{i.Start.UnixMilli(), text})
+	}
+	return f, nil
+}
+
+// line reads and writes one object at a time.
+type line struct {
+	in  *json.Decoder
+	out *json.Encoder
+	end io.Closer
+}
+
+func newLine(r io.Reader, w io.Writer, end io.Closer) line {
+	return line{json.NewDecoder(r), json.NewEncoder(w), end}
+}
+
+func (l line) read(into any) error {
+	err := l.in.Decode(into)
+	if errors.Is(err, io.EOF) {
+		return errGone
+	}
+	return err
+}
+
+var errGone = errors.New("the other side has ended")

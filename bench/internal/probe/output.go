@@ -1,0 +1,66 @@
+package probe
+
+import (
+	"bytes"
+	"regexp"
+	"sync"
+)
+
+// output keeps the end of what a server prints, and watches for the line that
+// says that it is ready.
+type output struct {
+	mu    sync.Mutex
+	end   []byte         // guarded by mu
+	want  *regexp.Regexp // guarded by mu; nil: nothing, or seen
+	line  []byte         // guarded by mu; the one that is not complete
+	ready bool           // guarded by mu
+}
+
+func newOutput(ready *regexp.Regexp) *output { return &output{want: ready} }
+
+func (o *output) Write(p []byte) (int, error) {
+	const keep = 600
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.watch(p)
+	o.end = append(o.end, p...)
+	if over := len(o.end) - keep; over > 0 {
+		o.end = append(o.end[:0], o.end[over:]...)
+	}
+	return len(p), nil
+}
+
+// watch looks at whole lines; mu is held.
+func (o *output) watch(p []byte) {
+	const longest = 64 << 10
+	if o.want == nil {
+		return
+	}
+	o.line = append(o.line, p...)
+	for {
+		line, rest, whole := bytes.Cut(o.line, []byte("\n"))
+		if !whole && len(line) < longest {
+			return
+		}
+		if o.want.Match(bytes.TrimSuffix(line, []byte("\r"))) {
+			o.ready, o.want, o.line = true, nil, nil
+			return
+		}
+		o.line = rest
+	}
+}
+
+func (o *output) isReady() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ready
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if b := bytes.TrimSpace(o.end); len(b) > 0 {
+		return string(b)
+	}
+	return "(none)"
+}

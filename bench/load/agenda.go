@@ -1,0 +1,65 @@
+package load
+
+import (
+	"slices"
+	"time"
+)
+
+// agenda is what is to be done at a time, beside sending.
+type agenda struct {
+	items []item
+	err   error // the first thing that could not be done
+}
+
+// item is one of them. It returns when it wants to be called again, or never.
+type item struct {
+	at int64
+	do func(now int64) int64
+}
+
+func (a *agenda) add(at int64, do func(now int64) int64) {
+	a.items = append(a.items, item{at, do})
+}
+
+// due does what is due and returns when the next is.
+func (a *agenda) due(now int64) int64 {
+	next := int64(never)
+	for i := range a.items {
+		if a.items[i].at <= now {
+			at := a.items[i].do(now)
+			a.items[i].at = at
+		}
+		next = min(next, a.items[i].at)
+	}
+	a.items = slices.DeleteFunc(a.items, func(it item) bool { return it.at == never })
+	return next
+}
+
+func (a *agenda) failed(err error) {
+	if a.err == nil {
+		a.err = err
+	}
+}
+
+// plan writes the agenda of a run.
+func (r *run) plan() {
+	if r.s.Slow > 0 {
+		r.agenda.add(r.from, r.slow.stop(r))
+	}
+	if r.s.Churn.PerSecond > 0 {
+		r.agenda.add(r.sched.start, r.churn.begin(r))
+	}
+	if r.s.Restart > 0 && r.cfg.Restart != nil {
+		r.agenda.add(r.from+int64(r.s.Restart), r.restart.kill(r))
+	}
+	for what, after := range map[string]time.Duration{"hurt": r.s.Hurt, "heal": r.s.Heal} {
+		if after > 0 && r.cfg.Nemesis != nil {
+			r.agenda.add(r.from+int64(after), func(int64) int64 {
+				if err := r.cfg.Nemesis(what); err != nil {
+					r.agenda.failed(err)
+				}
+				return never
+			})
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"dotsconnect/bench/client"
+	"dotsconnect/bench/proof"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
+)
+
+// point is where a guest ends its connection.
+type point int
+
+const (
+	afterConnect point = iota
+	midRequest
+	after101
+	midFrame
+	afterMessage
+	points
+)
+
+// maxDwell is how long half of the guests stay at their point; the others reset
+// at once, often before the server has seen anything.
+const maxDwell = 5 * time.Millisecond
+
+// churn is connections that come and are reset (RST) beside the members, each at
+// a random point. Half of them join a room of members; a message that one writes
+// there must come to all members or to none.
+type churn struct {
+	rate    float64
+	rng     *rand.Rand
+	places  []guest
+	free    []int
+	start   int64
+	started int64
+	on      bool
+	joins   int64 // guests that needed a 101
+	got101  int64
+	out     result.Churn
+}
+
+// guest is one such connection.
+type guest struct {
+	conn    int32
+	live    bool
+	at      point
+	number  uint32
+	room    int32 // -1: one of its own
+	resetAt int64 // 0: has not reached its point
+}
+
+func newChurn(s *scenario.Scenario, parts int) churn {
+	c := churn{rate: s.Churn.PerSecond / float64(parts), rng: rand.New(rand.NewPCG(s.Seed, 1))}
+	if c.rate > 0 {
+		c.places = make([]guest, max(64, min(4096, int(c.rate/20))))
+	}
+	for i := range c.places {
+		c.free = append(c.free, i)
+	}
+	return c
+}
+
+func (c *churn) slots() int { return len(c.places) }
+
+// sources: resets spread over many addresses, or the ports of one run out.
+func (c *churn) sources() int {
+	if c.rate > 0 {
+		return 64
+	}
+	return 0
+}
+
+// begin is the moment at which they start to come.
+func (c *churn) begin(r *run) func(int64) int64 {
+	return func(now int64) int64 {
+		c.start, c.on = now, true
+		r.agenda.add(now, func(now int64) int64 { return c.turn(r, now) })
+		return never
+	}
+}
+
+// turn resets who has dwelt long enough, lets those come who are due, and
+// returns when there is more to do.
+func (c *churn) turn(r *run, now int64) int64 {
+	if !c.on {
+		return never
+	}
+	next := now + int64(time.Millisecond)
+	for i := range c.places {
+		if g := &c.places[i]; g.live && g.resetAt != 0 && g.resetAt <= now {
+			c.reset(r, i)
+		}
+	}
+	// A generator that fell behind does not try to catch up: the rate that was
+	// reached is a figure of its own.
+	for due := c.start + int64(float64(c.started)*1e9/c.rate); due <= now && len(c.free) > 0; {
+		if err := c.come(r); err != nil {
+			if !errors.Is(err, client.ErrNoSlot) { // some wait for the server's FIN; their slots come back
+				r.agenda.failed(err)
+			}
+			break
+		}
+		due = c.start + int64(float64(c.started)*1e9/c.rate)
+	}
+	return next
+}
+
+func (c *churn) come(r *run) error {
+	i := c.free[len(c.free)-1]
+	g := guest{live: true, at: point(c.rng.IntN(int(points))), number: uint32(c.started)*uint32(r.parts) + uint32(r.own), room: -1}
+	name := fmt.Sprintf("db-guest-%d", c.rng.IntN(1000))
+	if g.at == afterMessage || c.rng.IntN(2) == 0 {
+		// Rooms of this generator: others could not judge what a guest writes.
+		g.room = int32(r.own + r.parts*c.rng.IntN((r.s.Rooms-r.own+r.parts-1)/r.parts))
+		name = r.roomName(g.room)
+	}
+	path := r.targets[0].Room(name)
+	var err error
+	switch g.at {
+	case afterConnect:
+		g.conn, err = r.e.DialCut(path, 0)
+	case midRequest:
+		g.conn, err = r.e.DialCut(path, 1+c.rng.IntN(r.e.RequestBytes(path)-1))
+	default:
+		g.conn, err = r.e.Dial(path)
+	}
+	if err != nil {
+		return err
+	}
+	if g.at >= after101 {
+		c.joins++
+	}
+	c.started++
+	c.free = c.free[:len(c.free)-1]
+	c.places[i] = g
+	r.memberOf[g.conn] = int32(-1 - i)
+	return nil
+}
+
+func (c *churn) place(r *run, id int32) int { return int(-1 - r.memberOf[id]) }
+
+// cut is the handler for guests that wrote a part of their request.
+func (c *churn) cut(r *run) func(id int32) {
+	return func(id int32) { c.reached(r, c.place(r, id)) }
+}
+
+func (c *churn) opened(r *run, id int32) {
+	i := c.place(r, id)
+	g := &c.places[i]
+	c.got101++
+	if g.at == midFrame || g.at == afterMessage {
+		b := r.frames.frame(max(g.room, 0), stamp{r.id, proof.Guest, g.number, r.e.Now()})
+		if g.at == midFrame {
+			b = b[:1+c.rng.IntN(len(b)-1)]
+		}
+		// An error shows as the end of the connection.
+		if _, err := r.e.SendRaw(id, b); err == nil && g.at == afterMessage {
+			r.ledger.GuestSent(g.number, g.room)
+			c.out.Sent++
+		}
+	}
+	c.reached(r, i)
+}
+
+// reached: the connection is where it shall be reset, now or in a moment.
+func (c *churn) reached(r *run, i int) {
+	now := r.e.Now()
+	if c.places[i].resetAt = now + c.rng.Int64N(int64(maxDwell)); c.rng.IntN(2) == 0 {
+		c.places[i].resetAt = now
+		c.reset(r, i)
+	}
+}
+
+func (c *churn) reset(r *run, i int) {
+	g := &c.places[i]
+	r.e.Reset(g.conn)
+	if g.at < after101 {
+		c.out.Cut++
+	} else {
+		c.out.Opened++
+	}
+	g.live = false
+	c.free = append(c.free, i)
+}
+
+// message: what a guest gets must be its room's, too.
+func (c *churn) message(r *run, id int32, text []byte, at int64) {
+	s, _, found, damage := r.frames.find(text, at)
+	g := c.places[c.place(r, id)]
+	switch {
+	case !found:
+		r.other++
+	case damage != "":
+		r.promise("a guest in room %d got a damaged message: %s", g.room, damage)
+	case s.run != r.id || g.room < 0,
+		s.sender != proof.Guest && (int(s.sender) >= len(r.roomOf) || r.roomOf[s.sender] != g.room):
+		r.promise("a guest in room %d got number %d of sender %d, which is not of that room", g.room, s.seq, s.sender)
+	}
+}
+
+// closed: a guest that the server ended before it reached its point.
+func (c *churn) closed(r *run, id int32, _ client.Close) {
+	i := c.place(r, id)
+	if !c.places[i].live {
+		return
+	}
+	c.out.Failed++
+	c.places[i].live = false
+	c.free = append(c.free, i)
+}
+
+// end resets who is left when the schedule is over.
+func (c *churn) end(r *run) {
+	if !c.on {
+		return
+	}
+	c.on = false
+	for i := range c.places {
+		if c.places[i].live {
+			c.reset(r, i)
+		}
+	}
+	c.out.Rate = float64(c.out.Cut+c.out.Opened) / (float64(r.e.Now()-c.start) / 1e9)
+}
+
+func (c *churn) result(r *run, o *result.Result) {
+	if c.rate == 0 {
+		return
+	}
+	c.out.Seen = r.ledger.GuestsSeen()
+	o.Churn = &c.out
+	if c.got101*10 < c.joins*9 {
+		o.NotMeasured = append(o.NotMeasured, fmt.Sprintf("only %d of %d handshakes of the guests were answered", c.got101, c.joins))
+	}
+}

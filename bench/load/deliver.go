@@ -1,0 +1,67 @@
+package load
+
+import (
+	"fmt"
+	"strings"
+
+	"dotsconnect/bench/result"
+)
+
+func expandRoom(text, room string) string { return strings.ReplaceAll(text, "{room}", room) }
+
+// onMessage enters what a member got: one delivery, or in some protocols several.
+func (r *run) onMessage(id int32, payload []byte, at int64) {
+	m := r.memberOf[id]
+	if m < 0 {
+		r.churn.message(r, id, payload, at)
+		return
+	}
+	rest, some := r.delivery(m, payload, at)
+	for some && r.many {
+		rest, some = r.delivery(m, rest, at)
+	}
+}
+
+// delivery enters one, and returns what follows it.
+func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool) {
+	s, rest, found, damage := r.frames.find(text, at)
+	switch {
+	case !found:
+		r.talk(m, text)
+		return nil, false
+	case damage != "":
+		r.ledger.Damaged(m, damage)
+		return rest, true
+	case s.run != r.id:
+		r.ledger.Foreign(m, fmt.Sprintf("number %d of sender %d of run %05x", s.seq, s.sender, s.run))
+		return rest, true
+	}
+	first, last := r.ledger.Receive(m, s.sender, s.seq)
+	r.now.received++
+	r.progress = at
+	if s.intended >= r.from && s.intended < r.to {
+		late := at - s.intended
+		result.Record(r.interval, late)
+		if first {
+			result.Record(r.first, late)
+		}
+		if last {
+			result.Record(r.lastOne, late)
+		}
+	}
+	if r.closed && int32(s.sender) == m && !r.over {
+		r.sendOne(m, r.e.Now())
+	}
+	return rest, true
+}
+
+// talk is what has no stamp: a server may greet, acknowledge, or relay
+// heartbeats.
+func (r *run) talk(m int32, text []byte) {
+	if len(text) > 0 {
+		r.other++
+	}
+	if r.joins.answer != nil && r.joined < r.size && r.joins.answer.Match(text) {
+		r.joined++
+	}
+}

@@ -1,0 +1,237 @@
+package load
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"dotsconnect/bench/client"
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/probe"
+	"dotsconnect/bench/result"
+)
+
+// window is how many handshakes are under way at once: fewer than any listen
+// backlog.
+const window = 256
+
+// joins is what a protocol wants to be said before a connection is in its room.
+type joins struct {
+	texts  []string
+	answer *regexp.Regexp // nil: none comes
+}
+
+func newJoins(f Frames) (joins, error) {
+	j := joins{texts: f.Join}
+	if f.Joined == "" {
+		return j, nil
+	}
+	var err error
+	if j.answer, err = regexp.Compile(f.Joined); err != nil {
+		return j, cli.Failf(cli.Usage, "frames.joined: %w", err)
+	}
+	return j, nil
+}
+
+// open opens all members, and reads what they cost.
+func (r *run) open() error {
+	var err error
+	r.e, err = client.New(client.Config{
+		Target: r.targets[0], Others: r.targets[1:], MaxConns: len(r.memberOf), SourceNet: r.cfg.SourceNet,
+		Sources: r.churn.sources(), BeatEvery: r.s.Beat, BeatText: r.cfg.Frames.Heartbeat, MaxBacklog: 4 << 20,
+	}, client.Handlers{OnOpen: r.onOpen, OnMessage: r.onMessage, OnClose: r.onClose, OnBeat: r.onBeat, OnCut: r.churn.cut(r)})
+	if err != nil {
+		return cli.Failf(cli.Usage, "%w", err)
+	}
+	if err := r.openAll(); err != nil {
+		_ = r.e.Close()
+		return err
+	}
+	r.out.Generator.BytesPerConn = float64(ownMemory()-r.bare) / float64(r.size)
+	return nil
+}
+
+func (r *run) openAll() error {
+	if err := r.prelude(); err != nil {
+		return err
+	}
+	var err error
+	if r.before, err = r.look("before"); err != nil {
+		return err
+	}
+	if _, err := r.meet(StepReady, Brought{}); err != nil {
+		return err
+	}
+	cpu := r.serverCPU()
+	err = r.dialAll()
+	if err == nil {
+		// What a server still does for new connections is not the run's.
+		_, err = r.e.Run(r.e.Now()+int64(200*time.Millisecond), nil)
+	}
+	if err != nil || r.ends > 0 {
+		return r.notOpen(err)
+	}
+	if _, err := r.meet(StepOpen, Brought{}); err != nil {
+		return err
+	}
+	if s := r.out.Server; s != nil {
+		s.CPUPerConnect = float64(r.serverCPU()-cpu) / 1000 / float64(r.s.Conns)
+	}
+	r.opened, err = r.look("open")
+	return err
+}
+
+// dialAll opens the members: so many at a time, or by a schedule of their own.
+func (r *run) dialAll() error {
+	start := r.e.Now()
+	limit := start + int64(30*time.Second) + int64(r.size)*int64(2*time.Millisecond)
+	gap := 0.0
+	if !r.s.Open.Max {
+		gap = 1e9 / r.s.Open.PerSecond
+		limit += int64(gap * float64(r.s.Conns))
+	}
+	due := func(m int32) int64 { return start + int64(gap*float64(m)) }
+	for m := int32(0); int(m) < r.s.Conns || r.joined < r.size; {
+		now := r.e.Now()
+		for ; int(m) < r.s.Conns && due(m) <= now && (gap > 0 || r.e.Opening() < window); m++ {
+			if r.isMine(m) {
+				if err := r.dial(m); err != nil {
+					return fmt.Errorf("connection %d of %d: %w", m+1, r.s.Conns, err)
+				}
+				r.dialLateness(due(m), gap)
+			}
+		}
+		if now >= limit {
+			return fmt.Errorf("only %d of %d connections were in their rooms after %v", r.joined, r.size, time.Duration(now-start).Round(time.Second))
+		}
+		if r.ends > 0 && r.e.Opening() == 0 && (int(m) == r.s.Conns || gap == 0) {
+			return nil // told by notOpen
+		}
+		wake := limit
+		if int(m) < r.s.Conns {
+			wake = min(wake, max(due(m), now+int64(time.Millisecond)))
+		}
+		if err := r.e.Poll(wake); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dialLateness: with a schedule of its own, opening can be late too.
+func (r *run) dialLateness(due int64, gap float64) {
+	if gap > 0 {
+		result.Record(r.lateness, r.e.Now()-due)
+	}
+}
+
+func (r *run) dial(m int32) error {
+	id, err := r.e.DialTo(r.serverOf(m), r.targets[r.serverOf(m)].Room(r.roomName(r.roomOf[m])))
+	if err == nil {
+		r.connOf[m], r.memberOf[id] = id, m
+	}
+	return err
+}
+
+func (r *run) onOpen(id int32, o client.Open) {
+	m := r.memberOf[id]
+	if m < 0 {
+		r.churn.opened(r, id)
+		return
+	}
+	if r.restart.back(r, m, o.Stamp) {
+		result.Record(r.reconnect, o.Stamp-r.restart.since(m))
+	} else {
+		result.Record(r.connect, o.Stamp-o.Dialed)
+		r.cfg.Progress.Show("%s of %s connections open", cli.Count(r.e.Opened()), cli.Count(r.size))
+	}
+	r.silent.opened(m, o)
+	r.e.Beat(id, !r.silent.is(m))
+	for _, text := range r.joins.texts {
+		// An error shows as the end of the connection.
+		_, _ = r.e.Send(id, []byte(expandRoom(text, r.roomName(r.roomOf[m]))))
+	}
+	if r.joins.answer == nil {
+		r.joined++
+	}
+}
+
+// onClose is called when a connection ended by another hand.
+func (r *run) onClose(id int32, c client.Close) {
+	m := r.memberOf[id]
+	if m < 0 {
+		r.churn.closed(r, id, c)
+		return
+	}
+	if r.restart.closed(r, m, c) {
+		return
+	}
+	expected := r.silent.closed(r, m, c) || r.slow.closed(m, c)
+	r.leave(m)
+	if expected {
+		return
+	}
+	if r.ends++; r.ends == 1 {
+		r.ended = fmt.Sprintf("room %d: member %d: %s", r.roomOf[m], m, c)
+	}
+}
+
+// leave takes a member out of the proof.
+func (r *run) leave(m int32) {
+	if r.state[m] != gone {
+		r.state[m] = gone
+		r.left++
+		r.ledger.Left(m)
+	}
+}
+
+func (r *run) onBeat(id int32, before, after int64) {
+	r.now.beats++
+	if m := r.memberOf[id]; m >= 0 {
+		r.silent.beat(m, before, after)
+	}
+}
+
+// prelude opens and resets connections by an engine of its own.
+func (r *run) prelude() error {
+	if r.s.Prelude == 0 || r.cfg.Together != nil && len(r.cfg.Pids) == 0 {
+		return nil
+	}
+	for i, t := range r.targets {
+		e, err := client.New(client.Config{Target: t, MaxConns: r.s.Prelude}, client.Handlers{})
+		if err != nil {
+			return err
+		}
+		path := t.Room(fmt.Sprintf("db-prelude-%d", i))
+		err = e.OpenAll(r.s.Prelude, window, func(int) string { return path }, time.Minute)
+		_ = e.Close()
+		if err != nil {
+			return r.notOpen(fmt.Errorf("the prelude: %w", err))
+		}
+	}
+	return nil
+}
+
+// ownMemory is our resident memory without garbage, which is not what a
+// connection needs, and without the pages of this program's file.
+func ownMemory() int64 {
+	debug.FreeOSMemory()
+	return probe.Anonymous(os.Getpid())
+}
+
+func (r *run) notOpen(err error) error {
+	if why := r.died(); why != "" {
+		return cli.Failf(cli.ServerDied, "the server died while connections were opened: %s", why)
+	}
+	if r.ends > 0 {
+		return cli.Failf(cli.Invalid, "only %s of %s connections came to be: %s; raise the server's limits or lower --conns",
+			cli.Count(r.size-r.ends), cli.Count(r.size), r.ended)
+	}
+	return cli.Failf(cli.Invalid, "opening connections: %w", err)
+}
+
+// never is a time that does not come.
+const never = math.MaxInt64

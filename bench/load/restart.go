@@ -1,0 +1,124 @@
+package load
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"dotsconnect/bench/client"
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+)
+
+// restart is the server that is killed and started again, and the members that
+// come back: each tries at once, within a fifth of a second, and then backs off,
+// doubling to two seconds, as clients should.
+type restart struct {
+	killed  int64
+	accepts int64          // when the new server did
+	lost    map[int32]lost // members that are away
+	times   []int64        // of those that came back, since the kill
+	news    <-chan Restarted
+}
+
+type lost struct {
+	since int64
+	next  int64 // when to dial again; never: a dial is under way
+	wait  time.Duration
+}
+
+const (
+	firstWait = 200 * time.Millisecond
+	maxWait   = 2 * time.Second
+)
+
+// kill is the moment at which it happens.
+func (s *restart) kill(r *run) func(int64) int64 {
+	return func(now int64) int64 {
+		s.killed, s.lost = now, map[int32]lost{}
+		s.news = r.cfg.Restart()
+		r.agenda.add(now, func(now int64) int64 { return s.again(r, now) })
+		return never
+	}
+}
+
+// again dials who is due, and hears of the new server.
+func (s *restart) again(r *run, now int64) int64 {
+	select {
+	case n := <-s.news:
+		s.news = nil
+		s.accepts = now
+		if n.Err != nil {
+			r.agenda.failed(cli.Failf(cli.ServerDied, "the server could not be started again: %w", n.Err))
+		} else {
+			r.newServer(n.Pid)
+		}
+	default:
+	}
+	for m, l := range s.lost {
+		if l.next > now {
+			continue
+		}
+		if err := r.dial(m); err != nil {
+			r.agenda.failed(err)
+			return never
+		}
+		l.next = never
+		s.lost[m] = l
+	}
+	return now + int64(2*time.Millisecond)
+}
+
+// closed: after the kill, the end of a connection or of an attempt is expected.
+func (s *restart) closed(r *run, m int32, c client.Close) bool {
+	if s.killed == 0 {
+		return false
+	}
+	l, away := s.lost[m]
+	if !away {
+		l = lost{since: c.Stamp, wait: firstWait}
+		r.ledger.Left(m)
+	} else {
+		l.wait = min(2*l.wait, maxWait)
+	}
+	l.next = c.Stamp + rand.Int64N(int64(l.wait))
+	s.lost[m] = l
+	return true
+}
+
+// back tells whether an open connection is one that came back.
+func (s *restart) back(_ *run, m int32, at int64) bool {
+	if _, away := s.lost[m]; !away {
+		return false
+	}
+	s.times = append(s.times, at-s.killed)
+	return true
+}
+
+// since is when a member lost its connection; it is forgotten then.
+func (s *restart) since(m int32) int64 {
+	l := s.lost[m]
+	delete(s.lost, m)
+	return l.since
+}
+
+func (s *restart) result(r *run, o *result.Result) {
+	if s.killed == 0 {
+		return
+	}
+	n := len(s.times)
+	at := func(share float64) int64 {
+		i := int(share*float64(r.size)+0.999999) - 1
+		if i >= n {
+			return 0
+		}
+		return s.times[i] / 1000
+	}
+	o.Recovery = &result.Recovery{Conns: r.size, Back: n, At50: at(0.5), At90: at(0.9), At99: at(0.99), At100: at(1)}
+	if s.accepts > 0 {
+		o.Recovery.Server = (s.accepts - s.killed) / 1000
+	}
+	if n < r.size {
+		r.promise("%s of %s connections did not come back within %v", cli.Count(r.size-n), cli.Count(r.size),
+			time.Duration(r.to-s.killed).Round(time.Millisecond))
+	}
+}

@@ -1,0 +1,116 @@
+package load
+
+import (
+	"math"
+	"time"
+
+	"dotsconnect/bench/result"
+)
+
+// send is the run proper: until the end of the schedule.
+func (r *run) send() error {
+	met, err := r.meet(StepStart, Brought{})
+	if err != nil {
+		return err
+	}
+	t0 := met.Start
+	if t0 == 0 {
+		t0 = r.e.Now() + int64(20*time.Millisecond)
+	}
+	length := r.s.Warmup + r.s.Duration
+	r.from, r.to = t0+int64(r.s.Warmup), t0+int64(length)
+	r.sched = schedule{start: t0, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}
+	r.sched.total = int64(math.Round(r.s.Rate.PerSecond * length.Seconds()))
+	r.plan()
+	if r.closed {
+		r.startClosed(t0)
+	}
+	r.read(&r.last)
+	r.last.at = t0
+	if err := r.keepSchedule(t0); err != nil {
+		return err
+	}
+	r.over = true
+	r.churn.end(r)
+	r.closeSilent()
+	return nil
+}
+
+func (r *run) keepSchedule(t0 int64) error {
+	second := t0 + int64(time.Second)
+	for {
+		now := r.e.Now()
+		if now >= second {
+			r.tick(now, second)
+			second += int64(time.Second)
+		}
+		if now >= r.from && r.begin.at == 0 {
+			r.read(&r.begin)
+		}
+		if now >= r.to || r.left == r.size {
+			return nil
+		}
+		wake := min(second, r.to, r.sendDue(now), r.agenda.due(now))
+		if r.begin.at == 0 {
+			wake = min(wake, r.from)
+		}
+		if err := r.e.Poll(wake); err != nil {
+			return err
+		}
+	}
+}
+
+// sendDue sends what is due, a bounded number so that what arrives meanwhile is
+// read too, and returns when the next message is.
+func (r *run) sendDue(now int64) int64 {
+	const most = 64
+	for range most {
+		intended := r.sched.at(r.k)
+		if intended > now {
+			return intended
+		}
+		m, ok := r.nextSender()
+		r.k++
+		if !ok {
+			continue // another generator's
+		}
+		r.due++
+		at := r.e.Now()
+		r.sendOne(m, intended)
+		if intended >= r.from {
+			result.Record(r.lateness, at-intended)
+		}
+	}
+	return r.sched.at(r.k)
+}
+
+// nextSender chooses who sends next; in a run of several generators all choose
+// the same, and the one whose member it is sends.
+func (r *run) nextSender() (int32, bool) {
+	first := r.pick.first()
+	if !r.isMine(first) {
+		return 0, false
+	}
+	return r.pick.from(first, func(m int32) bool { return r.state[m] == here && r.isMine(m) })
+}
+
+// sendOne sends the next message of a member.
+func (r *run) sendOne(m int32, intended int64) {
+	b := r.frames.frame(r.roomOf[m], stamp{r.id, uint32(m), r.ledger.Next(m), intended})
+	if _, err := r.e.SendRaw(r.connOf[m], b); err != nil {
+		r.refused++ // a connection whose end is on its way, or a server that does not read
+		return
+	}
+	r.ledger.Sent(m)
+	r.now.sent++
+}
+
+func (r *run) startClosed(t0 int64) {
+	for m := range int32(r.s.Conns) {
+		for range r.s.Burst {
+			if r.isMine(m) && r.state[m] == here {
+				r.sendOne(m, max(t0, r.e.Now()))
+			}
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package load
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"dotsconnect/bench/client"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
+)
+
+// silent is the members that send no heartbeat, and what became of them.
+//
+// A silent connection sends nothing after the handshake. The server's last sign
+// of life from it lies between our write of the request and the arrival of the
+// 101, at a moment that only the server knows. So an end counts as early only if
+// it came within max-age of the write of the request, and lateness is counted
+// from the arrival of the 101: the true one is larger by at most the time of the
+// handshake.
+//
+// A beating connection must not end, unless our own stamps say that we wrote two
+// heartbeats, or the last one and the end, more than max-age apart.
+type silent struct {
+	share    float64
+	maxAge   time.Duration
+	lives    []life // by member; nil: the scenario has no silent ones
+	lateness *hdrhistogram.Histogram
+	kicks    result.Kicks
+	excuse   int // beating ones that ended because we were late
+}
+
+// life is what we know of one connection, by our own stamps.
+type life struct {
+	late      bool // two signs of life were written max-age or more apart
+	ended     bool
+	requested int64 // before the write of the request: the earliest sign of life
+	opened    int64 // the 101 arrived: the latest moment of that sign
+	last      int64 // before the write of the last sign of life
+}
+
+func newSilent(s *scenario.Scenario) silent {
+	k := silent{share: s.Silent, maxAge: s.MaxAge}
+	if s.Silent > 0 {
+		k.lives = make([]life, s.Conns)
+		k.kicks.Codes, k.lateness = map[string]int{}, result.NewHistogram()
+	}
+	return k
+}
+
+// is tells the silent ones, which are evenly spread.
+func (k *silent) is(m int32) bool { return k.share > 0 && spread(m, k.share) }
+
+// spread chooses a share of all numbers, evenly.
+func spread(m int32, share float64) bool {
+	return int64(float64(m+1)*share) > int64(float64(m)*share)
+}
+
+func (k *silent) opened(m int32, o client.Open) {
+	if k.lives == nil {
+		return
+	}
+	k.lives[m] = life{requested: o.Requested, opened: o.Stamp, last: o.Requested}
+	if k.is(m) {
+		k.kicks.Silent++
+	}
+}
+
+// beat takes a heartbeat that the kernel took between the two stamps. The gap
+// to the one before is taken at its longest, in favour of the server.
+func (k *silent) beat(m int32, before, after int64) {
+	if k.lives == nil {
+		return
+	}
+	l := &k.lives[m]
+	l.late = l.late || after-l.last >= int64(k.maxAge)
+	l.last = before
+}
+
+// closed judges the end of a connection; true: there is no more to be said.
+func (k *silent) closed(r *run, m int32, c client.Close) bool {
+	if k.lives == nil || k.lives[m].opened == 0 {
+		return false
+	}
+	l := &k.lives[m]
+	l.ended = true
+	since := func(stamp int64) time.Duration { return time.Duration(c.Stamp - stamp).Round(10 * time.Microsecond) }
+	switch {
+	case !k.is(m) && (l.late || c.Stamp-l.last >= int64(k.maxAge)):
+		k.excuse++
+	case !k.is(m):
+		k.kicks.Wrong++
+		r.promise("room %d: member %d %s, %v after its last heartbeat", r.roomOf[m], m, c, since(l.last))
+	case c.Stamp-l.requested < int64(k.maxAge):
+		k.kicks.Early++
+		r.promise("room %d: member %d %s, %v after its request: early, max-age is %v", r.roomOf[m], m, c, since(l.requested), k.maxAge)
+	default:
+		k.kicks.Kicked++
+		k.kicks.Codes[c.String()]++
+		result.Record(k.lateness, max(0, c.Stamp-l.opened-int64(k.maxAge)))
+	}
+	return true
+}
+
+// closeSilent counts those that should have been ended and were not.
+func (r *run) closeSilent() {
+	k := &r.silent
+	now := r.e.Now()
+	for m := range k.lives {
+		l := &k.lives[m]
+		if !k.is(int32(m)) || l.opened == 0 || l.ended || now-l.opened < int64(k.maxAge+time.Second) {
+			continue
+		}
+		k.kicks.Missing++
+		r.promise("room %d: member %d is still open, silent for %v", r.roomOf[m], m, time.Duration(now-l.requested).Round(time.Millisecond))
+	}
+}
+
+// result writes what was found.
+func (k *silent) result(o *result.Result) {
+	if k.lives == nil {
+		return
+	}
+	o.Kicks = &k.kicks
+	o.Histograms.Kick = k.lateness
+	if beating := len(k.lives) - k.kicks.Silent; k.excuse*10 > beating {
+		o.NotMeasured = append(o.NotMeasured, fmt.Sprintf(
+			"this generator was too late with the heartbeats of %d of %d beating connections", k.excuse, beating))
+	}
+}

@@ -1,0 +1,72 @@
+package proof
+
+import (
+	"maps"
+	"slices"
+)
+
+// Guest is the sender of what connections wrote that are no members: they come,
+// write one message, and are gone. Nobody can say whether it got to the server
+// before the reset that followed it, so it is judged by the members: those that
+// stayed have got it all or none, each of them once, at the same place.
+const Guest = 1<<21 - 1
+
+// guest is one such message.
+type guest struct {
+	room int32
+	got  map[int32]bool
+}
+
+// GuestSent enters that a guest wrote its message, which has a number of its
+// own, to a room.
+func (l *Ledger) GuestSent(number uint32, room int32) {
+	l.guests[number] = &guest{room: room, got: map[int32]bool{}}
+}
+
+func (l *Ledger) fromGuest(m int32, number uint32) {
+	g := l.guests[number]
+	switch {
+	case g == nil:
+		l.Foreign(m, "a message that no guest sent")
+		return
+	case g.room != l.roomOf[m]:
+		l.Foreign(m, "a guest's message to another room")
+		return
+	case g.got[m]:
+		l.bad.Doubled++
+		l.note("room %d: member %d got the message of guest %d again", g.room, m, number)
+		return
+	}
+	g.got[m] = true
+	// Its place counts for the order of the room, but not for what was sent.
+	p := &l.members[m]
+	p.hash = p.hash*0x9e3779b97f4a7c15 + mix(entry{Guest, number})
+}
+
+// GuestsSeen is how many messages of guests some member got.
+func (l *Ledger) GuestsSeen() int64 {
+	n := int64(0)
+	for _, g := range l.guests {
+		if len(g.got) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// guestsAgree finds messages of guests that only some members got.
+func (l *Ledger) guestsAgree() {
+	for _, number := range slices.Sorted(maps.Keys(l.guests)) {
+		g := l.guests[number]
+		if len(g.got) == 0 {
+			continue
+		}
+		for _, m := range l.rooms[g.room].members {
+			if p := &l.members[m]; !p.left && !g.got[m] {
+				p.bad = true
+				l.bad.Lost++
+				l.note("room %d: member %d lost the message of guest %d, which %d others got", g.room, m, number, len(g.got))
+			}
+		}
+	}
+}

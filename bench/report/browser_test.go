@@ -1,0 +1,241 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"dotsconnect/bench/result"
+)
+
+// patience is how long a step may take in the browser; it only costs when a test fails.
+const patience = 20 * time.Second
+
+// browserPath skips the test without a browser, or fails it when everything is
+// to be tested.
+func browserPath(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	const missing = "no chromium, chromium-browser or google-chrome in PATH: install chromium to look at the report"
+	if all, err := strconv.ParseBool(os.Getenv("DOTS_TEST_ALL")); err == nil && all {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// tab is a page in a browser that ends with the test.
+type tab struct {
+	t   *testing.T
+	ctx context.Context //nolint:containedctx // chromedp keeps the tab in a context
+
+	mu       sync.Mutex
+	requests []string // guarded by mu
+}
+
+func openTab(t *testing.T) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(browserPath(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.NoSandbox, // tests run in containers, where the sandbox cannot be set up
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true),
+	)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	p := &tab{t: t}
+	ctx, stopTab := chromedp.NewContext(allocator, chromedp.WithListener(func(event any) {
+		if sent, ok := event.(*network.EventRequestWillBeSent); ok {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.requests = append(p.requests, sent.Request.URL)
+		}
+	}))
+	t.Cleanup(stopTab)
+	p.ctx = ctx
+	// The first step starts the browser, whose context must not have a deadline.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start the browser: %v", err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// open writes a page to a file and opens that.
+func (p *tab) open(results ...*result.Result) {
+	p.t.Helper()
+	path := filepath.Join(p.t.TempDir(), "report.html")
+	if err := os.WriteFile(path, []byte(html(p.t, results...)), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	p.do(chromedp.Navigate("file://" + path))
+}
+
+// view makes the window a size and a colour scheme; medium is "screen" or "print".
+func (p *tab) view(width int64, scheme, medium string) {
+	p.t.Helper()
+	p.do(chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Media: medium, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		return err
+	}))
+}
+
+func evaluate[T any](p *tab, expression string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return value
+}
+
+// shoot saves the whole page as a picture in the folder that DOTS_SCREENSHOTS names.
+func (p *tab) shoot(name string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if len(picture) < 5000 {
+		p.t.Errorf("%s: the picture has %d bytes", name, len(picture))
+	}
+	folder := os.Getenv("DOTS_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// faults finds what a designer would circle: a page wider than its window, words
+// that leave their plot, lie on each other, are too small or too pale to read.
+// A text may touch the next by a pixel, because its box is higher than its letters.
+const faults = `(() => {
+	const found = [], root = document.documentElement;
+	if (root.scrollWidth > root.clientWidth) found.push("the page is " + root.scrollWidth + " wide in a window of " + root.clientWidth);
+	const shown = e => e.checkVisibility() && e.getClientRects().length > 0;
+	for (const svg of document.querySelectorAll("figure svg")) {
+		if (!shown(svg)) continue;
+		const name = svg.querySelector("title").textContent + " " + svg.getAttribute("class") + ": ";
+		const box = svg.viewBox.baseVal, scale = svg.getBoundingClientRect().width / box.width;
+		const texts = [...svg.querySelectorAll("text")].map(t => ({ t, b: t.getBBox(), s: t.textContent }));
+		for (const { t, b, s } of texts) {
+			if (b.x < -.5 || b.y < -.5 || b.x + b.width > box.width + .5 || b.y + b.height > box.height + .5) found.push(name + s + " leaves the plot");
+			const size = parseFloat(getComputedStyle(t).fontSize) * scale;
+			if (size < 9.5) found.push(name + s + " is only " + size.toFixed(1) + " px high");
+		}
+		texts.forEach(({ b, s }, i) => texts.slice(i + 1).forEach(({ b: c, s: other }) => {
+			const w = Math.min(b.x + b.width, c.x + c.width) - Math.max(b.x, c.x), h = Math.min(b.y + b.height, c.y + c.height) - Math.max(b.y, c.y);
+			if (w > 1 && h > 3) found.push(name + s + " lies on " + other);
+		}));
+	}
+	const rgb = text => { const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number); return { r, g, b, a } };
+	const linear = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+	const light = c => .2126 * linear(c.r) + .7152 * linear(c.g) + .0722 * linear(c.b);
+	const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.a === 1) return c } return { r: 255, g: 255, b: 255 } };
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), pale = new Set();
+	for (let n; (n = walker.nextNode());) {
+		const e = n.parentElement;
+		if (!n.data.trim() || !shown(e) || e.closest("title, desc, style")) continue;
+		const style = getComputedStyle(e), ink = rgb(e.closest("svg") ? style.fill : style.color), paper = behind(e);
+		const [a, b] = [light(ink), light(paper)].sort((x, y) => y - x), contrast = (a + .05) / (b + .05);
+		const large = parseFloat(style.fontSize) >= 24;
+		if (contrast < (large ? 3 : 4.5)) pale.add(e.tagName + "." + (e.getAttribute("class") || "") + " has a contrast of " + contrast.toFixed(2) + ": " + n.data.trim().slice(0, 30));
+	}
+	return [...found, ...pale].slice(0, 12);
+})()`
+
+// TestTheReportCanBeReadOnEveryScreen looks at pages in a browser. To look too:
+//
+//	DOTS_SCREENSHOTS=/some/folder go test -run Screen ./bench/report
+func TestTheReportCanBeReadOnEveryScreen(t *testing.T) {
+	p := openTab(t)
+	for _, page := range []struct {
+		name    string
+		results []*result.Result
+	}{
+		{"single", []*result.Result{lobby()}},
+		{"several", []*result.Result{lobby(), missed(), invalid(), violated(), silent(), restarted()}},
+		{"odd", []*result.Result{bare(), oneSecond(), extreme(), hostile()}},
+	} {
+		p.open(page.results...)
+		for _, view := range []struct {
+			width          int64
+			scheme, medium string
+		}{
+			{1280, "light", "screen"}, {1280, "dark", "screen"}, {400, "light", "screen"}, {400, "dark", "screen"},
+			{360, "light", "screen"}, {700, "dark", "screen"}, {1001, "light", "screen"}, {2000, "light", "screen"}, {718, "dark", "print"},
+		} {
+			name := fmt.Sprintf("%s-%d-%s-%s", page.name, view.width, view.scheme, view.medium)
+			p.view(view.width, view.scheme, view.medium)
+			for _, fault := range evaluate[[]string](p, faults) {
+				t.Errorf("%s: %s", name, fault)
+			}
+			if view.width == 1280 || view.width == 400 || view.medium == "print" {
+				p.shoot(name)
+			}
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.requests) < 3 {
+		t.Errorf("%d requests were seen, and each page is one", len(p.requests))
+	}
+	for _, url := range p.requests {
+		if !strings.HasPrefix(url, "file://") {
+			t.Errorf("the report asks the network for %s", url)
+		}
+	}
+}
+
+// TestThePageCheckSeesFaults keeps the check above honest.
+func TestThePageCheckSeesFaults(t *testing.T) {
+	p := openTab(t)
+	p.open(lobby())
+	p.view(1280, "light", "screen")
+	for change, want := range map[string]string{
+		`(() => { document.querySelector("figure svg.wide text.tick").setAttribute("x", -40) })()`:                                      "leaves the plot",
+		`(() => { const [a, b] = document.querySelectorAll("figure svg.wide text.name"); b.setAttribute("y", a.getAttribute("y")) })()`: "lies on",
+		`(() => { document.querySelector("h1").style.color = "#ccc" })()`:                                                               "has a contrast of",
+		`(() => { document.querySelector("h1").style.width = "1400px" })()`:                                                             "wide in a window",
+		`(() => { document.querySelector("figure svg.wide text.about").style.fontSize = "6px" })()`:                                     "px high",
+	} {
+		evaluate[any](p, change)
+		if got := strings.Join(evaluate[[]string](p, faults), "\n"); !strings.Contains(got, want) {
+			t.Errorf("after %s: no %q in %q", change, want, got)
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+)
+
+// A drawing is a plot as inline SVG. It is made once for each width of screen
+// rather than scaled: letters that shrink with a plot cannot be read on a phone,
+// and a phone has room for fewer ticks. CSS shows the one that fits.
+//
+// Shapes are drawn in the order of the fields, so that words are never below a
+// line. Colours come from the page's style sheet by class, so that one drawing
+// serves light, dark and paper.
+type drawing struct {
+	Size          size
+	ID            string // unique in the page; set when the page is put together
+	Title, Desc   string
+	Width, Height float64
+	Rects         []rect
+	Paths         []path
+	Dots          []dot
+	Texts         []text
+}
+
+// size is a width of screen.
+type size string
+
+const (
+	wide   size = "wide"   // both columns of a desk
+	medium size = "medium" // one column of a desk, a tablet, paper
+	small  size = "small"  // a phone
+)
+
+func (s size) width() float64 {
+	return map[size]float64{wide: 1136, medium: 552, small: 368}[s]
+}
+
+// pick is what a drawing of this size takes of three.
+func pick[T any](s size, small_, medium_, wide_ T) T {
+	switch s {
+	case small:
+		return small_
+	case medium:
+		return medium_
+	}
+	return wide_
+}
+
+type rect struct {
+	Class               string
+	X, Y, Width, Height string
+}
+
+type path struct{ Class, D string }
+
+type dot struct{ Class, X, Y, R string }
+
+type text struct {
+	Class, Anchor string // anchor: start, middle or end
+	X, Y          string // of the baseline
+	Text          string
+}
+
+const (
+	letter     = 7.0 // width of a letter in a plot, on the safe side, in units of the drawing
+	lineHeight = 15.0
+	halfCap    = 4.5 // from the middle of a digit down to its baseline
+)
+
+// lengthOf guesses the width of a text, which only a browser knows.
+func lengthOf(s string) float64 { return letter * float64(utf8.RuneCountInString(s)) }
+
+func newDrawing(s size, height float64, title, desc string) *drawing {
+	return &drawing{Size: s, Title: title, Desc: desc, Width: s.width(), Height: height}
+}
+
+// ViewBox is for the template.
+func (d *drawing) ViewBox() string { return fmt.Sprintf("0 0 %s %s", num(d.Width), num(d.Height)) }
+
+// num writes a coordinate: a tenth of a pixel is finer than anyone sees.
+func num(v float64) string { return plain(math.Round(finite(v)*10) / 10) }
+
+func (d *drawing) rect(class string, x1, y1, x2, y2 float64) {
+	x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+	d.Rects = append(d.Rects, rect{class, num(x1), num(y1), num(x2 - x1), num(y2 - y1)})
+}
+
+func (d *drawing) line(class string, x1, y1, x2, y2 float64) {
+	d.Paths = append(d.Paths, path{class, fmt.Sprintf("M%s %sL%s %s", num(x1), num(y1), num(x2), num(y2))})
+}
+
+func (d *drawing) dot(class string, x, y, r float64) {
+	d.Dots = append(d.Dots, dot{class, num(x), num(y), num(r)})
+}
+
+func (d *drawing) text(class, anchor string, x, y float64, s string) {
+	d.Texts = append(d.Texts, text{class, anchor, num(x), num(y), s})
+}
+
+// A panel is a pair of axes in a drawing, which may have several below each other.
+type panel struct {
+	d                        *drawing
+	left, top, right, bottom float64
+	x, y                     scale
+}
+
+// yAxis draws a line and a number for each tick, and a thin line for each of the
+// others. There is no axis line: the numbers stand where it would be.
+func (p *panel) yAxis(ticks, thin []float64, format func(float64) string) {
+	for _, v := range thin {
+		p.d.line("grid thin", p.left, p.y.at(v), p.right, p.y.at(v))
+	}
+	for _, v := range ticks {
+		y := p.y.at(v)
+		p.d.line("grid", p.left, y, p.right, y)
+		p.d.text("tick", "end", p.left-8, y+halfCap, format(v))
+	}
+}
+
+// xAxis draws the axis, its ticks and numbers. Numbers that would touch their
+// neighbour or leave the drawing are left out; their ticks stay. Without a format
+// there are ticks alone, as where the same axis is below with numbers.
+func (p *panel) xAxis(ticks []float64, format func(float64) string, about string) {
+	p.d.line("axis", p.left, p.bottom, p.right, p.bottom)
+	taken := math.Inf(-1)
+	for _, v := range ticks {
+		x := p.x.at(v)
+		p.d.line("axis", x, p.bottom, x, p.bottom+4)
+		if format == nil {
+			continue
+		}
+		label := format(v)
+		half := lengthOf(label) / 2
+		if x-half > taken && x+half <= p.d.Width && x-half >= 0 {
+			p.d.text("tick", "middle", x, p.bottom+18, label)
+			taken = x + half + letter
+		}
+	}
+	if about != "" {
+		p.d.text("about", "middle", (p.left+p.right)/2, p.bottom+36, about)
+	}
+}
+
+// A curve is a line over the points of a panel; NaN in y breaks it.
+type curve struct {
+	class string
+	label string // drawn at the right end, in the colour of the curve
+	xs    []float64
+	ys    []float64
+}
+
+// draw draws a curve. A point whose neighbours are both missing is a dot,
+// because a line of one point cannot be seen.
+func (p *panel) draw(c curve) {
+	var b strings.Builder
+	missing := func(i int) bool { return i < 0 || i >= len(c.ys) || math.IsNaN(c.ys[i]) }
+	for i := range c.xs {
+		if missing(i) {
+			continue
+		}
+		x, y := p.x.at(c.xs[i]), p.y.at(c.ys[i])
+		switch {
+		case missing(i-1) && missing(i+1):
+			p.d.dot(c.class, x, y, 3)
+		case missing(i - 1):
+			fmt.Fprintf(&b, "M%s %s", num(x), num(y))
+		default:
+			fmt.Fprintf(&b, "L%s %s", num(x), num(y))
+		}
+	}
+	if b.Len() > 0 {
+		p.d.Paths = append(p.d.Paths, path{"curve " + c.class, b.String()})
+	}
+}
+
+// fill shades what is below a curve; its value must count from zero for that.
+func (p *panel) fill(class string, c curve) {
+	var b strings.Builder
+	for i := 0; i < len(c.xs); {
+		if math.IsNaN(c.ys[i]) {
+			i++
+			continue
+		}
+		fmt.Fprintf(&b, "M%s %s", num(p.x.at(c.xs[i])), num(p.bottom))
+		for ; i < len(c.xs) && !math.IsNaN(c.ys[i]); i++ {
+			fmt.Fprintf(&b, "L%s %s", num(p.x.at(c.xs[i])), num(p.y.at(c.ys[i])))
+		}
+		fmt.Fprintf(&b, "L%s %sZ", num(p.x.at(c.xs[i-1])), num(p.bottom))
+	}
+	if b.Len() > 0 {
+		p.d.Paths = append(p.d.Paths, path{class, b.String()})
+	}
+}
+
+// bar is a path and not a rect, because rects are below the grid.
+func (p *panel) bar(left, right, y float64) {
+	p.d.Paths = append(p.d.Paths, path{"bar", fmt.Sprintf("M%s %sV%sH%sV%sZ", num(left), num(p.bottom), num(y), num(right), num(p.bottom))})
+}
+
+// curves draws curves, the last one on top, and their names at their right
+// ends, where the eye is when it has followed one. Names that would overlap move
+// apart, and a thin line leads back.
+func (p *panel) curves(all ...curve) {
+	var from, ends []float64 // x and y of the ends
+	var named []curve
+	for _, c := range all {
+		p.draw(c)
+		for i := len(c.ys) - 1; i >= 0 && c.label != ""; i-- {
+			if !math.IsNaN(c.ys[i]) {
+				from, ends, named = append(from, p.x.at(c.xs[i])), append(ends, p.y.at(c.ys[i])), append(named, c)
+				break
+			}
+		}
+	}
+	places := spread(ends, lineHeight, p.top+halfCap, p.bottom-halfCap)
+	for i, c := range named {
+		if p.right-from[i] > 4*nameGap || math.Abs(places[i]-ends[i]) > 3 {
+			p.d.line("leader", from[i]+4, ends[i], p.right+nameGap-3, places[i])
+		}
+		p.d.text("name "+c.class, "start", p.right+nameGap, places[i]+halfCap, c.label)
+	}
+}
+
+// nameGap is what is left between a plot and the names of its curves.
+const nameGap = 12.0
+
+// besides is where a plot ends that has such names at its right.
+func besides(d *drawing, names ...string) float64 { return d.Width - nameGap - longest(names...) - 4 }
+
+// reference draws a limit or a plan across the plot, with its name below it, or
+// above it where there is no room.
+func (p *panel) reference(class, noteClass string, v float64, label string) {
+	y := p.y.at(v)
+	p.d.line(class, p.left, y, p.right, y)
+	place := y + 14
+	if p.bottom-y < 22 {
+		place = y - 6
+	}
+	p.d.text("note halo "+noteClass, "end", p.right-4, place, label)
+}
+
+// longest is the room that the longest of some labels takes.
+func longest(labels ...string) float64 {
+	most := 0.0
+	for _, l := range labels {
+		most = max(most, lengthOf(l))
+	}
+	return most
+}
+
+// formatted are the labels of ticks.
+func formatted(ticks []float64, format func(float64) string) []string {
+	labels := make([]string, len(ticks))
+	for i, v := range ticks {
+		labels[i] = format(v)
+	}
+	return labels
+}

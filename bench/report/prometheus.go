@@ -1,0 +1,212 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dotsconnect/bench/result"
+)
+
+// Prometheus writes a run in the text format of Prometheus, for the textfile
+// collector of node_exporter or a Pushgateway:
+//
+//	dotsbench_latency_seconds{scenario="rooms",quantile="0.99"} 0.000458
+//
+// Units are seconds and bytes, whatever the page shows. Counts are gauges: they
+// are of one run, and the next one begins again.
+func Prometheus(w io.Writer, r *result.Result) error {
+	e := &exposition{scenario: r.Name}
+	e.run(r)
+	e.times(r)
+	e.traffic(r)
+	if r.Server != nil {
+		e.server(r.Server)
+	}
+	g := r.Generator
+	e.gauge("generator_thread_cpu_ratio", "Share of a CPU that the busiest thread of the generator took; above 0.85 the run is invalid.", g.ThreadCPU)
+	e.gauge("generator_steal_ratio", "Share of CPU time that other machines on this host took; above 0.01 the run is invalid.", g.Steal)
+	if g.PSI >= 0 {
+		e.gauge("generator_cpu_pressure_ratio", "Share of the time in which some task waited for a CPU.", g.PSI)
+	}
+	e.events(r)
+	_, err := io.WriteString(w, e.String())
+	return err
+}
+
+// exposition is the text of metrics that all have the label scenario.
+type exposition struct {
+	strings.Builder
+	scenario string
+}
+
+func (e *exposition) head(name, kind, help string) {
+	fmt.Fprintf(e, "# HELP dotsbench_%s %s\n# TYPE dotsbench_%s %s\n", name, help, name, kind)
+}
+
+// sample takes labels as name, value, name, value.
+func (e *exposition) sample(name string, v float64, labels ...string) {
+	fmt.Fprintf(e, "dotsbench_%s{scenario=\"%s\"", name, escape(e.scenario))
+	for i := 0; i+1 < len(labels); i += 2 {
+		fmt.Fprintf(e, ",%s=\"%s\"", labels[i], escape(labels[i+1]))
+	}
+	fmt.Fprintf(e, "} %s\n", strconv.FormatFloat(finite(v), 'g', -1, 64))
+}
+
+func (e *exposition) gauge(name, help string, v float64) {
+	e.head(name, "gauge", help)
+	e.sample(name, v)
+}
+
+// escape is for values of labels, which may hold anything but these three.
+func escape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+func (e *exposition) run(r *result.Result) {
+	e.head("run_info", "gauge", "What ran where; always 1.")
+	e.sample("run_info", 1, "program", r.Program, "commit", r.Machine.Commit, "seed", fmt.Sprint(r.Seed),
+		"cpu", r.Machine.CPU, "kernel", r.Machine.Kernel)
+	if t, err := time.Parse(time.RFC3339, r.Started); err == nil {
+		e.gauge("run_started_timestamp_seconds", "When the run began.", float64(t.Unix()))
+	}
+	e.gauge("run_exit_code", "0 pass, 1 threshold missed, 3 run invalid, 4 delivery violation, 5 server died.", float64(r.Exit))
+	e.gauge("run_valid", "1 if rates and latencies mean something: neither generator nor machine was the bottleneck.", one(valid(r)))
+	if len(r.Thresholds) > 0 {
+		e.head("threshold_met", "gauge", "1 if the figure is what was demanded.")
+		// The same threshold given twice would be the same sample twice.
+		seen := map[string]bool{}
+		for _, o := range r.Thresholds {
+			if !seen[o.Threshold] {
+				e.sample("threshold_met", one(o.Met), "threshold", o.Threshold)
+			}
+			seen[o.Threshold] = true
+		}
+	}
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func (e *exposition) times(r *result.Result) {
+	for _, m := range []struct {
+		name, help string
+		q          result.Quantiles
+	}{
+		{"latency_seconds", "From the time at which a message was due to its arrival, at all receivers; quantile 1 is the longest.", r.Latency},
+		{"latency_first_receiver_seconds", "The same at the first receiver of each message.", r.First},
+		{"latency_last_receiver_seconds", "The same at the last receiver of each message.", r.Last},
+		{"send_lateness_seconds", "From the time at which a message was due to its being sent.", r.Lateness},
+		{"connect_seconds", "From the connect to the end of the handshake.", r.Connect},
+		{"reconnect_seconds", "From the end of a connection to the handshake of the one in its place.", r.Reconnect},
+		{"kick_lateness_seconds", "From the moment at which a silent connection was due to be closed until it was.", r.Kick},
+	} {
+		if m.q.Count == 0 {
+			continue
+		}
+		e.head(m.name, "summary", m.help)
+		for _, q := range []struct {
+			quantile string
+			us       int64
+		}{{"0.5", m.q.P50}, {"0.9", m.q.P90}, {"0.99", m.q.P99}, {"0.999", m.q.P999}, {"1", m.q.Max}} {
+			e.sample(m.name, float64(q.us)/1e6, "quantile", q.quantile)
+		}
+		e.sample(m.name+"_sum", m.q.Mean*float64(m.q.Count)/1e6)
+		e.sample(m.name+"_count", float64(m.q.Count))
+	}
+}
+
+func (e *exposition) traffic(r *result.Result) {
+	t := r.Traffic
+	e.gauge("connections", "Connections that the run held.", float64(t.Conns))
+	e.gauge("messages_due", "Messages of the schedule, with the warm-up.", float64(t.Due))
+	e.gauge("messages_sent", "Messages of the schedule that were sent.", float64(t.Sent))
+	e.gauge("messages_sent_per_second", "Messages sent per second of the time measured.", t.SentRate)
+	e.gauge("deliveries", "Messages received in the time measured, at all receivers.", float64(t.Delivered))
+	e.gauge("deliveries_per_second", "The same per second.", t.DeliveredRate)
+	e.gauge("deliveries_expected", "Deliveries that members that stayed had to get, with the warm-up.", float64(r.Proof.Expected))
+	e.gauge("deliveries_received", "Deliveries that they got.", float64(r.Proof.Received))
+	c := r.Proof.Counts
+	e.head("violations", "gauge", "Deliveries that broke the promise of exactly once and in order.")
+	for _, v := range []struct {
+		kind string
+		n    int64
+	}{{"lost", c.Lost}, {"doubled", c.Doubled}, {"reordered", c.Reordered}, {"foreign", c.Foreign}, {"damaged", c.Damaged}} {
+		e.sample("violations", float64(v.n), "kind", v.kind)
+	}
+}
+
+func (e *exposition) server(s *result.Server) {
+	e.gauge("server_cpu_seconds", "CPU time of the server in the time measured.", s.CPUSeconds)
+	for _, m := range []struct {
+		name, help string
+		us         float64
+	}{
+		{"server_cpu_seconds_per_delivery", "CPU time of the server for one delivery.", s.CPUPerDelivery},
+		{"server_cpu_seconds_per_message", "CPU time of the server for one message sent to it.", s.CPUPerMessage},
+		{"server_cpu_seconds_per_heartbeat", "CPU time of the server for one heartbeat.", s.CPUPerBeat},
+		{"server_cpu_seconds_per_connect", "CPU time of the server for one connect.", s.CPUPerConnect},
+	} {
+		if m.us > 0 {
+			e.gauge(m.name, m.help, m.us/1e6)
+		}
+	}
+	e.head("server_resident_memory_bytes", "gauge", "Resident memory of the server before the first connection, with all open, and at the end.")
+	e.sample("server_resident_memory_bytes", float64(s.RSSBefore), "at", "before")
+	e.sample("server_resident_memory_bytes", float64(s.RSSOpen), "at", "open")
+	e.sample("server_resident_memory_bytes", float64(s.RSSEnd), "at", "end")
+	e.head("server_bytes_per_connection", "gauge", "Memory of one connection in the server and in the kernel.")
+	e.sample("server_bytes_per_connection", s.BytesPerConn, "part", "user")
+	if s.KernelPerConn > 0 {
+		e.sample("server_bytes_per_connection", s.KernelPerConn, "part", "kernel")
+	}
+	e.gauge("server_descriptors", "Open files of the server.", float64(s.Descriptors))
+	e.gauge("server_threads", "Threads of the server.", float64(s.Threads))
+}
+
+// events are the counts of the scenarios that break something on purpose.
+func (e *exposition) events(r *result.Result) {
+	if k := r.Kicks; k != nil {
+		e.head("kicks", "gauge", "Silent connections by what became of them; wrong are those that did beat.")
+		e.sample("kicks", float64(k.Kicked), "outcome", "kicked")
+		e.sample("kicks", float64(k.Early), "outcome", "early")
+		e.sample("kicks", float64(k.Missing), "outcome", "missing")
+		e.sample("kicks", float64(k.Wrong), "outcome", "wrong")
+		e.codes("kick_codes", "How silent connections ended.", k.Codes)
+	}
+	if s := r.Slow; s != nil {
+		e.gauge("slow_members", "Members that stopped reading.", float64(s.Members))
+		e.gauge("slow_members_ended", "Members that stopped reading and were ended by the server.", float64(s.Ended))
+		e.codes("slow_member_codes", "How they ended.", s.Codes)
+	}
+	if v := r.Recovery; v != nil {
+		e.gauge("recovery_connections_back", "Connections that were back after the server was killed.", float64(v.Back))
+		e.head("recovery_seconds", "gauge", "From the kill until this share of the connections was back; a share that never was is missing.")
+		for _, at := range []struct {
+			share string
+			us    int64
+		}{{"0.5", v.At50}, {"0.9", v.At90}, {"0.99", v.At99}, {"1", v.At100}} {
+			if at.us > 0 {
+				e.sample("recovery_seconds", float64(at.us)/1e6, "share", at.share)
+			}
+		}
+	}
+}
+
+func (e *exposition) codes(name, help string, of map[string]int) {
+	if len(of) == 0 {
+		return
+	}
+	e.head(name, "gauge", help)
+	for _, code := range slices.Sorted(maps.Keys(of)) {
+		e.sample(name, float64(of[code]), "code", code)
+	}
+}

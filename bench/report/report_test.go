@@ -1,0 +1,215 @@
+package report
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func html(t *testing.T, results ...*result.Result) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := HTML(&b, results...); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i, line := range gotLines {
+		if i >= len(wantLines) || line != wantLines[i] {
+			t.Fatalf("%s: line %d is %q; look at the page and run the test with -update if it should be", path, i+1, line)
+		}
+	}
+	t.Fatalf("%s: has %d lines more than the page; run the test with -update if it should not", path, len(wantLines)-len(gotLines))
+}
+
+func TestThePagesOfFixedResults(t *testing.T) {
+	golden(t, "single.html", html(t, lobby()))
+	golden(t, "several.html", html(t, lobby(), missed(), invalid(), violated(), silent(), restarted()))
+}
+
+func TestTheSameResultMakesTheSamePage(t *testing.T) {
+	if html(t, silent()) != html(t, silent()) {
+		t.Error("two pages of one result differ")
+	}
+}
+
+func prometheus(t *testing.T, r *result.Result) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Prometheus(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTheMetricsOfAFixedResult(t *testing.T) { golden(t, "metrics.prom", prometheus(t, lobby())) }
+
+func TestPrometheusCanReadTheMetrics(t *testing.T) {
+	all := map[string]*result.Result{"bare": bare(), "extreme": extreme(), "hostile": hostile(), "silent": silent(), "violated": violated()}
+	for name, r := range all {
+		parser := expfmt.NewTextParser(model.LegacyValidation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader(prometheus(t, r)))
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, prometheus(t, r))
+			continue
+		}
+		seen := map[string]bool{}
+		for _, family := range families {
+			if family.GetHelp() == "" || family.GetType().String() == "UNTYPED" {
+				t.Errorf("%s: %s has no help or no type", name, family.GetName())
+			}
+			for _, m := range family.GetMetric() {
+				key := family.GetName() + m.String()
+				if seen[key] || m.TimestampMs != nil {
+					t.Errorf("%s: %s is there twice or has a time, which the textfile collector refuses", name, key)
+				}
+				seen[key] = true
+				if got := m.GetLabel()[0].GetValue(); name == "hostile" && family.GetName() == "dotsbench_connections" && got != attack {
+					t.Errorf("the scenario reads back as %q", got)
+				}
+			}
+		}
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(prometheus(t, lobby())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := families["dotsbench_latency_seconds"].GetMetric()[0].GetSummary().GetQuantile()[2]
+	if q.GetQuantile() != 0.99 || q.GetValue() != 0.000612 {
+		t.Errorf("p99 is %v", q)
+	}
+}
+
+func TestTheVerdictNamesAllThatWentWrong(t *testing.T) {
+	died := lobby()
+	died.Exit, died.Died = cli.ServerDied, "its last words: out of memory"
+	ended := lobby()
+	ended.Exit, ended.Ended = cli.Violated, "3 connections were ended by the server"
+	for _, c := range []struct {
+		r    *result.Result
+		want []string
+	}{
+		{lobby(), []string{"Pass", "120,000 of 120,000 deliveries arrived exactly once and in order; 2 thresholds met"}},
+		{missed(), []string{"Threshold missed", "latency.max&lt;20ms: 48.3\u00a0ms", "rate.sent&gt;1000: 500/s"}},
+		{invalid(), []string{"Invalid", "prove nothing", "74.7 %", "still hold", "invalid run"}},
+		{violated(), []string{"Delivery violation", "4 lost, 1 doubled", "room 17: member 3 lost numbers 41 to 44"}},
+		{ended, []string{"Delivery violation", "ended connections that should have stayed", "3 connections were ended"}},
+		{died, []string{"Server died", "out of memory"}},
+		{bare(), []string{"Pass", "nothing to deliver"}},
+	} {
+		page := html(t, c.r)
+		for _, want := range c.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s with exit %d: no %q", c.r.Name, c.r.Exit, want)
+			}
+		}
+	}
+}
+
+func TestAPageShowsWhatThereIsAndNothingElse(t *testing.T) {
+	for _, c := range []struct {
+		r         *result.Result
+		has, lack string
+	}{
+		{bare(), "", "<figure"},
+		{silent(), "Kick times", "Latency over time"},
+		{restarted(), "Recovery after a restart", "Kick times"},
+		{lobby(), "Latency by percentile", "Recovery"},
+	} {
+		page := html(t, c.r)
+		if !strings.Contains(page, c.has) || strings.Contains(page, c.lack) {
+			t.Errorf("%s: wants %q and not %q", c.r.Name, c.has, c.lack)
+		}
+	}
+	if page := html(t); !strings.Contains(page, "No runs") {
+		t.Error("a page without runs does not say so")
+	}
+}
+
+func TestTextOfAResultIsNeverMarkup(t *testing.T) {
+	page := html(t, hostile(), hostile())
+	for _, bad := range []string{"<script", "alert(1)</", "ZgotmplZ"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	if got := strings.Count(page, "</style>"); got != 1 {
+		t.Errorf("%d ends of the style sheet", got)
+	}
+	if !strings.Contains(page, "&lt;script&gt;alert(1)") {
+		t.Error("the name is not shown as it is")
+	}
+}
+
+var notANumber = regexp.MustCompile(`NaN|[+-]Inf|e\+\d|<no value>`)
+
+func TestNoFigureIsNoNumber(t *testing.T) {
+	for _, r := range []*result.Result{bare(), oneSecond(), extreme(), lobby(), silent(), restarted()} {
+		if found := notANumber.FindString(html(t, r)); found != "" {
+			t.Errorf("%s: the page has %s", r.Name, found)
+		}
+		if found := regexp.MustCompile(`NaN|Inf`).FindString(prometheus(t, r)); found != "" {
+			t.Errorf("%s: the metrics have %s", r.Name, found)
+		}
+	}
+}
+
+func TestAPageOfALongRunStaysSmall(t *testing.T) {
+	if got := len(html(t, extreme())); got > 600_000 {
+		t.Errorf("two hours take %d bytes", got)
+	}
+}
+
+func TestTheCommandCanBePastedIntoAShell(t *testing.T) {
+	r := lobby()
+	r.Name = "it's mine"
+	r.Thresholds = r.Thresholds[:1]
+	got := command(r)
+	if !strings.HasPrefix(got, `dotsbench run 'it'\''s mine' --conns 8000 --rooms 1000 --rate 500/s`) || !strings.HasSuffix(got, ` --threshold 'latency.p99<20ms'`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheFilesAreWrittenWithTheFolder(t *testing.T) {
+	var names []string
+	for _, f := range Files(lobby()) {
+		if err := f.Write(io.Discard); err != nil {
+			t.Error(err)
+		}
+		names = append(names, f.Name)
+	}
+	if got := strings.Join(names, " "); got != "report.html metrics.prom" {
+		t.Errorf("got %s", got)
+	}
+}

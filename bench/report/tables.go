@@ -1,0 +1,168 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+
+	"dotsconnect/bench/result"
+)
+
+// table has words on the left of each row and numbers, aligned at the right, in
+// its other columns.
+type table struct {
+	Caption string
+	Note    string
+	Head    []string
+	Rows    [][]cell
+}
+
+type cell struct {
+	Text  string
+	Class string // "word", "good", "bad" or "void"
+	Link  string
+	Range *latencyRange
+}
+
+func words(s string) cell { return cell{Text: s, Class: "word"} }
+
+func numbers(all ...string) []cell {
+	cells := make([]cell, len(all))
+	for i, s := range all {
+		cells[i] = cell{Text: s}
+	}
+	return cells
+}
+
+func tables(r *result.Result) []table {
+	var all []table
+	if t := times(r); len(t.Rows) > 0 {
+		all = append(all, t)
+	}
+	if len(r.Thresholds) > 0 {
+		t := table{Caption: "Thresholds", Head: []string{"demanded", "measured", "verdict"}}
+		for _, o := range r.Thresholds {
+			outcome := cell{"met", "good", "", nil}
+			if !o.Met {
+				outcome = cell{"missed", "bad", "", nil}
+			}
+			t.Rows = append(t.Rows, []cell{words(o.Threshold), {Text: got(o)}, outcome})
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// times are all distributions in quantiles.
+func times(r *result.Result) table {
+	t := table{Caption: "Times", Head: []string{"", "p50", "p90", "p99", "p99.9", "max", "count"}}
+	for _, row := range []struct {
+		name string
+		q    result.Quantiles
+	}{
+		{"latency, all receivers", r.Latency}, {"first receiver", r.First}, {"last receiver", r.Last},
+		{"send lateness", r.Lateness}, {"connect", r.Connect}, {"reconnect", r.Reconnect}, {"kick lateness", r.Kick},
+	} {
+		q := row.q
+		if q.Count == 0 || r.Closed && row.name == "send lateness" {
+			continue
+		}
+		us := func(v int64) string { return duration(float64(v)).String() }
+		t.Rows = append(t.Rows, append([]cell{words(row.name)},
+			numbers(us(q.P50), us(q.P90), us(q.P99), us(q.P999), us(q.Max), count(q.Count))...))
+	}
+	return t
+}
+
+// secondsTable has the numbers of the plots over time, for who cannot see them.
+func secondsTable(r *result.Result) *table {
+	const most = 300
+	if len(r.Seconds) == 0 {
+		return nil
+	}
+	rows, each := spans(r.Seconds, most)
+	t := &table{Caption: "The seconds in numbers", Head: []string{"second", "sent/s", "delivered/s", "p50", "p99", "max", "server CPU", "server RSS", "generator CPU"}}
+	if each > 1 {
+		t.Note = fmt.Sprintf("Each row is %d seconds: the worst of their times, the mean of the rest.", each)
+	}
+	us := func(v float64) string {
+		if math.IsNaN(v) {
+			return "–"
+		}
+		return duration(v).String()
+	}
+	for _, s := range rows {
+		name := cell{Text: count(int64(s.T))}
+		if s.Warmup {
+			name.Text += " warm-up"
+		}
+		t.Rows = append(t.Rows, append([]cell{name}, numbers(rate(s.Sent), rate(s.Delivered), us(s.P50), us(s.P99), us(s.Max),
+			digits(s.ServerCPU, 3)+"\u00a0%", octets(s.RSS).String(), digits(s.ThreadCPU, 3)+"\u00a0%")...))
+	}
+	return t
+}
+
+// latencyRange is a line from the median to the longest latency, thick up to
+// p99, on an axis that all rows share.
+type latencyRange struct{ P50, P99, Max string }
+
+const rangeWidth = 120.0
+
+// index has a row for each run, so that the eye runs down a column.
+func index(results []*result.Result) *table {
+	t := &table{
+		Caption: "Runs",
+		Head:    []string{"run", "verdict", "p50", "p99", "max", "p50 to max", "deliveries/s", "sent/s", "connections", "CPU/delivery", "B/connection", "violations"},
+	}
+	lo, hi := math.Inf(1), 0.0
+	for _, r := range results {
+		if r.Latency.Count > 0 {
+			lo, hi = min(lo, float64(r.Latency.P50)), max(hi, float64(r.Latency.Max))
+		}
+	}
+	lo, hi = logBounds(lo, hi)
+	at := logarithmic(lo, hi, 4, rangeWidth-4)
+	if hi > 1 {
+		t.Note = fmt.Sprintf("The lines run from p50 to max, thick up to p99, from %s to %s by a logarithmic scale.", duration(lo), duration(hi))
+	}
+	for i, r := range results {
+		t.Rows = append(t.Rows, indexRow(r, i+1, at))
+	}
+	return t
+}
+
+func indexRow(r *result.Result, number int, at scale) []cell {
+	v := judge(r)
+	colour := map[string]string{"pass": "good", "missed": "warn", "invalid": "warn"}[v.Class]
+	timed := ""
+	if !valid(r) {
+		timed = "void"
+	}
+	row := []cell{
+		{Text: r.Name, Class: "word", Link: "#" + runID(number)}, {Text: v.Word, Class: cmp.Or(colour, "bad")},
+	}
+	if q := r.Latency; q.Count > 0 {
+		for _, us := range []int64{q.P50, q.P99, q.Max} {
+			row = append(row, cell{Text: duration(float64(us)).String(), Class: timed})
+		}
+		row = append(row, cell{Class: timed, Range: &latencyRange{
+			num(at.at(float64(q.P50))), num(at.at(float64(q.P99))), num(at.at(float64(q.Max)))}})
+	} else {
+		row = append(row, numbers("–", "–", "–", "–")...)
+	}
+	row = append(row, cell{Text: rate(r.Traffic.DeliveredRate), Class: timed}, cell{Text: rate(r.Traffic.SentRate)}, cell{Text: count(r.Traffic.Conns)})
+	cpu, memory := "–", "–"
+	if s := r.Server; s != nil {
+		if s.CPUPerDelivery > 0 {
+			cpu = duration(s.CPUPerDelivery).String()
+		}
+		if s.BytesPerConn > 0 {
+			memory = count(int64(math.Round(finite(s.BytesPerConn + s.KernelPerConn))))
+		}
+	}
+	broken := cell{Text: count(r.Proof.Sum())}
+	if r.Proof.Sum() > 0 {
+		broken.Class = "bad"
+	}
+	return append(row, cell{Text: cpu}, cell{Text: memory}, broken)
+}

@@ -1,0 +1,140 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+)
+
+// verdict is the banner of a run: one word, one sentence, and the reasons.
+type verdict struct {
+	Class    string // pass, missed, invalid, violated or died: the colour and the sign
+	Word     string
+	Sentence string
+	Reasons  []reason
+}
+
+// reason is a heading with lines below it.
+type reason struct {
+	Heading string
+	Lines   []string
+}
+
+const (
+	notesShown = 8
+	stillTrue  = "Its rates and latencies prove nothing. The proof of delivery and the server's CPU per delivery still hold."
+)
+
+// judge puts the exit code into words. All that went wrong is listed, not only
+// what decided the code.
+func judge(r *result.Result) verdict {
+	v := verdict{Reasons: reasons(r)}
+	switch r.Exit {
+	case cli.OK:
+		v.Class, v.Word, v.Sentence = "pass", "Pass", passed(r)
+	case cli.Missed:
+		v.Class, v.Word = "missed", "Threshold missed"
+		v.Sentence = "The run is valid and nothing was lost, but it is not what was demanded."
+	case cli.Invalid:
+		v.Class, v.Word, v.Sentence = "invalid", "Invalid", "The generator or the machine was the bottleneck. "+stillTrue
+	case cli.Violated:
+		v.Class, v.Word, v.Sentence = "violated", "Delivery violation", violations(r)
+	case cli.ServerDied:
+		v.Class, v.Word, v.Sentence = "died", "Server died", "The server ended during the run. What is shown is what came before."
+	default:
+		v.Class, v.Word, v.Sentence = "invalid", "No verdict", fmt.Sprintf("The run ended with the unknown code %d.", r.Exit)
+	}
+	return v
+}
+
+func passed(r *result.Result) string {
+	var parts []string
+	if p := r.Proof; p.Expected > 0 {
+		parts = append(parts, fmt.Sprintf("%s of %s deliveries arrived exactly once and in order", count(p.Received), count(p.Expected)))
+	}
+	if n := len(r.Thresholds); n > 0 {
+		parts = append(parts, several(n, "threshold", "thresholds")+" met")
+	}
+	if len(parts) == 0 {
+		return "Nothing was demanded and nothing went wrong."
+	}
+	return strings.Join(parts, "; ") + "."
+}
+
+func violations(r *result.Result) string {
+	var parts []string
+	c := r.Proof.Counts
+	for _, kind := range []struct {
+		n    int64
+		name string
+	}{{c.Lost, "lost"}, {c.Doubled, "doubled"}, {c.Reordered, "reordered"}, {c.Foreign, "foreign"}, {c.Damaged, "damaged"}} {
+		if kind.n > 0 {
+			parts = append(parts, count(kind.n)+" "+kind.name)
+		}
+	}
+	if n := len(r.Broken); n > 0 {
+		parts = append(parts, several(n, "promise", "promises")+" beside delivery broken")
+	}
+	if len(parts) == 0 {
+		return "The server ended connections that should have stayed."
+	}
+	return strings.Join(parts, ", ") + "."
+}
+
+func reasons(r *result.Result) []reason {
+	var all []reason
+	add := func(heading string, lines []string) {
+		if len(lines) > 0 {
+			all = append(all, reason{heading, lines})
+		}
+	}
+	if r.Died != "" {
+		add("How the server died", []string{r.Died})
+	}
+	notes := r.Proof.Notes
+	heading := "Violations"
+	if len(notes) > notesShown {
+		heading, notes = fmt.Sprintf("The first %d violations", notesShown), notes[:notesShown]
+	}
+	add(heading, notes)
+	add("Promises that were broken", r.Broken[:min(len(r.Broken), notesShown)])
+	if r.Ended != "" {
+		add("Connections that the server ended", []string{r.Ended})
+	}
+	add("Why the run is invalid", r.Invalid)
+	var missed []string
+	for _, o := range r.Thresholds {
+		if !o.Met {
+			missed = append(missed, o.Threshold+": "+got(o))
+		}
+	}
+	add("Thresholds missed", missed)
+	return all
+}
+
+// got reads the value of a threshold's figure by the unit that its name implies.
+func got(o result.Outcome) string {
+	if o.Why != "" {
+		return o.Why
+	}
+	name, _, _ := strings.Cut(o.Threshold, "<")
+	name, _, _ = strings.Cut(name, ">")
+	name = strings.TrimSpace(name)
+	_, last, _ := strings.Cut(name, ".")
+	switch {
+	case strings.HasPrefix(last, "p50"), strings.HasPrefix(last, "p9"), last == "max":
+		return duration(o.Got).String()
+	case strings.Contains(name, "bytes"), strings.HasSuffix(name, "rss"):
+		return octets(o.Got).String()
+	case strings.Contains(name, "cpu_us"):
+		return digits(o.Got, 3) + "\u00a0µs"
+	case strings.HasPrefix(name, "rate."):
+		return rate(o.Got) + "/s"
+	}
+	return digits(o.Got, 3)
+}
+
+// valid tells whether rates and latencies mean anything.
+func valid(r *result.Result) bool { return len(r.Invalid) == 0 }

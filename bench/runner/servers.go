@@ -1,0 +1,212 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dotsconnect/bench/client"
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/probe"
+	"dotsconnect/bench/load"
+	"dotsconnect/bench/scenario"
+)
+
+const startLimit = 20 * time.Second
+
+// servers are what a run is made against.
+type servers struct {
+	spec    *Spec
+	cpus    *unix.CPUSet
+	path    string
+	over    chan struct{} // closed when the run is
+	mended  atomic.Bool
+	mu      sync.Mutex
+	started []*probe.Server // guarded by mu once the run has begun
+}
+
+// serve starts the servers, or looks at those that run, and says in cfg how to
+// reach them. The caller stays on its thread, with which they end.
+func (s *Spec) serve(cfg *load.Config, cpus *unix.CPUSet) (*servers, error) {
+	v := &servers{spec: s, cpus: cpus, over: make(chan struct{})}
+	var err error
+	switch {
+	case s.Adapter != nil:
+		err = v.launch(cfg)
+	case s.ServerCmd != "":
+		err = v.start(cfg)
+	default:
+		err = v.watch(cfg)
+	}
+	if err == nil {
+		err = v.check(cfg)
+	}
+	if err != nil {
+		v.stop()
+		return nil, err
+	}
+	if s.ServerCmd != "" {
+		cfg.Restart = v.restart
+	}
+	cfg.Nemesis = v.nemesis
+	return v, nil
+}
+
+// check refuses a scenario for which something is missing, with the way out.
+func (v *servers) check(cfg *load.Config) error {
+	s, sc := v.spec, &v.spec.Scenario
+	switch {
+	case sc.Restart > 0 && s.ServerCmd == "":
+		return cli.Failf(cli.Usage, "scenario %s kills the server and starts it again: it needs --server-cmd", sc.Name)
+	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ","):
+		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd with --servers 2", sc.Name)
+	case sc.Hurt > 0 && s.HurtCmd == "" || sc.Heal > 0 && s.HealCmd == "":
+		return cli.Failf(cli.Usage, "scenario %s needs --hurt-cmd and --heal-cmd, which do harm and mend it: as 'kill -STOP 4711' and 'kill -CONT 4711'", sc.Name)
+	}
+	return nil
+}
+
+func (v *servers) launch(cfg *load.Config) error {
+	other, err := v.spec.Adapter.Launch(v.cpus)
+	if err != nil {
+		return cli.Failf(cli.Usage, "%w", err)
+	}
+	v.started = append(v.started, other.Server)
+	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Server.Pid}
+	cfg.Died = v.died
+	return nil
+}
+
+func (v *servers) start(cfg *load.Config) error {
+	target, err := client.ParseTarget(cfg.URL)
+	if err != nil {
+		return cli.Failf(cli.Usage, "%w", err)
+	}
+	v.path = target.Path
+	var urls []string
+	for range max(1, v.spec.Servers) {
+		server, err := probe.Command{Line: v.spec.ServerCmd, CPUs: v.cpus}.Start(startLimit)
+		if err != nil {
+			return cli.Failf(cli.Usage, "--server-cmd: %w", err)
+		}
+		v.started = append(v.started, server)
+		urls, cfg.Pids = append(urls, "ws://"+server.Addr+v.path), append(cfg.Pids, server.Pid)
+	}
+	if cfg.Admin == "" {
+		cfg.Admin = v.started[0].Admin
+	}
+	cfg.URL, cfg.Died = strings.Join(urls, ","), v.died
+	return nil
+}
+
+// watch is for servers that run already.
+func (v *servers) watch(cfg *load.Config) error {
+	cfg.Pids = v.spec.Pids
+	if v.cpus != nil {
+		for _, pid := range cfg.Pids {
+			if err := moveProcess(pid, v.cpus); err != nil {
+				return cli.Failf(cli.Usage, "--pin: %w", err)
+			}
+		}
+	}
+	cfg.Died = func() string {
+		for _, pid := range v.spec.Pids {
+			if unix.Kill(pid, 0) == unix.ESRCH {
+				return fmt.Sprintf("process %d has ended", pid)
+			}
+		}
+		return ""
+	}
+	return nil
+}
+
+func (v *servers) died() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.started {
+		if s.Died() {
+			return "its last words: " + s.LastWords()
+		}
+	}
+	return ""
+}
+
+// stop ends what was started.
+func (v *servers) stop() {
+	close(v.over)
+	v.mu.Lock()
+	started := slices.Clone(v.started)
+	v.mu.Unlock()
+	for _, s := range started {
+		s.Stop()
+	}
+	if v.spec.Scenario.Hurt > 0 && !v.mended.Load() && v.spec.HealCmd != "" {
+		_ = v.shell("heal") // a run that broke off leaves nothing broken behind
+	}
+}
+
+// restart kills the first server and starts it again on its port. The new one
+// must end with a thread of its own, which waits for the end of the run.
+func (v *servers) restart() <-chan load.Restarted {
+	told := make(chan load.Restarted, 1)
+	old := v.started[0]
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and the server with it
+		old.Kill()
+		line := strings.NewReplacer("{port}", portOf(old.Addr), "{admin}", portOf(old.Admin)).Replace(v.spec.ServerCmd)
+		server, err := probe.Command{Line: line, CPUs: v.cpus, Addr: old.Addr}.Start(startLimit)
+		if err != nil {
+			told <- load.Restarted{Err: err}
+			return
+		}
+		v.mu.Lock()
+		v.started[0] = server
+		v.mu.Unlock()
+		told <- load.Restarted{Pid: server.Pid}
+		<-v.over
+		server.Stop()
+	}()
+	return told
+}
+
+func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
+
+func (v *servers) nemesis(what string) error {
+	go func() { _ = v.shell(what) }()
+	return nil
+}
+
+// shell runs a command of the user.
+func (v *servers) shell(what string) error {
+	line := v.spec.HurtCmd
+	if what == "heal" {
+		line = v.spec.HealCmd
+		v.mended.Store(true)
+	}
+	cmd := exec.Command("/bin/sh", "-c", line)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd.Run()
+}
+
+// ParsePids reads one process id, or several with commas between.
+func ParsePids(text string) ([]int, error) {
+	var pids []int
+	for word := range strings.SplitSeq(text, ",") {
+		pid, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || pid < 1 {
+			return nil, errors.New("want process ids such as 4711 or 4711,4712")
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}

@@ -1,0 +1,276 @@
+#!/usr/bin/env bash
+# scale-lab.sh - run a server and a load generator with up to a million connections in a small virtual machine.
+#
+# Why: one process cannot hold more sockets than its RLIMIT_NOFILE, and on many developer and CI machines that limit
+# is fixed. Inside a guest kernel of our own we are root over our own limits and change nothing on the host. The guest
+# is Debian's packaged kernel with a tiny initramfs (busybox and your two programs) under QEMU's software emulation:
+# no root, no /dev/kvm, no network, no disk image and no tty are needed.
+#
+# What the figures are good for: COUNTS (does it hold N connections, does every one get its message) and MEMORY per
+# connection are those of real Linux. TIMES are those of an emulated CPU, roughly 10 to 30 times slower than the host:
+# compare them only with other runs of this script on the same machine.
+#
+# Usage:
+#   scale-lab.sh [option...] -- SERVER [arg...] -- GENERATOR [arg...]
+#   scale-lab.sh [option...] --check          boot an empty guest and leave (is this machine able?)
+#
+#   scale-lab.sh -m 6G -t 600 -p 8080 -o results.jsonl -- ./server -addr 0.0.0.0:8080 -- ./gen -n 250000
+#
+# Options:
+#   -m, --memory SIZE     guest memory, such as 4G (default 4G; touched pages only are taken from the host).
+#                         Rule of thumb: 1 GiB + 15 KiB per connection.
+#   -c, --cpus N          guest CPUs (default: the host's, at most 4; more than the host has only slows it)
+#   -t, --time-limit SEC  limit for everything, boot included (default 600). 30 s before it the guest takes a last sample,
+#                         reports and powers off; at the limit it is killed.
+#   -p, --port PORT       the generator starts when something in the guest listens on this TCP port (default 8080)
+#   -o, --output FILE     JSON lines collected (default scale-lab.jsonl)
+#   -l, --log FILE        keep the guest's whole console log there
+#   -s, --sample SEC      memory sample every SEC seconds (default 15; 0: only at marks)
+#   -e, --env NAME=VALUE  environment of all programs (repeatable), e.g. GOMEMLIMIT=4GiB
+#       --sysctl K=V      guest sysctl set after the lab's own (repeatable)
+#       --append WORDS    more kernel parameters
+#       --sidecar 'CMD'   program started before the server and ended after it (repeatable), for example
+#                         --sidecar 'redis-server --port 6379 --save "" --appendonly no'
+#       --file SRC:DEST   put a file of the host into the guest (repeatable)
+#       --kernel FILE     use this kernel instead of Debian's linux-image-cloud-amd64, which is downloaded once
+#       --cpu-model NAME  emulated CPU (default qemu64: plain x86-64 is emulated fastest; take max for binaries built
+#                         for newer CPUs, such as GOAMD64=v2 and up)
+#       --accel NAME      tcg (default, works everywhere) or kvm (only where you know that it works)
+#       --install         apt-get install what is missing (needs root); otherwise the script only says what is missing.
+#                         The kernel's package is only unpacked, never installed, and needs no root.
+#       --cache DIR       where the downloaded kernel is kept (default ${XDG_CACHE_HOME:-~/.cache}/scale-lab)
+#   -h, --help            this text
+#
+# Programs: x86-64 Linux binaries. Static ones are simplest (CGO_ENABLED=0 go build); shared libraries of dynamic ones
+# are copied along. Everything they write is streamed to this script's stdout, prefixed by "server| " or
+# "generator| ". Source addresses 127.0.0.0/8 are all usable in the guest: spread the clients over many (about 20000
+# connections each), since one source address has only 64 k ports per server port.
+#
+# What is collected in FILE, one JSON object a line:
+#   {"source":"server"|"generator","t":UPTIME,"data":{...}}    each output line of a program that is a JSON object
+#   {"source":"lab","event":"mark"|"sample",...}               memory, sockets, slabs (all in KiB or bytes as named)
+#   {"source":"lab","event":"end","reason":...,"server_exit":N,"generator_exit":N}
+# A generator line "@mark NAME" makes a memory sample at that point; when it is taken, /run/mark holds NAME, and a
+# generator that goes on before that may be sampled in motion. The *_per_conn figures are the growth since the mark
+# "start", which the lab takes before it starts the generator, or since the mark "baseline" of a generator that has
+# warmed up. A connection is counted as two TCP sockets, its two ends both being in the guest.
+#
+# Exit status: the generator's own, if it is 0 or 1..99 and the server was alive at its end; else
+#   100 bad usage   101 something is missing on this machine   102 guest did not boot or did not come to an end in time
+#   103 the server ended early or never listened   104 generator ended by a signal, a crash or the time limit
+#   130 this script was interrupted (it ends all that it started)
+
+set -euo pipefail
+
+guest=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/scale/guest   # what runs in the machine
+say() { printf 'scale-lab: %s\n' "$*" >&2; }
+die() { local rc=$1; shift; say "$*"; exit "$rc"; }
+usage() { sed -n '2,/^$/{/^$/d;s/^# \{0,1\}//;p}' "$0"; }
+need_arg() { [ "$2" -ge 2 ] || die 100 "$1 needs a value (see --help)"; }
+quote() { printf "'%s' " "${1//\'/\'\\\'\'}"; }                     # one word, quoted for the guest's shell
+is_number() { case $1 in ''|*[!0-9]*) return 1 ;; esac; }
+
+memory=4G cpus='' limit=600 port=8080 output=scale-lab.jsonl log='' sample=15 append='' kernel='' accel=tcg cpu_model=qemu64 install=0 check=0
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/scale-lab
+envs=() sysctls=() sidecars=() files=() server=() generator=()
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    -m|--memory) need_arg "$1" $#; memory=$2; shift ;;
+    -c|--cpus) need_arg "$1" $#; cpus=$2; shift ;;
+    -t|--time-limit) need_arg "$1" $#; limit=$2; shift ;;
+    -p|--port) need_arg "$1" $#; port=$2; shift ;;
+    -o|--output) need_arg "$1" $#; output=$2; shift ;;
+    -l|--log) need_arg "$1" $#; log=$2; shift ;;
+    -s|--sample) need_arg "$1" $#; sample=$2; shift ;;
+    -e|--env) need_arg "$1" $#; envs+=("$2"); shift ;;
+    --sysctl) need_arg "$1" $#; sysctls+=("$2"); shift ;;
+    --append) need_arg "$1" $#; append=$2; shift ;;
+    --sidecar) need_arg "$1" $#; sidecars+=("$2"); shift ;;
+    --file) need_arg "$1" $#; files+=("$2"); shift ;;
+    --kernel) need_arg "$1" $#; kernel=$2; shift ;;
+    --accel) need_arg "$1" $#; accel=$2; shift ;;
+    --cpu-model) need_arg "$1" $#; cpu_model=$2; shift ;;
+    --cache) need_arg "$1" $#; cache=$2; shift ;;
+    --install) install=1 ;;
+    --check) check=1 ;;
+    -h|--help) usage; exit 0 ;;
+    --) shift; break ;;
+    *) die 100 "unknown option $1 (see --help)" ;;
+  esac
+  shift
+done
+while [ $# -gt 0 ] && [ "$1" != -- ]; do server+=("$1"); shift; done
+[ $# -eq 0 ] || shift
+generator=("$@")
+
+for n in "$limit" "$port" "$sample" "${cpus:-1}"; do is_number "$n" || die 100 "not a number: $n"; done
+[ "$limit" -ge 60 ] || die 100 "--time-limit must be at least 60 (30 s of it are kept for the end, booting takes 3 to 20 s)"
+case $memory in *[!0-9GM]*|[GM]*) die 100 "--memory wants a size like 4G or 900M, not $memory" ;; *G|*M) ;; *) die 100 "--memory wants a unit, G or M" ;; esac
+case $memory in *G) mem_kb=$((${memory%G} << 20)) ;; *) mem_kb=$((${memory%M} << 10)) ;; esac
+case $accel in tcg|kvm) ;; *) die 100 "--accel is tcg or kvm" ;; esac
+if [ $check -eq 0 ]; then
+  if [ ${#server[@]} -eq 0 ] || [ ${#generator[@]} -eq 0 ]; then
+    die 100 "give a server and a generator: -- SERVER [arg...] -- GENERATOR [arg...] (see --help)"
+  fi
+fi
+[ "$(uname -sm)" = "Linux x86_64" ] || die 101 "this lab is for Linux on x86-64"
+: "${cpus:=$(n=$(nproc); echo $((n > 4 ? 4 : n)))}"
+
+# --- what this machine must have -------------------------------------------------------------------------------------
+missing=()
+command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
+busybox=$(command -v busybox || true)
+is_static() { case $(LC_ALL=C ldd "$1" 2>&1 || true) in *'not a dynamic'*|*'statically linked'*) ;; *) return 1 ;; esac; }
+if [ -z "$busybox" ] || ! is_static "$busybox"; then missing+=(busybox-static); fi
+if [ ${#missing[@]} -gt 0 ]; then
+  [ $install -eq 1 ] || die 101 "missing Debian packages: ${missing[*]} (run: apt-get install --no-install-recommends ${missing[*]}, or this script as root with --install)"
+  [ "$(id -u)" = 0 ] || die 101 "--install needs root to install: ${missing[*]}"
+  say "installing ${missing[*]}"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null ||
+    die 101 "apt-get could not install: ${missing[*]}"
+  busybox=$(command -v busybox)
+fi
+total_kb=$(awk '/^MemTotal/{print $2}' /proc/meminfo) avail_kb=$(awk '/^MemAvailable/{print $2}' /proc/meminfo)
+[ "$mem_kb" -lt "$total_kb" ] || die 101 "the guest needs $memory and this machine has $((total_kb >> 10))M: use fewer connections, or a larger machine"
+[ "$mem_kb" -lt "$avail_kb" ] || die 101 "the guest needs $memory and $((avail_kb >> 10))M are free now: end something, or use fewer connections"
+
+newest_kernel() { find "$cache" -maxdepth 1 -name 'vmlinuz-*-cloud-amd64' | sort -V | tail -n 1; }
+kernel_package() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image-/{print $2; exit}'; }
+download_kernel() {                                   # into the cache; the package is unpacked, not installed
+  local package tmp
+  if ! command -v apt-get || ! command -v dpkg-deb; then
+    die 101 "no kernel: give one with --kernel FILE (Debian's is downloaded only where apt-get is at hand)"
+  fi >/dev/null
+  package=$(kernel_package) || true
+  if [ -z "$package" ] && [ $install -eq 1 ]; then apt-get update -qq >/dev/null || true; package=$(kernel_package) || true; fi
+  [ -n "$package" ] || die 101 "apt knows no linux-image-cloud-amd64: run apt-get update, or give --kernel FILE"
+  say "downloading $package (about 27 MB, once)"
+  tmp=$(mktemp -d "$cache/get.XXXXXX")
+  # As the user we are: apt's own user may have no way into the cache.
+  ( cd "$tmp" && apt-get -o APT::Sandbox::User="$(id -un)" download -qq "$package" 2>&1 && dpkg-deb -x ./*.deb . && mv boot/vmlinuz-* "$cache/" ) >&2 ||
+    { rm -rf "$tmp"; die 101 "apt-get download $package failed: run apt-get update, or give --kernel FILE"; }
+  rm -rf "$tmp"
+}
+if [ -z "$kernel" ]; then
+  mkdir -p "$cache"
+  kernel=$(newest_kernel)
+  [ -n "$kernel" ] || { download_kernel; kernel=$(newest_kernel); }
+fi
+[ -r "$kernel" ] || die 101 "cannot read the kernel $kernel"
+
+# --- clean-up of all that we start -----------------------------------------------------------------------------------
+work=$(mktemp -d "${TMPDIR:-/tmp}/scale-lab.XXXXXX")
+vm_pid='' tail_pid=''
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+  trap '' INT TERM HUP
+  if [ -n "$vm_pid" ]; then                           # timeout(1), leader of the guest's own process group
+    kill "$vm_pid" 2>/dev/null || true
+    wait "$vm_pid" 2>/dev/null || true
+    kill -9 -- "-$vm_pid" 2>/dev/null || true
+  fi
+  if [ -n "$tail_pid" ]; then kill "$tail_pid" 2>/dev/null || true; wait "$tail_pid" 2>/dev/null || true; fi
+  if [ -n "$log" ] && [ -f "$work/console" ]; then tr -d '\r' <"$work/console" >"$log" || true; fi
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'say interrupted; exit 130' INT TERM HUP
+
+# --- the guest's root: busybox, the programs, an init ----------------------------------------------------------------
+root=$work/root
+mkdir -p "$root"/{bin,lab/bin,proc,sys,dev,tmp,run,etc}
+cp "$busybox" "$root/bin/busybox"
+printf 'root:x:0:0:root:/:/bin/sh\n' >"$root/etc/passwd"
+printf 'root:x:0:\n' >"$root/etc/group"
+printf '127.0.0.1 localhost redis\n' >"$root/etc/hosts"
+
+add_program() {                                       # host program -> /lab/bin/NAME, with the libraries it needs
+  local path name=$2 lib
+  path=$(command -v -- "$1") || die 101 "no such program: $1"
+  cp -L -- "$path" "$root/lab/bin/$name"
+  chmod 755 "$root/lab/bin/$name"
+  LC_ALL=C ldd "$path" 2>/dev/null | grep -oE '/[^ ]+' | sort -u | while read -r lib; do
+    [ -e "$root$lib" ] || { mkdir -p "$root${lib%/*}"; cp -L -- "$lib" "$root$lib"; }
+  done || true
+}
+write_runner() {                                      # NAME word... -> /lab/NAME, which becomes the program
+  local name=$1 w; shift
+  { echo "echo \$\$ >/run/$name.pid"; printf 'exec '; for w in "$@"; do quote "$w"; done; echo; } >"$root/lab/$name"
+}
+if [ $check -eq 0 ]; then
+  add_program "${server[0]}" server
+  write_runner server /lab/bin/server "${server[@]:1}"
+  add_program "${generator[0]}" generator
+  write_runner generator /lab/bin/generator "${generator[@]:1}"
+fi
+n=0
+for s in ${sidecars[@]+"${sidecars[@]}"}; do
+  n=$((n + 1))
+  add_program "${s%% *}" "sidecar$n"
+  case $s in *' '*) rest=${s#* } ;; *) rest= ;; esac
+  printf 'echo $$ >/run/sidecar%s.pid\nexec /lab/bin/sidecar%s %s\n' $n $n "$rest" >"$root/lab/sidecar$n"
+done
+for f in ${files[@]+"${files[@]}"}; do
+  case $f in *:/*) ;; *) die 100 "--file wants SRC:/DEST, not $f" ;; esac
+  mkdir -p "$root$(dirname "${f#*:}")"
+  cp -L -- "${f%%:*}" "$root${f#*:}" || die 101 "cannot read ${f%%:*}"
+done
+{
+  echo "CHECK=$check PORT=$port SAMPLE=$sample LIMIT=$((limit - 30)) SIDECARS=$n"
+  for e in ${envs[@]+"${envs[@]}"}; do printf 'export '; quote "$e"; echo; done
+} >"$root/lab/conf"
+for s in ${sysctls[@]+"${sysctls[@]}"}; do printf '%s\n' "$s"; done >"$root/lab/sysctl"
+
+cp "$guest/snapshot.awk" "$root/lab/"
+cp "$guest/init" "$root/init"
+chmod 755 "$root/init"
+( cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null ) >"$work/initramfs" || die 101 "busybox cpio failed"
+
+# --- run -------------------------------------------------------------------------------------------------------------
+# A bigger hash table than the kernel's own choice: a million connections are two million sockets here.
+[ "$mem_kb" -ge $((6 << 20)) ] && thash=1048576 || thash=262144
+case $accel in
+  tcg) accel_args=(-accel "tcg,thread=multi" -cpu "$cpu_model") ;;
+  kvm) accel_args=(-accel kvm -cpu host) ;;
+esac
+# No huge pages unasked: of one of which a part was given back, the rest of the memory would count as the kernel's.
+: >"$work/console"; : >"$work/results"
+say "booting ${kernel##*/} with $memory and $cpus CPUs ($accel); at most $limit s"
+started=$SECONDS
+timeout -k 10 "$limit" qemu-system-x86_64 -nodefaults -no-user-config -display none -monitor none -no-reboot -machine pc \
+  "${accel_args[@]}" -smp "$cpus" -m "$memory" -kernel "$kernel" -initrd "$work/initramfs" \
+  -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off tsc=reliable init_on_alloc=0 security=none audit=0 nokaslr transparent_hugepage=madvise thash_entries=$thash $append" \
+  -serial "file:$work/console" -serial "file:$work/results" </dev/null >"$work/vm" 2>&1 &
+vm_pid=$!
+tail -n +1 -f -s 0.3 --pid="$vm_pid" "$work/console" 2>/dev/null | sed -u 's/\r//g' &
+tail_pid=$!
+rc=0; wait "$vm_pid" || rc=$?
+vm_pid=
+wait "$tail_pid" 2>/dev/null || true
+tail_pid=
+
+[ $rc -eq 0 ] || { say "the guest ended with status $rc$([ $rc -ne 124 ] || echo ' (time limit)')"; tail -n 5 "$work/vm" >&2; }
+if [ $check -eq 0 ]; then
+  tr -d '\r' <"$work/results" >"$output"
+  say "$(wc -l <"$output") results in $output after $((SECONDS - started)) s"
+  # Bytes per connection at each mark (from the lab's own lines; needs no JSON tool).
+  awk -F'[,:{}]' '/^\{"source":"lab"/ && /"event":"mark"/ {
+      split("", v); for (i = 1; i < NF; i++) { k = $i; gsub("\"", "", k); w = $(i + 1); gsub("\"", "", w); if (!(k in v)) v[k] = w }
+      if (!n++) printf "%-28s %10s %10s %14s %14s %14s %10s\n", "mark", "uptime_s", "conns", "server_B/conn", "kernel_B/conn", "client_B/conn", "free_MiB"
+      printf "%-28s %10.1f %10d %14s %14s %14s %10d\n", v["name"], v["t"], v["pairs"], v["server_bytes_per_conn"], v["kernel_bytes_per_conn"], v["generator_bytes_per_conn"], v["free_kb"] / 1024
+    }' "$output"
+fi
+end=$(grep '"event":"end"' "$work/results" | tail -n 1 || true)
+[ -n "$end" ] || die 102 "the guest did not come to its end ($([ -s "$work/console" ] && echo 'it booted or began to: see the output above' || echo 'no output at all: is the kernel readable, does --accel work here?'))"
+field() { printf '%s\n' "$end" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
+reason=$(field reason) gen=$(field generator_exit)
+case $reason in
+  check) say "this machine can run the lab"; exit 0 ;;
+  done) ;;
+  "time limit") die 104 "time limit reached in the guest" ;;
+  *) die 103 "$reason (server's exit status $(field server_exit))" ;;
+esac
+if ! is_number "$gen" || [ "$gen" -ge 100 ]; then die 104 "generator ended with status $gen"; fi
+say "generator's exit status $gen"
+exit "$gen"

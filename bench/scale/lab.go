@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+)
+
+const labAbout = `scale lab: run the server and "scale generate" in a small virtual machine and print what came of it.
+
+  make scale CONNS=250000
+  bin/scale lab --conns 20000 --server bin/dotsd
+
+Both programs must be for x86-64 Linux. The machine needs QEMU, a static busybox and a Debian kernel; who is root gets
+what is missing installed, others are told what to install.`
+
+type labOptions struct {
+	conns, room, messages       int
+	server, generator           string
+	script, out, memory, kernel string
+	limit                       time.Duration
+}
+
+func parseLab(args []string, stdout io.Writer) (labOptions, error) {
+	var o labOptions
+	fs := flag.NewFlagSet("lab", flag.ContinueOnError)
+	fs.IntVar(&o.conns, "conns", 20_000, "`N` connections")
+	fs.IntVar(&o.room, "room", 1000, "`N` members in a room")
+	fs.IntVar(&o.messages, "messages", 4, "`N` broadcasts to each room")
+	fs.StringVar(&o.server, "server", "bin/dotsd", "`PROGRAM` under test")
+	fs.StringVar(&o.generator, "generator", "", "`PROGRAM` that takes the flags of scale generate (this one)")
+	fs.StringVar(&o.script, "script", "bench/scale-lab.sh", "`FILE` that boots the machine")
+	fs.StringVar(&o.out, "out", "", "`FILE` for all results as JSON lines (out/scale-N.jsonl)")
+	fs.StringVar(&o.memory, "memory", "", "`SIZE` of the machine's memory, such as 6G (1 GiB and 15 KiB a connection)")
+	fs.StringVar(&o.kernel, "kernel", "", "`FILE` to boot (Debian's, which is downloaded once)")
+	fs.DurationVar(&o.limit, "limit", 0, "longest time for everything (5 min and 8 ms a connection)")
+	if err := cli.Parse(fs, args, stdout, labAbout); err != nil {
+		return o, err
+	}
+	if o.conns < 1 || o.conns > 2_000_000 {
+		return o, cli.Failf(cli.Usage, "--conns %d: must be between 1 and 2,000,000", o.conns)
+	}
+	if o.room < 1 || o.messages < 1 || o.messages > 1000 {
+		return o, cli.Failf(cli.Usage, "--room must be 1 or more, --messages between 1 and 1,000")
+	}
+	if o.out == "" {
+		o.out = fmt.Sprintf("out/scale-%d.jsonl", o.conns)
+	}
+	if o.memory == "" {
+		o.memory = fmt.Sprintf("%dM", 1024+(o.conns*15+1023)/1024)
+	}
+	if o.limit <= 0 {
+		o.limit = 5*time.Minute + time.Duration(o.conns)*8*time.Millisecond
+	}
+	if o.generator != "" {
+		return o, nil
+	}
+	var err error
+	o.generator, err = os.Executable()
+	return o, err
+}
+
+// beat is the heartbeat period: 2,000 heartbeats a second are little even for an
+// emulated CPU.
+func (o labOptions) beat() time.Duration {
+	return max(10*time.Second, (time.Duration(o.conns) * time.Second / 2000).Round(time.Second))
+}
+
+// command is the lab's command line. What times out by the clock is given ten
+// to thirty times what a real CPU would need.
+func (o labOptions) command(root bool) []string {
+	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) + "s" }
+	args := []string{"--memory", o.memory, "--time-limit", strconv.Itoa(int(o.limit.Seconds())), "--port", "8080", "--output", o.out}
+	if root {
+		args = append(args, "--install")
+	}
+	if o.kernel != "" {
+		args = append(args, "--kernel", o.kernel)
+	}
+	args = append(args, "--", o.server, "--listen=127.0.0.1:8080", "--admin=127.0.0.1:8001",
+		"--max-age="+seconds(max(100*time.Second, 5*o.beat())), "--handshake-timeout=120s", "--frame-timeout=120s", "--backlog-time=120s")
+	return append(args, "--", o.generator, "generate", "--url", "ws://127.0.0.1:8080", "--admin", "http://127.0.0.1:8001",
+		"--marked", "/run/mark", "--conns", strconv.Itoa(o.conns), "--room", strconv.Itoa(o.room),
+		"--messages", strconv.Itoa(o.messages), "--beat", seconds(o.beat()))
+}
+
+func lab(args []string, stdout, stderr io.Writer) error {
+	o, err := parseLab(args, stdout)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+		return cli.Failf(cli.Usage, "--out: %w", err)
+	}
+	// Of an earlier run; the lab writes it when its machine has come to an end.
+	if err := os.Remove(o.out); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return cli.Failf(cli.Usage, "--out: %w", err)
+	}
+	status, err := boot(o, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(o.out)
+	if err != nil {
+		return verdict(status, nil, o)
+	}
+	defer f.Close()
+	r, err := readReport(f)
+	if err != nil {
+		return cli.Failf(cli.Invalid, "%s: %w", o.out, err)
+	}
+	r.print(stdout, o)
+	return verdict(status, r, o)
+}
+
+// boot runs the script to its end, also when this program is interrupted: the
+// script ends the machine that it started.
+func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cmd := exec.CommandContext(ctx, o.script, o.command(os.Geteuid() == 0)...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	err := cmd.Run()
+	if exit := (&exec.ExitError{}); err == nil || errors.As(err, &exit) || ctx.Err() != nil {
+		return cmd.ProcessState.ExitCode(), nil
+	}
+	return 0, cli.Failf(cli.Usage, "cannot run the lab: %w; name it with --script", err)
+}
+
+// Exit codes of the script beside the generator's own, which are below 100.
+const (
+	labUsage      = 100
+	labMissing    = 101
+	labNoEnd      = 102
+	labServerDied = 103
+	labCrash      = 104
+)
+
+// verdict makes one error of what the script, the generator and the guest's
+// kernel say.
+func verdict(status int, r *report, o labOptions) error {
+	switch status {
+	case cli.OK:
+		return r.judge(o.conns)
+	case cli.Violated:
+		return cli.Failf(cli.Violated, "the server did not keep its promise: see the generator's last line above, and %s", o.out)
+	case cli.Usage, labUsage:
+		return cli.Failf(cli.Usage, "wrong use of the generator or of %s: see above", o.script)
+	case labMissing:
+		return cli.Failf(cli.Invalid, "this machine lacks something: see above for what to do")
+	case labNoEnd:
+		return cli.Failf(cli.Invalid, "the virtual machine did not boot, or did not end within %v: give it longer by --limit, or see above", o.limit)
+	case labServerDied:
+		return cli.Failf(cli.ServerDied, "the server ended early or never listened: see its output above")
+	case labCrash:
+		return cli.Failf(cli.Invalid, "the generator came to no end within %v, or crashed: see above; a slower machine needs a longer --limit", o.limit)
+	case cli.Invalid:
+		return cli.Failf(cli.Invalid, "the run proves nothing: see the generator's last line above")
+	}
+	return cli.Failf(cli.Invalid, "the lab ended with status %d: see above", status)
+}

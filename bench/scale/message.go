@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// A message says which run it is of, who sent it and which of the sender's it
+// is, in hexadecimal of fixed width:
+//
+//	{"message":"~scale 0000002a 00000007 00000001"}
+//
+// The server must pass it on byte for byte, so whoever gets one renders it anew
+// from what it says and compares all of it.
+const (
+	prefix   = `{"message":"~scale `
+	suffix   = `"}`
+	runAt    = len(prefix)
+	senderAt = runAt + 9
+	seqAt    = senderAt + 9
+	length   = seqAt + 8 + len(suffix)
+)
+
+type message struct{ run, sender, seq uint32 }
+
+// appendTo renders the message.
+func (m message) appendTo(dst []byte) []byte {
+	dst = append(dst, prefix...)
+	dst = append(appendHex(dst, m.run), ' ')
+	dst = append(appendHex(dst, m.sender), ' ')
+	return append(appendHex(dst, m.seq), suffix...)
+}
+
+// parseMessage reads a message; scratch is for the comparison and comes back.
+func parseMessage(b, scratch []byte) (m message, ok bool, _ []byte) {
+	if len(b) != length {
+		return m, false, scratch
+	}
+	for _, f := range []struct {
+		at   int
+		into *uint32
+	}{{runAt, &m.run}, {senderAt, &m.sender}, {seqAt, &m.seq}} {
+		v, err := strconv.ParseUint(string(b[f.at:f.at+8]), 16, 32)
+		if err != nil {
+			return m, false, scratch
+		}
+		*f.into = uint32(v)
+	}
+	scratch = m.appendTo(scratch[:0])
+	return m, bytes.Equal(b, scratch), scratch
+}
+
+func appendHex(dst []byte, v uint32) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 28; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[v>>shift&15])
+	}
+	return dst
+}

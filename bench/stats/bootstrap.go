@@ -1,0 +1,117 @@
+package stats
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// The bootstrap of the ratio of two medians.
+//
+// Values come in pairs: a[i] and b[i] are the runs of round i, made right after
+// each other with one seed. A resample draws as many rounds as there are, with
+// repetition, and takes the median of all their b over the median of all their
+// a. What a slow minute of the machine did to both sides of a round so largely
+// cancels. The ratios of many resamples show how far the one we measured may be
+// from what it is about.
+//
+// The interval is the plain percentile one: 2.5 % of the ratios are cut off at
+// each end. It is known to be narrow for the median of few values, but the ratio
+// of two medians is smoother: of 1,000 simulated duels of a server against
+// itself it finds a difference in 6 % at seven rounds and in 5 % at nine, and in
+// fewer where the rounds differ more than the servers (stats_test.go). Widening
+// it by Student's t (Hesterberg 2015) gave 1.6 %, and would overlook a third of
+// the differences of 10 % at a noise of 5 % that this one finds.
+//
+// A resample costs a draw for each round and two walks over the rounds sorted
+// once: half a microsecond at seven rounds.
+
+// Resamples is how many a bootstrap draws.
+const Resamples = 20_000
+
+// Ratio is a ratio of medians with its 95 % interval.
+type Ratio struct {
+	Of     float64 `json:"ratio"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+	Rounds int     `json:"rounds"`
+}
+
+// Holds reports whether v lies in the interval.
+func (r Ratio) Holds(v float64) bool { return r.Low <= v && v <= r.High }
+
+// MedianRatio is the ratio of the medians of b and a, which must be positive and
+// in pairs by their index.
+func MedianRatio(a, b []float64, seed uint64) (Ratio, error) {
+	return medianRatio(a, b, seed, Resamples)
+}
+
+func medianRatio(a, b []float64, seed uint64, resamples int) (Ratio, error) {
+	if len(a) != len(b) || len(a) < 2 {
+		return Ratio{}, fmt.Errorf("a ratio wants two or more pairs, got %d and %d values", len(a), len(b))
+	}
+	for _, v := range slices.Concat(a, b) {
+		if !(v > 0) || math.IsInf(v, 0) {
+			return Ratio{}, fmt.Errorf("a ratio wants positive values, got %v", v)
+		}
+	}
+	n := len(a)
+	over, under := newWalk(b), newWalk(a)
+	random := rand.New(rand.NewPCG(seed, 0x2545f4914f6cdd1d))
+	counts := make([]int, n)
+	ratios := make([]float64, resamples)
+	for i := range ratios {
+		clear(counts)
+		for range n {
+			counts[random.IntN(n)]++
+		}
+		ratios[i] = over.median(counts) / under.median(counts)
+	}
+	slices.Sort(ratios)
+	const tail = 0.025
+	return Ratio{Median(b) / Median(a), quantileOfSorted(ratios, tail), quantileOfSorted(ratios, 1-tail), n}, nil
+}
+
+// walk takes medians of resamples of values that it sorted once.
+type walk struct {
+	sorted []float64
+	index  []int // of the round each sorted value is from
+}
+
+func newWalk(values []float64) walk {
+	w := walk{make([]float64, len(values)), make([]int, len(values))}
+	for i := range w.index {
+		w.index[i] = i
+	}
+	slices.SortFunc(w.index, func(i, j int) int {
+		switch {
+		case values[i] < values[j]:
+			return -1
+		case values[i] > values[j]:
+			return 1
+		}
+		return 0
+	})
+	for at, i := range w.index {
+		w.sorted[at] = values[i]
+	}
+	return w
+}
+
+// median is that of the resample in which round i is counts[i] times.
+func (w walk) median(counts []int) float64 {
+	n := len(counts)
+	first, second := (n-1)/2, n/2 // the same where n is odd
+	seen, low := 0, -1.0
+	for at, i := range w.index {
+		seen += counts[i]
+		if low < 0 && seen > first {
+			low = w.sorted[at]
+		}
+		if seen > second {
+			return (low + w.sorted[at]) / 2
+		}
+	}
+	return low
+}

@@ -1,0 +1,227 @@
+package suite
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/report"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
+)
+
+// The exit code of a suite is that of its worst run. Which is worst:
+//
+//	5  the server died: nobody was served
+//	4  a promise was broken: it runs, and what it says is wrong
+//	2  the suite could not go on (no server there): what was not run may be worse
+//	1  a threshold was missed, by a run that can be believed
+//	3  a run proves nothing, because of the generator or the machine
+//	0  pass
+//
+// 3 comes after 1 although its number is larger: a run that says nothing must
+// not hide one that says no. And it alone may be forgiven (Config.InvalidOK),
+// since it says nothing against the server. A threshold on the server's own CPU
+// or memory, which an INVALID run still measures, counts there too.
+var severity = map[int]int{cli.OK: 0, cli.Invalid: 1, cli.Missed: 2, cli.Usage: 3, cli.Violated: 4, cli.ServerDied: 5}
+
+// Config is a suite as asked for.
+type Config struct {
+	Suite     *Suite
+	Spec      runner.Spec // of all runs; Scenario and Thresholds come from the suite, Thresholds are added
+	InvalidOK bool        // INVALID is printed, and does not count
+	Out       string
+	Stdout    io.Writer
+	Run       func(spec runner.Spec) (*result.Result, error) // nil: a real run
+	Fits      func(conns int) error                          // nil: the limit of open files
+}
+
+// Row is what became of one run.
+type Row struct {
+	Name     string  `json:"name"`
+	Verdict  string  `json:"verdict"` // pass, MISSED, INVALID, VIOLATION, DIED, ERROR, skipped, not run
+	Exit     int     `json:"exit"`
+	Why      string  `json:"why,omitempty"`
+	P50      int64   `json:"p50_us"`
+	P99      int64   `json:"p99_us"`
+	CPU      float64 `json:"cpu_us_per_delivery"`
+	Proved   int64   `json:"deliveries_proved"`
+	Expected int64   `json:"deliveries_expected"`
+	Wrong    int64   `json:"violations"`
+	Folder   string  `json:"folder,omitempty"`
+	Took     float64 `json:"seconds"`
+
+	ran bool
+}
+
+// Play runs a suite, prints its table and returns its verdict with its exit code.
+func Play(cfg Config) error {
+	if cfg.Run == nil {
+		cfg.Run = runner.Spec.Run
+	}
+	if cfg.Fits == nil {
+		cfg.Fits = cli.NeedDescriptors
+	}
+	rows, refused := make([]Row, 0, len(cfg.Suite.Runs)), false
+	for i, e := range cfg.Suite.Runs {
+		row, err := cfg.play(e)
+		if err != nil {
+			return err
+		}
+		refused = refused || row.Verdict == "INVALID" && !row.ran
+		rows = append(rows, row)
+		cfg.say(row)
+		if row.Exit == cli.Usage {
+			for _, e := range cfg.Suite.Runs[i+1:] {
+				rows = append(rows, Row{Name: e.Name, Verdict: "not run"})
+			}
+			break
+		}
+	}
+	if err := table(cfg.Stdout, cfg.Suite, rows); err != nil {
+		return err
+	}
+	if refused && cfg.Suite.Needs != "" {
+		_, _ = fmt.Fprintf(cfg.Stdout, "suite %s needs %s\n", cfg.Suite.Name, cfg.Suite.Needs)
+	}
+	verdict := cfg.verdict(rows)
+	if err := cfg.write(rows, cli.Exit(io.Discard, "", verdict)); err != nil {
+		return err
+	}
+	return verdict
+}
+
+// play makes one run. An error is one of writing it down.
+func (cfg *Config) play(e Entry) (Row, error) {
+	if lacks := e.lacks(&cfg.Spec); lacks != "" {
+		return Row{Name: e.Name, Verdict: "skipped", Why: "needs " + lacks}, nil
+	}
+	// The machine is no reason to skip: then a suite would pass that ran nothing.
+	if err := cfg.Fits(share(e.Scenario.Conns, &cfg.Spec)); err != nil {
+		return Row{Name: e.Name, Verdict: "INVALID", Exit: cli.Invalid, Why: err.Error()}, nil
+	}
+	spec := cfg.Spec
+	spec.Scenario = e.Scenario
+	spec.Thresholds = append(append([]result.Threshold{}, e.Thresholds...), cfg.Spec.Thresholds...)
+	begin := time.Now()
+	r, err := cfg.Run(spec)
+	if err != nil {
+		exit := cli.Exit(io.Discard, "", err)
+		return Row{Name: e.Name, Verdict: word(exit), Exit: exit, Why: err.Error(), Took: time.Since(begin).Seconds(), ran: true}, nil
+	}
+	row := rowOf(e.Name, r)
+	row.Took = time.Since(begin).Seconds()
+	if cfg.Out == "" {
+		return row, nil
+	}
+	// A long suite writes as it goes: what was measured is not lost with the rest.
+	if err := os.MkdirAll(cfg.Out, 0o755); err != nil {
+		return row, fmt.Errorf("--out: %w", err)
+	}
+	row.Folder = e.Name
+	return row, r.Write(filepath.Join(cfg.Out, e.Name), report.Files(r)...)
+}
+
+// share is how many of the connections one generator process holds.
+func share(conns int, spec *runner.Spec) int {
+	processes := max(spec.Procs, 1)
+	if len(spec.Workers) > 0 {
+		processes = len(spec.Workers)
+	}
+	return (conns + processes - 1) / processes
+}
+
+func rowOf(name string, r *result.Result) Row {
+	row := Row{Name: name, Exit: r.Exit, P50: r.Latency.P50, P99: r.Latency.P99,
+		Proved: r.Proof.Received, Expected: r.Proof.Expected, Wrong: r.Proof.Sum(), ran: true}
+	if r.Server != nil {
+		row.CPU = r.Server.CPUPerDelivery
+	}
+	if err := runner.Verdict(r); err != nil {
+		row.Why = err.Error()
+	}
+	var missed []string
+	for _, o := range r.Thresholds {
+		if !o.Met && (r.Exit == cli.Missed || r.Exit == cli.Invalid && strings.HasPrefix(o.Threshold, "server.")) {
+			missed = append(missed, o.Threshold)
+		}
+	}
+	if len(missed) > 0 {
+		row.Exit, row.Why = cli.Missed, "missed "+strings.Join(missed, ", ")
+		if len(r.Invalid) > 0 {
+			row.Why += " (which counts although the run is INVALID)"
+		}
+	}
+	row.Verdict = word(row.Exit)
+	return row
+}
+
+func word(exit int) string {
+	return map[int]string{cli.OK: "pass", cli.Missed: "MISSED", cli.Usage: "ERROR", cli.Invalid: "INVALID",
+		cli.Violated: "VIOLATION", cli.ServerDied: "DIED"}[exit]
+}
+
+// say tells that a run is over: suites take long, and CI shows no progress line.
+func (cfg *Config) say(row Row) {
+	if cfg.Spec.Progress != nil {
+		cfg.Spec.Progress.Clear()
+	}
+	text := row.Name + ": " + row.Verdict
+	if row.ran {
+		text += fmt.Sprintf(" in %.1f s", row.Took)
+	}
+	_, _ = fmt.Fprintln(cfg.Stdout, text)
+}
+
+// verdict is the worst of all runs as an error.
+func (cfg *Config) verdict(rows []Row) error {
+	worst, ran := Row{}, false
+	for _, row := range rows {
+		ran = ran || row.ran
+		if row.Exit == cli.Invalid && cfg.InvalidOK {
+			continue
+		}
+		if severity[row.Exit] > severity[worst.Exit] {
+			worst = row
+		}
+	}
+	switch {
+	case !ran && len(rows) > 0:
+		return cli.Failf(cli.Invalid, "suite %s: nothing was run; %s: %s", cfg.Suite.Name, rows[0].Name, rows[0].Why)
+	case worst.Exit == cli.OK:
+		return nil
+	}
+	return cli.Failf(worst.Exit, "suite %s: %s: %s", cfg.Suite.Name, worst.Name, worst.Why)
+}
+
+// write completes the folder; that suite.json is there says that it is whole.
+func (cfg *Config) write(rows []Row, exit int) error {
+	if _, err := os.Stat(cfg.Out); cfg.Out == "" || err != nil {
+		return nil // no run came about: nothing is left behind
+	}
+	text, err := json.MarshalIndent(map[string]any{"schema": 1, "program": "dotsbench suite", "suite": cfg.Suite.Name,
+		"machine": result.ReadMachine(), "exit": exit, "runs": rows}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	var b strings.Builder
+	if err := table(&b, cfg.Suite, rows); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	for _, f := range []struct{ name, text string }{{"table.txt", b.String()}, {"suite.json", string(text) + "\n"}} {
+		temp := filepath.Join(cfg.Out, "."+f.name)
+		if err := os.WriteFile(temp, []byte(f.text), 0o644); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+		if err := os.Rename(temp, filepath.Join(cfg.Out, f.name)); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	_, _ = fmt.Fprintf(cfg.Stdout, "written to %s\n", cfg.Out)
+	return nil
+}

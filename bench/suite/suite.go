@@ -1,0 +1,130 @@
+// Package suite runs lists of scenarios and sums them up: small ones for every
+// commit, all at their own size for a release, and a million connections.
+package suite
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
+	"dotsconnect/bench/scenario"
+)
+
+//go:embed files/*.yaml
+var files embed.FS
+
+// Suite is a list of runs.
+type Suite struct {
+	Name  string
+	About string
+	Needs string // what it takes, for who lacks it
+	Runs  []Entry
+}
+
+// Entry is one run of a suite.
+type Entry struct {
+	Name       string
+	Scenario   scenario.Scenario
+	Thresholds []result.Threshold
+	Needs      string   // why it cannot be run at all, and is skipped
+	Requires   []string // names of requirements, without which it is skipped
+}
+
+// requirement is what a run asks of the command line.
+type requirement struct {
+	text string
+	met  func(spec *runner.Spec) bool
+}
+
+func requirements() map[string]requirement {
+	return map[string]requirement{
+		"server-cmd": {"--server-cmd, to start the server itself",
+			func(s *runner.Spec) bool { return s.ServerCmd != "" || s.Adapter != nil }},
+		"servers": {"two servers that are one system: --servers 2, or two addresses in --url",
+			func(s *runner.Spec) bool { return s.Servers > 1 || strings.Contains(s.URL, ",") }},
+		"hurt-cmd": {"--hurt-cmd and --heal-cmd",
+			func(s *runner.Spec) bool { return s.HurtCmd != "" && s.HealCmd != "" }},
+	}
+}
+
+// lacks says what a run needs and has not, or nothing.
+func (e *Entry) lacks(spec *runner.Spec) string {
+	if e.Needs != "" {
+		return e.Needs
+	}
+	var missing []string
+	for _, name := range e.Requires {
+		if r := requirements()[name]; !r.met(spec) {
+			missing = append(missing, r.text)
+		}
+	}
+	return strings.Join(missing, "; ")
+}
+
+// order is that of a person, who begins with the small one.
+var order = []string{"smoke", "full", "million"}
+
+// Names are the suites in the binary.
+func Names() []string {
+	entries, err := fs.ReadDir(files, "files")
+	if err != nil {
+		panic(err) // the folder is part of the binary
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	slices.SortFunc(names, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+	return names
+}
+
+// Text is the file of a suite in the binary.
+func Text(name string) ([]byte, error) {
+	if !slices.Contains(Names(), name) {
+		return nil, fmt.Errorf("unknown suite %q: there are %s, and any file that ends in .yaml", name, strings.Join(Names(), ", "))
+	}
+	return files.ReadFile(path.Join("files", name+".yaml"))
+}
+
+// Load reads a suite of the binary, or the file that name ends in .yaml.
+func Load(name string) (*Suite, error) {
+	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("suite file: %w", err)
+		}
+		return Parse(name, text)
+	}
+	text, err := Text(name)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name+".yaml", text)
+}
+
+// Only leaves the runs with these names.
+func (s *Suite) Only(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var left []Entry
+	for _, name := range names {
+		i := slices.IndexFunc(s.Runs, func(e Entry) bool { return e.Name == name })
+		if i < 0 {
+			var all []string
+			for _, e := range s.Runs {
+				all = append(all, e.Name)
+			}
+			return fmt.Errorf("%q is not in suite %s: there are %s", name, s.Name, strings.Join(all, ", "))
+		}
+		left = append(left, s.Runs[i])
+	}
+	s.Runs = left
+	return nil
+}

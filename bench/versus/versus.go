@@ -1,0 +1,185 @@
+// Package versus compares servers: ours against peers, and both against what the
+// kernel alone takes.
+//
+// A machine is not the same for fifteen minutes: neighbours come and go, clocks
+// drop with heat. So each experiment goes over all servers before the next, round
+// after round, each time in another order, with a fresh server for each run; what
+// is compared was measured seconds apart, ratios are taken within a round, and
+// the figures are medians with the least and the greatest beside them.
+package versus
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dotsconnect/bench/adapter"
+	"dotsconnect/bench/floor"
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
+)
+
+// Config says what to compare.
+type Config struct {
+	Servers  []adapter.Adapter // ours first
+	Skipped  []Server          // peers that could not be built
+	Rounds   int
+	Quick    bool // smaller, shorter, and no more than an idea of the figures
+	Seed     uint64
+	Progress *cli.Progress
+
+	// Nil: the real ones. Tests have others.
+	Run   func(s runner.Spec) (*result.Result, error)
+	Floor func() ([]floor.Row, error)
+}
+
+// Skip enters a peer that cannot be measured, and why.
+func (c *Config) Skip(a adapter.Adapter, why error) {
+	c.Skipped = append(c.Skipped, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less,
+		Skipped: firstLine(why.Error())})
+}
+
+// Compare makes all runs. An error says that ours could not be measured.
+func (c *Config) Compare() (*Report, error) {
+	r := &Report{
+		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
+		Rounds: c.Rounds, Quick: c.Quick, Seed: c.Seed, Experiments: experiments(c.Quick, c.Seed),
+	}
+	for _, a := range c.Servers {
+		r.Servers = append(r.Servers, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less})
+	}
+	pin, err := runner.NewPin()
+	if r.Pinned = err == nil; err != nil {
+		r.Notes = append(r.Notes, "not pinned: "+err.Error())
+	}
+	if c.Run == nil {
+		c.Run = runner.Spec.Run
+	}
+	if c.Floor == nil {
+		c.Floor = func() ([]floor.Row, error) { return c.measureFloor(r.Pinned, pin) }
+	}
+	for round := range c.Rounds {
+		rows, err := c.Floor()
+		if err != nil {
+			return nil, fmt.Errorf("floor: %w", err)
+		}
+		r.Floor = append(r.Floor, rows)
+		if err := c.round(r, round); err != nil {
+			return nil, err
+		}
+	}
+	c.Progress.Clear()
+	r.Servers = append(r.Servers, c.Skipped...)
+	r.conclude()
+	return r, nil
+}
+
+func (c *Config) measureFloor(pinned bool, pin runner.Pin) (rows []floor.Row, err error) {
+	cfg := floor.Config{Size: messageBytes, Sockets: 1000, Frames: []int{1, 8, 32}, Time: 400 * time.Millisecond}
+	if c.Quick {
+		cfg.Sockets, cfg.Time = 200, 100*time.Millisecond
+	}
+	measure := func() error {
+		rows, err = floor.Measure(cfg, c.Progress)
+		return err
+	}
+	if !pinned {
+		return rows, measure()
+	}
+	err = pin.OnServer(measure)
+	return rows, err
+}
+
+func (c *Config) round(r *Report, round int) error {
+	for e := range r.Experiments {
+		x := &r.Experiments[e]
+		if x.Key == Half && round == 0 {
+			x.setRate(halfOf(r.mostOfPeers(), x.scenario.Conns/x.scenario.Rooms))
+		}
+		for place, i := range order(round, len(c.Servers)) {
+			s := &r.Servers[i]
+			if s.Skipped != "" {
+				continue
+			}
+			c.Progress.Show("round %d of %d: %s %s: %s (%d of %d)", round+1, c.Rounds, x.Rooms, x.Title, s.Name, place+1, len(c.Servers))
+			got := c.one(x, &c.Servers[i], r.Pinned)
+			got.Round = round + 1
+			if got.Error != "" && len(s.Runs) == 0 {
+				s.Skipped = got.Error
+				if i == 0 {
+					return cli.Failf(cli.Usage, "%s: %s", s.Name, got.Error)
+				}
+				continue
+			}
+			s.Runs = append(s.Runs, got)
+		}
+	}
+	return nil
+}
+
+// one makes one run with a fresh server.
+func (c *Config) one(x *Experiment, a *adapter.Adapter, pinned bool) Run {
+	run := Run{Experiment: x.Key}
+	found, err := c.Run(runner.Spec{Scenario: x.scenario, Adapter: a, Pin: pinned})
+	if err != nil {
+		run.Error = firstLine(strings.TrimPrefix(err.Error(), a.Name+": "))
+		return run
+	}
+	run.Exit, run.Invalid, run.Died, run.Ended = found.Exit, found.Invalid, firstLine(found.Died), firstLine(found.Ended)
+	if found.Proof.Sum() > 0 {
+		p := found.Proof
+		run.Violation = fmt.Sprintf("%d lost, %d doubled, %d reordered, %d foreign, %d damaged",
+			p.Lost, p.Doubled, p.Reordered, p.Foreign, p.Damaged)
+	}
+	run.DeliveredRate, run.P50, run.P99 = found.Traffic.DeliveredRate, found.Latency.P50, found.Latency.P99
+	run.GeneratorCPU = found.Generator.ThreadCPU
+	if s := found.Server; s != nil {
+		run.CPUPerDelivery, run.CPUPerConnect, run.BytesPerConn, run.CPUs = s.CPUPerDelivery, s.CPUPerConnect, s.BytesPerConn, s.CPUs
+	}
+	return run
+}
+
+// mostOfPeers are the deliveries per second that Rooms drove each peer to; ours
+// where there is no peer.
+func (r *Report) mostOfPeers() []float64 {
+	var ours, peers []float64
+	for i, s := range r.Servers {
+		for _, run := range s.Runs {
+			switch {
+			case run.Experiment != Rooms || run.DeliveredRate <= 0:
+			case i == 0:
+				ours = append(ours, run.DeliveredRate)
+			default:
+				peers = append(peers, run.DeliveredRate)
+			}
+		}
+	}
+	if len(peers) == 0 {
+		return ours
+	}
+	return peers
+}
+
+func firstLine(text string) string {
+	const most = 200
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line[:min(most, len(line))]
+}
+
+// Verdict is what the comparison means for ours, as an error with its exit code:
+// a goal that is missed is none.
+func (r *Report) Verdict() error {
+	ours := r.Servers[0]
+	if i := slices.IndexFunc(ours.Runs, func(run Run) bool { return run.Died != "" }); i >= 0 {
+		return cli.Failf(cli.ServerDied, "%s died: %s", ours.Name, ours.Runs[i].Died)
+	}
+	if i := slices.IndexFunc(ours.Runs, func(run Run) bool { return run.Exit == cli.Violated }); i >= 0 {
+		return cli.Failf(cli.Violated, "delivery violation of %s: %s %s", ours.Name, ours.Runs[i].Violation, ours.Runs[i].Ended)
+	}
+	if i := slices.IndexFunc(ours.Runs, func(run Run) bool { return run.Error != "" }); i >= 0 {
+		return cli.Failf(cli.Invalid, "%s could not be measured: %s", ours.Name, ours.Runs[i].Error)
+	}
+	return nil
+}
