@@ -13,6 +13,7 @@ import (
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/internal/stub"
 	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
 )
 
 // TestMain lets this program be the worker that dotsbench starts.
@@ -35,7 +36,7 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 		{"", "there are run, suite, compare, duel, max, "},
 		{"bench", `unknown command "bench"`},
 		{"run", "want one scenario"},
-		{"run rom", `unknown scenario "rom": there are burst, echo`},
+		{"run rom", `unknown scenario "rom": there are burst, churn`},
 		{"run none.yaml", "no such file"},
 		{"run rooms echo", "want one scenario, got 2"},
 		{"run rooms --nope 1", "not defined"},
@@ -82,7 +83,7 @@ func TestHelpNamesWhatThereIsAndNothingElse(t *testing.T) {
 	if code != cli.OK || !strings.Contains(out, "--zipf-s") || !strings.Contains(out, "Exit: 0 pass") {
 		t.Errorf("exit %d, %s", code, out)
 	}
-	if code, out, _ = dotsbench("run", "--list"); code != cli.OK || strings.Count(out, "\n") != 7 {
+	if code, out, _ = dotsbench("run", "--list"); code != cli.OK || strings.Count(out, "\n") != len(scenario.Names()) {
 		t.Errorf("exit %d, %s", code, out)
 	}
 }

@@ -219,7 +219,11 @@ func printList(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(w, "%-10s %s (%s at %s)\n", name, s.About, cli.Count(s.Conns), s.Rate)
+		about := s.About
+		if s.Needs != "" {
+			about += "; needs " + s.Needs
+		}
+		_, _ = fmt.Fprintf(w, "%-18s %s\n", name, about)
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ func (r *run) onMessage(id int32, payload []byte, at int64) {
 		return
 	}
 	rest, some := r.delivery(m, payload, at)
+	if !some {
+		r.talk(m, payload)
+	}
 	for some && r.many {
 		rest, some = r.delivery(m, rest, at)
 	}
@@ -27,7 +30,6 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	s, rest, found, damage := r.frames.find(text, at)
 	switch {
 	case !found:
-		r.talk(m, text)
 		return nil, false
 	case damage != "":
 		r.ledger.Damaged(m, damage)
@@ -58,9 +60,7 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 // talk is what has no stamp: a server may greet, acknowledge, or relay
 // heartbeats.
 func (r *run) talk(m int32, text []byte) {
-	if len(text) > 0 {
-		r.other++
-	}
+	r.other++
 	if r.joins.answer != nil && r.joined < r.size && r.joins.answer.Match(text) {
 		r.joined++
 	}

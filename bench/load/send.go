@@ -17,6 +17,7 @@ func (r *run) send() error {
 	if t0 == 0 {
 		t0 = r.e.Now() + int64(20*time.Millisecond)
 	}
+	t0 = t0 / 1000 * 1000 // stamps have whole microseconds
 	length := r.s.Warmup + r.s.Duration
 	r.from, r.to = t0+int64(r.s.Warmup), t0+int64(length)
 	r.sched = schedule{start: t0, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}

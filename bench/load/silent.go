@@ -23,7 +23,7 @@ import (
 // A beating connection must not end, unless our own stamps say that we wrote two
 // heartbeats, or the last one and the end, more than max-age apart.
 type silent struct {
-	share    float64
+	share    spread
 	maxAge   time.Duration
 	lives    []life // by member; nil: the scenario has no silent ones
 	lateness *hdrhistogram.Histogram
@@ -41,7 +41,7 @@ type life struct {
 }
 
 func newSilent(s *scenario.Scenario) silent {
-	k := silent{share: s.Silent, maxAge: s.MaxAge}
+	k := silent{share: newSpread(s.Silent, s.Conns), maxAge: s.MaxAge}
 	if s.Silent > 0 {
 		k.lives = make([]life, s.Conns)
 		k.kicks.Codes, k.lateness = map[string]int{}, result.NewHistogram()
@@ -50,11 +50,27 @@ func newSilent(s *scenario.Scenario) silent {
 }
 
 // is tells the silent ones, which are evenly spread.
-func (k *silent) is(m int32) bool { return k.share > 0 && spread(m, k.share) }
+func (k *silent) is(m int32) bool { return k.share.has(m) }
 
-// spread chooses a share of all numbers, evenly.
-func spread(m int32, share float64) bool {
-	return int64(float64(m+1)*share) > int64(float64(m)*share)
+// spread chooses a share of n members, evenly over all and over the rooms, which
+// are dealt by number: steps of the golden ratio never fall into step with them.
+type spread struct{ step, chosen, n int64 }
+
+func newSpread(share float64, n int) spread {
+	s := spread{step: max(1, int64(0.6180339887*float64(n))), chosen: int64(share*float64(n) + 0.5), n: int64(n)}
+	for gcd(s.step, s.n) != 1 {
+		s.step++
+	}
+	return s
+}
+
+func (s spread) has(m int32) bool { return int64(m)*s.step%s.n < s.chosen }
+
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 func (k *silent) opened(m int32, o client.Open) {

@@ -10,20 +10,20 @@ import (
 // server has for them fills the kernel, then the server, who must end them
 // rather than let anybody else wait. They are not judged; all others are.
 type slow struct {
-	share  float64
+	share  spread
 	paused map[int32]bool
 	out    result.Slow
 }
 
 func newSlow(s *scenario.Scenario) slow {
-	return slow{share: s.Slow, paused: map[int32]bool{}, out: result.Slow{Codes: map[string]int{}}}
+	return slow{share: newSpread(s.Slow, s.Conns), paused: map[int32]bool{}, out: result.Slow{Codes: map[string]int{}}}
 }
 
 // stop is the moment at which they do.
 func (w *slow) stop(r *run) func(int64) int64 {
 	return func(int64) int64 {
 		for m := range int32(r.s.Conns) {
-			if r.isMine(m) && r.state[m] == here && spread(m, w.share) {
+			if r.isMine(m) && r.state[m] == here && w.share.has(m) {
 				r.e.Pause(r.connOf[m])
 				w.paused[m] = true
 				w.out.Members++
@@ -44,7 +44,7 @@ func (w *slow) closed(m int32, c client.Close) bool {
 }
 
 func (w *slow) result(o *result.Result) {
-	if w.share > 0 {
+	if w.share.chosen > 0 {
 		o.Slow = &w.out
 	}
 }

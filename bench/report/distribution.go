@@ -54,9 +54,9 @@ func percentiles(r *result.Result, s size) *drawing {
 	p := &panel{d: d, top: 14, bottom: d.Height - 42, left: longest(formatted(labelled, format)...) + 10}
 	p.right = besides(d, names...)
 	p.x, p.y = byNines(0, right, p.left, p.right), logarithmic(lo, hi, p.bottom, p.top)
-	ticks := ninesTicks(0, right)
+	ticks := ninesTicks(right)
 	p.yAxis(labelled, thin, format)
-	for _, v := range ticks[1:] {
+	for _, v := range ticks {
 		d.line("grid thin", p.x.at(v), p.top, p.x.at(v), p.bottom)
 	}
 	p.xAxis(ticks, plain, "percentile")

@@ -35,10 +35,12 @@ func summary(r *result.Result) string {
 	parts = append(parts, conns)
 	if rate := r.Scenario["rate"]; rate == "max" {
 		parts = append(parts, "as fast as the server allows")
+	} else if rate == "0/s" {
+		parts = append(parts, "heartbeats alone")
 	} else if rate != "" {
 		parts = append(parts, number(strings.TrimSuffix(rate, "/s"))+" messages/s")
 	}
-	if size := r.Scenario["size"]; size != "" {
+	if size := r.Scenario["size"]; size != "" && r.Scenario["rate"] != "0/s" {
 		parts = append(parts, number(size)+" bytes each")
 	}
 	if d := r.Scenario["duration"]; d != "" {
@@ -161,7 +163,7 @@ func serverFacts(s *result.Server) group {
 	bytes("RSS at the end", float64(s.RSSEnd))
 	bytes("RSS per connection", s.BytesPerConn)
 	bytes("after the traffic", s.BytesActive)
-	bytes("kernel per connection", s.KernelPerConn)
+	bytes("kernel, both ends of one", s.KernelPerConn)
 	g.add("descriptors", count(s.Descriptors))
 	g.add("threads", count(s.Threads))
 	if goes := s.Go; goes != nil {

@@ -84,9 +84,6 @@ func percent(share float64) string {
 	return digits(p, 3) + "\u00a0%"
 }
 
-// percentile writes 99.9 as an axis and a sentence do.
-func percentile(p float64) string { return plain(p) + "\u00a0%" }
-
 // plain writes a number with the digits it has, up to the noise of floating point.
 func plain(v float64) string {
 	return strconv.FormatFloat(math.Round(finite(v)*1e9)/1e9, 'f', -1, 64)

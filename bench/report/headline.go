@@ -70,7 +70,7 @@ func serverFigures(s *result.Server) []figure {
 	if s.BytesPerConn > 0 {
 		note := "user; kernel not measured"
 		if s.KernelPerConn > 0 {
-			note = "user; kernel " + octets(s.KernelPerConn).String()
+			note = "user; kernel " + octets(s.KernelPerConn).String() + " for both ends"
 		}
 		all = append(all, figure{"Per connection", octets(s.BytesPerConn), note, ""})
 	}

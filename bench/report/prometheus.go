@@ -163,7 +163,7 @@ func (e *exposition) server(s *result.Server) {
 	e.sample("server_resident_memory_bytes", float64(s.RSSBefore), "at", "before")
 	e.sample("server_resident_memory_bytes", float64(s.RSSOpen), "at", "open")
 	e.sample("server_resident_memory_bytes", float64(s.RSSEnd), "at", "end")
-	e.head("server_bytes_per_connection", "gauge", "Memory of one connection in the server and in the kernel.")
+	e.head("server_bytes_per_connection", "gauge", "Resident memory of the server for one connection, and memory of the kernel for both ends of one.")
 	e.sample("server_bytes_per_connection", s.BytesPerConn, "part", "user")
 	if s.KernelPerConn > 0 {
 		e.sample("server_bytes_per_connection", s.KernelPerConn, "part", "kernel")

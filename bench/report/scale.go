@@ -141,10 +141,10 @@ func logTicks(lo, hi float64, n int) (labelled, thin []float64) {
 }
 
 // ladder are the percentiles that engineers name.
-var ladder = []float64{0, 50, 90, 99, 99.9, 99.99, 99.999, 99.9999}
+var ladder = []float64{50, 90, 99, 99.9, 99.99, 99.999, 99.9999}
 
-func ninesTicks(lo, hi float64) []float64 {
-	return slices.DeleteFunc(slices.Clone(ladder), func(p float64) bool { return p < lo || p > hi })
+func ninesTicks(highest float64) []float64 {
+	return slices.DeleteFunc(slices.Clone(ladder), func(p float64) bool { return p > highest })
 }
 
 // spread moves labels apart that stand closer than gap, as little as it can, and

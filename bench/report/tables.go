@@ -112,7 +112,7 @@ const rangeWidth = 120.0
 func index(results []*result.Result) *table {
 	t := &table{
 		Caption: "Runs",
-		Head:    []string{"run", "verdict", "p50", "p99", "max", "p50 to max", "deliveries/s", "sent/s", "connections", "CPU/delivery", "B/connection", "violations"},
+		Head:    []string{"run", "verdict", "p50", "p99", "max", "p50 to max", "deliveries/s", "sent/s", "connections", "CPU/delivery", "RSS/connection", "violations"},
 	}
 	lo, hi := math.Inf(1), 0.0
 	for _, r := range results {
@@ -157,7 +157,7 @@ func indexRow(r *result.Result, number int, at scale) []cell {
 			cpu = duration(s.CPUPerDelivery).String()
 		}
 		if s.BytesPerConn > 0 {
-			memory = count(int64(math.Round(finite(s.BytesPerConn + s.KernelPerConn))))
+			memory = octets(s.BytesPerConn).String()
 		}
 	}
 	broken := cell{Text: count(r.Proof.Sum())}

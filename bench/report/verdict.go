@@ -39,6 +39,9 @@ func judge(r *result.Result) verdict {
 		v.Sentence = "The run is valid and nothing was lost, but it is not what was demanded."
 	case cli.Invalid:
 		v.Class, v.Word, v.Sentence = "invalid", "Invalid", "The generator or the machine was the bottleneck. "+stillTrue
+		if len(r.NotMeasured) > 0 {
+			v.Sentence = "The generator could not see what it was to see. " + stillTrue
+		}
 	case cli.Violated:
 		v.Class, v.Word, v.Sentence = "violated", "Delivery violation", violations(r)
 	case cli.ServerDied:
@@ -53,6 +56,9 @@ func passed(r *result.Result) string {
 	var parts []string
 	if p := r.Proof; p.Expected > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s deliveries arrived exactly once and in order", count(p.Received), count(p.Expected)))
+	}
+	if k := r.Kicks; k != nil {
+		parts = append(parts, fmt.Sprintf("%s of %s silent connections were closed", count(k.Kicked), count(k.Silent)))
 	}
 	if n := len(r.Thresholds); n > 0 {
 		parts = append(parts, several(n, "threshold", "thresholds")+" met")

@@ -37,8 +37,8 @@ type Experiment struct {
 // experiments are those of a comparison. Where there is a rate, it leaves every
 // server idle time, so that CPU per delivery compares servers at the same work.
 // Rooms and Echo drive them to their limit. Rooms because everybody is to publish
-// at a time; Echo because a machine that wakes up for each single message, 2,000
-// times a second, takes 60 to 80 us of CPU for that, whatever the server does.
+// at a time; Echo because a machine that falls asleep between two messages takes
+// tens of microseconds of CPU to wake up for the next, whatever the server does.
 func experiments(quick bool, seed uint64) []Experiment {
 	small, idle := 8000, 5000
 	if quick {

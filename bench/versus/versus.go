@@ -38,7 +38,7 @@ type Config struct {
 // Skip enters a peer that cannot be measured, and why.
 func (c *Config) Skip(a adapter.Adapter, why error) {
 	c.Skipped = append(c.Skipped, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less,
-		Skipped: firstLine(why.Error())})
+		Skipped: firstLine(why.Error()), Runs: []Run{}})
 }
 
 // Compare makes all runs. An error says that ours could not be measured.
@@ -46,9 +46,10 @@ func (c *Config) Compare() (*Report, error) {
 	r := &Report{
 		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
 		Rounds: c.Rounds, Quick: c.Quick, Seed: c.Seed, Experiments: experiments(c.Quick, c.Seed),
+		Notes: []string{},
 	}
 	for _, a := range c.Servers {
-		r.Servers = append(r.Servers, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less})
+		r.Servers = append(r.Servers, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less, Runs: []Run{}})
 	}
 	pin, err := runner.NewPin()
 	if r.Pinned = err == nil; err != nil {

@@ -11,8 +11,8 @@ type Hub struct {
 	// It is called under the hub's lock.
 	Tamper func(room string, member, n int, message []byte) [][]byte
 
-	mu    sync.Mutex
-	rooms map[string][]*seat // guarded by mu
+	sync.Mutex
+	rooms map[string][]*seat // guarded by Mutex
 }
 
 // seat is a member; the seat of one that left stays, empty, until all left.
@@ -24,16 +24,16 @@ type seat struct {
 // Serve serves one connection.
 func (h *Hub) Serve(c *Conn) {
 	s := &seat{c: c}
-	h.mu.Lock()
+	h.Lock()
 	if h.rooms == nil {
 		h.rooms = map[string][]*seat{}
 	}
 	h.rooms[c.Room] = append(h.rooms[c.Room], s)
-	h.mu.Unlock()
+	h.Unlock()
 	defer func() {
-		h.mu.Lock()
+		h.Lock()
 		s.c = nil
-		h.mu.Unlock()
+		h.Unlock()
 	}()
 	for {
 		op, payload, err := c.Read()
@@ -51,8 +51,8 @@ func (h *Hub) Serve(c *Conn) {
 }
 
 func (h *Hub) broadcast(room string, message []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.Lock()
+	defer h.Unlock()
 	for i, s := range h.rooms[room] {
 		if s.c == nil {
 			continue

@@ -1,0 +1,198 @@
+package fleet
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/stub"
+	"dotsconnect/bench/load"
+	"dotsconnect/bench/proof"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
+)
+
+// TestMain lets this program be the generator that Run starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "worker" {
+		if Work(os.Stdin, os.Stdout, os.Stdin, "") != nil {
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func config(url string, change func(s *scenario.Scenario)) load.Config {
+	s := scenario.Default()
+	s.Name, s.Conns, s.Rooms, s.Rate = "small", 40, 4, scenario.Rate{PerSecond: 200}
+	s.Duration, s.Warmup, s.Settle = time.Second, 0, 500*time.Millisecond
+	if change != nil {
+		change(&s)
+	}
+	return load.Config{Scenario: s, URL: url}
+}
+
+func mustRun(t *testing.T, cfg load.Config, procs int, addrs ...string) *result.Result {
+	t.Helper()
+	r, err := Run(cfg, procs, addrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Judge(nil)
+	return r
+}
+
+func TestSeveralGeneratorsKeepOneSchedule(t *testing.T) {
+	t.Parallel()
+	hub := &stub.Hub{}
+	r := mustRun(t, config(stub.Start(t, hub.Serve), nil), 3)
+	tr := r.Traffic
+	if tr.Conns != 40 || tr.Sent != 200 || tr.Due != 200 || tr.Delivered != 2000 || r.Latency.Count != 2000 || r.Generator.Processes != 3 {
+		t.Errorf("got %+v, latency %+v, generator %+v", tr, r.Latency, r.Generator)
+	}
+	if r.Proof.Sum() != 0 || r.Proof.Sent != 200 || r.Proof.Expected != 2000 || r.First.Count != 200 || len(r.Seconds) < 1 || r.Seconds[0].Delivered < 1000 {
+		t.Errorf("proof %+v, first %+v, seconds %+v", r.Proof, r.First, r.Seconds)
+	}
+}
+
+// members counts who got what, so that a test can wrong one of them.
+func wronged(n int, frames func(message []byte) [][]byte) *stub.Hub {
+	var once atomic.Bool
+	return &stub.Hub{Tamper: func(_ string, member, message int, text []byte) [][]byte {
+		if member == 7 && message >= n && !once.Swap(true) {
+			return frames(text)
+		}
+		return [][]byte{stub.Frame(stub.Text, text)}
+	}}
+}
+
+func TestARoomOverSeveralGeneratorsIsJudgedAsOne(t *testing.T) {
+	t.Parallel()
+	one := func(s *scenario.Scenario) { s.Rooms = 1 }
+	for name, c := range map[string]struct {
+		hub  *stub.Hub
+		want proof.Counts
+	}{
+		"right": {&stub.Hub{}, proof.Counts{}},
+		"drop":  {wronged(50, func([]byte) [][]byte { return nil }), proof.Counts{Lost: 1}},
+		"double": {wronged(50, func(m []byte) [][]byte {
+			return [][]byte{stub.Frame(stub.Text, m), stub.Frame(stub.Text, m)}
+		}), proof.Counts{Doubled: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := mustRun(t, config(stub.Start(t, c.hub.Serve), one), 2)
+			if r.Proof.Counts != c.want || r.Proof.Sent != 200 || r.Proof.Expected != 200*40 {
+				t.Errorf("got %+v", r.Proof)
+			}
+		})
+	}
+}
+
+func TestGeneratorsThatSawDifferentOrdersAreFound(t *testing.T) {
+	vote := func(hash uint64, members int) *found {
+		return &found{Result: &result.Result{Proof: proof.Verdict{Votes: []proof.Vote{{Room: 3, Hash: hash, Members: members}}}}}
+	}
+	for _, c := range []struct {
+		all  []*found
+		want int64
+	}{
+		{[]*found{vote(1, 10), vote(1, 4)}, 0},
+		{[]*found{vote(1, 10), vote(2, 4), vote(1, 5)}, 4},
+	} {
+		o := &result.Result{}
+		mergeProof(o, c.all)
+		if o.Proof.Reordered != c.want || int64(len(o.Proof.Notes)) != min(c.want, 1) {
+			t.Errorf("got %+v, want %d reordered", o.Proof, c.want)
+		}
+	}
+}
+
+func TestHistogramsCrossTheWireWhole(t *testing.T) {
+	all := result.NewHistogram()
+	var parts []*found
+	for p := range int64(3) {
+		r := &result.Result{Histograms: result.Histograms{Latency: result.NewHistogram(), Kick: result.NewHistogram()}}
+		for i := range int64(1000) {
+			ns := (p*977 + i) * 41_000 * (p + 1)
+			result.Record(r.Histograms.Latency, ns)
+			result.Record(all, ns)
+		}
+		r.Histograms.Interval = []result.Interval{{Start: time.UnixMilli(5000), Latency: r.Histograms.Latency}}
+		r.Seconds = []result.Second{{Delivered: 1000}}
+		f, err := pack(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, f)
+	}
+	r, err := merge(parts)
+	if err != nil || !r.Histograms.Latency.Equals(all) || r.Latency.Count != 3000 || r.Seconds[0].Delivered != 3000 || r.Seconds[0].Max != r.Latency.Max {
+		t.Errorf("merged %+v, seconds %+v, %v", r.Latency, r.Seconds, err)
+	}
+}
+
+// workerOn is a worker on a port, for one job.
+func workerOn(t *testing.T, token string) (addr string, ended <-chan error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		c, err := ln.Accept()
+		if err == nil {
+			err = Work(c, c, c, token)
+			_ = c.Close()
+		}
+		done <- err
+	}()
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().String(), done
+}
+
+func TestAWorkerOnAnotherMachineHasRoomsOfItsOwn(t *testing.T) {
+	hub := &stub.Hub{}
+	url := stub.Start(t, hub.Serve)
+	addr, ended := workerOn(t, "")
+	r := mustRun(t, config(url, nil), 2, addr)
+	if err := <-ended; err != nil || r.Proof.Sum() != 0 || r.Proof.Expected != 2000 || r.Generator.Processes != 3 {
+		t.Errorf("got %+v, %v", r.Proof, err)
+	}
+	_, err := Run(config(url, func(s *scenario.Scenario) { s.Rooms = 1 }), 1, []string{addr, addr})
+	if e := (&cli.Error{}); !errors.As(err, &e) || e.Code != cli.Usage || !strings.Contains(err.Error(), "clocks of different machines") {
+		t.Errorf("one room over machines: got %v", err)
+	}
+	addr, ended = workerOn(t, "secret")
+	if _, err := Run(config(url, nil), 1, []string{addr}); err == nil || !strings.Contains(err.Error(), "token") {
+		t.Errorf("a stranger was let in: %v", err)
+	}
+	<-ended
+}
+
+func TestMistakesEndAllGeneratorsWithTheFirstReason(t *testing.T) {
+	for _, c := range []struct {
+		cfg  load.Config
+		want string
+	}{
+		{config("ws://127.0.0.1:1", nil), "no server at 127.0.0.1:1"},
+		{config("ws://127.0.0.1:1", func(s *scenario.Scenario) { s.Restart = time.Second / 2 }), "leave --procs and --workers out"},
+		{config("ws://127.0.0.1:1", func(s *scenario.Scenario) { s.Conns, s.Rooms = 1, 1 }), "conns: 1, and there are 2 generators"},
+		{config("http://127.0.0.1:1", nil), "must begin with ws://"},
+	} {
+		_, err := Run(c.cfg, 2, nil)
+		if e := (&cli.Error{}); !errors.As(err, &e) || e.Code != cli.Usage || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+	if _, err := Run(config("ws://127.0.0.1:1", nil), 1, []string{"127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), "dotsbench worker --listen") {
+		t.Errorf("a worker that is not there: got %v", err)
+	}
+}
