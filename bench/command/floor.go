@@ -13,6 +13,7 @@ import (
 	"dotsconnect/bench/floor"
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
 	"dotsconnect/bench/scenario"
 )
 
@@ -21,7 +22,10 @@ const floorAbout = `floor: what the kernel of this machine takes, at the least, 
   dotsbench floor --size 128 --sockets 1000 --frames 1,2,4,8,16,32
 
 One thread sends one frame, or several in one sendto, to each socket, then receives each socket's in one recv. Both are
-CPU time per frame. No server that writes to sockets can deliver for less.`
+CPU time per frame. No server that writes to sockets can deliver for less.
+
+With --apart a second thread, on another CPU, which never sleeps, reads, and a pause is made between two rounds: that
+is what a server on a CPU of its own meets that sends one message after the other (dotsbench run giant --pin).`
 
 // floorResult is the object of --json.
 type floorResult struct {
@@ -39,6 +43,8 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 	sockets := fs.String("sockets", "1000", "`N` sockets; each takes two descriptors")
 	frames := fs.String("frames", "1,2,4,8,16,32", "`N,N…` frames in one send")
 	span := fs.Duration("time", 500*time.Millisecond, "`TIME` for each row, such as 500ms")
+	apart := fs.Bool("apart", false, "let another CPU read")
+	gap := fs.Duration("gap", 20*time.Millisecond, "`TIME` between two rounds, with --apart")
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	if err := cli.Parse(fs, args, stdout, floorAbout); err != nil {
 		return err
@@ -62,7 +68,7 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 		return cli.Failf(cli.Usage, "--time %v: must be positive", *span)
 	}
 	progress := cli.NewProgress(stderr)
-	rows, err := floor.Measure(cfg, progress)
+	rows, err := measureFloor(cfg, *apart, *gap, progress)
 	progress.Clear()
 	if err != nil {
 		return err
@@ -74,6 +80,22 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 		return enc.Encode(r)
 	}
 	return floorTable(stdout, r)
+}
+
+func measureFloor(cfg floor.Config, apart bool, gap time.Duration, progress *cli.Progress) (rows []floor.Row, err error) {
+	if !apart {
+		return floor.Measure(cfg, progress)
+	}
+	pin, err := runner.NewPin()
+	if err != nil {
+		return nil, cli.Failf(cli.Usage, "--apart: %w", err)
+	}
+	cfg.Reader, cfg.Gap = &pin.Others, gap
+	err = pin.OnServer(func() error {
+		rows, err = floor.Measure(cfg, progress)
+		return err
+	})
+	return rows, err
 }
 
 func floorTable(w io.Writer, r floorResult) error {

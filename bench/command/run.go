@@ -58,7 +58,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 
 // generator adds the flags that say how to generate.
 func (f *runFlags) generator(fs *flag.FlagSet) {
-	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others")
+	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator, which then asks for events instead of sleeping, on the others")
 	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there by: dotsbench worker --listen :PORT")
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24 whose addresses connections come from")

@@ -6,7 +6,8 @@
 // frame, or several in one call, to each of N sockets, then reads each socket
 // empty; the two passes are clocked apart by the CPU time of the thread. On
 // loopback the way of a packet through both TCP stacks runs within the send, so
-// it counts there, as it does for a server. The median of many rounds is given:
+// it counts there, as it does for a server. With Config.Reader the other ends are
+// read by a second thread (apart.go). The median of many rounds is given:
 // an interrupt that happens to be charged to a round does not show.
 package floor
 
@@ -30,6 +31,8 @@ type Config struct {
 	Sockets int           // pairs; each takes two descriptors
 	Frames  []int         // frames in one send, one row each
 	Time    time.Duration // for each row
+	Reader  *unix.CPUSet  // of a thread of its own that reads; nil: one thread does both
+	Gap     time.Duration // with Reader: between two rounds
 }
 
 // Row is one line of the result: CPU nanoseconds of the thread.
@@ -61,7 +64,11 @@ func Measure(cfg Config, progress *cli.Progress) ([]Row, error) {
 	rows := make([]Row, 0, len(cfg.Frames))
 	for _, frames := range cfg.Frames {
 		progress.Show("%d frames a send", frames)
-		row, err := p.row(cfg, frames)
+		measure := p.row
+		if cfg.Reader != nil {
+			measure = p.rowApart
+		}
+		row, err := measure(cfg, frames)
 		if err != nil {
 			return nil, err
 		}
@@ -172,10 +179,14 @@ func (p *pairs) row(cfg Config, frames int) (Row, error) {
 			sends, receives = append(sends, float64(t1-t0)), append(receives, float64(t2-t1))
 		}
 	}
+	return p.summarize(frames, sends, receives), nil
+}
+
+func (p *pairs) summarize(frames int, sends, receives []float64) Row {
 	calls := float64(len(p.from))
 	send, receive := median(sends)/calls, median(receives)/calls
 	return Row{Frames: frames, Rounds: len(sends), SendCallNs: send, ReceiveCalls: receive,
-		SendNs: send / float64(frames), ReceiveNs: receive / float64(frames)}, nil
+		SendNs: send / float64(frames), ReceiveNs: receive / float64(frames)}
 }
 
 func (p *pairs) send(b []byte, frames int) error {

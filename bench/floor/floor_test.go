@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dotsconnect/bench/internal/cli"
 )
 
@@ -16,6 +18,20 @@ func TestMoreFramesInASendCostLessEach(t *testing.T) {
 	// They differ twentyfold; twofold is true on any machine at any moment.
 	one, many := rows[0], rows[1]
 	if one.SendNs <= 0 || one.ReceiveNs <= 0 || many.SendNs*2 > one.SendNs || many.ReceiveNs*2 > one.ReceiveNs {
+		t.Errorf("got %+v and %+v", one, many)
+	}
+}
+
+func TestAnotherCPUReads(t *testing.T) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := Measure(Config{Size: 128, Sockets: 20, Frames: []int{1, 32}, Time: 20 * time.Millisecond, Reader: &all, Gap: time.Millisecond}, cli.NewProgress(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one, many := rows[0], rows[1]; one.SendNs <= 0 || one.ReceiveNs <= 0 || many.SendNs*2 > one.SendNs {
 		t.Errorf("got %+v and %+v", one, many)
 	}
 }

@@ -15,6 +15,9 @@ func (r *run) read(into *reading) {
 	*into = r.now
 	into.at = r.e.Now()
 	into.threadCPU = threadCPU()
+	if r.cfg.Spin {
+		into.threadCPU = r.spent + r.e.Busy()
+	}
 	into.serverCPU, into.reads = r.serverCPU(), r.e.Reads()
 	into.steal, into.ticks = cpuTicks()
 	into.pressure = cpuPressure()

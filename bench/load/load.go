@@ -51,6 +51,7 @@ type Config struct {
 	Pids      []int         // of the servers; empty: not known
 	Admin     string        // URL of a Go server's debug pages; empty: not known
 	Died      func() string // why the server has ended, or nothing; may be nil
+	Spin      bool          // see client.Config
 	Frames    Frames        // of another server's protocol; the zero value is ours
 	Progress  *cli.Progress
 	RunID     uint32                                      // 0: a new one

@@ -74,6 +74,7 @@ type run struct {
 	ended    string // the first connection that ended and should not have
 	ends     int
 	left     int
+	spent    int64 // time of a spinning generator outside of its engine
 	progress int64 // the last delivery
 
 	interval  *hdrhistogram.Histogram

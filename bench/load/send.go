@@ -55,6 +55,7 @@ func (r *run) keepSchedule(t0 int64) error {
 		if r.begin.at == 0 {
 			wake = min(wake, r.from)
 		}
+		r.spent += r.e.Now() - now
 		if err := r.e.Poll(wake); err != nil {
 			return err
 		}

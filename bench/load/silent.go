@@ -96,7 +96,7 @@ func (k *silent) beat(m int32, before, after int64) {
 
 // closed judges the end of a connection; true: there is no more to be said.
 func (k *silent) closed(r *run, m int32, c client.Close) bool {
-	if k.lives == nil || k.lives[m].opened == 0 {
+	if len(k.lives) == 0 || k.lives[m].opened == 0 {
 		return false
 	}
 	l := &k.lives[m]

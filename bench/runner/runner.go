@@ -51,7 +51,8 @@ func (s Spec) Run() (*result.Result, error) {
 	// The server ends with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Admin: s.Admin, Frames: s.Frames, Progress: s.Progress}
+	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Admin: s.Admin, Frames: s.Frames, Progress: s.Progress,
+		Spin: s.Pin && s.Procs <= 1}
 	if cfg.URL == "" {
 		cfg.URL = DefaultURL
 	}

@@ -89,6 +89,8 @@ func (c *Config) measureFloor(pinned bool, pin runner.Pin) (rows []floor.Row, er
 	if !pinned {
 		return rows, measure()
 	}
+	// As servers are measured: clients on another CPU, and time between two messages.
+	cfg.Reader, cfg.Gap = &pin.Others, time.Second/oneRate
 	err = pin.OnServer(measure)
 	return rows, err
 }
