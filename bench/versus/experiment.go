@@ -64,7 +64,7 @@ func experiments(quick bool, seed uint64) []Experiment {
 		case Burst:
 			s.Burst = 32
 		case Idle: // what a server takes once for its first connections is not counted
-			s.Prelude = idle / 5
+			s.Prelude, s.Memory = idle/5, scenario.MemorySettled
 		}
 		if quick || all[i].Key == Idle {
 			s.Duration, s.Warmup = time.Second, 200*time.Millisecond
