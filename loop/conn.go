@@ -77,11 +77,13 @@ const (
 	WhyShed                   // the slowest, when the node was over BacklogTotal
 	WhyRoomFull               // RoomMembers reached
 	WhyNodeFull               // MaxRooms reached
+	WhyBackend                // the bus could not deliver what it published (Node.Refuse)
 	numWhy
 )
 
 var whyNames = [numWhy]string{"left", "closed", "handshake_timeout", "heartbeat_missed", "frame_stalled", "backlog_hard",
-	"backlog_soft", "shed", "room_full", "node_full"}
+	"backlog_soft", "shed", "room_full", "node_full",
+	"backend_unavailable"}
 
 func (w Why) String() string { return whyNames[w] }
 

@@ -121,11 +121,17 @@ func (d *Directory) Deliver(laneIndex int, epoch, seq uint64, pubs []*Publicatio
 func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
 	e := ln.entries[p.Room]
 	if e == nil {
+		d.refund(p)
 		return 0
 	}
-	p.entry = e
+	if p.entry != e { // else Charge did it
+		if p.entry != nil {
+			d.refund(p)
+		}
+		p.entry = e
+		e.flying.Add(int64(p.weight()))
+	}
 	p.loops.Store(int32(bits.OnesCount64(e.loops)))
-	e.flying.Add(int64(p.weight()))
 	for set := e.loops; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
 		if d.node.loops[i].inbox.put(post{kind: postPublication, pub: p}) {
@@ -133,6 +139,23 @@ func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
 		}
 	}
 	return rings
+}
+
+// Charge takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
+// other machines too. Deliver, Node.Refuse or Node.Lose settles it.
+func (d *Directory) Charge(p *Publication) {
+	if e := d.Lookup(p.Room); e != nil {
+		p.entry = e
+		e.flying.Add(int64(p.weight()))
+	}
+}
+
+// refund gives back what Charge took.
+func (d *Directory) refund(p *Publication) {
+	if p.entry != nil {
+		d.node.credit(p)
+		p.entry = nil
+	}
 }
 
 func (d *Directory) ring(set uint64) {

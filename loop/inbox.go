@@ -24,6 +24,8 @@ const (
 	postJoined
 	postClosed
 	postCall
+	postRefused
+	postLost
 )
 
 type post struct {
@@ -100,12 +102,16 @@ func (l *Loop) settle(n int64) {
 
 // landed says that this loop has fanned p out, or has nobody for it; the last one gives its room the credit back.
 func (l *Loop) landed(p *Publication) {
-	if p.loops.Add(-1) > 0 {
-		return
+	if p.loops.Add(-1) == 0 {
+		l.node.credit(p)
 	}
-	n, limit := int64(p.weight()), l.cfg.RoomCredit
-	if after := p.entry.flying.Add(-n); after <= limit && after+n > limit {
-		l.node.resume()
+}
+
+// credit gives p's room back what p took of it.
+func (n *Node) credit(p *Publication) {
+	weight, limit := int64(p.weight()), n.loops[0].cfg.RoomCredit
+	if after := p.entry.flying.Add(-weight); after <= limit && after+weight > limit {
+		n.resume()
 	}
 }
 

@@ -60,6 +60,7 @@ type Node struct {
 	bus   Bus
 
 	congested atomic.Int32 // loops that are over InboxLimit
+	full      atomic.Bool  // the bus has as much as it may hold
 	held      atomic.Int64 // bytes of all backlogs
 }
 
@@ -113,7 +114,7 @@ func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
 
 // Crowded reports whether publishers have to wait: the node, or this room on it, is catching up. Any goroutine.
 func (n *Node) Crowded(room string) bool {
-	if n.Congested() > 0 {
+	if n.Congested() > 0 || n.full.Load() {
 		return true
 	}
 	e := n.dir.Lookup(room)
@@ -125,6 +126,29 @@ func (n *Node) Held() int64 { return n.held.Load() }
 
 // Congested is the number of loops that are over their InboxLimit: while it is not 0, nothing is accepted.
 func (n *Node) Congested() int { return int(n.congested.Load()) }
+
+// HoldBack stops the parsing of every connection, or lets it go on: the word of a bus that has as much as it may hold. What
+// is being parsed may still publish a message for each loop. Any goroutine.
+func (n *Node) HoldBack(on bool) {
+	n.full.Store(on)
+	if !on {
+		n.resume()
+	}
+}
+
+// Refuse says that the bus will not deliver p after all: its connection is kicked with WhyBackend. Any goroutine; p must
+// not have been delivered.
+func (n *Node) Refuse(p *Publication) { n.settleUndelivered(postRefused, p) }
+
+// Lose says that the bus has lost p, and that this is told in another way. Any goroutine; p must not have been delivered.
+func (n *Node) Lose(p *Publication) { n.settleUndelivered(postLost, p) }
+
+func (n *Node) settleUndelivered(kind postKind, p *Publication) {
+	n.dir.refund(p)
+	if p.Origin != 0 {
+		n.loops[p.Origin.Loop()].post(post{kind: kind, pub: p})
+	}
+}
 
 // resume tells every loop to look at its paused connections. Any goroutine.
 func (n *Node) resume() {

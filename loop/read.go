@@ -58,7 +58,7 @@ func (c *Conn) Took() { c.loop.budget-- }
 
 // blocked reports that nothing of c may be accepted now.
 func (l *Loop) blocked(c *Conn) bool {
-	if l.node.congested.Load() > 0 {
+	if l.node.congested.Load() > 0 || l.node.full.Load() {
 		return true
 	}
 	r := c.member.room

@@ -147,6 +147,13 @@ func (l *Loop) handle(p post) {
 		l.closed(p.conn)
 	case postCall:
 		p.call(l)
+	case postRefused:
+		if c := l.Conn(p.pub.Origin); c != nil && c.state == stateOpen {
+			l.mark(c, WhyBackend)
+		}
+		l.settleOrigin(p.pub.Origin)
+	case postLost:
+		l.settleOrigin(p.pub.Origin)
 	}
 }
 

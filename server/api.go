@@ -22,7 +22,8 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The API of the admin address: look at rooms, publish, kick, check the ledger. Everything it says is about this node.
+// The API of the admin address: look at rooms, publish, kick, check the ledger. Everything it says is about this node, but
+// for the number of members of a single room.
 //
 // Most of it asks the directory, which any goroutine may. The list of a room's connections and the ledger have to ask the
 // loops, each of which then stops for a visit to all of its connections: nothing to do every second, so they are done one
@@ -77,7 +78,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *api) routes() []route {
 	return []route{
 		{"GET /api/rooms", "the rooms with most members (?top=20)", call(a.rooms)},
-		{"GET /api/rooms/{space}/{room}", "one room; ?connections=1 lists who is in it", call(a.room)},
+		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections=1 lists who is in it here", call(a.room)},
 		{"POST /api/rooms/{space}/{room}/messages", "publish the body, as a client would send it", call(a.publish)},
 		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
 		{"GET /api/ledger", "check that nothing was lost; visits every connection", call(a.ledger)},
@@ -88,6 +89,7 @@ func (a *api) routes() []route {
 type roomInfo struct {
 	Room        string   `json:"room"` // "chat/lobby"
 	Members     int      `json:"members"`
+	Here        *int     `json:"here,omitempty"` // of them on this node, if there are others
 	Connections []string `json:"connections,omitzero"`
 }
 
@@ -151,9 +153,9 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 	if err != nil {
 		return 0, nil, &apiError{http.StatusBadRequest, "connections takes 0 or 1"}
 	}
-	info := roomInfo{Room: target.Key(), Members: a.members(target.Key())}
-	if info.Members == 0 {
-		return 0, nil, &apiError{http.StatusNotFound, "nobody is in this room on this node"}
+	info, e := a.roomInfo(r.Context(), target.Key())
+	if e != nil {
+		return 0, nil, e
 	}
 	if list {
 		if info.Connections, e = a.connections(r.Context(), info.Room); e != nil {
@@ -161,6 +163,24 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 		}
 	}
 	return http.StatusOK, info, nil
+}
+
+// roomInfo counts the members of a room: on all nodes if there are others, else here.
+func (a *api) roomInfo(ctx context.Context, key string) (roomInfo, *apiError) {
+	info, where := roomInfo{Room: key, Members: a.members(key)}, " on this node"
+	if a.srv.backend != nil {
+		here := info.Members
+		info.Here, where = &here, ""
+		total, err := a.srv.membersEverywhere(ctx, key)
+		if err != nil {
+			return info, &apiError{http.StatusServiceUnavailable, "the other nodes cannot be counted now: " + err.Error()}
+		}
+		info.Members = max(total, here) // ours may not have been written yet
+	}
+	if info.Members == 0 {
+		return info, &apiError{http.StatusNotFound, "nobody is in this room" + where}
+	}
+	return info, nil
 }
 
 // members is the number of members that a room has on this node.
@@ -210,6 +230,9 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 	}
 	if a.srv.node.Crowded(target.Key()) { // clients are not read meanwhile; a caller can be told
 		return 0, nil, &apiError{http.StatusServiceUnavailable, "the node is catching up with what it has accepted; try again"}
+	}
+	if b := a.srv.backend; b != nil && b.Refuses(target.Key()) {
+		return 0, nil, &apiError{http.StatusServiceUnavailable, "the connection to the other nodes is down, and this node is set to refuse"}
 	}
 	members := a.members(target.Key())
 	a.srv.node.Publish(target.Key(), variant, kind, value)

@@ -53,6 +53,12 @@ type Config struct {
 	UnsentLimit  ByteSize      `name:"unsent-limit" env:"DOTS_UNSENT_LIMIT" default:"128KiB" group:"Back-pressure" help:"Unsent bytes that the kernel takes for a connection before we count them ourselves (TCP_NOTSENT_LOWAT). 0: the kernel's default, up to 4 MB."`
 	InboxLimit   ByteSize      `name:"inbox-limit" env:"DOTS_INBOX_LIMIT" default:"8MiB" group:"Back-pressure" help:"Bytes waiting for one loop over which all loops stop reading until it caught up."`
 
+	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that makes all nodes one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port. Empty: this node stands alone. On the command line every local user can see a password in it: prefer the variable or the file."`
+	RedisPrefix string        `name:"redis-prefix" env:"DOTS_REDIS_PREFIX" default:"dots" group:"Many nodes" help:"Prefix of all keys and channels in Redis. Nodes with the same prefix are one system."`
+	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 16, or 64 on a Cluster."`
+	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"2s" group:"Many nodes" help:"How long messages are held in order while Redis does not take them. Then --redis-down decides."`
+	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"local" group:"Many nodes" help:"What then becomes of messages. local: they reach the members on this node only. reject: their senders are closed with 4104."`
+
 	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"After SIGTERM: how long to be not ready but still accept, for load balancers to notice."`
 	DrainTime  time.Duration `name:"drain-time" env:"DOTS_DRAIN_TIME" default:"5s" group:"Draining" help:"After that: the time over which the connections are closed with 4200, so that they do not all come back at once."`
 
@@ -81,6 +87,9 @@ func Default() Config {
 		UnsentLimit:      128 * KiB,
 		InboxLimit:       8 * MiB,
 		DrainTime:        5 * time.Second,
+		RedisPrefix:      "dots",
+		RedisHold:        2 * time.Second,
+		RedisDown:        "local",
 		LogFormat:        "auto",
 		LogLevel:         "info",
 	}
@@ -113,6 +122,7 @@ func (c *Config) Validate() error {
 	c.checkLimits(&m)
 	c.checkTimeouts(&m)
 	c.checkBacklog(&m)
+	c.checkRedis(&m)
 	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
 	m.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	return errors.Join(m...)
@@ -179,6 +189,16 @@ func (c *Config) checkBacklog(m *mistakes) {
 	if c.InboxLimit < frame {
 		m.add("inbox-limit", "%v cannot hold one message of --max-message %v; take at least %v, or a smaller message", c.InboxLimit, c.MaxMessage, wholeKiB(frame))
 	}
+}
+
+// checkRedis checks what can be checked without knowing Redis; its address is read by who connects.
+func (c *Config) checkRedis(m *mistakes) {
+	if c.RedisPrefix == "" || len(c.RedisPrefix) > 64 || strings.ContainsFunc(c.RedisPrefix, notPrefix) {
+		m.add("redis-prefix", "%q is no prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
+	}
+	inRange(m, "lanes", c.Lanes, 0, 1024)
+	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
+	m.oneOf("redis-down", c.RedisDown, "local", "reject")
 }
 
 func wholeKiB(b ByteSize) ByteSize { return (b + KiB - 1) / KiB * KiB }
@@ -258,6 +278,12 @@ func isLoopback(address string) bool {
 func notBearer(r rune) bool {
 	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 	return !letterOrDigit && !strings.ContainsRune("-._~+/=", r)
+}
+
+// notPrefix tells the characters that a prefix of keys cannot have: braces would decide where a Cluster keeps them.
+func notPrefix(r rune) bool {
+	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !letterOrDigit && !strings.ContainsRune("-_.:", r)
 }
 
 // A Setting is one field of Config as people meet it.

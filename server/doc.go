@@ -8,6 +8,7 @@
 //	handshake.go   the request head, routed into a room or to the pages
 //	pages.go       plain HTTP on the port for clients
 //	drain.go       out of service, in good order
+//	backend.go     the seam to the other nodes
 //	admin.go       the admin address: metrics.go, api.go, health, profiles
 //	config.go      every setting, once
 //

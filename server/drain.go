@@ -39,6 +39,9 @@ func (s *Server) Drain(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.flushBackend(ctx); err != nil {
+		return err
+	}
 	s.log.Info("drained", zap.Int("connections", total), zap.Duration("took", time.Since(began).Round(time.Millisecond)))
 	return nil
 }

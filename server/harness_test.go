@@ -34,6 +34,12 @@ type testServer struct {
 // startServer starts a server with the default settings, changed by change, on free ports.
 func startServer(t *testing.T, change func(*Config)) *testServer {
 	t.Helper()
+	return startConnected(t, nil, change)
+}
+
+// startConnected starts a server with a backend.
+func startConnected(t *testing.T, backend *Backend, change func(*Config)) *testServer {
+	t.Helper()
 	cfg := Default()
 	cfg.Listen, cfg.Admin, cfg.Loops = "127.0.0.1:0", "127.0.0.1:0", 2
 	cfg.DrainTime = 100 * time.Millisecond
@@ -41,7 +47,7 @@ func startServer(t *testing.T, change func(*Config)) *testServer {
 		change(&cfg)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	s, err := New(cfg, zap.New(core), "test")
+	s, err := NewConnected(cfg, zap.New(core), "test", backend)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,15 +61,16 @@ type metricRow struct {
 
 // scrape is what the samples are made of.
 type scrape struct {
-	srv   *Server
-	loops []loop.Stats
+	srv     *Server
+	loops   []loop.Stats
+	backend BackendStats
 }
 
 // emit takes one sample, with the values of the labels in their order.
 type emit func(value float64, labels ...string)
 
 func metricRows() []metricRow {
-	return slices.Concat(connectionMetrics(), messageMetrics(), pressureMetrics(), nodeMetrics())
+	return slices.Concat(connectionMetrics(), messageMetrics(), pressureMetrics(), backendMetrics(), nodeMetrics())
 }
 
 func connectionMetrics() []metricRow {
@@ -114,6 +115,41 @@ func pressureMetrics() []metricRow {
 		gauge("dots_loop_load_bytes", "Publications waiting for the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
 		gauge("dots_congested_loops", "Loops over their inbox limit; while there is one, nothing is accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
 	}
+}
+
+// backendMetrics are all 0 on a node that stands alone.
+func backendMetrics() []metricRow {
+	g := func(name, help string, value func(*BackendStats) float64) metricRow {
+		return gauge(name, help, ofBackend(value))
+	}
+	c := func(name, help string, value func(*BackendStats) float64) metricRow {
+		return counter(name, help, ofBackend(value))
+	}
+	return []metricRow{
+		g("dots_redis_lanes", "Lanes that the rooms are cut into; 0 without Redis.", func(b *BackendStats) float64 { return float64(b.Lanes) }),
+		g("dots_redis_lanes_down", "Lanes whose publications go by --redis-down, because Redis was away for longer than --redis-hold.", func(b *BackendStats) float64 { return float64(b.LanesDown) }),
+		g("dots_redis_lanes_listening", "Lanes with a confirmed subscription.", func(b *BackendStats) float64 { return float64(b.LanesListening) }),
+		g("dots_redis_round_trip_age_seconds", "Age of the last proven round trip through Redis; over 3 s the node is not ready.", func(b *BackendStats) float64 { return b.RoundTripAge.Seconds() }),
+		g("dots_redis_call_timeout_seconds", "Timeout of a call now; it follows what calls take.", func(b *BackendStats) float64 { return b.CallTimeout.Seconds() }),
+		g("dots_redis_held_bytes", "Publications that wait for Redis or are on their way through it.", func(b *BackendStats) float64 { return float64(b.HeldBytes) }),
+		c("dots_redis_publications_total", "Publications that Redis took; by dots_redis_batches_total it is the size of a batch.", func(b *BackendStats) float64 { return float64(b.Published) }),
+		c("dots_redis_batches_total", "Batches that Redis took.", func(b *BackendStats) float64 { return float64(b.Batches) }),
+		c("dots_redis_calls_total", "Calls of the script, retries included.", func(b *BackendStats) float64 { return float64(b.Calls) }),
+		c("dots_redis_call_failures_total", "Calls of the script that failed.", func(b *BackendStats) float64 { return float64(b.Failures) }),
+		c("dots_redis_call_seconds_total", "Time of all calls; by dots_redis_calls_total it is the time to publish.", func(b *BackendStats) float64 { return b.CallTime.Seconds() }),
+		c("dots_redis_received_total", "Publications that came back from Redis, those of other nodes included.", func(b *BackendStats) float64 { return float64(b.Received) }),
+		c("dots_redis_refilled_batches_total", "Batches that were missed and read from the log.", func(b *BackendStats) float64 { return float64(b.Refilled) }),
+		c("dots_redis_gaps_total", "Gaps announced: members here may have missed something.", func(b *BackendStats) float64 { return float64(b.Gaps) }),
+		c("dots_redis_lost_total", "Batches, or publications of this node, that are known to be lost.", func(b *BackendStats) float64 { return float64(b.Lost) }),
+		c("dots_redis_rejected_total", "Publications refused with 4104.", func(b *BackendStats) float64 { return float64(b.Rejected) }),
+		c("dots_redis_local_total", "Publications delivered on this node alone.", func(b *BackendStats) float64 { return float64(b.Local) }),
+		c("dots_redis_reconnects_total", "Subscriptions that were lost and made again.", func(b *BackendStats) float64 { return float64(b.Reconnects) }),
+		c("dots_redis_epochs_total", "Times that this node had to begin a new numbering of a lane.", func(b *BackendStats) float64 { return float64(b.Epochs) }),
+	}
+}
+
+func ofBackend(value func(*BackendStats) float64) func(scrape, emit) {
+	return func(s scrape, emit emit) { emit(value(&s.backend)) }
 }
 
 func nodeMetrics() []metricRow {
@@ -230,7 +266,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. Any goroutine.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := scrape{srv: c.srv}
+	s := scrape{srv: c.srv, backend: c.srv.backendStats()}
 	for _, l := range c.srv.node.Loops() {
 		s.loops = append(s.loops, l.Stats())
 	}

@@ -39,7 +39,8 @@ type Server struct {
 	limits  websocket.Limits
 	pages   http.Handler
 	counts  *counts
-	maxOpen int // connections
+	maxOpen int      // connections
+	backend *Backend // nil: this node stands alone
 
 	// Set by Start.
 	acceptor *acceptor
@@ -59,8 +60,13 @@ const (
 	phaseStopped
 )
 
-// New makes a server; Start opens its addresses. version is what it says about itself.
+// New makes a server that stands alone; Start opens its addresses. version is what it says about itself.
 func New(cfg Config, log *zap.Logger, version string) (*Server, error) {
+	return NewConnected(cfg, log, version, nil)
+}
+
+// NewConnected makes a server that is one of many nodes.
+func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -72,12 +78,12 @@ func New(cfg Config, log *zap.Logger, version string) (*Server, error) {
 		return nil, &SettingError{Name: "origins", Text: err.Error()}
 	}
 	s := &Server{
-		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, pages: pages(), counts: newCounts(),
+		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, pages: pages(), counts: newCounts(), backend: backend,
 		limits: websocket.Limits{MaxMessage: int(cfg.MaxMessage), MaxFragments: cfg.MaxFragments},
 	}
 	s.maxOpen, _ = MaxConnections(cfg)
 	s.node = loop.New(s.loopConfig())
-	s.node.Use(loop.NewEmbedded(s.node.Directory(), randomEpoch()))
+	s.node.Use(s.bus())
 	for _, l := range s.node.Loops() {
 		p, err := newPoller(s, l)
 		if err != nil {
@@ -99,6 +105,9 @@ func (s *Server) loopConfig() loop.Config {
 	c.RoomCredit = int64(s.cfg.SoftBacklog)
 	c.BacklogTotal, c.InboxLimit = int64(s.cfg.BacklogTotal), int64(s.cfg.InboxLimit)
 	c.RoomMembers, c.MaxRooms = s.cfg.RoomMembers, s.cfg.MaxRooms
+	if s.backend != nil {
+		c.Lanes, c.LaneOf = s.backend.Lanes, s.backend.LaneOf
+	}
 	c.Encodings[variantV1] = loop.Encoding{
 		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
 			frame := protocol.AppendV1(dst, p.Value)
@@ -133,6 +142,9 @@ func (s *Server) Start() error {
 			return fmt.Errorf("start the poller: %w", err)
 		}
 	}
+	if s.backend != nil {
+		s.backend.Start(s.node)
+	}
 	s.ticker = startTicker(s)
 	s.acceptor.start()
 	s.phase.Store(phaseReady)
@@ -154,7 +166,7 @@ func (s *Server) AdminAddr() string {
 func (s *Server) ready() error {
 	switch s.phase.Load() {
 	case phaseReady:
-		return nil
+		return s.backendReady()
 	case phaseStarting:
 		return errors.New("starting")
 	default:
@@ -198,6 +210,7 @@ func startTicker(s *Server) *ticker {
 	t.wait.Add(1)
 	go func() {
 		defer t.wait.Done()
+		trim := newTrimmer()
 		timer := time.NewTimer(0)
 		defer timer.Stop()
 		for {
@@ -209,6 +222,7 @@ func startTicker(s *Server) *ticker {
 			for _, l := range s.node.Loops() {
 				l.Ring()
 			}
+			trim.tick(s.counts.accepted.Load(), s.connections())
 			timer.Reset(loop.Tick - s.now()%loop.Tick)
 		}
 	}()

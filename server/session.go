@@ -181,6 +181,8 @@ func (s *session) Kick(why loop.Why) {
 		s.refuseInFrame(protocol.CloseRoomFull, fmt.Sprintf("the room has its %d members", cfg.RoomMembers), why)
 	case loop.WhyNodeFull:
 		s.refuseInFrame(protocol.CloseRoomFull, fmt.Sprintf("this node has its %d rooms", cfg.MaxRooms), why)
+	case loop.WhyBackend:
+		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
 	default:
 		s.slow(why)
 	}

@@ -23,12 +23,12 @@ It builds and starts each server of an adapter file (bench/peers/README.md says 
 turns: each round goes over all servers, in another order than the one before, with a fresh server for each run. Where
 there are two CPUs, the server has the first for itself. Messages have 128 bytes:
 
-  one at a time    1 room of 1,000, 20 messages/s
+  one at a time    1 room of 1,000, 50 messages/s
   bursts of 32     1 room of 1,000, 64 messages/s
   all publishing   1,000 rooms of 8; each connection sends when its own message is back: the most that a server does
   at N/s           the same rooms at half of what the slowest peer delivered in the first round, the same for all
   echo             1,000 rooms of 1; each connection sends when its own message is back
-  idle, connects   5,000 connections
+  idle, connects   10,000 connections
 
 A peer that cannot be built or started is skipped with the reason. Latencies of an invalid run do not count; its CPU per
 delivery does. A missed goal is shown, and is no failure; a message that ours lost is one.`

@@ -63,8 +63,8 @@ func experiments(quick bool, seed uint64) []Experiment {
 		switch all[i].Key {
 		case Burst:
 			s.Burst = 32
-		case Idle: // what a server takes once for its first connections is not counted
-			s.Prelude, s.Memory = idle/5, scenario.MemorySettled
+		case Idle: // what a server takes once for its first connections is not counted; what those leave behind, by others, is
+			s.Prelude, s.Memory = idle/50, scenario.MemorySettled
 		}
 		if quick || all[i].Key == Idle {
 			s.Duration, s.Warmup = time.Second, 200*time.Millisecond

@@ -29,11 +29,11 @@ func (p programs) testKick(t *testing.T) {
 }
 
 // testIdle holds the bytes of resident memory of a connection, idle and after it sent and got a message, and the goroutines
-// of the server. A thousand connections come and go first: what the process pays once (pages of code that runs for the first
-// time, buffers of the loops) is about 60 bytes a connection when it is divided by 10,000, and no property of a connection.
+// of the server. Two hundred connections come and go first: what the process pays once (pages of code that runs for the first
+// time, buffers of the loops) is no property of a connection.
 func (p programs) testIdle(t *testing.T) {
 	args := []string{"idle", "--server-cmd", p.path("dotsd") + " --listen 127.0.0.1:{port} --admin 127.0.0.1:{admin}",
-		"--conns=10k", "--rooms=1250", "--prelude=1k", "--rate=3k/s", "--duration=4s", "--warmup=0s",
+		"--conns=10k", "--rooms=1250", "--prelude=200", "--rate=3k/s", "--duration=4s", "--warmup=0s",
 		"--threshold=server.bytes_per_connection<=900", "--threshold=server.bytes_per_connection_end<=1150", "--threshold=server.goroutines<=20"}
 	// Resident memory is what a connection takes and what the runtime has not given back yet, 50 bytes a connection more or
 	// less from run to run. The second can only add, so the smallest of three is nearest to the first.

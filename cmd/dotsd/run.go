@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"dotsconnect/redisbridge"
 	"dotsconnect/server"
 )
 
@@ -75,6 +76,9 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	}
 	if err != nil {
 		report(stderr, err)
+		if errors.Is(err, redisbridge.ErrDiffers) {
+			return exitUsage
+		}
 		return exitFailure
 	}
 	return exitOK
@@ -114,7 +118,7 @@ func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 	if inv.command == "version" {
 		return inv, nil
 	}
-	if err := inv.config.Validate(); err != nil {
+	if err := errors.Join(inv.config.Validate(), checkRedis(inv.config)); err != nil {
 		return nil, inv.sources.locate(err)
 	}
 	return inv, inv.config.LoadAdminToken()

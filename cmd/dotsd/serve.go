@@ -34,23 +34,30 @@ func serve(ctx context.Context, c server.Config, env []string, stderr io.Writer)
 	c.Loops = useProcessors(c.Loops, env)
 
 	build := readBuild()
-	node, err := server.New(c, log, build.version)
+	backend, disconnect, err := connect(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	node, err := server.NewConnected(c, log, build.version, backend)
+	if err != nil {
+		return errors.Join(err, disconnect())
+	}
 	if err := node.Start(); err != nil {
-		return errors.Join(explainListen(err, c), node.Close())
+		return errors.Join(explainListen(err, c), node.Close(), disconnect())
 	}
 	announce(c, node, build, log, out, forPeople(c, stderr))
 
 	<-ctx.Done()
 	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
-	return errors.Join(drain(node, c), node.Close())
+	return errors.Join(drain(node, c), node.Close(), disconnect())
 }
 
 // drain takes the node out of service in good order, but not for ever.
 func drain(node *server.Server, c server.Config) error {
 	limit := c.DrainDelay + c.DrainTime + c.CloseTimeout + drainSlack
+	if c.Redis != "" {
+		limit += c.RedisHold // for what is still on its way
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := node.Drain(ctx); err != nil {

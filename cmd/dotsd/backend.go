@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/redisbridge"
+	"dotsconnect/server"
+)
+
+// bridgeConfig maps the settings to the bridge's.
+func bridgeConfig(c server.Config) redisbridge.Config {
+	b := redisbridge.Default()
+	b.URL, b.Prefix, b.Lanes, b.Hold, b.Down = c.Redis, c.RedisPrefix, c.Lanes, c.RedisHold, redisbridge.Policy(c.RedisDown)
+	return b
+}
+
+// checkRedis says what is wrong with the address of Redis, by the rules of the bridge.
+func checkRedis(c server.Config) error {
+	if c.Redis == "" {
+		return nil
+	}
+	if _, err := redisbridge.ParseAddress(c.Redis); err != nil {
+		return &server.SettingError{Name: "redis", Text: err.Error()}
+	}
+	return nil
+}
+
+// connect joins the other nodes; without a Redis there are none, and stop does nothing.
+func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *server.Backend, stop func() error, err error) {
+	if c.Redis == "" {
+		return nil, func() error { return nil }, nil
+	}
+	b, err := redisbridge.Connect(ctx, bridgeConfig(c), log)
+	if err != nil {
+		hint := "; start Redis there, or leave --redis out to serve alone"
+		if errors.Is(err, redisbridge.ErrDiffers) {
+			hint = ""
+		}
+		return nil, nil, fmt.Errorf("--redis: %w%s", err, hint)
+	}
+	return &server.Backend{
+		Bus: b, Lanes: b.Lanes(), LaneOf: b.LaneOf, Start: b.Start, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,
+		Stats: func() server.BackendStats { return backendStats(b.Stats()) },
+	}, b.Close, nil
+}
+
+func backendStats(s redisbridge.Stats) server.BackendStats {
+	return server.BackendStats{
+		Lanes: s.Lanes, LanesDown: s.LanesDown, LanesListening: s.LanesListening, RoundTripAge: s.RoundTripAge, CallTimeout: s.CallTimeout,
+		HeldBytes: s.HeldBytes, Published: s.Published, Batches: s.Batches, Calls: s.Calls, Failures: s.Failures, CallTime: s.CallTime,
+		Received: s.Received, Refilled: s.Refilled, Gaps: s.Gaps, Lost: s.Lost, Rejected: s.Rejected, Local: s.Local,
+		Reconnects: s.Reconnects, Epochs: s.Epochs,
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// startRedis starts a real redis-server and returns its address for --redis.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	listener.Close()
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("redis-server is needed; install it with: apt-get install redis-server: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	until(t, "Redis listens", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	return "redis://127.0.0.1:" + port
+}
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// startServe runs "dotsd" and returns where it serves, and what ends it in good order.
+func startServe(t *testing.T, args ...string) (start logLine, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	code := make(chan int, 1)
+	args = append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-time=0s"}, args...)
+	go func() {
+		defer writer.Close()
+		code <- run(ctx, args, []string{"GOMAXPROCS=2"}, io.Discard, writer)
+	}()
+	log := bufio.NewScanner(reader)
+	start = waitFor(t, log, "serving")
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	return start, func() {
+		cancel()
+		if got := <-code; got != exitOK {
+			t.Errorf("exit %d, want 0", got)
+		}
+	}
+}
+
+func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
+	redis := startRedis(t)
+	first, stopFirst := startServe(t, "--redis="+redis)
+	second, stopSecond := startServe(t, "--redis="+redis)
+	defer stopSecond()
+	get := func(node logLine, path string) (int, string) {
+		answer, err := http.Get("http://" + node.Admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		body, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode, string(body)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	for _, node := range []logLine{first, second} {
+		until(t, "the node is ready", func() bool { code, _ := get(node, "/readyz"); return code == http.StatusOK })
+	}
+	a, b := dialRoom(t, first), dialRoom(t, second)
+	for _, c := range []*websocket.Conn{a, b} {
+		if err := c.Write(t.Context(), websocket.MessageText, []byte(`{"message":"hello"}`)); err != nil {
+			t.Fatal(err)
+		}
+		for _, who := range []*websocket.Conn{a, b} {
+			if _, got, err := who.Read(t.Context()); err != nil || string(got) != `{"message":"hello"}` {
+				t.Fatalf("got %q and %v", got, err)
+			}
+		}
+	}
+	until(t, "both are counted on either node", func() bool {
+		_, one := get(first, "/api/rooms/chat/lobby")
+		_, two := get(second, "/api/rooms/chat/lobby")
+		want := `"members":2,"here":1`
+		return strings.Contains(one, want) && strings.Contains(two, want)
+	})
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--listen=127.0.0.1:0", "--admin=", "--redis=" + redis, "--lanes=3"}, nil, io.Discard, &stderr); code != exitUsage ||
+		!strings.Contains(stderr.String(), "have 16 lanes, this one is set to 3") || strings.Count(stderr.String(), "\n") != 1 {
+		t.Errorf("other lanes: got exit %d and %q, want 2 and one line that names both", code, stderr.String())
+	}
+	stopFirst()
+	until(t, "who has gone is not counted", func() bool {
+		_, body := get(second, "/api/rooms/chat/lobby")
+		return strings.Contains(body, `"members":1,"here":1`)
+	})
+	if _, _, err := a.Read(t.Context()); websocket.CloseStatus(err) != 4200 {
+		t.Errorf("got %v, want 4200", err)
+	}
+}
+
+func dialRoom(t *testing.T, node logLine) *websocket.Conn {
+	t.Helper()
+	c, answer, err := websocket.Dial(t.Context(), "ws://"+node.Address+"/ws/chat/lobby/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Body != nil {
+		answer.Body.Close()
+	}
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return c
+}
+
+func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
+	const address = "127.0.0.1:1"
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"--listen=127.0.0.1:0", "--admin=", "--redis=redis://:geheim@" + address}, nil, io.Discard, &stderr)
+	text := stderr.String()
+	if code != exitFailure || strings.Count(text, "\n") != 1 || !strings.Contains(text, "--redis: redis at "+address) || strings.Contains(text, "geheim") {
+		t.Errorf("got exit %d and %q", code, text)
+	}
+}

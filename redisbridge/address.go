@@ -1,0 +1,137 @@
+package redisbridge
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Address is where Redis is.
+type Address struct {
+	Kind               Kind
+	Hosts              []string // host:port; of the sentinels, or of some nodes of the Cluster
+	Master             string   // the name that the sentinels know it by
+	Username, Password string
+	DB                 int
+	TLS                *tls.Config // nil: none
+}
+
+// Kind of a Redis installation.
+type Kind uint8
+
+// The kinds.
+const (
+	Standalone Kind = iota
+	Sentinel
+	Cluster
+)
+
+var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port")
+
+// ParseAddress reads one of
+//
+//	redis://[user:password@]host[:port][/db]                      rediss:// is the same over TLS
+//	redis+sentinel://[user:password@]host:port,host:port/master   rediss+sentinel://
+//	redis+cluster://[user:password@]host:port,host:port           rediss+cluster://
+//
+// User and password are percent-encoded. The error never repeats what was given: it may hold a password.
+func ParseAddress(text string) (*Address, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	secure, scheme := strings.HasPrefix(scheme, "rediss"), strings.Replace(scheme, "rediss", "redis", 1)
+	kinds := map[string]Kind{"redis": Standalone, "redis+sentinel": Sentinel, "redis+cluster": Cluster}
+	kind, known := kinds[scheme]
+	if !found || !known {
+		return nil, fmt.Errorf("this is no address of a Redis; %w", errAddress)
+	}
+	a := &Address{Kind: kind}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		if err := a.parseUser(rest[:i]); err != nil {
+			return nil, err
+		}
+		rest = rest[i+1:]
+	}
+	hosts, path, _ := strings.Cut(rest, "/")
+	if err := a.parseHosts(hosts); err != nil {
+		return nil, err
+	}
+	if err := a.parsePath(path); err != nil {
+		return nil, err
+	}
+	if secure {
+		host, _, _ := net.SplitHostPort(a.Hosts[0])
+		a.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if kind == Standalone {
+			a.TLS.ServerName = host
+		}
+	}
+	return a, nil
+}
+
+func (a *Address) parseUser(text string) (err error) {
+	user, password, has := strings.Cut(text, ":")
+	if !has {
+		return fmt.Errorf("there is a user without a password (write user:password@, or :password@); %w", errAddress)
+	}
+	if a.Username, err = url.PathUnescape(user); err == nil {
+		a.Password, err = url.PathUnescape(password)
+	}
+	if err != nil {
+		return fmt.Errorf("user or password is not percent-encoded; %w", errAddress)
+	}
+	return nil
+}
+
+func (a *Address) parseHosts(text string) error {
+	for host := range strings.SplitSeq(text, ",") {
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			host = net.JoinHostPort(strings.Trim(host, "[]"), map[Kind]string{Standalone: "6379", Sentinel: "26379", Cluster: "6379"}[a.Kind])
+		}
+		name, port, _ := net.SplitHostPort(host)
+		if n, err := strconv.ParseUint(port, 10, 16); name == "" || strings.ContainsAny(name, " ?#") || err != nil || n == 0 {
+			return fmt.Errorf("%q is no host:port; %w", host, errAddress)
+		}
+		a.Hosts = append(a.Hosts, host)
+	}
+	if a.Kind == Standalone && len(a.Hosts) > 1 {
+		return fmt.Errorf("several hosts are a redis+cluster:// or have sentinels; %w", errAddress)
+	}
+	return nil
+}
+
+func (a *Address) parsePath(path string) (err error) {
+	path, err = url.PathUnescape(strings.TrimSuffix(path, "/"))
+	if err != nil || strings.ContainsAny(path, "?#") {
+		return fmt.Errorf("there is something behind the hosts that has no meaning; %w", errAddress)
+	}
+	switch a.Kind {
+	case Sentinel:
+		if a.Master = path; path == "" {
+			return fmt.Errorf("the name of the master is missing; %w", errAddress)
+		}
+	case Cluster:
+		if path != "" {
+			return fmt.Errorf("a Cluster has no numbered databases; %w", errAddress)
+		}
+	case Standalone:
+		if path == "" {
+			return nil
+		}
+		if a.DB, err = strconv.Atoi(path); err != nil || a.DB < 0 {
+			return fmt.Errorf("%q is no number of a database; %w", path, errAddress)
+		}
+	}
+	return nil
+}
+
+// String names the place without the password.
+func (a *Address) String() string {
+	text := strings.Join(a.Hosts, ",")
+	if a.Master != "" {
+		text += "/" + a.Master
+	}
+	return text
+}

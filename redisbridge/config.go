@@ -1,0 +1,91 @@
+package redisbridge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Policy says what becomes of publications while Redis is away for longer than Config.Hold.
+type Policy string
+
+// The policies.
+const (
+	Local  Policy = "local"  // they reach the members on this node, and are never sent to the others
+	Reject Policy = "reject" // their senders are told with 4104
+)
+
+// Config is everything about a bridge. Start from Default; URL is the one thing that has none.
+type Config struct {
+	URL    string // see ParseAddress
+	Prefix string // of every key and channel
+	Lanes  int    // 0: as many as the nodes before us took, else 16, or 64 on a Cluster
+	Hold   time.Duration
+	Down   Policy
+
+	// MaxHeld is the bytes of publications that may be on their way through Redis. From half of it on no connection of
+	// the node is read any further, until a quarter is left: TCP slows the senders down, and nothing is lost.
+	MaxHeld int64
+	// MaxWaiting is the bytes received for a lane and not delivered yet, because a loop catches up. What comes beyond is
+	// let go and read from the log later.
+	MaxWaiting int64
+	// A batch is cut at so many publications or bytes.
+	BatchMessages int
+	BatchBytes    int
+	// The log of a lane keeps at most LogBytes, and while something is published at most 2 x LogAge; at least half of the
+	// bytes or LogAge, whichever is reached first. What it reaches back is what a node can be away for without a gap.
+	LogBytes int64
+	LogAge   time.Duration
+
+	CallMin, CallMax time.Duration // limits of the adaptive timeout of a call
+	Ping             time.Duration // how often subscriptions are pinged; silence of four times that is a dead connection
+	Probe            time.Duration // how often all counters are read
+	Stale            time.Duration // not ready if the last round trip is older
+	Lease            time.Duration // counts of a node that is gone vanish after that; refreshed three times as often
+
+	// OnGap is told of every gap, from any goroutine; it must not block.
+	OnGap func(Gap)
+}
+
+// Gap says that publications of a lane did not reach the members on this node, or may not have.
+type Gap struct {
+	Lane   int
+	Lost   uint64 // batches that are known to be missing; 0: nobody knows
+	Reason string
+}
+
+// Default has every default.
+func Default() Config {
+	return Config{
+		Prefix: "dots", Hold: 2 * time.Second, Down: Local,
+		MaxHeld: 16 << 20, MaxWaiting: 8 << 20, BatchMessages: 512, BatchBytes: 256 << 10, LogBytes: 4 << 20, LogAge: time.Minute,
+		CallMin: 250 * time.Millisecond, CallMax: 2 * time.Second, Ping: 500 * time.Millisecond,
+		Probe: time.Second, Stale: 3 * time.Second, Lease: 15 * time.Second,
+	}
+}
+
+// MaxLanes keeps the numbers of goroutines and keys sane.
+const MaxLanes = 1024
+
+// Validate reports the first thing that is wrong with c.
+func (c *Config) Validate() error {
+	if _, err := ParseAddress(c.URL); err != nil {
+		return err
+	}
+	switch {
+	case c.Prefix == "" || len(c.Prefix) > 64 || strings.Trim(c.Prefix, prefixLetters) != "":
+		return fmt.Errorf("the prefix %q takes 1 to 64 of letters, digits, dash, dot, colon and underscore", c.Prefix)
+	case c.Lanes < 0 || c.Lanes > MaxLanes:
+		return fmt.Errorf("%d lanes are out of range; it takes 0 to %d", c.Lanes, MaxLanes)
+	case c.Down != Local && c.Down != Reject:
+		return fmt.Errorf("%q is no policy; it takes local or reject", c.Down)
+	case c.Hold < 0 || c.MaxHeld <= 0 || c.MaxWaiting <= 0 || c.BatchMessages <= 0 || c.BatchBytes <= 0 || c.LogBytes <= 0 || c.LogAge < time.Second:
+		return errors.New("a limit is not set; start from redisbridge.Default")
+	case c.CallMin <= 0 || c.CallMax < c.CallMin || c.Ping <= 0 || c.Probe <= 0 || c.Stale <= 0 || c.Lease < 3*time.Second:
+		return errors.New("a time is not set; start from redisbridge.Default")
+	}
+	return nil
+}
+
+const prefixLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"

@@ -1,0 +1,254 @@
+package redisbridge
+
+// A cursor is where a node stands in the order of a lane. It decides about every batch that comes, and knows no socket, no
+// clock and no goroutine; the model test drives it together with the script's semantics.
+//
+//	at        the last place that was taken, and whose batch stood there
+//	top       the latest place ever seen; the script mints a new epoch if Redis is behind it
+//	known     the last batch taken of each node: a batch that is known is never delivered again, whatever number it bears
+//
+// Live batches mostly come one after the other (next). Everything else is settled by the log, not by guessing: a jump is
+// a hole to be refilled; another epoch, or an old number on a new batch, says that Redis was set back. To find the second
+// even when nobody saw it happen, the log is read from `at` itself, and the batch there must be the one that we know.
+type cursor struct {
+	at    place
+	last  ident // of at
+	top   place
+	asked place // top when the log was read
+	known map[nodeID]knownBatch
+	clock uint64         // of known, for forgetting the oldest
+	done  map[ident]bool // delivered here without Redis; those before them may still come
+	gaps  []Gap          // found by the call that is being made; the caller takes them
+	heal  bool           // Redis was set back within the epoch broke, or to before it: a batch must make the script mint a new one,
+	broke string         // so that the nodes which cannot see the damage hear of it
+	floor uint64         // from here to at, in this epoch, nothing was left out
+	mute  uint64         // up to here the log of a Redis that was set back is history: it is passed over
+	loose bool           // a gap is announced, and up to the next batch there is no second one
+}
+
+type knownBatch struct{ n, used uint64 }
+
+// maxKnown bounds known: a run of a node is forgotten when so many others were heard of since.
+const maxKnown = 1024
+
+type verdict uint8
+
+const (
+	verdictNext  verdict = iota // deliver it
+	verdictKnown                // its number is next, or old; its content is not new
+	verdictRead                 // read the log
+)
+
+// entry is a batch in the log.
+type entry struct {
+	seq   uint64
+	batch string
+}
+
+// page is what read.lua says.
+type page struct {
+	at      place // the counter
+	entries []entry
+	nodes   map[nodeID]uint64
+}
+
+// begin puts the cursor where the lane is now: what was before is not for this node.
+func (c *cursor) begin(p page) {
+	c.at, c.top, c.floor = p.at, p.at, p.at.seq
+	c.known = map[nodeID]knownBatch{}
+	for node, n := range p.nodes {
+		c.learn(ident{node, n})
+	}
+	if last := len(p.entries) - 1; last >= 0 && p.entries[last].seq == p.at.seq {
+		if id, _, err := parseIdent(p.entries[last].batch); err == nil {
+			c.last = id
+		}
+	}
+}
+
+func (c *cursor) knows(id ident) bool { return id.n <= c.known[id.node].n || c.done[id] }
+
+// finish says that a batch was delivered without Redis: should it come, it is known.
+func (c *cursor) finish(id ident) {
+	if c.done == nil {
+		c.done = map[ident]bool{}
+	}
+	c.done[id] = true
+}
+
+func (c *cursor) learn(id ident) {
+	c.clock++
+	if k := c.known[id.node]; id.n > k.n {
+		c.known[id.node] = knownBatch{id.n, c.clock}
+	}
+	if len(c.known) <= maxKnown {
+		return
+	}
+	for node, k := range c.known {
+		if k.used+maxKnown < c.clock {
+			delete(c.known, node)
+		}
+	}
+}
+
+// live judges a batch that came through the channel.
+func (c *cursor) live(at place, id ident) verdict {
+	switch {
+	case at.epoch == c.at.epoch && at.seq == c.at.seq+1:
+		return c.step(at, id)
+	case at.epoch == c.at.epoch && at.seq <= c.at.seq && c.knows(id):
+		return verdictKnown
+	}
+	return verdictRead
+}
+
+// step moves the cursor on to at.
+func (c *cursor) step(at place, id ident) verdict {
+	c.at, c.last, c.loose = at, id, false
+	c.saw(at)
+	if c.knows(id) {
+		return verdictKnown
+	}
+	c.learn(id)
+	for old := range c.done { // a later one of the same node: it will not come any more
+		if old.node == id.node && old.n < id.n {
+			delete(c.done, old)
+		}
+	}
+	return verdictNext
+}
+
+// from is the seq from which the log has to be read now.
+func (c *cursor) from() uint64 {
+	c.asked = c.top
+	return c.at.seq
+}
+
+// saw notes a place that an answer of the script named: Redis must never be behind it again.
+func (c *cursor) saw(at place) {
+	if c.top.before(at) {
+		c.top = at
+	}
+	if c.heal && at.epoch > c.broke {
+		c.heal = false
+	}
+}
+
+// damaged notes that Redis was set back.
+func (c *cursor) damaged() { c.heal, c.broke = true, c.top.epoch }
+
+// lastSeq is above every seq.
+const lastSeq = 1<<53 - 1
+
+// claim is what the script is told that we have seen. What was damaged is claimed whole, so that it cannot be gone on with.
+func (c *cursor) claim() place {
+	if c.heal {
+		return place{c.broke, lastSeq}
+	}
+	return c.top
+}
+
+// refill goes on by a page of the log that was read from `from`. It calls take for every batch that is to be delivered, in
+// order, and reports whether the log has more.
+func (c *cursor) refill(p page, take func(at place, id ident, batch string)) (more bool) {
+	if p.at.before(c.asked) {
+		c.damaged()
+	}
+	if p.at.epoch != c.at.epoch || p.at.seq < c.at.seq || c.contradicts(p) {
+		return c.start(p)
+	}
+	if p.at.epoch == "" { // a log without its counter says nothing; the script will delete it
+		return false
+	}
+	before := c.at.seq
+	for _, e := range p.entries {
+		if e.seq <= c.at.seq {
+			continue
+		}
+		id, _, err := parseIdent(e.batch)
+		if err != nil { // somebody else wrote into our log
+			id = ident{}
+		}
+		c.hole(e.seq)
+		at := place{p.at.epoch, e.seq}
+		if c.step(at, id) == verdictNext && err == nil && e.seq > c.mute {
+			take(at, id, e.batch)
+		}
+	}
+	if len(p.entries) == 0 || c.at.seq == before && p.entries[len(p.entries)-1].seq <= before {
+		c.hole(p.at.seq + 1)
+		if c.at.seq < p.at.seq {
+			c.at.seq, c.last = p.at.seq, ident{}
+		}
+		c.saw(c.at)
+		return false
+	}
+	return c.at.seq < p.at.seq
+}
+
+// hole announces that the log does not have what is between the cursor and next.
+func (c *cursor) hole(next uint64) {
+	if next <= c.at.seq+1 {
+		return
+	}
+	if !c.loose {
+		c.gap(next-c.at.seq-1, "the log of the lane does not reach back far enough")
+	}
+	c.floor = next - 1
+}
+
+// contradicts reports that the log has another batch than we have at the cursor, or none so that nobody knows.
+func (c *cursor) contradicts(p page) bool {
+	if c.at.seq == 0 || c.last == (ident{}) || len(p.entries) == 0 || p.entries[0].seq != c.at.seq {
+		return false
+	}
+	id, _, err := parseIdent(p.entries[0].batch)
+	return err == nil && id != c.last
+}
+
+// start begins with a numbering that is not the one we were in. In the log of a new epoch everything is new that is not
+// known. If Redis was set back within our epoch, what is unknown was written since; but below floor it may be what we
+// missed once, and coming late it would stand in another order here than elsewhere. If it was set back to an older
+// epoch, nobody can tell, and its whole log is history.
+func (c *cursor) start(p page) (more bool) {
+	old := c.at
+	c.mute = 0
+	switch {
+	case p.at.epoch == old.epoch:
+		c.mute = c.floor
+	case p.at.epoch < c.top.epoch:
+		c.mute = p.at.seq
+	}
+	if p.at.epoch <= old.epoch && old.epoch != "" {
+		c.damaged()
+	}
+	if p.at.epoch != old.epoch {
+		c.floor = c.mute
+	}
+	c.at, c.last = place{epoch: p.at.epoch}, ident{}
+	if old.epoch != "" {
+		reason := "Redis has lost its counters or its log, or was set back to an older copy"
+		if p.at.epoch > old.epoch {
+			reason = "the lane was numbered anew: Redis had lost something"
+		}
+		c.gap(0, reason)
+	}
+	return p.at.seq > 0
+}
+
+func (c *cursor) gap(lost uint64, reason string) {
+	c.loose = lost == 0
+	c.gaps = append(c.gaps, Gap{Lost: lost, Reason: reason})
+}
+
+// takeGaps returns what is to be announced.
+func (c *cursor) takeGaps() []Gap {
+	g := c.gaps
+	c.gaps = nil
+	return g
+}
+
+// behind reports that a counter which was read earlier says more than was received.
+func (c *cursor) behind(counter place) bool {
+	return counter.epoch != c.at.epoch || counter.seq > c.at.seq
+}

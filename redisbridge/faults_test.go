@@ -1,0 +1,244 @@
+package redisbridge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// fault is one row of the table in RESULTS.md: what happens to Redis while 2,000 messages a second pass through it, and
+// what must hold. The policy is reject, and the hold time is above the outage unless the row says otherwise.
+type fault struct {
+	name  string
+	redis []string // more configuration
+	hold  time.Duration
+	long  bool // only with DOTS_TEST_ALL
+	// strike does it and returns when the fault is over.
+	strike func(f *struck)
+	// what the fault may cost: without, nothing may be lost and no gap announced.
+	mayLose bool
+	// unfelt says that no call and no subscription need fail for it.
+	unfelt bool
+}
+
+// struck is a fault under way.
+type struck struct {
+	*traffic
+	redis *redisServer
+	link  *link
+}
+
+func faults() []fault {
+	sleep := time.Sleep
+	return []fault{
+		{name: "none", unfelt: true, strike: func(*struck) { sleep(time.Second) }},
+		{name: "CLIENT KILL of the subscribers, 100 times", strike: func(f *struck) {
+			for range 100 {
+				f.redis.do("CLIENT", "KILL", "TYPE", "pubsub")
+				sleep(20 * time.Millisecond)
+			}
+		}},
+		{name: "SIGKILL, restart with data (everysec)", redis: everysec, strike: func(f *struck) {
+			f.redis.kill()
+			sleep(time.Second)
+			f.redis.start()
+		}},
+		{name: "SIGKILL, restart with an older dump", mayLose: true, strike: func(f *struck) {
+			f.redis.do("SAVE")
+			f.flows()
+			f.redis.kill()
+			f.redis.start()
+		}},
+		{name: "SIGKILL, restart without data", redis: everysec, mayLose: true, strike: func(f *struck) {
+			f.redis.kill()
+			f.redis.remove()
+			f.redis.start()
+		}},
+		{name: "SIGSTOP 2 s", strike: stopFor(2 * time.Second)},
+		{name: "SIGSTOP 12 s, held", hold: 20 * time.Second, long: true, strike: stopFor(12 * time.Second)},
+		{name: "SIGSTOP 12 s, hold time 2 s", hold: 2 * time.Second, long: true, strike: stopFor(12 * time.Second)},
+		{name: "CLIENT PAUSE 2 s", strike: pauseFor(2000)},
+		{name: "CLIENT PAUSE 5 s", long: true, strike: pauseFor(5000)},
+		{name: "blackhole 3 s", strike: func(f *struck) {
+			f.link.blackhole()
+			sleep(3 * time.Second)
+			f.link.heal()
+		}},
+		{name: "blackhole 3 s, hold time 0.5 s", hold: 500 * time.Millisecond, strike: func(f *struck) {
+			f.link.blackhole()
+			sleep(3 * time.Second)
+			f.link.heal()
+		}},
+		{name: "200 ms round trip", unfelt: true, strike: func(f *struck) {
+			f.link.slow(100)
+			sleep(3 * time.Second)
+			f.link.heal()
+		}},
+		{name: "FLUSHALL", mayLose: true, unfelt: true, strike: func(f *struck) { f.redis.do("FLUSHALL") }},
+		{name: "password set while running, 2 s", strike: func(f *struck) {
+			f.redis.do("CONFIG", "SET", "requirepass", "secret")
+			f.redis.withPassword("secret", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+			f.redis.withPassword("secret", "CLIENT", "KILL", "TYPE", "pubsub")
+			sleep(2 * time.Second)
+			f.redis.withPassword("secret", "CONFIG", "SET", "requirepass", "")
+		}},
+		{name: "maxmemory reached, 2 s", strike: func(f *struck) {
+			f.redis.do("CONFIG", "SET", "maxmemory", "1mb")
+			sleep(2 * time.Second)
+			f.redis.do("CONFIG", "SET", "maxmemory", "0")
+		}},
+	}
+}
+
+var everysec = []string{"--appendonly", "yes", "--appendfsync", "everysec"}
+
+func stopFor(d time.Duration) func(*struck) {
+	return func(f *struck) {
+		f.redis.signal(syscall.SIGSTOP)
+		time.Sleep(d)
+		f.redis.signal(syscall.SIGCONT)
+	}
+}
+
+func pauseFor(ms int) func(*struck) {
+	return func(f *struck) {
+		f.redis.do("CLIENT", "PAUSE", ms)
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+	}
+}
+
+// table gathers the rows, to be printed when all faults are over.
+type table struct {
+	mu   sync.Mutex
+	rows map[string]string
+}
+
+func (tb *table) add(name string, v verdicts) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.rows[name] = v.row(name)
+}
+
+const tableHead = "| fault | accepted | refused with 4104 | lost | doubled | reordered | gaps announced | ready again after |\n|---|---|---|---|---|---|---|---|"
+
+// TestFaults prints the table of RESULTS.md: go test ./redisbridge -run TestFaults -v
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	tb := &table{rows: map[string]string{}}
+	var order []string
+	limit := make(chan struct{}, 4) // they mostly wait
+	t.Run("all", func(t *testing.T) {
+		for _, f := range faults() {
+			if f.long && !long() {
+				continue
+			}
+			order = append(order, f.name)
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				limit <- struct{}{}
+				defer func() { <-limit }()
+				tb.add(f.name, f.run(t))
+			})
+		}
+	})
+	text := tableHead
+	for _, name := range order {
+		text += "\n" + tb.rows[name]
+	}
+	t.Logf("\n%s", text)
+}
+
+func (f fault) run(t *testing.T) verdicts {
+	s := startRedis(t, f.redis...)
+	l := startLink(t, s.addr())
+	cfg := testConfig("redis://" + l.addr)
+	cfg.Down, cfg.Hold = Reject, 8*time.Second
+	if f.hold > 0 {
+		cfg.Hold = f.hold
+	}
+	a, b := startNode(t, cfg, 1), startNode(t, cfg, 1)
+	tr := startTraffic(t, a, b)
+	tr.flows()
+	f.strike(&struck{tr, s, l})
+	v := tr.calm()
+	v.judge(t, f.mayLose)
+	if v.rejected > 0 && f.hold == 0 {
+		t.Errorf("%d refused within the hold time", v.rejected)
+	}
+	if felt := a.bridge.Stats().Failures + a.bridge.Stats().Reconnects; felt == 0 && !f.unfelt {
+		t.Error("nobody noticed the fault: the test does not do what it says")
+	}
+	if held := a.bridge.held.Load() + b.bridge.held.Load(); held != 0 {
+		t.Errorf("%d bytes are held for ever", held)
+	}
+	return v
+}
+
+// withPassword sends a command to a server that asks for one.
+func (s *redisServer) withPassword(password string, args ...any) {
+	s.t.Helper()
+	c := s.client()
+	defer c.Close()
+	conn := c.Conn()
+	defer conn.Close()
+	ctx := context.Background()
+	if err := conn.Auth(ctx, password).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := conn.Do(ctx, args...).Err(); err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+}
+
+// link is a toxiproxy between the nodes and Redis.
+type link struct {
+	t     testing.TB
+	proxy *toxiproxy.Proxy
+	addr  string
+}
+
+func startLink(t testing.TB, upstream string) *link {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.New(io.Discard))
+	p := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", upstream)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return &link{t, p, p.Listen}
+}
+
+func (l *link) toxic(text string) {
+	l.t.Helper()
+	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// blackhole swallows everything in both directions; connections stay open.
+func (l *link) blackhole() {
+	l.toxic(`{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)
+	l.toxic(`{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
+}
+
+// slow delays each direction by so many milliseconds.
+func (l *link) slow(ms int) {
+	l.toxic(fmt.Sprintf(`{"name":"up","type":"latency","stream":"upstream","attributes":{"latency":%d}}`, ms))
+	l.toxic(fmt.Sprintf(`{"name":"down","type":"latency","stream":"downstream","attributes":{"latency":%d}}`, ms))
+}
+
+func (l *link) heal() {
+	for _, name := range []string{"up", "down"} {
+		if err := l.proxy.Toxics.RemoveToxic(context.Background(), name); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package redisbridge
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// long reports whether the faults that take long run too.
+func long() bool { return os.Getenv("DOTS_TEST_ALL") != "" }
+
+// TestMain fails if a goroutine is left. go-redis looks only once a second whether its pool was closed while it tried to
+// dial, so the check is patient. A toxic of toxiproxy can be left behind when both ends of its connection are gone at once.
+func TestMain(m *testing.M) {
+	toxics := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
+	code := m.Run()
+	if code == 0 {
+		var left error
+		if !waitFor(5*time.Second, func() bool { left = goleak.Find(toxics); return left == nil }) {
+			fmt.Fprintln(os.Stderr, left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}

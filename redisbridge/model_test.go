@@ -1,0 +1,416 @@
+package redisbridge
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+)
+
+// The model runs the script and the node's side of it one step at a time, in an order that only the seed decides: two
+// publishers and a subscriber that comes and goes, on one lane. Calls are made, executed and answered as separate steps;
+// answers get lost and calls are made again, also long after they were given up. Messages to a node wait in its
+// connection, and a connection breaks with all that waits in it. Redis loses its counter, its log, or everything, and is
+// set back to an older copy.
+//
+// It runs against a Redis of its own, which executes what publish.lua and read.lua mean, and (fewer seeds) against the
+// scripts themselves in a real redis-server.
+//
+// One thing is let pass: a batch that was applied, then forgotten by Redis together with its counter, and applied again by a
+// retry has two places in the order; who heard the first one has it there, the others later, behind an announced gap.
+//
+// What must hold, whatever happens: no node delivers a batch twice; all nodes deliver in the order in which Redis applied;
+// whatever a node skips is announced: without faults of Redis's memory between the batch before and the batch after, with
+// them there or later, when a node that knows better has spoken; every publication ends in
+// exactly one way at its publisher: delivered, rejected, delivered locally, or lost with a gap announced. When the faults
+// are over, everything comes to rest.
+
+var (
+	modelSeeds = flag.Int("model.seeds", 2000, "how many seeds TestModel runs")
+	modelSeed  = flag.Uint64("model.seed", 0, "run only this seed, and print what happens")
+)
+
+func TestModel(t *testing.T) {
+	if *modelSeed != 0 {
+		if err := newModel(*modelSeed, newSimRedis(), t.Logf).run(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var total modelTally
+	for seed := uint64(1); seed <= uint64(*modelSeeds); seed++ {
+		m := newModel(seed, newSimRedis(), nil)
+		if err := m.run(); err != nil {
+			t.Fatalf("seed %d: %v\nreplay: go test ./redisbridge -run 'TestModel$' -v -model.seed=%d", seed, err, seed)
+		}
+		total.add(m)
+	}
+	t.Logf("%d seeds: %+v", *modelSeeds, total)
+	for name, n := range map[string]int{"retries": total.Retries, "late calls": total.Late, "faults": total.Faults, "refills": total.Refills,
+		"gaps": total.Gaps, "rejected": total.Rejected, "local": total.Local, "lost": total.Lost, "epochs": total.Epochs} {
+		if n == 0 {
+			t.Errorf("no %s: the model does not reach them", name)
+		}
+	}
+}
+
+func TestModelAgainstTheRealScript(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	for seed := uint64(1); seed <= 40; seed++ {
+		m := newModel(seed, newRealRedis(t, s), nil)
+		if err := m.run(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+type modelTally struct {
+	Published, Applied, Delivered, Retries, Late, Faults, Refills, Gaps, Rejected, Local, Lost, Epochs int
+}
+
+func (t *modelTally) add(m *model) {
+	t.Published += m.values
+	t.Applied += len(m.truth)
+	t.Retries += m.retries
+	t.Late += m.late
+	t.Faults += m.faults
+	t.Epochs += m.epochs
+	for _, n := range m.nodes {
+		t.Refills += int(n.lane.bridge.stats.refilled.Load())
+		t.Gaps += int(n.lane.bridge.stats.gaps.Load())
+		t.Rejected += n.rejected
+		t.Local += n.local
+		t.Lost += n.lost
+		t.Delivered += len(n.stream)
+	}
+}
+
+// modelRedis is one lane of a Redis.
+type modelRedis interface {
+	publish(c call) (answer, error)
+	read(from uint64, count int, nodes bool) (page, error)
+	loseCounter()
+	loseLog()
+	loseAll()
+	save()    // a copy
+	restore() // set back to it
+}
+
+type model struct {
+	rng    *rand.Rand
+	logf   func(string, ...any)
+	redis  modelRedis
+	nodes  []*modelNode
+	truth  []ident         // in the order in which Redis applied them
+	places map[ident][]int // in truth; several if Redis forgot that it had applied it, and its call was made again
+	text   map[ident]string
+	calls  []call // that were given up by their callers and may still be executed
+
+	values, retries, late, faults, epochs int
+}
+
+// modelNode is a node: it records what is delivered.
+type modelNode struct {
+	m      *model
+	name   string
+	lane   *lane
+	since  int // len(truth) when it began
+	stream []string
+	conn   []string // messages on their way; nil and !up: not subscribed
+	up     bool
+	behind bool // a subscription was confirmed: read the log
+
+	flight   *flight
+	executed bool // the call of flight, at least once
+	fate     map[string]string
+	rejected int
+	local    int
+	lost     int
+}
+
+const gapMark = "GAP"
+
+func newModel(seed uint64, r modelRedis, logf func(string, ...any)) *model {
+	m := &model{rng: rand.New(rand.NewPCG(seed, 2)), redis: r, logf: logf, places: map[ident][]int{}, text: map[ident]string{}}
+	for i, name := range []string{"a", "b", "c"} {
+		m.nodes = append(m.nodes, m.newNode(name, nodeID(i+1)))
+	}
+	return m
+}
+
+func (m *model) log(format string, args ...any) {
+	if m.logf != nil {
+		m.logf(format, args...)
+	}
+}
+
+func (m *model) newNode(name string, id nodeID) *modelNode {
+	n := &modelNode{m: m, name: name, since: len(m.truth), fate: map[string]string{}}
+	cfg := Default()
+	cfg.BatchMessages = 1 + m.rng.IntN(3)
+	cfg.Down = []Policy{Local, Reject}[m.rng.IntN(2)]
+	b := &Bridge{cfg: cfg, log: zap.NewNop(), node: id, dir: n, loops: n, localEpoch: 99}
+	b.cfg.OnGap = func(g Gap) {
+		m.log("%s: gap: %+v", n.name, g)
+		n.stream = append(n.stream, gapMark)
+	}
+	n.lane = newLane(b, 0)
+	n.lane.incoming.limit = 1 << 20
+	n.subscribe()
+	err := n.lane.begin(m.execute, func(from uint64, count int) (page, error) { return m.redis.read(from, count, true) })
+	if err != nil {
+		panic(err)
+	}
+	n.since = len(m.truth)
+	return n
+}
+
+func (n *modelNode) subscribe() {
+	n.conn, n.up, n.behind = nil, true, true
+}
+
+// Deliver, Refuse and Lose are what the core would be told.
+func (n *modelNode) Deliver(_ int, epoch, _ uint64, pubs []*loop.Publication) {
+	for _, p := range pubs {
+		v := string(p.Value)
+		if epoch == 99 {
+			n.local++
+			n.settle(v, "local")
+			continue
+		}
+		n.stream = append(n.stream, v)
+		if p.Origin != 0 {
+			n.settle(v, "delivered")
+		}
+	}
+}
+func (n *modelNode) Refuse(p *loop.Publication) { n.rejected++; n.settle(string(p.Value), "rejected") }
+func (n *modelNode) Lose(p *loop.Publication)   { n.lost++; n.settle(string(p.Value), "lost") }
+func (n *modelNode) Congested() int             { return 0 }
+func (n *modelNode) HoldBack(bool)              {}
+
+func (n *modelNode) settle(value, how string) {
+	if was := n.fate[value]; was != "pending" {
+		panic(fmt.Sprintf("%s: %s is %s and was %q", n.name, value, how, was))
+	}
+	n.fate[value] = how
+}
+
+func (m *model) run() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	for range 400 {
+		m.step(m.nodes[m.rng.IntN(len(m.nodes))])
+	}
+	m.rest()
+	for _, n := range m.nodes {
+		if err := m.check(n); err != nil {
+			m.log("truth %v\n%s: %q", m.truth, n.name, n.stream)
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *model) step(n *modelNode) {
+	switch k := m.rng.IntN(1000); {
+	case k < 250:
+		m.publish(n)
+	case k < 500:
+		m.send(n, false)
+	case k < 850:
+		m.receive(n)
+	case k < 900: // a connection breaks, with all that waits in it
+		n.conn, n.up = nil, false
+		m.log("%s: connection lost", n.name)
+	case k < 960:
+		if !n.up {
+			n.subscribe()
+		}
+	case k < 970: // a call that everybody has forgotten
+		if len(m.calls) > 0 {
+			i := m.rng.IntN(len(m.calls))
+			c := m.calls[i]
+			m.calls = slices.Delete(m.calls, i, i+1)
+			m.late++
+			m.execute(c)
+		}
+	case k < 976:
+		m.redis.save()
+	default:
+		m.fault()
+	}
+}
+
+func (m *model) fault() {
+	if m.rng.IntN(2) == 0 {
+		return
+	}
+	m.faults++
+	switch k := m.rng.IntN(8); {
+	case k < 2:
+		m.log("the counter is lost")
+		m.redis.loseCounter()
+	case k < 4:
+		m.log("the log is lost")
+		m.redis.loseLog()
+	case k < 5:
+		m.log("everything is lost")
+		m.redis.loseAll()
+	default:
+		m.log("set back to the last copy")
+		m.redis.restore()
+		for _, n := range m.nodes { // it was started anew, or is another server: no connection outlives that
+			n.conn, n.up = nil, false
+		}
+	}
+}
+
+func (m *model) publish(n *modelNode) {
+	if n.name == "c" {
+		return // it only listens
+	}
+	v := fmt.Sprintf("%s%d", n.name, m.values)
+	m.values++
+	n.fate[v] = "pending"
+	n.lane.publish(&loop.Publication{Room: "r", Value: []byte(v), Origin: 1})
+}
+
+// execute has Redis run a call, and sends the message out.
+func (m *model) execute(c call) (answer, error) {
+	a, err := m.redis.publish(c)
+	m.log("call %v top %v: %+v %v", c.id, c.top, a, err)
+	if err != nil || !a.fresh {
+		return a, err
+	}
+	if a.minted != "" {
+		m.epochs++
+	}
+	if _, twice := m.text[c.id]; !twice {
+		_, pubs, _ := parseBatch(c.batch)
+		for _, p := range pubs {
+			m.text[c.id] += string(p.Value) + " "
+		}
+	}
+	m.places[c.id] = append(m.places[c.id], len(m.truth))
+	m.truth = append(m.truth, c.id)
+	for _, n := range m.nodes {
+		if n.up {
+			n.conn = append(n.conn, fmt.Sprintf("%s %d %s", a.at.epoch, a.at.seq, c.batch))
+		}
+	}
+	return a, nil
+}
+
+// send does one step of the sender's work.
+func (m *model) send(n *modelNode, calm bool) {
+	l := n.lane
+	if n.flight == nil {
+		if n.flight, n.executed = l.next(), false; n.flight == nil {
+			return
+		}
+	}
+	f := n.flight
+	l.mu.Lock()
+	c := call{id: f.id, top: l.cur.claim(), random: fmt.Sprintf("%05x", m.rng.Uint32()>>12), batch: f.batch}
+	l.mu.Unlock()
+	luck := m.rng.IntN(10)
+	if calm {
+		luck = 9
+	}
+	if luck >= 2 {
+		if n.executed {
+			m.retries++
+		}
+		a, err := m.execute(c)
+		n.executed = true
+		if err == nil && luck >= 4 {
+			l.settle(f, a)
+			n.flight = nil
+			return
+		}
+	} else if luck == 0 {
+		m.calls = append(m.calls, c) // it is on its way, and comes late
+	}
+	switch {
+	case l.cameBack(f):
+		n.flight = nil
+	case m.rng.IntN(4) == 0: // the hold time is over
+		m.log("%s: given up %v", n.name, f.id)
+		l.giveUp(f, nil)
+		n.flight = nil
+	}
+}
+
+// receive does one step of the receiver's work.
+func (m *model) receive(n *modelNode) {
+	if n.behind {
+		n.behind = false
+		m.catchUp(n)
+		return
+	}
+	if len(n.conn) == 0 {
+		return
+	}
+	payload := n.conn[0]
+	n.conn = n.conn[1:]
+	if n.lane.handle(payload) == verdictRead {
+		m.catchUp(n)
+	}
+}
+
+func (m *model) catchUp(n *modelNode) {
+	for range 1000 {
+		p, err := m.redis.read(n.lane.cur.from(), 3, false)
+		if err != nil {
+			panic(err)
+		}
+		m.log("%s: at %v reads %v with %d entries", n.name, n.lane.cur.at, p.at, len(p.entries))
+		if !n.lane.refill(p) {
+			return
+		}
+	}
+	panic(n.name + " reads the log without end")
+}
+
+// rest lets everything happen that is left, without faults.
+func (m *model) rest() {
+	for range 2000 {
+		busy := false
+		for _, n := range m.nodes {
+			if !n.up {
+				n.subscribe()
+			}
+			n.lane.mu.Lock()
+			busy = busy || n.behind || len(n.conn) > 0 || n.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0
+			n.lane.mu.Unlock()
+			m.send(n, true)
+			m.receive(n)
+		}
+		if busy {
+			continue
+		}
+		for _, n := range m.nodes { // the probe
+			p, _ := m.redis.read(0, 0, false)
+			if p.at.before(n.lane.cur.top) || n.lane.cur.behind(p.at) {
+				n.behind, busy = true, true
+			}
+		}
+		if !busy {
+			return
+		}
+	}
+	for _, n := range m.nodes {
+		m.log("%s: %+v", n.name, n.lane.cur)
+	}
+	panic("it does not come to rest")
+}

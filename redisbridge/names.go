@@ -1,0 +1,107 @@
+package redisbridge
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+)
+
+// Names that Redis sees: keys and channels. None is made of anything that a client can choose; names of rooms are only
+// values, and fields of the hashes of counts.
+//
+//	dots:meta                 how the nodes cut rooms into lanes
+//	dots:nodes                the nodes that were seen
+//	dots:node:ID              lease of a node
+//	dots:{3.0}:state          lane 3: epoch, seq, and the last batch of each node
+//	dots:{3.0}:log            lane 3: what was published, to be read again
+//	dots:{3.0}:counts:ID      lane 3: members of each room on a node
+//	dots:{3.0}                the channel of lane 3
+//
+// The part in braces decides the slot on a Cluster. It is chosen so that lane i of n has a slot in the i-th of n equal
+// parts of the slots: the lanes spread over the servers however these share the slots in runs.
+type names struct {
+	prefix string
+	tags   []string
+}
+
+// slots is how many a Redis Cluster has.
+const slots = 16384
+
+func newNames(prefix string, lanes int) *names {
+	n := &names{prefix: prefix}
+	for i := range lanes {
+		n.tags = append(n.tags, laneTag(i, lanes))
+	}
+	return n
+}
+
+func laneTag(lane, lanes int) string {
+	for k := 0; ; k++ {
+		tag := strconv.Itoa(lane) + "." + strconv.Itoa(k)
+		if slotOf(tag)*lanes/slots == lane {
+			return tag
+		}
+	}
+}
+
+func (n *names) meta() string             { return n.prefix + ":meta" }
+func (n *names) nodes() string            { return n.prefix + ":nodes" }
+func (n *names) lease(node string) string { return n.prefix + ":node:" + node }
+func (n *names) channel(lane int) string  { return n.prefix + ":{" + n.tags[lane] + "}" }
+func (n *names) state(lane int) string    { return n.channel(lane) + ":state" }
+func (n *names) log(lane int) string      { return n.channel(lane) + ":log" }
+func (n *names) counts(lane int, node string) string {
+	return n.channel(lane) + ":counts:" + node
+}
+
+// slotOf is the slot of a hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
+func slotOf(tag string) int {
+	crc := uint16(0)
+	for i := range len(tag) {
+		crc ^= uint16(tag[i]) << 8
+		for range 8 {
+			carry := crc & 0x8000
+			crc <<= 1
+			if carry != 0 {
+				crc ^= 0x1021
+			}
+		}
+	}
+	return int(crc) % slots
+}
+
+// sipHash is SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), the hash that keeps its promise when
+// the names are chosen by an enemy who does not know the key. The standard library has it only with a key that
+// dies with the process, and all nodes must agree.
+func sipHash(k0, k1 uint64, text string) uint64 {
+	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d
+	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573
+	round := func() {
+		v0, v2 = v0+v1, v2+v3
+		v1, v3 = bits.RotateLeft64(v1, 13)^v0, bits.RotateLeft64(v3, 16)^v2
+		v0 = bits.RotateLeft64(v0, 32) + v3
+		v2 += v1
+		v3, v1 = bits.RotateLeft64(v3, 21)^v0, bits.RotateLeft64(v1, 17)^v2
+		v2 = bits.RotateLeft64(v2, 32)
+	}
+	word := func(m uint64) {
+		v3 ^= m
+		round()
+		round()
+		v0 ^= m
+	}
+	last := uint64(len(text)) << 56
+	var b [8]byte
+	for ; len(text) >= 8; text = text[8:] {
+		copy(b[:], text)
+		word(binary.LittleEndian.Uint64(b[:]))
+	}
+	b = [8]byte{}
+	copy(b[:], text)
+	word(last | binary.LittleEndian.Uint64(b[:]))
+	v2 ^= 0xff
+	for range 4 {
+		round()
+	}
+	return v0 ^ v1 ^ v2 ^ v3
+}

@@ -1,0 +1,132 @@
+package redisbridge
+
+import (
+	"time"
+
+	"dotsconnect/loop"
+)
+
+// An outbox is what a lane has to send. Publications gather in the queue while the previous call is in flight, and the next
+// call takes them all, up to a limit: the busier Redis is, the larger are the batches, and an idle lane waits for nobody.
+// One call is in flight at a time: the script keeps the last batch of each node, so that the next one has to wait until
+// this one is settled, and the lanes are many.
+//
+// Owned by the lane: guarded by lane.mu.
+type outbox struct {
+	queue []*loop.Publication
+	bytes int64 // of queue
+
+	n      uint64    // of the last batch that was cut
+	flight *flight   // being sent
+	sent   []*flight // sent, or in flight, and not come back yet; ordered by n
+	down   bool      // Redis did not take a batch within the hold time
+}
+
+// flight is a batch with its publications, until they have come back.
+type flight struct {
+	id    ident
+	pubs  []*loop.Publication
+	bytes int64 // of pubs, as they count against MaxHeld
+	batch string
+	began time.Time
+	acked place // where the script says it stands; zero: nobody knows
+	back  bool  // it came back
+}
+
+// heldBytes is what a publication counts against MaxHeld.
+func heldBytes(p *loop.Publication) int64 { return int64(len(p.Room)+len(p.Value)) + 256 }
+
+func (o *outbox) add(p *loop.Publication) {
+	o.queue = append(o.queue, p)
+	o.bytes += heldBytes(p)
+}
+
+// cut makes the next batch of what waits; it may be empty, to have the script look after the lane.
+func (o *outbox) cut(node nodeID, messages, bytes int, now time.Time) *flight {
+	o.n++
+	f := &flight{id: ident{node, o.n}, began: now}
+	count, size := 0, 0
+	for count < len(o.queue) && count < messages {
+		n := len(o.queue[count].Room) + len(o.queue[count].Value) + 8
+		if count > 0 && size+n > bytes {
+			break
+		}
+		size += n
+		f.bytes += heldBytes(o.queue[count])
+		count++
+	}
+	f.pubs = append(make([]*loop.Publication, 0, count), o.queue[:count]...)
+	o.consume(count)
+	o.bytes -= f.bytes
+	f.batch = string(appendBatch(make([]byte, 0, size+32), f.id, f.pubs))
+	o.flight = f
+	o.sent = append(o.sent, f)
+	return f
+}
+
+func (o *outbox) consume(count int) {
+	rest := copy(o.queue, o.queue[count:])
+	clear(o.queue[rest:])
+	o.queue = o.queue[:rest]
+	if cap(o.queue) > 4096 && rest < cap(o.queue)/8 {
+		o.queue = append([]*loop.Publication(nil), o.queue...)
+	}
+}
+
+// settle notes that the script has taken a batch.
+func (o *outbox) settle(f *flight, at place) {
+	f.acked = at
+	f.batch = ""
+	o.flight = nil
+}
+
+// home takes the batch n out of sent, because it came back: nil if it is not there. Those before it did not come and never
+// will; they are returned as lost.
+func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
+	i := 0
+	for i < len(o.sent) && o.sent[i].id.n < n {
+		i++
+	}
+	lost = append(lost, o.sent[:i]...)
+	if i < len(o.sent) && o.sent[i].id.n == n {
+		f = o.sent[i]
+		f.back = true
+		i++
+	}
+	o.drop(i)
+	return f, lost
+}
+
+// missed returns the batches that should have come back if everything up to at did.
+func (o *outbox) missed(at place) (lost []*flight) {
+	i := 0
+	for i < len(o.sent) && o.sent[i].acked.epoch != "" && !at.before(o.sent[i].acked) {
+		i++
+	}
+	lost = append(lost, o.sent[:i]...)
+	o.drop(i)
+	return lost
+}
+
+func (o *outbox) drop(n int) {
+	rest := copy(o.sent, o.sent[n:])
+	clear(o.sent[rest:])
+	o.sent = o.sent[:rest]
+}
+
+// giveUp takes everything that no call has settled: the batch in flight and the queue. held is what it counted.
+func (o *outbox) giveUp() (pubs []*loop.Publication, held int64) {
+	if f := o.flight; f != nil {
+		o.flight = nil
+		if !f.back {
+			pubs, held = append(pubs, f.pubs...), f.bytes
+			if last := len(o.sent) - 1; last >= 0 && o.sent[last] == f {
+				o.sent[last] = nil
+				o.sent = o.sent[:last]
+			}
+		}
+	}
+	pubs, held = append(pubs, o.queue...), held+o.bytes
+	o.queue, o.bytes = nil, 0
+	return pubs, held
+}

@@ -1,0 +1,194 @@
+package redisbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// redisServer is a real redis-server on a free port, with its files in a folder of its own.
+type redisServer struct {
+	t    testing.TB
+	dir  string
+	port int
+	args []string
+
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when cmd has ended
+}
+
+// startRedis starts a server and stops it when the test ends. args are more lines of its configuration.
+func startRedis(t testing.TB, args ...string) *redisServer {
+	t.Helper()
+	s := &redisServer{t: t, dir: t.TempDir()}
+	t.Cleanup(s.kill)
+	for range 5 { // another program may have been quicker to take the port
+		s.port = freePort(t)
+		s.args = append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no", "--logfile", "redis.log"}, args...)
+		if s.tryStart() {
+			return s
+		}
+	}
+	t.Fatal("redis-server does not start")
+	return nil
+}
+
+// lastPort is the last one that freePort gave: each is given once.
+var lastPort atomic.Int32
+
+// freePort finds one below those that the kernel gives to clients, or a server that is started again could find its own
+// taken; and below 22768, for a Cluster's bus takes the port + 10000.
+func freePort(t testing.TB) int {
+	t.Helper()
+	lastPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*100))
+	for range 10000 {
+		port := 10000 + int(lastPort.Add(1)-10000)%12000
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func (s *redisServer) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+func (s *redisServer) url() string  { return "redis://" + s.addr() }
+
+// start starts the process again, on its old port.
+func (s *redisServer) start() {
+	s.t.Helper()
+	s.eventually("redis-server starts again", s.tryStart)
+}
+
+// tryStart starts the process and waits until it answers; false if it has ended at once.
+func (s *redisServer) tryStart() bool {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatal("redis-server is needed; install it with: apt-get install redis-server")
+	}
+	cmd := exec.Command(path, s.args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	s.mu.Lock()
+	s.cmd, s.ended = cmd, ended
+	s.mu.Unlock()
+	alive := true
+	s.eventually("redis-server answers or ends", func() bool {
+		select {
+		case <-ended:
+			alive = false
+			return true
+		default:
+		}
+		c := s.client()
+		defer c.Close()
+		err := c.Ping(context.Background()).Err()
+		return err == nil || strings.HasPrefix(err.Error(), "NOAUTH")
+	})
+	return alive
+}
+
+func (s *redisServer) eventually(what string, done func() bool) {
+	s.t.Helper()
+	eventually(s.t, what, done)
+}
+
+// client is a plain client of the server, for what a test does to it.
+func (s *redisServer) client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1})
+}
+
+// do sends a command to the server.
+func (s *redisServer) do(args ...any) any {
+	s.t.Helper()
+	c := s.client()
+	defer c.Close()
+	v, err := c.Do(context.Background(), args...).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return v
+}
+
+// replication is what the server says about it, "" if it does not answer: a server that changes its role cuts its clients.
+func (s *redisServer) replication() string {
+	c := s.client()
+	defer c.Close()
+	return c.Info(context.Background(), "replication").Val()
+}
+
+// signal sends a signal to the process.
+func (s *redisServer) signal(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		_ = s.cmd.Process.Signal(sig)
+	}
+}
+
+// kill ends the process at once and waits for its end.
+func (s *redisServer) kill() {
+	s.mu.Lock()
+	cmd, ended := s.cmd, s.ended
+	s.cmd = nil
+	s.mu.Unlock()
+	if cmd != nil {
+		_ = cmd.Process.Kill()
+		<-ended
+	}
+}
+
+// remove deletes the data of a server that is not running.
+func (s *redisServer) remove() {
+	for _, name := range []string{"appendonlydir", "dump.rdb"} {
+		_ = os.RemoveAll(filepath.Join(s.dir, name))
+	}
+}
+
+// eventually waits for a condition. The limit is for a test that fails.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	if !waitFor(60*time.Second, done) {
+		t.Fatalf("never: %s", what)
+	}
+}
+
+func waitFor(limit time.Duration, done func() bool) bool {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if done() {
+			return true
+		}
+	}
+	return done()
+}
+
+func keysOf(s *redisServer) (keys []string) {
+	for _, k := range s.do("KEYS", "*").([]any) {
+		keys = append(keys, fmt.Sprint(k))
+	}
+	return keys
+}

@@ -1,0 +1,38 @@
+package redisbridge
+
+import (
+	_ "embed" // the scripts are files of their own, to be read as such
+
+	"github.com/redis/go-redis/v9"
+)
+
+// publishSource gives a batch its number, keeps it and sends it out: one call per lane and flush.
+//
+//go:embed publish.lua
+var publishSource string
+
+// readSource says what a lane's log has from a place on, and in which epoch: both at one moment.
+//
+//go:embed read.lua
+var readSource string
+
+var (
+	publishScript = redis.NewScript(publishSource)
+	readScript    = redis.NewScript(readSource)
+)
+
+// call is what publish.lua is given for a batch.
+type call struct {
+	lane   int
+	id     ident
+	top    place  // the latest that this node has ever seen
+	random string // 5 hexadecimal digits, for an epoch
+	batch  string
+}
+
+// answer is what it says.
+type answer struct {
+	fresh  bool // false: the batch was applied before
+	at     place
+	minted string // why there is a new epoch; "": there is none
+}

@@ -1,0 +1,42 @@
+package redisbridge
+
+import "time"
+
+// Stats are the figures of a bridge. Those with a plural noun only grow.
+type Stats struct {
+	Lanes, LanesDown, LanesListening   int
+	Ready                              bool
+	RoundTripAge                       time.Duration // of the last round trip that was proven
+	HeldBytes                          int64         // publications queued or on their way
+	Published                          uint64        // publications that Redis took
+	Batches                            uint64        // calls that took them
+	Calls, Failures                    uint64        // of the script
+	CallTime                           time.Duration // of all calls together
+	CallTimeout                        time.Duration // now
+	Received, Refilled                 uint64        // publications delivered; batches read from the log
+	Gaps, Lost                         uint64        // announced; batches or own publications known to be lost
+	Rejected, Local                    uint64        // publications, by policy
+	Reconnects, Epochs, ForeignEntries uint64
+}
+
+// Stats reads the figures. Any goroutine.
+func (b *Bridge) Stats() Stats {
+	s := Stats{
+		Lanes: len(b.lanes), Ready: b.Ready() == nil, HeldBytes: b.held.Load(),
+		RoundTripAge: time.Since(b.began) - time.Duration(b.proven.Load()),
+		Published:    b.stats.published.Load(), Batches: b.stats.batches.Load(),
+		Calls: b.store.calls.Load(), Failures: b.store.failures.Load(), CallTime: time.Duration(b.store.nanos.Load()), CallTimeout: b.store.pace.timeout(),
+		Received: b.stats.received.Load(), Refilled: b.stats.refilled.Load(), Gaps: b.stats.gaps.Load(), Lost: b.stats.lost.Load(),
+		Rejected: b.stats.rejected.Load(), Local: b.stats.local.Load(), Reconnects: b.stats.reconnects.Load(),
+		Epochs: b.stats.minted.Load(), ForeignEntries: b.stats.foreign.Load(),
+	}
+	for _, l := range b.lanes {
+		if l.isDown() {
+			s.LanesDown++
+		}
+		if l.listening.Load() {
+			s.LanesListening++
+		}
+	}
+	return s
+}

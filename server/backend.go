@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"dotsconnect/loop"
+)
+
+// Backend connects this node with others: what the server needs of a bus that reaches further than this process. Who starts
+// the server fills it in; without one the node stands alone on loop.Embedded. All functions may be called from any goroutine.
+type Backend struct {
+	Bus    loop.Bus
+	Lanes  int
+	LaneOf func(room string) int
+	// Start begins to deliver to the node; the bus is in use from then on. Stop ends that, after Flush.
+	Start func(node *loop.Node)
+	// Flush waits until what was published here is settled. It is called when the last connection has left.
+	Flush func(ctx context.Context) error
+	// Ready says why the node must get no new clients, nil if it may.
+	Ready func() error
+	// Refuses reports that a message into the room would be refused now.
+	Refuses func(room string) bool
+	// Members is the number of members of a room on all nodes.
+	Members func(ctx context.Context, room string) (int, error)
+	// Stats are the figures for /metrics.
+	Stats func() BackendStats
+}
+
+// BackendStats are what /metrics says about the backend. Those with a plural name only grow, the others are of now.
+type BackendStats struct {
+	Lanes, LanesDown, LanesListening int
+	RoundTripAge, CallTimeout        time.Duration
+	HeldBytes                        int64
+	Published, Batches               uint64 // publications taken, and the calls that took them
+	Calls, Failures                  uint64
+	CallTime                         time.Duration // of all calls together
+	Received, Refilled               uint64
+	Gaps, Lost, Rejected, Local      uint64
+	Reconnects, Epochs               uint64
+}
+
+// bus is the backend's, or one for this process alone.
+func (s *Server) bus() loop.Bus {
+	if s.backend != nil {
+		return s.backend.Bus
+	}
+	return loop.NewEmbedded(s.node.Directory(), randomEpoch())
+}
+
+// backendReady says why the backend is not ready, nil if it is or if there is none.
+func (s *Server) backendReady() error {
+	if s.backend == nil {
+		return nil
+	}
+	return s.backend.Ready()
+}
+
+// flushBackend waits until what the connections published is settled.
+func (s *Server) flushBackend(ctx context.Context) error {
+	if s.backend == nil {
+		return nil
+	}
+	return s.backend.Flush(ctx)
+}
+
+// backendStats are all 0 without a backend.
+func (s *Server) backendStats() BackendStats {
+	if s.backend == nil {
+		return BackendStats{}
+	}
+	return s.backend.Stats()
+}
+
+// membersPatience is how long a request waits for the counts of the other nodes.
+const membersPatience = 2 * time.Second
+
+var errNoBackend = errors.New("this node stands alone")
+
+// membersEverywhere is the number of members of a room on all nodes.
+func (s *Server) membersEverywhere(ctx context.Context, room string) (int, error) {
+	if s.backend == nil {
+		return 0, errNoBackend
+	}
+	ctx, cancel := context.WithTimeout(ctx, membersPatience)
+	defer cancel()
+	return s.backend.Members(ctx, room)
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
+)
+
+// fakeBackend is a bus over other nodes that does what the test says.
+type fakeBackend struct {
+	loop.Bus
+	node    *loop.Node
+	refuses atomic.Bool
+	trouble atomic.Pointer[string]
+	flushed atomic.Bool
+	others  int // members on other nodes; below 0: nobody knows
+}
+
+func (f *fakeBackend) Publish(p *loop.Publication) {
+	if f.refuses.Load() {
+		f.node.Refuse(p)
+		return
+	}
+	f.Bus.Publish(p)
+}
+
+func (f *fakeBackend) Join(room string, l *loop.Loop) {
+	l.Call(func(l *loop.Loop) { f.Bus.Join(room, l) })
+}
+func (f *fakeBackend) Leave(e *loop.Entry, l *loop.Loop) { f.Bus.Leave(e, l) }
+
+func startWithBackend(t *testing.T) (*testServer, *fakeBackend) {
+	f := &fakeBackend{others: 2}
+	b := &Backend{
+		Bus: f, Lanes: 3, LaneOf: func(room string) int { return len(room) % 3 },
+		Start: func(n *loop.Node) { f.node, f.Bus = n, loop.NewEmbedded(n.Directory(), 1) },
+		Flush: func(context.Context) error { f.flushed.Store(true); return nil },
+		Ready: func() error {
+			if text := f.trouble.Load(); text != nil {
+				return errors.New(*text)
+			}
+			return nil
+		},
+		Refuses: func(string) bool { return f.refuses.Load() },
+		Members: func(context.Context, string) (int, error) {
+			if f.others < 0 {
+				return 0, errors.New("nobody knows")
+			}
+			return 1 + f.others, nil
+		},
+		Stats: func() BackendStats { return BackendStats{Lanes: 3, Gaps: 7} },
+	}
+	return startConnected(t, b, nil), f
+}
+
+func TestAMessageThatTheBackendRefusesClosesItsSenderWith4104(t *testing.T) {
+	s, f := startWithBackend(t)
+	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
+	a.say("one")
+	a.hears("one")
+	b.hears("one")
+	f.refuses.Store(true)
+	a.say("two")
+	if reason := a.endsWith(protocol.CloseBackendUnavailable); !strings.HasPrefix(reason, "backend_unavailable: ") {
+		t.Errorf("got the reason %q", reason)
+	}
+	if r := s.request(t, "POST", "/api/rooms/chat/lobby/messages", `{"message":1}`); r.status != http.StatusServiceUnavailable {
+		t.Errorf("the API answers %d, want 503", r.status)
+	}
+	f.refuses.Store(false)
+	b.say("three")
+	b.hears("three")
+}
+
+func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
+	s, f := startWithBackend(t)
+	if r := s.get(t, "/readyz"); r.status != http.StatusOK {
+		t.Errorf("got %d", r.status)
+	}
+	why := "the last round trip through Redis is 3.1 s old"
+	f.trouble.Store(&why)
+	if r := s.request(t, "GET", "/readyz", ""); r.status != http.StatusServiceUnavailable || !strings.Contains(r.body, why) {
+		t.Errorf("got %d and %q", r.status, r.body)
+	}
+	if r := s.get(t, "/healthz"); r.status != http.StatusOK {
+		t.Errorf("/healthz: got %d", r.status)
+	}
+	if got := s.scrape(t); got["dots_redis_gaps_total"] != "7" || got["dots_ready"] != "0" {
+		t.Errorf("metrics: gaps %s, ready %s", got["dots_redis_gaps_total"], got["dots_ready"])
+	}
+}
+
+func TestARoomIsCountedOverAllNodes(t *testing.T) {
+	s, f := startWithBackend(t)
+	s.join(t, "/ws/chat/lobby/")
+	if r := s.get(t, "/api/rooms/chat/lobby"); !strings.Contains(r.body, `"members":3,"here":1`) {
+		t.Errorf("got %q", r.body)
+	}
+	f.others = -1
+	if r := s.request(t, "GET", "/api/rooms/chat/lobby", ""); r.status != http.StatusServiceUnavailable {
+		t.Errorf("got %d, want 503", r.status)
+	}
+}
+
+func TestADrainFlushesTheBackend(t *testing.T) {
+	s, f := startWithBackend(t)
+	if err := s.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !f.flushed.Load() {
+		t.Error("not flushed")
+	}
+}
