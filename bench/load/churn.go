@@ -197,6 +197,8 @@ func (c *churn) message(r *run, id int32, text []byte, at int64) {
 		r.other++
 	case damage != "":
 		r.promise("a guest in room %d got a damaged message: %s", g.room, damage)
+	case s.run == r.id && s.sender == proof.Guest && !r.ledger.GuestIn(s.seq, g.room):
+		r.promise("a guest in room %d got the message of guest %d, which is not of that room", g.room, s.seq)
 	case s.run != r.id || g.room < 0,
 		s.sender != proof.Guest && (int(s.sender) >= len(r.roomOf) || r.roomOf[s.sender] != g.room):
 		r.promise("a guest in room %d got number %d of sender %d, which is not of that room", g.room, s.seq, s.sender)

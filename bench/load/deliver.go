@@ -43,6 +43,9 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	r.progress = at
 	if s.intended >= r.from && s.intended < r.to {
 		late := at - s.intended
+		if late < 0 { // it came while the batch was worked on: after the stamp of the batch
+			late = r.e.Now() - s.intended
+		}
 		result.Record(r.interval, late)
 		if first {
 			result.Record(r.first, late)

@@ -23,17 +23,33 @@ func (r *run) read(into *reading) {
 	into.pressure = cpuPressure()
 }
 
-// tick closes a second: its row, its histogram, the line on the terminal.
-func (r *run) tick(now, until int64) {
-	if r.e.Now()-r.last.at < int64(10*time.Millisecond) {
+// tick closes a second.
+func (r *run) tick() {
+	var now reading
+	r.read(&now)
+	r.row(now)
+}
+
+// idleRow is a second in which nothing was done. What came meanwhile is in the
+// next one, when it was read.
+func (r *run) idleRow() {
+	r.out.Seconds = append(r.out.Seconds, result.Second{T: len(r.out.Seconds)})
+	start := time.Now()
+	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: result.NewHistogram()})
+}
+
+// row closes a second at a reading: its line in the table, its histogram, the
+// line on the terminal.
+func (r *run) row(now reading) {
+	was := r.last
+	if now.at-was.at < int64(10*time.Millisecond) && now.received == was.received {
 		return
 	}
-	was := r.last
-	r.read(&r.last)
+	r.last = now
 	spent := float64(r.last.at - was.at)
 	q := result.Summarize(r.interval)
 	row := result.Second{
-		T: len(r.out.Seconds), Warmup: until <= r.from, Sent: r.last.sent - was.sent, Delivered: r.last.received - was.received,
+		T: len(r.out.Seconds), Warmup: now.at <= r.from+int64(50*time.Millisecond), Sent: r.last.sent - was.sent, Delivered: r.last.received - was.received,
 		P50: q.P50, P99: q.P99, Max: q.Max,
 		ServerCPU: float64(r.last.serverCPU-was.serverCPU) / spent,
 		ThreadCPU: float64(r.last.threadCPU-was.threadCPU) / spent,
@@ -42,7 +58,7 @@ func (r *run) tick(now, until int64) {
 		row.ServerRSS += rss(pid)
 	}
 	r.out.Seconds = append(r.out.Seconds, row)
-	start := time.Now().Add(-time.Duration(now - was.at))
+	start := time.Now().Add(-time.Duration(r.e.Now() - was.at))
 	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: r.interval})
 	r.interval = result.NewHistogram()
 	r.cfg.Progress.Show("%s: %d of %d s, %s/s sent, %s/s delivered, p99 %s, generator %.0f %%", r.s.Name, row.T+1,
@@ -69,6 +85,12 @@ func (r *run) finish() error {
 	r.churn.result(r, o)
 	r.restart.result(r, o)
 	o.Summarize()
+	if r.closed && r.refused > 0 {
+		o.NotMeasured = append(o.NotMeasured, cli.Count(r.refused)+" messages of the closed loop could not be sent, and their senders stopped")
+	}
+	if r.exhausted {
+		o.NotMeasured = append(o.NotMeasured, "a connection ran out of numbers for its messages: use more connections, or a shorter run")
+	}
 	a, b := r.begin, r.end
 	seconds := max(float64(b.at-a.at)/1e9, 1e-9)
 	delivered := b.received - a.received
@@ -114,7 +136,9 @@ func (r *run) costs(seconds float64, delivered int64) {
 	cpu := b.serverCPU - a.serverCPU
 	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
 	s.CPUPerDelivery, s.CPUPerMessage = per(cpu, delivered), per(cpu, b.sent-a.sent)
-	if b.sent == a.sent {
+	// Of a few heartbeats it is what an idle server costs.
+	const enoughBeats = 200
+	if b.sent == a.sent && b.beats-a.beats >= enoughBeats && r.s.Churn.PerSecond == 0 && r.s.Restart == 0 {
 		s.CPUPerBeat = per(cpu, b.beats-a.beats)
 	}
 	s.Opened(r.before.rss, r.opened.rss, r.s.Conns)
@@ -135,9 +159,12 @@ func (r *run) serverEnd() error {
 	if err != nil {
 		return err
 	}
-	s.RSSEnd, s.Settled = end.rss, r.s.Memory == scenario.MemorySettled
+	s.RSSEnd, s.Settled = end.rss, r.s.Memory == scenario.MemorySettled && !r.unsettled
 	s.BytesActive = float64(end.rss-r.before.rss) / float64(r.s.Conns)
 	if s.Go = end.info; s.Go != nil && r.opened.info != nil && r.restart.killed == 0 {
+		if end.collections > 0 {
+			s.Go.Collections = end.collections
+		}
 		s.Go.Collections -= r.opened.info.Collections
 	}
 	for _, pid := range r.cfg.Pids {

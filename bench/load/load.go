@@ -32,6 +32,7 @@ type Ledger interface {
 	Next(sender int32) uint32
 	Sent(sender int32)
 	GuestSent(number uint32, room int32)
+	GuestIn(number uint32, room int32) bool
 	GuestsSeen() int64
 	Receive(member int32, sender, seq uint32) (first, last bool)
 	Damaged(member int32, what string)

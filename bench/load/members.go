@@ -1,12 +1,15 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"regexp"
 	"runtime/debug"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"dotsconnect/bench/client"
 	"dotsconnect/bench/internal/cli"
@@ -87,10 +90,12 @@ func (r *run) openAll() error {
 // dialAll opens the members: so many at a time, or by a schedule of their own.
 func (r *run) dialAll() error {
 	start := r.e.Now()
+	r.openFrom = start
 	limit := start + int64(30*time.Second) + int64(r.size)*int64(2*time.Millisecond)
 	gap := 0.0
 	if !r.s.Open.Max {
 		gap = 1e9 / r.s.Open.PerSecond
+		r.openGap = gap
 		limit += int64(gap * float64(r.s.Conns))
 	}
 	due := func(m int32) int64 { return start + int64(gap*float64(m)) }
@@ -111,8 +116,12 @@ func (r *run) dialAll() error {
 			return nil // told by notOpen
 		}
 		wake := limit
-		if int(m) < r.s.Conns {
-			wake = min(wake, max(due(m), now+int64(time.Millisecond)))
+		switch {
+		case int(m) == r.s.Conns:
+		case gap > 0:
+			wake = min(wake, due(m))
+		default: // until one of the window is open
+			wake = min(wake, now+int64(time.Millisecond))
 		}
 		if err := r.e.Poll(wake); err != nil {
 			return err
@@ -145,7 +154,11 @@ func (r *run) onOpen(id int32, o client.Open) {
 	if r.restart.back(r, m, o.Stamp) {
 		result.Record(r.reconnect, o.Stamp-r.restart.since(m))
 	} else {
-		result.Record(r.connect, o.Stamp-o.Dialed)
+		from := o.Dialed
+		if r.openGap > 0 { // by a schedule: from when it was due
+			from = r.openFrom + int64(r.openGap*float64(m))
+		}
+		result.Record(r.connect, o.Stamp-from)
 		r.cfg.Progress.Show("%s of %s connections open", cli.Count(r.e.Opened()), cli.Count(r.size))
 	}
 	r.silent.opened(m, o)
@@ -227,8 +240,12 @@ func (r *run) notOpen(err error) error {
 		return cli.Failf(cli.ServerDied, "the server died while connections were opened: %s", why)
 	}
 	if r.ends > 0 {
-		return cli.Failf(cli.Invalid, "only %s of %s connections came to be: %s; raise the server's limits or lower --conns",
+		// What the server does is no fault of the machine's.
+		return cli.Failf(cli.Usage, "only %s of %s connections came to be: %s; raise the server's limits or lower --conns",
 			cli.Count(r.size-r.ends), cli.Count(r.size), r.ended)
+	}
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return cli.Failf(cli.Usage, "opening connections: %w; --source names a network whose addresses are this machine's, or more of them", err)
 	}
 	return cli.Failf(cli.Invalid, "opening connections: %w", err)
 }

@@ -20,6 +20,8 @@ type memory struct {
 	rss  int64
 	slab int64 // of the whole machine; 0: not known
 	info *result.Go
+
+	collections int64 // before those that were made for this reading; 0: none were
 }
 
 // look reads memory while connections live on: as it is, or after garbage
@@ -29,9 +31,11 @@ func (r *run) look(when string) (memory, error) {
 	settled := r.s.Memory == scenario.MemorySettled
 	if settled && r.admin != nil {
 		// Once unseen, so that the first page's own memory is in every figure.
-		if _, err := r.admin.Read(); err != nil {
+		before, err := r.admin.Read()
+		if err != nil {
 			return m, cli.Failf(cli.Usage, "--admin: %w", err)
 		}
+		m.collections = before.NumGC
 		if err := r.admin.GC(); err != nil {
 			return m, cli.Failf(cli.Usage, "--admin: %w", err)
 		}
@@ -44,7 +48,10 @@ func (r *run) look(when string) (memory, error) {
 				_, err := r.e.Run(r.e.Now()+int64(d), nil)
 				return err
 			})
-			if err != nil && !errors.Is(err, probe.ErrUnsettled) {
+			if errors.Is(err, probe.ErrUnsettled) {
+				r.unsettled, err = true, nil
+			}
+			if err != nil {
 				return m, r.notOpen(err)
 			}
 		}

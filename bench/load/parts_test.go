@@ -2,6 +2,7 @@ package load
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func small(change func(s *scenario.Scenario)) scenario.Scenario {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "small", 32, 4, scenario.Rate{PerSecond: 200}
-	s.Duration, s.Warmup, s.Settle = time.Second, 0, 300*time.Millisecond
+	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	change(&s)
 	return s
 }
@@ -32,6 +33,46 @@ func mustRun(t *testing.T, cfg Config) *result.Result {
 	}
 	r.Judge(nil)
 	return r
+}
+
+func TestAGeneratorThatStoodStillSendsTheRest(t *testing.T) {
+	t.Parallel()
+	hub := &stub.Hub{}
+	stood := false
+	cfg := Config{URL: stub.Start(t, hub.Serve), Scenario: small(func(s *scenario.Scenario) { s.Duration = 1200 * time.Millisecond }),
+		Nemesis: func(string) error {
+			stood = true
+			time.Sleep(1500 * time.Millisecond) // on the thread of the run
+			return nil
+		}}
+	cfg.Scenario.Hurt, cfg.Scenario.Heal = 700*time.Millisecond, 0
+	r := mustRun(t, cfg)
+	if !stood || r.Traffic.Due != 240 || r.Traffic.Sent != 240 || r.Latency.Count != 240*8 || r.Latency.Max < 500_000 || r.Exit != cli.Invalid {
+		t.Errorf("got %+v, latency %+v, lateness %+v, exit %d", r.Traffic, r.Latency, r.Lateness, r.Exit)
+	}
+	if len(r.Seconds) < 3 || r.Seconds[0].Delivered == 0 || r.Seconds[1].Delivered != 0 || r.Seconds[2].Delivered == 0 {
+		t.Errorf("the second in which nothing was done is missing: %+v", r.Seconds)
+	}
+}
+
+func TestSilentAndSlowMembersAreNotTheSame(t *testing.T) {
+	s := small(func(s *scenario.Scenario) { s.Conns, s.Silent, s.Slow = 1000, 0.2, 0.1 })
+	silent, slow := newSilent(&s), newSlow(&s)
+	a, b, both := 0, 0, 0
+	for m := range int32(1000) {
+		if silent.is(m) {
+			a++
+		}
+		if slow.share.has(m) {
+			b++
+		}
+		if silent.is(m) && slow.share.has(m) {
+			both++
+		}
+	}
+	if a != 200 || b != 100 || both != 0 {
+		t.Errorf("%d silent, %d slow, %d both", a, b, both)
+	}
 }
 
 func TestFirstAndLastReceiverAreCountedOncePerMessage(t *testing.T) {
@@ -128,24 +169,32 @@ func TestKicksAreJudgedByOurOwnStamps(t *testing.T) {
 
 func TestMembersComeBackToAServerThatWasStartedAgain(t *testing.T) {
 	t.Parallel()
+	var mu sync.Mutex
 	gone := make(chan struct{})
+	current := func() chan struct{} {
+		mu.Lock()
+		defer mu.Unlock()
+		return gone
+	}
 	hub := &stub.Hub{}
 	url := stub.Start(t, func(c *stub.Conn) {
+		end := current()
 		go func() {
-			<-gone
+			<-end
 			c.Reset()
 		}()
 		hub.Serve(c)
 	})
 	restarted := func() <-chan Restarted {
-		first := gone
+		mu.Lock()
+		close(gone)
 		gone = make(chan struct{})
-		close(first)
+		mu.Unlock()
 		told := make(chan Restarted, 1)
 		told <- Restarted{}
 		return told
 	}
-	defer func() { close(gone) }()
+	defer func() { close(current()) }()
 	s := small(func(s *scenario.Scenario) {
 		s.Rate, s.Restart, s.Duration = scenario.Rate{}, 300*time.Millisecond, 2*time.Second
 	})

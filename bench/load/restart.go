@@ -1,7 +1,9 @@
 package load
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"dotsconnect/bench/client"
@@ -14,9 +16,9 @@ import (
 // doubling to two seconds, as clients should.
 type restart struct {
 	killed  int64
-	accepts int64          // when the new server did
-	lost    map[int32]lost // members that are away
-	times   []int64        // of those that came back, since the kill
+	accepts int64           // when the new server did
+	lost    map[int32]lost  // members that are away
+	times   map[int32]int64 // of those that came back, since the kill
 	news    <-chan Restarted
 }
 
@@ -34,7 +36,7 @@ const (
 // kill is the moment at which it happens.
 func (s *restart) kill(r *run) func(int64) int64 {
 	return func(now int64) int64 {
-		s.killed, s.lost = now, map[int32]lost{}
+		s.killed, s.lost, s.times = now, map[int32]lost{}, map[int32]int64{}
 		s.news = r.cfg.Restart()
 		r.agenda.add(now, func(now int64) int64 { return s.again(r, now) })
 		return never
@@ -80,6 +82,7 @@ func (s *restart) closed(r *run, m int32, c client.Close) bool {
 	} else {
 		l.wait = min(2*l.wait, maxWait)
 	}
+	delete(s.times, m)
 	l.next = c.Stamp + rand.Int64N(int64(l.wait))
 	s.lost[m] = l
 	return true
@@ -90,7 +93,7 @@ func (s *restart) back(_ *run, m int32, at int64) bool {
 	if _, away := s.lost[m]; !away {
 		return false
 	}
-	s.times = append(s.times, at-s.killed)
+	s.times[m] = at - s.killed
 	return true
 }
 
@@ -105,13 +108,14 @@ func (s *restart) result(r *run, o *result.Result) {
 	if s.killed == 0 {
 		return
 	}
-	n := len(s.times)
+	times := slices.Sorted(maps.Values(s.times))
+	n := len(times)
 	at := func(share float64) int64 {
 		i := int(share*float64(r.size)+0.999999) - 1
 		if i >= n {
 			return 0
 		}
-		return s.times[i] / 1000
+		return times[i] / 1000
 	}
 	o.Recovery = &result.Recovery{Conns: r.size, Back: n, At50: at(0.5), At90: at(0.9), At99: at(0.99), At100: at(1)}
 	if s.accepts > 0 {

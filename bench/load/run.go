@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,20 +63,24 @@ type run struct {
 	churn    churn
 	restart  restart
 
-	bare     int64 // our own memory before there were members
-	before   memory
-	opened   memory
-	now      reading // the counters among them are kept up to date
-	begin    reading
-	end      reading
-	last     reading // at the last full second
-	refused  int64
-	other    int64
-	ended    string // the first connection that ended and should not have
-	ends     int
-	left     int
-	spent    int64 // time of a spinning generator outside of its engine
-	progress int64 // the last delivery
+	unsettled bool    // memory was still changing when it was read
+	bare      int64   // our own memory before there were members
+	openFrom  int64   // when opening began, and by what schedule
+	openGap   float64 // 0: by none
+	before    memory
+	opened    memory
+	now       reading // the counters among them are kept up to date
+	begin     reading
+	end       reading
+	last      reading // at the last full second
+	refused   int64
+	exhausted bool // a sender ran out of numbers
+	other     int64
+	ended     string // the first connection that ended and should not have
+	ends      int
+	left      int
+	spent     int64 // time of a spinning generator outside of its engine
+	progress  int64 // the last delivery
 
 	interval  *hdrhistogram.Histogram
 	first     *hdrhistogram.Histogram
@@ -120,6 +125,9 @@ func newRun(cfg Config) (*run, error) {
 	}
 	r.frames = newTemplates(r.id, s.Sizes, cfg.Frames.Send, r.roomName)
 	roomOrder := s.Order == scenario.OrderRoom
+	if largest := largestRoom(r.roomOf); !roomOrder && !proof.Judges(largest) {
+		return nil, cli.Failf(cli.Usage, "order: sender can be judged in rooms of up to 4,096 members, and one has %s; take --order room, or more rooms", cli.Count(largest))
+	}
 	if cfg.NewLedger != nil {
 		r.ledger = cfg.NewLedger(r.roomOf, roomOrder)
 	} else {
@@ -154,10 +162,23 @@ func (r *run) divide() {
 	r.churn = newChurn(r.s, r.parts)
 	r.memberOf = make([]int32, r.size+r.churn.slots())
 	for m := range int32(n) {
-		if r.silent.is(m) || r.s.Publish == scenario.PublishFirst && r.serverOf(m) != 0 {
+		if r.mute(m) {
 			r.state[m] = quiet
 		}
 	}
+}
+
+// mute tells members that never send. All generators of a run know all of them.
+func (r *run) mute(m int32) bool {
+	return r.silent.is(m) || r.s.Publish == scenario.PublishFirst && r.serverOf(m) != 0
+}
+
+func largestRoom(roomOf []int32) int {
+	size := make([]int, slices.Max(roomOf)+1)
+	for _, room := range roomOf {
+		size[room]++
+	}
+	return slices.Max(size)
 }
 
 func (r *run) isMine(m int32) bool { return r.mine == nil || r.mine(m) }
@@ -237,6 +258,8 @@ func (r *run) drain() error {
 		r.ledger.Remote(t)
 	}
 	r.progress = max(r.progress, r.e.Now())
+	r.read(&r.end)
+	seen := r.progress
 	for r.ledger.Outstanding() > 0 && r.left < r.size {
 		quiet := r.progress + int64(r.s.Settle)
 		if r.e.Now() >= quiet {
@@ -246,12 +269,22 @@ func (r *run) drain() error {
 		if err := r.e.Poll(min(quiet, r.e.Now()+int64(200*time.Millisecond))); err != nil {
 			return err
 		}
+		// The time measured ends with the last delivery, not with the wait for
+		// one that never comes.
+		if r.progress != seen {
+			seen = r.progress
+			r.read(&r.end)
+		}
 	}
-	r.read(&r.end)
 	if r.begin.at == 0 {
 		r.begin = r.last
 	}
-	r.tick(r.e.Now(), r.e.Now())
-	_, err = r.e.Run(r.e.Now()+int64(100*time.Millisecond), nil)
+	r.row(r.end)
+	// What comes twice comes late: with other machines or a fault between, later.
+	wait := 500 * time.Millisecond
+	if r.s.Hurt > 0 || r.s.Across == scenario.AcrossMembers {
+		wait = r.s.Settle
+	}
+	_, err = r.e.Run(r.e.Now()+int64(wait), nil)
 	return errors.Join(err, r.agenda.err)
 }

@@ -27,15 +27,6 @@ func (s *schedule) at(k int64) int64 {
 	return s.start + int64(float64(k)*1e9/s.rate)
 }
 
-// due is how many messages should have been sent by a time.
-func (s *schedule) due(now int64) int64 {
-	if s.rate == 0 || now < s.start {
-		return 0
-	}
-	k := int64(float64(now-s.start) * s.rate / 1e9)
-	return min(k-k%s.burst+s.burst, s.total)
-}
-
 // deal gives each connection a room. Each room has one at least.
 func deal(s *scenario.Scenario) []int32 {
 	roomOf := make([]int32, s.Conns)

@@ -42,16 +42,21 @@ func (r *run) keepSchedule(t0 int64) error {
 	for {
 		now := r.e.Now()
 		if now >= second {
-			r.tick(now, second)
+			r.tick()
 			second += int64(time.Second)
+			for ; now >= second; second += int64(time.Second) {
+				r.idleRow() // this thread stood still
+			}
 		}
 		if now >= r.from && r.begin.at == 0 {
 			r.read(&r.begin)
 		}
-		if now >= r.to || r.left == r.size {
+		// A generator that was late sends the rest all the same: what it leaves out
+		// would be missing where the server was slowest.
+		if now >= r.to && r.sched.at(r.k) >= r.to || r.left == r.size {
 			return nil
 		}
-		wake := min(second, r.to, r.sendDue(now), r.agenda.due(now))
+		wake := min(second, max(r.to, now), r.sendDue(now), r.agenda.due(now))
 		if r.begin.at == 0 {
 			wake = min(wake, r.from)
 		}
@@ -71,12 +76,15 @@ func (r *run) sendDue(now int64) int64 {
 		if intended > now {
 			return intended
 		}
-		m, ok := r.nextSender()
+		m, own, can := r.nextSender()
 		r.k++
-		if !ok {
-			continue // another generator's
+		if !own {
+			continue
 		}
 		r.due++
+		if !can {
+			continue // nobody is left: due, and not sent
+		}
 		at := r.e.Now()
 		r.sendOne(m, intended)
 		if intended >= r.from {
@@ -88,16 +96,26 @@ func (r *run) sendDue(now int64) int64 {
 
 // nextSender chooses who sends next; in a run of several generators all choose
 // the same, and the one whose member it is sends.
-func (r *run) nextSender() (int32, bool) {
-	first := r.pick.first()
-	if !r.isMine(first) {
-		return 0, false
+func (r *run) nextSender() (m int32, own, can bool) {
+	m, some := r.pick.from(r.pick.first(), func(m int32) bool { return !r.mute(m) })
+	if some && !r.isMine(m) {
+		return 0, false, false
 	}
-	return r.pick.from(first, func(m int32) bool { return r.state[m] == here && r.isMine(m) })
+	if !some && r.own != 0 {
+		return 0, false, false // one generator counts what nobody can send
+	}
+	// Who has left is only known here.
+	m, can = r.pick.from(m, func(m int32) bool { return r.state[m] == here && r.isMine(m) })
+	return m, true, can
 }
 
 // sendOne sends the next message of a member.
 func (r *run) sendOne(m int32, intended int64) {
+	if r.ledger.Next(m) >= 1<<seqBits {
+		r.refused++
+		r.exhausted = true
+		return
+	}
 	b := r.frames.frame(r.roomOf[m], stamp{r.id, uint32(m), r.ledger.Next(m), intended})
 	if _, err := r.e.SendRaw(r.connOf[m], b); err != nil {
 		r.refused++ // a connection whose end is on its way, or a server that does not read

@@ -16,7 +16,7 @@ type slow struct {
 }
 
 func newSlow(s *scenario.Scenario) slow {
-	return slow{share: newSpread(s.Slow, s.Conns), paused: map[int32]bool{}, out: result.Slow{Codes: map[string]int{}}}
+	return slow{share: newSpread(s.Silent, s.Slow, s.Conns), paused: map[int32]bool{}, out: result.Slow{Codes: map[string]int{}}}
 }
 
 // stop is the moment at which they do.
@@ -44,7 +44,7 @@ func (w *slow) closed(m int32, c client.Close) bool {
 }
 
 func (w *slow) result(o *result.Result) {
-	if w.share.chosen > 0 {
+	if w.share.to > w.share.from {
 		o.Slow = &w.out
 	}
 }

@@ -23,6 +23,12 @@ func (l *Ledger) GuestSent(number uint32, room int32) {
 	l.guests[number] = &guest{room: room, got: map[int32]bool{}}
 }
 
+// GuestIn reports whether a guest wrote its message to a room.
+func (l *Ledger) GuestIn(number uint32, room int32) bool {
+	g := l.guests[number]
+	return g != nil && g.room == room
+}
+
 func (l *Ledger) fromGuest(m int32, number uint32) {
 	g := l.guests[number]
 	switch {

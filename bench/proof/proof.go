@@ -15,7 +15,8 @@
 //     the first million, so that a member that disagrees can be shown with the
 //     message by which it did.
 //
-// A server that promises only each sender's order is judged without the hash.
+// A server that promises only each sender's order is judged by the first means in
+// rooms of up to 4,096; larger ones are not taken.
 //
 // Several generators can share a run: each has a Ledger over all members, judges
 // its own (Only), and learns at the end how much the others' members sent
@@ -31,6 +32,7 @@ import (
 
 const (
 	smallRoom = 16
+	maxMatrix = 1 << 12 // members of a room that is judged by each sender's order alone
 	maxLog    = 1 << 20 // entries over all rooms
 	maxHeld   = 1 << 16 // missing messages that are kept by name
 	maxNotes  = 20
@@ -99,6 +101,7 @@ type room struct {
 	members []int32  // judged here
 	size    int      // members in all
 	gone    int      // members that left
+	ahead   uint32   // messages that the member furthest ahead has
 	last    []uint32 // small rooms: by member index * size + sender index
 	log     []entry
 	logSeq  map[uint32]uint32 // large rooms: the last number of each sender in the log
@@ -159,6 +162,16 @@ func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	}
 	return l
 }
+
+// byName reports whether each member of a room remembers the last number of each
+// sender: in small rooms, and where nothing else is promised.
+func (l *Ledger) byName(r *room) bool {
+	return r.size <= smallRoom || !l.roomOrder && r.size <= maxMatrix
+}
+
+// Judges says whether a room of so many members can be judged by each sender's
+// order alone.
+func Judges(members int) bool { return members <= maxMatrix }
 
 func (l *Ledger) judged(m int32) bool { return l.mine == nil || l.mine(m) }
 
@@ -247,7 +260,7 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 		return false, false
 	}
 	p, r, e := &l.members[m], &l.rooms[number], entry{sender, seq}
-	if r.size <= smallRoom {
+	if l.byName(r) {
 		l.inSmall(p, r, m, e)
 	}
 	if l.roomOrder {
@@ -303,9 +316,12 @@ func (l *Ledger) inOrder(p *member, r *room, m int32, e entry) {
 				l.strays[m] = stray{p.count, e}
 			}
 		}
-	case at == len(r.log) && l.logged < maxLog:
-		l.logged++
-		r.log = append(r.log, e)
+	case p.count == r.ahead:
+		r.ahead++
+		if at == len(r.log) && l.logged < maxLog {
+			l.logged++
+			r.log = append(r.log, e)
+		}
 		if r.size <= smallRoom {
 			return
 		}

@@ -286,3 +286,50 @@ func TestAGuestsMessageIsForAllOrNobody(t *testing.T) {
 		t.Errorf("a guest's message at another place: got %+v", v.Counts)
 	}
 }
+
+func TestLargeRoomsAreJudgedByEachSendersOrderWhereNothingElseIsPromised(t *testing.T) {
+	l := New(make([]int32, 20), false)
+	l.Sent(0)
+	l.Sent(0)
+	for m := range int32(20) {
+		first, second := uint32(1), uint32(2)
+		if m == 3 {
+			first, second = second, first
+		}
+		l.Receive(m, 0, first)
+		l.Receive(m, 0, second)
+	}
+	if v := l.Verdict(); v.Counts != (Counts{Reordered: 1}) {
+		t.Errorf("got %+v", v.Counts)
+	}
+	if Judges(5000) {
+		t.Error("a room of 5,000 would be judged by a table of 25 million")
+	}
+}
+
+func TestASendersOrderIsCheckedBeyondWhatTheLogHolds(t *testing.T) {
+	l := New(make([]int32, 20), true)
+	l.logged = maxLog
+	l.Sent(0)
+	l.Sent(0)
+	for m := range int32(20) {
+		l.Receive(m, 0, 2)
+		l.Receive(m, 0, 1)
+	}
+	if v := l.Verdict(); v.Reordered == 0 {
+		t.Errorf("all members saw one sender's messages swapped: got %+v", v.Counts)
+	}
+}
+
+func TestANumberThatARemoteSenderNeverSentIsForeign(t *testing.T) {
+	roomOf := make([]int32, 4)
+	l := Only(roomOf, true, func(m int32) bool { return m < 2 })
+	for m := range int32(2) {
+		l.Receive(m, 3, 1)
+		l.Receive(m, 3, 2)
+	}
+	l.Remote(Total{3, 1})
+	if v := l.Verdict(); v.Foreign != 2 {
+		t.Errorf("got %+v", v.Counts)
+	}
+}

@@ -49,7 +49,7 @@ func (l *Ledger) sentHere(r *room) int64 {
 
 // complete compares what a member got with what was sent.
 func (l *Ledger) complete(p *member, r *room, number int, m int32) {
-	if r.size <= smallRoom {
+	if l.byName(r) {
 		l.completeSmall(p, r, number, m)
 		return
 	}
@@ -80,6 +80,10 @@ func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
 			p.bad = true
 			l.bad.Lost += int64(sent - last)
 			l.note("room %d: member %d lost numbers %d to %d of sender %d", number, m, last+1, sent, sender)
+		} else if last > sent { // another generator's, who told only now how many it sent
+			p.bad = true
+			l.bad.Foreign += int64(last - sent)
+			l.note("room %d: member %d got numbers up to %d of sender %d, who has sent %d", number, m, last, sender, sent)
 		}
 	}
 }

@@ -92,17 +92,6 @@ type Interval struct {
 	Latency *hdrhistogram.Histogram
 }
 
-// Merge adds histograms of equal bounds, which loses nothing.
-func Merge(parts ...*hdrhistogram.Histogram) (*hdrhistogram.Histogram, error) {
-	all := NewHistogram()
-	for _, h := range parts {
-		if dropped := all.Merge(h); dropped > 0 {
-			return nil, fmt.Errorf("merging histograms: %d values are out of bounds", dropped)
-		}
-	}
-	return all, nil
-}
-
 // Quantiles is a distribution in short.
 type Quantiles struct {
 	Count int64   `json:"count"`

@@ -198,11 +198,12 @@ func (r *Result) Judge(thresholds []Threshold) {
 		r.Exit = cli.ServerDied
 	case r.Proof.Sum() > 0 || len(r.Broken) > 0:
 		r.Exit = cli.Violated
+	case r.Ended != "":
+		// A server that ends a connection has not delivered what came after, and a
+		// busy machine is no reason to.
+		r.Exit = cli.Violated
 	case len(r.Invalid) > 0:
 		r.Exit = cli.Invalid
-	case r.Ended != "":
-		// A server that ends a connection has not delivered what came after.
-		r.Exit = cli.Violated
 	case missed:
 		r.Exit = cli.Missed
 	default:

@@ -15,8 +15,12 @@ import (
 func (r *Result) Table(w io.Writer) error {
 	var b strings.Builder
 	t := r.Traffic
+	rate := r.Scenario["rate"]
+	if r.Closed { // its latencies are those of a server that is never asked more than it can do
+		rate = "closed loop"
+	}
 	fmt.Fprintf(&b, "%s: %s connections in %s rooms, %s, %s bytes, seed %d\n", r.Name,
-		cli.Count(t.Conns), r.Scenario["rooms"], r.Scenario["rate"], r.Scenario["size"], r.Seed)
+		cli.Count(t.Conns), r.Scenario["rooms"], rate, r.Scenario["size"], r.Seed)
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t") }
 	row("", "p50", "p90", "p99", "p99.9", "max", "count")

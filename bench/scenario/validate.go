@@ -41,6 +41,8 @@ func (s Scenario) Validate() error {
 // validateParts looks at what some scenarios do beside sending.
 func (s Scenario) validateParts() error {
 	switch {
+	case s.Churn.PerSecond*(s.Duration+s.Warmup).Seconds() > maxMessages:
+		return fmt.Errorf("churn: %s is more connections than a run can number", s.Churn)
 	case s.Churn.Max:
 		return errors.New("churn: max is not possible; it takes a rate such as 2000/s")
 	case s.Silent > 0 && (s.Beat <= 0 || s.Beat >= s.MaxAge):

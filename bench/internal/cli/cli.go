@@ -100,21 +100,6 @@ func printFlag(w io.Writer, f *flag.Flag) {
 	_, _ = fmt.Fprintf(w, "  %-22s %s\n", left, usage)
 }
 
-// Rate is a flag of events per second: "2000/s" or "2000".
-type Rate float64
-
-func (r *Rate) String() string { return strconv.FormatFloat(float64(*r), 'g', -1, 64) + "/s" }
-
-// Set parses the flag.
-func (r *Rate) Set(s string) error {
-	v, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
-	if err != nil || v <= 0 || v > 10e6 {
-		return errors.New("want a rate such as 2000/s")
-	}
-	*r = Rate(v)
-	return nil
-}
-
 // NeedDescriptors checks that the process may hold n connections.
 func NeedDescriptors(n int) error {
 	const others = 64 // epoll, the standard streams, the admin's connections

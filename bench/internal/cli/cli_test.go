@@ -11,8 +11,7 @@ import (
 func TestMistakesAreOneLineAndExitWith2(t *testing.T) {
 	for _, args := range [][]string{{"--nope"}, {"--rate", "-3"}, {"--rate", "fast"}, {"stray"}} {
 		fs := flag.NewFlagSet("x", flag.ContinueOnError)
-		rate := Rate(5)
-		fs.Var(&rate, "rate", "messages")
+		fs.Duration("rate", 5, "messages")
 		var out, errs bytes.Buffer
 		code := Exit(&errs, "x", Parse(fs, args, &out, "x does things"))
 		if code != Usage || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 {
