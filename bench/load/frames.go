@@ -46,6 +46,9 @@ type templates struct {
 	frames  map[int32]*template
 	only    *template // sizes is 1 and perRoom is false: no look-up
 	text    [stampLen]byte
+
+	memory [256]memo
+	tagAt  int // where the tag was in the last message that was read
 }
 
 type template struct {

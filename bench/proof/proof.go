@@ -272,9 +272,10 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 			first, last = r.flight.arrived(p.count, len(r.members)-r.gone)
 		}
 	}
+	h := mix(e)
 	p.count++
-	p.sum += mix(e)
-	p.hash = p.hash*0x9e3779b97f4a7c15 + mix(e)
+	p.sum += h
+	p.hash = p.hash*0x9e3779b97f4a7c15 + h
 	return first, last
 }
 

@@ -1,0 +1,51 @@
+package load
+
+import (
+	"testing"
+
+	"dotsconnect/bench/proof"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/scenario"
+)
+
+// BenchmarkDelivery is what the generator does with a message that it has read:
+// a room of 1,000, each member of which gets 32 at a time.
+func BenchmarkDelivery(b *testing.B) {
+	const members, burst = 1000, 32
+	s := scenario.Default()
+	s.Conns, s.Rooms = members, 1
+	r := &run{s: &s, id: 42, roomOf: make([]int32, members), memberOf: make([]int32, members), to: 1 << 62,
+		interval: result.NewHistogram(), first: result.NewHistogram(), lastOne: result.NewHistogram()}
+	for m := range r.memberOf {
+		r.memberOf[m] = int32(m)
+	}
+	r.frames = newTemplates(42, s.Sizes, "", nil)
+	r.ledger = proof.New(r.roomOf, true)
+	var texts [burst][]byte
+	now := int64(1e12)
+	b.ReportAllocs()
+	for n := 0; n < b.N; {
+		b.StopTimer()
+		for i := range texts {
+			sender := int32((n/members + i*7) % members)
+			now += 1000
+			f := r.frames.frame(0, stamp{42, uint32(sender), r.ledger.Next(sender), now})
+			r.ledger.Sent(sender)
+			at := len(f) - 128
+			texts[i] = append(texts[i][:0], f[at:]...)
+			for j := range texts[i] {
+				texts[i][j] ^= f[at-4+j&3]
+			}
+		}
+		b.StartTimer()
+		for m := range int32(members) {
+			for i := range texts {
+				r.onMessage(m, texts[i], now+200_000)
+			}
+		}
+		n += members * burst
+	}
+	if v := r.ledger.Verdict(); v.Sum() != 0 || v.Received != v.Expected {
+		b.Fatalf("%+v", v)
+	}
+}
