@@ -23,10 +23,11 @@ test: test-tools ## test everything, with the race detector and each fuzz target
 	CGO_ENABLED=1 $(GO) test -race -timeout 6m ./loop/... ./server/...
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
 
-# What the tests use beside Go: a real Redis, a real browser, and a C compiler for the race detector.
+# What the tests use beside Go: a real Redis, a real HAProxy, a real browser, and a C compiler for the race detector.
 test-tools:
 	@missing() { \
 		command -v redis-server >/dev/null || echo redis-server; \
+		command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || echo haproxy; \
 		command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium; \
 		command -v gcc >/dev/null || echo gcc libc6-dev; \
 	}; \

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -45,8 +46,11 @@ func (a *Adapter) build(ctx context.Context) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", a.Build)
 	cmd.Dir = a.Dir
-	// What the shell has started ends with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// What the shell has started ends with it, and it ends with us: with the
+	// thread that starts it, which therefore stays.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()

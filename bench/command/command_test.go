@@ -18,11 +18,15 @@ import (
 
 // TestMain lets this program be the worker that dotsbench starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "worker" {
+	if len(os.Args) == 2 && os.Args[1] == "worker" || os.Getenv(asProgram) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
+
+// asProgram in the environment makes this test the program itself, which a
+// signal can end.
+const asProgram = "DOTSBENCH_TEST_AS_PROGRAM"
 
 func dotsbench(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
@@ -55,6 +59,19 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 		{"run rooms --conns 1M", "open files, and the limit is"},
 		{"floor --frames 0", "--frames"},
 		{"floor --size big", "--size"},
+		{"floor --gap 5ms", "only with --apart"},
+		{"floor --gap -5ms --apart", "must not be negative"},
+		{"run rooms --servers 2 --url ws://127.0.0.1:1", "--servers 2: wants --server-cmd"},
+		{"run rooms --servers 0 --server-cmd x{port}", "--servers 0: must be at least 1"},
+		{"run rooms --procs 0", "--procs 0: must be at least 1"},
+		{"run rooms --hurt-cmd true", "--hurt-cmd: scenario rooms does not hurt"},
+		{"run rooms --heal-cmd true", "--heal-cmd: scenario rooms does not hurt"},
+		{"run rooms --pin --url ws://127.0.0.1:1", "--pin: the server's process is not known"},
+		{"run rooms --server-pid 1,2 --url ws://127.0.0.1:1", "--server-pid names 2 processes, and --url 1 servers"},
+		{"run rooms --server-pid 1 --workers a:1", "workers cannot see that process"},
+		{"run rooms --threshold rate.sent>NaN", `"NaN" is no limit`},
+		{"run rooms --threshold rate.sent<=+inf", `"+inf" is no limit`},
+		{"run restart-storm --servers 2 --server-cmd x{port}", "kills one server, and there are 2"},
 		{"selftest now", "unexpected argument"},
 	} {
 		args := strings.Fields(c.args)
@@ -102,7 +119,7 @@ func TestAPrintedScenarioCanBeRun(t *testing.T) {
 // short is a run of a second and a bit.
 func short(url string, more ...string) []string {
 	return append([]string{"run", "rooms", "--url", url, "--conns", "32", "--rooms", "4", "--rate", "200/s",
-		"--duration", "1s", "--warmup", "100ms", "--settle", "300ms"}, more...)
+		"--duration", "1s", "--warmup", "100ms", "--settle", "5s"}, more...)
 }
 
 func TestARunAgainstARightServer(t *testing.T) {
@@ -137,6 +154,7 @@ func TestAMissedThresholdIsExit1(t *testing.T) {
 }
 
 func TestALossIsExit4AndNamed(t *testing.T) {
+	// It waits 5 s for what does not come: a stub that gets no time is no loss.
 	hub := &stub.Hub{Tamper: func(_ string, member, n int, message []byte) [][]byte {
 		if member == 1 && n == 5 {
 			return nil

@@ -6,6 +6,7 @@ import (
 
 	"dotsconnect/bench/duel"
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
 )
 
 const compareAbout = `compare: two results side by side.
@@ -31,6 +32,9 @@ func compareCommand(args []string, stdout, _ io.Writer) error {
 	}
 	var limits []duel.Limit
 	for _, text := range texts {
+		if err := checkNumber(text); err != nil {
+			return err
+		}
 		l, err := duel.ParseLimit(text)
 		if err != nil {
 			return cli.Failf(cli.Usage, "--%w", err)
@@ -38,10 +42,10 @@ func compareCommand(args []string, stdout, _ io.Writer) error {
 		limits = append(limits, l)
 	}
 	c := &duel.Comparison{NameA: words[0], NameB: words[1]}
-	if c.A, err = duel.Load(words[0]); err != nil {
+	if c.A, err = result.Load(words[0]); err != nil {
 		return err
 	}
-	if c.B, err = duel.Load(words[1]); err != nil {
+	if c.B, err = result.Load(words[1]); err != nil {
 		return err
 	}
 	if err := c.Table(stdout); err != nil {

@@ -9,6 +9,7 @@ import (
 	"dotsconnect/bench/adapter"
 	"dotsconnect/bench/duel"
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
 	"dotsconnect/bench/runner"
 )
 
@@ -34,6 +35,13 @@ func duelCommand(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	cfg.Progress = cli.NewProgress(stderr)
+	cfg.Run = func(spec runner.Spec) (*result.Result, error) {
+		r, err := spec.Run()
+		if err == nil && cfg.Out != "" {
+			err = result.MakePlace(cfg.Out)
+		}
+		return r, err
+	}
 	report, err := duel.Fight(*cfg)
 	if report == nil {
 		return err

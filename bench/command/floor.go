@@ -64,8 +64,15 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 		}
 		cfg.Frames = append(cfg.Frames, n)
 	}
-	if *span <= 0 {
+	gapGiven := false
+	fs.Visit(func(f *flag.Flag) { gapGiven = gapGiven || f.Name == "gap" })
+	switch {
+	case *span <= 0:
 		return cli.Failf(cli.Usage, "--time %v: must be positive", *span)
+	case *gap < 0:
+		return cli.Failf(cli.Usage, "--gap %v: must not be negative", *gap)
+	case gapGiven && !*apart:
+		return cli.Failf(cli.Usage, "--gap: there is a pause only with --apart")
 	}
 	progress := cli.NewProgress(stderr)
 	rows, err := measureFloor(cfg, *apart, *gap, progress)

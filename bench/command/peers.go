@@ -2,14 +2,14 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"strings"
 
 	"dotsconnect/bench/adapter"
 	"dotsconnect/bench/internal/cli"
-	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
 	"dotsconnect/bench/versus"
 )
 
@@ -55,7 +55,11 @@ func peersCommand(args []string, stdout, stderr io.Writer) error {
 	if err := cli.Parse(fs, args, stdout, peersAbout); err != nil {
 		return err
 	}
-	cfg, err := o.config(stderr)
+	var cfg *versus.Config
+	err := runner.Interruptible(func(ctx context.Context) (err error) {
+		cfg, err = o.config(ctx, stderr)
+		return err
+	}, func() {})
 	if err != nil {
 		return err
 	}
@@ -66,17 +70,11 @@ func peersCommand(args []string, stdout, stderr io.Writer) error {
 	if err := r.Table(stdout); err != nil {
 		return err
 	}
-	if o.out != "" {
-		if err := r.Write(o.out); err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintf(stdout, "\nwritten to %s\n", o.out)
-	}
-	return r.Verdict()
+	return errors.Join(r.Verdict(), save(o.out, "\n", stdout, func() error { return r.Write(o.out) }))
 }
 
 // config reads the adapter file and builds the servers.
-func (o *peersOptions) config(stderr io.Writer) (*versus.Config, error) {
+func (o *peersOptions) config(ctx context.Context, stderr io.Writer) (*versus.Config, error) {
 	if o.rounds < 1 || o.rounds > 100 {
 		return nil, cli.Failf(cli.Usage, "--rounds %d: want 1 to 100", o.rounds)
 	}
@@ -92,10 +90,8 @@ func (o *peersOptions) config(stderr io.Writer) (*versus.Config, error) {
 			return nil, cli.Failf(cli.Usage, "--only: %w", err)
 		}
 	}
-	if o.out != "" {
-		if err := result.CheckOut(o.out); err != nil {
-			return nil, err
-		}
+	if err := checkOut(o.out); err != nil {
+		return nil, err
 	}
 	if err := cli.NeedDescriptors(versus.MostConns(o.quick)); err != nil {
 		return nil, err
@@ -110,7 +106,7 @@ func (o *peersOptions) config(stderr io.Writer) (*versus.Config, error) {
 			break
 		}
 		cfg.Progress.Show("building %s", p.Name)
-		if err := p.Prepare(context.Background()); err != nil {
+		if err := p.Prepare(ctx); err != nil {
 			cfg.Skip(p, err)
 			continue
 		}

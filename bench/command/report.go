@@ -2,7 +2,6 @@ package command
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -43,7 +42,7 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 			return err
 		}
 		for _, file := range files {
-			r, err := readResult(file)
+			r, err := result.Load(file)
 			if err != nil {
 				return err
 			}
@@ -92,24 +91,6 @@ func resultFiles(dir string) ([]string, error) {
 		return nil, cli.Failf(cli.Usage, "%s: has no result.json, nor has a folder in it; make one with dotsbench run SCENARIO --out DIR", dir)
 	}
 	return files, nil
-}
-
-func readResult(file string) (*result.Result, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: %w", file, withoutPath(err))
-	}
-	r := &result.Result{}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench (%w); make the run again", file, err)
-	}
-	switch {
-	case r.Schema == 0:
-		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench: it has no schema; make the run again", file)
-	case r.Schema > result.Schema:
-		return nil, cli.Failf(cli.Usage, "%s: has schema %d, and this program knows up to %d; take a newer dotsbench", file, r.Schema, result.Schema)
-	}
-	return r, nil
 }
 
 // replaceFile writes a file whole or not at all: who has the old one open goes

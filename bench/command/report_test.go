@@ -14,7 +14,7 @@ import (
 // finished makes a folder of results and returns its name.
 func finished(t *testing.T, dir, name string) string {
 	t.Helper()
-	r := &result.Result{Schema: result.Schema, Name: name, Histograms: result.Histograms{Latency: result.NewHistogram()}}
+	r := &result.Result{Schema: result.Schema, Program: "dotsbench", Name: name, Histograms: result.Histograms{Latency: result.NewHistogram()}}
 	if err := r.Write(dir, report.Files(r)...); err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +85,8 @@ func TestMistakesOfReportAreOneLineAndLeaveNothing(t *testing.T) {
 		{[]string{filepath.Join(good, "result.json")}, "is no folder"},
 		{[]string{write("empty", "")}, "has no result.json, nor has a folder in it"},
 		{[]string{write("torn", `{"schema": 1, "na`)}, "is no result of dotsbench (unexpected end of JSON input)"},
-		{[]string{write("foreign", `{}`)}, "it has no schema"},
-		{[]string{write("newer", `{"schema": 99}`)}, "has schema 99, and this program knows up to 1"},
+		{[]string{write("foreign", `{}`)}, "is no result of a run of dotsbench"},
+		{[]string{write("newer", `{"program": "dotsbench", "schema": 99, "latency": 7}`)}, "unknown schema 99; this dotsbench reads 1 to 1"},
 		{[]string{good, good}, "2 folders make one page: say where with --out FILE"},
 		{[]string{good, filepath.Join(top, "torn"), "--out", page}, "torn/result.json: is no result"},
 		{[]string{good, "--out", filepath.Join(top, "none", "page.html")}, "cannot write " + filepath.Join(top, "none", "page.html") + ": no such file"},
@@ -113,4 +113,15 @@ func tree(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return strings.Join(names, " ")
+}
+
+func TestWhatCannotBeWrittenDoesNotHideTheVerdict(t *testing.T) {
+	r := &result.Result{Schema: result.Schema, Program: "dotsbench", Histograms: result.Histograms{Latency: result.NewHistogram()}}
+	r.Proof.Lost, r.Proof.Notes = 1, []string{"room 1: lost"}
+	r.Judge(nil)
+	o := &options{out: finished(t, filepath.Join(t.TempDir(), "taken"), "alpha")}
+	var out strings.Builder
+	if err := o.report(r, &out); exitOf(err) != cli.Violated || !strings.Contains(err.Error(), "--out: ") || strings.Contains(out.String(), "written to") {
+		t.Errorf("got %v, %s", err, &out)
+	}
 }

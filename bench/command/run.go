@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,15 +43,17 @@ type runFlags struct {
 	pids       string
 	workers    string
 	thresholds list
+	servers    bool // there are flags that name a server
 }
 
 // server adds the flags that name a server.
 func (f *runFlags) server(fs *flag.FlagSet) {
+	f.servers = true
 	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
 	fs.StringVar(&f.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
 	fs.StringVar(&f.adapter, "adapter", "", "`FILE[:NAME]` of another server to build, start and measure, as bench/peers/peers.yaml:gws")
-	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers of --server-cmd")
-	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, whose CPU, memory and descriptors are then measured; several with commas")
+	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers, each started by --server-cmd")
+	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, whose CPU, memory and descriptors are then measured; several with commas, one for each of --url")
 	fs.StringVar(&f.spec.Admin, "admin", "", "`URL` of a Go server's /debug/pprof/, for its collections and goroutines; known if --server-cmd has {admin}")
 	fs.StringVar(&f.spec.HurtCmd, "hurt-cmd", "", "`COMMAND` that does harm, for scenarios that hurt")
 	fs.StringVar(&f.spec.HealCmd, "heal-cmd", "", "`COMMAND` that mends it")
@@ -58,8 +61,8 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 
 // generator adds the flags that say how to generate.
 func (f *runFlags) generator(fs *flag.FlagSet) {
-	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator, which then asks for events instead of sleeping, on the others")
-	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged")
+	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; it then asks for events instead of sleeping, unless --procs or --workers make several, which sleep")
+	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers so many beside those, where 1 means none")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there by: dotsbench worker --listen :PORT")
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24 whose addresses connections come from")
 }
@@ -90,6 +93,9 @@ func (f *runFlags) complete(name string) error {
 		}
 	}
 	for _, text := range f.thresholds {
+		if err := checkNumber(text); err != nil {
+			return err
+		}
 		t, err := result.ParseThreshold(text)
 		if err != nil {
 			return cli.Failf(cli.Usage, "--%w", err)
@@ -112,10 +118,7 @@ func (f *runFlags) complete(name string) error {
 			return cli.Failf(cli.Usage, "--server-pid %q: %w", f.pids, err)
 		}
 	}
-	if f.spec.ServerCmd != "" && f.pids != "" {
-		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
-	}
-	return nil
+	return f.check(name != "")
 }
 
 func (f *runFlags) findAdapter() error {
@@ -237,16 +240,28 @@ func (o *options) run(stdout, stderr io.Writer) error {
 	return o.report(r, stdout)
 }
 
-// report shows the run and returns its verdict as an error.
+// report shows the run and returns its verdict as an error. What cannot be
+// written is told beside it and does not change the exit code of a verdict.
 func (o *options) report(r *result.Result, stdout io.Writer) error {
 	if err := r.Table(stdout); err != nil {
 		return err
 	}
-	if o.out != "" {
-		if err := r.Write(o.out, report.Files(r)...); err != nil {
+	return errors.Join(runner.Verdict(r), save(o.out, "", stdout, func() error { return r.Write(o.out, report.Files(r)...) }))
+}
+
+// save writes what --out asks for, and says so.
+func save(out, before string, stdout io.Writer, write func() error) error {
+	if out == "" {
+		return nil
+	}
+	err := runner.Uninterrupted(func() error {
+		if err := result.MakePlace(out); err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(stdout, "written to %s\n", o.out)
+		return write()
+	})
+	if err == nil {
+		_, _ = fmt.Fprintf(stdout, "%swritten to %s\n", before, out)
 	}
-	return runner.Verdict(r)
+	return err
 }

@@ -8,7 +8,7 @@ import (
 	"dotsconnect/bench/selftest"
 )
 
-const selftestAbout = `selftest: proves the load generator by servers whose faults are known; takes about 20 seconds.
+const selftestAbout = `selftest: proves the load generator by servers whose faults are known; takes about 30 seconds.
 
   headroom   against a server that only relays, the generator could take twice the deliveries of scenario rooms
   stall      a server that stands still for one second of five shows in p90

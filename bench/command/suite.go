@@ -20,8 +20,9 @@ With --server-cmd each run has a fresh server. Fields given as flags hold for al
 there is listed as skipped, with the reason; one that this machine cannot hold is INVALID.
 
 The exit code is that of the worst run: 5, 4, 2, 1, 3, 0. A run that proves nothing (3) is less bad than a threshold
-that was missed (1), which is proven. --invalid ok takes 3 for 0, as CI machines are often too busy to time anything;
-a broken promise, a death and a missed threshold on CPU or memory still count.`
+that was missed (1), which is proven. --invalid ok takes 3 for 0, as CI machines are often too busy to time anything,
+for runs in which deliveries were proved, and if another run passed; a run that did not come about, a broken promise, a
+death and a missed threshold on CPU or memory still count.`
 
 type suiteOptions struct {
 	runFlags

@@ -19,7 +19,8 @@ const workerAbout = `worker: a generator that another dotsbench gives its part o
 
 Without --listen it reads one job from standard input: so dotsbench run --procs starts its own. Who can reach a
 worker can let it send to anybody. So it listens beyond the loopback only if both sides have the same word in the
-environment variable ` + fleet.Token + `.`
+environment variable ` + fleet.Token + `. It does one job at a time. One whose coordinator was lost goes on to its next
+step, at most to the end of its schedule, and until then the worker is busy.`
 
 func workerCommand(args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
@@ -29,7 +30,7 @@ func workerCommand(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if *listen == "" {
-		err := fleet.Work(os.Stdin, stdout, os.Stdin, "")
+		err := fleet.Work(os.Stdin, stdout, os.Stdin, func() { os.Exit(cli.Invalid) })
 		if told := (fleet.Told{}); errors.As(err, &told) {
 			return nil // who started us prints it
 		}
@@ -45,20 +46,5 @@ func workerCommand(args []string, stdout, stderr io.Writer) error {
 		return cli.Failf(cli.Usage, "--listen %s: beyond the loopback set %s to a word that only you know, here and where dotsbench run is", *listen, fleet.Token)
 	}
 	_, _ = fmt.Fprintf(stderr, "waiting for jobs on %s\n", ln.Addr())
-	for {
-		c, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := fleet.Work(c, c, c, token); err != nil {
-			_, _ = fmt.Fprintf(stderr, "a job failed: %v\n", err)
-		}
-		_ = c.Close()
-		if *once {
-			return nil
-		}
-	}
+	return fleet.Serve(ln, token, *once, stderr)
 }

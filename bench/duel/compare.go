@@ -1,12 +1,9 @@
 package duel
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,34 +13,7 @@ import (
 )
 
 // Load reads a result.json, or that of a folder.
-func Load(path string) (*result.Result, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "result.json")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, cli.Failf(cli.Usage, "%w", err)
-	}
-	// The schema first: of another one the rest need not even parse.
-	var head struct {
-		Schema  int    `json:"schema"`
-		Program string `json:"program"`
-	}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench: %w", path, err)
-	}
-	if head.Program != "dotsbench" {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of a run of dotsbench", path)
-	}
-	if head.Schema < 1 || head.Schema > result.Schema {
-		return nil, cli.Failf(cli.Usage, "%s: unknown schema %d; this dotsbench reads 1 to %d", path, head.Schema, result.Schema)
-	}
-	r := &result.Result{}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench: %w", path, err)
-	}
-	return r, nil
-}
+func Load(path string) (*result.Result, error) { return result.Load(path) }
 
 // Comparison is two runs side by side.
 type Comparison struct {

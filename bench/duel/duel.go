@@ -3,6 +3,7 @@
 package duel
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -128,9 +129,8 @@ func Fight(cfg Config) (*Report, error) {
 	}
 	s.report.Exit = code(err)
 	if cfg.Out != "" && !s.unsaved {
-		if err := s.write(); err != nil {
-			return s.report, err
-		}
+		// What the duel found counts before what could not be written.
+		err = errors.Join(err, s.write())
 	}
 	return s.report, err
 }

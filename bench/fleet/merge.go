@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -13,11 +15,16 @@ import (
 const maxNotes = 20
 
 // merge makes one result of those of all generators. The first one's is that of
-// the servers too.
-func merge(all []*found) (*result.Result, error) {
+// the servers too. Duration is the time measured as the scenario has it.
+func merge(all []*found, duration time.Duration) (*result.Result, error) {
 	o := all[0].Result
+	sent := 0.0
 	for _, f := range all {
-		f.delivered, f.conns = f.Result.Traffic.Delivered, f.Result.Traffic.Conns
+		t := &f.Result.Traffic
+		f.delivered, f.conns = t.Delivered, t.Conns
+		// The time measured goes on until the last delivery; nothing is sent in the
+		// end of it, and the rate does not count it.
+		sent += t.SentRate * min(t.MeasuredS, duration.Seconds())
 	}
 	if err := mergeHistograms(o, all); err != nil {
 		return nil, err
@@ -28,22 +35,31 @@ func merge(all []*found) (*result.Result, error) {
 	}
 	mergeProof(o, all)
 	mergeGenerator(o, all)
-	if s := o.Server; s != nil {
-		per := func(n float64) float64 {
-			if n == 0 {
-				return 0
-			}
-			return s.CPUSeconds * 1e6 / n
-		}
-		s.CPUPerDelivery = per(float64(o.Traffic.Delivered))
-		s.CPUPerMessage = per(o.Traffic.SentRate * o.Traffic.MeasuredS)
-		s.CPUPerBeat = 0
-		if o.Traffic.Sent == 0 {
-			s.CPUPerBeat = per(float64(o.Traffic.Beats))
-		}
+	if o.Server != nil {
+		mergeServer(o, sent)
 	}
 	o.Summarize()
 	return o, nil
+}
+
+// mergeServer divides what the servers cost by what all generators did in the
+// time measured.
+func mergeServer(o *result.Result, sent float64) {
+	s := o.Server
+	per := func(n float64) float64 {
+		if n == 0 {
+			return 0
+		}
+		return s.CPUSeconds * 1e6 / n
+	}
+	s.CPUPerDelivery = per(float64(o.Traffic.Delivered))
+	s.CPUPerMessage = per(sent)
+	s.CPUPerBeat = 0
+	// As package load has it: of a few it is what an idle server costs.
+	const enoughBeats = 200
+	if o.Traffic.Sent == 0 && o.Traffic.Beats >= enoughBeats && o.Churn == nil && o.Recovery == nil {
+		s.CPUPerBeat = per(float64(o.Traffic.Beats))
+	}
 }
 
 func mergeTraffic(a, b *result.Traffic) {
@@ -176,42 +192,46 @@ func add(into **hdrhistogram.Histogram, h *hdrhistogram.Histogram) error {
 }
 
 // mergeSeconds adds the rows of the same second; their quantiles are those of
-// the merged histogram.
+// the merged histogram. A generator may have rows that another has not: it was
+// late, or waited longer at the end.
 func mergeSeconds(o *result.Result, all []*found) error {
-	rows := o.Seconds
-	for _, f := range all[1:] {
-		for i, s := range f.Result.Seconds {
-			if i == len(rows) {
-				rows = append(rows, result.Second{T: s.T, Warmup: s.Warmup})
-			}
-			rows[i].Sent += s.Sent
-			rows[i].Delivered += s.Delivered
-			rows[i].ThreadCPU = max(rows[i].ThreadCPU, s.ThreadCPU)
+	rows := map[int]*result.Second{}
+	intervals := map[int]*result.Interval{}
+	for _, f := range all {
+		if len(f.Intervals) != len(f.Result.Seconds) {
+			return fmt.Errorf("a worker has %d seconds and %d histograms of them", len(f.Result.Seconds), len(f.Intervals))
 		}
-	}
-	for i := range rows {
-		var h *hdrhistogram.Histogram
-		var start int64
-		for _, f := range all {
-			if i >= len(f.Intervals) {
-				continue
-			}
-			part, err := decode(f.Intervals[i].Histogram)
+		for i, s := range f.Result.Seconds {
+			h, err := decode(f.Intervals[i].Histogram)
 			if err != nil {
 				return err
 			}
-			if err := add(&h, part); err != nil {
+			if rows[s.T] == nil {
+				rows[s.T] = &result.Second{T: s.T}
+				intervals[s.T] = &result.Interval{Start: time.UnixMilli(f.Intervals[i].StartMs)}
+			}
+			if err := add(&intervals[s.T].Latency, h); err != nil {
 				return err
 			}
-			start = f.Intervals[i].StartMs
+			addSecond(rows[s.T], &s)
 		}
-		if h == nil {
-			continue
-		}
-		q := result.Summarize(h)
-		rows[i].P50, rows[i].P99, rows[i].Max = q.P50, q.P99, q.Max
-		o.Histograms.Interval = append(o.Histograms.Interval, result.Interval{Start: time.UnixMilli(start), Latency: h})
 	}
-	o.Seconds = rows
+	o.Seconds, o.Histograms.Interval = []result.Second{}, nil
+	for _, t := range slices.Sorted(maps.Keys(rows)) {
+		q := result.Summarize(intervals[t].Latency)
+		rows[t].P50, rows[t].P99, rows[t].Max = q.P50, q.P99, q.Max
+		o.Seconds = append(o.Seconds, *rows[t])
+		o.Histograms.Interval = append(o.Histograms.Interval, *intervals[t])
+	}
 	return nil
+}
+
+// addSecond: only one generator looks at the servers, so theirs are no sums.
+func addSecond(into, s *result.Second) {
+	into.Warmup = into.Warmup || s.Warmup
+	into.Sent += s.Sent
+	into.Delivered += s.Delivered
+	into.ThreadCPU = max(into.ThreadCPU, s.ThreadCPU)
+	into.ServerCPU = max(into.ServerCPU, s.ServerCPU)
+	into.ServerRSS = max(into.ServerRSS, s.ServerRSS)
 }

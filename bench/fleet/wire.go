@@ -10,7 +10,9 @@
 // Clocks: processes on one machine share CLOCK_MONOTONIC, so a latency between
 // two of them is one. Other machines do not, so rooms are dealt whole to them.
 //
-// On the wire both sides write JSON objects, one a line.
+// On the wire both sides write JSON objects, one a line: the coordinator a hello
+// with the token, the worker that it has a hand free, the coordinator the job, and
+// then in turns that one came to a step and that all did.
 package fleet
 
 import (
@@ -18,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -26,9 +29,16 @@ import (
 	"dotsconnect/bench/result"
 )
 
+// stepHello is what a worker says that has a hand free for the job.
+const stepHello = "hello"
+
+// hello is the coordinator's first line.
+type hello struct {
+	Token string `json:"token"` // a child needs none
+}
+
 // job is what a worker is to do.
 type job struct {
-	Token  string            `json:"token,omitempty"`
 	Name   string            `json:"name"`
 	Fields map[string]string `json:"scenario"`
 	URL    string            `json:"url"`
@@ -118,19 +128,27 @@ func pack(r *result.Result) (*found, error) {
 	return f, nil
 }
 
-// line reads and writes one object at a time.
+// line reads and writes one object at a time. One goroutine reads; any may write.
 type line struct {
-	in  *json.Decoder
-	out *json.Encoder
+	dec *json.Decoder
 	end io.Closer
+
+	mu  *sync.Mutex // guards enc
+	enc *json.Encoder
 }
 
 func newLine(r io.Reader, w io.Writer, end io.Closer) line {
-	return line{json.NewDecoder(r), json.NewEncoder(w), end}
+	return line{json.NewDecoder(r), end, &sync.Mutex{}, json.NewEncoder(w)}
+}
+
+func (l line) write(what any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.enc.Encode(what)
 }
 
 func (l line) read(into any) error {
-	err := l.in.Decode(into)
+	err := l.dec.Decode(into)
 	if errors.Is(err, io.EOF) {
 		return errGone
 	}

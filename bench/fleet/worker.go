@@ -3,15 +3,27 @@ package fleet
 import (
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/load"
+	"dotsconnect/bench/result"
 	"dotsconnect/bench/scenario"
+)
+
+// What a worker reads before it knows and after it knows who speaks.
+const (
+	maxHello = 4 << 10
+	maxJob   = 1 << 20
 )
 
 // Told is why a job failed, when the coordinator knows it already.
@@ -20,59 +32,179 @@ type Told struct{ error }
 // Unwrap is the error itself.
 func (t Told) Unwrap() error { return t.error }
 
-// Work does the job that comes in and writes what it found. An error that the
-// coordinator was told is Told.
-func Work(in io.Reader, out io.Writer, end io.Closer, token string) error {
-	l := newLine(in, out, end)
-	var j job
-	if err := l.read(&j); err != nil {
-		return cli.Failf(cli.Usage, "no job came: %w; a worker is started by dotsbench run --procs, or listens for --workers", err)
+// Work does the one job that comes in and writes what it found. Lost is called
+// when the coordinator ends before the job does; a run cannot be interrupted, so
+// it should end the process. An error that the coordinator was told is Told.
+func Work(in io.Reader, out io.Writer, end io.Closer, lost func()) error {
+	d := newDesk(in, out, end, "", load.Run)
+	d.lost = lost
+	if err := d.hello(); err != nil {
+		return err
 	}
-	f, err := j.do(l, token)
+	j, err := d.job()
 	if err != nil {
-		code := cli.Invalid
-		var e *cli.Error
-		if errors.As(err, &e) {
-			code = e.Code
-		}
-		if lost := l.out.Encode(said{Error: err.Error(), Code: code}); lost != nil {
-			return errors.Join(err, lost)
-		}
-		return Told{err}
+		return err
 	}
-	return l.out.Encode(said{Found: f})
+	return d.work(j)
 }
 
-func (j *job) do(l line, token string) (*found, error) {
-	if subtle.ConstantTimeCompare([]byte(token), []byte(j.Token)) != 1 {
-		return nil, cli.Failf(cli.Usage, "the worker wants another --token")
+// desk is a worker's end of one line. Its methods are called once each, in the
+// order hello, job, work.
+type desk struct {
+	line
+	in    *io.LimitedReader // what line reads
+	token string
+	run   func(load.Config) (*result.Result, error)
+	lost  func() // the coordinator has ended; nil: the run goes on to its next step
+}
+
+func newDesk(in io.Reader, out io.Writer, end io.Closer, token string, run func(load.Config) (*result.Result, error)) *desk {
+	limited := &io.LimitedReader{R: in, N: maxHello}
+	return &desk{line: newLine(limited, out, end), in: limited, token: token, run: run}
+}
+
+// hello reads the coordinator's first line, which has the token.
+func (d *desk) hello() error {
+	var h hello
+	if err := d.readFew(&h); err != nil {
+		return cli.Failf(cli.Usage, "no coordinator: %w; a worker is started by dotsbench run --procs, or listens for --workers", err)
 	}
-	s := scenario.Default()
-	s.Name = j.Name
-	for name, text := range j.Fields {
-		if err := s.Set(name, text); err != nil {
-			return nil, cli.Failf(cli.Usage, "the worker is of another version: %w", err)
+	if subtle.ConstantTimeCompare([]byte(d.token), []byte(h.Token)) != 1 {
+		return d.refuse(cli.Failf(cli.Usage, "the worker wants another token: set %s to the same word on both sides", Token))
+	}
+	return nil
+}
+
+// job answers to the hello and reads what is to be done.
+func (d *desk) job() (*job, error) {
+	if err := d.write(said{Step: stepHello}); err != nil {
+		return nil, err
+	}
+	d.in.N = maxJob
+	var j job
+	if err := d.readFew(&j); err != nil {
+		return nil, cli.Failf(cli.Usage, "no job came: %w", err)
+	}
+	d.in.N = math.MaxInt64 // how many totals come depends on the job
+	return &j, nil
+}
+
+// readFew reads from somebody who may be anybody.
+func (d *desk) readFew(into any) error {
+	err := d.read(into)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("the other side says nothing")
+	case err != nil && d.in.N == 0:
+		return errors.New("the line is too long")
+	}
+	return err
+}
+
+// refuse tells the coordinator why there is no result.
+func (d *desk) refuse(err error) error {
+	code := cli.Invalid
+	var e *cli.Error
+	if errors.As(err, &e) {
+		code = e.Code
+	}
+	if lost := d.write(said{Error: err.Error(), Code: code}); lost != nil {
+		return errors.Join(err, lost)
+	}
+	return Told{err}
+}
+
+// work does the job and tells what it found.
+func (d *desk) work(j *job) error {
+	m := &member{desk: d, part: j.Part, parts: j.Parts, words: make(chan met), gone: make(chan struct{}), left: make(chan struct{})}
+	go m.watch()
+	defer close(m.left)
+	f, err := d.do(j, m)
+	m.over.Store(true)
+	if err != nil {
+		return d.refuse(err)
+	}
+	return d.write(said{Found: f})
+}
+
+// do makes the run. A job that nobody thought of must not end a worker that
+// others use, too.
+func (d *desk) do(j *job, m *member) (f *found, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			debug.PrintStack()
+			f, err = nil, cli.Failf(cli.Invalid, "the generator broke down: %v", v)
 		}
+	}()
+	cfg, err := j.config()
+	if err != nil {
+		return nil, err
 	}
-	cfg := load.Config{Scenario: s, URL: j.URL, Pids: j.Pids, Admin: j.Admin, Frames: j.Frames, RunID: j.RunID,
-		Together: &member{line: l, part: j.Part, parts: j.Parts}}
-	if j.Source != "" {
-		var err error
-		if cfg.SourceNet, err = netip.ParsePrefix(j.Source); err != nil {
-			return nil, cli.Failf(cli.Usage, "--source: %w", err)
-		}
-	}
-	r, err := load.Run(cfg)
+	cfg.Together = m
+	r, err := d.run(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return pack(r)
 }
 
-// member is load.Together at the worker's end of the line.
+// config checks a job: who sent it may be of another version.
+func (j *job) config() (load.Config, error) {
+	s := scenario.Default()
+	s.Name = j.Name
+	for name, text := range j.Fields {
+		if err := s.Set(name, text); err != nil {
+			return load.Config{}, cli.Failf(cli.Usage, "the worker is of another version: %w", err)
+		}
+	}
+	err := s.Validate()
+	switch {
+	case err != nil:
+		return load.Config{}, cli.Failf(cli.Usage, "the job: %w", err)
+	case j.Parts < 1 || j.Part < 0 || j.Part >= j.Parts:
+		return load.Config{}, cli.Failf(cli.Usage, "the job: part %d of %d, and parts count from 0", j.Part, j.Parts)
+	}
+	if err := check(&s, j.Parts, 0); err != nil {
+		return load.Config{}, err
+	}
+	cfg := load.Config{Scenario: s, URL: j.URL, Pids: j.Pids, Admin: j.Admin, Frames: j.Frames, RunID: j.RunID}
+	if j.Source != "" {
+		if cfg.SourceNet, err = netip.ParsePrefix(j.Source); err != nil {
+			return load.Config{}, cli.Failf(cli.Usage, "--source: %w", err)
+		}
+	}
+	return cfg, nil
+}
+
+// member is load.Together at the worker's end of the line. One goroutine reads
+// the line all the time, so that the coordinator's end is noticed between steps.
 type member struct {
-	line
+	*desk
 	part, parts int
+	words       chan met
+	gone        chan struct{} // closed when the line has ended, by err
+	err         error
+	left        chan struct{} // closed when nobody waits for words any more
+	over        atomic.Bool   // the coordinator may end now
+}
+
+func (m *member) watch() {
+	for {
+		var w met
+		if err := m.read(&w); err != nil {
+			m.err = err
+			close(m.gone)
+			if m.lost != nil && !m.over.Load() {
+				m.lost()
+			}
+			return
+		}
+		select {
+		case m.words <- w:
+		case <-m.left:
+			return
+		}
+	}
 }
 
 // Part implements load.Together.
@@ -88,12 +220,19 @@ func (m *member) Meet(step string, mine load.Brought) <-chan load.Met {
 }
 
 func (m *member) wait(step string, mine load.Brought) load.Met {
-	if err := m.out.Encode(said{Step: step, Brought: mine}); err != nil {
+	if err := m.write(said{Step: step, Brought: mine}); err != nil {
 		return load.Met{Err: err}
 	}
 	var w met
-	if err := m.read(&w); err != nil {
-		return load.Met{Err: cli.Failf(cli.Invalid, "the coordinator: %w", err)}
+	select {
+	case w = <-m.words:
+	case <-m.gone:
+		return load.Met{Err: cli.Failf(cli.Invalid, "the coordinator: %w", m.err)}
+	case <-m.left:
+		return load.Met{Err: errGone}
+	}
+	if w.Step != step {
+		return load.Met{Err: fmt.Errorf("the coordinator speaks of step %q, and this is %q", w.Step, step)}
 	}
 	if w.Delay > 0 {
 		var ts unix.Timespec

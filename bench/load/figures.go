@@ -33,7 +33,7 @@ func (r *run) tick() {
 // idleRow is a second in which nothing was done. What came meanwhile is in the
 // next one, when it was read.
 func (r *run) idleRow() {
-	r.out.Seconds = append(r.out.Seconds, result.Second{T: len(r.out.Seconds)})
+	r.out.Seconds = append(r.out.Seconds, result.Second{T: len(r.out.Seconds), Warmup: r.last.at < r.from})
 	start := time.Now()
 	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: result.NewHistogram()})
 }

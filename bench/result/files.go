@@ -16,17 +16,68 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// CheckOut tells, before a run, whether Write will be able to write there.
+// CheckOut tells, before a run, whether Write will be able to write there: it
+// makes a folder in the nearest one that exists, and removes it. Nothing is left.
 func CheckOut(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return cli.Failf(cli.Usage, "--out %s: exists already; name a folder that does not, or remove it", dir)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
+	place := filepath.Dir(filepath.Clean(dir))
+	for ; place != filepath.Dir(place); place = filepath.Dir(place) {
+		if _, err := os.Stat(place); err == nil {
+			break
+		}
+	}
+	temp, err := os.MkdirTemp(place, "."+filepath.Base(dir)+".*")
+	if err != nil {
+		return cli.Failf(cli.Usage, "--out: %w", err)
+	}
+	if err := os.Remove(temp); err != nil {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
 	return nil
+}
+
+// MakePlace makes the folders that dir will be in. It is called when there is
+// something to write: a mistake in a command leaves no empty folder behind.
+func MakePlace(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return nil
+}
+
+// Load reads a result.json, or that of a folder. Its error is one line with the
+// name of the file.
+func Load(path string) (*Result, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "result.json")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, cli.Failf(cli.Usage, "%w", err)
+	}
+	// The schema first: of another one the rest need not even parse.
+	var head struct {
+		Schema  int    `json:"schema"`
+		Program string `json:"program"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench (%w); make the run again", path, err)
+	}
+	if head.Program != "dotsbench" {
+		return nil, cli.Failf(cli.Usage, "%s: is no result of a run of dotsbench", path)
+	}
+	if head.Schema < 1 || head.Schema > Schema {
+		return nil, cli.Failf(cli.Usage, "%s: unknown schema %d; this dotsbench reads 1 to %d", path, head.Schema, Schema)
+	}
+	r := &Result{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench (%w); make the run again", path, err)
+	}
+	return r, nil
 }
 
 // File is a file of the folder of a run.
@@ -39,6 +90,9 @@ type File struct {
 // or not at all. More are those that other packages make of a result.
 func (r *Result) Write(dir string, more ...File) (err error) {
 	dir = filepath.Clean(dir)
+	if err := MakePlace(dir); err != nil {
+		return err
+	}
 	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*")
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)

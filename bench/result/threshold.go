@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,7 +130,7 @@ func ParseThreshold(text string) (Threshold, error) {
 	default:
 		t.want, err = strconv.ParseFloat(strings.TrimSuffix(value, "/s"), 64)
 	}
-	if err != nil || t.want < 0 {
+	if err != nil || !(t.want >= 0) || math.IsInf(t.want, 0) {
 		return t, fmt.Errorf("threshold %q: %q is not %s", text, value, takes)
 	}
 	return t, nil

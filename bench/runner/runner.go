@@ -5,6 +5,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -43,21 +44,37 @@ type Spec struct {
 }
 
 // Run makes the run and judges it. An error says that it did not come about, and
-// has the exit code; everything else is in the result.
-func (s Spec) Run() (*result.Result, error) {
+// has the exit code; everything else is in the result. A signal to end that comes
+// meanwhile mends what was hurt, ends what was started, and the program.
+func (s Spec) Run() (r *result.Result, err error) {
 	if s.Scenario.Needs != "" {
 		return nil, cli.Failf(cli.Usage, "scenario %s needs %s", s.Scenario.Name, s.Scenario.Needs)
 	}
+	v := newServers(&s)
+	err = Interruptible(func(ctx context.Context) error {
+		r, err = s.make(ctx, v)
+		return err
+	}, func() {
+		if s.Progress != nil {
+			s.Progress.Clear()
+		}
+		_ = v.stop() // who interrupts hears of nothing else
+	})
+	return r, err
+}
+
+// make is Run without regard to signals, except while something is built.
+func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	// The server ends with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Admin: s.Admin, Frames: s.Frames, Progress: s.Progress,
-		Spin: s.Pin && s.Procs <= 1}
+		Spin: s.Pin && s.Procs <= 1 && len(s.Workers) == 0}
 	if cfg.URL == "" {
 		cfg.URL = DefaultURL
 	}
 	if s.Adapter != nil {
-		if err := s.Adapter.Prepare(context.Background()); err != nil {
+		if err := s.Adapter.Prepare(ctx); err != nil {
 			return nil, cli.Failf(cli.Usage, "%s: %w", s.Adapter.Name, err)
 		}
 	}
@@ -66,16 +83,21 @@ func (s Spec) Run() (*result.Result, error) {
 		return nil, cli.Failf(cli.Usage, "--pin: %w", err)
 	}
 	defer unpin()
-	servers, err := s.serve(&cfg, cpus)
-	if err != nil {
-		return nil, err
+	if err := v.serve(&cfg, cpus); err != nil {
+		return nil, errors.Join(err, v.stop())
 	}
-	defer servers.stop()
 	r, err := s.generate(cfg)
+	harmed := v.stop()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, harmed)
 	}
 	r.Judge(s.Thresholds)
+	switch {
+	case harmed != nil && r.Exit == cli.ServerDied: // then nothing could be mended
+		return nil, errors.Join(Verdict(r), harmed)
+	case harmed != nil:
+		return nil, harmed
+	}
 	return r, nil
 }
 

@@ -3,14 +3,11 @@ package runner
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,40 +23,38 @@ const startLimit = 20 * time.Second
 
 // servers are what a run is made against.
 type servers struct {
-	spec    *Spec
-	cpus    *unix.CPUSet
-	path    string
-	over    chan struct{} // closed when the run is
-	mended  atomic.Bool
+	spec   *Spec
+	cpus   *unix.CPUSet
+	path   string
+	over   chan struct{} // closed when the run is
+	harm   harm
+	ending sync.Once
+	end    error // of stop
+
 	mu      sync.Mutex
-	started []*probe.Server // guarded by mu once the run has begun
+	started []*probe.Server // guarded by mu
+}
+
+func newServers(s *Spec) *servers {
+	return &servers{spec: s, over: make(chan struct{}), harm: harm{lines: map[string]string{hurt: s.HurtCmd, heal: s.HealCmd}}}
 }
 
 // serve starts the servers, or looks at those that run, and says in cfg how to
 // reach them. The caller stays on its thread, with which they end.
-func (s *Spec) serve(cfg *load.Config, cpus *unix.CPUSet) (*servers, error) {
-	v := &servers{spec: s, cpus: cpus, over: make(chan struct{})}
-	var err error
-	switch {
+func (v *servers) serve(cfg *load.Config, cpus *unix.CPUSet) error {
+	v.cpus = cpus
+	if err := v.check(cfg); err != nil {
+		return err
+	}
+	cfg.Nemesis = v.harm.begin
+	switch s := v.spec; {
 	case s.Adapter != nil:
-		err = v.launch(cfg)
+		return v.launch(cfg)
 	case s.ServerCmd != "":
-		err = v.start(cfg)
-	default:
-		err = v.watch(cfg)
-	}
-	if err == nil {
-		err = v.check(cfg)
-	}
-	if err != nil {
-		v.stop()
-		return nil, err
-	}
-	if s.ServerCmd != "" {
 		cfg.Restart = v.restart
+		return v.start(cfg)
 	}
-	cfg.Nemesis = v.nemesis
-	return v, nil
+	return v.watch(cfg)
 }
 
 // check refuses a scenario for which something is missing, with the way out.
@@ -68,7 +63,9 @@ func (v *servers) check(cfg *load.Config) error {
 	switch {
 	case sc.Restart > 0 && s.ServerCmd == "":
 		return cli.Failf(cli.Usage, "scenario %s kills the server and starts it again: it needs --server-cmd", sc.Name)
-	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ","):
+	case sc.Restart > 0 && s.Servers > 1:
+		return cli.Failf(cli.Usage, "scenario %s kills one server, and there are %d: leave --servers out", sc.Name, s.Servers)
+	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ",") && (s.ServerCmd == "" || s.Servers < 2):
 		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd with --servers 2", sc.Name)
 	case sc.Hurt > 0 && s.HurtCmd == "" || sc.Heal > 0 && s.HealCmd == "":
 		return cli.Failf(cli.Usage, "scenario %s needs --hurt-cmd and --heal-cmd, which do harm and mend it: as 'kill -STOP 4711' and 'kill -CONT 4711'", sc.Name)
@@ -81,10 +78,16 @@ func (v *servers) launch(cfg *load.Config) error {
 	if err != nil {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
-	v.started = append(v.started, other.Server)
+	v.add(other.Server)
 	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Server.Pid}
 	cfg.Died = v.died
 	return nil
+}
+
+func (v *servers) add(server *probe.Server) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.started = append(v.started, server)
 }
 
 func (v *servers) start(cfg *load.Config) error {
@@ -99,7 +102,7 @@ func (v *servers) start(cfg *load.Config) error {
 		if err != nil {
 			return cli.Failf(cli.Usage, "--server-cmd: %w", err)
 		}
-		v.started = append(v.started, server)
+		v.add(server)
 		urls, cfg.Pids = append(urls, "ws://"+server.Addr+v.path), append(cfg.Pids, server.Pid)
 	}
 	if cfg.Admin == "" {
@@ -141,18 +144,21 @@ func (v *servers) died() string {
 	return ""
 }
 
-// stop ends what was started.
-func (v *servers) stop() {
-	close(v.over)
-	v.mu.Lock()
-	started := slices.Clone(v.started)
-	v.mu.Unlock()
-	for _, s := range started {
-		s.Stop()
-	}
-	if v.spec.Scenario.Hurt > 0 && !v.mended.Load() && v.spec.HealCmd != "" {
-		_ = v.shell("heal") // a run that broke off leaves nothing broken behind
-	}
+// stop mends what was hurt and ends what was started, once; whoever comes later
+// waits. Its error is that of the user's commands.
+func (v *servers) stop() error {
+	v.ending.Do(func() {
+		close(v.over)
+		// First, as a server that stands still cannot end in good order.
+		v.end = v.harm.finish()
+		v.mu.Lock()
+		started := slices.Clone(v.started)
+		v.mu.Unlock()
+		for _, s := range started {
+			endTree(s, s.Stop)
+		}
+	})
+	return v.end
 }
 
 // restart kills the first server and starts it again on its port. The new one
@@ -162,7 +168,7 @@ func (v *servers) restart() <-chan load.Restarted {
 	old := v.started[0]
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and the server with it
-		old.Kill()
+		endTree(old, old.Kill)
 		line := strings.NewReplacer("{port}", portOf(old.Addr), "{admin}", portOf(old.Admin)).Replace(v.spec.ServerCmd)
 		server, err := probe.Command{Line: line, CPUs: v.cpus, Addr: old.Addr}.Start(startLimit)
 		if err != nil {
@@ -174,29 +180,12 @@ func (v *servers) restart() <-chan load.Restarted {
 		v.mu.Unlock()
 		told <- load.Restarted{Pid: server.Pid}
 		<-v.over
-		server.Stop()
+		endTree(server, server.Stop)
 	}()
 	return told
 }
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
-
-func (v *servers) nemesis(what string) error {
-	go func() { _ = v.shell(what) }()
-	return nil
-}
-
-// shell runs a command of the user.
-func (v *servers) shell(what string) error {
-	line := v.spec.HurtCmd
-	if what == "heal" {
-		line = v.spec.HealCmd
-		v.mended.Store(true)
-	}
-	cmd := exec.Command("/bin/sh", "-c", line)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return cmd.Run()
-}
 
 // ParsePids reads one process id, or several with commas between.
 func ParsePids(text string) ([]int, error) {

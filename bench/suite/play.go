@@ -2,6 +2,7 @@ package suite
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,8 +27,10 @@ import (
 //
 // 3 comes after 1 although its number is larger: a run that says nothing must
 // not hide one that says no. And it alone may be forgiven (Config.InvalidOK),
-// since it says nothing against the server. A threshold on the server's own CPU
-// or memory, which an INVALID run still measures, counts there too.
+// since it says nothing against the server: if there was a run, in which the
+// server did what was asked of it, and if another run passed. A server that
+// accepts nobody makes no run. A threshold on the server's own CPU or memory,
+// which an INVALID run still measures, counts there too.
 var severity = map[int]int{cli.OK: 0, cli.Invalid: 1, cli.Missed: 2, cli.Usage: 3, cli.Violated: 4, cli.ServerDied: 5}
 
 // Config is a suite as asked for.
@@ -56,7 +59,8 @@ type Row struct {
 	Folder   string  `json:"folder,omitempty"`
 	Took     float64 `json:"seconds"`
 
-	ran bool
+	ran     bool
+	handled bool // the server did what was asked of it, whatever the times were
 }
 
 // Play runs a suite, prints its table and returns its verdict with its exit code.
@@ -68,10 +72,11 @@ func Play(cfg Config) error {
 		cfg.Fits = cli.NeedDescriptors
 	}
 	rows, refused := make([]Row, 0, len(cfg.Suite.Runs)), false
+	var unsaved error // the first; the runs go on, and the verdict stands
 	for i, e := range cfg.Suite.Runs {
 		row, err := cfg.play(e)
-		if err != nil {
-			return err
+		if unsaved == nil {
+			unsaved = err
 		}
 		refused = refused || row.Verdict == "INVALID" && !row.ran
 		rows = append(rows, row)
@@ -90,10 +95,10 @@ func Play(cfg Config) error {
 		_, _ = fmt.Fprintf(cfg.Stdout, "suite %s needs %s\n", cfg.Suite.Name, cfg.Suite.Needs)
 	}
 	verdict := cfg.verdict(rows)
-	if err := cfg.write(rows, cli.Exit(io.Discard, "", verdict)); err != nil {
-		return err
+	if unsaved == nil {
+		unsaved = cfg.write(rows, cli.Exit(io.Discard, "", verdict))
 	}
-	return verdict
+	return errors.Join(verdict, unsaved)
 }
 
 // play makes one run. An error is one of writing it down.
@@ -120,11 +125,11 @@ func (cfg *Config) play(e Entry) (Row, error) {
 		return row, nil
 	}
 	// A long suite writes as it goes: what was measured is not lost with the rest.
-	if err := os.MkdirAll(cfg.Out, 0o755); err != nil {
-		return row, fmt.Errorf("--out: %w", err)
+	err = runner.Uninterrupted(func() error { return r.Write(filepath.Join(cfg.Out, e.Name), report.Files(r)...) })
+	if err == nil {
+		row.Folder = e.Name
 	}
-	row.Folder = e.Name
-	return row, r.Write(filepath.Join(cfg.Out, e.Name), report.Files(r)...)
+	return row, err
 }
 
 // share is how many of the connections one generator process holds.
@@ -138,7 +143,8 @@ func share(conns int, spec *runner.Spec) int {
 
 func rowOf(name string, r *result.Result) Row {
 	row := Row{Name: name, Exit: r.Exit, P50: r.Latency.P50, P99: r.Latency.P99,
-		Proved: r.Proof.Received, Expected: r.Proof.Expected, Wrong: r.Proof.Sum(), ran: true}
+		Proved: r.Proof.Received, Expected: r.Proof.Expected, Wrong: r.Proof.Sum(), ran: true,
+		handled: r.Proof.Received > 0 || r.Traffic.Due == 0}
 	if r.Server != nil {
 		row.CPU = r.Server.CPUPerDelivery
 	}
@@ -180,10 +186,11 @@ func (cfg *Config) say(row Row) {
 
 // verdict is the worst of all runs as an error.
 func (cfg *Config) verdict(rows []Row) error {
-	worst, ran := Row{}, false
+	worst, ran, passed := Row{}, false, false
 	for _, row := range rows {
 		ran = ran || row.ran
-		if row.Exit == cli.Invalid && cfg.InvalidOK {
+		passed = passed || row.ran && row.Exit == cli.OK
+		if row.Exit == cli.Invalid && cfg.InvalidOK && row.handled {
 			continue
 		}
 		if severity[row.Exit] > severity[worst.Exit] {
@@ -193,6 +200,8 @@ func (cfg *Config) verdict(rows []Row) error {
 	switch {
 	case !ran && len(rows) > 0:
 		return cli.Failf(cli.Invalid, "suite %s: nothing was run; %s: %s", cfg.Suite.Name, rows[0].Name, rows[0].Why)
+	case worst.Exit == cli.OK && !passed:
+		return cli.Failf(cli.Invalid, "suite %s: no run passed", cfg.Suite.Name)
 	case worst.Exit == cli.OK:
 		return nil
 	}

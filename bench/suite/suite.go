@@ -44,8 +44,11 @@ type requirement struct {
 
 func requirements() map[string]requirement {
 	return map[string]requirement{
-		"server-cmd": {"--server-cmd, to start the server itself",
-			func(s *runner.Spec) bool { return s.ServerCmd != "" || s.Adapter != nil }},
+		// An adapter's server is not started again, and one process kills and counts.
+		"server-cmd": {"--server-cmd, to start the server itself, without --servers, --procs and --workers",
+			func(s *runner.Spec) bool {
+				return s.ServerCmd != "" && s.Servers <= 1 && s.Procs <= 1 && len(s.Workers) == 0
+			}},
 		"servers": {"two servers that are one system: --servers 2, or two addresses in --url",
 			func(s *runner.Spec) bool { return s.Servers > 1 || strings.Contains(s.URL, ",") }},
 		"hurt-cmd": {"--hurt-cmd and --heal-cmd",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dotsconnect/bench/adapter"
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/proof"
 	"dotsconnect/bench/result"
@@ -241,9 +242,63 @@ func TestInvalidMayBeForgivenAndNothingElse(t *testing.T) {
 	if out, err := play(t, ok, busy); cli.Exit(&bytes.Buffer{}, "", err) != cli.Missed || !strings.Contains(out, "counts although the run is INVALID") {
 		t.Errorf("got %v\n%s", err, out)
 	}
+	// A threshold on times does not count there; that none passed does.
 	ok.Spec.Thresholds = threshold(t, "latency.p99<1us")
-	if _, err := play(t, ok, busy); err != nil {
+	if _, err := play(t, ok, busy); cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid || !strings.Contains(err.Error(), "no run passed") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a server that accepts nobody makes is no run, and says something of it.
+func TestWhatIsNoRunIsNotForgiven(t *testing.T) {
+	refused := func(*result.Result) error { return cli.Failf(cli.Invalid, "only 0 of 100 connections came to be") }
+	silent := func(r *result.Result) error {
+		r.Proof.Received, r.Proof.Expected, r.Traffic.Sent = 0, 0, 0
+		return busy(r)
+	}
+	for name, end := range map[string]func(*result.Result) error{"an error": refused, "no delivery": silent} {
+		if out, err := play(t, Config{InvalidOK: true}, pass, end); cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid {
+			t.Errorf("%s: got %v\n%s", name, err, out)
+		}
+	}
+	unasked := func(r *result.Result) error {
+		r.Traffic.Due = 0
+		return silent(r)
+	}
+	if out, err := play(t, Config{InvalidOK: true}, pass, unasked); err != nil {
+		t.Errorf("a run without messages: got %v\n%s", err, out)
+	}
+}
+
+func TestARestartNeedsOneServerAndOneGenerator(t *testing.T) {
+	e := Entry{Requires: []string{"server-cmd"}}
+	for _, c := range []struct {
+		spec runner.Spec
+		met  bool
+	}{
+		{runner.Spec{ServerCmd: "x{port}", Servers: 1, Procs: 1}, true},
+		{runner.Spec{Adapter: &adapter.Adapter{}}, false},
+		{runner.Spec{ServerCmd: "x{port}", Servers: 2}, false},
+		{runner.Spec{ServerCmd: "x{port}", Procs: 2}, false},
+		{runner.Spec{ServerCmd: "x{port}", Workers: []string{"a:1"}}, false},
+	} {
+		if lacks := e.lacks(&c.spec); (lacks == "") != c.met {
+			t.Errorf("%+v: lacks %q", c.spec, lacks)
+		}
+	}
+}
+
+func TestWhatCannotBeWrittenDoesNotHideTheVerdict(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	block := func(r *result.Result) error {
+		if err := os.WriteFile(dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return loss(r)
+	}
+	out, err := play(t, Config{Out: dir}, block, pass)
+	if cli.Exit(&bytes.Buffer{}, "", err) != cli.Violated || !strings.Contains(err.Error(), "--out: ") || !strings.Contains(out, "b: pass") {
+		t.Errorf("got %v\n%s", err, out)
 	}
 }
 
@@ -252,13 +307,13 @@ func TestWhatCannotBeRunIsSaidWithItsReason(t *testing.T) {
 	if cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid {
 		t.Errorf("got %v", err)
 	}
-	for _, want := range []string{"h: skipped: needs a moon\n", "i: skipped: needs --server-cmd, to start the server itself; two servers",
+	for _, want := range []string{"h: skipped: needs a moon\n", "i: skipped: needs --server-cmd, to start the server itself, without --servers, --procs and --workers; two servers",
 		"j: INVALID: 9000 connections need 9064 open files\n", "suite test needs a larger machine\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}
 	}
-	if _, err := play(t, Config{InvalidOK: true}, pass, pass, pass, pass, pass, pass, pass, pass, pass, pass); err != nil {
+	if _, err := play(t, Config{InvalidOK: true}, pass, pass, pass, pass, pass, pass, pass, pass, pass, pass); cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid {
 		t.Errorf("got %v", err)
 	}
 	for _, e := range []Entry{{Name: "a", Needs: "a moon"}, {Name: "a", Scenario: scenario.Default()}} {

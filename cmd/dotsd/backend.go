@@ -50,7 +50,7 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *se
 
 func backendStats(s redisbridge.Stats) server.BackendStats {
 	return server.BackendStats{
-		Lanes: s.Lanes, LanesDown: s.LanesDown, LanesListening: s.LanesListening, RoundTripAge: s.RoundTripAge, CallTimeout: s.CallTimeout,
+		Lanes: s.Lanes, LanesDown: s.LanesDown, LanesListening: s.LanesListening, RoundTripAge: s.RoundTripAge, CallTimeout: s.CallTimeout, LogReach: s.LogReach,
 		HeldBytes: s.HeldBytes, Published: s.Published, Batches: s.Batches, Calls: s.Calls, Failures: s.Failures, CallTime: s.CallTime,
 		Received: s.Received, Refilled: s.Refilled, Gaps: s.Gaps, Lost: s.Lost, Rejected: s.Rejected, Local: s.Local,
 		Reconnects: s.Reconnects, Epochs: s.Epochs,

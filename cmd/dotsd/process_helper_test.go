@@ -26,6 +26,8 @@ func TestProcesses(t *testing.T) {
 	t.Run("ten thousand idle connections", p.testIdle)
 	t.Run("two hundred thousand resets beside hot rooms", p.testChurn)
 	t.Run("thirty thousand connections", p.testManyGenerators)
+	t.Run("two nodes are one system", p.testTwoNodes)
+	t.Run("Redis is away for three seconds", p.testRedisOutage)
 	t.Run("SIGTERM with five thousand members who talk", p.testTerm)
 	t.Run("a second SIGTERM does not wait", p.testSecondTerm)
 	t.Run("more connections than descriptors", p.testDescriptors)

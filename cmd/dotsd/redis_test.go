@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -20,6 +21,17 @@ import (
 // startRedis starts a real redis-server and returns its address for --redis.
 func startRedis(t *testing.T) string {
 	t.Helper()
+	url, _ := startRedisProcess(t)
+	return url
+}
+
+// startRedisProcess is startRedis that also returns the number of the process. Without redis-server the test is skipped, or
+// fails where all is to be tested.
+func startRedisProcess(t *testing.T) (url string, pid int) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("DOTS_TEST_ALL") == "" {
+		t.Skip("needs redis-server (apt-get install redis-server)")
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +54,7 @@ func startRedis(t *testing.T) string {
 		}
 		return err == nil
 	})
-	return "redis://127.0.0.1:" + port
+	return "redis://127.0.0.1:" + port, cmd.Process.Pid
 }
 
 func until(t *testing.T, what string, done func() bool) {

@@ -1,0 +1,64 @@
+package command
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"dotsconnect/bench/internal/cli"
+)
+
+// A flag that would be accepted and have no effect is refused: who gave it would
+// take the figures for something that they are not.
+
+// check refuses flags that contradict each other. Of a suite, one tells whether
+// there is the one scenario that they are for.
+func (f *runFlags) check(one bool) error {
+	if f.spec.Procs < 1 {
+		return cli.Failf(cli.Usage, "--procs %d: must be at least 1", f.spec.Procs)
+	}
+	if !f.servers {
+		return nil
+	}
+	if err := f.checkServers(); err != nil {
+		return err
+	}
+	s := &f.spec
+	switch {
+	case len(s.Workers) > 0 && len(s.Pids) > 0 && s.Procs == 1:
+		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 for generators here, or leave it out")
+	case s.Pin && s.ServerCmd == "" && s.Adapter == nil && len(s.Pids) == 0:
+		return cli.Failf(cli.Usage, "--pin: the server's process is not known; name it with --server-pid, or start it with --server-cmd")
+	case one && s.Scenario.Hurt == 0 && s.HurtCmd != "":
+		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s does not hurt; say when with --hurt and --heal", s.Scenario.Name)
+	case one && s.Scenario.Hurt == 0 && s.HealCmd != "":
+		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s does not hurt; say when with --hurt and --heal", s.Scenario.Name)
+	}
+	return nil
+}
+
+// checkServers is about which servers there are.
+func (f *runFlags) checkServers() error {
+	s, urls := &f.spec, strings.Count(f.spec.URL, ",")+1
+	switch {
+	case s.ServerCmd != "" && f.pids != "":
+		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
+	case s.Servers < 1:
+		return cli.Failf(cli.Usage, "--servers %d: must be at least 1", s.Servers)
+	case s.Servers > 1 && s.ServerCmd == "":
+		return cli.Failf(cli.Usage, "--servers %d: wants --server-cmd, which starts them; servers that run already are named in --url, with commas", s.Servers)
+	case len(s.Pids) > 0 && s.URL != "" && len(s.Pids) != urls:
+		return cli.Failf(cli.Usage, "--server-pid names %d processes, and --url %d servers", len(s.Pids), urls)
+	}
+	return nil
+}
+
+// checkNumber refuses thresholds that are always or never met.
+func checkNumber(threshold string) error {
+	value := strings.TrimLeft(threshold[strings.LastIndexAny(threshold, "<>")+1:], "= ")
+	v, err := strconv.ParseFloat(strings.TrimRight(value, " x/s"), 64)
+	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+		return cli.Failf(cli.Usage, "--threshold %q: %q is no limit", threshold, value)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"dotsconnect/bench/internal/cli"
+)
+
+// What the other side may take to do what costs it nothing.
+const (
+	dialLimit  = 5 * time.Second
+	greetLimit = 15 * time.Second // a process starts, or a worker ends another's job
+	writeLimit = time.Minute      // of one object, to another machine
+)
+
+// worker is one generator, seen from the coordinator.
+type worker struct {
+	line
+	name string
+	conn net.Conn  // nil: on this machine
+	cmd  *exec.Cmd // nil: on another one
+	said said
+}
+
+// start starts a process of this program. It ends with the thread that started
+// it, which is the caller's.
+func start(i int) (*worker, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "worker")
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start generator %d: %w", i+1, err)
+	}
+	return &worker{line: newLine(out, in, in), name: "generator " + strconv.Itoa(i+1), cmd: cmd}, nil
+}
+
+// dial finds a worker on another machine.
+func dial(addr string) (*worker, error) {
+	c, err := net.DialTimeout("tcp", addr, dialLimit)
+	if err != nil {
+		return nil, cli.Failf(cli.Usage, "no worker at %s: %w; start one there with: dotsbench worker --listen :PORT", addr, err)
+	}
+	return &worker{line: newLine(c, c, c), name: "worker " + addr, conn: c}, nil
+}
+
+// greet says who we are, and waits to be heard. The job follows only then, so
+// that nobody takes it who does not know us.
+func (w *worker) greet(token string) error {
+	if err := w.write(hello{token}); err != nil {
+		return fmt.Errorf("%s: %w", w.name, err)
+	}
+	return listen([]*worker{w}, stepHello, greetLimit)
+}
+
+// write is line.write that another machine cannot stop for ever.
+func (w *worker) write(what any) error {
+	if w.conn != nil {
+		if err := w.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+			return err
+		}
+	}
+	return w.line.write(what)
+}
+
+// hear takes what the worker says: that it came to a step, "" for its end.
+func (w *worker) hear(step string) error {
+	w.said = said{}
+	if err := w.read(&w.said); err != nil {
+		return cli.Failf(cli.Invalid, "%s: %w", w.name, err)
+	}
+	switch {
+	case w.said.Error != "":
+		return w.failed()
+	case w.said.Step != step, step == "" && (w.said.Found == nil || w.said.Found.Result == nil):
+		return cli.Failf(cli.Invalid, "%s: came to step %q instead of %q: is it of another version?", w.name, w.said.Step, step)
+	}
+	return nil
+}
+
+// failed is what the worker said that it failed by. Of several on this machine it
+// does not matter which it was.
+func (w *worker) failed() error {
+	code, text := w.said.Code, w.said.Error
+	if code <= cli.OK || code > cli.ServerDied {
+		code = cli.Invalid
+	}
+	if w.conn != nil {
+		text = w.name + ": " + text
+	}
+	return &cli.Error{Code: code, Err: errors.New(text)}
+}
+
+// abandon ends workers in the middle of what they do. Those on this machine end
+// at once, those on others at their next step.
+func abandon(workers []*worker) {
+	for _, w := range workers {
+		if w.cmd != nil {
+			_ = w.cmd.Process.Kill() // or it has ended already
+		}
+		_ = w.end.Close()
+	}
+}
+
+// stop ends a worker that has not ended.
+func (w *worker) stop() {
+	_ = w.end.Close() // its next read ends it
+	if w.cmd == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = w.cmd.Wait() // what it had to say, it has said
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+		_ = w.cmd.Process.Kill()
+		<-done
+	}
+}
