@@ -42,8 +42,10 @@ type Bridge struct {
 	// Any goroutine.
 	stats   stats
 	held    atomic.Int64 // bytes of publications that are queued or on their way
-	full    atomic.Bool  // the loops were told to hold back
+	full    atomic.Bool  // the loops were told to hold back; written under telling
+	telling sync.Mutex
 	proven  atomic.Int64 // when the last round trip began, since began
+	reach   atomic.Int64 // of the logs, at the last probe; 0: unknown
 	trouble atomic.Pointer[string]
 	misfit  atomic.Pointer[string]
 	spoke   atomic.Int64 // when the last log line about trouble was written, since began
@@ -67,111 +69,6 @@ type stats struct {
 	received, refilled, rejected, local, foreign atomic.Uint64
 	published, batches                           atomic.Uint64
 	gaps, lost, reconnects, minted               atomic.Uint64
-}
-
-// ErrDiffers says that this node is set up in another way than those that are there.
-var ErrDiffers = errors.New("nodes of one system must agree")
-
-// connectTimeout is how long Connect waits for Redis.
-const connectTimeout = 5 * time.Second
-
-// Connect finds Redis, and agrees with the other nodes about the lanes: who comes first writes it down.
-func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	address, err := ParseAddress(cfg.URL)
-	if err != nil {
-		return nil, err
-	}
-	b := &Bridge{cfg: cfg, log: log, began: time.Now(), done: make(chan struct{}), node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
-	b.store = newStore(&b.cfg, address)
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	if err := b.agree(ctx, address); err != nil {
-		_ = b.store.close() // the reason is err
-		return nil, err
-	}
-	for i := range b.cfg.Lanes {
-		b.lanes = append(b.lanes, newLane(b, i))
-	}
-	for _, l := range b.lanes {
-		err := l.begin(
-			func(c call) (answer, error) { return b.store.publish(ctx, c) },
-			func(from uint64, count int) (page, error) { return b.store.read(ctx, l.index, from, count, true) })
-		if err != nil {
-			_ = b.store.close()
-			return nil, fmt.Errorf("redis at %s: %w", address, err)
-		}
-	}
-	return b, nil
-}
-
-// agree settles the lanes and the key of LaneOf: SETNX, and what stands there then holds for all.
-func (b *Bridge) agree(ctx context.Context, address *Address) error {
-	wanted := b.cfg.Lanes
-	if b.cfg.Lanes == 0 {
-		if b.cfg.Lanes = 16; address.Kind == Cluster {
-			b.cfg.Lanes = 64
-		}
-	}
-	b.store.names = &names{prefix: b.cfg.Prefix}
-	ours := formatMeta(b.cfg.Lanes, [2]uint64{randomUint64(), randomUint64()})
-	client, key := b.store.client, b.store.names.meta()
-	if err := client.SetNX(ctx, key, ours, 0).Err(); err != nil {
-		return fmt.Errorf("redis at %s: %w", address, err)
-	}
-	meta, err := client.Get(ctx, key).Result()
-	if err != nil {
-		return fmt.Errorf("redis at %s: %w", address, err)
-	}
-	version, lanes, hash, err := parseMeta(meta)
-	switch {
-	case err != nil:
-		return fmt.Errorf("redis at %s: the key %s holds %.60q, which no node wrote; take another prefix: %w", address, key, meta, ErrDiffers)
-	case version != batchVersion:
-		return fmt.Errorf("redis at %s: the nodes under the prefix %s speak format %d, this one %d; take another prefix, or the same version of the program: %w", address, b.cfg.Prefix, version, batchVersion, ErrDiffers)
-	case wanted != 0 && wanted != lanes:
-		return fmt.Errorf("redis at %s: the nodes under the prefix %s have %d lanes, this one is set to %d; take %d or 0, or another prefix: %w", address, b.cfg.Prefix, lanes, wanted, lanes, ErrDiffers)
-	}
-	b.cfg.Lanes, b.key, b.meta = lanes, hash, meta
-	b.store.names = newNames(b.cfg.Prefix, lanes)
-	return nil
-}
-
-func formatMeta(lanes int, key [2]uint64) string {
-	return fmt.Sprintf("v%d lanes=%d key=%016x%016x", batchVersion, lanes, key[0], key[1])
-}
-
-func parseMeta(text string) (version, lanes int, key [2]uint64, err error) {
-	_, err = fmt.Sscanf(text, "v%d lanes=%d key=%16x%16x", &version, &lanes, &key[0], &key[1])
-	if err == nil && (lanes < 1 || lanes > MaxLanes) {
-		err = errReply
-	}
-	return version, lanes, key, err
-}
-
-// checkMeta writes the agreement again if Redis has lost it, and notices if other nodes have made another one since.
-func (b *Bridge) checkMeta(ctx context.Context) error {
-	timed, cancel := context.WithTimeout(ctx, b.cfg.CallMax)
-	defer cancel()
-	key := b.store.names.meta()
-	if err := b.store.client.SetNX(timed, key, b.meta, 0).Err(); err != nil {
-		return err
-	}
-	meta, err := b.store.client.Get(timed, key).Result()
-	if err != nil {
-		return err
-	}
-	if meta == b.meta {
-		b.misfit.Store(nil)
-		return nil
-	}
-	text := "other nodes cut the rooms into lanes in another way, since Redis lost its data: restart this node"
-	if b.misfit.Swap(&text) == nil {
-		b.log.Error("redis: " + text)
-	}
-	return nil
 }
 
 // Lanes is how many lanes there are, for loop.Config.
@@ -262,15 +159,35 @@ func (b *Bridge) Refuses(room string) bool {
 
 // hold counts bytes that are on their way; from half of the limit on the loops read no further.
 func (b *Bridge) hold(n int64) {
-	if b.held.Add(n) > b.cfg.MaxHeld/2 && b.full.CompareAndSwap(false, true) {
-		b.loops.HoldBack(true)
+	if b.held.Add(n) > b.cfg.MaxHeld/2 && !b.full.Load() {
+		b.tellLoops()
 	}
 }
 
 // release counts bytes that are settled; at a quarter of the limit the loops go on.
 func (b *Bridge) release(n int64) {
-	if b.held.Add(-n) <= b.cfg.MaxHeld/4 && b.full.CompareAndSwap(true, false) {
-		b.loops.HoldBack(false)
+	if b.held.Add(-n) <= b.cfg.MaxHeld/4 && b.full.Load() {
+		b.tellLoops()
+	}
+}
+
+// tellLoops tells the loops to hold back or to go on. One at a time, and looking again after each word: if the last of two
+// words said at once was to hold back, nothing would be read and nothing published that could ever end it.
+func (b *Bridge) tellLoops() {
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	for {
+		on := b.full.Load()
+		switch held := b.held.Load(); {
+		case held > b.cfg.MaxHeld/2:
+			on = true
+		case held <= b.cfg.MaxHeld/4:
+			on = false
+		}
+		if b.full.Swap(on) == on {
+			return
+		}
+		b.loops.HoldBack(on)
 	}
 }
 

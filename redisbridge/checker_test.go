@@ -162,7 +162,7 @@ func (tr *traffic) settle() {
 	tr.t.Helper()
 	for _, n := range tr.nodes {
 		eventually(tr.t, "everything was received", func() bool {
-			at, errs := n.bridge.store.counters(context.Background())
+			at, errs, _ := n.bridge.store.counters(context.Background())
 			for i, l := range n.bridge.lanes {
 				if errs[i] != nil || l.position() != at[i] {
 					return false

@@ -104,7 +104,7 @@ func TestClusterNodeLoss(t *testing.T) {
 	began := time.Now()
 	all[0].kill()
 	eventually(t, "a replica took over", func() bool {
-		at, errs := a.bridge.store.counters(context.Background())
+		at, errs, _ := a.bridge.store.counters(context.Background())
 		for i := range at {
 			if errs[i] != nil {
 				return false

@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,9 +19,10 @@ const (
 
 // Config is everything about a bridge. Start from Default; URL is the one thing that has none.
 type Config struct {
-	URL    string // see ParseAddress
-	Prefix string // of every key and channel
-	Lanes  int    // 0: as many as the nodes before us took, else 16, or 64 on a Cluster
+	URL    string      // see ParseAddress
+	TLS    *tls.Config // for rediss: whom to trust and who we are; nil: the certificates of the system, or of SSL_CERT_FILE
+	Prefix string      // of every key and channel
+	Lanes  int         // 0: as many as the nodes before us took, else 16, or 64 on a Cluster
 	Hold   time.Duration
 	Down   Policy
 

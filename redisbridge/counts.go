@@ -2,8 +2,10 @@ package redisbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,29 +18,33 @@ import (
 // with it. Rooms are fields, never keys.
 //
 // Every second the node compares the rooms with what it last wrote, lane by lane, and writes what differs. That is a visit
-// to every room; it holds a lane's mutex for some 50 ns a room in it.
+// to every room; it holds a lane's mutex for some 50 ns a room in it. A lane's hash is made anew when its keys may be gone or
+// old: a command failed, the lane has a new epoch (so it always is when Redis has lost something), or the hash expired
+// because this process stood still. The lanes do not wait for each other: on a Cluster one may be out of reach. The lease is
+// written by the probe.
 
 const (
 	countsPerCommand = 512
 	refreshesALease  = 3
+	countsAtOnce     = 16 // lanes
 )
 
 // counter is the goroutine's state: what Redis has been told, by lane.
 type counter struct {
 	bridge  *Bridge
 	written []map[string]int
+	epochs  []string  // of the lanes when their hashes were made
 	due     time.Time // of the next refresh
 }
 
 // count is the goroutine.
 func (b *Bridge) count(ctx context.Context) {
-	c := &counter{bridge: b, written: make([]map[string]int, len(b.lanes))}
+	c := &counter{bridge: b, written: make([]map[string]int, len(b.lanes)), epochs: make([]string, len(b.lanes))}
 	ticker := time.NewTicker(b.cfg.Lease / 15)
 	defer ticker.Stop()
 	for {
 		if err := c.once(ctx); err != nil {
 			b.failed(fmt.Errorf("write the counts of members: %w", err))
-			c.due, c.written = time.Time{}, make([]map[string]int, len(b.lanes)) // all of it next time
 		}
 		select {
 		case <-ctx.Done():
@@ -68,26 +74,59 @@ func (c *counter) rooms() []map[string]int {
 func (c *counter) once(ctx context.Context) error {
 	refresh := !time.Now().Before(c.due)
 	now := c.rooms()
+	slots, errs := make(chan struct{}, countsAtOnce), make([]error, len(now), len(now)+1)
+	var wait sync.WaitGroup
 	for i := range now {
-		if err := c.write(ctx, i, now[i], refresh); err != nil {
+		slots <- struct{}{}
+		wait.Go(func() {
+			if errs[i] = c.write(ctx, i, now[i], refresh); errs[i] != nil {
+				c.written[i] = nil // all of it next time
+			}
+			<-slots
+		})
+	}
+	wait.Wait()
+	if refresh {
+		c.due = time.Now().Add(c.bridge.cfg.Lease / refreshesALease)
+		errs = append(errs, c.bridge.checkMeta(ctx))
+	}
+	for _, err := range errs {
+		if err != nil {
 			return err
 		}
 	}
-	if !refresh {
-		return nil
-	}
-	if err := c.bridge.store.renew(ctx, c.bridge.node.String()); err != nil {
-		return err
-	}
-	c.due = time.Now().Add(c.bridge.cfg.Lease / refreshesALease)
-	return c.bridge.checkMeta(ctx)
+	return nil
 }
 
-// write brings one lane's hash up to date. The first time the hash is made anew.
+// write brings one lane's hash up to date.
 func (c *counter) write(ctx context.Context, lane int, now map[string]int, refresh bool) error {
+	epoch := c.bridge.lanes[lane].position().epoch
+	if epoch != c.epochs[lane] {
+		c.written[lane] = nil
+	}
 	before := c.written[lane]
-	var set []any
-	var gone []string
+	set, gone := changes(before, now)
+	anew := before == nil
+	if !anew && len(set) == 0 && len(gone) == 0 && (!refresh || len(now) == 0) {
+		return nil
+	}
+	kept, err := c.bridge.store.writeCounts(ctx, lane, c.bridge.node.String(), set, gone, anew)
+	if err == nil && !kept && len(before) > 0 { // the hash was gone
+		set, _ = changes(nil, now)
+		_, err = c.bridge.store.writeCounts(ctx, lane, c.bridge.node.String(), set, nil, true)
+	}
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		now = map[string]int{}
+	}
+	c.written[lane], c.epochs[lane] = now, epoch
+	return nil
+}
+
+// changes is what makes now of before.
+func changes(before, now map[string]int) (set []any, gone []string) {
 	for room, n := range now {
 		if old, had := before[room]; !had || old != n {
 			set = append(set, room, n)
@@ -98,25 +137,17 @@ func (c *counter) write(ctx context.Context, lane int, now map[string]int, refre
 			gone = append(gone, room)
 		}
 	}
-	if len(set) == 0 && len(gone) == 0 && (!refresh || len(now) == 0) {
-		return nil
-	}
-	if err := c.bridge.store.writeCounts(ctx, lane, c.bridge.node.String(), set, gone, before == nil); err != nil {
-		return err
-	}
-	if now == nil {
-		now = map[string]int{}
-	}
-	c.written[lane] = now
-	return nil
+	return set, gone
 }
 
-// writeCounts writes what changed and gives the hash its time to live.
-func (s *store) writeCounts(ctx context.Context, lane int, node string, set []any, gone []string, anew bool) error {
+// writeCounts writes what changed and gives the hash its time to live. kept: it was there.
+func (s *store) writeCounts(ctx context.Context, lane int, node string, set []any, gone []string, anew bool) (kept bool, err error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
 	key := s.names.counts(lane, node)
-	_, err := s.client.Pipelined(timed, func(p redis.Pipeliner) error {
+	var was *redis.BoolCmd
+	_, err = s.client.Pipelined(timed, func(p redis.Pipeliner) error {
+		was = p.PExpire(timed, key, s.cfg.Lease)
 		if anew {
 			p.Del(timed, key)
 		}
@@ -133,7 +164,7 @@ func (s *store) writeCounts(ctx context.Context, lane int, node string, set []an
 		p.PExpire(timed, key, s.cfg.Lease)
 		return nil
 	})
-	return err
+	return was.Val(), err
 }
 
 // renew gives the node its lease for another time.
@@ -183,6 +214,9 @@ func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	}
 	total := 0
 	for i, node := range nodes {
+		if err := errors.Join(leases[i].Err(), unlessNil(counts[i].Err())); err != nil { // the pipeline tells only of the first
+			return 0, fmt.Errorf("read the counts: %w", err)
+		}
 		if leases[i].Val() == 0 {
 			_ = s.client.SRem(timed, s.names.nodes(), node).Err() // gone; somebody else may do it as well
 			continue
@@ -192,4 +226,12 @@ func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// unlessNil lets only real errors pass: that a node has nobody there is none.
+func unlessNil(err error) error {
+	if isNil(err) {
+		return nil
+	}
+	return err
 }

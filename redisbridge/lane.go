@@ -25,7 +25,10 @@ type lane struct {
 	work     chan struct{} // for the sender: something is queued, or must be healed
 	incoming incoming      // for the receiver
 
-	listening atomic.Bool // subscribed and confirmed
+	listening atomic.Bool           // subscribed and confirmed
+	group     atomic.Pointer[group] // that it was subscribed in last
+	heard     atomic.Uint64         // messages that came through the channel
+	busy      atomic.Bool           // the receiver is at work
 }
 
 func newLane(b *Bridge, index int) *lane {

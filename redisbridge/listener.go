@@ -19,7 +19,9 @@ import (
 // So pings keep the connection talking, and silence is an error.
 //
 // Every confirmed subscription makes its lane read the log from where it stands: what was published while nobody
-// listened is there. On a Cluster a lane whose slot moved away is told so (SUNSUBSCRIBE), and finds its new group.
+// listened is there. A subscription can be confirmed, answer every ping and be deaf all the same, when it is with a master
+// that was replaced: the probe finds out and ends its group. On a Cluster a lane whose slot moved away is told so (SUNSUBSCRIBE), and
+// finds its new group.
 type listener struct {
 	bridge  *Bridge
 	orphans chan []*lane // lanes whose group has ended
@@ -67,7 +69,7 @@ func (n *listener) regroup(ctx context.Context, lanes []*lane) (left []*lane) {
 		groups[client] = append(groups[client], l)
 	}
 	for client, members := range groups {
-		g := &group{bridge: n.bridge, client: client, lanes: map[string]*lane{}, confirmed: map[string]bool{}}
+		g := &group{bridge: n.bridge, client: client, lanes: map[string]*lane{}, confirmed: map[string]bool{}, cut: make(chan struct{})}
 		for _, l := range members {
 			g.lanes[n.bridge.store.names.channel(l.index)] = l
 		}
@@ -109,7 +111,12 @@ type group struct {
 	client    *redis.Client
 	lanes     map[string]*lane // by channel
 	confirmed map[string]bool
+	cut       chan struct{} // closed by whoever finds out that it is deaf
+	once      sync.Once
 }
+
+// end has the group's connection closed, and another one made. Any goroutine.
+func (g *group) end() { g.once.Do(func() { close(g.cut) }) }
 
 func (g *group) rest() []*lane {
 	var all []*lane
@@ -141,7 +148,10 @@ func (g *group) run(ctx context.Context) error {
 	var wait sync.WaitGroup
 	wait.Go(func() { g.ping(ctx, sub) })
 	wait.Go(func() { // Close is what ends a receive
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-g.cut:
+		}
 		_ = sub.Close()
 	})
 	defer wait.Wait()
@@ -154,6 +164,7 @@ func (g *group) run(ctx context.Context) error {
 		switch m := m.(type) {
 		case *redis.Message:
 			if l := g.lanes[m.Channel]; l != nil {
+				l.heard.Add(1)
 				l.incoming.put(m.Payload)
 			}
 		case *redis.Subscription:
@@ -207,6 +218,7 @@ func (g *group) subscribed(m *redis.Subscription) error {
 		return errUnasked
 	default:
 		g.confirmed[m.Channel] = true
+		l.group.Store(g)
 		l.listening.Store(true)
 		l.incoming.poke()
 	}

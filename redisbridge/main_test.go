@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 )
 
@@ -16,6 +17,8 @@ func long() bool { return os.Getenv("DOTS_TEST_ALL") != "" }
 // dial, so the check is patient. A toxic of toxiproxy can be left behind when both ends of its connection are gone at once.
 func TestMain(m *testing.M) {
 	toxics := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxics talk to the global one
+	beQuiet()
 	code := m.Run()
 	if code == 0 {
 		var left error

@@ -15,12 +15,13 @@ import (
 //	dots:{3.0}:state          lane 3: epoch, seq, and the last batch of each node
 //	dots:{3.0}:log            lane 3: what was published, to be read again
 //	dots:{3.0}:counts:ID      lane 3: members of each room on a node
-//	dots:{3.0}                the channel of lane 3
+//	dots:{3.0}                the channel of lane 3; dots:{3.0}:db:1 in database 1
 //
 // The part in braces decides the slot on a Cluster. It is chosen so that lane i of n has a slot in the i-th of n equal
 // parts of the slots: the lanes spread over the servers however these share the slots in runs.
 type names struct {
 	prefix string
+	db     int // channels, unlike keys, are the same in all databases of a Redis
 	tags   []string
 }
 
@@ -47,11 +48,17 @@ func laneTag(lane, lanes int) string {
 func (n *names) meta() string             { return n.prefix + ":meta" }
 func (n *names) nodes() string            { return n.prefix + ":nodes" }
 func (n *names) lease(node string) string { return n.prefix + ":node:" + node }
-func (n *names) channel(lane int) string  { return n.prefix + ":{" + n.tags[lane] + "}" }
-func (n *names) state(lane int) string    { return n.channel(lane) + ":state" }
-func (n *names) log(lane int) string      { return n.channel(lane) + ":log" }
+func (n *names) lane(lane int) string     { return n.prefix + ":{" + n.tags[lane] + "}" }
+func (n *names) state(lane int) string    { return n.lane(lane) + ":state" }
+func (n *names) log(lane int) string      { return n.lane(lane) + ":log" }
 func (n *names) counts(lane int, node string) string {
-	return n.channel(lane) + ":counts:" + node
+	return n.lane(lane) + ":counts:" + node
+}
+func (n *names) channel(lane int) string {
+	if n.db == 0 {
+		return n.lane(lane)
+	}
+	return n.lane(lane) + ":db:" + strconv.Itoa(n.db)
 }
 
 // slotOf is the slot of a hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.

@@ -2,12 +2,13 @@
 -- KEYS  1 state  2 log  3 channel
 -- ARGV  1 node  2 n  3 epoch and 4 seq: the latest place that the node has seen  5 random  6 batch
 --       7 bytes and 8 seconds of a generation of the log  9 PUBLISH or SPUBLISH
--- state e epoch, s seq; f first seq in the log; p, t, b first seq, time, bytes of the log's younger generation;
+-- state e epoch, s seq; f first seq in the log, o when it came; p, t, b first seq, time, bytes of the log's younger generation;
 --       n:NODE "n seq epoch time" of the node's last batch
 -- All checks come before the first write. The first write is one that Redis refuses when it is out of memory; so it writes
 -- everything or nothing.
-local st = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 'p', 't', 'b', 'n:' .. ARGV[1])
+local st = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 'p', 't', 'b', 'n:' .. ARGV[1], 'o')
 local e, s, f, p, t, b = st[1], tonumber(st[2]) or 0, tonumber(st[3]) or 1, tonumber(st[4]) or 1, tonumber(st[5]) or 0, tonumber(st[6]) or 0
+local o = tonumber(st[8]) or t
 
 -- Was it applied before? A call that timed out is made again.
 if st[7] then
@@ -40,20 +41,20 @@ if minted ~= '' then
     if before and before >= later then later = before + 1 end
   end
   e = string.format('%011x', later) .. ARGV[5]
-  s, f, p, t, b = 0, 1, 1, now, 0
+  s, f, p, t, b, o = 0, 1, 1, now, 0, now
 end
 
 -- The log has two generations; when the younger is full or old, the older one goes.
 local trim = false
 if s >= p and (b + #ARGV[6] > tonumber(ARGV[7]) or now - t >= tonumber(ARGV[8]) or now < t) then
   trim = f < p
-  f, p, t, b = p, s + 1, now, 0
+  f, p, o, t, b = p, s + 1, t, now, 0
 end
 
 s = s + 1
 local seq = string.format('%.0f', s)
 redis.call('HSET', KEYS[1], 'e', e, 's', seq, 'f', string.format('%.0f', f), 'p', string.format('%.0f', p), 't', string.format('%.0f', t),
-  'b', string.format('%.0f', b + #ARGV[6]), 'n:' .. ARGV[1], ARGV[2] .. ' ' .. seq .. ' ' .. e .. ' ' .. string.format('%.0f', now))
+  'o', string.format('%.0f', o), 'b', string.format('%.0f', b + #ARGV[6]), 'n:' .. ARGV[1], ARGV[2] .. ' ' .. seq .. ' ' .. e .. ' ' .. string.format('%.0f', now))
 if minted ~= '' then
   redis.call('DEL', KEYS[2])
 end

@@ -20,6 +20,7 @@ func (l *lane) receive(ctx context.Context) {
 		if queue, behind, ok = l.incoming.take(ctx, queue); !ok {
 			return
 		}
+		l.busy.Store(true)
 		l.awaitLoops(ctx)
 		for i := range queue {
 			if l.handle(queue[i]) == verdictRead {
@@ -29,6 +30,7 @@ func (l *lane) receive(ctx context.Context) {
 		if behind {
 			l.catchUp(ctx)
 		}
+		l.busy.Store(false)
 	}
 }
 
@@ -88,20 +90,23 @@ func (l *lane) deliver(at place, id ident, batch string) (lost []*flight) {
 
 // catchUp reads the log from the cursor on until there is no more. It goes on trying while Redis does not answer.
 func (l *lane) catchUp(ctx context.Context) {
-	wait := firstPause
+	wait, count := firstPause, pageSize
 	for ctx.Err() == nil {
 		l.awaitLoops(ctx)
 		l.mu.Lock()
 		from := l.cur.from()
 		l.mu.Unlock()
-		p, err := l.bridge.store.read(ctx, l.index, from, pageSize, false)
+		p, err := l.bridge.store.read(ctx, l.index, from, count, false)
 		if err != nil {
 			l.bridge.failed(err)
+			if timedOut(err) { // a page may be more than the link takes within the time of a call
+				count = max(count/4, 1)
+			}
 			pause(ctx, wait)
 			wait = min(2*wait, longestWait)
 			continue
 		}
-		wait = firstPause
+		wait, count = firstPause, min(count+1, pageSize)
 		if !l.refill(p) {
 			return
 		}

@@ -7,6 +7,7 @@ type Stats struct {
 	Lanes, LanesDown, LanesListening   int
 	Ready                              bool
 	RoundTripAge                       time.Duration // of the last round trip that was proven
+	LogReach                           time.Duration // back to which everything can be read again, in the lane with the least; 0: unknown
 	HeldBytes                          int64         // publications queued or on their way
 	Published                          uint64        // publications that Redis took
 	Batches                            uint64        // calls that took them
@@ -24,6 +25,7 @@ func (b *Bridge) Stats() Stats {
 	s := Stats{
 		Lanes: len(b.lanes), Ready: b.Ready() == nil, HeldBytes: b.held.Load(),
 		RoundTripAge: time.Since(b.began) - time.Duration(b.proven.Load()),
+		LogReach:     time.Duration(b.reach.Load()),
 		Published:    b.stats.published.Load(), Batches: b.stats.batches.Load(),
 		Calls: b.store.calls.Load(), Failures: b.store.failures.Load(), CallTime: time.Duration(b.store.nanos.Load()), CallTimeout: b.store.pace.timeout(),
 		Received: b.stats.received.Load(), Refilled: b.stats.refilled.Load(), Gaps: b.stats.gaps.Load(), Lost: b.stats.lost.Load(),

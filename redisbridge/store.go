@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -85,7 +86,7 @@ func (p *pace) timeout() time.Duration { return time.Duration(p.now.Load()) }
 
 func (p *pace) took(d time.Duration, err error) {
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
+		if timedOut(err) {
 			p.now.Store(min(2*p.now.Load(), int64(p.high)))
 		}
 		return
@@ -94,6 +95,12 @@ func (p *pace) took(d time.Duration, err error) {
 	mean += (int64(d) - mean) / 8
 	p.mean.Store(mean)
 	p.now.Store(min(max(8*mean, int64(p.low)), int64(p.high)))
+}
+
+// timedOut reports that an answer did not come in time. Mostly the socket says so, which takes its deadline from the context.
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
 // publish makes the one call for a batch.
@@ -197,33 +204,44 @@ func parsePage(reply []any) (p page, err error) {
 	return p, nil
 }
 
-// counters reads where all lanes are, in one pipeline. A lane that did not answer has its error in errs.
-func (s *store) counters(ctx context.Context) (at []place, errs []error) {
+// counters reads where all lanes are, in one pipeline. A lane that did not answer has its error in errs. reach is how far
+// the log of a lane that answered reaches back, the least of them.
+func (s *store) counters(ctx context.Context) (at []place, errs []error, reach time.Duration) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
 	lanes := len(s.names.tags)
 	at, errs = make([]place, lanes), make([]error, lanes)
 	cmds := make([]*redis.SliceCmd, lanes)
+	var clock *redis.TimeCmd
 	_, err := s.client.Pipelined(timed, func(p redis.Pipeliner) error {
 		for i := range cmds {
-			cmds[i] = p.HMGet(timed, s.names.state(i), "e", "s")
+			cmds[i] = p.HMGet(timed, s.names.state(i), "e", "s", "o")
 		}
+		clock = p.Time(timed) // the servers of a Cluster agree about it well enough
 		return nil
 	})
+	oldest := int64(0)
 	for i, cmd := range cmds {
 		v, e := cmd.Result()
 		switch {
 		case e != nil:
 			errs[i] = e
-		case len(v) != 2: // the pipeline never came so far
+		case len(v) != 3: // the pipeline never came so far
 			errs[i] = errors.Join(errReply, err)
 		default:
 			epoch, _ := v[0].(string)
 			seq, _ := v[1].(string)
 			at[i], errs[i] = parsePlace(epoch, seq)
+			since, _ := v[2].(string)
+			if n, err := strconv.ParseInt(since, 10, 64); err == nil {
+				oldest = max(oldest, n)
+			}
 		}
 	}
-	return at, errs
+	if now := clock.Val(); oldest > 0 && !now.IsZero() {
+		reach = max(now.Sub(time.Unix(oldest, 0)), 0)
+	}
+	return at, errs, reach
 }
 
 func (s *store) close() error { return s.client.Close() }

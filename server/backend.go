@@ -32,6 +32,7 @@ type Backend struct {
 type BackendStats struct {
 	Lanes, LanesDown, LanesListening int
 	RoundTripAge, CallTimeout        time.Duration
+	LogReach                         time.Duration // back to which a node that was away misses nothing; 0: unknown
 	HeldBytes                        int64
 	Published, Batches               uint64 // publications taken, and the calls that took them
 	Calls, Failures                  uint64

@@ -131,6 +131,7 @@ func backendMetrics() []metricRow {
 		g("dots_redis_lanes_listening", "Lanes with a confirmed subscription.", func(b *BackendStats) float64 { return float64(b.LanesListening) }),
 		g("dots_redis_round_trip_age_seconds", "Age of the last proven round trip through Redis; over 3 s the node is not ready.", func(b *BackendStats) float64 { return b.RoundTripAge.Seconds() }),
 		g("dots_redis_call_timeout_seconds", "Timeout of a call now; it follows what calls take.", func(b *BackendStats) float64 { return b.CallTimeout.Seconds() }),
+		g("dots_redis_log_reach_seconds", "How far back the log of the lane with the least of it reaches: who is away for longer misses something. 0: unknown.", func(b *BackendStats) float64 { return b.LogReach.Seconds() }),
 		g("dots_redis_held_bytes", "Publications that wait for Redis or are on their way through it.", func(b *BackendStats) float64 { return float64(b.HeldBytes) }),
 		c("dots_redis_publications_total", "Publications that Redis took; by dots_redis_batches_total it is the size of a batch.", func(b *BackendStats) float64 { return float64(b.Published) }),
 		c("dots_redis_batches_total", "Batches that Redis took.", func(b *BackendStats) float64 { return float64(b.Batches) }),

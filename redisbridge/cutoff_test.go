@@ -1,0 +1,190 @@
+package redisbridge
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dotsconnect/loop"
+)
+
+// startPair is two nodes on one Redis, the second behind a link of its own, under traffic.
+func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a, b *testNode, l *link) {
+	t.Helper()
+	l = startLink(t, s.addr())
+	cfg := testConfig(s.url())
+	cfg.Hold, cfg.Down = hold, down
+	a = startNode(t, cfg, 1)
+	cfg.URL = "redis://" + l.addr
+	return a, startNode(t, cfg, 1), l
+}
+
+// TestTwoNodesCutOffFromEachOtherMerge: only one of them has lost its way to Redis. Both are alive, and both are talked to.
+func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		hold time.Duration
+		down Policy
+	}{
+		"held": {30 * time.Second, Reject}, "reject": {300 * time.Millisecond, Reject}, "local": {300 * time.Millisecond, Local},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b, l := startPair(t, startRedis(t), row.hold, row.down)
+			tr := startTraffic(t, a, b)
+			tr.flows()
+			l.blackhole()
+			eventually(t, "the one that is cut off is not ready", func() bool { return b.bridge.Ready() != nil })
+			if a.bridge.Ready() != nil {
+				t.Errorf("the other one: %v", a.bridge.Ready())
+			}
+			l.heal()
+			v := tr.calm()
+			t.Logf("\n%s\n%s", tableHead, v.row("one of two cut off, "+name))
+			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // local messages have their own order: theirs came at once
+				t.Errorf("%d doubled, %d reordered", v.doubled, v.reordered)
+			}
+			switch {
+			case row.down == Reject && v.lost > 0:
+				t.Errorf("%d lost", v.lost)
+			case row.down == Local && (v.lost == 0 || b.gaps.Load() == 0):
+				t.Errorf("%d lost, %d gaps: what was said to the members of the one must not come to the other, and be announced", v.lost, b.gaps.Load())
+			}
+			if (v.rejected > 0) != (name == "reject") || a.bridge.Stats().Local > 0 {
+				t.Errorf("%d refused, %d local on the node that was not cut off", v.rejected, a.bridge.Stats().Local)
+			}
+		})
+	}
+}
+
+// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that takes nothing.
+func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t, "--client-output-buffer-limit", "pubsub 1mb 512kb 1")
+	l := startLink(t, s.addr())
+	cfg := testConfig(s.url())
+	cfg.Down, cfg.Hold, cfg.LogBytes = Reject, 30*time.Second, 64<<20
+	cfg.Ping = 10 * time.Second // or the node would find out first
+	a := startNode(t, cfg, 1)
+	cfg.URL = "redis://" + l.addr
+	b := startNode(t, cfg, 1)
+	m := b.join("chat/x", 0)
+	b.ready()
+	l.toxic(`{"name":"narrow","type":"bandwidth","stream":"downstream","attributes":{"rate":1}}`)
+	const messages = 1000
+	for i := range messages {
+		for a.bridge.full.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		a.node.Publish("chat/x", 0, loop.KindText, []byte(fmt.Sprint(i, " ", strings.Repeat("x", 20<<10))))
+	}
+	if err := a.bridge.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Redis cuts it off", func() bool {
+		text, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
+		return strings.Contains(string(text), "output buffer limits")
+	})
+	if err := l.proxy.Toxics.RemoveToxic(context.Background(), "narrow"); err != nil {
+		t.Fatal(err)
+	}
+	lost := func() uint64 { return b.bridge.Stats().Lost }
+	eventually(t, "the last one arrives", func() bool {
+		got := m.frames()
+		return len(got) > 0 && strings.HasPrefix(got[len(got)-1], fmt.Sprint(messages-1, " "))
+	})
+	last := -1
+	for _, text := range m.frames() {
+		var i int
+		fmt.Sscanf(text, "%d ", &i)
+		if i != last+1 {
+			t.Fatalf("after %d comes %d; %d batches announced as lost", last, i, lost())
+		}
+		last = i
+	}
+	if lost() > 0 || b.gaps.Load() > 0 {
+		t.Errorf("%d gaps", b.gaps.Load())
+	}
+}
+
+// TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere: Redis loses everything while one node is cut off. Nobody can give that node
+// what it missed; it must say so, and go on.
+func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
+	t.Parallel()
+	lose := map[string]func(s *redisServer){
+		"restart without data":        func(s *redisServer) { s.kill(); s.remove(); s.start() },
+		"FLUSHALL":                    func(s *redisServer) { s.do("FLUSHALL") },
+		"restart with an older dump":  func(s *redisServer) { s.kill(); s.start() },
+		"the log of all lanes":        func(s *redisServer) { s.forAll("log") },
+		"the counters of all lanes":   func(s *redisServer) { s.forAll("state") },
+		"more than the log reaches":   nil,
+		"nothing, within what it has": nil,
+	}
+	for name, strike := range lose {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			a, b, l := startPair(t, s, 60*time.Second, Reject)
+			here, there := a.join("chat/x", 0), b.join("chat/x", 0)
+			a.ready()
+			b.ready()
+			here.say("before")
+			eventually(t, "both have it", func() bool { return len(here.frames())+len(there.frames()) == 2 })
+			s.do("SAVE")
+			l.blackhole()
+			here.say("missed")
+			eventually(t, "it arrives here", func() bool { return len(here.frames()) == 2 })
+			switch {
+			case strike != nil:
+				strike(s)
+			case strings.HasPrefix(name, "more"):
+				fill(t, a, "chat/x", 6<<20)
+			}
+			gaps := a.gaps.Load()
+			here.say("after") // while the other is still away
+			eventually(t, "it arrives here", func() bool { got := here.frames(); return got[len(got)-1] == "after" })
+			l.heal()
+			eventually(t, "it arrives there", func() bool { got := there.frames(); return got[len(got)-1] == "after" })
+			missed := true
+			for _, text := range there.frames() {
+				missed = missed && text != "missed"
+			}
+			announced := b.gaps.Load() > 0 && b.bridge.Stats().Gaps == b.gaps.Load()
+			t.Logf("missed %v, %d gaps there, %d here, %+v", missed, b.gaps.Load(), gaps, b.bridge.Stats())
+			if missed != announced && !(strike != nil && announced) { // who cannot know that it has all announces, too
+				t.Errorf("missed %v, announced %v", missed, announced)
+			}
+			if nothing := strings.HasPrefix(name, "nothing"); missed == nothing {
+				t.Errorf("missed is %v: the test does not do what it says", missed)
+			}
+		})
+	}
+}
+
+// forAll deletes one kind of key of all lanes.
+func (s *redisServer) forAll(kind string) {
+	for _, key := range keysOf(s) {
+		if strings.HasSuffix(key, ":"+kind) {
+			s.do("DEL", key)
+		}
+	}
+}
+
+// fill publishes so many bytes into a room, and waits until they are through.
+func fill(t *testing.T, n *testNode, room string, bytes int) {
+	t.Helper()
+	const size = 64 << 10
+	for range bytes / size {
+		for n.bridge.full.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		n.node.Publish(room, 0, loop.KindText, make([]byte, size))
+	}
+	if err := n.bridge.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,82 @@
+package redisbridge
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+)
+
+// modelNode is a node: it records what is delivered.
+type modelNode struct {
+	m      *model
+	name   string
+	lane   *lane
+	since  int // len(truth) when it began
+	stream []string
+	conn   []string // messages on their way; nil and !up: not subscribed
+	up     bool
+	behind bool // a subscription was confirmed: read the log
+
+	flight   *flight
+	executed bool // the call of flight, at least once
+	fate     map[string]string
+	rejected int
+	local    int
+	lost     int
+}
+
+const gapMark = "GAP"
+
+func (m *model) newNode(name string, id nodeID) *modelNode {
+	n := &modelNode{m: m, name: name, since: len(m.truth), fate: map[string]string{}}
+	cfg := Default()
+	cfg.BatchMessages = 1 + m.rng.IntN(3)
+	cfg.Down = []Policy{Local, Reject}[m.rng.IntN(2)]
+	b := &Bridge{cfg: cfg, log: zap.NewNop(), node: id, dir: n, loops: n, localEpoch: 99}
+	b.cfg.OnGap = func(g Gap) {
+		m.log("%s: gap: %+v", n.name, g)
+		n.stream = append(n.stream, gapMark)
+	}
+	n.lane = newLane(b, 0)
+	n.lane.incoming.limit = 1 << 20
+	n.subscribe()
+	err := n.lane.begin(m.execute, func(from uint64, count int) (page, error) { return m.redis.read(from, count, true) })
+	if err != nil {
+		panic(err)
+	}
+	n.since = len(m.truth)
+	return n
+}
+
+func (n *modelNode) subscribe() {
+	n.conn, n.up, n.behind = nil, true, true
+}
+
+// Deliver, Refuse and Lose are what the core would be told.
+func (n *modelNode) Deliver(_ int, epoch, _ uint64, pubs []*loop.Publication) {
+	for _, p := range pubs {
+		v := string(p.Value)
+		if epoch == 99 {
+			n.local++
+			n.settle(v, "local")
+			continue
+		}
+		n.stream = append(n.stream, v)
+		if p.Origin != 0 {
+			n.settle(v, "delivered")
+		}
+	}
+}
+func (n *modelNode) Refuse(p *loop.Publication) { n.rejected++; n.settle(string(p.Value), "rejected") }
+func (n *modelNode) Lose(p *loop.Publication)   { n.lost++; n.settle(string(p.Value), "lost") }
+func (n *modelNode) Congested() int             { return 0 }
+func (n *modelNode) HoldBack(bool)              {}
+
+func (n *modelNode) settle(value, how string) {
+	if was := n.fate[value]; was != "pending" {
+		panic(fmt.Sprintf("%s: %s is %s and was %q", n.name, value, how, was))
+	}
+	n.fate[value] = how
+}

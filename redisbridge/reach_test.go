@@ -1,0 +1,46 @@
+package redisbridge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"dotsconnect/loop"
+)
+
+// TestTheReachOfTheLogIsWhatItHas: what it says is there is there, and it shrinks when the log loses its older half.
+func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := testConfig(s.url())
+	cfg.Lanes, cfg.LogBytes, cfg.BatchMessages = 1, 40<<10, 1
+	a := startNode(t, cfg, 1)
+	a.ready()
+	state := a.bridge.store.names.state(0)
+	eventually(t, "it grows from the first batch on", func() bool { return a.bridge.Stats().LogReach > 2*time.Second })
+	say := func(n int) {
+		for i := range n {
+			a.node.Publish("chat/x", 0, loop.KindText, []byte(fmt.Sprint(i, strings.Repeat("x", 1000))))
+		}
+		if err := a.bridge.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(5)
+	if got := a.bridge.Stats().LogReach; got < 2*time.Second {
+		t.Errorf("the log lost nothing, and reaches %v", got)
+	}
+	say(80) // several generations
+	eventually(t, "it shrinks", func() bool { return a.bridge.Stats().LogReach < 2*time.Second })
+	if first := fmt.Sprint(s.do("HGET", state, "f")); first == "1" {
+		t.Error("the log has lost nothing: the test does not do what it says")
+	}
+	time.Sleep(1100 * time.Millisecond) // Redis counts whole seconds here
+	before := s.do("HGET", state, "t")
+	say(30)
+	if o, f := s.do("HGET", state, "o"), s.do("HGET", state, "f"); fmt.Sprint(o) < fmt.Sprint(before) {
+		t.Errorf("the log begins with %v of %v, and the generation that is the older one now began at %v", f, o, before)
+	}
+}
