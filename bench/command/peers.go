@@ -27,7 +27,7 @@ there are two CPUs, the server has the first for itself. Messages have 128 bytes
   bursts of 32     1 room of 1,000, 64 messages/s
   all publishing   1,000 rooms of 8; each connection sends when its own message is back: the most that a server does
   at N/s           the same rooms at half of what the slowest peer delivered in the first round, the same for all
-  echo             1,000 rooms of 1; each connection sends when its own message is back
+  echo             1,000 rooms of 1, 20,000 messages/s; each goes back to its sender
   idle, connects   10,000 connections
 
 A peer that cannot be built or started is skipped with the reason. Latencies of an invalid run do not count; its CPU per

@@ -208,8 +208,8 @@ func (r *Report) legend(b *strings.Builder, p paper) {
 		at[x.Key] = x
 	}
 	line := func(format string, args ...any) { fmt.Fprintf(b, p.item+format+"\n", args...) }
-	line("one at a time %s, bursts of 32 %s; all publishing and echo: each of %s and %s sends when its own message is back",
-		at[One].Scenario["rate"], at[Burst].Scenario["rate"], at[Rooms].Rooms, at[Echo].Rooms)
+	line("one at a time %s, bursts of 32 %s, echo %s; all publishing: each of %s sends when its own message is back",
+		at[One].Scenario["rate"], at[Burst].Scenario["rate"], at[Echo].Scenario["rate"], at[Rooms].Rooms)
 	line("%s: what the kernel alone takes for a send of 1, 32 or 8 frames, and for its share of a receive", floorName)
 	marks := map[string]string{
 		AtLeast: "the generator or the machine was the limit, so the server can do more",
