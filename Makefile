@@ -20,7 +20,7 @@ build: ## build static programs into bin/
 
 test: test-tools ## test everything, with the race detector and each fuzz target for 10 s (installs what that needs)
 	DOTS_TEST_ALL=1 $(GO) test -timeout 6m ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 6m ./loop/... ./server/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 6m ./loop/... ./server/... ./redisbridge/... ./bench/load ./bench/fleet ./bench/proof ./bench/client
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
 
 # What the tests use beside Go: a real Redis, a real HAProxy, a real browser, and a C compiler for the race detector.

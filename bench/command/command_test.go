@@ -3,8 +3,10 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,10 +20,31 @@ import (
 
 // TestMain lets this program be the worker that dotsbench starts.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == dying {
+		os.Exit(dieOn(os.Args[2]))
+	}
 	if len(os.Args) == 2 && os.Args[1] == "worker" || os.Getenv(asProgram) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
+}
+
+// dying makes this test a server that takes the first connections and then ends
+// with a word.
+const dying = "server-that-dies"
+
+func dieOn(port string) int {
+	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
+	for range 3 { // the probe, the question whether anybody is there, and a member
+		if err == nil {
+			_, err = ln.Accept()
+		}
+	}
+	if err == nil {
+		err = errors.New("had enough")
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
 }
 
 // asProgram in the environment makes this test the program itself, which a
@@ -176,12 +199,8 @@ func TestTheClosedLoopSendsOnItsOwnEcho(t *testing.T) {
 }
 
 func TestAServerThatDiesIsExit5(t *testing.T) {
-	// The server is any program that listens and ends within the run.
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("needs python3")
-	}
-	const script = `python3 -c "import socket,time;s=socket.create_server(('127.0.0.1',{port}));time.sleep(0.5);raise SystemExit('had enough')"`
-	code, stdout, stderr := dotsbench("run", "echo", "--conns", "2", "--rooms", "2", "--duration", "1s", "--server-cmd", script)
+	code, stdout, stderr := dotsbench("run", "echo", "--conns", "2", "--rooms", "2", "--duration", "1s",
+		"--server-cmd", os.Args[0]+" "+dying+" {port}")
 	if code != cli.ServerDied || !strings.Contains(stderr, "had enough") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
 	}
