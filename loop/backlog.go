@@ -276,6 +276,7 @@ func (l *Loop) unstallFor(c *Conn) {
 	r.stallers--
 	if r.stallers == 0 && r.entry.stalled.Add(-1) == 0 {
 		l.node.resume()
+		l.node.dir.resume(r.entry)
 	}
 }
 

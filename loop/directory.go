@@ -25,7 +25,10 @@ type Entry struct {
 	Name string
 
 	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
-	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet: the room's credit
+	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
+	placed  atomic.Int64 // of them those that some loop has
+	parked  *parked      // guarded by lane.mu; nil while nothing is (parking.go)
+	waits   atomic.Bool  // parked is not nil, or is about to be
 	stalled atomic.Int32 // loops on which a member is over its soft limit: publishers pause while it is not 0
 	budget  atomic.Pointer[stallBudget]
 	members atomic.Int32 // on this node
@@ -99,6 +102,7 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	if e.loops == 0 {
 		delete(ln.entries, e.Name)
 		d.rooms.Add(-1)
+		d.unpark(e)
 	}
 	ln.mu.Unlock()
 }
@@ -111,7 +115,7 @@ func (d *Directory) Deliver(laneIndex int, epoch, seq uint64, pubs []*Publicatio
 	ln.mu.Lock()
 	for i, p := range pubs {
 		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
-		rings |= d.place(ln, p)
+		rings |= d.placeOrPark(ln, p)
 	}
 	ln.mu.Unlock()
 	d.ring(rings)
@@ -125,12 +129,11 @@ func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
 		return 0
 	}
 	if p.entry != e { // else Charge did it
-		if p.entry != nil {
-			d.refund(p)
-		}
+		d.refund(p)
 		p.entry = e
 		e.flying.Add(int64(p.weight()))
 	}
+	e.placed.Add(int64(p.weight()))
 	p.loops.Store(int32(bits.OnesCount64(e.loops)))
 	for set := e.loops; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)

@@ -37,6 +37,7 @@ type Config struct {
 	BacklogTime  time.Duration // over SoftBacklog
 	BacklogTotal int64         // bytes of all backlogs of the node, shared frames counted once
 	StallBudget  time.Duration // per room, in 10 s
+	ParkedTotal  int64         // bytes of publications from elsewhere that wait for their rooms; above, they no longer do
 
 	RoomMembers int // members of a room on this node; 0: no limit
 	MaxRooms    int // rooms with members on this node; 0: no limit
@@ -49,7 +50,7 @@ func DefaultConfig() Config {
 		HandshakeTimeout: 5 * time.Second, MaxAge: 60 * time.Second, FrameTimeout: 10 * time.Second, CloseTimeout: 2 * time.Second,
 		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushBudget: 1024, FlushSlice: 256,
 		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
-		BacklogTotal: 64 << 20, StallBudget: time.Second,
+		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
 	}
 }
 
@@ -62,6 +63,7 @@ type Node struct {
 	congested atomic.Int32 // loops that are over InboxLimit
 	full      atomic.Bool  // the bus has as much as it may hold
 	held      atomic.Int64 // bytes of all backlogs
+	parked    atomic.Int64 // bytes that wait for their rooms
 }
 
 // withDefaults replaces the zeros that no loop could work with.
@@ -123,6 +125,9 @@ func (n *Node) Crowded(room string) bool {
 
 // Held is the bytes that all backlogs of the node hold, frames shared by several members counted once.
 func (n *Node) Held() int64 { return n.held.Load() }
+
+// Parked is the bytes of publications from elsewhere that wait for their rooms.
+func (n *Node) Parked() int64 { return n.parked.Load() }
 
 // Congested is the number of loops that are over their InboxLimit: while it is not 0, nothing is accepted.
 func (n *Node) Congested() int { return int(n.congested.Load()) }

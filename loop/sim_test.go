@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// The simulation runs loops, the embedded bus and connections in one goroutine, with a clock that only the seed moves.
+// The simulation runs loops, a bus and connections in one goroutine, with a clock that only the seed moves. In a third of the
+// worlds the bus is one over several nodes: publications are away for some time, and others come from elsewhere.
 // Its transport behaves like nbio over TCP: edge-triggered events in the order in which they became ready, the doorbell
 // among them; sends that take only what fits; a socket that is closed right after its read event once the peer has
 // finished, with everything unread lost; and the word that it is closed some time later.
@@ -44,7 +45,8 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d seeds: %+v", *simSeeds, total)
 	for name, n := range map[string]uint64{"heartbeat kicks": total.Kicks[WhyHeartbeat], "slow kicks": total.Kicks[WhyBacklogHard],
 		"soft kicks": total.Kicks[WhyBacklogSoft], "shed": total.Kicks[WhyShed], "frame kicks": total.Kicks[WhyFrame],
-		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets} {
+		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets,
+		"publications from elsewhere": total.Foreign, "parked ones": total.Parked} {
 		if n == 0 && *simSeeds >= 500 {
 			t.Errorf("no %s in %d seeds: the simulation does not reach them", name, *simSeeds)
 		}
@@ -52,8 +54,8 @@ func TestSimulation(t *testing.T) {
 }
 
 type tally struct {
-	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets uint64
-	Kicks                                                              [NumWhy]uint64
+	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked uint64
+	Kicks                                                                               [NumWhy]uint64
 }
 
 func (t *tally) add(w *world) {
@@ -71,6 +73,8 @@ func (t *tally) add(w *world) {
 	}
 	t.Drained += w.drained
 	t.Resets += w.resets
+	t.Foreign += w.bus.foreign
+	t.Parked += w.bus.parked
 }
 
 // world is one run.
@@ -91,16 +95,61 @@ type world struct {
 
 // recordingBus keeps the order of every room.
 type recordingBus struct {
-	Bus
+	*Embedded
 	order map[string][]string
 	mine  map[ConnID][]string
+
+	far     bool
+	away    [][]*Publication // by lane
+	seq     uint64
+	foreign uint64
+	parked  uint64
 }
 
 func (b *recordingBus) Publish(p *Publication) {
-	b.Bus.Publish(p)
-	b.order[p.Room] = append(b.order[p.Room], string(p.Value))
 	if p.Origin != 0 {
 		b.mine[p.Origin] = append(b.mine[p.Origin], string(p.Value))
+	}
+	if b.far {
+		b.dir.Charge(p)
+		lane := b.dir.laneOf(p.Room)
+		b.away[lane] = append(b.away[lane], p)
+		return
+	}
+	b.Embedded.Publish(p)
+	b.order[p.Room] = append(b.order[p.Room], string(p.Value))
+}
+
+// comeBack brings back what is away in a lane, with some publications of other nodes between.
+func (b *recordingBus) comeBack(lane int, rng *rand.Rand, others int) {
+	pubs := b.away[lane]
+	b.away[lane] = nil
+	for range others {
+		room := fmt.Sprintf("r%d", rng.IntN(3))
+		if b.dir.laneOf(room) != lane {
+			continue
+		}
+		b.foreign++
+		p := &Publication{Room: room, Value: fmt.Appendf(nil, "far.%d.%s", b.foreign, message(rng.IntN(40)))}
+		pubs = slices.Insert(pubs, rng.IntN(len(pubs)+1), p)
+	}
+	if len(pubs) == 0 {
+		return
+	}
+	for _, p := range pubs {
+		b.order[p.Room] = append(b.order[p.Room], string(p.Value))
+	}
+	b.seq++
+	before := b.dir.node.Parked()
+	b.dir.Deliver(lane, 7, b.seq, pubs)
+	if b.dir.node.Parked() > before {
+		b.parked++
+	}
+}
+
+func (b *recordingBus) allComeBack() {
+	for i := range b.away {
+		b.comeBack(i, nil, 0)
 	}
 }
 
@@ -125,10 +174,11 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	if w.gentle { // half of the worlds are not about slow members
 		cfg.HardBacklog, cfg.SoftBacklog, cfg.InboxLimit = 1<<20, 1<<19, 1<<20
 	}
-	cfg.BacklogTotal = int64(3000 + w.rng.IntN(20000))
+	cfg.BacklogTotal, cfg.ParkedTotal = int64(3000+w.rng.IntN(20000)), int64(w.rng.IntN(10000))
 	w.events = make([][]*client, cfg.Loops)
 	w.node = New(cfg)
-	w.bus = &recordingBus{Bus: NewEmbedded(w.node.Directory(), 7), order: map[string][]string{}, mine: map[ConnID][]string{}}
+	w.bus = &recordingBus{Embedded: NewEmbedded(w.node.Directory(), 7), order: map[string][]string{}, mine: map[ConnID][]string{},
+		far: w.rng.IntN(3) == 0, away: make([][]*Publication, cfg.Lanes)}
 	w.node.Use(w.bus)
 	return w
 }
@@ -356,6 +406,8 @@ func (w *world) step() {
 		w.tick(time.Duration(w.rng.IntN(250)) * time.Millisecond)
 	case k < 58:
 		w.transportCloses()
+	case k < 65 && w.bus.far:
+		w.bus.comeBack(w.rng.IntN(len(w.bus.away)), w.rng, w.rng.IntN(8))
 	case k < 59:
 		room := fmt.Sprintf("r%d", w.rng.IntN(3))
 		w.node.Publish(room, 0, KindText, fmt.Appendf(nil, "api.%d", len(w.bus.order[room])))
@@ -368,6 +420,7 @@ func (w *world) tick(d time.Duration) {
 	before := tickDown(w.now)
 	w.now += d
 	if tickDown(w.now) != before {
+		w.bus.allComeBack() // nothing is away for longer than an ending may take
 		for _, l := range w.node.loops {
 			l.Ring()
 		}
@@ -542,6 +595,7 @@ func (w *world) rest() {
 		}
 		busy = busy || len(w.closes) > 0
 		w.transportCloses()
+		w.bus.allComeBack()
 		if !busy && round > 200 {
 			return
 		}
@@ -559,6 +613,13 @@ func (w *world) checkIdle() {
 	for _, l := range w.node.loops {
 		if len(w.events[l.index]) > 0 {
 			return // the last rounds of polling have rung
+		}
+	}
+	for i := range w.node.dir.lanes {
+		for _, e := range w.node.dir.lanes[i].entries {
+			if e.parked != nil && !w.node.dir.full(e) {
+				w.fail("%d publications are parked and may go on", len(e.parked.pubs))
+			}
 		}
 	}
 	for _, l := range w.node.loops {
@@ -595,8 +656,8 @@ func (w *world) endAll() {
 				len(l.rooms), l.wheel.armed, len(l.lagging), l.load.Load(), s.InFlight)
 		}
 	}
-	if w.node.Held() != 0 || w.node.Congested() != 0 || w.node.dir.Rooms() != 0 {
-		w.fail("node: %d bytes held, %d congested, %d rooms in the directory", w.node.Held(), w.node.Congested(), w.node.dir.Rooms())
+	if w.node.Held() != 0 || w.node.Parked() != 0 || w.node.Congested() != 0 || w.node.dir.Rooms() != 0 {
+		w.fail("node: %d bytes held, %d parked, %d congested, %d rooms in the directory", w.node.Held(), w.node.Parked(), w.node.Congested(), w.node.dir.Rooms())
 	}
 }
 

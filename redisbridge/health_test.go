@@ -181,6 +181,56 @@ func TestADeafSubscriptionIsMadeAnew(t *testing.T) {
 	eventually(t, "everything arrives once", func() bool { return len(m.frames()) == said+1 })
 }
 
+// TestADeafSubscriptionIsFoundThoughNobodySaysAnything: the new master has all that the old one had, so that there is nothing to
+// miss, and nothing that counters could tell.
+func TestADeafSubscriptionIsFoundThoughNobodySaysAnything(t *testing.T) {
+	t.Parallel()
+	old, now := startRedis(t), startRedis(t)
+	sb := startSwitchboard(t, old.addr())
+	a := startNode(t, testConfig("redis://"+sb.addr), 1)
+	m := a.join("chat/x", 0)
+	a.ready()
+	m.say("before")
+	eventually(t, "it arrives", func() bool { return len(m.frames()) == 1 })
+	host, port, _ := net.SplitHostPort(old.addr())
+	now.do("REPLICAOF", host, port)
+	eventually(t, "the replica has what the master has", func() bool {
+		return strings.Contains(fmt.Sprint(now.do("INFO", "replication")), "master_link_status:up") && fmt.Sprint(now.do("DBSIZE")) == fmt.Sprint(old.do("DBSIZE"))
+	})
+	now.do("REPLICAOF", "NO", "ONE")
+	sb.exchange(now.addr())
+	eventually(t, "the subscription is made anew, and the node ready", func() bool {
+		return a.bridge.Stats().Reconnects > 0 && a.bridge.Ready() == nil && fmt.Sprint(now.do("PUBSUB", "NUMSUB", a.bridge.store.names.channel(0)).([]any)[1]) == "1"
+	})
+	refilled := a.bridge.Stats().Refilled
+	m.say("after")
+	eventually(t, "it arrives", func() bool { return len(m.frames()) == 2 })
+	if n := a.bridge.Stats().Refilled; n != refilled || a.gaps.Load() > 0 {
+		t.Errorf("%d batches came by the log and %d gaps were announced, want the first message to be heard", n-refilled, a.gaps.Load())
+	}
+}
+
+func TestHelloJudges(t *testing.T) {
+	began := time.Now()
+	var h hello
+	for i, step := range []struct {
+		heard     uint64
+		after     time.Duration
+		ask, deaf bool
+	}{
+		{heard: 5}, {heard: 5, ask: true}, {heard: 5, after: 2 * time.Second}, {heard: 6, after: 9 * time.Second},
+		{heard: 6, after: 9 * time.Second, ask: true}, {heard: 6, after: 12 * time.Second, deaf: true},
+	} {
+		ask, deaf := h.judge(step.heard, began.Add(step.after), 2*time.Second)
+		if ask != step.ask || deaf != step.deaf {
+			t.Errorf("step %d: ask %v, deaf %v; want %v, %v", i, ask, deaf, step.ask, step.deaf)
+		}
+		if ask {
+			h.asked = began.Add(step.after)
+		}
+	}
+}
+
 // TestANodeStartsOverASlowLink: 200 ms there and back, 64 lanes, an empty Redis.
 func TestANodeStartsOverASlowLink(t *testing.T) {
 	t.Parallel()

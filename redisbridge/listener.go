@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,7 +21,7 @@ import (
 //
 // Every confirmed subscription makes its lane read the log from where it stands: what was published while nobody
 // listened is there. A subscription can be confirmed, answer every ping and be deaf all the same, when it is with a master
-// that was replaced: the probe finds out and ends its group. On a Cluster a lane whose slot moved away is told so (SUNSUBSCRIBE), and
+// that was replaced: the probe finds out (hello.go) and ends its group. On a Cluster a lane whose slot moved away is told so (SUNSUBSCRIBE), and
 // finds its new group.
 type listener struct {
 	bridge  *Bridge
@@ -113,6 +114,8 @@ type group struct {
 	confirmed map[string]bool
 	cut       chan struct{} // closed by whoever finds out that it is deaf
 	once      sync.Once
+	heard     atomic.Uint64 // messages, hellos too
+	hello     hello         // the probe's
 }
 
 // end has the group's connection closed, and another one made. Any goroutine.
@@ -163,7 +166,8 @@ func (g *group) run(ctx context.Context) error {
 		}
 		switch m := m.(type) {
 		case *redis.Message:
-			if l := g.lanes[m.Channel]; l != nil {
+			g.heard.Add(1)
+			if l := g.lanes[m.Channel]; l != nil && m.Payload != helloPayload {
 				l.heard.Add(1)
 				l.incoming.put(m.Payload)
 			}

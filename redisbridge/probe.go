@@ -63,6 +63,7 @@ func (p *prober) once(ctx context.Context) {
 		}
 	}
 	p.before = now
+	p.hellos(ctx)
 	if err := b.store.renew(ctx, b.node.String()); err != nil {
 		failed++
 		b.failed(fmt.Errorf("write the lease of the node: %w", err))

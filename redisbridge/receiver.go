@@ -113,7 +113,8 @@ func (l *lane) catchUp(ctx context.Context) {
 	}
 }
 
-// refill takes a page of the log.
+// refill takes a page of the log. Between two batches it lets go of the mutex, so that no loop waits for a page: nobody but
+// the receiver moves the cursor on.
 func (l *lane) refill(p page) (more bool) {
 	var lost []*flight
 	l.mu.Lock()
@@ -122,6 +123,8 @@ func (l *lane) refill(p page) (more bool) {
 		l.announce(l.cur.takeGaps()) // where it stands, between what is delivered
 		lost = append(lost, l.deliver(at, id, batch)...)
 		refilled++
+		l.mu.Unlock()
+		l.mu.Lock()
 	})
 	if !more {
 		lost = append(lost, l.out.missed(l.cur.at)...)

@@ -135,6 +135,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		"dots_accept_errors_total":                        "0",
 		"dots_congested_loops":                            "0",
 		"dots_backlog_held_bytes":                         "0",
+		"dots_parked_bytes":                               "0",
 	}
 	var got samples
 	defer func() {
