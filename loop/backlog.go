@@ -1,13 +1,10 @@
 package loop
 
-import "sync"
-
 // A backlog is what a member could not take at once. Three stages of back-pressure, each with its limit:
 //
 //  1. Batches. Under load more frames share a write, so that a write costs less per frame. Nothing to configure.
 //  2. Stall. A member over SoftBacklog stalls its room: local publishers into that room are read no further, so that TCP
-//     slows them down, until it is below again. A room may be stalled for StallBudget in 10 s, and a member that took no
-//     byte for more than three ticks stalls nobody: the slow may slow the room down a little, the dead may not.
+//     slows them down, until it is below again, for as long as its budget lasts (stall.go).
 //  3. Kick. A member over HardBacklog, or over SoftBacklog for BacklogTime, is a slow consumer and is kicked. If all
 //     backlogs of the node together hold more than BacklogTotal, the slowest are shed first. What it is owed is dropped
 //     whole frame by whole frame: a frame that the kernel has begun to send is finished, then comes the close frame.
@@ -20,11 +17,8 @@ import "sync"
 //
 // Loop's goroutine only.
 
-const (
-	stallProgressTicks = 3   // a member that took nothing for longer stalls nobody
-	stallWindowTicks   = 100 // StallBudget is for this long
-	shedsPerTurn       = 64  // each looks at all lagging members
-)
+// shedsPerTurn is small, for each looks at all lagging members.
+const shedsPerTurn = 64
 
 // ref is the part of a batch that a member still has to get: pubs[next:].
 type ref struct {
@@ -34,14 +28,14 @@ type ref struct {
 
 type backlog struct {
 	refs      []ref
-	bytes     int    // of frames in refs, and of what is in the transport's queue
-	queued    int    // bytes in the transport's queue
-	remnant   uint64 // frames that are delivered once those are written (0 or 1)
-	control   []byte // a control frame that waits
-	index     int    // in Loop.lagging
-	softSince uint32 // tick since which bytes is over SoftBacklog; 0 if it is not
-	progress  uint32 // tick at which the member last took something
-	stalls    bool   // it is one of its room's stallers
+	bytes     int             // of frames in refs, and of what is in the transport's queue
+	queued    int             // bytes in the transport's queue
+	remnant   uint64          // frames that are delivered once those are written (0 or 1)
+	control   []byte          // a control frame that waits
+	index     int             // in Loop.lagging
+	softSince uint32          // tick since which bytes is over SoftBacklog; 0 if it is not
+	progress  uint32          // tick at which the member last took something
+	stalls    [numBrakes]bool // it is one of its room's stallers
 }
 
 // block begins a backlog or goes on with one: rest is handed to the transport, frames is 1 if it ends a frame of a room.
@@ -253,67 +247,6 @@ func (k *backlog) frames() (n uint64) {
 	return n + k.remnant
 }
 
-// stallFor makes c a staller of its room, if it may be one.
-func (l *Loop) stallFor(c *Conn) {
-	k, r := c.back, c.member.room
-	if k.stalls || r == nil || r.entry == nil || l.exhausted(r) {
-		return
-	}
-	k.stalls = true
-	r.stallers++
-	if r.stallers == 1 {
-		r.entry.stalled.Add(1)
-		l.stats.Stalls++
-	}
-}
-
-func (l *Loop) unstallFor(c *Conn) {
-	k, r := c.back, c.member.room
-	if k == nil || !k.stalls {
-		return
-	}
-	k.stalls = false
-	r.stallers--
-	if r.stallers == 0 && r.entry.stalled.Add(-1) == 0 {
-		l.node.resume()
-		l.node.dir.resume(r.entry)
-	}
-}
-
-// stallBudget is what a room has left of StallBudget, over all loops. It exists once the room was stalled.
-type stallBudget struct {
-	mu     sync.Mutex
-	window uint32 // the tick at which the window began
-	ticks  uint32 // of stall in it
-	paid   uint32 // the tick that was paid last
-}
-
-func (e *Entry) stallBudget() *stallBudget {
-	if b := e.budget.Load(); b != nil {
-		return b
-	}
-	e.budget.CompareAndSwap(nil, &stallBudget{})
-	return e.budget.Load()
-}
-
-// spend takes passed ticks off at tick (once, whoever comes first) and reports whether the budget is used up.
-func (b *stallBudget) spend(tick, passed, limit uint32) (exhausted bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if int32(tick-b.window) >= stallWindowTicks { // loops may be a tick apart
-		b.window, b.ticks = tick, 0
-	}
-	if since := int32(tick - b.paid); passed > 0 && since > 0 {
-		b.ticks += min(passed, uint32(since))
-		b.paid = tick
-	}
-	return b.ticks >= limit
-}
-
-func (l *Loop) exhausted(r *room) bool {
-	return r.entry.stallBudget().spend(l.tick, 0, l.ticks.stall)
-}
-
 // tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
 // stalled room pays for the tick.
 func (l *Loop) tickBacklogs(passed uint32) {
@@ -325,13 +258,7 @@ func (l *Loop) tickBacklogs(passed uint32) {
 		if l.tick-k.softSince > l.ticks.backlog {
 			l.mark(c, WhyBacklogSoft)
 		}
-		if !k.stalls {
-			continue
-		}
-		exhausted := c.member.room.entry.stallBudget().spend(l.tick, passed, l.ticks.stall)
-		if exhausted || l.tick-k.progress > stallProgressTicks {
-			l.unstallFor(c)
-		}
+		l.tickStalls(c, passed)
 	}
 }
 

@@ -27,11 +27,9 @@ type Entry struct {
 	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
 	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
 	placed  atomic.Int64 // of them those that some loop has
-	parked  *parked      // guarded by lane.mu; nil while nothing is (parking.go)
-	waits   atomic.Bool  // parked is not nil, or is about to be
-	stalled atomic.Int32 // loops on which a member is over its soft limit: publishers pause while it is not 0
-	budget  atomic.Pointer[stallBudget]
 	members atomic.Int32 // on this node
+
+	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)
 }
 
 // Members is the number of members on this node.

@@ -9,11 +9,13 @@
 //	publication.go  the message becomes a Publication; its frame is encoded once per variant
 //	embedded.go     Embedded.Publish gives it its place in the order of its lane               (the Bus seam is in bus.go)
 //	directory.go    which loops have members of the room                                       (lanes, entries)
+//	parking.go      what comes from other nodes at once waits here for its room
 //	inbox.go        each of these loops finds it in its inbox and hears its doorbell ring
 //	turn.go         Loop.Turn: adopt, take the inbox, resend, wheel, reads left over, flush, sweep
 //	room.go         the publication is appended to the batch of the room
 //	fanout.go       every dirty room writes its batch to every member, ONE write a member
 //	backlog.go      what a slow member could not take waits here; three stages of back-pressure
+//	stall.go        how long such a member may hold up its room
 //	ending.go       how a connection ends: last words, close frame, FIN, time limit
 //	wheel.go        every timeout of a connection is one entry here
 //	ledger.go       accepted × members = delivered + dropped + in flight, checked

@@ -6,8 +6,8 @@ package loop
 // handed everything that it missed at once, and a member that reads as well as ever would be over its HardBacklog.
 //
 // So a publication whose room could not take one from a local publisher now is parked in the room's entry, and all later
-// ones of the room behind it. They go on, in their order, when the room has its credit back, or nobody stalls it any more:
-// StallBudget is for both kinds of publishers. Other rooms of the lane do not wait.
+// ones of the room behind it. They go on, in their order, when the room has its credit back and nobody stalls it any more
+// (stall.go). Other rooms of the lane do not wait.
 //
 // What is parked on the node is bounded by ParkedTotal: a room that would pass it is given all of its own at once.
 //
@@ -21,48 +21,52 @@ type parked struct {
 // full reports whether the room could take nothing from a local publisher: what it was given is not fanned out, or a member
 // lags. Any goroutine.
 func (d *Directory) full(e *Entry) bool {
-	return e.stalled.Load() > 0 || e.placed.Load() > d.node.loops[0].cfg.RoomCredit
+	return e.stalled(brakeParked) || e.placed.Load() > d.node.loops[0].cfg.RoomCredit
 }
 
 // placeOrPark is place for what a bus delivers. lane.mu is held.
 func (d *Directory) placeOrPark(ln *lane, p *Publication) (rings uint64) {
 	e := ln.entries[p.Room]
-	if e == nil || e.parked == nil && !d.full(e) {
+	if e == nil || !e.parks() && !d.full(e) {
 		return d.place(ln, p)
 	}
-	if e.parked == nil {
-		e.parked = &parked{}
-		e.waits.Store(true)
-	}
-	e.parked.pubs = append(e.parked.pubs, p)
-	e.parked.bytes += p.cost()
+	k := e.needPressure()
+	k.waits.Store(true)
+	k.parked.pubs = append(k.parked.pubs, p)
+	k.parked.bytes += p.cost()
 	if d.node.parked.Add(p.cost()) > d.node.loops[0].cfg.ParkedTotal {
 		return d.placeParked(ln, e, func() bool { return true })
 	}
 	return d.placeParked(ln, e, func() bool { return !d.full(e) }) // the loops may have come to the end before waits was set
 }
 
+// parks reports whether something is parked. Exact while lane.mu is held.
+func (e *Entry) parks() bool {
+	k := e.pressure.Load()
+	return k != nil && k.waits.Load()
+}
+
 // placeParked places what is parked from its beginning, while more says so. lane.mu is held.
 func (d *Directory) placeParked(ln *lane, e *Entry, more func() bool) (rings uint64) {
-	k := e.parked
-	for k != nil && len(k.pubs) > 0 && more() {
-		p := k.pubs[0]
-		k.pubs[0] = nil
-		k.pubs = k.pubs[1:]
-		k.bytes -= p.cost()
+	k := e.pressure.Load()
+	for len(k.parked.pubs) > 0 && more() {
+		p := k.parked.pubs[0]
+		k.parked.pubs[0] = nil
+		k.parked.pubs = k.parked.pubs[1:]
+		k.parked.bytes -= p.cost()
 		d.node.parked.Add(-p.cost())
 		rings |= d.place(ln, p)
 	}
-	if k != nil && len(k.pubs) == 0 {
-		e.parked = nil
-		e.waits.Store(false)
+	if len(k.parked.pubs) == 0 {
+		k.parked.pubs = nil
+		k.waits.Store(false)
 	}
 	return rings
 }
 
 // resume goes on with what is parked if the room can take more. Any goroutine that holds no lane's mutex.
 func (d *Directory) resume(e *Entry) {
-	if !e.waits.Load() || d.full(e) {
+	if !e.parks() || d.full(e) {
 		return
 	}
 	ln := &d.lanes[d.laneOf(e.Name)]
@@ -74,13 +78,14 @@ func (d *Directory) resume(e *Entry) {
 
 // unpark drops what is parked in an entry that vanishes: it is for nobody. lane.mu is held.
 func (d *Directory) unpark(e *Entry) {
-	if e.parked == nil {
+	if !e.parks() {
 		return
 	}
-	for _, p := range e.parked.pubs {
+	k := e.pressure.Load()
+	for _, p := range k.parked.pubs {
 		d.refund(p)
 	}
-	d.node.parked.Add(-e.parked.bytes)
-	e.parked = nil
-	e.waits.Store(false)
+	d.node.parked.Add(-k.parked.bytes)
+	k.parked = parked{}
+	k.waits.Store(false)
 }

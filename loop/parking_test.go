@@ -90,6 +90,33 @@ func TestAMemberThatTakesNothingHoldsUpNobodyForLong(t *testing.T) {
 	}
 }
 
+func TestASlowMemberHoldsUpWhatIsParkedWithinItsBudgetOnly(t *testing.T) {
+	const budget = 5 * 3 // ticks
+	r, bus := newSlowRig(t, func(c *Config) {
+		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 1<<20
+		c.BacklogTime, c.StallBudget = time.Hour, 3*Tick
+	})
+	slow, alive := r.open(0, "x", 0), r.open(0, "x", 0)
+	slow.room = 0
+	bodies := make([]string, 100)
+	for i := range bodies {
+		bodies[i] = message(500)
+	}
+	// Ticks at which it is just below the limit cost nothing. In the next burst of the same minute it holds up nothing.
+	for round, want := range []struct{ least, most int }{{budget - 1, 2 * budget}, {0, 1}} {
+		bus.elsewhere("x", bodies...)
+		r.rest()
+		ticks := 0
+		for ; len(alive.frames(t)) < (round+1)*len(bodies) && ticks < 100; ticks++ {
+			slow.take(600) // a message a tick: it makes progress
+			r.step(Tick)
+		}
+		if ticks < want.least || ticks > want.most {
+			t.Errorf("burst %d was held up for %d ticks, want %d to %d", round, ticks, want.least, want.most)
+		}
+	}
+}
+
 func TestOwnPublicationsStayBehindWhatIsParked(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.RoomCredit = 60 })
 	f := r.open(0, "x", 0)
@@ -117,9 +144,9 @@ func TestNobodyOvertakesWhatIsParked(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	f := r.open(0, "x", 0)
 	e := r.node.Directory().Lookup("x")
-	e.stalled.Add(1)
+	e.needPressure().brakes[brakeParked].loops.Add(1)
 	bus.elsewhere("x", "first")
-	e.stalled.Add(-1)
+	e.needPressure().brakes[brakeParked].loops.Add(-1)
 	bus.elsewhere("x", "second")
 	r.rest()
 	if got, want := f.frames(t), []string{"first", "second"}; !slices.Equal(got, want) {

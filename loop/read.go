@@ -62,7 +62,7 @@ func (l *Loop) blocked(c *Conn) bool {
 		return true
 	}
 	r := c.member.room
-	return r != nil && r.entry != nil && (r.entry.stalled.Load() > 0 || r.entry.Crowded(l.cfg.RoomCredit))
+	return r != nil && r.entry != nil && (r.entry.stalled(brakePublishers) || r.entry.Crowded(l.cfg.RoomCredit))
 }
 
 // Hold stops parsing until Release.

@@ -37,7 +37,7 @@ type room struct {
 	cursor int      // members[:cursor] have queue[0]
 	dirty  bool     // on the loop's list of dirty rooms
 
-	stallers int // local members that stall the publishers (backlog.go)
+	stallers [numBrakes]int // local members that stall it (stall.go)
 }
 
 // batch is a run of publications of one room that is written at once. It lives until the last lagging member has it.
