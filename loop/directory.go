@@ -29,6 +29,7 @@ type Entry struct {
 	stalled atomic.Int32 // loops on which a member is over its soft limit: publishers pause while it is not 0
 	budget  atomic.Pointer[stallBudget]
 	members atomic.Int32 // on this node
+	marked  atomic.Bool  // set under lane.mu: members changed, and nobody has asked since (marks.go)
 }
 
 // Members is the number of members on this node.
@@ -43,12 +44,15 @@ type Directory struct {
 	laneOf func(room string) int
 	node   *Node
 	rooms  atomic.Int64
+
+	watched atomic.Bool // somebody asks which rooms have changed
 }
 
 type lane struct {
 	mu      sync.Mutex
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
+	marks   marks
 
 	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
 }
