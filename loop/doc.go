@@ -15,6 +15,7 @@
 //	fanout.go       every dirty room writes its batch to every member, ONE write a member
 //	backlog.go      what a slow member could not take waits here; three stages of back-pressure
 //	ending.go       how a connection ends: last words, close frame, FIN, time limit
+//	marks.go        which rooms have another number of members, for a bus that tells other nodes
 //	wheel.go        every timeout of a connection is one entry here
 //	ledger.go       accepted × members = delivered + dropped + in flight, checked
 //
