@@ -28,6 +28,7 @@ type Entry struct {
 	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
 	placed  atomic.Int64 // of them those that some loop has
 	members atomic.Int32 // on this node
+	marked  atomic.Bool  // set under lane.mu: members changed, and nobody has asked since (marks.go)
 
 	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)
 }
@@ -44,12 +45,15 @@ type Directory struct {
 	laneOf func(room string) int
 	node   *Node
 	rooms  atomic.Int64
+
+	watched atomic.Bool // somebody asks which rooms have changed
 }
 
 type lane struct {
 	mu      sync.Mutex
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
+	marks   marks
 
 	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
 }

@@ -17,6 +17,7 @@
 //	backlog.go      what a slow member could not take waits here; three stages of back-pressure
 //	stall.go        how long such a member may hold up its room
 //	ending.go       how a connection ends: last words, close frame, FIN, time limit
+//	marks.go        which rooms have another number of members, for a bus that tells other nodes
 //	wheel.go        every timeout of a connection is one entry here
 //	ledger.go       accepted × members = delivered + dropped + in flight, checked
 //

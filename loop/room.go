@@ -97,10 +97,12 @@ func (l *Loop) joined(e *Entry) {
 func (l *Loop) enter(c *Conn, r *room) {
 	if n := r.entry.members.Add(1); l.cfg.RoomMembers > 0 && int(n) > l.cfg.RoomMembers {
 		r.entry.members.Add(-1)
+		l.node.dir.counted(r.entry)
 		c.member.room = nil
 		c.peer.Kick(WhyRoomFull)
 		return
 	}
+	l.node.dir.counted(r.entry)
 	c.member = Member{conn: c, room: r, index: uint32(len(r.members)), from: r.pos}
 	r.members = append(r.members, &c.member)
 	l.stats.Joins++
@@ -149,6 +151,7 @@ func (l *Loop) leave(c *Conn, why Why) {
 		r.members = append(make([]*Member, 0, cap(r.members)/2), r.members...)
 	}
 	r.entry.members.Add(-1)
+	l.node.dir.counted(r.entry)
 	l.stats.Leaves++
 	*m = Member{}
 	l.vanish(r)

@@ -87,6 +87,7 @@ func (b *Bridge) Start(node *loop.Node) {
 
 func (b *Bridge) attach(node *loop.Node) {
 	b.rooms = node.Directory()
+	b.rooms.Watch() // for the counts
 	b.dir, b.loops = b.rooms, node
 }
 

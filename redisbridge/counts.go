@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -17,29 +18,41 @@ import (
 // lease and the hashes have the same time to live and are refreshed together, so that a node that is gone takes its counts
 // with it. Rooms are fields, never keys.
 //
-// Every second the node compares the rooms with what it last wrote, lane by lane, and writes what differs. That is a visit
-// to every room; it holds a lane's mutex for some 50 ns a room in it. A lane's hash is made anew when its keys may be gone or
-// old: a command failed, the lane has a new epoch (so it always is when Redis has lost something), or the hash expired
-// because this process stood still. The lanes do not wait for each other: on a Cluster one may be out of reach. The lease is
-// written by the probe.
+// Every second the node writes the rooms whose count has changed since, lane by lane: the directory has marked them
+// (loop/marks.go), so a pass costs what has changed and not what is there. Nothing is remembered of what was written: HSET and
+// HDEL say what holds now, whatever Redis had. Only when that may not be the truth of the other rooms too is a lane's hash
+// made anew, from all its rooms: a write failed, the lane has a new epoch (so it always is when Redis has lost something),
+// the hash expired because this process stood still, or the directory lost count. The lanes do not wait for each other: on a
+// Cluster one may be out of reach. The lease is written by the probe.
 
 const (
 	countsPerCommand = 512
+	countsPerCall    = 32 * countsPerCommand // a call has a time limit, and Redis does other things between two
 	refreshesALease  = 3
 	countsAtOnce     = 16 // lanes
 )
 
-// counter is the goroutine's state: what Redis has been told, by lane.
+// counter is the goroutine's state.
 type counter struct {
-	bridge  *Bridge
-	written []map[string]int
-	epochs  []string  // of the lanes when their hashes were made
-	due     time.Time // of the next refresh
+	bridge *Bridge
+	lanes  []countedLane
+	due    time.Time // of the next refresh
+}
+
+// countedLane is what the counter knows of a lane's hash.
+type countedLane struct {
+	epoch string // of the lane when the hash was made
+	whole bool   // Redis has taken everything since: changes are enough
+	there bool   // the hash has fields, and so exists
+}
+
+func newCounter(b *Bridge) *counter {
+	return &counter{bridge: b, lanes: make([]countedLane, len(b.lanes))}
 }
 
 // count is the goroutine.
 func (b *Bridge) count(ctx context.Context) {
-	c := &counter{bridge: b, written: make([]map[string]int, len(b.lanes)), epochs: make([]string, len(b.lanes))}
+	c := newCounter(b)
 	ticker := time.NewTicker(b.cfg.Lease / 15)
 	defer ticker.Stop()
 	for {
@@ -54,34 +67,14 @@ func (b *Bridge) count(ctx context.Context) {
 	}
 }
 
-// rooms sorts the node's rooms by lane.
-func (c *counter) rooms() []map[string]int {
-	now := make([]map[string]int, len(c.written))
-	c.bridge.rooms.Each(func(e *loop.Entry) {
-		members := e.Members()
-		if members == 0 {
-			return
-		}
-		i := c.bridge.LaneOf(e.Name)
-		if now[i] == nil {
-			now[i] = make(map[string]int, len(c.written[i]))
-		}
-		now[i][e.Name] = members
-	})
-	return now
-}
-
 func (c *counter) once(ctx context.Context) error {
 	refresh := !time.Now().Before(c.due)
-	now := c.rooms()
-	slots, errs := make(chan struct{}, countsAtOnce), make([]error, len(now), len(now)+1)
+	slots, errs := make(chan struct{}, countsAtOnce), make([]error, len(c.lanes), len(c.lanes)+1)
 	var wait sync.WaitGroup
-	for i := range now {
+	for i := range c.lanes {
 		slots <- struct{}{}
 		wait.Go(func() {
-			if errs[i] = c.write(ctx, i, now[i], refresh); errs[i] != nil {
-				c.written[i] = nil // all of it next time
-			}
+			errs[i] = c.write(ctx, i, refresh)
 			<-slots
 		})
 	}
@@ -99,72 +92,95 @@ func (c *counter) once(ctx context.Context) error {
 }
 
 // write brings one lane's hash up to date.
-func (c *counter) write(ctx context.Context, lane int, now map[string]int, refresh bool) error {
-	epoch := c.bridge.lanes[lane].position().epoch
-	if epoch != c.epochs[lane] {
-		c.written[lane] = nil
+func (c *counter) write(ctx context.Context, lane int, refresh bool) error {
+	l := &c.lanes[lane]
+	if epoch := c.bridge.lanes[lane].position().epoch; epoch != l.epoch {
+		l.epoch, l.whole = epoch, false
 	}
-	before := c.written[lane]
-	set, gone := changes(before, now)
-	anew := before == nil
-	if !anew && len(set) == 0 && len(gone) == 0 && (!refresh || len(now) == 0) {
+	if !l.whole {
+		return c.anew(ctx, lane)
+	}
+	changed, ok := c.bridge.rooms.Changed(lane, nil)
+	switch {
+	case !ok:
+		return c.anew(ctx, lane)
+	case len(changed) == 0 && (!refresh || !l.there):
 		return nil
 	}
-	kept, err := c.bridge.store.writeCounts(ctx, lane, c.bridge.node.String(), set, gone, anew)
-	if err == nil && !kept && len(before) > 0 { // the hash was gone
-		set, _ = changes(nil, now)
-		_, err = c.bridge.store.writeCounts(ctx, lane, c.bridge.node.String(), set, nil, true)
-	}
-	if err != nil {
+	kept, there, err := c.bridge.store.writeCounts(ctx, lane, c.bridge.node.String(), changed, false)
+	switch {
+	case err != nil:
+		l.whole = false // nobody knows what Redis took
 		return err
+	case l.there && !kept:
+		return c.anew(ctx, lane)
 	}
-	if now == nil {
-		now = map[string]int{}
-	}
-	c.written[lane], c.epochs[lane] = now, epoch
+	l.there = there
 	return nil
 }
 
-// changes is what makes now of before.
-func changes(before, now map[string]int) (set []any, gone []string) {
-	for room, n := range now {
-		if old, had := before[room]; !had || old != n {
-			set = append(set, room, n)
-		}
+// anew makes a lane's hash of all its rooms, if Redis answers: else a second without Redis would cost a visit to all of them.
+func (c *counter) anew(ctx context.Context, lane int) error {
+	l, s, node := &c.lanes[lane], c.bridge.store, c.bridge.node.String()
+	l.whole = false
+	if _, _, err := s.writeCounts(ctx, lane, node, nil, false); err != nil {
+		return err
 	}
-	for room := range before {
-		if _, has := now[room]; !has {
-			gone = append(gone, room)
-		}
+	_, there, err := s.writeCounts(ctx, lane, node, c.bridge.rooms.All(lane, nil), true)
+	if err != nil {
+		return err
 	}
-	return set, gone
+	l.whole, l.there = true, there
+	return nil
 }
 
-// writeCounts writes what changed and gives the hash its time to live. kept: it was there.
-func (s *store) writeCounts(ctx context.Context, lane int, node string, set []any, gone []string, anew bool) (kept bool, err error) {
+// writeCounts writes counts, 0 for a room that is gone, and gives the hash its time to live. kept: it was there before;
+// there: it is now.
+func (s *store) writeCounts(ctx context.Context, lane int, node string, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
+	key := s.names.counts(lane, node)
+	n := min(len(counts), countsPerCall)
+	kept, there, err = s.writeSome(ctx, key, counts[:n], anew)
+	for some := range slices.Chunk(counts[n:], countsPerCall) {
+		if err == nil {
+			_, there, err = s.writeSome(ctx, key, some, false)
+		}
+	}
+	return kept, there, err
+}
+
+// writeSome is one call.
+func (s *store) writeSome(ctx context.Context, key string, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
-	key := s.names.counts(lane, node)
-	var was *redis.BoolCmd
+	set, gone := split(counts)
+	var was, is *redis.BoolCmd
 	_, err = s.client.Pipelined(timed, func(p redis.Pipeliner) error {
 		was = p.PExpire(timed, key, s.cfg.Lease)
 		if anew {
 			p.Del(timed, key)
 		}
-		for len(gone) > 0 {
-			n := min(len(gone), countsPerCommand)
-			p.HDel(timed, key, gone[:n]...)
-			gone = gone[n:]
+		for some := range slices.Chunk(gone, countsPerCommand) { // first: a room may have vanished and come back
+			p.HDel(timed, key, some...)
 		}
-		for len(set) > 0 {
-			n := min(len(set), 2*countsPerCommand)
-			p.HSet(timed, key, set[:n]...)
-			set = set[n:]
+		for some := range slices.Chunk(set, 2*countsPerCommand) {
+			p.HSet(timed, key, some...)
 		}
-		p.PExpire(timed, key, s.cfg.Lease)
+		is = p.PExpire(timed, key, s.cfg.Lease)
 		return nil
 	})
-	return was.Val(), err
+	return was.Val(), is.Val(), err
+}
+
+// split sorts rooms with members, as HSET takes them, from those without.
+func split(counts []loop.RoomCount) (set []any, gone []string) {
+	for _, c := range counts {
+		if c.Members > 0 {
+			set = append(set, c.Room, c.Members)
+		} else {
+			gone = append(gone, c.Room)
+		}
+	}
+	return set, gone
 }
 
 // renew gives the node its lease for another time.

@@ -1,0 +1,85 @@
+package redisbridge
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"dotsconnect/loop"
+)
+
+// guest is a connection that only stands in a room: as small as a million of them must be.
+type guest struct{ loop.Conn }
+
+func (g *guest) Open() error                { return nil }
+func (g *guest) Read([]byte) (int, error)   { return 0, loop.ErrAgain }
+func (g *guest) Send(p []byte) (int, error) { return len(p), nil }
+func (g *guest) Queue([]byte)               {}
+func (g *guest) Pending() int               { return 0 }
+func (g *guest) Finished() bool             { return false }
+func (g *guest) CloseWrite()                {}
+func (g *guest) Shutdown()                  {}
+func (g *guest) Input(p []byte) int         { return len(p) }
+func (g *guest) Joined()                    { g.Upgraded(g.Loop().Now()) }
+func (g *guest) Kick(why loop.Why)          { g.Finish(nil, why) }
+func (g *guest) Ping()                      {}
+
+// seat lets a guest into the room; it is there when a later Call runs.
+func seat(l *loop.Loop, room string) *guest {
+	g := &guest{}
+	g.Init(g)
+	l.Adopt(&g.Conn)
+	l.Call(func(*loop.Loop) { g.Join(room, 0) })
+	return g
+}
+
+// settled waits until the loop has done what it was told before.
+func settled(l *loop.Loop) {
+	for range 2 { // a join goes through the inbox once more
+		done := make(chan struct{})
+		l.Call(func(*loop.Loop) { close(done) })
+		<-done
+	}
+}
+
+// BenchmarkCounts is what one pass over the counts costs on a node of 1,000,000 rooms of which 100 have changed.
+func BenchmarkCounts(b *testing.B) {
+	const rooms, changes = 1_000_000, 100
+	s := startRedis(b)
+	cfg := testConfig(s.url())
+	cfg.Lanes, cfg.Lease = 16, time.Hour
+	n, c := stillNode(b, cfg, 1)
+	l, ctx := n.node.Loops()[0], context.Background()
+	room := func(i int) string { return "chat/room-" + strconv.Itoa(i) }
+	for i := range rooms {
+		seat(l, room(i))
+	}
+	settled(l)
+	if got := n.node.Directory().Rooms(); got != rooms {
+		b.Fatalf("%d rooms, want %d", got, rooms)
+	}
+	for c.once(ctx) != nil { // the first one makes all hashes
+	}
+	c.due = time.Now().Add(time.Hour)
+	var second []*guest
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		if second == nil {
+			for i := range changes {
+				second = append(second, seat(l, room(i*9973)))
+			}
+		} else {
+			for _, g := range second {
+				l.Closed(&g.Conn)
+			}
+			second = nil
+		}
+		settled(l)
+		b.StartTimer()
+		if err := c.once(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
