@@ -102,10 +102,11 @@ func (b *Bridge) agree(ctx context.Context, address *Address) error {
 	b.store.names = &names{prefix: b.cfg.Prefix}
 	ours := formatMeta(b.cfg.Lanes, [2]uint64{randomUint64(), randomUint64()})
 	client, key := b.store.client, b.store.names.meta()
-	if err := client.SetNX(ctx, key, ours, 0).Err(); err != nil {
-		return fmt.Errorf("redis at %s: %w", address, err)
+	var meta string
+	err := persist(ctx, func() error { return client.SetNX(ctx, key, ours, 0).Err() })
+	if err == nil {
+		err = persist(ctx, func() (err error) { meta, err = client.Get(ctx, key).Result(); return err })
 	}
-	meta, err := client.Get(ctx, key).Result()
 	if err != nil {
 		return fmt.Errorf("redis at %s: %w", address, err)
 	}

@@ -95,7 +95,9 @@ func (c *churn) run(steps int) {
 func TestCountsFollowChurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	n, c := stillNode(t, testConfig(s.url()), 2)
+	cfg := testConfig(s.url())
+	cfg.Lease, cfg.CallMax = time.Hour, time.Minute // no hash expires because the machine is busy
+	n, c := stillNode(t, cfg, 2)
 	ctx := context.Background()
 	ch := &churn{rng: rand.New(rand.NewPCG(1, 2)), n: n, here: map[*guest]string{}, rooms: map[string]int{}}
 	anyKey := func() string {

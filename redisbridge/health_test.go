@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"dotsconnect/loop"
 )
 
@@ -240,10 +238,7 @@ func TestANodeStartsOverASlowLink(t *testing.T) {
 	cfg := testConfig("redis://" + l.addr)
 	cfg.Lanes = 64
 	began := time.Now()
-	b, err := Connect(t.Context(), cfg, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := connect(t, cfg)
 	t.Logf("connected after %v", time.Since(began))
 	if err := b.Close(); err != nil {
 		t.Error(err)

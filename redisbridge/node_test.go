@@ -50,10 +50,7 @@ func startNode(t testing.TB, cfg Config, loops int) *testNode {
 			old(g)
 		}
 	}
-	b, err := Connect(t.Context(), cfg, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := connect(t, cfg)
 	n.bridge = b
 	lc := loop.DefaultConfig()
 	lc.Loops, lc.Lanes, lc.LaneOf = loops, b.Lanes(), b.LaneOf
@@ -84,6 +81,20 @@ func startNode(t testing.TB, cfg Config, loops int) *testNode {
 	b.run()
 	t.Cleanup(n.close)
 	return n
+}
+
+// connect is Connect on a machine that may be so busy that it takes longer than a user would wait.
+func connect(t testing.TB, cfg Config) *Bridge {
+	t.Helper()
+	for began := time.Now(); ; {
+		b, err := Connect(t.Context(), cfg, zap.NewNop())
+		if err == nil {
+			return b
+		}
+		if !timedOut(err) || time.Since(began) > time.Minute {
+			t.Fatal(err)
+		}
+	}
 }
 
 // turns is the goroutine of a loop.

@@ -122,7 +122,9 @@ func (s *redisServer) eventually(what string, done func() bool) {
 
 // client is a plain client of the server, for what a test does to it.
 func (s *redisServer) client() *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: s.addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1})
+	const patience = time.Minute // the machine may be busy
+	return redis.NewClient(&redis.Options{Addr: s.addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
 }
 
 // do sends a command to the server.
