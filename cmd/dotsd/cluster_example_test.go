@@ -194,6 +194,10 @@ func healthcheck(t *testing.T) (args []string) {
 func TestClusterExampleCompose(t *testing.T) {
 	var file struct {
 		Services map[string]struct {
+			Image           string            `yaml:"image"`
+			Build           map[string]string `yaml:"build"`
+			Pull            string            `yaml:"pull_policy"`
+			Restart         string            `yaml:"restart"`
 			StopGracePeriod string            `yaml:"stop_grace_period"`
 			Environment     map[string]string `yaml:"environment"`
 			EnvFile         []string          `yaml:"env_file"`
@@ -219,7 +223,16 @@ func TestClusterExampleCompose(t *testing.T) {
 			t.Errorf("%s: HAProxy has %v, the node %v", name, balancer, node.Environment)
 		}
 	}
+	builds := 0
 	for name, service := range file.Services {
+		if service.Restart != "unless-stopped" {
+			t.Errorf("%s: got restart: %s; it would not be there after a reboot", name, service.Restart)
+		}
+		if service.Build != nil {
+			builds++
+		} else if service.Image == "dotsd" && service.Pull != "never" {
+			t.Errorf("%s: its image is in no registry", name)
+		}
 		files := slices.Clone(service.EnvFile)
 		for _, volume := range service.Volumes {
 			if source, _, _ := strings.Cut(volume, ":"); strings.HasPrefix(source, "./") {
@@ -231,6 +244,39 @@ func TestClusterExampleCompose(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+	if builds != 1 {
+		t.Errorf("%d services build the image, want 1: two at once get in each other's way", builds)
+	}
+}
+
+// TestTheImageIsMadeFromTheSourceAlone: the ignore file that every builder reads takes everything out, and nothing back in
+// but what the program is built from.
+func TestTheImageIsMadeFromTheSourceAlone(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", ".dockerignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			rules = append(rules, line)
+		}
+	}
+	want := []string{"*", "!go.mod", "!go.sum"}
+	list := exec.Command("go", "list", "-deps", "-f", "{{if and .Module .Module.Main}}{{.ImportPath}}{{end}}", "./cmd/dotsd")
+	list.Dir = filepath.Join("..", "..")
+	packages, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(string(packages)) {
+		want = append(want, "!"+strings.Split(name, "/")[1])
+	}
+	slices.Sort(want)
+	slices.Sort(rules)
+	if want = slices.Compact(want); !slices.Equal(rules, want) {
+		t.Errorf("got %q, want %q", rules, want)
 	}
 }
 
