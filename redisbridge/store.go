@@ -47,6 +47,7 @@ func newStore(cfg *Config, a *Address) *store {
 	case Sentinel:
 		s.client = redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: a.Master, SentinelAddrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
+			SentinelUsername: a.SentinelUsername, SentinelPassword: a.SentinelPassword,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: poolSize,
 		})

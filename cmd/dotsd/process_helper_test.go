@@ -28,6 +28,7 @@ func TestProcesses(t *testing.T) {
 	t.Run("thirty thousand connections", p.testManyGenerators)
 	t.Run("two nodes are one system", p.testTwoNodes)
 	t.Run("Redis is away for three seconds", p.testRedisOutage)
+	t.Run("Redis over TLS, with a certificate of its own", p.testRedisOverTLS)
 	t.Run("SIGTERM with five thousand members who talk", p.testTerm)
 	t.Run("a second SIGTERM does not wait", p.testSecondTerm)
 	t.Run("more connections than descriptors", p.testDescriptors)
