@@ -25,13 +25,16 @@ func (d *Directory) full(e *Entry) bool {
 }
 
 // placeOrPark is place for what a bus delivers. lane.mu is held.
-func (d *Directory) placeOrPark(ln *lane, p *Publication) (rings uint64) {
+func (d *Directory) placeOrPark(ln *lane, p *Publication, late bool) (rings uint64) {
 	e := ln.entries[p.Room]
 	if e == nil || !e.parks() && !d.full(e) {
 		return d.place(ln, p)
 	}
 	k := e.needPressure()
 	k.waits.Store(true)
+	if late {
+		k.late.Store(true)
+	}
 	k.parked.pubs = append(k.parked.pubs, p)
 	k.parked.bytes += p.cost()
 	if d.node.parked.Add(p.cost()) > d.node.loops[0].cfg.ParkedTotal {
@@ -60,6 +63,7 @@ func (d *Directory) placeParked(ln *lane, e *Entry, more func() bool) (rings uin
 	if len(k.parked.pubs) == 0 {
 		k.parked.pubs = nil
 		k.waits.Store(false)
+		k.late.Store(false)
 	}
 	return rings
 }
@@ -88,4 +92,5 @@ func (d *Directory) unpark(e *Entry) {
 	d.node.parked.Add(-k.parked.bytes)
 	k.parked = parked{}
 	k.waits.Store(false)
+	k.late.Store(false)
 }

@@ -288,7 +288,7 @@ func (m *model) receive(n *modelNode) {
 	}
 	payload := n.conn[0]
 	n.conn = n.conn[1:]
-	if n.lane.handle(payload) == verdictRead {
+	if n.lane.handle(payload, false) == verdictRead {
 		m.catchUp(n)
 	}
 }

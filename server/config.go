@@ -49,7 +49,7 @@ type Config struct {
 	HardBacklog  ByteSize      `name:"backlog-hard" env:"DOTS_BACKLOG_HARD" default:"256KiB" group:"Back-pressure" help:"Unsent bytes of a member over which it is closed with 4101."`
 	BacklogTime  time.Duration `name:"backlog-time" env:"DOTS_BACKLOG_TIME" default:"10s" group:"Back-pressure" help:"A member that stays over the soft limit for so long is closed with 4101 too."`
 	BacklogTotal ByteSize      `name:"backlog-total" env:"DOTS_BACKLOG_TOTAL" default:"64MiB" group:"Back-pressure" help:"Unsent bytes of all members together, each frame counted once. Over it the slowest are closed first."`
-	StallBudget  time.Duration `name:"stall-budget" env:"DOTS_STALL_BUDGET" default:"1s" group:"Back-pressure" help:"How long slow members may hold up a room's publishers in any 10 s, and five times that what comes from other nodes, in any minute. 0: never."`
+	StallBudget  time.Duration `name:"stall-budget" env:"DOTS_STALL_BUDGET" default:"1s" group:"Back-pressure" help:"How long slow members may hold up a room's publishers in any 10 s, and what comes from other nodes for as long in any minute, five times that after an outage. 0: never."`
 	UnsentLimit  ByteSize      `name:"unsent-limit" env:"DOTS_UNSENT_LIMIT" default:"128KiB" group:"Back-pressure" help:"Unsent bytes that the kernel takes for a connection before we count them ourselves (TCP_NOTSENT_LOWAT). 0: the kernel's default, up to 4 MB."`
 	InboxLimit   ByteSize      `name:"inbox-limit" env:"DOTS_INBOX_LIMIT" default:"8MiB" group:"Back-pressure" help:"Bytes waiting for one loop over which all loops stop reading until it caught up."`
 
