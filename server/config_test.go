@@ -97,6 +97,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"prefix with braces":    {func(c *server.Config) { c.RedisPrefix = "{a}" }, []string{"redis-prefix"}},
 		"no prefix":             {func(c *server.Config) { c.RedisPrefix = "" }, []string{"redis-prefix"}},
 		"lanes":                 {func(c *server.Config) { c.Lanes = -1 }, []string{"lanes"}},
+		"batch":                 {func(c *server.Config) { c.RedisBatch = 4097 }, []string{"redis-batch"}},
 		"hold":                  {func(c *server.Config) { c.RedisHold = -1 }, []string{"redis-hold"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
