@@ -34,6 +34,7 @@ no figures in that table: it is INVALID there, and the exit code says so (4, 5).
 
 type fieldOptions struct {
 	out    string
+	only   list
 	rounds int
 	quick  bool
 }
@@ -42,6 +43,7 @@ func fieldCommand(args []string, stdout, stderr io.Writer) error {
 	var o fieldOptions
 	fs := flag.NewFlagSet("field", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 3, "`N` runs of each server in each table")
+	fs.Var(&o.only, "only", "`N` of a table to play, counted from 1, and no other; can be repeated")
 	fs.BoolVar(&o.quick, "quick", false, "one round, short: to see that it works")
 	fs.StringVar(&o.out, "out", "", "`DIR` to make, with field.json, field.md, table.txt and the folder of each run")
 	words, err := cli.ParseWords(fs, args, stdout, fieldAbout)
@@ -81,9 +83,16 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	if err != nil {
 		return nil, cli.Failf(cli.Usage, "%w", err)
 	}
+	if tables, err = o.pick(tables); err != nil {
+		return nil, err
+	}
 	if err := checkOut(o.out); err != nil {
 		return nil, err
 	}
+	// Who is in no table need not be built.
+	servers = slices.DeleteFunc(servers, func(a adapter.Adapter) bool {
+		return !slices.ContainsFunc(tables, func(t versus.Table) bool { return slices.Contains(t.Rows, a.Name) })
+	})
 	cfg := &versus.FieldConfig{Servers: servers, Tables: tables, Rounds: o.rounds, Quick: o.quick, Skipped: map[string]string{}}
 	if o.quick {
 		cfg.Rounds = 1
@@ -91,14 +100,28 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	return cfg, cli.NeedDescriptors(cfg.MostConns())
 }
 
-// prepare builds what takes part; what cannot be built is skipped, and the rows
+// pick are the tables that --only asks for.
+func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
+	if len(o.only) == 0 {
+		return all, nil
+	}
+	var picked []versus.Table
+	for _, t := range all {
+		if slices.Contains(o.only, t.Key) {
+			picked = append(picked, t)
+		}
+	}
+	if len(picked) != len(o.only) {
+		return nil, cli.Failf(cli.Usage, "--only %s: want numbers of tables, 1 to %d, each once", o.only.String(), len(all))
+	}
+	return picked, nil
+}
+
+// prepare builds the servers; what cannot be built is skipped, and the rows
 // of others do without.
 func prepare(ctx context.Context, cfg *versus.FieldConfig) error {
 	for i := range cfg.Servers {
 		a := &cfg.Servers[i]
-		if !slices.ContainsFunc(cfg.Tables, func(t versus.Table) bool { return slices.Contains(t.Rows, a.Name) }) {
-			continue
-		}
 		cfg.Progress.Show("building %s", a.Name)
 		if err := a.Prepare(ctx); err != nil {
 			if ctx.Err() != nil {

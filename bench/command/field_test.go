@@ -27,6 +27,7 @@ func TestMistakesOfAFieldAreOneLineWithExit2(t *testing.T) {
 		{"field none.yaml", "there are no tables in it"},
 		{"field bad.yaml", `bad.yaml:4: servers: there is no server "y"`},
 		{"field ok.yaml --rounds 0", "--rounds 0: want 1 to 100"},
+		{"field ok.yaml --only 2", "--only 2: want numbers of tables, 1 to 1"},
 		{"field ok.yaml --out .", "exists already"},
 	} {
 		code, stdout, stderr := dotsbench(strings.Fields(c.args)...)
