@@ -58,7 +58,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		want   []string
 	}{
 		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-fragments", "control-rate", "control-burst", "max-age", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-down", "log-format", "log-level"}},
+		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-fragments", "control-rate", "control-burst", "max-age", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "log-format", "log-level"}},
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
 		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
 		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
