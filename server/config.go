@@ -56,6 +56,7 @@ type Config struct {
 	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that makes all nodes one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master (with ?sentinel_user=USER&sentinel_password=PASSWORD where the sentinels ask for it) or redis+cluster://host:port,host:port. Users and passwords are percent-encoded. Empty: this node stands alone. On the command line every local user can see a password in it: prefer the variable or the file."`
 	RedisPrefix string        `name:"redis-prefix" env:"DOTS_REDIS_PREFIX" default:"dots" group:"Many nodes" help:"Prefix of all keys and channels in Redis. Nodes with the same prefix are one system."`
 	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 16, or 64 on a Cluster."`
+	RedisBatch  int           `name:"redis-batch" env:"DOTS_REDIS_BATCH" default:"512" group:"Many nodes" help:"Messages of a lane that one call to Redis takes at most; it takes those that came while the one before was on its way, and waits for none. 1: one call for each message, to measure what batches save. A smaller number lets other users of the same Redis in sooner."`
 	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"2s" group:"Many nodes" help:"How long messages are held in order while Redis does not take them. Then --redis-down decides."`
 	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"local" group:"Many nodes" help:"What then becomes of messages. local: they reach the members on this node only. reject: their senders are closed with 4104."`
 
@@ -88,6 +89,7 @@ func Default() Config {
 		InboxLimit:       8 * MiB,
 		DrainTime:        5 * time.Second,
 		RedisPrefix:      "dots",
+		RedisBatch:       512,
 		RedisHold:        2 * time.Second,
 		RedisDown:        "local",
 		LogFormat:        "auto",
@@ -197,6 +199,7 @@ func (c *Config) checkRedis(m *mistakes) {
 		m.add("redis-prefix", "%q is no prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
 	}
 	inRange(m, "lanes", c.Lanes, 0, 1024)
+	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
 }

@@ -51,6 +51,8 @@ type Config struct {
 	SourceNet netip.Prefix
 	Pids      []int         // of the servers; empty: not known
 	Admin     string        // URL of a Go server's debug pages; empty: not known
+	Beside    int           // process that the servers need beside them, such as a Redis; 0: none
+	PerCall   []string      // two counters of Admin's /metrics; see adapter.Adapter
 	Died      func() string // why the server has ended, or nothing; may be nil
 	Spin      bool          // see client.Config
 	Frames    Frames        // of another server's protocol; the zero value is ours

@@ -21,6 +21,8 @@ type memory struct {
 	slab int64 // of the whole machine; 0: not known
 	info *result.Go
 
+	counters []float64 // of PerCall; empty: not asked for
+
 	collections int64 // before those that were made for this reading; 0: none were
 }
 
@@ -69,6 +71,11 @@ func (r *run) debugPages(m *memory) error {
 	g, err := r.admin.Read()
 	if err != nil {
 		return cli.Failf(cli.Usage, "--admin: %w", err)
+	}
+	if len(r.cfg.PerCall) > 0 {
+		if m.counters, err = r.admin.Counters(r.cfg.PerCall...); err != nil {
+			return cli.Failf(cli.Usage, "per_call: %w", err)
+		}
 	}
 	m.info = &result.Go{Collections: g.NumGC, Goroutines: g.Goroutines, HeapAlloc: g.HeapAlloc, HeapInuse: g.HeapInuse, StackInuse: g.StackInuse}
 	return nil
@@ -121,6 +128,7 @@ type reading struct {
 	at        int64
 	serverCPU int64 // ns; 0: not known
 	deadCPU   int64 // of it, that of servers which were killed
+	besideCPU int64 // ns of what is beside the servers; 0: not known
 	threadCPU int64 // ns of the generator's thread
 	sent      int64
 	received  int64

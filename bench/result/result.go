@@ -72,23 +72,25 @@ type Traffic struct {
 
 // Server is the process of the server.
 type Server struct {
-	Pid            int     `json:"pid"`
-	CPUSeconds     float64 `json:"cpu_seconds"`
-	CPUPerDelivery float64 `json:"cpu_us_per_delivery"`
-	CPUPerMessage  float64 `json:"cpu_us_per_message"`
-	CPUPerBeat     float64 `json:"cpu_us_per_heartbeat"` // only where heartbeats are all there is
-	CPUs           float64 `json:"cpus"`                 // busy on average
-	RSSBefore      int64   `json:"rss_before_bytes"`     // before the first connection
-	RSSOpen        int64   `json:"rss_open_bytes"`       // all connections open, nothing sent
-	RSSEnd         int64   `json:"rss_end_bytes"`
-	Settled        bool    `json:"rss_settled"`                  // after collections, when it changed no more
-	BytesActive    float64 `json:"rss_bytes_per_connection_end"` // end against before
-	BytesPerConn   float64 `json:"rss_bytes_per_connection"`     // open against before
-	KernelPerConn  float64 `json:"kernel_bytes_per_connection"`  // slab of both ends of a loopback connection; 0: not known
-	CPUPerConnect  float64 `json:"cpu_us_per_connect"`
-	Descriptors    int64   `json:"descriptors"`
-	Threads        int64   `json:"threads"`
-	Go             *Go     `json:"go,omitempty"` // from its debug pages, if --admin names them
+	Pid              int     `json:"pid"`
+	CPUSeconds       float64 `json:"cpu_seconds"`
+	CPUPerDelivery   float64 `json:"cpu_us_per_delivery"`
+	CPUPerMessage    float64 `json:"cpu_us_per_message"`
+	BesidePerMessage float64 `json:"beside_cpu_us_per_message,omitempty"` // of what it needs beside it, such as a Redis
+	PerCall          float64 `json:"messages_per_call,omitempty"`         // to that, in the mean
+	CPUPerBeat       float64 `json:"cpu_us_per_heartbeat"`                // only where heartbeats are all there is
+	CPUs             float64 `json:"cpus"`                                // busy on average
+	RSSBefore        int64   `json:"rss_before_bytes"`                    // before the first connection
+	RSSOpen          int64   `json:"rss_open_bytes"`                      // all connections open, nothing sent
+	RSSEnd           int64   `json:"rss_end_bytes"`
+	Settled          bool    `json:"rss_settled"`                  // after collections, when it changed no more
+	BytesActive      float64 `json:"rss_bytes_per_connection_end"` // end against before
+	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // open against before
+	KernelPerConn    float64 `json:"kernel_bytes_per_connection"`  // slab of both ends of a loopback connection; 0: not known
+	CPUPerConnect    float64 `json:"cpu_us_per_connect"`
+	Descriptors      int64   `json:"descriptors"`
+	Threads          int64   `json:"threads"`
+	Go               *Go     `json:"go,omitempty"` // from its debug pages, if --admin names them
 }
 
 // Go is the inside of a Go server over the time measured.

@@ -79,8 +79,12 @@ func (v *servers) launch(cfg *load.Config) error {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
 	v.add(other.Server)
-	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Server.Pid}
-	cfg.Died = v.died
+	if other.Beside != nil {
+		v.add(other.Beside)
+		cfg.Beside = other.Beside.Pid
+	}
+	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Pid}
+	cfg.Admin, cfg.PerCall, cfg.Died = other.Admin, v.spec.Adapter.PerCall, v.died
 	return nil
 }
 

@@ -16,7 +16,8 @@ import (
 // bridgeConfig maps the settings to the bridge's.
 func bridgeConfig(c server.Config) redisbridge.Config {
 	b := redisbridge.Default()
-	b.URL, b.Prefix, b.Lanes, b.Hold, b.Down = c.Redis, c.RedisPrefix, c.Lanes, c.RedisHold, redisbridge.Policy(c.RedisDown)
+	b.URL, b.Prefix, b.Lanes, b.BatchMessages = c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch
+	b.Hold, b.Down = c.RedisHold, redisbridge.Policy(c.RedisDown)
 	return b
 }
 

@@ -120,6 +120,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{args: "--redis=redis+cluster://localhost:7000/1"},
 		{args: "--redis-prefix={a}"},
 		{args: "--lanes=5000"},
+		{args: "--redis-batch=0"},
 		{args: "--redis-hold=11m"},
 		{args: "--redis-down=wait"},
 		{args: "srve"},
