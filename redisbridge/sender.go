@@ -44,12 +44,14 @@ func (l *lane) next() *flight {
 
 // try calls the script until the batch is settled or given up.
 func (l *lane) try(ctx context.Context, f *flight) {
+	limited, cancel := l.withinHold(ctx, f)
+	defer cancel()
 	wait := firstPause
 	for {
 		l.mu.Lock()
 		c := call{lane: l.index, id: f.id, top: l.cur.claim(), random: l.bridge.random(), batch: f.batch}
 		l.mu.Unlock()
-		answer, err := l.bridge.store.publish(ctx, c)
+		answer, err := l.bridge.store.publish(limited, c)
 		if err == nil {
 			l.settle(f, answer)
 			return
@@ -58,16 +60,26 @@ func (l *lane) try(ctx context.Context, f *flight) {
 		if l.cameBack(f) || ctx.Err() != nil {
 			return
 		}
-		if down := l.isDown(); down || time.Since(f.began) > l.bridge.cfg.Hold {
+		if down := l.isDown(); down || time.Since(f.began) >= l.bridge.cfg.Hold {
 			l.giveUp(f, err)
 			if down {
 				pause(ctx, longestWait)
 			}
 			return
 		}
-		pause(ctx, wait)
+		pause(limited, wait)
 		wait = min(2*wait, longestWait)
 	}
+}
+
+// withinHold ends calls with the hold time, however long a call may take by itself: the timeout of calls has doubled with
+// each that ran out, in any lane, and would make messages wait for several times the hold time. A hold time that is
+// shorter than what calls usually need does not cut them. While the lane is down nobody waits.
+func (l *lane) withinHold(ctx context.Context, f *flight) (context.Context, context.CancelFunc) {
+	if l.isDown() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, f.began.Add(max(l.bridge.cfg.Hold, l.bridge.store.pace.usual())))
 }
 
 // settle notes where the batch stands.

@@ -94,7 +94,12 @@ func (p *pace) took(d time.Duration, err error) {
 	mean := p.mean.Load()
 	mean += (int64(d) - mean) / 8
 	p.mean.Store(mean)
-	p.now.Store(min(max(8*mean, int64(p.low)), int64(p.high)))
+	p.now.Store(int64(p.usual()))
+}
+
+// usual is the timeout of a call before any ran out.
+func (p *pace) usual() time.Duration {
+	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
 
 // timedOut reports that an answer did not come in time. Mostly the socket says so, which takes its deadline from the context.
