@@ -13,7 +13,7 @@ func (l *Ledger) Verdict() Verdict {
 	v := Verdict{Left: l.left, Notes: []string{}}
 	l.neverCame()
 	l.guestsAgree()
-	l.backsComplete(&v)
+	l.judgeBacks(&v)
 	for number := range l.rooms {
 		r := &l.rooms[number]
 		if len(r.members) == 0 {

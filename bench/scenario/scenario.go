@@ -49,8 +49,8 @@ type Scenario struct {
 	Hurt    time.Duration // when a command of the user does harm, and when another mends it
 	Heal    time.Duration
 	Grace   time.Duration // the first part of the harm, in which messages may wait: figures of its own
-	Across  string // what the rooms of several servers share: AcrossRooms or AcrossMembers
-	Publish string // who sends: PublishAll, PublishFirst or PublishOthers
+	Across  string        // what the rooms of several servers share: AcrossRooms or AcrossMembers
+	Publish string        // who sends: PublishAll, PublishFirst or PublishOthers
 }
 
 // Values of Spread, Order, Memory, Across and Publish.
