@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dotsconnect/loop"
 )
 
 // TestAMessageWaitsForTheHoldTimeAndNotForCalls: with many lanes the timeout of calls grows to its limit at once, since it
@@ -33,4 +35,52 @@ func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 		}
 	}
 	t.Logf("64 messages within %v arrived within %v", 640*time.Millisecond, time.Since(began))
+}
+
+// order is loops and members that note what is delivered.
+type order struct {
+	*modelNode
+	got []string
+}
+
+func (o *order) Deliver(_ int, _, _ uint64, pubs []*loop.Publication) {
+	for _, p := range pubs {
+		o.got = append(o.got, string(p.Value))
+	}
+}
+
+// TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, and before it sends it
+// out. The second one waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
+func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
+	for _, down := range []Policy{Local, Reject} {
+		m := newModel(1, newSimRedis(), nil)
+		o := &order{modelNode: m.nodes[0]}
+		l := o.lane
+		l.bridge.dir, l.bridge.cfg.Down, l.bridge.cfg.BatchMessages = o, down, 10
+		say := func(value string) *flight {
+			o.fate[value] = "pending"
+			l.publish(&loop.Publication{Room: "chat/x", Value: []byte(value), Origin: 1})
+			return l.next()
+		}
+		f := say("first")
+		answer, err := m.execute(call{lane: l.index, id: f.id, top: l.cur.claim(), random: "00000", batch: f.batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.settle(f, answer)
+		say("second")
+		l.giveUp(nil)
+		page, err := m.redis.read(l.cur.from(), 10, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.refill(page)
+		want := "[first second]"
+		if down == Reject {
+			want = "[first]"
+		}
+		if got := fmt.Sprint(o.got); got != want || l.bridge.held.Load() != 0 || len(l.out.sent) > 0 {
+			t.Errorf("%s: got %v, want %v; %d bytes held, %d batches are waited for", down, got, want, l.bridge.held.Load(), len(l.out.sent))
+		}
+	}
 }

@@ -61,7 +61,7 @@ func (l *lane) try(ctx context.Context, f *flight) {
 			return
 		}
 		if down := l.isDown(); down || time.Since(f.began) >= l.bridge.cfg.Hold {
-			l.giveUp(f, err)
+			l.giveUp(err)
 			if down {
 				pause(ctx, longestWait)
 			}
@@ -121,17 +121,23 @@ func (l *lane) isDown() bool {
 	return l.out.down
 }
 
-// giveUp is called when the hold time is over: the policy takes everything that is not settled.
-func (l *lane) giveUp(f *flight, err error) {
+// giveUp is called when the hold time is over: the policy takes everything that is not settled. Locally it takes also what
+// Redis has and did not send back in time: coming when Redis is back, it would stand behind what was said after it.
+func (l *lane) giveUp(err error) {
 	b := l.bridge
 	l.mu.Lock()
 	first := !l.out.down
 	l.out.down = true
-	pubs, held := l.out.giveUp()
-	if b.cfg.Down == Local {
-		if len(f.pubs) > 0 {
-			l.cur.finish(f.id) // should the batch have arrived: here it is delivered now
+	given, queue, held := l.out.giveUp(b.cfg.Down == Local)
+	var pubs []*loop.Publication
+	for _, f := range given {
+		pubs = append(pubs, f.pubs...)
+		if b.cfg.Down == Local && len(f.pubs) > 0 {
+			l.cur.finish(f.id) // should the batch come: here it is delivered now
 		}
+	}
+	pubs = append(pubs, queue...)
+	if b.cfg.Down == Local {
 		l.deliverLocally(pubs)
 	} else {
 		b.rejectAll(pubs)
