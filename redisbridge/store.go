@@ -156,13 +156,17 @@ func parsePlace(epoch, seq string) (place, error) {
 	return place{epoch, n}, nil
 }
 
-// read reads a page of a lane's log; nodes asks for the last batch of every node too.
+// read reads a page of a lane's log; nodes asks for the last batch of every node too. A page begins with the batch at the
+// cursor itself, so that one of a single batch would have nothing new, and look like the end of the log.
 func (s *store) read(ctx context.Context, lane int, from uint64, count int, nodes bool) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
 	all := "0"
 	if nodes {
 		all = "1"
+	}
+	if count == 1 {
+		count = 2
 	}
 	reply, err := readScript.Run(timed, s.client, []string{s.names.state(lane), s.names.log(lane)}, from, count, all).Slice()
 	if err != nil {
