@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -24,12 +25,23 @@ func (p programs) testRedis(t *testing.T) {
 	}
 }
 
+// nodes is the command for a node with a log that all have in common. Of a test that failed the end of it is shown.
+func (p programs) nodes(t *testing.T, args string) (command, log string) {
+	log = filepath.Join(t.TempDir(), "log")
+	t.Cleanup(func() {
+		if t.Failed() {
+			text, _ := os.ReadFile(log) // there is none if no node came to be
+			t.Logf("the nodes said last:\n%s", text[max(0, len(text)-8<<10):])
+		}
+	})
+	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
+}
+
 // testTwoNodes has two nodes on one Redis carry rooms that have members on both: what is published on the first arrives at all,
 // once, in one order.
 func (p programs) testTwoNodes(t *testing.T) {
-	url := startRedis(t)
-	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin= --redis "+url,
-		"--duration=4s", "--settle=2s"); err != nil {
+	command, _ := p.nodes(t, "--admin= --redis "+startRedis(t))
+	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", command, "--duration=4s", "--settle=2s"); err != nil {
 		t.Error(err)
 	}
 }
@@ -38,8 +50,8 @@ func (p programs) testTwoNodes(t *testing.T) {
 // one order.
 func (p programs) testRedisOutage(t *testing.T) {
 	url, pid := startRedisProcess(t)
-	if err := p.bench(t, "redis-outage", "--servers=2",
-		"--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin= --redis-hold 20s --redis-down reject --redis "+url,
+	command, _ := p.nodes(t, "--admin= --redis-hold 20s --redis-down reject --redis "+url)
+	if err := p.bench(t, "redis-outage", "--servers=2", "--server-cmd", command,
 		"--hurt-cmd", fmt.Sprintf("kill -STOP %d", pid), "--heal-cmd", fmt.Sprintf("kill -CONT %d", pid),
 		"--hurt=2s", "--heal=5s", "--duration=9s", "--settle=4s"); err != nil {
 		t.Error(err)
@@ -51,8 +63,8 @@ func (p programs) testRedisOutage(t *testing.T) {
 // does not wait for its end.
 func (p programs) testRedisOutageLocal(t *testing.T) {
 	url, pid := startRedisProcess(t)
-	r, err := p.benchResult(t, "redis-outage-local", "--servers=2",
-		"--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin= --redis-hold 500ms --redis-down local --redis "+url,
+	command, _ := p.nodes(t, "--admin= --redis-hold 500ms --redis-down local --redis "+url)
+	r, err := p.benchResult(t, "redis-outage-local", "--servers=2", "--server-cmd", command,
 		"--hurt-cmd", fmt.Sprintf("kill -STOP %d", pid), "--heal-cmd", fmt.Sprintf("kill -CONT %d", pid),
 		"--hurt=2s", "--grace=1s", "--heal=7s", "--duration=10s", "--settle=2s")
 	if err != nil {
@@ -81,13 +93,12 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 // chance to take its members out of the counts: they vanish with its lease.
 func (p programs) testNodeDeath(t *testing.T) {
 	const rooms, each, died = 50, 4, 20 * time.Second // members of each room on each node
-	url, log := startRedis(t), filepath.Join(t.TempDir(), "log")
+	command, log := p.nodes(t, "--admin 127.0.0.1:{admin} --redis "+startRedis(t))
 	done := make(chan error, 1)
 	var r *result.Result
 	go func() {
 		var err error
-		r, err = p.benchResult(t, "node-death", "--servers=3", "--server-cmd",
-			p.path("dotsd")+" --listen 127.0.0.1:{port} --admin 127.0.0.1:{admin} --log-format json --redis "+url+" 2>>"+log,
+		r, err = p.benchResult(t, "node-death", "--servers=3", "--server-cmd", command,
 			fmt.Sprint("--conns=", 3*rooms*each), fmt.Sprint("--rooms=", rooms), "--rate=500/s",
 			"--warmup=1s", "--restart=2s", fmt.Sprint("--away=", died), "--duration=28s", "--settle=2s")
 		done <- err
