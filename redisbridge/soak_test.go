@@ -22,7 +22,7 @@ const soakEach = 2 // messages of each speaker a tick: 4,000 a second of all
 type soak struct {
 	*traffic
 	redis *redisServer
-	links []*link
+	wires []*wire
 	rng   *rand.Rand
 }
 
@@ -55,29 +55,29 @@ func harms() []harm {
 			pauseFor(int(d.Milliseconds()))(&struck{redis: k.redis})
 			return d.String()
 		}},
-		{"blackhole 1 to 3 s", hurtLinks((*link).blackhole)},
-		{"connections reset for 1 to 3 s", hurtLinks((*link).reset)},
-		{"200 ms round trip for 1 to 3 s", hurtLinks(func(l *link) { l.slow(100) })},
-		{"20 kB/s for 1 to 3 s", hurtLinks(func(l *link) { l.narrow(20) })},
+		{"blackhole 1 to 3 s", hurtWires(wireMode{hole: true})},
+		{"connections reset for 1 to 3 s", hurtWires(wireMode{reset: true})},
+		{"200 ms round trip for 1 to 3 s", hurtWires(wireMode{delay: 100 * time.Millisecond})},
+		{"20 kB/s for 1 to 3 s", hurtWires(wireMode{rate: 20 << 10})},
 	}
 }
 
-// hurtLinks has the link of one node, or of both, suffer from something.
-func hurtLinks(hurt func(*link)) func(*soak) string {
+// hurtWires has the wire of one node, or of both, suffer from something.
+func hurtWires(m wireMode) func(*soak) string {
 	return func(k *soak) string {
 		d := k.between(time.Second, 3*time.Second)
-		some := k.links
+		some := k.wires
 		if i := k.rng.IntN(3); i < len(some) {
 			some = some[i : i+1]
 		}
-		for _, l := range some {
-			hurt(l)
+		for _, w := range some {
+			w.set(m)
 		}
 		time.Sleep(d)
-		for _, l := range some {
-			l.heal()
+		for _, w := range some {
+			w.set(wireMode{})
 		}
-		return fmt.Sprint(d, " for ", len(some), " of ", len(k.links))
+		return fmt.Sprint(d, " for ", len(some), " of ", len(k.wires))
 	}
 }
 
@@ -149,24 +149,12 @@ func startSoak(t *testing.T, seed uint64) *soak {
 	k := &soak{redis: s, rng: rand.New(rand.NewPCG(seed, 1))}
 	var nodes []*testNode
 	for range 2 {
-		l := startLink(t, s.addr())
-		cfg := testConfig("redis://" + l.addr)
+		w := startWire(t, s.addr())
+		cfg := testConfig("redis://" + w.addr)
 		cfg.Down, cfg.Hold = Reject, time.Minute
 		cfg.OnGap = func(g Gap) { t.Logf("a gap: %+v", g) }
-		k.links, nodes = append(k.links, l), append(nodes, startNode(t, cfg, 1))
+		k.wires, nodes = append(k.wires, w), append(nodes, startNode(t, cfg, 1))
 	}
 	k.traffic = startTrafficOf(t, soakEach, nodes...)
 	return k
-}
-
-// reset ends each connection with RST as soon as something comes through it.
-func (l *link) reset() {
-	l.toxic(`{"name":"up","type":"reset_peer","stream":"upstream","attributes":{"timeout":0}}`)
-	l.toxic(`{"name":"down","type":"reset_peer","stream":"downstream","attributes":{"timeout":0}}`)
-}
-
-// narrow lets so many kilobytes a second through in each direction.
-func (l *link) narrow(rate int) {
-	l.toxic(fmt.Sprintf(`{"name":"up","type":"bandwidth","stream":"upstream","attributes":{"rate":%d}}`, rate))
-	l.toxic(fmt.Sprintf(`{"name":"down","type":"bandwidth","stream":"downstream","attributes":{"rate":%d}}`, rate))
 }
