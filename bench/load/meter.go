@@ -109,16 +109,17 @@ func (r *run) serverCPU() int64 {
 	return r.now.serverCPU
 }
 
-// newServer takes the place of the first one, which was killed.
+// newServer takes the place of the last one, which was killed.
 func (r *run) newServer(pid int) {
 	r.now.deadCPU = r.now.serverCPU
-	for _, other := range r.cfg.Pids[min(1, len(r.cfg.Pids)):] {
+	last := len(r.cfg.Pids) - 1
+	for _, other := range r.cfg.Pids[:max(0, last)] {
 		if cpu, err := processCPU(other); err == nil {
 			r.now.deadCPU -= cpu
 		}
 	}
-	if len(r.cfg.Pids) > 0 {
-		r.cfg.Pids[0] = pid
+	if last >= 0 {
+		r.cfg.Pids[last] = pid
 	}
 }
 

@@ -40,6 +40,7 @@ type Result struct {
 	Churn       *Churn     `json:"churn,omitempty"`
 	Slow        *Slow      `json:"slow,omitempty"`
 	Recovery    *Recovery  `json:"recovery,omitempty"`
+	Phases      []Phase    `json:"phases,omitempty"` // of a run that does harm
 	Seconds     []Second   `json:"seconds"`
 	Plots       Plots      `json:"plots"` // what a report draws beside Seconds
 	Thresholds  []Outcome  `json:"thresholds"`
@@ -139,6 +140,20 @@ type Recovery struct {
 	At100  int64 `json:"back_100_us"`
 	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted
 }
+
+// Phase is a time of a run that does harm, and the latency of what was due in it.
+type Phase struct {
+	Name    string    `json:"name"` // one of PhaseNames
+	From    float64   `json:"from_s"`
+	To      float64   `json:"to_s"`
+	Latency Quantiles `json:"latency"`
+}
+
+// PhaseCount is how many phases there are.
+const PhaseCount = 4
+
+// PhaseNames are their names, in order.
+func PhaseNames() [PhaseCount]string { return [...]string{"before", "grace", "hurt", "healed"} }
 
 // Plots are curves that cannot be drawn from the quantiles alone.
 type Plots struct {

@@ -45,6 +45,10 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 		t.Fatalf("redis-server is needed; install it with: apt-get install redis-server: %v", err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			status, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status")
+			t.Logf("Redis at the end: %.300s", status)
+		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
