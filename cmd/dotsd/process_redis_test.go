@@ -116,7 +116,7 @@ func (p programs) testNodeDeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w.back == 0 { // the last step was not seen
-		t.Errorf("not seen: %s", w.awaits)
+		t.Errorf("not seen: %s; the last counts were%s", w.awaits, w.counted)
 	}
 	t.Logf("all nodes counted %d members of a room; those of the dead node were gone from the counts %.1f s after the SIGKILL, and there again %.1f s after it",
 		3*each, w.vanished.Seconds(), w.back.Seconds())

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -20,6 +21,7 @@ type watcher struct {
 	client http.Client
 
 	awaits         string        // what it waited for last
+	counted        string        // what the nodes said last
 	vanished, back time.Duration // after the kill: no member of the dead node counts, all members count again; 0: not seen
 }
 
@@ -33,12 +35,14 @@ func (w *watcher) watch(each int) {
 	}
 	count := func(members int, of ...int) func() bool {
 		return func() bool {
+			w.counted = ""
+			right := true
 			for _, node := range of {
-				if all, here := w.members(nodes[node], room); all != members || here != each {
-					return false
-				}
+				all, here := w.members(nodes[node], room)
+				w.counted += fmt.Sprintf(" node %d: %d of %s, %d of them here;", node, all, room, here)
+				right = right && all == members && here == each
 			}
-			return true
+			return right
 		}
 	}
 	named := func() bool { room = w.room(nodes[0]); return room != "" }
