@@ -102,8 +102,8 @@ func TestASlowMemberHoldsUpWhatIsParkedWithinItsBudgetOnly(t *testing.T) {
 	for i := range bodies {
 		bodies[i] = message(500)
 	}
-	// Ticks at which it is just below the limit cost nothing. In the next burst of the same minute it holds up nothing.
-	for round, want := range []struct{ least, most int }{{budget - 1, 2 * budget}, {0, 1}} {
+	// Ticks at which it is just below the limit cost nothing, and what has gathered goes on at a pace. In the next burst of the same minute it holds up nothing.
+	for round, want := range []struct{ least, most int }{{budget - 1, 3 * budget}, {0, 1}} {
 		bus.elsewhere("x", bodies...)
 		r.rest()
 		ticks := 0
