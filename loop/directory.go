@@ -115,12 +115,21 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 // Deliver hands one sequenced batch of a lane to the loops that have members: it sets the IDs (epoch.seq.index) and
 // appends to their inboxes. Calls for one lane must be serial and in the order of seq; that is the caller's duty.
 func (d *Directory) Deliver(laneIndex int, epoch, seq uint64, pubs []*Publication) {
+	d.deliver(laneIndex, epoch, seq, pubs, false)
+}
+
+// DeliverLate is Deliver for what comes after a time of silence, with more of it behind: slow members get longer to take it.
+func (d *Directory) DeliverLate(laneIndex int, epoch, seq uint64, pubs []*Publication) {
+	d.deliver(laneIndex, epoch, seq, pubs, true)
+}
+
+func (d *Directory) deliver(laneIndex int, epoch, seq uint64, pubs []*Publication, late bool) {
 	ln := &d.lanes[laneIndex]
 	var rings uint64
 	ln.mu.Lock()
 	for i, p := range pubs {
 		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
-		rings |= d.placeOrPark(ln, p)
+		rings |= d.placeOrPark(ln, p, late)
 	}
 	ln.mu.Unlock()
 	d.ring(rings)

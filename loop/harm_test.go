@@ -89,7 +89,7 @@ func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 		t.Errorf("%d messages after %d ticks, want %d", got, ticks, want)
 	}
 	if ticks < 60 || ticks > 130 {
-		t.Errorf("it took %d ticks, want some 115: 50 of the budget, and some more at a pace", ticks)
+		t.Errorf("it took %d ticks, want 60 to 130: the budget, and more at a pace", ticks)
 	}
 	r.step(Tick)
 	if n := len(r.node.Directory().paced); n != 0 {

@@ -38,7 +38,7 @@ func (d *Directory) full(e *Entry) bool {
 }
 
 // placeOrPark is place for what a bus delivers. lane.mu is held.
-func (d *Directory) placeOrPark(ln *lane, p *Publication) (rings uint64) {
+func (d *Directory) placeOrPark(ln *lane, p *Publication, late bool) (rings uint64) {
 	e := ln.entries[p.Room]
 	p.placed = true
 	if e != nil {
@@ -49,6 +49,9 @@ func (d *Directory) placeOrPark(ln *lane, p *Publication) (rings uint64) {
 	}
 	k := e.needPressure()
 	k.waits.Store(true)
+	if late {
+		k.late.Store(true)
+	}
 	k.parked.pubs = append(k.parked.pubs, p)
 	k.parked.bytes += p.cost()
 	d.node.parked.Add(p.cost())
@@ -80,6 +83,7 @@ func (d *Directory) placeParked(e *Entry) (rings uint64) {
 	if len(k.parked.pubs) == 0 {
 		k.parked.pubs = nil
 		k.waits.Store(false)
+		k.late.Store(false)
 	}
 	return rings
 }
@@ -163,4 +167,5 @@ func (d *Directory) unpark(e *Entry) {
 	d.node.parked.Add(-k.parked.bytes)
 	k.parked = parked{paced: k.parked.paced}
 	k.waits.Store(false)
+	k.late.Store(false)
 }

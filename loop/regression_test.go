@@ -323,16 +323,16 @@ func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 // budget of a second lasts half a second. Cure: compare as int32, and pay min(passed, tick-paid) only if tick is after paid.
 func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	b := &stallBudget{}
-	b.spend(1000, 1, 10, 100)
-	b.spend(1001, 1, 10, 100)
-	b.spend(999, 1, 10, 100)
+	b.spend(1000, 1, 1, 10, 100)
+	b.spend(1001, 1, 1, 10, 100)
+	b.spend(999, 1, 1, 10, 100)
 	if b.window != 1000 || b.ticks != 2 {
 		t.Errorf("window from %d with %d ticks spent after a late loop, want 1000 and 2", b.window, b.ticks)
 	}
 	b = &stallBudget{}
 	for tick := uint32(1000); tick < 1008; tick++ {
-		b.spend(tick+1, 1, 10, 100) // a loop that is early
-		b.spend(tick, 1, 10, 100)
+		b.spend(tick+1, 1, 1, 10, 100) // a loop that is early
+		b.spend(tick, 1, 1, 10, 100)
 	}
 	if b.ticks > 9 {
 		t.Errorf("%d ticks spent in 8 ticks, want at most 9", b.ticks)

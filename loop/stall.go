@@ -8,9 +8,9 @@ import (
 // A member over its SoftBacklog stalls its room: it pulls two brakes. One holds the publishers of the room on this node, who
 // are read no further (Loop.blocked); the other what other nodes have published and is parked here (parking.go).
 //
-// Each brake has a budget over all loops: publishers for StallBudget in any 10 s; what is parked for five times that in any
-// minute, for it comes after an outage, all at once, and takes time. A member that took no byte for more than three ticks
-// pulls none: the slow may slow the room down a little, the dead may not.
+// Each brake has a budget over all loops: publishers for StallBudget in any 10 s; what is parked for StallBudget in any minute,
+// or for five times that if it comes late, after an outage, for then it is much at once. A member that took no byte for more
+// than three ticks pulls none: the slow may slow the room down a little, the dead may not.
 
 type brake int
 
@@ -24,8 +24,10 @@ const stallProgressTicks = 3 // a member that took nothing for longer stalls nob
 
 var (
 	stallWindowTicks = [numBrakes]uint32{100, 600}
-	stallShare       = [numBrakes]uint32{1, 5} // times StallBudget
+	stallShare       = [numBrakes]uint32{1, lateShare} // times StallBudget
 )
+
+const lateShare = 5 // a tick for which something waits that is not late costs so much more
 
 // pressure is what an Entry has once a member was too slow for what came; most rooms never do.
 type pressure struct {
@@ -34,6 +36,7 @@ type pressure struct {
 		budget stallBudget
 	}
 	waits  atomic.Bool // something is parked, or is about to be
+	late   atomic.Bool // and some of it came late
 	parked parked      // guarded by lane.mu
 }
 
@@ -105,16 +108,16 @@ type stallBudget struct {
 	paid   uint32 // the tick that was paid last
 }
 
-// spend takes passed ticks off at tick (once, whoever comes first) and reports whether the budget is used up: limit ticks in
-// so many as the window has.
-func (b *stallBudget) spend(tick, passed, limit, window uint32) (exhausted bool) {
+// spend takes passed ticks off at tick (once, whoever comes first), at a price each, and reports whether the budget is used
+// up: limit in so many ticks as the window has.
+func (b *stallBudget) spend(tick, passed, price, limit, window uint32) (exhausted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if int32(tick-b.window) >= int32(window) { // loops may be a tick apart
 		b.window, b.ticks = tick, 0
 	}
 	if since := int32(tick - b.paid); passed > 0 && since > 0 {
-		b.ticks += min(passed, uint32(since))
+		b.ticks += min(passed, uint32(since)) * price
 		b.paid = tick
 	}
 	return b.ticks >= limit
@@ -122,10 +125,16 @@ func (b *stallBudget) spend(tick, passed, limit, window uint32) (exhausted bool)
 
 // spend pays for a brake of a room that was pulled for passed ticks. What is parked pays only while something is.
 func (l *Loop) spend(p *pressure, b brake, passed uint32) (exhausted bool) {
-	if b == brakeParked && !p.waits.Load() {
-		passed = 0
+	price := uint32(1)
+	if b == brakeParked {
+		if !p.waits.Load() {
+			passed = 0
+		}
+		if !p.late.Load() {
+			price = lateShare
+		}
 	}
-	return p.brakes[b].budget.spend(l.tick, passed, l.ticks.stall*stallShare[b], stallWindowTicks[b])
+	return p.brakes[b].budget.spend(l.tick, passed, price, l.ticks.stall*stallShare[b], stallWindowTicks[b])
 }
 
 // tickStalls has c pay for a tick, and let go when the budget is used up or it takes nothing.

@@ -18,6 +18,8 @@ type Address struct {
 	Username, Password string
 	DB                 int
 	TLS                *tls.Config // nil: none
+
+	SentinelUsername, SentinelPassword string // what the sentinels themselves ask for
 }
 
 // Kind of a Redis installation.
@@ -30,7 +32,7 @@ const (
 	Cluster
 )
 
-var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port")
+var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master[?sentinel_user=…&sentinel_password=…] or redis+cluster://host:port,host:port")
 
 // ParseAddress reads one of
 //
@@ -38,7 +40,14 @@ var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], re
 //	redis+sentinel://[user:password@]host:port,host:port/master   rediss+sentinel://
 //	redis+cluster://[user:password@]host:port,host:port           rediss+cluster://
 //
-// User and password are percent-encoded. The error never repeats what was given: it may hold a password.
+// User and password are those of Redis itself. Sentinels that ask for a password of their own get it from parameters
+// behind the master, of which the user may be left out:
+//
+//	redis+sentinel://…/master?sentinel_user=USER&sentinel_password=PASSWORD
+//
+// Users and passwords are percent-encoded (a plus is a plus). Above all / ? # and @ must be: where they are not, nobody can
+// say where the password ends and the host begins. No error repeats anything of what was given: a password may be anywhere
+// in it.
 func ParseAddress(text string) (*Address, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	secure, scheme := strings.HasPrefix(scheme, "rediss"), strings.Replace(scheme, "rediss", "redis", 1)
@@ -54,12 +63,18 @@ func ParseAddress(text string) (*Address, error) {
 		}
 		rest = rest[i+1:]
 	}
+	rest, query, asked := strings.Cut(rest, "?")
 	hosts, path, _ := strings.Cut(rest, "/")
 	if err := a.parseHosts(hosts); err != nil {
 		return nil, err
 	}
 	if err := a.parsePath(path); err != nil {
 		return nil, err
+	}
+	if asked {
+		if err := a.parseQuery(query); err != nil {
+			return nil, err
+		}
 	}
 	if secure {
 		host, _, _ := net.SplitHostPort(a.Hosts[0])
@@ -72,6 +87,9 @@ func ParseAddress(text string) (*Address, error) {
 }
 
 func (a *Address) parseUser(text string) (err error) {
+	if strings.ContainsAny(text, "/?#@") {
+		return fmt.Errorf("before the last @ there is one of / ? # @ that is not percent-encoded (%%2F, %%3F, %%23, %%40); %w", errAddress)
+	}
 	user, password, has := strings.Cut(text, ":")
 	if !has {
 		return fmt.Errorf("there is a user without a password (write user:password@, or :password@); %w", errAddress)
@@ -86,13 +104,14 @@ func (a *Address) parseUser(text string) (err error) {
 }
 
 func (a *Address) parseHosts(text string) error {
-	for host := range strings.SplitSeq(text, ",") {
+	all := strings.Split(text, ",")
+	for i, host := range all {
 		if _, _, err := net.SplitHostPort(host); err != nil {
 			host = net.JoinHostPort(strings.Trim(host, "[]"), map[Kind]string{Standalone: "6379", Sentinel: "26379", Cluster: "6379"}[a.Kind])
 		}
 		name, port, _ := net.SplitHostPort(host)
 		if n, err := strconv.ParseUint(port, 10, 16); name == "" || strings.ContainsAny(name, " ?#") || err != nil || n == 0 {
-			return fmt.Errorf("%q is no host:port; %w", host, errAddress)
+			return fmt.Errorf("host %d of %d is no host:port; %w", i+1, len(all), errAddress)
 		}
 		a.Hosts = append(a.Hosts, host)
 	}
@@ -121,13 +140,42 @@ func (a *Address) parsePath(path string) (err error) {
 			return nil
 		}
 		if a.DB, err = strconv.Atoi(path); err != nil || a.DB < 0 {
-			return fmt.Errorf("%q is no number of a database; %w", path, errAddress)
+			return fmt.Errorf("what follows the host is no number of a database; %w", errAddress)
 		}
 	}
 	return nil
 }
 
-// String names the place without the password.
+// parseQuery reads the parameters. A misspelt one must not be passed over: the node would ask without its password.
+func (a *Address) parseQuery(text string) (err error) {
+	if a.Kind != Sentinel {
+		return fmt.Errorf("only the address of sentinels has parameters; %w", errAddress)
+	}
+	into := map[string]*string{"sentinel_user": &a.SentinelUsername, "sentinel_password": &a.SentinelPassword}
+	for parameter := range strings.SplitSeq(text, "&") {
+		name, value, _ := strings.Cut(parameter, "=")
+		place, known := into[name]
+		if !known {
+			return fmt.Errorf("there is a parameter that is neither sentinel_user nor sentinel_password; %w", errAddress)
+		}
+		if *place != "" {
+			return fmt.Errorf("%s is there twice; %w", name, errAddress)
+		}
+		// Not QueryUnescape, which makes a plus a space.
+		if *place, err = url.PathUnescape(value); err != nil || strings.Contains(value, "#") {
+			return fmt.Errorf("%s is not percent-encoded; %w", name, errAddress)
+		}
+		if value == "" {
+			return fmt.Errorf("%s is empty; %w", name, errAddress)
+		}
+	}
+	if a.SentinelPassword == "" {
+		return fmt.Errorf("there is a sentinel_user without a sentinel_password; %w", errAddress)
+	}
+	return nil
+}
+
+// String names the place without users and passwords.
 func (a *Address) String() string {
 	text := strings.Join(a.Hosts, ",")
 	if a.Master != "" {

@@ -55,6 +55,7 @@ type Bridge struct {
 // deliverer and loops are what a bridge needs of the core; the model test has its own.
 type deliverer interface {
 	Deliver(lane int, epoch, seq uint64, pubs []*loop.Publication)
+	DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication)
 }
 
 type loops interface {

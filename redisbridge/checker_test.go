@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ type traffic struct {
 	nodes     []*testNode
 	listeners [][]*member // by room, then node
 	speakers  []*speaker
+	each      int          // messages that each speaker says a tick
+	said      atomic.Int64 // by all of them
 
 	stop chan struct{}
 	wait sync.WaitGroup
@@ -48,7 +51,13 @@ const (
 
 func startTraffic(t testing.TB, nodes ...*testNode) *traffic {
 	t.Helper()
-	tr := &traffic{t: t, nodes: nodes, stop: make(chan struct{})}
+	return startTrafficOf(t, 1, nodes...)
+}
+
+// startTrafficOf has each speaker say so many messages a tick.
+func startTrafficOf(t testing.TB, each int, nodes ...*testNode) *traffic {
+	t.Helper()
+	tr := &traffic{t: t, nodes: nodes, each: each, stop: make(chan struct{})}
 	for r := range trafficRooms {
 		var all []*member
 		for i, n := range nodes {
@@ -90,8 +99,11 @@ func (tr *traffic) speak() {
 				}
 				s.connect()
 			}
-			s.said++
-			s.m.say(fmt.Sprintf("%s.%d", s.name, s.said))
+			for range tr.each {
+				s.said++
+				s.m.say(fmt.Sprintf("%s.%d", s.name, s.said))
+			}
+			tr.said.Add(int64(tr.each))
 		}
 	}
 }
@@ -264,8 +276,8 @@ func (tr *traffic) flows() {
 	tr.t.Helper()
 	for _, all := range tr.listeners {
 		for _, m := range all {
-			have := len(m.frames())
-			eventually(tr.t, "messages flow", func() bool { return len(m.frames()) > have+5 })
+			have := m.count()
+			eventually(tr.t, "messages flow", func() bool { return m.count() > have+5 })
 		}
 	}
 }

@@ -154,10 +154,10 @@ func (in *incoming) ring() {
 }
 
 // take waits for something and takes all of it; ok is false when ctx is done.
-func (in *incoming) take(ctx context.Context, reuse []string) (queue []string, behind, ok bool) {
+func (in *incoming) take(ctx context.Context, reuse []string) (queue []string, bytes int64, behind, ok bool) {
 	select {
 	case <-ctx.Done():
-		return nil, false, false
+		return nil, 0, false, false
 	case <-in.bell:
 	}
 	in.mu.Lock()
@@ -165,6 +165,6 @@ func (in *incoming) take(ctx context.Context, reuse []string) (queue []string, b
 	clear(reuse)
 	queue, in.queue = in.queue, reuse[:0]
 	behind, in.behind = in.behind, false
-	in.bytes = 0
-	return queue, behind, true
+	bytes, in.bytes = in.bytes, 0
+	return queue, bytes, behind, true
 }

@@ -271,7 +271,7 @@ func (m *model) send(n *modelNode, calm bool) {
 		n.flight = nil
 	case m.rng.IntN(4) == 0: // the hold time is over
 		m.log("%s: given up %v", n.name, f.id)
-		l.giveUp(f, nil)
+		l.giveUp(nil)
 		n.flight = nil
 	}
 }
@@ -288,7 +288,7 @@ func (m *model) receive(n *modelNode) {
 	}
 	payload := n.conn[0]
 	n.conn = n.conn[1:]
-	if n.lane.handle(payload) == verdictRead {
+	if n.lane.handle(payload, false) == verdictRead {
 		m.catchUp(n)
 	}
 }

@@ -54,6 +54,11 @@ func (n *modelNode) subscribe() {
 	n.conn, n.up, n.behind = nil, true, true
 }
 
+// DeliverLate is the same to the model.
+func (n *modelNode) DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication) {
+	n.Deliver(lane, epoch, seq, pubs)
+}
+
 // Deliver, Refuse and Lose are what the core would be told.
 func (n *modelNode) Deliver(_ int, epoch, _ uint64, pubs []*loop.Publication) {
 	for _, p := range pubs {

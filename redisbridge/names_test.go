@@ -64,15 +64,27 @@ func TestAddresses(t *testing.T) {
 		"redis://[::1]:7":                   "0 [[::1]:7]  : 0 false",
 		"redis+sentinel://a:1,b:2/mymaster": "1 [a:1 b:2] mymaster : 0 false",
 		"redis+sentinel://u:p@a/m":          "1 [a:26379] m u:p 0 false",
-		"redis+cluster://a:1,b:2":           "2 [a:1 b:2]  : 0 false",
-		"rediss+cluster://a":                "2 [a:6379]  : 0 true",
-		"":                                  "", "localhost": "", "http://a": "", "redis://": "", "redis://a:b": "", "redis://a:0": "", "redis://a:70000": "", "redis://a/x": "",
+
+		"redis+sentinel://u:p@a,b/m?sentinel_user=v&sentinel_password=q": "1 [a:26379 b:26379] m u:p 0 false v:q",
+		"rediss+sentinel://a/m?sentinel_password=a+%26%3D%3F%40%2F%23=":  "1 [a:26379] m : 0 true :a+&=?@/#=",
+		"redis+sentinel://a/m?sentinel_user=v":                           "", "redis+sentinel://a/m?sentinel_password=": "",
+		"redis+sentinel://a/m?": "", "redis+sentinel://a?sentinel_password=q": "", "redis+sentinel://a/m?sentinel_password=%q": "",
+		"redis+sentinel://a/m?sentinel_password=q&sentinel_password=q": "", "redis+sentinel://a/m?sentinel_password=q&db=1": "",
+		"redis+sentinel://a/m?Sentinel_Password=q": "", "redis+sentinel://a/m?sentinel_password=q#x": "", "redis+sentinel://a/m?sentinel_password=p@b/m": "",
+		"redis://a?sentinel_password=q": "", "redis+cluster://a?sentinel_password=q": "", "redis://:p?q@a": "", "redis://:p/q@a": "", "redis://:p@q@a": "",
+
+		"redis+cluster://a:1,b:2": "2 [a:1 b:2]  : 0 false",
+		"rediss+cluster://a":      "2 [a:6379]  : 0 true",
+		"":                        "", "localhost": "", "http://a": "", "redis://": "", "redis://a:b": "", "redis://a:0": "", "redis://a:70000": "", "redis://a/x": "",
 		"redis://u@a": "", "redis://a,b": "", "redis+sentinel://a": "", "redis+cluster://a/1": "", "redis://a?x=1": "", "redis://:%zz@a": "",
 	} {
 		a, err := ParseAddress(text)
 		got := ""
 		if err == nil {
 			got = fmt.Sprint(a.Kind, " ", a.Hosts, " ", a.Master, " ", a.Username, ":", a.Password, " ", a.DB, " ", a.TLS != nil)
+			if a.SentinelPassword != "" {
+				got += fmt.Sprint(" ", a.SentinelUsername, ":", a.SentinelPassword)
+			}
 		}
 		if got != want {
 			t.Errorf("%q: got %q (%v), want %q", text, got, err, want)

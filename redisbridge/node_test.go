@@ -186,6 +186,13 @@ func (m *member) frames() []string {
 	return append([]string(nil), m.got...)
 }
 
+// count is how many frames it got.
+func (m *member) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.got)
+}
+
 func (m *member) published() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -114,19 +114,30 @@ func (o *outbox) drop(n int) {
 	o.sent = o.sent[:rest]
 }
 
-// giveUp takes everything that no call has settled: the batch in flight and the queue. held is what it counted.
-func (o *outbox) giveUp() (pubs []*loop.Publication, held int64) {
-	if f := o.flight; f != nil {
-		o.flight = nil
-		if !f.back {
-			pubs, held = append(pubs, f.pubs...), f.bytes
-			if last := len(o.sent) - 1; last >= 0 && o.sent[last] == f {
-				o.sent[last] = nil
-				o.sent = o.sent[:last]
-			}
-		}
+// giveUp takes everything that no call has settled: the batch in flight, if it has not come back, and the queue. With all it
+// takes before them the batches that were settled and have not come back. held is what all of it counted.
+func (o *outbox) giveUp(all bool) (given []*flight, queue []*loop.Publication, held int64) {
+	f := o.flight
+	o.flight = nil
+	if f != nil && f.back {
+		f = nil
 	}
-	pubs, held = append(pubs, o.queue...), held+o.bytes
+	if last := len(o.sent) - 1; f != nil && last >= 0 && o.sent[last] == f {
+		o.sent[last] = nil
+		o.sent = o.sent[:last]
+	}
+	if all {
+		given = append(given, o.sent...)
+		o.drop(len(o.sent))
+	}
+	if f != nil {
+		given = append(given, f)
+	}
+	held = o.bytes
+	for _, f := range given {
+		held += f.bytes
+	}
+	queue = append(queue, o.queue...)
 	o.queue, o.bytes = nil, 0
-	return pubs, held
+	return given, queue, held
 }

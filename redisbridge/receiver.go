@@ -9,21 +9,24 @@ import (
 // The receiver of a lane delivers batches in their order. While a loop of this node catches up (its inbox is over its
 // limit) it waits: the batches stay in incoming, and what does not fit there is read from the log later.
 
-// pageSize is how many batches are read from the log at once.
-const pageSize = 64
+const (
+	pageSize  = 64        // batches that are read from the log at once
+	lateBytes = 256 << 10 // so much at once through the channel did not just come
+)
 
 // receive is the goroutine.
 func (l *lane) receive(ctx context.Context) {
 	var queue []string
 	for {
+		var bytes int64
 		var behind, ok bool
-		if queue, behind, ok = l.incoming.take(ctx, queue); !ok {
+		if queue, bytes, behind, ok = l.incoming.take(ctx, queue); !ok {
 			return
 		}
 		l.busy.Store(true)
 		l.awaitLoops(ctx)
 		for i := range queue {
-			if l.handle(queue[i]) == verdictRead {
+			if l.handle(queue[i], bytes > lateBytes) == verdictRead {
 				l.catchUp(ctx)
 			}
 		}
@@ -42,7 +45,7 @@ func (l *lane) awaitLoops(ctx context.Context) {
 }
 
 // handle takes a batch that came through the channel, if it is its turn.
-func (l *lane) handle(payload string) verdict {
+func (l *lane) handle(payload string, late bool) verdict {
 	m, err := parseMessage(payload)
 	var id ident
 	if err == nil {
@@ -56,7 +59,7 @@ func (l *lane) handle(payload string) verdict {
 	v := l.cur.live(m.at, id)
 	var lost []*flight
 	if v == verdictNext {
-		lost = l.deliver(m.at, id, m.batch)
+		lost = l.deliver(m.at, id, m.batch, late)
 	}
 	l.mu.Unlock()
 	l.bridge.settleLost(lost)
@@ -64,7 +67,7 @@ func (l *lane) handle(payload string) verdict {
 }
 
 // deliver hands a batch to the loops: our own as the publications that they were. mu is held. What it returns is lost.
-func (l *lane) deliver(at place, id ident, batch string) (lost []*flight) {
+func (l *lane) deliver(at place, id ident, batch string, late bool) (lost []*flight) {
 	b := l.bridge
 	var pubs []*loop.Publication
 	if id.node == b.node {
@@ -82,7 +85,11 @@ func (l *lane) deliver(at place, id ident, batch string) (lost []*flight) {
 		}
 	}
 	b.stats.received.Add(uint64(len(pubs)))
-	if len(pubs) > 0 {
+	switch {
+	case len(pubs) == 0:
+	case late:
+		b.dir.DeliverLate(l.index, at.number(), at.seq, pubs)
+	default:
 		b.dir.Deliver(l.index, at.number(), at.seq, pubs)
 	}
 	return lost
@@ -121,7 +128,7 @@ func (l *lane) refill(p page) (more bool) {
 	refilled := uint64(0)
 	more = l.cur.refill(p, func(at place, id ident, batch string) {
 		l.announce(l.cur.takeGaps()) // where it stands, between what is delivered
-		lost = append(lost, l.deliver(at, id, batch)...)
+		lost = append(lost, l.deliver(at, id, batch, true)...)
 		refilled++
 		l.mu.Unlock()
 		l.mu.Lock()

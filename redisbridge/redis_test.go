@@ -26,6 +26,8 @@ type redisServer struct {
 	port int
 	args []string
 
+	password string // what client says; none after startRedis
+
 	mu    sync.Mutex
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when cmd has ended
@@ -123,8 +125,8 @@ func (s *redisServer) eventually(what string, done func() bool) {
 // client is a plain client of the server, for what a test does to it.
 func (s *redisServer) client() *redis.Client {
 	const patience = time.Minute // the machine may be busy
-	return redis.NewClient(&redis.Options{Addr: s.addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
+	return redis.NewClient(&redis.Options{Addr: s.addr(), Password: s.password, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+		DialerRetries: 1, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
 }
 
 // do sends a command to the server.

@@ -44,12 +44,14 @@ func (l *lane) next() *flight {
 
 // try calls the script until the batch is settled or given up.
 func (l *lane) try(ctx context.Context, f *flight) {
+	limited, cancel := l.withinHold(ctx, f)
+	defer cancel()
 	wait := firstPause
 	for {
 		l.mu.Lock()
 		c := call{lane: l.index, id: f.id, top: l.cur.claim(), random: l.bridge.random(), batch: f.batch}
 		l.mu.Unlock()
-		answer, err := l.bridge.store.publish(ctx, c)
+		answer, err := l.bridge.store.publish(limited, c)
 		if err == nil {
 			l.settle(f, answer)
 			return
@@ -58,16 +60,26 @@ func (l *lane) try(ctx context.Context, f *flight) {
 		if l.cameBack(f) || ctx.Err() != nil {
 			return
 		}
-		if down := l.isDown(); down || time.Since(f.began) > l.bridge.cfg.Hold {
-			l.giveUp(f, err)
+		if down := l.isDown(); down || time.Since(f.began) >= l.bridge.cfg.Hold {
+			l.giveUp(err)
 			if down {
 				pause(ctx, longestWait)
 			}
 			return
 		}
-		pause(ctx, wait)
+		pause(limited, wait)
 		wait = min(2*wait, longestWait)
 	}
+}
+
+// withinHold ends calls with the hold time, however long a call may take by itself: the timeout of calls has doubled with
+// each that ran out, in any lane, and would make messages wait for several times the hold time. A hold time that is
+// shorter than what calls usually need does not cut them. While the lane is down nobody waits.
+func (l *lane) withinHold(ctx context.Context, f *flight) (context.Context, context.CancelFunc) {
+	if l.isDown() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, f.began.Add(max(l.bridge.cfg.Hold, l.bridge.store.pace.usual())))
 }
 
 // settle notes where the batch stands.
@@ -109,17 +121,23 @@ func (l *lane) isDown() bool {
 	return l.out.down
 }
 
-// giveUp is called when the hold time is over: the policy takes everything that is not settled.
-func (l *lane) giveUp(f *flight, err error) {
+// giveUp is called when the hold time is over: the policy takes everything that is not settled. Locally it takes also what
+// Redis has and did not send back in time: coming when Redis is back, it would stand behind what was said after it.
+func (l *lane) giveUp(err error) {
 	b := l.bridge
 	l.mu.Lock()
 	first := !l.out.down
 	l.out.down = true
-	pubs, held := l.out.giveUp()
-	if b.cfg.Down == Local {
-		if len(f.pubs) > 0 {
-			l.cur.finish(f.id) // should the batch have arrived: here it is delivered now
+	given, queue, held := l.out.giveUp(b.cfg.Down == Local)
+	var pubs []*loop.Publication
+	for _, f := range given {
+		pubs = append(pubs, f.pubs...)
+		if b.cfg.Down == Local && len(f.pubs) > 0 {
+			l.cur.finish(f.id) // should the batch come: here it is delivered now
 		}
+	}
+	pubs = append(pubs, queue...)
+	if b.cfg.Down == Local {
 		l.deliverLocally(pubs)
 	} else {
 		b.rejectAll(pubs)

@@ -47,6 +47,7 @@ func newStore(cfg *Config, a *Address) *store {
 	case Sentinel:
 		s.client = redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: a.Master, SentinelAddrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
+			SentinelUsername: a.SentinelUsername, SentinelPassword: a.SentinelPassword,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: poolSize,
 		})
@@ -94,7 +95,12 @@ func (p *pace) took(d time.Duration, err error) {
 	mean := p.mean.Load()
 	mean += (int64(d) - mean) / 8
 	p.mean.Store(mean)
-	p.now.Store(min(max(8*mean, int64(p.low)), int64(p.high)))
+	p.now.Store(int64(p.usual()))
+}
+
+// usual is the timeout of a call before any ran out.
+func (p *pace) usual() time.Duration {
+	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
 
 // timedOut reports that an answer did not come in time. Mostly the socket says so, which takes its deadline from the context.
@@ -151,13 +157,17 @@ func parsePlace(epoch, seq string) (place, error) {
 	return place{epoch, n}, nil
 }
 
-// read reads a page of a lane's log; nodes asks for the last batch of every node too.
+// read reads a page of a lane's log; nodes asks for the last batch of every node too. A page begins with the batch at the
+// cursor itself, so that one of a single batch would have nothing new, and look like the end of the log.
 func (s *store) read(ctx context.Context, lane int, from uint64, count int, nodes bool) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
 	all := "0"
 	if nodes {
 		all = "1"
+	}
+	if count == 1 {
+		count = 2
 	}
 	reply, err := readScript.Run(timed, s.client, []string{s.names.state(lane), s.names.log(lane)}, from, count, all).Slice()
 	if err != nil {

@@ -49,13 +49,14 @@ type Config struct {
 	HardBacklog  ByteSize      `name:"backlog-hard" env:"DOTS_BACKLOG_HARD" default:"256KiB" group:"Back-pressure" help:"Unsent bytes of a member over which it is closed with 4101."`
 	BacklogTime  time.Duration `name:"backlog-time" env:"DOTS_BACKLOG_TIME" default:"10s" group:"Back-pressure" help:"A member that stays over the soft limit for so long is closed with 4101 too."`
 	BacklogTotal ByteSize      `name:"backlog-total" env:"DOTS_BACKLOG_TOTAL" default:"64MiB" group:"Back-pressure" help:"Unsent bytes of all members together, each frame counted once. Over it the slowest are closed first."`
-	StallBudget  time.Duration `name:"stall-budget" env:"DOTS_STALL_BUDGET" default:"1s" group:"Back-pressure" help:"How long slow members may hold up a room's publishers in any 10 s, and five times that what comes from other nodes, in any minute. 0: never."`
+	StallBudget  time.Duration `name:"stall-budget" env:"DOTS_STALL_BUDGET" default:"1s" group:"Back-pressure" help:"How long slow members may hold up a room's publishers in any 10 s, and what comes from other nodes for as long in any minute, five times that after an outage. 0: never."`
 	UnsentLimit  ByteSize      `name:"unsent-limit" env:"DOTS_UNSENT_LIMIT" default:"128KiB" group:"Back-pressure" help:"Unsent bytes that the kernel takes for a connection before we count them ourselves (TCP_NOTSENT_LOWAT). 0: the kernel's default, up to 4 MB."`
 	InboxLimit   ByteSize      `name:"inbox-limit" env:"DOTS_INBOX_LIMIT" default:"8MiB" group:"Back-pressure" help:"Bytes waiting for one loop over which all loops stop reading until it caught up."`
 
-	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that makes all nodes one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port. Empty: this node stands alone. On the command line every local user can see a password in it: prefer the variable or the file."`
+	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that makes all nodes one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master (with ?sentinel_user=USER&sentinel_password=PASSWORD where the sentinels ask for it) or redis+cluster://host:port,host:port. Users and passwords are percent-encoded. Empty: this node stands alone. On the command line every local user can see a password in it: prefer the variable or the file."`
 	RedisPrefix string        `name:"redis-prefix" env:"DOTS_REDIS_PREFIX" default:"dots" group:"Many nodes" help:"Prefix of all keys and channels in Redis. Nodes with the same prefix are one system."`
 	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 16, or 64 on a Cluster."`
+	RedisBatch  int           `name:"redis-batch" env:"DOTS_REDIS_BATCH" default:"512" group:"Many nodes" help:"Messages of a lane that one call to Redis takes at most; it takes those that came while the one before was on its way, and waits for none. 1: one call for each message, to measure what batches save. A smaller number lets other users of the same Redis in sooner."`
 	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"2s" group:"Many nodes" help:"How long messages are held in order while Redis does not take them. Then --redis-down decides."`
 	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"local" group:"Many nodes" help:"What then becomes of messages. local: they reach the members on this node only. reject: their senders are closed with 4104."`
 
@@ -88,6 +89,7 @@ func Default() Config {
 		InboxLimit:       8 * MiB,
 		DrainTime:        5 * time.Second,
 		RedisPrefix:      "dots",
+		RedisBatch:       512,
 		RedisHold:        2 * time.Second,
 		RedisDown:        "local",
 		LogFormat:        "auto",
@@ -197,6 +199,7 @@ func (c *Config) checkRedis(m *mistakes) {
 		m.add("redis-prefix", "%q is no prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
 	}
 	inRange(m, "lanes", c.Lanes, 0, 1024)
+	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
 }

@@ -58,7 +58,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		want   []string
 	}{
 		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-fragments", "control-rate", "control-burst", "max-age", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-down", "log-format", "log-level"}},
+		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-fragments", "control-rate", "control-burst", "max-age", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "log-format", "log-level"}},
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
 		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
 		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
@@ -97,6 +97,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"prefix with braces":    {func(c *server.Config) { c.RedisPrefix = "{a}" }, []string{"redis-prefix"}},
 		"no prefix":             {func(c *server.Config) { c.RedisPrefix = "" }, []string{"redis-prefix"}},
 		"lanes":                 {func(c *server.Config) { c.Lanes = -1 }, []string{"lanes"}},
+		"batch":                 {func(c *server.Config) { c.RedisBatch = 4097 }, []string{"redis-batch"}},
 		"hold":                  {func(c *server.Config) { c.RedisHold = -1 }, []string{"redis-hold"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},

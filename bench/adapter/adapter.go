@@ -34,8 +34,18 @@ type Adapter struct {
 	// What it means when Build fails: "fail" (the default) or "skip", for
 	// commands that need what a machine may lack, such as a network.
 	IfBuildFails string `yaml:"if_build_fails"`
-	Start        string `yaml:"start"` // template; command in the adapter file's folder that ends on SIGTERM with 0
-	Ready        string `yaml:"ready"` // "tcp": once it accepts; else a regular expression that a line of its output matches
+	// Command of what the server needs beside it, such as a Redis: started first,
+	// with {port} for a free one, and ready once it accepts. Its CPU time is a
+	// figure of its own. Empty: nothing.
+	Beside string `yaml:"beside"`
+	// Template; command in the adapter file's folder that ends on SIGTERM with 0.
+	// {beside} stands for the port of Beside, {admin} for a free one where a Go
+	// server has its debug pages.
+	Start string `yaml:"start"`
+	// Two counters of {admin}/metrics. What the first grew by in a run, divided by
+	// the second, is how many messages a call to what is beside takes.
+	PerCall []string `yaml:"per_call"`
+	Ready   string   `yaml:"ready"` // "tcp": once it accepts; else a regular expression that a line of its output matches
 
 	URL    string `yaml:"url"` // template
 	Frames Frames `yaml:"frames"`
@@ -160,6 +170,16 @@ func (a *Adapter) mistakes() []mistake {
 		wrong("name", "must be one word without commas and colons, got %q", a.Name)
 	}
 	template("start", a.Start, "{port}")
+	if a.Beside != "" {
+		template("beside", a.Beside, "{port}")
+		template("start", a.Start, "{beside}")
+	}
+	if len(a.PerCall) > 0 {
+		template("start", a.Start, "{admin}")
+		if len(a.PerCall) != 2 {
+			wrong("per_call", "must be two counters, got %d", len(a.PerCall))
+		}
+	}
 	if a.Ready == "" {
 		wrong("ready", "must be tcp or a regular expression for a line of the server's output")
 	}

@@ -28,6 +28,10 @@ func TestAMistakeIsNamedWithLineAndField(t *testing.T) {
 	for _, row := range []struct{ old, new, want string }{
 		{"start: x {port}", "start: x", `peers.yaml:4: peer "x": start must contain {port}`},
 		{"    start: x {port}\n", "", `peers.yaml:3: peer "x": start must contain {port}`},
+		{"ready: tcp", "ready: tcp\n    beside: y", `peers.yaml:6: peer "x": beside must contain {port}`},
+		{"ready: tcp", "ready: tcp\n    beside: y {port}", `peers.yaml:4: peer "x": start must contain {beside}`},
+		{"ready: tcp", "ready: tcp\n    per_call: [a]", `peers.yaml:6: peer "x": per_call must be two counters, got 1`},
+		{"ready: tcp", "ready: tcp\n    per_call: [a, b]", `peers.yaml:4: peer "x": start must contain {admin}`},
 		{"/{room}", "", `peers.yaml:6: peer "x": url must contain {room}, or frames.join must`},
 		{"ws://", "http://", `peers.yaml:6: peer "x": url must begin with ws://`},
 		{"'a{payload}'", "a", `peers.yaml:8: peer "x": frames.send must contain {payload}`},

@@ -56,7 +56,11 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 	return all, nil
 }
 
-// sequence is the list below "peers", the file's only key.
+// Tables is the key of what a file wants its servers to be compared in. It is
+// read by package versus.
+const Tables = "tables"
+
+// sequence is the list below "peers".
 func sequence(name string, text []byte) ([]ast.Node, error) {
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
@@ -66,8 +70,11 @@ func sequence(name string, text []byte) ([]ast.Node, error) {
 	for _, document := range tree.Docs {
 		for _, entry := range entries(document.Body) {
 			line, key := entry.Key.GetToken().Position.Line, entry.Key.GetToken().Value
+			if key == Tables {
+				continue
+			}
 			if key != "peers" {
-				return nil, fmt.Errorf("%s:%d: unknown field %q, the file has one: peers", name, line, key)
+				return nil, fmt.Errorf("%s:%d: unknown field %q, the file has peers, and perhaps tables", name, line, key)
 			}
 			list, ok := entry.Value.(*ast.SequenceNode)
 			if !ok {

@@ -25,11 +25,15 @@ const patience = 10 * time.Second
 // skipped with the reason; one that is there and does less is a failure.
 func TestPeers(t *testing.T) {
 	if os.Getenv("DOTS_TEST_ALL") == "" {
-		t.Skip("builds eight servers, which takes minutes the first time: set DOTS_TEST_ALL=1")
+		t.Skip("builds ten servers, which takes minutes the first time: set DOTS_TEST_ALL=1")
 	}
-	adapters, err := adapter.Load("../peers/peers.yaml")
-	if err != nil {
-		t.Fatal(err)
+	var adapters []adapter.Adapter
+	for _, file := range []string{"../peers/peers.yaml", "../peers/redis.yaml"} {
+		more, err := adapter.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		adapters = append(adapters, more...)
 	}
 	for _, a := range adapters {
 		t.Run(a.Name, func(t *testing.T) {

@@ -93,14 +93,24 @@ func (a *Adapter) Missing() string {
 // Server is a server that runs.
 type Server struct {
 	*probe.Server
-	Port string
-	URL  string // {room} stands for the room
+	Beside *probe.Server // what it needs beside it; nil: nothing
+	Port   string
+	URL    string // {room} stands for the room
+}
+
+// Stop ends the server, and then what is beside it.
+func (s *Server) Stop() {
+	s.Server.Stop()
+	if s.Beside != nil {
+		s.Beside.Stop()
+	}
 }
 
 // Launch starts the server on the given CPUs, nil for all, and waits until it is
 // ready. The caller must stay on its thread (runtime.LockOSThread): the kernel
 // ends the server together with the thread that started it.
 func (a *Adapter) Launch(cpus *unix.CPUSet) (*Server, error) {
+	const limit = 20 * time.Second
 	command := probe.Command{Line: a.Start, Dir: a.Dir, CPUs: cpus}
 	if a.Ready != TCP {
 		var err error
@@ -108,10 +118,22 @@ func (a *Adapter) Launch(cpus *unix.CPUSet) (*Server, error) {
 			return nil, err
 		}
 	}
-	p, err := command.Start(20 * time.Second)
-	if err != nil {
+	s := &Server{}
+	var err error
+	if a.Beside != "" {
+		if s.Beside, err = (probe.Command{Line: a.Beside, Dir: a.Dir, CPUs: cpus}).Start(limit); err != nil {
+			return nil, fmt.Errorf("%s: beside: %w", a.Name, err)
+		}
+		_, port, _ := strings.Cut(s.Beside.Addr, ":")
+		command.Line = strings.ReplaceAll(a.Start, "{beside}", port)
+	}
+	if s.Server, err = command.Start(limit); err != nil {
+		if s.Beside != nil {
+			s.Beside.Stop()
+		}
 		return nil, fmt.Errorf("%s: %w", a.Name, err)
 	}
-	_, port, _ := strings.Cut(p.Addr, ":")
-	return &Server{p, port, strings.ReplaceAll(a.URL, "{port}", port)}, nil
+	_, s.Port, _ = strings.Cut(s.Addr, ":")
+	s.URL = strings.ReplaceAll(a.URL, "{port}", s.Port)
+	return s, nil
 }

@@ -196,6 +196,44 @@ func TestWhatTheKernelDoesNotTakeFollowsLaterInOrder(t *testing.T) {
 	}
 }
 
+func TestAnswersToOneReadLeaveInOneWrite(t *testing.T) {
+	const messages = 20
+	answers := make(chan string, messages)
+	url := stub.Start(t, func(c *stub.Conn) {
+		defer close(answers)
+		var all []byte
+		for i := range messages {
+			all = append(all, stub.Frame(stub.Text, []byte{'a' + byte(i)})...)
+		}
+		c.Write(all)
+		for range messages {
+			_, payload, err := c.Read()
+			if err != nil {
+				return
+			}
+			answers <- string(payload)
+		}
+	})
+	l := newLog(t, url, func(c *Config) { c.Gather = true })
+	held, handled := 0, 0
+	l.e.h.OnMessage = func(id int32, payload []byte, _ int64) {
+		if _, err := l.e.Send(id, payload); err != nil {
+			t.Error(err)
+		}
+		held, handled = max(held, len(l.e.held)), handled+1
+	}
+	l.dial(t)
+	l.until(t, "the last message", func() bool { return handled == messages })
+	if one := len(AppendFrame(nil, OpText, []byte("a"))); held < 2*one {
+		t.Errorf("at most %d bytes were held, want several answers of %d", held, one)
+	}
+	for i := range messages {
+		if got, want := <-answers, string(rune('a'+i)); got != want {
+			t.Fatalf("answer %d: got %q, want %q", i, got, want)
+		}
+	}
+}
+
 func TestBacklogIsBounded(t *testing.T) {
 	done := make(chan struct{})
 	defer close(done)

@@ -32,7 +32,12 @@ func (e *Engine) readable(id int32, stamp int64) {
 	}
 	e.reads++
 	gen := c.gen
+	if e.cfg.Gather {
+		e.reading = id
+	}
 	rest, err := e.consume(id, e.buf[:have+n], stamp)
+	e.reading = -1
+	e.writeHeld(id, gen)
 	if c.gen != gen {
 		return // a handler ended it
 	}

@@ -26,7 +26,32 @@ func (e *Engine) SendRaw(id int32, b []byte) (int64, error) {
 		return 0, ErrNotOpen
 	}
 	stamp := e.Now()
+	if id == e.reading {
+		return stamp, e.hold(id, b)
+	}
 	return stamp, e.write(c, id, b)
+}
+
+// hold keeps bytes for writeHeld. What write would refuse is refused here, where
+// the caller hears of it.
+func (e *Engine) hold(id int32, b []byte) error {
+	if e.Unsent(id)+len(e.held)+len(b) > e.cfg.MaxBacklog {
+		return ErrBacklog
+	}
+	e.held = append(e.held, b...)
+	return nil
+}
+
+// writeHeld writes what was held while a connection was read, unless that ended
+// meanwhile. An error is left to the next read, as in push.
+func (e *Engine) writeHeld(id int32, gen uint32) {
+	if len(e.held) == 0 {
+		return
+	}
+	if c := &e.conns[id]; c.gen == gen && c.state == open {
+		_ = e.write(c, id, e.held)
+	}
+	e.held = e.held[:0]
 }
 
 // Unsent is the number of bytes that the kernel has not taken yet.

@@ -20,6 +20,7 @@ const about = `dotsbench measures a WebSocket room server, and proves that it lo
   dotsbench duel A B NAME  two servers in turns, until a difference can be told from noise
   dotsbench max SCENARIO   the highest rate at which a server keeps what is demanded of it
   dotsbench peers          our server against others, in one table
+  dotsbench field FILE     any number of servers in turns, in the tables of a file: as bench/peers/redis.yaml
   dotsbench floor          what the kernel alone takes to send and receive a frame on this machine
   dotsbench selftest       prove the generator by servers whose faults are known
   dotsbench worker         a generator for another dotsbench, on this machine or another
@@ -42,7 +43,7 @@ type command struct {
 
 func commands() []command {
 	return []command{{"run", runCommand}, {"suite", suiteCommand}, {"compare", compareCommand}, {"duel", duelCommand}, {"max", maxCommand},
-		{"peers", peersCommand},
+		{"peers", peersCommand}, {"field", fieldCommand},
 		{"floor", floorCommand}, {"selftest", selftestCommand}, {"report", reportCommand}, {"worker", workerCommand}}
 }
 

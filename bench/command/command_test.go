@@ -94,7 +94,8 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 		{"run rooms --server-pid 1 --workers a:1", "workers cannot see that process"},
 		{"run rooms --threshold rate.sent>NaN", `"NaN" is no limit`},
 		{"run rooms --threshold rate.sent<=+inf", `"+inf" is no limit`},
-		{"run restart-storm --servers 2 --server-cmd x{port}", "kills one server, and there are 2"},
+		{"run restart-storm --rate 5/s --publish others --server-cmd x{port}", "goes on sending while a server is away"},
+		{"run node-death --server-cmd x{port}", "goes on sending while a server is away"},
 		{"selftest now", "unexpected argument"},
 	} {
 		args := strings.Fields(c.args)

@@ -101,10 +101,14 @@ func decode(text string) (*hdrhistogram.Histogram, error) {
 
 // named are the histograms of a result, by name.
 func named(h *result.Histograms) map[string]**hdrhistogram.Histogram {
-	return map[string]**hdrhistogram.Histogram{
+	all := map[string]**hdrhistogram.Histogram{
 		"latency": &h.Latency, "first": &h.First, "last": &h.Last, "lateness": &h.Lateness,
 		"connect": &h.Connect, "reconnect": &h.Reconnect, "kick": &h.Kick,
 	}
+	for i, name := range result.PhaseNames() {
+		all["phase "+name] = &h.Phases[i]
+	}
+	return all
 }
 
 func pack(r *result.Result) (*found, error) {

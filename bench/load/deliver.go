@@ -47,6 +47,7 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 			late = r.e.Now() - s.intended
 		}
 		result.Record(r.interval, late)
+		r.phases.record(r.out, s.intended, late)
 		if first {
 			result.Record(r.first, late)
 		}

@@ -18,6 +18,9 @@ func (r *run) read(into *reading) {
 	if r.cfg.Spin {
 		into.threadCPU = r.spent + r.e.Busy()
 	}
+	if r.cfg.Beside != 0 {
+		into.besideCPU, _ = processCPU(r.cfg.Beside) // one that has ended is told as the server's death
+	}
 	into.serverCPU, into.reads = r.serverCPU(), r.e.Reads()
 	into.steal, into.ticks = cpuTicks()
 	into.pressure = cpuPressure()
@@ -136,6 +139,7 @@ func (r *run) costs(seconds float64, delivered int64) {
 	cpu := b.serverCPU - a.serverCPU
 	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
 	s.CPUPerDelivery, s.CPUPerMessage = per(cpu, delivered), per(cpu, b.sent-a.sent)
+	s.BesidePerMessage = per(b.besideCPU-a.besideCPU, b.sent-a.sent)
 	// Of a few heartbeats it is what an idle server costs.
 	const enoughBeats = 200
 	if b.sent == a.sent && b.beats-a.beats >= enoughBeats && r.s.Churn.PerSecond == 0 && r.s.Restart == 0 {
@@ -159,6 +163,7 @@ func (r *run) serverEnd() error {
 	if err != nil {
 		return err
 	}
+	s.PerCall = perCall(r.opened.counters, end.counters)
 	s.RSSEnd, s.Settled = end.rss, r.s.Memory == scenario.MemorySettled && !r.unsettled
 	s.BytesActive = float64(end.rss-r.before.rss) / float64(r.s.Conns)
 	if s.Go = end.info; s.Go != nil && r.opened.info != nil && r.restart.killed == 0 {
@@ -174,4 +179,13 @@ func (r *run) serverEnd() error {
 		}
 	}
 	return nil
+}
+
+// perCall is how many messages a call took, from the two counters before and
+// after; 0 if it is not known.
+func perCall(before, after []float64) float64 {
+	if len(before) != 2 || len(after) != 2 || after[1] <= before[1] {
+		return 0
+	}
+	return (after[0] - before[0]) / (after[1] - before[1])
 }

@@ -10,8 +10,8 @@
 // The files follow a run: members.go opens the connections, send.go keeps the
 // schedule, deliver.go enters what arrives, meter.go reads the clocks and
 // figures.go makes figures of them. What some scenarios do beside sending stands
-// in silent.go, slow.go, churn.go and restart.go; together.go is where several
-// generators meet.
+// in silent.go, slow.go, churn.go, restart.go and phases.go; together.go is where
+// several generators meet.
 package load
 
 import (
@@ -38,6 +38,7 @@ type Ledger interface {
 	Damaged(member int32, what string)
 	Foreign(member int32, what string)
 	Left(member int32)
+	Back(member int32)
 	Totals() []proof.Total
 	Remote(t proof.Total)
 	Outstanding() int64
@@ -51,6 +52,8 @@ type Config struct {
 	SourceNet netip.Prefix
 	Pids      []int         // of the servers; empty: not known
 	Admin     string        // URL of a Go server's debug pages; empty: not known
+	Beside    int           // process that the servers need beside them, such as a Redis; 0: none
+	PerCall   []string      // two counters of Admin's /metrics; see adapter.Adapter
 	Died      func() string // why the server has ended, or nothing; may be nil
 	Spin      bool          // see client.Config
 	Frames    Frames        // of another server's protocol; the zero value is ours
@@ -58,7 +61,7 @@ type Config struct {
 	RunID     uint32                                      // 0: a new one
 	NewLedger func(roomOf []int32, roomOrder bool) Ledger // nil: package proof
 
-	// Restart kills the server and starts it anew, and tells when it accepts.
+	// Restart kills the last server and starts it anew, and tells when it accepts.
 	Restart func() <-chan Restarted
 	// Nemesis begins what the user wants to happen: "hurt" or "heal".
 	Nemesis func(what string) error

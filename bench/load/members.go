@@ -45,6 +45,7 @@ func (r *run) open() error {
 	r.e, err = client.New(client.Config{
 		Target: r.targets[0], Others: r.targets[1:], MaxConns: len(r.memberOf), SourceNet: r.cfg.SourceNet,
 		Sources: r.churn.sources(), BeatEvery: r.s.Beat, BeatText: r.cfg.Frames.Heartbeat, MaxBacklog: 4 << 20, Spin: r.cfg.Spin,
+		Gather: r.closed && r.s.Burst > 1,
 	}, client.Handlers{OnOpen: r.onOpen, OnMessage: r.onMessage, OnClose: r.onClose, OnBeat: r.onBeat, OnCut: r.churn.cut(r)})
 	if err != nil {
 		return cli.Failf(cli.Usage, "%w", err)

@@ -21,6 +21,8 @@ type memory struct {
 	slab int64 // of the whole machine; 0: not known
 	info *result.Go
 
+	counters []float64 // of PerCall; empty: not asked for
+
 	collections int64 // before those that were made for this reading; 0: none were
 }
 
@@ -70,6 +72,11 @@ func (r *run) debugPages(m *memory) error {
 	if err != nil {
 		return cli.Failf(cli.Usage, "--admin: %w", err)
 	}
+	if len(r.cfg.PerCall) > 0 {
+		if m.counters, err = r.admin.Counters(r.cfg.PerCall...); err != nil {
+			return cli.Failf(cli.Usage, "per_call: %w", err)
+		}
+	}
 	m.info = &result.Go{Collections: g.NumGC, Goroutines: g.Goroutines, HeapAlloc: g.HeapAlloc, HeapInuse: g.HeapInuse, StackInuse: g.StackInuse}
 	return nil
 }
@@ -102,16 +109,17 @@ func (r *run) serverCPU() int64 {
 	return r.now.serverCPU
 }
 
-// newServer takes the place of the first one, which was killed.
+// newServer takes the place of the last one, which was killed.
 func (r *run) newServer(pid int) {
 	r.now.deadCPU = r.now.serverCPU
-	for _, other := range r.cfg.Pids[min(1, len(r.cfg.Pids)):] {
+	last := len(r.cfg.Pids) - 1
+	for _, other := range r.cfg.Pids[:max(0, last)] {
 		if cpu, err := processCPU(other); err == nil {
 			r.now.deadCPU -= cpu
 		}
 	}
-	if len(r.cfg.Pids) > 0 {
-		r.cfg.Pids[0] = pid
+	if last >= 0 {
+		r.cfg.Pids[last] = pid
 	}
 }
 
@@ -121,6 +129,7 @@ type reading struct {
 	at        int64
 	serverCPU int64 // ns; 0: not known
 	deadCPU   int64 // of it, that of servers which were killed
+	besideCPU int64 // ns of what is beside the servers; 0: not known
 	threadCPU int64 // ns of the generator's thread
 	sent      int64
 	received  int64

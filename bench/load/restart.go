@@ -11,10 +11,12 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// restart is the server that is killed and started again, and the members that
-// come back: each tries at once, within a fifth of a second, and then backs off,
+// restart is the server that is killed and started again, the last one if there
+// are several, and the members that come back: each tries at once, within a fifth of a second, and then backs off,
 // doubling to two seconds, as clients should.
 type restart struct {
+	victim  int // the server
+	size    int // its members
 	killed  int64
 	accepts int64           // when the new server did
 	lost    map[int32]lost  // members that are away
@@ -37,6 +39,12 @@ const (
 func (s *restart) kill(r *run) func(int64) int64 {
 	return func(now int64) int64 {
 		s.killed, s.lost, s.times = now, map[int32]lost{}, map[int32]int64{}
+		s.victim = len(r.targets) - 1
+		for m := range int32(r.s.Conns) {
+			if r.serverOf(m) == s.victim {
+				s.size++
+			}
+		}
 		s.news = r.cfg.Restart()
 		r.agenda.add(now, func(now int64) int64 { return s.again(r, now) })
 		return never
@@ -70,9 +78,10 @@ func (s *restart) again(r *run, now int64) int64 {
 	return now + int64(2*time.Millisecond)
 }
 
-// closed: after the kill, the end of a connection or of an attempt is expected.
+// closed: after the kill, the end of a connection to that server or of an attempt
+// is expected.
 func (s *restart) closed(r *run, m int32, c client.Close) bool {
-	if s.killed == 0 {
+	if s.killed == 0 || r.serverOf(m) != s.victim {
 		return false
 	}
 	l, away := s.lost[m]
@@ -89,11 +98,12 @@ func (s *restart) closed(r *run, m int32, c client.Close) bool {
 }
 
 // back tells whether an open connection is one that came back.
-func (s *restart) back(_ *run, m int32, at int64) bool {
+func (s *restart) back(r *run, m int32, at int64) bool {
 	if _, away := s.lost[m]; !away {
 		return false
 	}
 	s.times[m] = at - s.killed
+	r.ledger.Back(m)
 	return true
 }
 
@@ -111,18 +121,18 @@ func (s *restart) result(r *run, o *result.Result) {
 	times := slices.Sorted(maps.Values(s.times))
 	n := len(times)
 	at := func(share float64) int64 {
-		i := int(share*float64(r.size)+0.999999) - 1
+		i := int(share*float64(s.size)+0.999999) - 1
 		if i >= n {
 			return 0
 		}
 		return times[i] / 1000
 	}
-	o.Recovery = &result.Recovery{Conns: r.size, Back: n, At50: at(0.5), At90: at(0.9), At99: at(0.99), At100: at(1)}
+	o.Recovery = &result.Recovery{Conns: s.size, Back: n, At50: at(0.5), At90: at(0.9), At99: at(0.99), At100: at(1)}
 	if s.accepts > 0 {
 		o.Recovery.Server = (s.accepts - s.killed) / 1000
 	}
-	if n < r.size {
-		r.promise("%s of %s connections did not come back within %v", cli.Count(r.size-n), cli.Count(r.size),
+	if n < s.size {
+		r.promise("%s of %s connections did not come back within %v", cli.Count(s.size-n), cli.Count(s.size),
 			time.Duration(r.to-s.killed).Round(time.Millisecond))
 	}
 }

@@ -23,7 +23,7 @@ type presence uint8
 
 const (
 	here  presence = iota
-	quiet          // never sends: silent, or not on the first server
+	quiet          // never sends: silent, or on a server whose members do not
 	gone           // ended, or not judged any more
 )
 
@@ -62,6 +62,7 @@ type run struct {
 	slow     slow
 	churn    churn
 	restart  restart
+	phases   phases
 
 	unsettled bool    // memory was still changing when it was read
 	bare      int64   // our own memory before there were members
@@ -170,7 +171,13 @@ func (r *run) divide() {
 
 // mute tells members that never send. All generators of a run know all of them.
 func (r *run) mute(m int32) bool {
-	return r.silent.is(m) || r.s.Publish == scenario.PublishFirst && r.serverOf(m) != 0
+	switch server := r.serverOf(m); r.s.Publish {
+	case scenario.PublishFirst:
+		return server != 0 || r.silent.is(m)
+	case scenario.PublishOthers:
+		return server == len(r.targets)-1 || r.silent.is(m)
+	}
+	return r.silent.is(m)
 }
 
 func largestRoom(roomOf []int32) int {

@@ -23,6 +23,7 @@ func (r *run) send() error {
 	r.sched = schedule{start: t0, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}
 	r.sched.total = int64(math.Round(r.s.Rate.PerSecond * length.Seconds()))
 	r.plan()
+	r.phases.plan(r.s, r.from, r.to, r.out)
 	if r.closed {
 		r.startClosed(t0)
 	}

@@ -56,8 +56,11 @@ type Verdict struct {
 	Sent     int64    `json:"messages_sent"`
 	Expected int64    `json:"deliveries_expected"` // to members that stayed
 	Received int64    `json:"deliveries_received"` // by members that stayed
-	Left     int64    `json:"members_that_left"`   // not judged
+	Left     int64    `json:"members_that_left"`   // not judged, except for those that came back
 	Notes    []string `json:"notes"`               // the first violations, with room, sender and number
+
+	Back         int64 `json:"members_that_came_back,omitempty"` // judged from then on
+	ReceivedBack int64 `json:"deliveries_after_coming_back,omitempty"`
 
 	Votes []Vote `json:"votes,omitempty"` // rooms with members in other generators: the order that was seen here
 }
@@ -90,6 +93,7 @@ type Ledger struct {
 	held        map[mark]bool
 	strays      map[int32]stray // members that left the order of their room's first
 	guests      map[uint32]*guest
+	backs       map[int32]*returned // members that left and came back
 	logged      int
 	outstanding int64
 	left        int64
@@ -139,7 +143,7 @@ func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	l := &Ledger{
 		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)), mine: mine,
 		members: make([]member, len(roomOf)), sent: make([]uint32, len(roomOf)),
-		held: map[mark]bool{}, strays: map[int32]stray{}, guests: map[uint32]*guest{},
+		held: map[mark]bool{}, strays: map[int32]stray{}, guests: map[uint32]*guest{}, backs: map[int32]*returned{},
 	}
 	if len(roomOf) > 0 {
 		l.rooms = make([]room, slices.Max(roomOf)+1)
@@ -260,6 +264,12 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 		return false, false
 	}
 	p, r, e := &l.members[m], &l.rooms[number], entry{sender, seq}
+	if p.left {
+		if b := l.backs[m]; b != nil {
+			l.fromBack(b, m, e)
+			return false, false
+		}
+	}
 	if l.byName(r) {
 		l.inSmall(p, r, m, e)
 	}

@@ -13,6 +13,7 @@ func (l *Ledger) Verdict() Verdict {
 	v := Verdict{Left: l.left, Notes: []string{}}
 	l.neverCame()
 	l.guestsAgree()
+	l.judgeBacks(&v)
 	for number := range l.rooms {
 		r := &l.rooms[number]
 		if len(r.members) == 0 {

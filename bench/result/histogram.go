@@ -37,6 +37,7 @@ type Histograms struct {
 	Reconnect *hdrhistogram.Histogram
 	Kick      *hdrhistogram.Histogram // nil: nobody was silent
 	Interval  []Interval
+	Phases    [PhaseCount]*hdrhistogram.Histogram // nil: the run does no harm
 }
 
 // Summarize fills in the quantiles and curves that follow from the histograms.
@@ -45,6 +46,9 @@ func (r *Result) Summarize() {
 	r.Latency, r.Lateness, r.Connect = Summarize(h.Latency), Summarize(h.Lateness), Summarize(h.Connect)
 	r.First, r.Last, r.Reconnect = Summarize(h.First), Summarize(h.Last), Summarize(h.Reconnect)
 	r.Kick = Summarize(h.Kick)
+	for i := range r.Phases {
+		r.Phases[i].Latency = Summarize(h.Phases[i])
+	}
 	r.Plots.Latency, r.Plots.Kick = nil, bars(h.Kick)
 	if h.Latency.TotalCount() == 0 {
 		return

@@ -40,6 +40,7 @@ type Result struct {
 	Churn       *Churn     `json:"churn,omitempty"`
 	Slow        *Slow      `json:"slow,omitempty"`
 	Recovery    *Recovery  `json:"recovery,omitempty"`
+	Phases      []Phase    `json:"phases,omitempty"` // of a run that does harm
 	Seconds     []Second   `json:"seconds"`
 	Plots       Plots      `json:"plots"` // what a report draws beside Seconds
 	Thresholds  []Outcome  `json:"thresholds"`
@@ -72,23 +73,25 @@ type Traffic struct {
 
 // Server is the process of the server.
 type Server struct {
-	Pid            int     `json:"pid"`
-	CPUSeconds     float64 `json:"cpu_seconds"`
-	CPUPerDelivery float64 `json:"cpu_us_per_delivery"`
-	CPUPerMessage  float64 `json:"cpu_us_per_message"`
-	CPUPerBeat     float64 `json:"cpu_us_per_heartbeat"` // only where heartbeats are all there is
-	CPUs           float64 `json:"cpus"`                 // busy on average
-	RSSBefore      int64   `json:"rss_before_bytes"`     // before the first connection
-	RSSOpen        int64   `json:"rss_open_bytes"`       // all connections open, nothing sent
-	RSSEnd         int64   `json:"rss_end_bytes"`
-	Settled        bool    `json:"rss_settled"`                  // after collections, when it changed no more
-	BytesActive    float64 `json:"rss_bytes_per_connection_end"` // end against before
-	BytesPerConn   float64 `json:"rss_bytes_per_connection"`     // open against before
-	KernelPerConn  float64 `json:"kernel_bytes_per_connection"`  // slab of both ends of a loopback connection; 0: not known
-	CPUPerConnect  float64 `json:"cpu_us_per_connect"`
-	Descriptors    int64   `json:"descriptors"`
-	Threads        int64   `json:"threads"`
-	Go             *Go     `json:"go,omitempty"` // from its debug pages, if --admin names them
+	Pid              int     `json:"pid"`
+	CPUSeconds       float64 `json:"cpu_seconds"`
+	CPUPerDelivery   float64 `json:"cpu_us_per_delivery"`
+	CPUPerMessage    float64 `json:"cpu_us_per_message"`
+	BesidePerMessage float64 `json:"beside_cpu_us_per_message,omitempty"` // of what it needs beside it, such as a Redis
+	PerCall          float64 `json:"messages_per_call,omitempty"`         // to that, in the mean
+	CPUPerBeat       float64 `json:"cpu_us_per_heartbeat"`                // only where heartbeats are all there is
+	CPUs             float64 `json:"cpus"`                                // busy on average
+	RSSBefore        int64   `json:"rss_before_bytes"`                    // before the first connection
+	RSSOpen          int64   `json:"rss_open_bytes"`                      // all connections open, nothing sent
+	RSSEnd           int64   `json:"rss_end_bytes"`
+	Settled          bool    `json:"rss_settled"`                  // after collections, when it changed no more
+	BytesActive      float64 `json:"rss_bytes_per_connection_end"` // end against before
+	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // open against before
+	KernelPerConn    float64 `json:"kernel_bytes_per_connection"`  // slab of both ends of a loopback connection; 0: not known
+	CPUPerConnect    float64 `json:"cpu_us_per_connect"`
+	Descriptors      int64   `json:"descriptors"`
+	Threads          int64   `json:"threads"`
+	Go               *Go     `json:"go,omitempty"` // from its debug pages, if --admin names them
 }
 
 // Go is the inside of a Go server over the time measured.
@@ -137,6 +140,20 @@ type Recovery struct {
 	At100  int64 `json:"back_100_us"`
 	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted
 }
+
+// Phase is a time of a run that does harm, and the latency of what was due in it.
+type Phase struct {
+	Name    string    `json:"name"` // one of PhaseNames
+	From    float64   `json:"from_s"`
+	To      float64   `json:"to_s"`
+	Latency Quantiles `json:"latency"`
+}
+
+// PhaseCount is how many phases there are.
+const PhaseCount = 4
+
+// PhaseNames are their names, in order.
+func PhaseNames() [PhaseCount]string { return [...]string{"before", "grace", "hurt", "healed"} }
 
 // Plots are curves that cannot be drawn from the quantiles alone.
 type Plots struct {

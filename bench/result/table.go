@@ -30,6 +30,9 @@ func (r *Result) Table(w io.Writer) error {
 		}
 	}
 	quantiles("latency", r.Latency)
+	for _, p := range r.Phases {
+		quantiles(sprintf("%s, %.1f to %.1f s", p.Name, p.From, p.To), p.Latency)
+	}
 	quantiles("first receiver", r.First)
 	quantiles("last receiver", r.Last)
 	if !r.Closed {
@@ -62,6 +65,9 @@ func (r *Result) lines(b *strings.Builder) {
 	line("proof", "%s lost, %s doubled, %s reordered, %s foreign, %s damaged; %s of %s deliveries at members that stayed",
 		cli.Count(p.Lost), cli.Count(p.Doubled), cli.Count(p.Reordered), cli.Count(p.Foreign), cli.Count(p.Damaged),
 		cli.Count(p.Received), cli.Count(p.Expected))
+	if p.Back > 0 {
+		line("", "%s deliveries at %s members that came back, judged from then on", cli.Count(p.ReceivedBack), cli.Count(p.Back))
+	}
 	r.parts(line)
 	if s := r.Server; s != nil {
 		s.lines(line)

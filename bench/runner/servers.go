@@ -63,8 +63,8 @@ func (v *servers) check(cfg *load.Config) error {
 	switch {
 	case sc.Restart > 0 && s.ServerCmd == "":
 		return cli.Failf(cli.Usage, "scenario %s kills the server and starts it again: it needs --server-cmd", sc.Name)
-	case sc.Restart > 0 && s.Servers > 1:
-		return cli.Failf(cli.Usage, "scenario %s kills one server, and there are %d: leave --servers out", sc.Name, s.Servers)
+	case sc.Restart > 0 && sc.Rate.PerSecond > 0 && s.Servers < 2:
+		return cli.Failf(cli.Usage, "scenario %s goes on sending while a server is away: it needs --servers 2, or more", sc.Name)
 	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ",") && (s.ServerCmd == "" || s.Servers < 2):
 		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd with --servers 2", sc.Name)
 	case sc.Hurt > 0 && s.HurtCmd == "" || sc.Heal > 0 && s.HealCmd == "":
@@ -79,8 +79,12 @@ func (v *servers) launch(cfg *load.Config) error {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
 	v.add(other.Server)
-	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Server.Pid}
-	cfg.Died = v.died
+	if other.Beside != nil {
+		v.add(other.Beside)
+		cfg.Beside = other.Beside.Pid
+	}
+	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Pid}
+	cfg.Admin, cfg.PerCall, cfg.Died = other.Admin, v.spec.Adapter.PerCall, v.died
 	return nil
 }
 
@@ -161,14 +165,21 @@ func (v *servers) stop() error {
 	return v.end
 }
 
-// restart kills the first server and starts it again on its port. The new one
-// must end with a thread of its own, which waits for the end of the run.
+// restart kills the last server and starts it again on its port, after the time
+// that it shall be away. The new one must end with a thread of its own, which
+// waits for the end of the run.
 func (v *servers) restart() <-chan load.Restarted {
 	told := make(chan load.Restarted, 1)
-	old := v.started[0]
+	last := len(v.started) - 1
+	old := v.started[last]
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and the server with it
 		endTree(old, old.Kill)
+		select {
+		case <-time.After(v.spec.Scenario.Away):
+		case <-v.over:
+			return
+		}
 		line := strings.NewReplacer("{port}", portOf(old.Addr), "{admin}", portOf(old.Admin)).Replace(v.spec.ServerCmd)
 		server, err := probe.Command{Line: line, CPUs: v.cpus, Addr: old.Addr}.Start(startLimit)
 		if err != nil {
@@ -176,7 +187,7 @@ func (v *servers) restart() <-chan load.Restarted {
 			return
 		}
 		v.mu.Lock()
-		v.started[0] = server
+		v.started[last] = server
 		v.mu.Unlock()
 		told <- load.Restarted{Pid: server.Pid}
 		<-v.over

@@ -41,12 +41,15 @@ func Fields() []Field {
 		span("max-age", "silence after which it must", func(s *Scenario) *spanOf { return &s.MaxAge }),
 		rateField("churn", "connections that come and are reset beside the members", "a rate such as 2000/s",
 			func(s *Scenario) *Rate { return &s.Churn }),
-		span("restart", "when the server is killed and started again (with --server-cmd)", func(s *Scenario) *spanOf { return &s.Restart }),
+		span("restart", "when the server, of several the last, is killed and started again (with --server-cmd)", func(s *Scenario) *spanOf { return &s.Restart }),
+		span("away", "how long it is away before it is started again", func(s *Scenario) *spanOf { return &s.Away }),
 		span("hurt", "when --hurt-cmd is run", func(s *Scenario) *spanOf { return &s.Hurt }),
 		span("heal", "when --heal-cmd is run", func(s *Scenario) *spanOf { return &s.Heal }),
+		span("grace", "time after --hurt in which messages may wait: figures of its own", func(s *Scenario) *spanOf { return &s.Grace }),
 		choice("across", "with several servers: a room is on one, or has members on each", func(s *Scenario) *string { return &s.Across },
 			AcrossRooms, AcrossMembers),
-		choice("publish", "who sends: all, or the first server's members", func(s *Scenario) *string { return &s.Publish }, PublishAll, PublishFirst),
+		choice("publish", "who sends: all, the first server's members, or those of all servers but the last", func(s *Scenario) *string { return &s.Publish },
+			PublishAll, PublishFirst, PublishOthers),
 	}
 }
 

@@ -44,11 +44,13 @@ type Scenario struct {
 	Silent  float64 // share of members that send no heartbeat
 	MaxAge  time.Duration
 	Churn   Rate          // connections that come and are reset beside the members
-	Restart time.Duration // when, in the time measured, the server is killed and started again
+	Restart time.Duration // when, in the time measured, the last server is killed
+	Away    time.Duration // how long it is away before it is started again
 	Hurt    time.Duration // when a command of the user does harm, and when another mends it
 	Heal    time.Duration
-	Across  string // what the rooms of several servers share: AcrossRooms or AcrossMembers
-	Publish string // who sends: PublishAll or PublishFirst
+	Grace   time.Duration // the first part of the harm, in which messages may wait: figures of its own
+	Across  string        // what the rooms of several servers share: AcrossRooms or AcrossMembers
+	Publish string        // who sends: PublishAll, PublishFirst or PublishOthers
 }
 
 // Values of Spread, Order, Memory, Across and Publish.
@@ -65,8 +67,9 @@ const (
 	AcrossRooms   = "rooms"   // a room lives on one server
 	AcrossMembers = "members" // servers are one system, and each has members of each room
 
-	PublishAll   = "all"
-	PublishFirst = "first" // only members on the first server
+	PublishAll    = "all"
+	PublishFirst  = "first"  // only members on the first server
+	PublishOthers = "others" // only members that are not on the last server
 )
 
 // Rate is messages per second of all connections together. Max is a closed

@@ -21,7 +21,8 @@ func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 		"rate: 99999999999/s", "size: 10", "size: 64,1x", "size: 1M", "duration: 30", "duration: soon", "duration: 10ms", "warmup: -1s",
 		"spread: wide", "order: none", "zipf-s: 9", "seed: x", "burst: 0", "conns: [1, 2]", "conns:\n  a: 1", "- conns", "conns: 1\nconns: 2",
 		"conns: 'x", "open: 0/s", "slow: 1", "slow: 101%", "silent: 50%\nbeat: 70s", "silent: 10%\nmax-age: 20s\nbeat: 5s",
-		"slow: 60%\nsilent: 60%\nmax-age: 2s\nbeat: 1s", "churn: max", "restart: 20s", "restart: 2s", "heal: 2s\nhurt: 3s", "across: nodes",
+		"slow: 60%\nsilent: 60%\nmax-age: 2s\nbeat: 1s", "churn: max", "restart: 20s", "restart: 2s", "restart: 2s\nrate: 0/s\nslow: 1%", "restart: 2s\nrate: max\npublish: others", "restart: 2s\nrate: 0/s\naway: 8s",
+		"away: 1s", "grace: 1s", "hurt: 2s\nheal: 4s\ngrace: 3s", "heal: 2s\nhurt: 3s", "across: nodes",
 	}
 	var b strings.Builder
 	for _, text := range mistakes {
@@ -46,8 +47,8 @@ func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 }
 
 func TestEveryScenarioOfTheBinaryLoadsAndHasOneLineAboutIt(t *testing.T) {
-	want := []string{"burst", "churn", "connect-storm", "echo", "giant", "idle", "missing-heartbeat", "payloads", "redis-outage",
-		"restart-storm", "resume", "rooms", "slow-readers", "two-nodes", "zipf"}
+	want := []string{"burst", "churn", "connect-storm", "echo", "giant", "idle", "missing-heartbeat", "node-death", "payloads", "redis-outage-local",
+		"redis-outage", "restart-storm", "resume", "rooms", "slow-readers", "two-nodes", "zipf"}
 	if d := cmp.Diff(want, Names()); d != "" {
 		t.Error(d)
 	}

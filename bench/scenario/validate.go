@@ -51,12 +51,25 @@ func (s Scenario) validateParts() error {
 		return fmt.Errorf("duration: %v, and with silent members max-age (%v) and a second are needed", s.Duration, s.MaxAge)
 	case s.Slow+s.Silent > 1:
 		return errors.New("slow and silent must not be more than all together")
-	case s.Restart < 0 || s.Restart >= s.Duration:
-		return fmt.Errorf("restart: %v is not within the duration of %v", s.Restart, s.Duration)
-	case s.Restart > 0 && (s.Rate.Max || s.Rate.PerSecond > 0 || s.Churn.PerSecond > 0 || s.Slow+s.Silent > 0):
-		return errors.New("restart: wants rate 0/s and no slow, silent or churn: what a killed server had is lost, as it must be")
 	case s.Hurt < 0 || s.Heal < 0 || s.Hurt >= s.Duration || s.Heal >= s.Duration || s.Heal > 0 && s.Heal <= s.Hurt:
 		return fmt.Errorf("hurt and heal: want 0 < hurt < heal < duration (%v)", s.Duration)
+	case s.Grace < 0 || s.Grace > 0 && (s.Hurt == 0 || s.Hurt+s.Grace >= s.Duration || s.Heal > 0 && s.Hurt+s.Grace > s.Heal):
+		return fmt.Errorf("grace: %v is not within the harm, which begins at %v", s.Grace, s.Hurt)
+	}
+	return s.validateRestart()
+}
+
+func (s Scenario) validateRestart() error {
+	sends := s.Rate.Max || s.Rate.PerSecond > 0
+	switch {
+	case s.Restart < 0 || s.Restart >= s.Duration:
+		return fmt.Errorf("restart: %v is not within the duration of %v", s.Restart, s.Duration)
+	case s.Away < 0 || s.Away > 0 && (s.Restart == 0 || s.Restart+s.Away >= s.Duration):
+		return fmt.Errorf("away: %v from restart %v on is not within the duration of %v", s.Away, s.Restart, s.Duration)
+	case s.Restart > 0 && (s.Churn.PerSecond > 0 || s.Slow+s.Silent > 0):
+		return errors.New("restart: wants no slow, silent or churn: nobody could tell them from those that the kill ended")
+	case s.Restart > 0 && sends && (s.Rate.Max || s.Publish == PublishAll):
+		return errors.New("restart: wants rate 0/s, or publish others and no rate max: what members of a killed server had sent is lost, as it must be")
 	}
 	return nil
 }

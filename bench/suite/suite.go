@@ -49,6 +49,10 @@ func requirements() map[string]requirement {
 			func(s *runner.Spec) bool {
 				return s.ServerCmd != "" && s.Servers <= 1 && s.Procs <= 1 && len(s.Workers) == 0
 			}},
+		"server-cmds": {"--server-cmd and --servers 2 or more, to start servers that are one system, without --procs and --workers",
+			func(s *runner.Spec) bool {
+				return s.ServerCmd != "" && s.Servers > 1 && s.Procs <= 1 && len(s.Workers) == 0
+			}},
 		"servers": {"two servers that are one system: --servers 2, or two addresses in --url",
 			func(s *runner.Spec) bool { return s.Servers > 1 || strings.Contains(s.URL, ",") }},
 		"hurt-cmd": {"--hurt-cmd and --heal-cmd",

@@ -10,9 +10,36 @@ import (
 	"path/filepath"
 )
 
+// file is one to write.
+type file struct {
+	name  string
+	write func(w io.Writer) error
+}
+
 // Write writes peers.json and peers.md into a folder that comes to be with both
 // of them in it, or not at all.
-func (r *Report) Write(dir string) (err error) {
+func (r *Report) Write(dir string) error {
+	return writeFolder(dir, []file{{"peers.json", r.JSON}, {"peers.md", r.Markdown}}, nil)
+}
+
+// Write writes field.json, field.md, table.txt and, below runs, the folder of
+// each run.
+func (r *FieldReport) Write(dir string) error {
+	return writeFolder(dir, []file{{"field.json", r.JSON}, {"field.md", r.Markdown}, {"table.txt", r.Table}}, func(temp string) error {
+		if err := os.Mkdir(filepath.Join(temp, "runs"), 0o755); err != nil {
+			return err
+		}
+		for _, run := range r.raw {
+			if err := run.result.Write(filepath.Join(temp, "runs", run.name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// writeFolder makes a folder with these files, and with what more puts there.
+func writeFolder(dir string, files []file, more func(temp string) error) (err error) {
 	dir = filepath.Clean(dir)
 	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*")
 	if err != nil {
@@ -23,15 +50,17 @@ func (r *Report) Write(dir string) (err error) {
 			err = errors.Join(fmt.Errorf("--out: %w", err), os.RemoveAll(temp))
 		}
 	}()
-	for _, f := range []struct {
-		name  string
-		write func(w io.Writer) error
-	}{{"peers.json", r.JSON}, {"peers.md", r.Markdown}} {
+	for _, f := range files {
 		var b bytes.Buffer
 		if err := f.write(&b); err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(temp, f.name), b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	if more != nil {
+		if err := more(temp); err != nil {
 			return err
 		}
 	}
@@ -42,9 +71,14 @@ func (r *Report) Write(dir string) (err error) {
 }
 
 // JSON writes peers.json.
-func (r *Report) JSON(w io.Writer) error {
+func (r *Report) JSON(w io.Writer) error { return writeJSON(w, r) }
+
+// JSON writes field.json.
+func (r *FieldReport) JSON(w io.Writer) error { return writeJSON(w, r) }
+
+func writeJSON(w io.Writer, what any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return enc.Encode(what)
 }

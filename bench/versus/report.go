@@ -39,22 +39,26 @@ type Server struct {
 
 // Run is one run of one server.
 type Run struct {
-	Experiment     string   `json:"experiment"`
-	Round          int      `json:"round"`
-	Error          string   `json:"error,omitempty"` // it did not come about
-	Exit           int      `json:"exit"`
-	Invalid        []string `json:"invalid,omitempty"` // why rates and latencies do not count
-	Violation      string   `json:"violation,omitempty"`
-	Ended          string   `json:"ended,omitempty"`
-	Died           string   `json:"died,omitempty"`
-	CPUPerDelivery float64  `json:"cpu_us_per_delivery"`
-	CPUPerConnect  float64  `json:"cpu_us_per_connect"`
-	BytesPerConn   float64  `json:"rss_bytes_per_connection"`
-	DeliveredRate  float64  `json:"deliveries_per_second"`
-	P50            int64    `json:"p50_us"`
-	P99            int64    `json:"p99_us"`
-	CPUs           float64  `json:"server_cpus"`
-	GeneratorCPU   float64  `json:"generator_thread_cpu_share"`
+	Experiment       string   `json:"experiment"`
+	Round            int      `json:"round"`
+	Error            string   `json:"error,omitempty"` // it did not come about
+	Exit             int      `json:"exit"`
+	Invalid          []string `json:"invalid,omitempty"` // why rates and latencies do not count
+	Violation        string   `json:"violation,omitempty"`
+	Ended            string   `json:"ended,omitempty"`
+	Died             string   `json:"died,omitempty"`
+	CPUPerDelivery   float64  `json:"cpu_us_per_delivery"`
+	CPUPerConnect    float64  `json:"cpu_us_per_connect"`
+	BytesPerConn     float64  `json:"rss_bytes_per_connection"`
+	DeliveredRate    float64  `json:"deliveries_per_second"`
+	P50              int64    `json:"p50_us"`
+	P99              int64    `json:"p99_us"`
+	CPUs             float64  `json:"server_cpus"`
+	GeneratorCPU     float64  `json:"generator_thread_cpu_share"`
+	CPUPerMessage    float64  `json:"cpu_us_per_message,omitempty"`
+	BesidePerMessage float64  `json:"beside_cpu_us_per_message,omitempty"`
+	PerCall          float64  `json:"messages_per_call,omitempty"`
+	Tries            int      `json:"tries,omitempty"` // those before were INVALID
 }
 
 // Goal is a ratio that ours should reach.

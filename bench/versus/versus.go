@@ -124,13 +124,24 @@ func (c *Config) round(r *Report, round int) error {
 
 // one makes one run with a fresh server.
 func (c *Config) one(x *Experiment, a *adapter.Adapter, pinned bool) Run {
-	run := Run{Experiment: x.Key}
-	found, err := c.Run(runner.Spec{Scenario: x.scenario, Adapter: a, Pin: pinned})
-	if err != nil {
-		run.Error = firstLine(strings.TrimPrefix(err.Error(), a.Name+": "))
-		return run
+	var run Run
+	if found, err := c.Run(runner.Spec{Scenario: x.scenario, Adapter: a, Pin: pinned}); err != nil {
+		run = failed(a, err)
+	} else {
+		run = figuresOf(found)
 	}
-	run.Exit, run.Invalid, run.Died, run.Ended = found.Exit, found.Invalid, firstLine(found.Died), firstLine(found.Ended)
+	run.Experiment = x.Key
+	return run
+}
+
+// failed is a run that did not come about.
+func failed(a *adapter.Adapter, err error) Run {
+	return Run{Error: firstLine(strings.TrimPrefix(err.Error(), a.Name+": "))}
+}
+
+// figuresOf are those figures of a run that comparisons are about.
+func figuresOf(found *result.Result) Run {
+	run := Run{Exit: found.Exit, Invalid: found.Invalid, Died: firstLine(found.Died), Ended: firstLine(found.Ended)}
 	if found.Proof.Sum() > 0 {
 		p := found.Proof
 		run.Violation = fmt.Sprintf("%d lost, %d doubled, %d reordered, %d foreign, %d damaged",
@@ -140,6 +151,7 @@ func (c *Config) one(x *Experiment, a *adapter.Adapter, pinned bool) Run {
 	run.GeneratorCPU = found.Generator.ThreadCPU
 	if s := found.Server; s != nil {
 		run.CPUPerDelivery, run.CPUPerConnect, run.BytesPerConn, run.CPUs = s.CPUPerDelivery, s.CPUPerConnect, s.BytesPerConn, s.CPUs
+		run.CPUPerMessage, run.BesidePerMessage, run.PerCall = s.CPUPerMessage, s.BesidePerMessage, s.PerCall
 	}
 	return run
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -14,7 +16,8 @@ import (
 // bridgeConfig maps the settings to the bridge's.
 func bridgeConfig(c server.Config) redisbridge.Config {
 	b := redisbridge.Default()
-	b.URL, b.Prefix, b.Lanes, b.Hold, b.Down = c.Redis, c.RedisPrefix, c.Lanes, c.RedisHold, redisbridge.Policy(c.RedisDown)
+	b.URL, b.Prefix, b.Lanes, b.BatchMessages = c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch
+	b.Hold, b.Down = c.RedisHold, redisbridge.Policy(c.RedisDown)
 	return b
 }
 
@@ -36,16 +39,30 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *se
 	}
 	b, err := redisbridge.Connect(ctx, bridgeConfig(c), log)
 	if err != nil {
-		hint := "; start Redis there, or leave --redis out to serve alone"
-		if errors.Is(err, redisbridge.ErrDiffers) {
-			hint = ""
-		}
-		return nil, nil, fmt.Errorf("--redis: %w%s", err, hint)
+		return nil, nil, fmt.Errorf("--redis: %w%s", err, redisHint(err))
 	}
 	return &server.Backend{
 		Bus: b, Lanes: b.Lanes(), LaneOf: b.LaneOf, Start: b.Start, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,
 		Stats: func() server.BackendStats { return backendStats(b.Stats()) },
 	}, b.Close, nil
+}
+
+// redisHint says what to do about an error of Connect.
+func redisHint(err error) string {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch text := err.Error(); {
+	case errors.Is(err, redisbridge.ErrDiffers):
+		return "" // it says so itself
+	case errors.As(err, &authority):
+		return "; if that is your Redis, name the file with the certificate of who signed its own in the variable SSL_CERT_FILE"
+	case errors.As(err, &host):
+		return "; write the host as its certificate has it"
+	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "NOPERM"):
+		return "; Redis is there: mend the user and password in --redis, or what the user may do"
+	default:
+		return "; start Redis there, or leave --redis out to serve alone"
+	}
 }
 
 func backendStats(s redisbridge.Stats) server.BackendStats {

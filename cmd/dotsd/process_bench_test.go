@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"dotsconnect/bench/result"
 )
 
 var proof = regexp.MustCompile(`(?m)^ *proof +0 lost, 0 doubled, `)
@@ -21,6 +24,16 @@ func (p programs) bench(t *testing.T, args ...string) error {
 		return nil
 	}
 	return err
+}
+
+// benchResult is bench that returns what was found.
+func (p programs) benchResult(t *testing.T, args ...string) (*result.Result, error) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "out")
+	if err := p.bench(t, append(args, "--out", out)...); err != nil {
+		return nil, err
+	}
+	return result.Load(out)
 }
 
 // testKick judges every close by the client's own stamps: exit 4 is a promise broken. The distribution of lateness is in its

@@ -2,15 +2,46 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
+
+	"dotsconnect/bench/result"
 )
+
+// testRedis has the tests of nodes on a Redis run side by side: they mostly wait, and none asks how fast anything was.
+func (p programs) testRedis(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"two nodes are one system":           p.testTwoNodes,
+		"away for three seconds":             p.testRedisOutage,
+		"away, and rooms are on one node":    p.testRedisOutageLocal,
+		"one of three nodes dies by SIGKILL": p.testNodeDeath,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+// nodes is the command for a node with a log that all have in common. Of a test that failed the end of it is shown.
+func (p programs) nodes(t *testing.T, args string) (command, log string) {
+	log = filepath.Join(t.TempDir(), "log")
+	t.Cleanup(func() {
+		if t.Failed() {
+			text, _ := os.ReadFile(log) // there is none if no node came to be
+			t.Logf("the nodes said last:\n%s", text[max(0, len(text)-8<<10):])
+		}
+	})
+	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
+}
 
 // testTwoNodes has two nodes on one Redis carry rooms that have members on both: what is published on the first arrives at all,
 // once, in one order.
 func (p programs) testTwoNodes(t *testing.T) {
-	url := startRedis(t)
-	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin= --redis "+url,
-		"--duration=4s", "--settle=2s"); err != nil {
+	command, _ := p.nodes(t, "--admin= --redis "+startRedis(t))
+	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", command, "--duration=4s", "--settle=2s"); err != nil {
 		t.Error(err)
 	}
 }
@@ -19,10 +50,83 @@ func (p programs) testTwoNodes(t *testing.T) {
 // one order.
 func (p programs) testRedisOutage(t *testing.T) {
 	url, pid := startRedisProcess(t)
-	if err := p.bench(t, "redis-outage", "--servers=2",
-		"--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin= --redis-hold 20s --redis-down reject --redis "+url,
+	command, _ := p.nodes(t, "--admin= --redis-hold 20s --redis-down reject --redis "+url)
+	if err := p.bench(t, "redis-outage", "--servers=2", "--server-cmd", command,
 		"--hurt-cmd", fmt.Sprintf("kill -STOP %d", pid), "--heal-cmd", fmt.Sprintf("kill -CONT %d", pid),
 		"--hurt=2s", "--heal=5s", "--duration=9s", "--settle=4s"); err != nil {
 		t.Error(err)
+	}
+}
+
+// testRedisOutageLocal stops Redis for 5 s, beyond a hold time of half a second. Rooms that are on one node go on: what is sent
+// in the first second of the outage, the grace, arrives within the outage, and what is sent in the four seconds after that
+// does not wait for its end.
+func (p programs) testRedisOutageLocal(t *testing.T) {
+	url, pid := startRedisProcess(t)
+	command, _ := p.nodes(t, "--admin= --redis-hold 500ms --redis-down local --redis "+url)
+	r, err := p.benchResult(t, "redis-outage-local", "--servers=2", "--server-cmd", command,
+		"--hurt-cmd", fmt.Sprintf("kill -STOP %d", pid), "--heal-cmd", fmt.Sprintf("kill -CONT %d", pid),
+		"--hurt=2s", "--grace=1s", "--heal=7s", "--duration=10s", "--settle=2s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, phase := range r.Phases {
+		if phase.Latency.Count == 0 {
+			t.Errorf("nothing was delivered in the phase %s", phase.Name)
+		}
+	}
+	const rest = 4_000_000 // us, of the outage after the grace
+	grace, hurt := r.Phases[1].Latency, r.Phases[2].Latency
+	if grace.Max < 100_000 {
+		t.Errorf("nobody waited for more than %d us in the first second of the outage: was Redis away at all?", grace.Max)
+	}
+	if grace.Max >= rest {
+		t.Errorf("a message sent in the first second of the outage waited for %d us, until Redis was back", grace.Max)
+	}
+	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // half and all of it if they waited for Redis
+		t.Errorf("p50 %d us, p99 %d us during the outage", hurt.P50, hurt.P99)
+	}
+}
+
+// testNodeDeath kills one of three nodes while the members of the two others talk, and starts it again after 20 s. These must
+// get everything, in one order on both; those of the dead node come back and from then on get everything too. It has no
+// chance to take its members out of the counts: they vanish with its lease.
+func (p programs) testNodeDeath(t *testing.T) {
+	const rooms, each, died = 50, 4, 20 * time.Second // members of each room on each node
+	command, log := p.nodes(t, "--admin 127.0.0.1:{admin} --redis "+startRedis(t))
+	done := make(chan error, 1)
+	var r *result.Result
+	go func() {
+		var err error
+		r, err = p.benchResult(t, "node-death", "--servers=3", "--server-cmd", command,
+			fmt.Sprint("--conns=", 3*rooms*each), fmt.Sprint("--rooms=", rooms), "--rate=500/s",
+			"--warmup=1s", "--restart=2s", fmt.Sprint("--away=", died), "--duration=28s", "--settle=2s")
+		done <- err
+	}()
+	w := watcher{t: t, log: log, stop: make(chan struct{})}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		w.watch(each)
+	}()
+	err := <-done
+	close(w.stop)
+	<-watched
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.back == 0 { // the last step was not seen
+		t.Errorf("not seen: %s", w.awaits)
+	}
+	t.Logf("all nodes counted %d members of a room; those of the dead node were gone from the counts %.1f s after the SIGKILL, and there again %.1f s after it",
+		3*each, w.vanished.Seconds(), w.back.Seconds())
+	if w.vanished > died {
+		t.Errorf("the members of a dead node counted for %v", w.vanished)
+	}
+	if got := r.Recovery; got == nil || got.Back != rooms*each || r.Proof.Left != rooms*each {
+		t.Errorf("%d members left, recovery %+v; want %d of each", r.Proof.Left, got, rooms*each)
+	}
+	if r.Proof.ReceivedBack == 0 {
+		t.Error("who came back got nothing")
 	}
 }

@@ -25,9 +25,9 @@ func startRedis(t *testing.T) string {
 	return url
 }
 
-// startRedisProcess is startRedis that also returns the number of the process. Without redis-server the test is skipped, or
-// fails where all is to be tested.
-func startRedisProcess(t *testing.T) (url string, pid int) {
+// startRedisProcess is startRedis that also returns the number of the process; args are more lines of its configuration.
+// Without redis-server the test is skipped, or fails where all is to be tested.
+func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("DOTS_TEST_ALL") == "" {
 		t.Skip("needs redis-server (apt-get install redis-server)")
@@ -38,12 +38,17 @@ func startRedisProcess(t *testing.T) (url string, pid int) {
 	}
 	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	listener.Close()
-	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)
+	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("redis-server is needed; install it with: apt-get install redis-server: %v", err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			status, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status")
+			t.Logf("Redis at the end: %.300s", status)
+		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})

@@ -54,11 +54,15 @@ func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
 
 func TestASecretIsNeverPrinted(t *testing.T) {
 	tokenFile := writeFile(t, "geheim-in-a-file")
+	const redis = "redis+sentinel://:geheim@a:1,b:2/master?sentinel_user=geheimer&sentinel_password=geheim2"
 	for _, given := range []struct{ args, env []string }{
 		{args: []string{"--admin-token=geheim"}},
 		{env: []string{"DOTS_ADMIN_TOKEN=geheim"}},
 		{args: []string{"--config=" + writeFile(t, "admin-token: geheim\n")}},
 		{args: []string{"--admin-token-file=" + tokenFile}},
+		{args: []string{"--redis=" + redis}},
+		{env: []string{"DOTS_REDIS=" + redis}},
+		{args: []string{"--config=" + writeFile(t, "redis: "+redis+"\n")}},
 	} {
 		for _, form := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}} {
 			code, stdout, stderr := call(t, append(form, given.args...), given.env)
@@ -66,7 +70,7 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 				t.Errorf("got exit %d: %s", code, stderr)
 			}
 			if strings.Contains(stdout+stderr, "geheim") {
-				t.Errorf("%v with %v prints the token:\n%s", form, given, stdout+stderr)
+				t.Errorf("%v with %v prints it:\n%s", form, given, stdout+stderr)
 			}
 		}
 	}

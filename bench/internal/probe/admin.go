@@ -75,6 +75,30 @@ func (a *Admin) Read() (Go, error) {
 	return g, err
 }
 
+// Counters reads metrics from /metrics, in the text format of Prometheus; those
+// with labels are summed.
+func (a *Admin) Counters(names ...string) ([]float64, error) {
+	sums, seen := make([]float64, len(names)), make([]bool, len(names))
+	err := a.get("/metrics", func(line string) {
+		for i, name := range names {
+			rest, ok := strings.CutPrefix(line, name)
+			if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+				continue
+			}
+			value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+			if err == nil {
+				sums[i], seen[i] = sums[i]+value, true
+			}
+		}
+	})
+	for i, name := range names {
+		if err == nil && !seen[i] {
+			err = fmt.Errorf("%s/metrics has no %s", a.base, name)
+		}
+	}
+	return sums, err
+}
+
 func (a *Admin) get(path string, line func(string)) error {
 	resp, err := a.client.Get(a.base + path)
 	if err != nil {

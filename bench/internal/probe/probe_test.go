@@ -35,6 +35,21 @@ func TestGoFiguresComeFromTheDebugPages(t *testing.T) {
 	}
 }
 
+func TestCountersComeFromTheMetrics(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("# HELP a_total what a is\na_total 5\na_total_more 7\nb_total{x=\"1 2\"} 1e3\nb_total{x=\"2\"} 2\n"))
+	}))
+	defer srv.Close()
+	a := NewAdmin(srv.URL)
+	got, err := a.Counters("b_total", "a_total")
+	if err != nil || got[0] != 1002 || got[1] != 5 {
+		t.Errorf("got %v, %v, want 1002 and 5", got, err)
+	}
+	if _, err := a.Counters("c_total"); err == nil || !strings.Contains(err.Error(), "has no c_total") {
+		t.Errorf("a counter that is not there: got %v", err)
+	}
+}
+
 func TestProcFiguresOfThisProcess(t *testing.T) {
 	p, err := ReadProc(os.Getpid())
 	if err != nil {

@@ -66,12 +66,28 @@ func (s *Seat[T]) Leave() {
 	}
 }
 
+// Room is the name of the room.
+func (s *Seat[T]) Room() string { return s.room.name }
+
 // Publish calls deliver for every member of the room, this one included.
 // Deliver must not block, join or leave.
-func (s *Seat[T]) Publish(deliver func(member T)) {
-	s.room.mu.Lock()
-	defer s.room.mu.Unlock()
-	for _, seat := range s.room.seats {
+func (s *Seat[T]) Publish(deliver func(member T)) { s.room.publish(deliver) }
+
+// Publish calls deliver for every member of a room, as Seat.Publish does; of one
+// that is not there, for nobody.
+func (r *Rooms[T]) Publish(name string, deliver func(member T)) {
+	r.mu.Lock()
+	to := r.rooms[name]
+	r.mu.Unlock()
+	if to != nil {
+		to.publish(deliver)
+	}
+}
+
+func (r *room[T]) publish(deliver func(member T)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, seat := range r.seats {
 		deliver(seat.member)
 	}
 }

@@ -44,3 +44,16 @@ func TestARoomEndsWithItsLastMember(t *testing.T) {
 		t.Errorf("reached %v in the new room, want [c]", got)
 	}
 }
+
+func TestARoomIsFoundByItsName(t *testing.T) {
+	var rooms Rooms[string]
+	a := rooms.Join("one", "a")
+	rooms.Join("two", "b")
+	var members []string
+	for _, name := range []string{a.Room(), "nowhere"} {
+		rooms.Publish(name, func(member string) { members = append(members, member) })
+	}
+	if !slices.Equal(members, []string{"a"}) {
+		t.Errorf("reached %v, want only a", members)
+	}
+}

@@ -1,0 +1,82 @@
+package proof
+
+import (
+	"maps"
+	"slices"
+)
+
+// maxBehind is how far behind the newest message a member that came back is
+// looked for in the order of its room.
+const maxBehind = 1 << 12
+
+// returned is a member whose server died, and who is back. What it missed
+// meanwhile is not judged. From the first message of each sender on it must get
+// all of that sender's, once, in their order, and from the first that it has in
+// common with the others on it must get them in the order of the room.
+type returned struct {
+	last  map[uint32]uint32 // by sender: the newest number since it is back
+	got   int64
+	at    int   // place of its newest message in the log of the room; -1: not known
+	stray entry // the first that was not at its place in that order; seq 0: there is none
+	bad   bool  // has a violation that was counted: its order follows from that
+}
+
+// Back enters that a member that left is in its room again.
+func (l *Ledger) Back(m int32) {
+	if l.members[m].left {
+		l.backs[m] = &returned{last: map[uint32]uint32{}, at: -1}
+	}
+}
+
+func (l *Ledger) fromBack(b *returned, m int32, e entry) {
+	b.got++
+	last, known := b.last[e.sender]
+	if known && e.seq != last+1 {
+		b.bad = true
+		l.note("room %d: member %d, which came back, got number %d of sender %d after number %d", l.roomOf[m], m, e.seq, e.sender, last)
+		if e.seq <= last {
+			l.bad.Doubled++
+			return
+		}
+		l.bad.Lost += int64(e.seq - last - 1)
+	}
+	b.last[e.sender] = e.seq
+	b.alongside(l.rooms[l.roomOf[m]].log, e)
+}
+
+// alongside compares with the order of the room, from the first message that is
+// found in it.
+func (b *returned) alongside(log []entry, e entry) {
+	if b.at < 0 {
+		begin := max(0, len(log)-maxBehind)
+		if i := slices.Index(log[begin:], e); i >= 0 {
+			b.at = begin + i
+		}
+		return
+	}
+	b.at++
+	if b.at < len(log) && log[b.at] != e && b.stray.seq == 0 {
+		b.stray = e
+	}
+}
+
+// judgeBacks looks whether those who came back have the end of what was sent, and
+// had it in the order of their rooms.
+func (l *Ledger) judgeBacks(v *Verdict) {
+	for _, m := range slices.Sorted(maps.Keys(l.backs)) {
+		b := l.backs[m]
+		v.Back++
+		v.ReceivedBack += b.got
+		for _, sender := range slices.Sorted(maps.Keys(b.last)) {
+			if last, sent := b.last[sender], l.sent[sender]; last < sent {
+				b.bad = true
+				l.bad.Lost += int64(sent - last)
+				l.note("room %d: member %d, which came back, lost numbers %d to %d of sender %d", l.roomOf[m], m, last+1, sent, sender)
+			}
+		}
+		if b.stray.seq > 0 && !b.bad {
+			l.bad.Reordered++
+			l.note("room %d: member %d, which came back, got number %d of sender %d at another place than others", l.roomOf[m], m, b.stray.seq, b.stray.sender)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package versus
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"dotsconnect/bench/adapter"
+	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/result"
+	"dotsconnect/bench/runner"
+)
+
+// FieldConfig says which servers to compare in which tables. There is no "ours"
+// in a field: any server can be a row, with any settings.
+type FieldConfig struct {
+	Servers  []adapter.Adapter
+	Tables   []Table
+	Skipped  map[string]string // servers that cannot be had, with the reason
+	Rounds   int
+	Quick    bool // short, and no more than an idea of the figures
+	Progress *cli.Progress
+
+	// Nil: the real one. Tests have another.
+	Run func(s runner.Spec) (*result.Result, error)
+}
+
+// FieldReport is what a field has found: field.json.
+type FieldReport struct {
+	Schema  int            `json:"schema"`
+	Program string         `json:"program"`
+	Started string         `json:"started"` // RFC 3339, UTC
+	Machine result.Machine `json:"machine"`
+	Rounds  int            `json:"rounds"`
+	Quick   bool           `json:"quick"`
+	Tables  []Table        `json:"tables"`
+	Servers []Server       `json:"servers"` // the experiment of a run is the key of its table
+	Proved  int64          `json:"proved_deliveries"`
+	Notes   []string       `json:"notes"`
+
+	raw []rawRun
+}
+
+// rawRun is all that a run found.
+type rawRun struct {
+	name   string
+	result *result.Result
+}
+
+// MostConns is the most connections that the tables hold at a time.
+func (c *FieldConfig) MostConns() int {
+	most := 0
+	for _, t := range c.Tables {
+		most = max(most, t.scenario.Conns+t.scenario.Prelude)
+	}
+	return most
+}
+
+// Compare makes all runs: in each round each table once, and in a table all its
+// servers, in another order than in the round before.
+func (c *FieldConfig) Compare() (*FieldReport, error) {
+	r := &FieldReport{
+		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
+		Rounds: c.Rounds, Quick: c.Quick, Tables: c.Tables, Notes: []string{},
+	}
+	for _, a := range c.Servers {
+		r.Servers = append(r.Servers, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less, Skipped: c.Skipped[a.Name], Runs: []Run{}})
+	}
+	if c.Run == nil {
+		c.Run = runner.Spec.Run
+	}
+	for i := range r.Tables {
+		t := &r.Tables[i]
+		if c.Quick {
+			t.scenario.Duration, t.scenario.Warmup = time.Second, 200*time.Millisecond
+			t.describe()
+		}
+	}
+	for round := range c.Rounds {
+		for i := range r.Tables {
+			c.round(r, &r.Tables[i], round)
+		}
+	}
+	c.Progress.Clear()
+	if !slices.ContainsFunc(r.Servers, func(s Server) bool { return len(s.Runs) > 0 }) {
+		return nil, cli.Failf(cli.Usage, "none of the servers could be measured: %s", r.Servers[0].Skipped)
+	}
+	r.conclude()
+	return r, nil
+}
+
+func (c *FieldConfig) round(r *FieldReport, t *Table, round int) {
+	for place, i := range order(round, len(t.Rows)) {
+		at := slices.IndexFunc(r.Servers, func(s Server) bool { return s.Name == t.Rows[i] })
+		s := &r.Servers[at]
+		if s.Skipped != "" {
+			continue
+		}
+		c.Progress.Show("round %d of %d: %s: %s (%d of %d)", round+1, c.Rounds, t.Title, s.Name, place+1, len(t.Rows))
+		got, found := c.one(t, &c.Servers[at])
+		got.Experiment, got.Round = t.Key, round+1
+		s.Runs = append(s.Runs, got)
+		if found != nil {
+			r.Proved += found.Proof.Received
+			r.raw = append(r.raw, rawRun{fmt.Sprintf("table%s-%s-%d", t.Key, s.Name, round+1), found})
+		}
+	}
+}
+
+// one makes one run with a fresh server. One about latency that is INVALID, for
+// other programs had the CPUs, and nothing worse, is made again.
+func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
+	const tries = 3
+	for try := 1; ; try++ {
+		found, err := c.Run(runner.Spec{Scenario: t.scenario, Adapter: a})
+		if err != nil {
+			return failed(a, err), nil
+		}
+		if got := figuresOf(found); t.closed() || got.Exit != cli.Invalid || c.Quick || try == tries {
+			got.Tries = try
+			return got, found
+		}
+	}
+}
+
+// broken says what a server did in a table that leaves its figures without
+// meaning: it lost a message, ended a connection, died, or did not come about.
+func (s *Server) broken(table string) string {
+	for _, run := range s.Runs {
+		if run.Experiment != table {
+			continue
+		}
+		for _, text := range []string{run.Violation, run.Died, run.Ended, run.Error} {
+			if text != "" {
+				return fmt.Sprintf("round %d: %s", run.Round, text)
+			}
+		}
+		if run.Exit == cli.Violated {
+			return fmt.Sprintf("round %d: a promise was broken", run.Round)
+		}
+	}
+	return ""
+}
+
+// Verdict is the worst that happened, as an error with its exit code. A missed
+// goal is shown, and is none.
+func (r *FieldReport) Verdict() error {
+	var worst [cli.ServerDied + 1]error // by exit code
+	for _, t := range r.Tables {
+		for _, name := range t.Rows {
+			s := r.server(name)
+			why := s.broken(t.Key)
+			if why == "" {
+				continue
+			}
+			code := cli.Invalid
+			for _, run := range s.Runs {
+				if run.Experiment == t.Key {
+					code = max(code, run.Exit)
+				}
+			}
+			worst[code] = cli.Failf(code, "%s: %s: %s", t.Title, name, why)
+		}
+	}
+	for _, err := range slices.Backward(worst[:]) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *FieldReport) server(name string) *Server {
+	return &r.Servers[slices.IndexFunc(r.Servers, func(s Server) bool { return s.Name == name })]
+}

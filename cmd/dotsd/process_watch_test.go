@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// watcher looks from outside, while a run goes on, how three nodes count the members of a room before, while and after the
+// third one is dead. Where they serve it reads from the log that they have in common.
+type watcher struct {
+	t      *testing.T
+	log    string
+	stop   chan struct{} // closed when the run is over
+	client http.Client
+
+	awaits         string        // what it waited for last
+	vanished, back time.Duration // after the kill: no member of the dead node counts, all members count again; 0: not seen
+}
+
+// watch returns when it has seen everything, or the run is over. Each node has so many members of the room.
+func (w *watcher) watch(each int) {
+	w.client = http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	var nodes []logLine
+	var room string
+	serve := func(n int) func() bool {
+		return func() bool { nodes = w.serving(); return len(nodes) == n }
+	}
+	count := func(members int, of ...int) func() bool {
+		return func() bool {
+			for _, node := range of {
+				if all, here := w.members(nodes[node], room); all != members || here != each {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	named := func() bool { room = w.room(nodes[0]); return room != "" }
+	if !w.until("three nodes serve", serve(3)) || !w.until("there is a room", named) ||
+		!w.until("each node counts the members of all", count(3*each, 0, 1, 2)) ||
+		!w.until("the third node is dead", func() bool { return w.refused(nodes[2]) }) {
+		return
+	}
+	killed := time.Now()
+	if !w.until("the two others count only their own", count(2*each, 0, 1)) {
+		return
+	}
+	w.vanished = time.Since(killed)
+	if w.until("the third node serves again", serve(4)) && w.until("each node counts the members of all again", count(3*each, 0, 1, 3)) {
+		w.back = time.Since(killed)
+	}
+}
+
+// until polls until done; false: the run is over.
+func (w *watcher) until(what string, done func() bool) bool {
+	w.awaits = what
+	for !done() {
+		select {
+		case <-w.stop:
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// serving are the nodes that have begun to serve, in that order. One that was started again is there twice.
+func (w *watcher) serving() (nodes []logLine) {
+	text, _ := os.ReadFile(w.log) // there is none until a node has said something
+	for line := range strings.SplitSeq(string(text), "\n") {
+		var l logLine
+		if json.Unmarshal([]byte(line), &l) == nil && l.Message == "serving" {
+			nodes = append(nodes, l)
+		}
+	}
+	return nodes
+}
+
+// refused reports that nobody listens where a node did.
+func (w *watcher) refused(node logLine) bool {
+	answer, err := w.client.Get("http://" + node.Admin + "/healthz")
+	if err == nil {
+		_ = answer.Body.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// room is one that has members on a node: as space/name, and "" while there is none.
+func (w *watcher) room(node logLine) string {
+	var rooms struct{ Rooms []struct{ Room string } }
+	if w.get(node, "/api/rooms?top=1", &rooms); len(rooms.Rooms) == 0 {
+		return ""
+	}
+	return rooms.Rooms[0].Room
+}
+
+// members is how many members a room has in all, as a node counts, and how many of them on that node.
+func (w *watcher) members(node logLine, room string) (all, here int) {
+	var counts struct{ Members, Here int }
+	w.get(node, "/api/rooms/"+room, &counts)
+	return counts.Members, counts.Here
+}
+
+// get leaves a value as it is if there is no good answer: whoever asks asks again.
+func (w *watcher) get(node logLine, path string, into any) {
+	answer, err := w.client.Get("http://" + node.Admin + path)
+	if err != nil {
+		return
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode == http.StatusOK {
+		_ = json.NewDecoder(answer.Body).Decode(into)
+	}
+}

@@ -1,0 +1,90 @@
+package redisbridge
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"dotsconnect/loop"
+)
+
+// TestAMessageWaitsForTheHoldTimeAndNotForCalls: with many lanes the timeout of calls grows to its limit at once, since it
+// doubles with each call of any lane that runs out.
+func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := testConfig(s.url())
+	cfg.Lanes, cfg.Down, cfg.Hold, cfg.CallMax = 16, Local, 500*time.Millisecond, 20*time.Second
+	a := startNode(t, cfg, 1)
+	var members []*member
+	for r := range 64 { // some in each lane
+		members = append(members, a.join(roomName(r), 0))
+	}
+	a.ready()
+	s.signal(syscall.SIGSTOP)
+	defer s.signal(syscall.SIGCONT)
+	began := time.Now()
+	for i, m := range members {
+		m.say(fmt.Sprint(i))
+		time.Sleep(10 * time.Millisecond) // later ones find that calls of others have run out
+	}
+	for _, m := range members {
+		if !waitFor(cfg.CallMax/2-time.Since(began), func() bool { return m.count() == 1 }) {
+			t.Fatalf("a message waits for more than %v, and the hold time is %v", time.Since(began), cfg.Hold)
+		}
+	}
+	t.Logf("64 messages within %v arrived within %v", 640*time.Millisecond, time.Since(began))
+}
+
+// order is loops and members that note what is delivered.
+type order struct {
+	*modelNode
+	got []string
+}
+
+func (o *order) Deliver(_ int, _, _ uint64, pubs []*loop.Publication) {
+	for _, p := range pubs {
+		o.got = append(o.got, string(p.Value))
+	}
+}
+
+func (o *order) DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication) {
+	o.Deliver(lane, epoch, seq, pubs)
+}
+
+// TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, and before it sends it
+// out. The second one waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
+func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
+	for _, down := range []Policy{Local, Reject} {
+		m := newModel(1, newSimRedis(), nil)
+		o := &order{modelNode: m.nodes[0]}
+		l := o.lane
+		l.bridge.dir, l.bridge.cfg.Down, l.bridge.cfg.BatchMessages = o, down, 10
+		say := func(value string) *flight {
+			o.fate[value] = "pending"
+			l.publish(&loop.Publication{Room: "chat/x", Value: []byte(value), Origin: 1})
+			return l.next()
+		}
+		f := say("first")
+		answer, err := m.execute(call{lane: l.index, id: f.id, top: l.cur.claim(), random: "00000", batch: f.batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.settle(f, answer)
+		say("second")
+		l.giveUp(nil)
+		page, err := m.redis.read(l.cur.from(), 10, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.refill(page)
+		want := "[first second]"
+		if down == Reject {
+			want = "[first]"
+		}
+		if got := fmt.Sprint(o.got); got != want || l.bridge.held.Load() != 0 || len(l.out.sent) > 0 {
+			t.Errorf("%s: got %v, want %v; %d bytes held, %d batches are waited for", down, got, want, l.bridge.held.Load(), len(l.out.sent))
+		}
+	}
+}
