@@ -248,3 +248,25 @@ func BenchmarkInbox(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDeliver is what a bus does with a batch of 32 publications of 100 bytes, with a loop that fans them out to 10 members.
+func BenchmarkDeliver(b *testing.B) {
+	r := newRig(b, func(c *Config) { c.RoomCredit = 1 << 30 })
+	for _, f := range r.openAll(10, 0, "chat/a room") {
+		f.null = true
+	}
+	value := []byte(message(100))
+	dir, l := r.node.Directory(), r.loop(0)
+	lane := dir.laneOf("chat/a room")
+	pubs := make([]*Publication, 32)
+	b.ReportAllocs()
+	n := uint64(0)
+	for b.Loop() {
+		for i := range pubs {
+			pubs[i] = &Publication{Room: "chat/a room", Value: value}
+		}
+		n++
+		dir.Deliver(lane, 7, n, pubs)
+		l.Turn(r.now)
+	}
+}

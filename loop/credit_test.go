@@ -212,6 +212,7 @@ type city struct {
 	node    *Node
 	pollers []*cityPoller
 	now     atomic.Int64
+	stopped atomic.Bool
 	done    sync.WaitGroup
 }
 
@@ -242,6 +243,7 @@ func newCity(t *testing.T, loops int) *city {
 	for i := range loops {
 		w.done.Go(func() { w.run(i) })
 	}
+	w.done.Go(w.tick)
 	return w
 }
 
@@ -283,7 +285,19 @@ func (w *city) run(i int) {
 	}
 }
 
+// tick lets time go on when nothing happens, too.
+func (w *city) tick() {
+	for !w.stopped.Load() {
+		time.Sleep(time.Millisecond)
+		w.now.Add(int64(Tick) / 10)
+		for _, l := range w.node.loops {
+			l.Ring()
+		}
+	}
+}
+
 func (w *city) stop() {
+	w.stopped.Store(true)
 	for _, p := range w.pollers {
 		p.mu.Lock()
 		p.closed = true

@@ -26,7 +26,7 @@ type Entry struct {
 
 	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
 	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
-	placed  atomic.Int64 // of them those that some loop has
+	placed  atomic.Int64 // of them those that some loop has, and that came through Deliver
 	members atomic.Int32 // on this node
 	marked  atomic.Bool  // set under lane.mu: members changed, and nobody has asked since (marks.go)
 
@@ -47,6 +47,9 @@ type Directory struct {
 	rooms  atomic.Int64
 
 	watched atomic.Bool // somebody asks which rooms have changed
+
+	pacing sync.Mutex
+	paced  []*Entry // guarded by pacing: rooms that get at a pace what is parked for them (parking.go)
 }
 
 type lane struct {
@@ -132,9 +135,9 @@ func (d *Directory) deliver(laneIndex int, epoch, seq uint64, pubs []*Publicatio
 	d.ring(rings)
 }
 
-// place appends p to the inbox of every loop that has its room, and returns the loops whose doorbell must ring.
-func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
-	e := ln.entries[p.Room]
+// place appends p to the inbox of every loop that has its room e, and returns the loops whose doorbell must ring. lane.mu is
+// held.
+func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 	if e == nil {
 		d.refund(p)
 		return 0
@@ -144,7 +147,9 @@ func (d *Directory) place(ln *lane, p *Publication) (rings uint64) {
 		p.entry = e
 		e.flying.Add(int64(p.weight()))
 	}
-	e.placed.Add(int64(p.weight()))
+	if p.placed {
+		e.placed.Add(int64(p.weight()))
+	}
 	p.loops.Store(int32(bits.OnesCount64(e.loops)))
 	for set := e.loops; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)

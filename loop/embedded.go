@@ -18,7 +18,7 @@ func (b *Embedded) Publish(p *Publication) {
 	ln.mu.Lock()
 	ln.seq++
 	p.ID = ID{Epoch: b.epoch, Seq: ln.seq}
-	rings := b.dir.place(ln, p)
+	rings := b.dir.place(ln.entries[p.Room], p)
 	ln.mu.Unlock()
 	b.dir.ring(rings)
 }

@@ -102,11 +102,16 @@ func (l *Loop) settle(n int64) {
 
 // landed says that this loop has fanned p out, or has nobody for it; the last one gives its room the credit back.
 func (l *Loop) landed(p *Publication) {
-	if p.loops.Add(-1) == 0 {
-		p.entry.placed.Add(-int64(p.weight()))
-		l.node.credit(p)
-		l.node.dir.resume(p.entry)
+	if p.loops.Add(-1) != 0 {
+		return
 	}
+	if !p.placed {
+		l.node.credit(p)
+		return
+	}
+	p.entry.placed.Add(-int64(p.weight()))
+	l.node.credit(p)
+	l.node.dir.resume(p.entry)
 }
 
 // credit gives p's room back what p took of it.

@@ -145,6 +145,9 @@ func (l *Loop) tickStalls(c *Conn, passed uint32) {
 			continue
 		}
 		exhausted := l.spend(c.member.room.entry.pressure.Load(), b, passed)
+		if exhausted && b == brakeParked {
+			l.node.dir.pace(c.member.room.entry)
+		}
 		if exhausted || l.tick-k.progress > stallProgressTicks {
 			l.letGo(c, b)
 		}

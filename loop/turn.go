@@ -188,6 +188,9 @@ func (l *Loop) advanceTime() {
 	l.tick = to
 	l.wheel.advance(to, l.expire)
 	l.tickBacklogs(passed)
+	if l.index == 0 {
+		l.node.dir.tickPaced()
+	}
 	l.countBacklogs()
 }
 

@@ -58,12 +58,13 @@ func (l *lane) begin(publish func(call) (answer, error), read func(from uint64, 
 
 // publish queues p, or does what the policy says when Redis is away. A loop's goroutine.
 func (l *lane) publish(p *loop.Publication) {
+	held := heldBytes(p)
 	l.mu.Lock()
 	switch {
 	case !l.out.down:
 		l.out.add(p)
-		l.mu.Unlock()
-		l.bridge.hold(heldBytes(p))
+		l.mu.Unlock() // from here on p may be delivered
+		l.bridge.hold(held)
 		l.wake()
 		return
 	case l.bridge.cfg.Down == Local:
