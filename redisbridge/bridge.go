@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,7 @@ type Bridge struct {
 	misfit  atomic.Pointer[string]
 	spoke   atomic.Int64 // when the last log line about trouble was written, since began
 	once    sync.Once
+	woke    atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
 }
 
 // deliverer and loops are what a bridge needs of the core; the model test has its own.
@@ -146,6 +148,15 @@ func (b *Bridge) Close() error {
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Charge(p)
 	b.lanes[b.LaneOf(p.Room)].publish(p)
+}
+
+// Yield lets a sender that was idle and has something to do now run before the goroutine of a loop waits for the kernel. There
+// the scheduler does not see it waiting, and would wake another thread for the sender, which takes 0.1 ms on a machine that
+// is idle. To be called by a loop's goroutine between two events.
+func (b *Bridge) Yield() {
+	if b.woke.Load() && b.woke.Swap(false) {
+		runtime.Gosched()
+	}
 }
 
 // Join implements loop.Bus: every lane is subscribed anyhow, so there is nobody to ask.

@@ -9,6 +9,41 @@ import (
 	"dotsconnect/loop"
 )
 
+// TestALoopYieldsToASenderThatWasIdle: and not for each publication, which would only be a detour.
+func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
+	m := newModel(1, newSimRedis(), nil)
+	l := m.nodes[0].lane
+	say := func() (yields bool) {
+		l.publish(&loop.Publication{Room: "chat/x", Value: []byte("x")})
+		yields = l.bridge.woke.Load()
+		l.bridge.Yield()
+		return yields
+	}
+	if !say() {
+		t.Error("a sender was idle, and the loop does not yield to it")
+	}
+	if say() {
+		t.Error("the sender has something to do already, and the loop yields")
+	}
+	settle := func(f *flight) {
+		answer, err := m.execute(call{lane: l.index, id: f.id, top: l.cur.claim(), random: "00000", batch: f.batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.settle(f, answer)
+	}
+	l.bridge.cfg.BatchMessages = 10
+	f := l.next()
+	if say() {
+		t.Error("a call is in flight, and the loop yields")
+	}
+	settle(f)
+	settle(l.next())
+	if !say() {
+		t.Error("the sender is idle again, and the loop does not yield to it")
+	}
+}
+
 // TestAMessageWaitsForTheHoldTimeAndNotForCalls: with many lanes the timeout of calls grows to its limit at once, since it
 // doubles with each call of any lane that runs out.
 func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {

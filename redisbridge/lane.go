@@ -62,10 +62,14 @@ func (l *lane) publish(p *loop.Publication) {
 	l.mu.Lock()
 	switch {
 	case !l.out.down:
+		idle := len(l.out.queue) == 0 && l.out.flight == nil
 		l.out.add(p)
 		l.mu.Unlock() // from here on p may be delivered
 		l.bridge.hold(held)
 		l.wake()
+		if idle {
+			l.bridge.woke.Store(true)
+		}
 		return
 	case l.bridge.cfg.Down == Local:
 		l.deliverLocally([]*loop.Publication{p})

@@ -16,6 +16,8 @@ type Backend struct {
 	LaneOf func(room string) int
 	// Start begins to deliver to the node; the bus is in use from then on. Stop ends that, after Flush.
 	Start func(node *loop.Node)
+	// Yield is called by the goroutine of a loop after it has read, before it waits.
+	Yield func()
 	// Flush waits until what was published here is settled. It is called when the last connection has left.
 	Flush func(ctx context.Context) error
 	// Ready says why the node must get no new clients, nil if it may.
@@ -56,6 +58,13 @@ func (s *Server) backendReady() error {
 		return nil
 	}
 	return s.backend.Ready()
+}
+
+// yield lets the backend go on with what was published.
+func (s *Server) yield() {
+	if s.backend != nil {
+		s.backend.Yield()
+	}
 }
 
 // flushBackend waits until what the connections published is settled.

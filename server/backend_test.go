@@ -19,6 +19,7 @@ type fakeBackend struct {
 	refuses atomic.Bool
 	trouble atomic.Pointer[string]
 	flushed atomic.Bool
+	yields  atomic.Int64
 	others  int // members on other nodes; below 0: nobody knows
 }
 
@@ -40,6 +41,7 @@ func startWithBackend(t *testing.T) (*testServer, *fakeBackend) {
 	b := &Backend{
 		Bus: f, Lanes: 3, LaneOf: func(room string) int { return len(room) % 3 },
 		Start: func(n *loop.Node) { f.node, f.Bus = n, loop.NewEmbedded(n.Directory(), 1) },
+		Yield: func() { f.yields.Add(1) },
 		Flush: func(context.Context) error { f.flushed.Store(true); return nil },
 		Ready: func() error {
 			if text := f.trouble.Load(); text != nil {
@@ -62,9 +64,13 @@ func startWithBackend(t *testing.T) (*testServer, *fakeBackend) {
 func TestAMessageThatTheBackendRefusesClosesItsSenderWith4104(t *testing.T) {
 	s, f := startWithBackend(t)
 	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
+	before := f.yields.Load()
 	a.say("one")
 	a.hears("one")
 	b.hears("one")
+	if f.yields.Load() == before {
+		t.Error("the loop read a message and did not yield to the backend")
+	}
 	f.refuses.Store(true)
 	a.say("two")
 	if reason := a.endsWith(protocol.CloseBackendUnavailable); !strings.HasPrefix(reason, "backend_unavailable: ") {

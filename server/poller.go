@@ -134,6 +134,7 @@ func (p *poller) onRead(nb *nbio.Conn) {
 		defer p.rescue(nil)
 		p.first.Do(func() { close(p.awake) })
 		p.loop.Turn(p.srv.now())
+		p.srv.yield()
 		return
 	case p.outlet.nb:
 		defer p.rescue(nil)
@@ -146,6 +147,7 @@ func (p *poller) onRead(nb *nbio.Conn) {
 	}
 	defer p.rescue(s)
 	p.loop.Readable(&s.Conn, p.srv.now())
+	p.srv.yield()
 }
 
 // onClose is called once per opened connection, on a transient goroutine.
