@@ -11,11 +11,10 @@ local e, s, f, p, t, b = st[1], tonumber(st[2]) or 0, tonumber(st[3]) or 1, tonu
 local o = tonumber(st[8]) or t
 
 -- Was it applied before? A call that timed out is made again.
-if st[7] then
-  local n, seq, epoch = string.match(st[7], '^(%d+) (%d+) (%x+)')
-  if n and tonumber(ARGV[2]) <= tonumber(n) then
-    return {0, epoch, seq, ''}
-  end
+local last = st[7] and tonumber(string.match(st[7], '^%d+'))
+if last and tonumber(ARGV[2]) <= last then
+  local seq, epoch = string.match(st[7], '^%d+ (%d+) (%x+)')
+  return {0, epoch, seq, ''}
 end
 
 -- Does everything fit? The counter must be there, must not be behind what the node has seen, and the log must have each
@@ -51,10 +50,16 @@ if s >= p and (b + #ARGV[6] > tonumber(ARGV[7]) or now - t >= tonumber(ARGV[8]) 
   f, p, o, t, b = p, s + 1, t, now, 0
 end
 
+-- Mostly three fields change, and each that is written costs as much as a small command.
 s = s + 1
-local seq = string.format('%.0f', s)
-redis.call('HSET', KEYS[1], 'e', e, 's', seq, 'f', string.format('%.0f', f), 'p', string.format('%.0f', p), 't', string.format('%.0f', t),
-  'o', string.format('%.0f', o), 'b', string.format('%.0f', b + #ARGV[6]), 'n:' .. ARGV[1], ARGV[2] .. ' ' .. seq .. ' ' .. e .. ' ' .. string.format('%.0f', now))
+local seq, bytes = string.format('%.0f', s), string.format('%.0f', b + #ARGV[6])
+local own, place = 'n:' .. ARGV[1], ARGV[2] .. ' ' .. seq .. ' ' .. e .. ' ' .. time[1]
+if b > 0 and minted == '' then
+  redis.call('HSET', KEYS[1], 's', seq, 'b', bytes, own, place)
+else
+  redis.call('HSET', KEYS[1], 'e', e, 's', seq, 'f', string.format('%.0f', f), 'p', string.format('%.0f', p), 't', string.format('%.0f', t),
+    'o', string.format('%.0f', o), 'b', bytes, own, place)
+end
 if minted ~= '' then
   redis.call('DEL', KEYS[2])
 end
