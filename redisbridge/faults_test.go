@@ -46,11 +46,10 @@ func faults() []fault {
 				sleep(20 * time.Millisecond)
 			}
 		}},
-		{name: "SIGKILL, restart with data (everysec)", redis: everysec, strike: func(f *struck) {
-			f.redis.kill()
-			sleep(time.Second)
-			f.redis.start()
-		}},
+		{name: "SIGKILL, restart with data", redis: []string{"--appendonly", "yes", "--appendfsync", "no"}, strike: killed},
+		// While the disk is busy with the fsync of the second before, Redis answers before it has written at all (flushAppendOnlyFile), and what it
+		// answered last may be gone with the process.
+		{name: "SIGKILL, restart with data (everysec)", redis: everysec, mayLose: true, strike: killed},
 		{name: "SIGKILL, restart with an older dump", mayLose: true, strike: func(f *struck) {
 			f.redis.do("SAVE")
 			f.flows()
@@ -96,6 +95,12 @@ func faults() []fault {
 			f.redis.do("CONFIG", "SET", "maxmemory", "0")
 		}},
 	}
+}
+
+func killed(f *struck) {
+	f.redis.kill()
+	time.Sleep(time.Second)
+	f.redis.start()
 }
 
 var everysec = []string{"--appendonly", "yes", "--appendfsync", "everysec"}
