@@ -30,7 +30,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 		hold time.Duration
 		down Policy
 	}{
-		"held": {30 * time.Second, Reject}, "reject": {300 * time.Millisecond, Reject}, "local": {300 * time.Millisecond, Local},
+		"held": {30 * time.Second, Reject}, "reject": {1500 * time.Millisecond, Reject}, "local": {1500 * time.Millisecond, Local}, // the other one must not be as slow
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
