@@ -37,10 +37,13 @@ func (p programs) nodes(t *testing.T, args string) (command, log string) {
 	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
 }
 
+// patient nodes do not take a machine that stands still for seconds for a Redis that is away.
+const patient = "--redis-hold 60s --redis-down reject --redis "
+
 // testTwoNodes has two nodes on one Redis carry rooms that have members on both: what is published on the first arrives at all,
 // once, in one order.
 func (p programs) testTwoNodes(t *testing.T) {
-	command, _ := p.nodes(t, "--admin= --redis "+startRedis(t))
+	command, _ := p.nodes(t, "--admin= "+patient+startRedis(t))
 	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", command, "--duration=4s", "--settle=2s"); err != nil {
 		t.Error(err)
 	}
@@ -88,19 +91,19 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 	}
 }
 
-// testNodeDeath kills one of three nodes while the members of the two others talk, and starts it again after 20 s. These must
+// testNodeDeath kills one of three nodes while the members of the two others talk, and starts it again after 25 s. These must
 // get everything, in one order on both; those of the dead node come back and from then on get everything too. It has no
 // chance to take its members out of the counts: they vanish with its lease.
 func (p programs) testNodeDeath(t *testing.T) {
-	const rooms, each, died = 50, 4, 20 * time.Second // members of each room on each node
-	command, log := p.nodes(t, "--admin 127.0.0.1:{admin} --redis "+startRedis(t))
+	const rooms, each, died = 50, 4, 25 * time.Second // members of each room on each node
+	command, log := p.nodes(t, "--admin 127.0.0.1:{admin} "+patient+startRedis(t))
 	done := make(chan error, 1)
 	var r *result.Result
 	go func() {
 		var err error
 		r, err = p.benchResult(t, "node-death", "--servers=3", "--server-cmd", command,
 			fmt.Sprint("--conns=", 3*rooms*each), fmt.Sprint("--rooms=", rooms), "--rate=500/s",
-			"--warmup=1s", "--restart=2s", fmt.Sprint("--away=", died), "--duration=28s", "--settle=2s")
+			"--warmup=1s", "--restart=2s", fmt.Sprint("--away=", died), "--duration=33s", "--settle=2s")
 		done <- err
 	}()
 	w := watcher{t: t, log: log, stop: make(chan struct{})}
