@@ -2,7 +2,9 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,12 +34,60 @@ func browserPath(t *testing.T) string {
 			return path
 		}
 	}
-	const missing = "no chromium, chromium-browser or google-chrome in PATH: install chromium to look at the report"
+	t.Skip(orFail(t, "no chromium, chromium-browser or google-chrome in PATH: install chromium to look at the report"))
+	return ""
+}
+
+// font is a family of fonts that the page is looked at with, and no other: which fonts a machine has must not decide what
+// the tests find. DejaVu is wide and Liberation narrow, and Debian has at least one of them wherever it has a browser.
+type font struct{ family, sans, mono, file, pkg string }
+
+var fonts = []font{
+	{"DejaVu", "DejaVu Sans", "DejaVu Sans Mono", "DejaVuSans.ttf", "fonts-dejavu-core"},
+	{"Liberation", "Liberation Sans", "Liberation Mono", "LiberationSans-Regular.ttf", "fonts-liberation"},
+}
+
+// alone writes a configuration of fontconfig under which the family is the only one. Without the font it skips the test,
+// or fails it when everything is to be tested.
+func (f font) alone(t *testing.T) string {
+	t.Helper()
+	installed := ""
+	for _, root := range []string{"/usr/share/fonts", "/usr/local/share/fonts"} {
+		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // a root that is missing has no fonts
+			if err == nil && entry.Name() == f.file {
+				installed = filepath.Dir(path)
+				return fs.SkipAll
+			}
+			return nil
+		})
+	}
+	if installed == "" {
+		t.Skip(orFail(t, "the font "+f.family+" is not installed: apt-get install "+f.pkg+", or make test, which does it"))
+	}
+	folder := t.TempDir()
+	files, err := filepath.Glob(filepath.Join(installed, f.family+"*"))
+	for _, file := range files {
+		err = errors.Join(err, os.Symlink(file, filepath.Join(folder, filepath.Base(file))))
+	}
+	config := filepath.Join(folder, "fonts.conf")
+	text := "<fontconfig><dir>" + folder + "</dir><cachedir>" + folder + "</cachedir>"
+	for generic, member := range map[string]string{"sans-serif": f.sans, "monospace": f.mono} {
+		text += "<alias><family>" + generic + "</family><prefer><family>" + member + "</family></prefer></alias>"
+	}
+	text += "</fontconfig>"
+	if err = errors.Join(err, os.WriteFile(config, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// orFail returns what is missing, to skip for, or fails the test with it when everything is to be tested.
+func orFail(t *testing.T, missing string) string {
+	t.Helper()
 	if all, err := strconv.ParseBool(os.Getenv("DOTS_TEST_ALL")); err == nil && all {
 		t.Fatal(missing)
 	}
-	t.Skip(missing)
-	return ""
+	return missing
 }
 
 // tab is a page in a browser that ends with the test.
@@ -49,10 +99,10 @@ type tab struct {
 	requests []string // guarded by mu
 }
 
-func openTab(t *testing.T) *tab {
+func openTab(t *testing.T, f font) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(browserPath(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.ExecPath(browserPath(t)), chromedp.Env("FONTCONFIG_FILE="+f.alone(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.NoSandbox, // tests run in containers, where the sandbox cannot be set up
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true),
@@ -75,6 +125,9 @@ func openTab(t *testing.T) *tab {
 	}
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
 		t.Fatal(err)
+	}
+	if wide := evaluate[float64](p, `(() => { const c = document.createElement("canvas").getContext("2d"); c.font = "12px sans-serif"; return c.measureText("max").width })()`); wide < 10 {
+		t.Fatalf("letters of the font %s are %v wide: the browser has not found it", f.family, wide)
 	}
 	return p
 }
@@ -182,7 +235,13 @@ const faults = `(() => {
 //
 //	DOTS_SCREENSHOTS=/some/folder go test -run Screen ./bench/report
 func TestTheReportCanBeReadOnEveryScreen(t *testing.T) {
-	p := openTab(t)
+	for _, f := range fonts {
+		t.Run(f.family+" alone", func(t *testing.T) { lookAtEveryScreen(t, f) })
+	}
+}
+
+func lookAtEveryScreen(t *testing.T, f font) {
+	p := openTab(t, f)
 	for _, page := range []struct {
 		name    string
 		results []*result.Result
@@ -205,7 +264,7 @@ func TestTheReportCanBeReadOnEveryScreen(t *testing.T) {
 				t.Errorf("%s: %s", name, fault)
 			}
 			if view.width == 1280 || view.width == 400 || view.medium == "print" {
-				p.shoot(name)
+				p.shoot(name + "-" + f.family)
 			}
 		}
 	}
@@ -223,7 +282,7 @@ func TestTheReportCanBeReadOnEveryScreen(t *testing.T) {
 
 // TestThePageCheckSeesFaults keeps the check above honest.
 func TestThePageCheckSeesFaults(t *testing.T) {
-	p := openTab(t)
+	p := openTab(t, fonts[0])
 	p.open(lobby())
 	p.view(1280, "light", "screen")
 	for change, want := range map[string]string{

@@ -202,7 +202,7 @@ func (p *panel) marks(q result.Quantiles) {
 		}
 		p.d.line("mark", x, p.top-4, x, p.bottom)
 		p.d.text("note", "middle", middle, p.top-9, label)
-		taken = middle + half + letter
+		taken = middle + half + wordGap
 	}
 }
 
@@ -224,14 +224,17 @@ func recovery(r *result.Result, s size) *drawing {
 		rows = slices.Insert(rows, 0, row{"server accepts", v.Server})
 	}
 	slowest := int64(0)
+	var names, times []string
 	for _, row := range rows {
 		slowest = max(slowest, row.us)
+		names, times = append(names, row.name), append(times, duration(float64(row.us)).String())
 	}
 	const height, first = 30.0, 22.0
 	d := newDrawing(s, first+height*float64(len(rows))+36, "Recovery after a restart",
 		"Time from the kill of the server until it accepted again, and until 50, 90, 99 and 100 percent of the connections were back.")
 	end := top(float64(slowest), 4)
-	p := &panel{d: d, left: 14 * letter, right: d.Width - 70, top: 6, bottom: first + height*float64(len(rows)) - 8}
+	const beside = 10.0 // from the end of a row to its time
+	p := &panel{d: d, left: longest(names...) + 10, right: d.Width - beside - longest(times...) - 4, top: 6, bottom: first + height*float64(len(rows)) - 8}
 	p.x = linear(0, end, p.left, p.right)
 	ticks := linearTicks(0, end, pick(s, 3, 5, 5))
 	for _, v := range ticks {
@@ -247,7 +250,7 @@ func recovery(r *result.Result, s size) *drawing {
 		x := p.x.at(float64(row.us))
 		d.line("curve server", p.left, y, x, y)
 		d.dot("server", x, y, 4.5)
-		d.text("name server halo", "start", x+10, y+halfCap, duration(float64(row.us)).String())
+		d.text("name server halo", "start", x+beside, y+halfCap, duration(float64(row.us)).String())
 	}
 	p.xAxis(ticks, signedDuration, "after the kill")
 	return d
