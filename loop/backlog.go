@@ -9,9 +9,9 @@ package loop
 //     backlogs of the node together hold more than BacklogTotal, the slowest are shed first. What it is owed is dropped
 //     whole frame by whole frame: a frame that the kernel has begun to send is finished, then comes the close frame.
 //
-// The memory is the frames themselves, which all members of the room share: a lagging member holds references to batches
-// and a position. Only the rest of ONE frame is copied, into the transport's queue: Socket.Queue is what makes the
-// transport tell when there is room again (Unblocked).
+// The memory is the frames themselves, which all members of the room share: a lagging member holds references to batches and
+// a position, and of the frame that the kernel has taken in part a reference to the rest. So a member that never reads holds
+// no bytes of its own, and Node.held counts each frame once, whoever holds it and how often.
 //
 // Invariant: while a backlog exists, nothing is sent to the socket but by resend, so that order is kept.
 //
@@ -26,31 +26,49 @@ type ref struct {
 	next  int
 }
 
+// What waits goes out in this order: rest, control, refs.
 type backlog struct {
-	refs      []ref
-	bytes     int             // of frames in refs, and of what is in the transport's queue
-	queued    int             // bytes in the transport's queue
-	remnant   uint64          // frames that are delivered once those are written (0 or 1)
-	control   []byte          // a control frame that waits
+	rest      []byte          // of a frame of which the kernel has taken the beginning
+	begun     *Publication    // whose frame that is; nil if it is a control frame or there is none
+	control   []byte          // a control frame that waits, or the last words of a slow consumer
+	refs      []ref           // whole frames
+	bytes     int             // of rest, and of the frames in refs
 	index     int             // in Loop.lagging
 	softSince uint32          // tick since which bytes is over SoftBacklog; 0 if it is not
 	progress  uint32          // tick at which the member last took something
 	stalls    [numBrakes]bool // it is one of its room's stallers
 }
 
-// block begins a backlog or goes on with one: rest is handed to the transport, frames is 1 if it ends a frame of a room.
-func (l *Loop) block(c *Conn, rest []byte, frames uint64) {
-	k := c.back
-	if k == nil {
-		k = &backlog{index: len(l.lagging), progress: tickDown(l.now)}
-		c.back = k
+// block begins a backlog with the rest of a frame that the kernel took in part: of p's, or of a control frame (nil). rest is
+// not copied.
+func (l *Loop) block(c *Conn, rest []byte, p *Publication) {
+	if c.back == nil {
+		c.back = &backlog{index: len(l.lagging), progress: tickDown(l.now)}
 		l.lagging = append(l.lagging, c)
 		l.stats.Lags++
 	}
-	k.queued += len(rest)
+	l.begin(c.back, rest, p)
+	c.peer.AwaitRoom()
+}
+
+// begin notes that the kernel has taken a frame in part.
+func (l *Loop) begin(k *backlog, rest []byte, p *Publication) {
+	k.rest, k.begun = rest, p
 	k.bytes += len(rest)
-	k.remnant += frames
-	c.peer.Queue(rest)
+	if p != nil {
+		l.node.hold(p)
+	}
+}
+
+// endRest forgets the rest of the begun frame, and reports how many frames of rooms that was (0 or 1).
+func (l *Loop) endRest(k *backlog) (frames uint64) {
+	k.bytes -= len(k.rest)
+	if k.begun != nil {
+		l.node.release(k.begun)
+		frames = 1
+	}
+	k.rest, k.begun = nil, nil
+	return frames
 }
 
 // lagFrom begins the backlog of c in the middle of a batch: n bytes from the beginning of pubs[skip] were sent.
@@ -63,7 +81,7 @@ func (l *Loop) lagFrom(c *Conn, b *batch, skip, n int) {
 		i++
 		f = b.pubs[i].frame(&l.cfg.Encodings, c.variant)
 	}
-	l.block(c, f[n:], 1)
+	l.block(c, f[n:], b.pubs[i])
 	if i+1 < len(b.pubs) {
 		l.lag(c, b, i+1)
 	}
@@ -82,16 +100,14 @@ func (l *Loop) lag(c *Conn, b *batch, from int) {
 	l.judge(c)
 }
 
-// hold counts one more lagging member on the batch; the first one on any loop counts its publications to the node.
+// hold counts one more lagging member on the batch.
 func (l *Loop) hold(b *batch) {
 	b.refs++
 	if b.refs > 1 {
 		return
 	}
 	for _, p := range b.pubs {
-		if p.held.Add(1) == 1 {
-			l.node.held.Add(p.cost())
-		}
+		l.node.hold(p)
 	}
 }
 
@@ -101,12 +117,24 @@ func (l *Loop) release(b *batch) {
 		return
 	}
 	for _, p := range b.pubs {
-		if p.held.Add(-1) == 0 {
-			l.node.held.Add(-p.cost())
-		}
+		l.node.release(p)
 	}
 	if b.cost == 0 { // flushed already
 		l.freeBatch(b)
+	}
+}
+
+// hold counts one more holder of p: a batch that lagging members of some loop hold, or a member that was sent a part of it.
+// The first one counts its bytes to the node.
+func (n *Node) hold(p *Publication) {
+	if p.held.Add(1) == 1 {
+		n.held.Add(p.memory())
+	}
+}
+
+func (n *Node) release(p *Publication) {
+	if p.held.Add(-1) == 0 {
+		n.held.Add(-p.memory())
 	}
 }
 
@@ -126,16 +154,12 @@ func (l *Loop) judge(c *Conn) {
 	}
 }
 
-// resend continues where the transport had no room: what it queued is written now.
+// resend goes on with the backlog of c: there is room again.
 func (l *Loop) resend(c *Conn) {
 	k := c.back
-	if k == nil || c.state == stateGone || c.peer.Pending() > 0 {
-		return // settled meanwhile, or more was queued since
+	if k == nil || c.state == stateGone {
+		return // settled meanwhile
 	}
-	l.stats.Delivered += k.remnant
-	k.bytes -= k.queued
-	k.queued, k.remnant = 0, 0
-	k.progress = tickDown(l.now)
 	for {
 		buf := l.gather(k, c.variant)
 		if len(buf) == 0 {
@@ -153,22 +177,32 @@ func (l *Loop) resend(c *Conn) {
 			l.eof(c)
 			return
 		}
-		l.advance(c, n, n < len(buf))
-		if k.queued > 0 {
+		if n > 0 {
+			k.progress = tickDown(l.now)
+		}
+		short := n < len(buf)
+		l.advance(c, n)
+		if short {
+			c.peer.AwaitRoom()
 			l.judge(c)
 			return
 		}
 	}
 }
 
-// gather copies the waiting control frame and as many frames as make a good write into the loop's scratch buffer.
+// gather returns what goes out next: as much as makes a good write, copied into the loop's scratch buffer, but for a rest that
+// is as much already.
 func (l *Loop) gather(k *backlog, v Variant) []byte {
-	buf := append(l.scratch[:0], k.control...)
+	if len(k.rest) >= maxBatch {
+		return k.rest
+	}
+	buf := append(append(l.scratch[:0], k.rest...), k.control...)
+fill:
 	for _, r := range k.refs {
 		for _, p := range r.batch.pubs[r.next:] {
 			f := p.frame(&l.cfg.Encodings, v)
 			if len(buf) > 0 && len(buf)+len(f) > maxBatch {
-				return buf
+				break fill
 			}
 			buf = append(buf, f...)
 		}
@@ -179,41 +213,49 @@ func (l *Loop) gather(k *backlog, v Variant) []byte {
 	return buf
 }
 
-// advance takes n sent bytes off the backlog. If the send was short, the rest of the frame that it stopped in goes to the
-// transport; if it stopped right between two, the whole next one: something must be there for Unblocked to come.
-func (l *Loop) advance(c *Conn, n int, short bool) {
+// advance takes n sent bytes off the backlog.
+func (l *Loop) advance(c *Conn, n int) {
 	k := c.back
-	if n < len(k.control) {
-		rest := k.control[n:]
+	if n < len(k.rest) {
+		k.rest = k.rest[n:]
+		k.bytes -= n
+		return
+	}
+	n -= len(k.rest)
+	l.stats.Delivered += l.endRest(k)
+	switch {
+	case n == 0:
+		return
+	case n < len(k.control):
+		l.begin(k, k.control[n:], nil)
 		k.control = nil
-		l.block(c, rest, 0)
 		return
 	}
 	n -= len(k.control)
 	k.control = nil
-	for len(k.refs) > 0 && (n > 0 || short) {
-		r := &k.refs[0]
-		f := r.batch.pubs[r.next].frame(&l.cfg.Encodings, c.variant)
-		whole := n >= len(f)
-		r.next++
-		k.bytes -= len(f)
-		b, done := r.batch, r.next == len(r.batch.pubs)
-		if done {
-			k.refs = k.refs[1:]
-		}
-		if !whole {
-			l.block(c, f[n:], 1)
-		} else {
-			n -= len(f)
-			l.stats.Delivered++
-		}
-		if done {
-			l.release(b)
-		}
-		if !whole {
-			return
-		}
+	for n > 0 {
+		n -= l.advanceFrame(c, n)
 	}
+}
+
+// advanceFrame takes the next whole frame off the backlog, of which n bytes were sent, or more than there are.
+func (l *Loop) advanceFrame(c *Conn, n int) (sent int) {
+	k := c.back
+	r := &k.refs[0]
+	b, p := r.batch, r.batch.pubs[r.next]
+	f := p.frame(&l.cfg.Encodings, c.variant)
+	k.bytes -= len(f)
+	sent = min(n, len(f))
+	if sent < len(f) {
+		l.begin(k, f[sent:], p)
+	} else {
+		l.stats.Delivered++
+	}
+	if r.next++; r.next == len(b.pubs) {
+		k.refs = k.refs[1:]
+		l.release(b)
+	}
+	return sent
 }
 
 // unlag ends the backlog of c: everything in it was delivered, or dropped by the caller.
@@ -228,7 +270,7 @@ func (l *Loop) unlag(c *Conn) {
 	c.back = nil
 }
 
-// dropRefs drops the whole frames that wait for c. What is in the transport's queue stays.
+// dropRefs drops the whole frames that wait for c. The rest of the begun one stays.
 func (l *Loop) dropRefs(c *Conn, why Why) {
 	k := c.back
 	for _, r := range k.refs {
@@ -236,7 +278,7 @@ func (l *Loop) dropRefs(c *Conn, why Why) {
 		l.release(r.batch)
 	}
 	k.refs, k.control = nil, nil
-	k.bytes = k.queued
+	k.bytes = len(k.rest)
 }
 
 // frames is how many frames of rooms wait for the member, for the ledger.
@@ -244,7 +286,10 @@ func (k *backlog) frames() (n uint64) {
 	for _, r := range k.refs {
 		n += uint64(len(r.batch.pubs) - r.next)
 	}
-	return n + k.remnant
+	if k.begun != nil {
+		n++
+	}
+	return n
 }
 
 // tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
@@ -282,9 +327,13 @@ func (l *Loop) shed() (marked bool) {
 			return false
 		}
 	}
+	if slowest.state > stateEnding { // kicked already, and does not even take the frame that it was sent a part of
+		l.gone(slowest, WhyShed)
+		return true
+	}
 	l.mark(slowest, WhyShed)
 	return true
 }
 
-// sheddable reports whether a kick would free frames that c holds.
-func (c *Conn) sheddable() bool { return c.state <= stateEnding && len(c.back.refs) > 0 }
+// sheddable reports whether c holds frames that its end would free.
+func (c *Conn) sheddable() bool { return len(c.back.refs) > 0 || c.back.begun != nil }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"bytes"
 	"errors"
 	"time"
 )
@@ -29,11 +30,8 @@ type Socket interface {
 	// Send writes what the kernel takes at once and queues nothing: n < len(p) means that there is no more room. An
 	// error means that the connection is gone; the transport reports that by Closed in its own time.
 	Send(p []byte) (n int, err error)
-	// Queue hands p over to be written as soon as there is room; Loop.Unblocked is called once all of it is written.
-	// Nothing else is sent meanwhile.
-	Queue(p []byte)
-	// Pending is the number of bytes queued and not yet written.
-	Pending() int
+	// AwaitRoom asks for a call of Loop.Writable as soon as there is room again.
+	AwaitRoom()
 	// Finished reports that the peer has closed its side or is gone: the transport may then close the socket as soon as
 	// the loop returns to it, and what is not read by then is lost.
 	Finished() bool
@@ -206,7 +204,7 @@ func (c *Conn) Publish(kind Kind, value []byte) {
 	l.node.bus.Publish(p)
 }
 
-// Control sends a whole control frame between batches, never inside one. While c is blocked one control frame is kept
+// Control sends a whole control frame between batches, never inside one; frame is not kept. While c is blocked one control frame is kept
 // (the newest) and the others are dropped: RFC 6455 5.5.3 lets an endpoint answer only the latest ping.
 func (c *Conn) Control(frame []byte) {
 	if c.state != stateOpen || c.has(flagEOF) {
@@ -217,7 +215,7 @@ func (c *Conn) Control(frame []byte) {
 		return
 	}
 	if n, err := c.peer.Send(frame); err == nil && n < len(frame) {
-		c.loop.block(c, frame[n:], 0)
+		c.loop.block(c, bytes.Clone(frame[n:]), nil)
 	}
 }
 

@@ -377,7 +377,6 @@ type citizen struct {
 	toServer []byte
 	fin      bool
 	toClient []byte
-	queue    []byte
 	wants    bool // the server waits for room
 	joined   bool
 	shut     bool
@@ -457,13 +456,14 @@ func (c *citizen) waitFrames(n int) (bodies []string) {
 func (c *citizen) event(l *Loop, now time.Duration) {
 	c.mu.Lock()
 	closed := c.closed
-	unblocked := c.flushQueue()
+	room := c.wants && len(c.toClient) < cityBuffer
+	c.wants = c.wants && !room
 	c.mu.Unlock()
 	if closed {
 		return
 	}
-	if unblocked {
-		l.Unblocked(&c.Conn)
+	if room {
+		l.Writable(&c.Conn)
 	}
 	l.Readable(&c.Conn, now)
 	c.mu.Lock()
@@ -485,15 +485,6 @@ func (c *citizen) waitFreed() {
 	} else {
 		l.Call(func(*Loop) { c.waitFreed() })
 	}
-}
-
-func (c *citizen) flushQueue() (unblocked bool) {
-	n := max(0, min(len(c.queue), cityBuffer-len(c.toClient)))
-	c.toClient = append(c.toClient, c.queue[:n]...)
-	c.queue = c.queue[n:]
-	c.wants = len(c.queue) > 0
-	c.change.Broadcast()
-	return n > 0 && len(c.queue) == 0
 }
 
 func (c *citizen) Open() error {
@@ -524,29 +515,20 @@ func (c *citizen) Send(p []byte) (int, error) {
 	if c.closed || c.shut {
 		return 0, io.ErrClosedPipe
 	}
-	if len(c.queue) > 0 {
-		panic("something was sent past the transport's queue")
-	}
 	n := max(0, min(len(p), cityBuffer-len(c.toClient)))
 	c.toClient = append(c.toClient, p[:n]...)
 	c.change.Broadcast()
 	return n, nil
 }
 
-func (c *citizen) Queue(p []byte) {
+func (c *citizen) AwaitRoom() {
 	c.mu.Lock()
-	c.queue = append(c.queue, p...)
-	unblocked := c.flushQueue()
+	c.wants = true
+	room := len(c.toClient) < cityBuffer
 	c.mu.Unlock()
-	if unblocked {
-		c.Loop().Unblocked(&c.Conn)
+	if room {
+		c.post()
 	}
-}
-
-func (c *citizen) Pending() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.queue)
 }
 
 func (c *citizen) Finished() bool {

@@ -21,7 +21,7 @@
 //	wheel.go        every timeout of a connection is one entry here
 //	ledger.go       accepted × members = delivered + dropped + in flight, checked
 //
-// Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Unblocked ("the loop's
+// Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Writable ("the loop's
 // goroutine"). The exceptions say so: Adopt, Call, Closed, Joined and Ring may be called from anywhere. Between loops
 // there is only the inbox of each loop, and the mutex of a lane.
 package loop

@@ -71,7 +71,7 @@ func (l *Loop) close(c *Conn) {
 	case e.why.Slow():
 		l.dropRefs(c, e.why)
 		e.said = true
-		l.block(c, e.last, 0)
+		k.control = e.last
 	}
 }
 
@@ -102,7 +102,7 @@ func (l *Loop) lastWords(c *Conn) {
 			return
 		}
 		if n < len(e.last) {
-			l.block(c, e.last[n:], 0)
+			l.block(c, e.last[n:], nil)
 			return
 		}
 	}
@@ -158,7 +158,7 @@ func (l *Loop) gone(c *Conn, why Why) {
 	l.leave(c, why)
 	if k := c.back; k != nil {
 		l.dropRefs(c, why)
-		l.stats.Dropped[why] += k.remnant
+		l.stats.Dropped[why] += l.endRest(k)
 		l.unlag(c)
 	}
 	l.freeInput(c)

@@ -6,9 +6,9 @@ import "fmt"
 //
 //	Expected = Delivered + ΣDropped + in flight
 //
-// Expected grows by the number of members when a publication is appended to a room; Delivered when the kernel, or the
-// transport's queue after Unblocked, has taken the whole frame; Dropped by reason when a member leaves or is a slow
-// consumer; in flight is what stands in batches and backlogs, counted by walking them. Over the loops of a node, Accepted
+// Expected grows by the number of members when a publication is appended to a room; Delivered when the kernel has taken
+// the whole frame; Dropped by reason when a member leaves or is a slow consumer; in flight is what stands in batches and
+// backlogs, counted by walking them. Over the loops of a node, Accepted
 // publications that had members somewhere are Appended by each loop that has members.
 
 // Stats are the counters of a loop; they only grow, except where a comment says so.

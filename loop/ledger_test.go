@@ -17,7 +17,7 @@ func TestTheLedgerNoticesWhenACounterIsOffOrAMemberStandsWrong(t *testing.T) {
 		"a batch lost":                {func(l *Loop, _ *fake) { l.rooms["room"].queue = nil; l.rooms["room"].cursor = 0 }, "in flight"},
 		"the cursor moved":            {func(l *Loop, _ *fake) { l.rooms["room"].cursor++ }, "in flight"},
 		"a waiting frame lost":        {func(_ *Loop, f *fake) { f.back.refs = nil }, "in flight"},
-		"a begun frame forgotten":     {func(_ *Loop, f *fake) { f.back.remnant = 0 }, "in flight"},
+		"a begun frame forgotten":     {func(_ *Loop, f *fake) { f.back.begun = nil }, "in flight"},
 		"a member at another's place": {func(l *Loop, _ *fake) { l.rooms["room"].members[0].index = 1 }, "stands at"},
 		"a member of another room":    {func(l *Loop, _ *fake) { l.rooms["room"].members[1].room = &room{} }, "stands at"},
 		"a member that is nobody":     {func(l *Loop, _ *fake) { l.rooms["room"].members[1].conn = nil }, "stands at"},

@@ -109,3 +109,13 @@ func (p *Publication) weight() int { return len(p.Value) + frameOverhead }
 
 // cost is what the publication weighs in an inbox, in bytes: its value and what carries it.
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }
+
+// memory is what the publication takes once its frame is built, in bytes: itself, its place in a batch, the frame, and the
+// value, unless it was made together with the frame and its value stands in there. No room has frames of two variants.
+func (p *Publication) memory() int64 {
+	n := len(p.Value)
+	if p.own.bytes == nil {
+		n *= 2
+	}
+	return int64(n) + 200
+}

@@ -213,10 +213,9 @@ type client struct {
 	fin, rst  bool
 	toClient  []byte // in the server's send buffer
 	capacity  int
-	queue     []byte // the transport's queue
-	wantsRoom bool   // a send was short: an edge will come
-	closed    bool   // by the transport
-	finSent   bool   // by the server
+	wantsRoom bool // AwaitRoom: Writable will be called
+	closed    bool // by the transport
+	finSent   bool // by the server
 	shut      bool
 
 	received  []byte
@@ -265,41 +264,22 @@ func (c *client) Send(p []byte) (int, error) {
 	if c.finSent {
 		panic("send after CloseWrite")
 	}
-	if len(c.queue) > 0 {
-		panic("send while the transport's queue is not empty")
-	}
 	n := min(len(p), c.capacity-len(c.toClient))
-	if n < len(p) {
-		c.wantsRoom = true
-	}
 	c.toClient = append(c.toClient, p[:n]...)
 	return n, nil
 }
 
-func (c *client) Queue(p []byte) {
-	if c.closed {
-		return
-	}
-	c.queue = append(c.queue, p...)
-	c.flushQueue()
-}
-
-// flushQueue is what nbio does at Queue and at a writable event.
-func (c *client) flushQueue() {
-	n := min(len(c.queue), c.capacity-len(c.toClient))
-	c.toClient = append(c.toClient, c.queue[:n]...)
-	c.queue = c.queue[n:]
-	c.wantsRoom = len(c.queue) > 0
-	if n > 0 && len(c.queue) == 0 {
-		c.Loop().Unblocked(&c.Conn)
+func (c *client) AwaitRoom() {
+	c.wantsRoom = true
+	if len(c.toClient) < c.capacity {
+		c.ready()
 	}
 }
 
-func (c *client) Pending() int   { return len(c.queue) }
 func (c *client) Finished() bool { return c.fin || c.rst || c.closed }
 func (c *client) CloseWrite() {
-	if len(c.queue) > 0 {
-		panic("FIN before the queue is written")
+	if c.back != nil {
+		panic("FIN before everything was sent")
 	}
 	c.finSent = true
 }
@@ -522,13 +502,13 @@ func (w *world) poll(i int) {
 		if c == nil {
 			l.Turn(w.now)
 		} else if !c.closed {
-			if len(c.queue) > 0 {
-				c.flushQueue()
+			if c.wantsRoom && len(c.toClient) < c.capacity {
+				c.wantsRoom = false
+				l.Writable(&c.Conn)
 			}
 			l.Readable(&c.Conn, w.now)
 			if c.fin || c.rst || c.shut {
 				c.closed = true
-				c.queue = nil
 				w.closes = append(w.closes, c)
 			}
 		}

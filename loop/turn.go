@@ -257,9 +257,8 @@ func (l *Loop) resendAll() {
 	l.unblocked, l.resent = l.unblocked[:0], 0
 }
 
-// Unblocked is the transport's word that everything queued for c is written. On the loop's goroutine, possibly from inside
-// Queue: it only takes a note.
-func (l *Loop) Unblocked(c *Conn) {
+// Writable is called once after AwaitRoom, when the kernel has room for c again. On the loop's goroutine: it only takes a note.
+func (l *Loop) Writable(c *Conn) {
 	l.unblocked = append(l.unblocked, c)
 	l.again()
 }

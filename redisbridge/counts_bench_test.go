@@ -15,8 +15,7 @@ type guest struct{ loop.Conn }
 func (g *guest) Open() error                { return nil }
 func (g *guest) Read([]byte) (int, error)   { return 0, loop.ErrAgain }
 func (g *guest) Send(p []byte) (int, error) { return len(p), nil }
-func (g *guest) Queue([]byte)               {}
-func (g *guest) Pending() int               { return 0 }
+func (g *guest) AwaitRoom()                 {}
 func (g *guest) Finished() bool             { return false }
 func (g *guest) CloseWrite()                {}
 func (g *guest) Shutdown()                  {}

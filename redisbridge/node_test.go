@@ -236,8 +236,7 @@ func (m *member) Send(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (m *member) Queue([]byte)   {}
-func (m *member) Pending() int   { return 0 }
+func (m *member) AwaitRoom()     {}
 func (m *member) Finished() bool { return false }
 func (m *member) CloseWrite()    {}
 func (m *member) Shutdown()      {}

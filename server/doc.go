@@ -3,7 +3,7 @@
 //
 //	acceptor.go    takes connections from the listener and gives each to a loop
 //	poller.go      the seam to nbio: one engine per loop, raw sends and reads, the doorbell
-//	outlet.go      who waits for room to write
+//	writable.go    connections that wait for room to write
 //	session.go     one connection: frames in, messages to the loop, every end with its code
 //	handshake.go   the request head, routed into a room or to the pages
 //	pages.go       plain HTTP on the port for clients

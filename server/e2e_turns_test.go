@@ -30,8 +30,7 @@ func (e *ear) Open() error                { e.Join(e.room, variantRaw); return n
 func (e *ear) Joined()                    { e.Upgraded(e.Loop().Now()); close(e.joined) }
 func (*ear) Read([]byte) (int, error)     { return 0, loop.ErrAgain }
 func (*ear) Input(p []byte) int           { return len(p) }
-func (*ear) Queue([]byte)                 {}
-func (*ear) Pending() int                 { return 0 }
+func (*ear) AwaitRoom()                   {}
 func (*ear) Finished() bool               { return false }
 func (*ear) CloseWrite()                  {}
 func (*ear) Shutdown()                    {}

@@ -34,7 +34,7 @@ import (
 //   - Conn.Write has no bound and a copy for everything, Writev loses data, and a flush that meets a reset closes the
 //     socket before it was read. So nothing is ever given to nbio to write: we send(2) ourselves, under the connection's
 //     mutex, under which nbio says whether the number is still this connection's; and who waits for room waits in an epoll
-//     of our own (outlet.go).
+//     of our own (writable.go).
 //   - A peer's FIN closes right after OnRead. So who stops reading early asks Finished first (loop/read.go).
 //   - A panic in a callback kills the process. So each is recovered, and ends the connection with 1011.
 type poller struct {
@@ -45,7 +45,7 @@ type poller struct {
 	started  bool
 	first    sync.Once     // closes awake
 	awake    chan struct{} // closed by the first turn
-	outlet   *outlet
+	writable *writable
 	bell     *nbio.Conn // the doorbell as nbio sees it
 	bellMu   sync.RWMutex
 	bellFile int // the eventfd that ring writes to, -1 after stop; guarded by bellMu
@@ -76,7 +76,7 @@ func newPoller(s *Server, l *loop.Loop) (*poller, error) {
 	if p.bell, err = adoptFile(p.bellFile); err != nil {
 		return nil, errors.Join(err, unix.Close(p.bellFile))
 	}
-	if p.outlet, err = newOutlet(l); err != nil {
+	if p.writable, err = newWritable(l); err != nil {
 		return nil, errors.Join(err, unix.Close(p.bell.Hash()), unix.Close(p.bellFile))
 	}
 	return p, nil
@@ -90,7 +90,7 @@ func (p *poller) start() error {
 	if _, err := p.engine.AddConn(p.bell); err != nil {
 		return err
 	}
-	if _, err := p.engine.AddConn(p.outlet.nb); err != nil {
+	if _, err := p.engine.AddConn(p.writable.nb); err != nil {
 		return err
 	}
 	p.loop.Ring()
@@ -108,7 +108,7 @@ func (p *poller) stop() {
 	}
 	_ = unix.Close(p.bell.Hash()) // nbio does not know its type and leaks its descriptor
 	p.bell = nil
-	p.outlet.close()
+	p.writable.close()
 	p.bellMu.Lock()
 	defer p.bellMu.Unlock()
 	_ = unix.Close(p.bellFile)
@@ -136,9 +136,9 @@ func (p *poller) onRead(nb *nbio.Conn) {
 		p.loop.Turn(p.srv.now())
 		p.srv.yield()
 		return
-	case p.outlet.nb:
+	case p.writable.nb:
 		defer p.rescue(nil)
-		p.outlet.serve()
+		p.writable.serve()
 		return
 	}
 	s, ok := nb.Session().(*session)

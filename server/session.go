@@ -23,8 +23,7 @@ type session struct {
 
 // extra is what only some connections need, most of them for a moment (raw ones that are pinged: from then on).
 type extra struct {
-	rest   []byte // of a frame that the kernel had no room for, see Queue
-	awaits bool   // the poller was told to say when there is room
+	awaits bool   // it was registered with writable
 	key    string // Sec-WebSocket-Key, while the join is on its way
 	spent  int64  // tenths of cheap frames, see overspent
 	spentT uint32 // tick up to which spent is paid back

@@ -33,6 +33,7 @@ func TestProcesses(t *testing.T) {
 	t.Run("more connections than descriptors", p.testDescriptors)
 	t.Run("fewer descriptors than connections", p.testFewerDescriptors)
 	t.Run("floods fill no disk", p.testFloods)
+	t.Run("memory", p.testMemory)
 }
 
 // programs is the folder that holds them.

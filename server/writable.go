@@ -1,0 +1,85 @@
+package server
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"dotsconnect/loop"
+)
+
+// writable tells when a socket that had no room can be written again. nbio has a signal for that only together with its own
+// write queue, and that queue's flush comes before the read: for a peer that sent something and reset, it closes the socket
+// with everything unread. So the few who wait for room are registered, one shot each, in an epoll of ours, and that epoll is
+// itself a descriptor that nbio watches. A descriptor leaves both by being closed.
+//
+// Loop's goroutine only.
+type writable struct {
+	loop   *loop.Loop
+	fd     int
+	nb     handle
+	events [128]unix.EpollEvent
+}
+
+func newWritable(l *loop.Loop) (*writable, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	nb, err := adoptFile(fd)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return &writable{loop: l, fd: fd, nb: nb}, nil
+}
+
+func (w *writable) close() {
+	_ = unix.Close(w.nb.Hash()) // nbio does not know its type and leaks its descriptor
+	_ = unix.Close(w.fd)
+}
+
+// await asks for one event when fd can be written. again says that it was asked before.
+func (w *writable) await(fd int, id loop.ConnID, again bool) error {
+	op := unix.EPOLL_CTL_ADD
+	if again {
+		op = unix.EPOLL_CTL_MOD
+	}
+	return unix.EpollCtl(w.fd, op, fd, &unix.EpollEvent{
+		Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(uint64(id)), Pad: int32(uint64(id) >> 32),
+	})
+}
+
+// serve tells the loop of every connection that has room now. The id is looked up, so that an event of a connection that is
+// gone reaches nobody.
+func (w *writable) serve() {
+	for {
+		n, err := unix.EpollWait(w.fd, w.events[:], 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		for _, e := range w.events[:max(n, 0)] {
+			id := loop.ConnID(uint64(uint32(e.Pad))<<32 | uint64(uint32(e.Fd)))
+			if c := w.loop.Conn(id); c != nil {
+				w.loop.Writable(c)
+			}
+		}
+		if n < len(w.events) {
+			return
+		}
+	}
+}
+
+// AwaitRoom implements loop.Socket. If room cannot be waited for the connection cannot go on, and the poller will say so.
+func (s *session) AwaitRoom() {
+	if s.extra == nil {
+		s.extra = &extra{}
+	}
+	s.locked(func(fd int) {
+		if err := s.poller().writable.await(fd, s.ID(), s.extra.awaits); err != nil {
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+			return
+		}
+		s.extra.awaits = true
+	})
+}
