@@ -73,7 +73,7 @@ func TestWhileTheBusIsFullNobodyIsParsed(t *testing.T) {
 	a := r.open(0, "x", 0)
 	r.node.HoldBack(true)
 	r.send(a, "one")
-	if len(bus.held) != 0 || !r.node.Crowded("x") {
+	if len(bus.held) != 0 || r.node.Offer("x", 0, KindText, []byte("two")) {
 		t.Error("a message was accepted although the bus is full")
 	}
 	r.node.HoldBack(false)

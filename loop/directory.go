@@ -36,9 +36,6 @@ type Entry struct {
 // Members is the number of members on this node.
 func (e *Entry) Members() int { return int(e.members.Load()) }
 
-// Crowded reports whether the room has no credit: what was published there is not fanned out yet.
-func (e *Entry) Crowded(credit int64) bool { return e.flying.Load() > credit }
-
 // Directory is the rooms of a node with the loops that have them. All methods may be called from any goroutine.
 type Directory struct {
 	lanes  []lane

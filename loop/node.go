@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -64,6 +65,8 @@ type Node struct {
 	full      atomic.Bool  // the bus has as much as it may hold
 	held      atomic.Int64 // bytes of all backlogs
 	parked    atomic.Int64 // bytes that wait for their rooms
+
+	offering sync.Mutex // between looking whether a room admits something and publishing it
 }
 
 // withDefaults replaces the zeros that no loop could work with.
@@ -109,18 +112,31 @@ func (n *Node) Directory() *Directory { return n.dir }
 // Loops returns the loops by index.
 func (n *Node) Loops() []*Loop { return n.loops }
 
-// Publish publishes for somebody who is no connection (the API). value is copied. Any goroutine.
+// Publish publishes for a source that is no connection, whatever waits. value is copied. Any goroutine.
 func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
 	n.bus.Publish(newPublication(&n.loops[0].cfg.Encodings[v], v, room, 0, kind, value))
 }
 
-// Crowded reports whether publishers have to wait: the node, or this room on it, is catching up. Any goroutine.
-func (n *Node) Crowded(room string) bool {
-	if n.Congested() > 0 || n.full.Load() {
-		return true
+// Offer publishes if publishers need not wait now, and reports whether it did. Sources that cannot be paused use it (the
+// API): they are admitted one after the other, so that together they add as little as one connection. Any goroutine.
+func (n *Node) Offer(room string, v Variant, kind Kind, value []byte) (accepted bool) {
+	n.offering.Lock()
+	defer n.offering.Unlock()
+	if !n.admits(n.dir.Lookup(room)) {
+		return false
 	}
-	e := n.dir.Lookup(room)
-	return e != nil && e.Crowded(n.loops[0].cfg.RoomCredit)
+	n.Publish(room, v, kind, value)
+	return true
+}
+
+// admits reports whether something may be published into a room now: neither the node nor the room has as much under way as it
+// may, and no slow member holds the room's publishers. Every source on this node asks it before it adds; e is nil for a room
+// that has no members here, or before a connection has joined. Any goroutine.
+func (n *Node) admits(e *Entry) bool {
+	if n.congested.Load() > 0 || n.full.Load() {
+		return false
+	}
+	return e == nil || !e.stalled(brakePublishers) && e.flying.Load() <= n.loops[0].cfg.RoomCredit
 }
 
 // Held is the bytes that all backlogs of the node hold, frames shared by several members counted once.

@@ -58,11 +58,10 @@ func (c *Conn) Took() { c.loop.budget-- }
 
 // blocked reports that nothing of c may be accepted now.
 func (l *Loop) blocked(c *Conn) bool {
-	if l.node.congested.Load() > 0 || l.node.full.Load() {
-		return true
+	if r := c.member.room; r != nil {
+		return !l.node.admits(r.entry)
 	}
-	r := c.member.room
-	return r != nil && r.entry != nil && (r.entry.stalled(brakePublishers) || r.entry.Crowded(l.cfg.RoomCredit))
+	return !l.node.admits(nil)
 }
 
 // Hold stops parsing until Release.

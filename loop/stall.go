@@ -6,7 +6,7 @@ import (
 )
 
 // A member over its SoftBacklog stalls its room: it pulls two brakes. One holds the publishers of the room on this node, who
-// are read no further (Loop.blocked); the other what other nodes have published and is parked here (parking.go).
+// are read no further, or refused (Node.admits); the other what other nodes have published and is parked here (parking.go).
 //
 // Each brake has a budget over all loops: publishers for StallBudget in any 10 s; what is parked for StallBudget in any minute,
 // or for five times that if it comes late, after an outage, for then it is much at once. A member that took no byte for more

@@ -228,14 +228,13 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 	if e != nil {
 		return 0, nil, e
 	}
-	if a.srv.node.Crowded(target.Key()) { // clients are not read meanwhile; a caller can be told
-		return 0, nil, &apiError{http.StatusServiceUnavailable, "the node is catching up with what it has accepted; try again"}
-	}
 	if b := a.srv.backend; b != nil && b.Refuses(target.Key()) {
 		return 0, nil, &apiError{http.StatusServiceUnavailable, "the connection to the other nodes is down, and this node is set to refuse"}
 	}
 	members := a.members(target.Key())
-	a.srv.node.Publish(target.Key(), variant, kind, value)
+	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // connections are not read meanwhile; a caller can be told
+		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is catching up with what it has accepted; try again"}
+	}
 	return http.StatusAccepted, struct {
 		Accepted bool `json:"accepted"`
 		Members  int  `json:"members"`

@@ -337,3 +337,39 @@ func TestTheLoopsAreWalkedForOneRequestAtATime(t *testing.T) {
 	<-s.admin.api.walking
 	s.get(t, "/api/ledger")
 }
+
+// What holds the publishers of a room that are connections holds the API too, or it would have slow members kicked.
+func TestTheAPIWaitsForSlowMembersAsConnectionsDo(t *testing.T) {
+	s := startServer(t, func(cfg *Config) {
+		narrow(cfg)
+		cfg.StallBudget, cfg.BacklogTime = 10*time.Second, time.Hour
+	})
+	slow := s.joinNarrow(t, "/ws/chat/lobby/")
+	accepted := 0
+	post := func() response {
+		r := s.request(t, "POST", "/api/rooms/chat/lobby/messages", fmt.Sprintf(`{"message":"%d %s"}`, accepted, strings.Repeat("x", 4000)))
+		if r.status == http.StatusAccepted {
+			accepted++
+		}
+		return r
+	}
+	r := post()
+	for r.status == http.StatusAccepted && accepted < 1000 {
+		r = post()
+	}
+	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" {
+		t.Fatalf("after %d messages HTTP %d, Retry-After %q: %s; want 503 with Retry-After", accepted, r.status, r.header.Get("Retry-After"), r.body)
+	}
+	for range 24 {
+		post()
+	}
+	if n := s.closes(protocol.CloseSlowConsumer); n != 0 {
+		t.Errorf("%d members were kicked as slow by the API", n)
+	}
+	for i := range accepted {
+		if got, want := slow.message(), fmt.Sprintf(`{"message":"%d x`, i); !strings.HasPrefix(got, want) {
+			t.Fatalf("message %d begins %.20q, want %q", i, got, want)
+		}
+	}
+	eventually(t, "the room takes messages again", func() bool { return post().status == http.StatusAccepted })
+}
