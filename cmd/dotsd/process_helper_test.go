@@ -34,6 +34,7 @@ func TestProcesses(t *testing.T) {
 	t.Run("fewer descriptors than connections", p.testFewerDescriptors)
 	t.Run("floods fill no disk", p.testFloods)
 	t.Run("memory", p.testMemory)
+	t.Run("half frames", p.testHalfFrames)
 }
 
 // programs is the folder that holds them.

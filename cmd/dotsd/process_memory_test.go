@@ -39,7 +39,7 @@ func (p programs) testMemory(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			group := memoryGroup(t)
-			d := p.serveUnder(t, group.enter(), append([]string{"--backlog-time=1h", "--max-age=1h"}, row.args...)...)
+			d := p.serveUnder(t, group.enter(), append([]string{"--backlog-time=1h", "--max-age=1h", "--drain-time=0s"}, row.args...)...)
 			d.neverRead(row.members, row.rooms)
 			idle, rest := d.liveHeap(), d.resident()
 			d.forgetPeak()
@@ -230,4 +230,34 @@ func (d *daemon) status(field string) int {
 		d.t.Fatal(err)
 	}
 	return int(d.number(string(text), `(?m)^`+field+`:\s+(\d+) kB$`)) << 10
+}
+
+// testHalfFrames has members send all but the last byte of the largest message, a piece at a time, and hold it there.
+func (p programs) testHalfFrames(t *testing.T) {
+	const members, message, pieces = 500, 64 << 10, 15
+	d := p.serve(t, "--max-age=1h", "--frame-timeout=1h", "--drain-time=0s")
+	all := d.joined(members, "half")
+	d.echoes(all)
+	rest, read := d.resident(), d.metric("dots_read_bytes_total")
+	frame := append([]byte{0x82, 0xff, 0, 0, 0, 0, 0, message >> 16, message >> 8 & 0xff, message & 0xff, 0, 0, 0, 0}, make([]byte, message-1)...)
+	for i := range pieces { // in turns, so that each is read alone
+		for _, m := range all {
+			if _, err := m.Write(frame[i*len(frame)/pieces : (i+1)*len(frame)/pieces]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// A scrape leaves garbage, which counts as resident, so there are few.
+	for deadline := time.Now().Add(2 * patience); d.metric("dots_read_bytes_total")-read < float64(members*len(frame)); {
+		if time.Now().After(deadline) {
+			t.Fatal("not everything was read")
+		}
+		time.Sleep(200 * time.Millisecond) // the polling interval of a condition
+	}
+	each := (d.peak() - rest) / members
+	t.Logf("half a message of %d bytes takes %d bytes", message, each)
+	if limit := message + 8<<10; each > limit {
+		t.Errorf("half a message takes %d bytes each, want at most %d", each, limit)
+	}
+	d.terminate()
 }

@@ -30,22 +30,22 @@ const (
 	Fragment              // a frame that does not end its message: nothing to deliver, but one to count
 )
 
-// firstBuffer is the most that is reserved on the word of a header alone; beyond it the buffer grows with what arrived.
-const firstBuffer = 4 << 10
-
 // Parser is the state of one connection's incoming frames. The zero value is ready.
 //
 // A frame that lies whole in what was read, the common case, is unmasked where it lies and handed out without a copy. Only
-// what is unfinished when the bytes end is copied, unmasked, into a buffer that is given up with the message. The buffer
-// holds the message so far and, behind it, the part of a control frame that came in between (RFC 6455 section 5.4): one
-// buffer is enough, because a control frame never lies inside another frame.
-//
-// It is 64 bytes because a server holds one for every connection: no pointers but the buffer's, header bytes inline.
+// what is unfinished when the bytes end is kept, unmasked, until the message is whole. A server holds a Parser for every
+// connection, so between frames it is a nil pointer.
 type Parser struct {
-	buf    []byte // the unfinished message, then ctl bytes of an unfinished control frame; nil between messages
-	remain int    // payload bytes of the current frame still to come
-	frames int32  // frames of the unfinished message; 0 between messages
-	key    uint32 // masking key, little endian, turned to the next byte
+	kept *unfinished // nil: the peer owes nothing
+}
+
+// unfinished is a frame that has begun, or a message of which frames are still to come.
+type unfinished struct {
+	body    chunks // the unfinished message
+	control []byte // of a control frame that came between its fragments (RFC 6455 section 5.4), or alone
+	remain  int    // payload bytes of the current frame still to come
+	frames  int32  // frames of the unfinished message; 0 between messages
+	key     uint32 // masking key, little endian, turned to the next byte
 
 	head    [maxHeaderSize]byte // an unfinished header
 	headLen uint8
@@ -54,7 +54,6 @@ type Parser struct {
 	first   byte      // of the current frame: FIN and opcode
 	message Opcode    // of the unfinished message
 	text    textState // of the unfinished message
-	ctl     uint8     // bytes of buf that belong to an unfinished control frame
 }
 
 // Next parses p up to the end of the next frame, so it finds one event at most. n is how much of p it consumed: less than
@@ -64,6 +63,36 @@ type Parser struct {
 // An error is the peer's violation and final: the connection must be closed with it and the Parser not used again. Events
 // of earlier calls stand.
 func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, err *CloseError) {
+	if s.kept == nil {
+		var u unfinished // on the stack: most frames are whole
+		n, ev, payload, err = u.next(p, lim)
+		if u.partial() {
+			s.kept = new(unfinished)
+			*s.kept = u
+		}
+		return n, ev, payload, err
+	}
+	n, ev, payload, err = s.kept.next(p, lim)
+	if !s.kept.partial() {
+		s.kept = nil
+	}
+	return n, ev, payload, err
+}
+
+// Partial reports whether the peer owes bytes: a frame or a fragmented message is unfinished.
+func (s *Parser) Partial() bool { return s.kept != nil }
+
+// Buffered is the memory in bytes that the unfinished message or frame holds beside the Parser itself.
+func (s *Parser) Buffered() int {
+	if s.kept == nil {
+		return 0
+	}
+	return s.kept.body.reserved() + cap(s.kept.control)
+}
+
+func (s *unfinished) partial() bool { return s.inFrame || s.headLen > 0 || s.frames > 0 }
+
+func (s *unfinished) next(p []byte, lim *Limits) (n int, ev Event, payload []byte, err *CloseError) {
 	if !s.inFrame {
 		n, err = s.readHeader(p, lim)
 		if err != nil || !s.inFrame {
@@ -74,32 +103,46 @@ func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, e
 	m := min(len(p), s.remain)
 	piece := p[:m:m] // capped: a caller that appends to a payload must not write into the next frame
 	n += m
-
-	body, fresh := s.take(piece, lim)
-	if err = s.check(body, fresh); err != nil || s.remain > 0 {
+	whole := s.whole(piece)
+	s.key = unmask(piece, s.key)
+	s.remain -= m
+	if err = s.check(piece); err != nil {
 		return n, None, nil, err
 	}
+	if !whole {
+		s.keep(piece, lim)
+	}
+	if s.remain > 0 {
+		return n, None, nil, nil
+	}
 	s.inFrame = false
-	ev = s.finish()
-	if ev == Fragment {
+	if ev = s.event(); ev == Fragment {
 		return n, ev, nil, nil
 	}
-	return n, ev, body, nil
+	if payload = piece; !whole {
+		payload = s.taken()
+	}
+	if !s.isControl() {
+		s.body, s.frames = chunks{}, 0
+	}
+	return n, ev, payload, nil
 }
 
-// Partial reports whether the peer owes bytes: a frame or a fragmented message is unfinished.
-func (s *Parser) Partial() bool {
-	return s.inFrame || s.headLen > 0 || s.frames > 0
-}
-
-// Buffered is the memory in bytes that the unfinished message or frame holds beside the Parser itself.
-func (s *Parser) Buffered() int {
-	return cap(s.buf)
+// whole reports whether a piece is all that there is of a message or control frame.
+func (s *unfinished) whole(piece []byte) bool {
+	switch {
+	case len(piece) < s.remain:
+		return false
+	case s.isControl():
+		return len(s.control) == 0
+	default:
+		return s.first&finBit != 0 && s.body.size == 0
+	}
 }
 
 // readHeader consumes header bytes of p, at most to the end of the header; s.inFrame tells whether it is complete. Of a
 // header that is refused it consumes nothing.
-func (s *Parser) readHeader(p []byte, lim *Limits) (n int, err *CloseError) {
+func (s *unfinished) readHeader(p []byte, lim *Limits) (n int, err *CloseError) {
 	kept := int(s.headLen)
 	h := p
 	if kept > 0 {
@@ -123,7 +166,7 @@ func (s *Parser) readHeader(p []byte, lim *Limits) (n int, err *CloseError) {
 
 // parseHeader judges the bytes of a header in their order, as many as have come (RFC 6455 section 5.2). It returns the
 // header's size once it is complete and has been taken over into s, else 0.
-func (s *Parser) parseHeader(h []byte, lim *Limits) (size int, err *CloseError) {
+func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseError) {
 	if len(h) == 0 {
 		return 0, nil
 	}
@@ -151,7 +194,7 @@ func (s *Parser) parseHeader(h []byte, lim *Limits) (size int, err *CloseError) 
 		return 0, err
 	}
 	// Compared as unsigned and against what is left, so that no length and no sum can overflow.
-	if op&controlBit == 0 && length > uint64(lim.maxMessage()-len(s.buf)) {
+	if op&controlBit == 0 && length > uint64(lim.maxMessage()-s.body.size) {
 		return 0, errTooBig
 	}
 	if len(h) < size+maskKeySize {
@@ -172,7 +215,7 @@ func (s *Parser) parseHeader(h []byte, lim *Limits) (size int, err *CloseError) 
 }
 
 // checkFirst judges a frame's first byte.
-func (s *Parser) checkFirst(b byte, lim *Limits) *CloseError {
+func (s *unfinished) checkFirst(b byte, lim *Limits) *CloseError {
 	if b&rsvBits != 0 { // section 5.2: zero unless an extension was negotiated
 		return errReservedBits
 	}
@@ -228,59 +271,35 @@ func payloadLength(h []byte) (length uint64, size int, err *CloseError) {
 	}
 }
 
-// take unmasks a piece of the current frame's payload. It returns the unit so far, which is the message or the control
-// frame, and the part of it that is fresh. Where nothing came before and nothing is missing both are the piece itself.
-func (s *Parser) take(piece []byte, lim *Limits) (body, fresh []byte) {
-	whole := len(piece) == s.remain
-	control := s.control()
-	if whole && (control && s.ctl == 0 || !control && s.first&finBit != 0 && len(s.buf) == 0) {
-		s.remain = 0
-		s.key = unmask(piece, s.key)
-		return piece, piece
-	}
-	s.reserve(len(piece), lim)
-	s.remain -= len(piece)
-	s.buf = append(s.buf, piece...)
-	fresh = s.buf[len(s.buf)-len(piece):]
-	s.key = unmask(fresh, s.key)
-	if control {
-		s.ctl += uint8(len(piece))
-		return s.buf[len(s.buf)-int(s.ctl) : len(s.buf) : len(s.buf)], fresh
-	}
-	return s.buf, fresh
-}
-
-// reserve makes room for n more bytes of the current frame. It doubles, so that many small pieces cost little copying, but
-// never reserves more than the message can come to: what the final frame announces, or else the largest message.
-func (s *Parser) reserve(n int, lim *Limits) {
-	need := len(s.buf) + n
-	if need <= cap(s.buf) {
+// keep stores a piece of the current frame's payload.
+func (s *unfinished) keep(piece []byte, lim *Limits) {
+	if s.isControl() {
+		s.control = append(s.control, piece...)
 		return
 	}
-	announced := len(s.buf) + s.remain
-	most := announced
+	most := s.body.size + len(piece) + s.remain // what the final frame announces
 	if s.first&finBit == 0 {
-		most = max(announced, lim.maxMessage())
+		most = max(most, lim.maxMessage())
 	}
-	size := min(most, max(need, 2*cap(s.buf), min(announced, firstBuffer)))
-	grown := make([]byte, len(s.buf), size)
-	copy(grown, s.buf)
-	s.buf = grown
+	s.body.append(piece, most)
 }
 
-// check judges the payload as far as it has come: text and close reasons are the only ones with rules (RFC 6455
-// sections 5.5.1, 5.6 and 8.1). It looks at what is fresh, so a violation is found in the call that brings it.
-func (s *Parser) check(body, fresh []byte) *CloseError {
-	if s.control() {
-		if Opcode(s.first&opcodeBits) == OpClose {
-			return checkClose(body, s.remain == 0)
+// check judges a piece of the payload, unmasked: text and close reasons are the only ones with rules (RFC 6455 sections
+// 5.5.1, 5.6 and 8.1). A violation is found in the call that brings it.
+func (s *unfinished) check(piece []byte) *CloseError {
+	if s.isControl() {
+		if Opcode(s.first&opcodeBits) != OpClose {
+			return nil
 		}
-		return nil
+		if len(s.control) > 0 {
+			piece = append(s.control, piece...)
+		}
+		return checkClose(piece, s.remain == 0)
 	}
 	if s.message != OpText {
 		return nil
 	}
-	if !s.text.next(fresh) {
+	if !s.text.next(piece) {
 		return errText
 	}
 	if s.remain == 0 && s.first&finBit != 0 && s.text != textComplete {
@@ -289,43 +308,35 @@ func (s *Parser) check(body, fresh []byte) *CloseError {
 	return nil
 }
 
-// finish ends the current frame and gives up what it held. The caller's body stays readable: the buffer is either the
-// caller's now, or not written to before the next call.
-func (s *Parser) finish() Event {
-	switch Opcode(s.first & opcodeBits) {
-	case OpClose:
-		s.dropControl()
+// taken is the payload that was kept, the caller's from here on.
+func (s *unfinished) taken() (payload []byte) {
+	if s.isControl() {
+		payload, s.control = s.control, nil
+		return payload
+	}
+	return s.body.join()
+}
+
+// event is what the current frame is at its end.
+func (s *unfinished) event() Event {
+	switch op := Opcode(s.first & opcodeBits); {
+	case op == OpClose:
 		return Close
-	case OpPing:
-		s.dropControl()
+	case op == OpPing:
 		return Ping
-	case OpPong:
-		s.dropControl()
+	case op == OpPong:
 		return Pong
+	case s.first&finBit == 0:
+		return Fragment
+	case s.message == OpText:
+		return Text
 	default:
-		if s.first&finBit == 0 {
-			return Fragment
-		}
-		s.buf = nil
-		s.frames = 0
-		if s.message == OpText {
-			return Text
-		}
 		return Binary
 	}
 }
 
-// dropControl takes a finished control frame off the end of the buffer.
-func (s *Parser) dropControl() {
-	s.buf = s.buf[:len(s.buf)-int(s.ctl)]
-	s.ctl = 0
-	if s.frames == 0 {
-		s.buf = nil
-	}
-}
-
-// control reports whether the current frame is a control frame (RFC 6455 section 5.5).
-func (s *Parser) control() bool {
+// isControl reports whether the current frame is a control frame (RFC 6455 section 5.5).
+func (s *unfinished) isControl() bool {
 	return s.first&controlBit != 0
 }
 
