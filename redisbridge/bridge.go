@@ -77,6 +77,9 @@ type stats struct {
 // Lanes is how many lanes there are, for loop.Config.
 func (b *Bridge) Lanes() int { return b.cfg.Lanes }
 
+// Descriptors is how many connections to Redis are open when each lane has a call under way, and then some.
+func (b *Bridge) Descriptors() int { return b.cfg.Lanes + 24 }
+
 // LaneOf is the lane of a room, for loop.Config. Any goroutine.
 func (b *Bridge) LaneOf(room string) int {
 	return int(sipHash(b.key[0], b.key[1], room) % uint64(b.cfg.Lanes))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -37,12 +36,7 @@ const (
 	spareDescriptors = 2
 	shortestBackOff  = 5 * time.Millisecond
 	longestBackOff   = 500 * time.Millisecond
-	// What is no client needs descriptors too: listeners, logs, spares, 32 admin connections, refusals, a connection that is
-	// being taken over (two for a moment); and each loop its epolls, eventfds and their duplicates.
-	reservedDescriptors = 116
-	descriptorsPerLoop  = 6
-	maxRefusals         = 32
-	refusalTime         = 200 * time.Millisecond
+	refusalTime      = 200 * time.Millisecond
 	// receiveBuffer is what the kernel keeps of what a client sent and we have not read (it doubles the number). It bounds
 	// too what is read at once when a client sends FIN while it may not be parsed.
 	receiveBuffer = 128 << 10
@@ -69,7 +63,7 @@ func newAcceptor(s *Server, address string) (*acceptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
-	a := &acceptor{srv: s, listener: listener, refusals: make(chan refusal, maxRefusals), done: make(chan struct{})}
+	a := &acceptor{srv: s, listener: listener, refusals: make(chan refusal, s.files.refusals), done: make(chan struct{})}
 	a.keepSpares()
 	return a, nil
 }
@@ -239,30 +233,6 @@ func (s *Server) leastLoaded() *poller {
 		}
 	}
 	return best
-}
-
-// MaxConnections is how many connections this process can hold, and how to get more.
-func MaxConnections(cfg Config) (n int, hint string) {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		limit.Cur = 1024
-	}
-	loops := cfg.Loops
-	if loops == 0 {
-		loops = runtime.GOMAXPROCS(0)
-	}
-	n = max(int(min(limit.Cur, 1<<30))-reservedDescriptors-descriptorsPerLoop*loops, 1)
-	if cfg.MaxConns > 0 && cfg.MaxConns < n {
-		return cfg.MaxConns, "raise --max-conns for more"
-	}
-	return n, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(limit.Cur))
-}
-
-func nextLimit(cur uint64) uint64 {
-	if cur < 1<<20 {
-		return 1 << 20
-	}
-	return 2 * cur
 }
 
 var _ loop.Peer = (*session)(nil)

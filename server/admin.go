@@ -31,7 +31,7 @@ import (
 //   - Elsewhere nobody may without the bearer token, which Config.Validate insists on. A page does not know it, so any
 //     Host will do there. /healthz and /readyz are for load balancers and say nothing that is worth a token.
 //
-// What it may cost: maxAdminConns connections, a head of 16 KiB, a body of max-message, and a time limit for each part of a
+// What it may cost: a share of the connections (descriptors.go), at most 32, a head of 16 KiB, a body of max-message, and a time limit for each part of a
 // request. One more connection waits in the kernel's queue.
 type admin struct {
 	// Immutable after newAdmin.
@@ -50,7 +50,6 @@ type admin struct {
 }
 
 const (
-	maxAdminConns     = 32 // each is a descriptor of reservedDescriptors
 	maxAdminHead      = 16 << 10
 	adminHeadTimeout  = 5 * time.Second
 	adminReadTimeout  = 10 * time.Second // head and body
@@ -70,7 +69,7 @@ func newAdmin(s *Server) (*admin, error) {
 		return nil, fmt.Errorf("listen for the admin: %w", err)
 	}
 	a := &admin{
-		srv: s, listener: newLimitListener(listener, maxAdminConns), mux: http.NewServeMux(), api: newAPI(s),
+		srv: s, listener: newLimitListener(listener, s.files.admin), mux: http.NewServeMux(), api: newAPI(s),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
 	a.host, _, _ = net.SplitHostPort(cfg.Admin) // Listen has taken it

@@ -11,9 +11,11 @@ import (
 // Backend connects this node with others: what the server needs of a bus that reaches further than this process. Who starts
 // the server fills it in; without one the node stands alone on loop.Embedded. All functions may be called from any goroutine.
 type Backend struct {
-	Bus    loop.Bus
-	Lanes  int
-	LaneOf func(room string) int
+	Bus   loop.Bus
+	Lanes int
+	// Descriptors is how many files the backend may have open, at most.
+	Descriptors int
+	LaneOf      func(room string) int
 	// Start begins to deliver to the node; the bus is in use from then on. Stop ends that, after Flush.
 	Start func(node *loop.Node)
 	// Yield is called by the goroutine of a loop after it has read, before it waits.

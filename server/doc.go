@@ -1,6 +1,7 @@
 // Package server is a node of dotsconnect, all of it but the command line: it accepts connections, speaks HTTP and WebSocket
 // with them, and hands what they say to the loops.
 //
+//	descriptors.go how the limit of open files is shared out
 //	acceptor.go    takes connections from the listener and gives each to a loop
 //	poller.go      the seam to nbio: one engine per loop, raw sends and reads, the doorbell
 //	writable.go    connections that wait for room to write

@@ -39,6 +39,7 @@ type Server struct {
 	limits  websocket.Limits
 	pages   http.Handler
 	counts  *counts
+	files   fileShares
 	maxOpen int      // connections
 	backend *Backend // nil: this node stands alone
 
@@ -81,7 +82,9 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, pages: pages(), counts: newCounts(), backend: backend,
 		limits: websocket.Limits{MaxMessage: int(cfg.MaxMessage), MaxFragments: cfg.MaxFragments},
 	}
-	s.maxOpen, _ = MaxConnections(cfg)
+	if err := s.shareFiles(); err != nil {
+		return nil, err
+	}
 	s.node = loop.New(s.loopConfig())
 	s.node.Use(s.bus())
 	for _, l := range s.node.Loops() {

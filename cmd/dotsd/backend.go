@@ -42,7 +42,7 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *se
 		return nil, nil, fmt.Errorf("--redis: %w%s", err, redisHint(err))
 	}
 	return &server.Backend{
-		Bus: b, Lanes: b.Lanes(), LaneOf: b.LaneOf, Start: b.Start, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,
+		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Start: b.Start, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,
 		Stats: func() server.BackendStats { return backendStats(b.Stats()) },
 	}, b.Close, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,6 +135,42 @@ func (d *daemon) watch(window time.Duration) (core float64, lines []string) {
 	timer := time.NewTimer(window) // the time over which CPU is measured
 	<-timer.C
 	return float64(d.cpu()-before) / float64(window), d.log()[logged:]
+}
+
+// testSmallLimit fills a server that may have few files open, and uses its admin address beside that. A limit that leaves no
+// place is an error.
+func (p programs) testSmallLimit(t *testing.T) {
+	for _, limit := range []int{60, 100} {
+		d := p.serveUnder(t, "ulimit -n "+itoa(limit), "--drain-time=0s")
+		if least := limit * 3 / 10; d.start.Connections < least {
+			t.Errorf("under a limit of %d there is room for %d, want at least %d", limit, d.start.Connections, least)
+		}
+		members := d.joined(d.start.Connections, "small")
+		d.echoes(members)
+		if got := d.metric("dots_connections_max"); int(got) != len(members) {
+			t.Errorf("the metric says %v places, and the log %d", got, len(members))
+		}
+		over, err := d.dial(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = over.Close() }()
+		if status, err := over.ask("over"); status != http.StatusServiceUnavailable {
+			t.Errorf("one more than announced: HTTP %d, %v, want 503", status, err)
+		}
+		d.echoes(members)
+		if n := d.metric("dots_accept_errors_total"); n != 0 {
+			t.Errorf("%v connections could not be accepted for want of a file", n)
+		}
+		t.Logf("a limit of %d open files: %d members", limit, len(members))
+		d.terminate()
+	}
+	cmd := exec.Command("/bin/sh", "-c", `ulimit -n 30 && exec "$0" --listen=127.0.0.1:0 --admin=127.0.0.1:0`, p.path("dotsd"))
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "the limit of open files is 30") || !strings.Contains(string(out), "ulimit -n") {
+		t.Errorf("under a limit of 30: %v, %s; want an error that says what to do", err, out)
+	}
 }
 
 // testDescriptors: under a limit of 200 open files come 400 at once, of whom half say nothing.

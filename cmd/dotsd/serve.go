@@ -81,7 +81,7 @@ func useProcessors(loops int, env []string) int {
 
 // announce says where the node is and how much it can take: one line for a person, fields for a program.
 func announce(c server.Config, node *server.Server, build build, log *zap.Logger, out io.Writer, person bool) {
-	connections, hint := server.MaxConnections(c)
+	connections, hint := node.MaxConnections()
 	if !person {
 		log.Info("serving", zap.String("version", build.version), zap.String("commit", build.commit),
 			zap.String("address", node.Addr()), zap.String("admin", node.AdminAddr()),
