@@ -155,6 +155,7 @@ func (l *Loop) gone(c *Conn, why Why) {
 	if c.state < stateEnding {
 		l.stats.Ended[why]++
 	}
+	c.peer.Shutdown() // while it still knows its room
 	l.leave(c, why)
 	if k := c.back; k != nil {
 		l.dropRefs(c, why)
@@ -165,7 +166,6 @@ func (l *Loop) gone(c *Conn, why Why) {
 	l.wheel.stop(c)
 	c.state = stateGone
 	c.end = nil
-	c.peer.Shutdown()
 	if c.has(flagFreed) {
 		l.free(c)
 	}

@@ -86,6 +86,14 @@ func (in *inbox) take(posts []post, adopts []*Conn) ([]post, []*Conn) {
 	return posts, adopts
 }
 
+// takePosts is take without the new connections; the doorbell stays rung.
+func (in *inbox) takePosts(posts []post) []post {
+	in.mu.Lock()
+	posts, in.posts = in.posts, posts[:0]
+	in.mu.Unlock()
+	return posts
+}
+
 // charge adds n bytes to the load of the loop. Any goroutine.
 func (l *Loop) charge(n int64) {
 	if l.load.Add(n) > l.cfg.InboxLimit && l.over.CompareAndSwap(false, true) {

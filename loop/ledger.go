@@ -23,6 +23,7 @@ type Stats struct {
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, readers paused
 	Dropped, Ended           [NumWhy]uint64
 	InputBytes               int64 // copied because parsing had to stop
+	UnparsedBytes            int64 // now: of them those that wait
 	Conns, Rooms, Timers     int   // now
 	LaggingConns, PausedNow  int   // now
 	LoadBytes                int64 // now: inbox and batches
@@ -86,6 +87,15 @@ func (l *Loop) CheckLedger() (Stats, error) {
 			return s, fmt.Errorf("connection %x is on the list of lagging ones at %d and does not know it", c.id, i)
 		}
 		s.InFlight += c.back.frames()
+	}
+	var unparsed int64
+	for _, c := range l.slots {
+		if c != nil && c.in != nil {
+			unparsed += int64(len(c.in.rest()))
+		}
+	}
+	if s.UnparsedBytes != unparsed {
+		return s, fmt.Errorf("loop %d: %d bytes are not parsed yet and %d are counted", l.index, unparsed, s.UnparsedBytes)
 	}
 	dropped := uint64(0)
 	for _, n := range s.Dropped {

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"io"
 	"time"
 )
 
@@ -18,7 +19,9 @@ import (
 //
 // A peer that sends and closes: the transport closes the socket as soon as the loop returns to it, with everything that
 // was not read. So whoever stops early asks Finished first, and if so reads on to EOF, whatever the budget says; only
-// parsing waits. What that costs is bounded by the kernel's receive buffer.
+// parsing waits. What that costs is bounded by the kernel's receive buffer. Such a peer may still be listening (a request and
+// FIN in one segment): what it is due must be sent before the loop returns, so its join and its own messages are taken out of
+// the inbox at once where they are there already.
 
 // input is what was read and not parsed.
 type input struct {
@@ -84,22 +87,25 @@ func (l *Loop) serve(c *Conn) {
 
 func (l *Loop) serveWithin(c *Conn) {
 	l.budget = l.cfg.ReadMessages
+	was := c.flags
 	for bytes := l.cfg.ReadBytes; c.state == stateOpen; {
 		switch {
 		case c.in.parseable() && c.MayParse():
 			l.parseInput(c)
 		case c.in.parseable():
-			l.stopped(c)
-			return
+			if !l.stopped(c) {
+				return
+			}
 		case c.has(flagEOF):
 			l.gone(c, WhyLeft)
 		case bytes <= 0 || !c.MayParse():
-			l.stopped(c)
-			return
+			if !l.stopped(c) {
+				return
+			}
 		default:
 			n := l.read(c)
 			bytes -= n
-			if n < len(l.buf) && !c.in.parseable() && c.state == stateOpen {
+			if n < len(l.buf) && !c.in.parseable() && !l.mayHaveFinished(c, was, n) {
 				return // dry
 			}
 		}
@@ -109,12 +115,23 @@ func (l *Loop) serveWithin(c *Conn) {
 	}
 }
 
+// mayHaveFinished reports that a connection that read n bytes has to be asked for its FIN before the loop returns to the
+// transport: it waits to join, or has joined since it had the flags was. Others are not asked, for it costs a system call.
+func (l *Loop) mayHaveFinished(c *Conn, was flags, n int) bool {
+	joined := (was^c.flags)&flagUpgraded != 0
+	return c.state != stateOpen || c.has(flagHeld) || joined && n > 0
+}
+
 // parseInput offers what was kept to the session.
 func (l *Loop) parseInput(c *Conn) {
 	in := c.in
-	in.pos += c.peer.Input(in.rest())
+	used := c.peer.Input(in.rest())
+	if c.in == nil { // it ended
+		return
+	}
+	in.pos += used
+	l.stats.UnparsedBytes -= int64(used)
 	switch {
-	case c.in == nil: // it ended
 	case in.pos >= len(in.buf):
 		l.freeInput(c)
 	case c.MayParse():
@@ -126,17 +143,20 @@ func (l *Loop) parseInput(c *Conn) {
 func (l *Loop) read(c *Conn) (n int) {
 	n, err := c.peer.Read(l.buf)
 	if err != nil {
-		if !errors.Is(err, ErrAgain) {
-			l.eof(c)
+		if errors.Is(err, ErrAgain) {
+			return 0
 		}
+		if errors.Is(err, io.EOF) {
+			l.hearOut(c)
+		}
+		l.eof(c)
 		return 0
 	}
 	l.stats.ReadBytes += uint64(n)
 	c.progress(l.now)
 	p := l.buf[:n]
 	if c.in != nil { // starved: only together with what is there
-		c.in.buf = append(c.in.buf[c.in.pos:], p...)
-		c.in.pos, c.in.starved = 0, false
+		l.keep(c, p)
 		return n
 	}
 	used := c.peer.Input(p)
@@ -162,13 +182,36 @@ func (l *Loop) keep(c *Conn, p []byte) {
 	c.in.buf = append(c.in.buf[c.in.pos:], p...)
 	c.in.pos, c.in.starved = 0, false
 	l.stats.InputBytes += int64(len(p))
+	l.stats.UnparsedBytes += int64(len(p))
 }
 
-func (l *Loop) freeInput(c *Conn) { c.in = nil }
+func (l *Loop) freeInput(c *Conn) {
+	if c.in != nil {
+		l.stats.UnparsedBytes -= int64(len(c.in.rest()))
+		c.in = nil
+	}
+}
 
-// stopped puts a connection with something left to parse or to read on the list where it will be found again.
-func (l *Loop) stopped(c *Conn) {
+// hearOut gives a peer that has sent FIN what there is for it: its own messages, if they have come back, and what its room has
+// not fanned out.
+func (l *Loop) hearOut(c *Conn) {
+	if c.pending > 0 {
+		l.takePosts()
+	}
+	if c.state == stateOpen {
+		l.catchUp(c)
+	}
+}
+
+// stopped puts a connection with something left to parse or to read on the list where it will be found again, or reports that
+// it may go on after all.
+func (l *Loop) stopped(c *Conn) (goOn bool) {
 	if !c.has(flagEOF) && c.peer.Finished() {
+		if c.has(flagHeld) {
+			if l.takePosts(); !c.has(flagHeld) {
+				return true
+			}
+		}
 		l.stash(c)
 	}
 	switch {
@@ -186,6 +229,7 @@ func (l *Loop) stopped(c *Conn) {
 	default:
 		l.queueReady(c)
 	}
+	return false
 }
 
 // stash reads to EOF without parsing: the peer has finished, the transport will close the socket.

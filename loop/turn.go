@@ -112,22 +112,34 @@ func (l *Loop) Turn(now time.Duration) {
 
 // takeInbox is steps 1 and 2.
 func (l *Loop) takeInbox() {
-	l.work() // what a turn that panicked has left
+	l.adoptAll() // what a turn that panicked has left
+	l.handleAll()
 	l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
 	l.adopted, l.handled = 0, 0
-	l.work()
+	l.adoptAll()
+	l.handleAll()
 }
 
-// work handles the snapshot. Each post is taken off before it is handled: should handling it panic, the host recovers and
-// the next turn goes on behind it. So do the lists of the loop; only a slot of the wheel in which a session panicked is
-// finished a rotation later.
-func (l *Loop) work() {
+// takePosts handles what is in the inbox now, but adopts nobody: that is for the turn.
+func (l *Loop) takePosts() {
+	l.handleAll()
+	l.posts, l.handled = l.inbox.takePosts(l.posts), 0
+	l.handleAll()
+}
+
+func (l *Loop) adoptAll() {
 	for l.adopted < len(l.adopts) {
 		c := l.adopts[l.adopted]
 		l.adopts[l.adopted] = nil
 		l.adopted++
 		l.adopt(c)
 	}
+}
+
+// handleAll handles the snapshot. Each post is taken off before it is handled: should handling it panic, the host recovers and
+// the next turn goes on behind it. So do the lists of the loop; only a slot of the wheel in which a session panicked is
+// finished a rotation later.
+func (l *Loop) handleAll() {
 	for l.handled < len(l.posts) {
 		p := l.posts[l.handled]
 		l.posts[l.handled] = post{}

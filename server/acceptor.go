@@ -175,6 +175,10 @@ func (a *acceptor) dropSpares() {
 // comes when too many are waiting for that is closed at once.
 func (a *acceptor) refuse(conn net.Conn) {
 	a.srv.counts.full.Add(1)
+	if line := a.srv.log.Check(zap.InfoLevel, "no place for another connection"); line != nil {
+		_, hint := a.srv.MaxConnections()
+		line.Write(zap.Int("connections", a.srv.maxOpen), zap.Stringer("remote", conn.RemoteAddr()), zap.String("hint", hint))
+	}
 	writeRefusal(conn)
 	select {
 	case a.refusals <- refusal{conn, time.Now().Add(refusalTime)}:
@@ -191,7 +195,7 @@ type refusal struct {
 // closeRefused closes those who were refused, each at its time; all at once when the listener is closed.
 func (a *acceptor) closeRefused() {
 	defer a.wait.Done()
-	buf := make([]byte, websocket.MaxHead)
+	buf := make([]byte, websocket.DefaultMaxHead)
 	for r := range a.refusals {
 		timer := time.NewTimer(time.Until(r.due))
 		select {

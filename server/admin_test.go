@@ -91,7 +91,7 @@ func bareAdmin(t *testing.T, change func(*Config)) *admin {
 		change(&cfg)
 	}
 	node := loop.New(loop.Config{Loops: 1, Lanes: 1, Ring: func(int) {}})
-	a, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop(), counts: newCounts(), node: node, version: "test"})
+	a, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop(), counts: newCounts(), node: node, version: "test", files: fileShares{admin: 32}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -342,7 +342,7 @@ func TestTheLoopsAreWalkedForOneRequestAtATime(t *testing.T) {
 func TestTheAPIWaitsForSlowMembersAsConnectionsDo(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		narrow(cfg)
-		cfg.StallBudget, cfg.BacklogTime = 10*time.Second, time.Hour
+		cfg.StallBudget, cfg.BacklogTime, cfg.HardBacklog = 10*time.Second, time.Hour, 256*KiB
 	})
 	slow := s.joinNarrow(t, "/ws/chat/lobby/")
 	accepted := 0

@@ -125,7 +125,7 @@ func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")
 	kinds := []string{
-		"", "\x16\x03\x01", "GET / HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n", "GET / HTTP/1.1\r\nHost: test\r\n\r\n",
+		"", "\x16\x03\x01", "GET / HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		upgradeRequest("/ws/chat/%00"), upgradeRequest("/ws/chat/room", "Origin: http://evil"), upgradeRequest("/ws/chat/room") + "\x83",
 		upgradeRequest("/ws/chat/room") + head(0x81, 60000) + strings.Repeat("x", 3000), upgradeRequest("/ws/chat/gone") + closeFrame(1000, ""),
 		upgradeRequest("/ws/raw/gone") + head(0x01, 0) + head(0x89, 0), upgradeRequest("/ws/chat/room") + textFrame("bad"),

@@ -348,7 +348,7 @@ func TestAttackAnswersToWhoIsGoneAreDropped(t *testing.T) {
 		wires := make([]*wire, 100)
 		for i := range wires {
 			wires[i] = s.dial(t)
-			wires[i].write("GET / HTTP/1.1\r\nHost: test\r\n\r\n" + strings.Repeat("GET / HTTP/1.1\r\n", i%3))
+			wires[i].write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + strings.Repeat("GET / HTTP/1.1\r\n", i%3))
 		}
 		for i, w := range wires {
 			if i%2 == 0 {

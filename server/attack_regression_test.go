@@ -75,12 +75,12 @@ func TestAttackSilentOnesHoldUpNeitherTheRefusalOfOthersNorTheStop(t *testing.T)
 func TestAttackOtherMethodsToARoomAreRefused(t *testing.T) {
 	s := startServer(t, hostile)
 	post := s.dial(t)
-	post.write("POST /ws/chat/room HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
+	post.write("POST /ws/chat/room HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	if status := post.response().StatusCode; status != 405 {
 		t.Errorf("POST to a room: HTTP %d, want 405", status)
 	}
 	head := s.dial(t)
-	head.write("HEAD /ws/chat/room HTTP/1.1\r\nHost: test\r\n\r\n")
+	head.write("HEAD /ws/chat/room HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if all, err := io.ReadAll(head.r); err != nil || !strings.HasSuffix(string(all), "\r\n\r\n") {
 		t.Errorf("HEAD to a room has a body: %q, %v", all, err)
 	}
@@ -91,7 +91,7 @@ func TestAttackOtherMethodsToARoomAreRefused(t *testing.T) {
 func TestAttackARequestFollowedByFINIsAnswered(t *testing.T) {
 	s := startServer(t, hostile)
 	w := s.dial(t)
-	w.write("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+	w.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	w.finish()
 	if all, err := io.ReadAll(w.r); err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 200") {
 		t.Errorf("got %q, %v", all, err)

@@ -10,11 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dotsconnect/server/websocket"
 )
 
 // Config is everything that can be set about a node, and the only place where a setting is written down: the tags carry
 // its name, its environment variable, its default and its help. The command line, the configuration file, the help text
-// and the table in the README are all made from them (see Settings), so this package needs no library to parse flags.
+// and the table in SETTINGS.md are all made from them (see Settings), so this package needs no library to parse flags.
 //
 // The zero Config is not usable; start from Default and change what differs:
 //
@@ -29,9 +31,12 @@ type Config struct {
 	Admin          string   `name:"admin" env:"DOTS_ADMIN" default:"127.0.0.1:8001" group:"Addresses and access" help:"Address for metrics, health, profiles and the API, as host:port. Empty: off."`
 	AdminToken     string   `name:"admin-token" env:"DOTS_ADMIN_TOKEN" default:"" placeholder:"TOKEN" secret:"true" group:"Addresses and access" help:"Bearer token that the admin address asks for. Required when that address is not loopback. On the command line every local user can see it: prefer the variable or the file."`
 	AdminTokenFile string   `name:"admin-token-file" env:"DOTS_ADMIN_TOKEN_FILE" default:"" placeholder:"FILE" group:"Addresses and access" help:"File that holds the admin token, in place of --admin-token."`
-	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" help:"Web pages that may connect, as a list of patterns such as https://*.example.org. Empty: only pages from this server's own host."`
+	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org or https://*.example.org. Pages at an IP address of this server, at localhost or at its host name always may. * lets every page connect."`
+	Subprotocols   []string `name:"subprotocols" env:"DOTS_SUBPROTOCOLS" placeholder:"NAME" group:"Addresses and access" help:"Names that are accepted in Sec-WebSocket-Protocol beside dots.v1, as a list. For clients that insist on one: it changes nothing else."`
+	PublicReadyz   bool     `name:"public-readyz" env:"DOTS_PUBLIC_READYZ" default:"false" group:"Addresses and access" help:"Answer /readyz on the address for clients too, so that a load balancer needs only that one."`
 
 	MaxMessage   ByteSize `name:"max-message" env:"DOTS_MAX_MESSAGE" default:"64KiB" group:"Limits" help:"Largest message of a client. A larger one closes its connection with 1009."`
+	MaxHeader    ByteSize `name:"max-header" env:"DOTS_MAX_HEADER" default:"16KiB" group:"Limits" help:"Largest head of an HTTP request, cookies included. A larger one is refused with 431."`
 	MaxFragments int      `name:"max-fragments" env:"DOTS_MAX_FRAGMENTS" default:"1024" group:"Limits" help:"Most frames that one message may be cut into. More close the connection with 1008."`
 	MaxConns     int      `name:"max-conns" env:"DOTS_MAX_CONNS" default:"0" group:"Limits" help:"Most connections at a time. 0: as many as the limit of open files allows."`
 	RoomMembers  int      `name:"room-members" env:"DOTS_ROOM_MEMBERS" default:"0" group:"Limits" help:"Most members of a room on this node. One more is closed with 4103. 0: no limit."`
@@ -41,6 +46,7 @@ type Config struct {
 	Loops        int      `name:"loops" env:"DOTS_LOOPS" default:"0" group:"Limits" help:"Event loops. 0: one per CPU."`
 
 	MaxAge           time.Duration `name:"max-age" env:"DOTS_MAX_AGE" default:"60s" group:"Timeouts" help:"A connection that shows no sign of life for so long is closed with 4100."`
+	ChatLife         string        `name:"chat-life" env:"DOTS_CHAT_LIFE" default:"messages" group:"Timeouts" help:"What counts as a sign of life in a chat room. messages: messages and heartbeats. any: every frame, and the server sends pings, for clients that only answer those."`
 	HandshakeTimeout time.Duration `name:"handshake-timeout" env:"DOTS_HANDSHAKE_TIMEOUT" default:"5s" group:"Timeouts" help:"Time for the whole HTTP request of a new connection."`
 	FrameTimeout     time.Duration `name:"frame-timeout" env:"DOTS_FRAME_TIMEOUT" default:"10s" group:"Timeouts" help:"Time that half a frame may wait for its next byte. Longer closes the connection with 1008."`
 	CloseTimeout     time.Duration `name:"close-timeout" env:"DOTS_CLOSE_TIMEOUT" default:"2s" group:"Timeouts" help:"Time for a peer to answer our close frame before the connection is cut."`
@@ -73,10 +79,12 @@ func Default() Config {
 		Listen:           ":8000",
 		Admin:            "127.0.0.1:8001",
 		MaxMessage:       64 * KiB,
+		MaxHeader:        16 * KiB,
 		MaxFragments:     1024,
 		ControlRate:      100,
 		ControlBurst:     2000,
 		MaxAge:           60 * time.Second,
+		ChatLife:         "messages",
 		HandshakeTimeout: 5 * time.Second,
 		FrameTimeout:     10 * time.Second,
 		CloseTimeout:     2 * time.Second,
@@ -144,6 +152,11 @@ func (c *Config) checkAccess(m *mistakes) {
 	if c.AdminToken == "" && c.AdminTokenFile == "" && !isLoopback(c.Admin) {
 		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or take a loopback address such as 127.0.0.1:8001", c.Admin)
 	}
+	for _, name := range c.Subprotocols {
+		if !websocket.ValidToken(name) {
+			m.add("subprotocols", "%q is not a subprotocol: want letters, digits and !#$%%&'*+-.^_|~", name)
+		}
+	}
 	if strings.ContainsFunc(c.AdminToken, notBearer) {
 		m.add("admin-token", "holds a character that no bearer token can have; take letters, digits and -._~+/=")
 	}
@@ -151,6 +164,7 @@ func (c *Config) checkAccess(m *mistakes) {
 
 func (c *Config) checkLimits(m *mistakes) {
 	inRange(m, "max-message", c.MaxMessage, 1, largestMessage)
+	inRange(m, "max-header", c.MaxHeader, KiB, 64*KiB)
 	inRange(m, "max-fragments", c.MaxFragments, 1, 1<<20)
 	inRange(m, "max-conns", c.MaxConns, 0, mostOfAnything)
 	inRange(m, "room-members", c.RoomMembers, 0, mostOfAnything)
@@ -162,6 +176,7 @@ func (c *Config) checkLimits(m *mistakes) {
 
 func (c *Config) checkTimeouts(m *mistakes) {
 	inRange(m, "max-age", c.MaxAge, 2*tick, longestTimeout)
+	m.oneOf("chat-life", c.ChatLife, "messages", "any")
 	inRange(m, "handshake-timeout", c.HandshakeTimeout, tick, longestTimeout)
 	inRange(m, "frame-timeout", c.FrameTimeout, tick, longestTimeout)
 	inRange(m, "close-timeout", c.CloseTimeout, tick, longestTimeout)
@@ -330,7 +345,7 @@ func (s Setting) Get(c Config) any { return reflect.ValueOf(c).Field(s.field).In
 // Value is the setting's value in c as a text, in the form that the setting takes.
 func (s Setting) Value(c Config) string { return text(s.Get(c)) }
 
-// SettingsMarkdown is the table of all settings that the README shows.
+// SettingsMarkdown is the table of all settings in SETTINGS.md.
 func SettingsMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| flag | environment | default | what it does |\n|---|---|---|---|\n")
@@ -352,6 +367,8 @@ func takes(t reflect.Type) string {
 		return "a size such as 64KiB, 1MB or 512"
 	case reflect.TypeFor[int]():
 		return "a whole number, such as 100"
+	case reflect.TypeFor[bool]():
+		return "true or false"
 	case reflect.TypeFor[[]string]():
 		return "a list, such as [https://a.example.org, https://b.example.org]"
 	default:

@@ -58,7 +58,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		want   []string
 	}{
 		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-fragments", "control-rate", "control-burst", "max-age", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "log-format", "log-level"}},
+		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "log-format", "log-level"}},
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
 		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
 		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
@@ -236,7 +236,7 @@ func TestEveryFieldIsASetting(t *testing.T) {
 	}
 }
 
-// The README's table of settings is the output of "dotsd config --markdown" between two markers.
-func TestTheReadmeHoldsTheTableOfSettings(t *testing.T) {
-	doctable.Check(t, "../README.md", "settings", server.SettingsMarkdown())
+// The table of settings is the output of "dotsd config --markdown" between two markers.
+func TestTheDocumentHoldsTheTableOfSettings(t *testing.T) {
+	doctable.Check(t, "SETTINGS.md", "settings", server.SettingsMarkdown())
 }

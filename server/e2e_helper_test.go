@@ -211,6 +211,7 @@ func (s *testServer) stats() (sum loop.Stats) {
 		sum.Stalls += one.Stalls
 		sum.Pauses += one.Pauses
 		sum.InputBytes += one.InputBytes
+		sum.UnparsedBytes += one.UnparsedBytes
 		sum.Conns += one.Conns
 		sum.Rooms += one.Rooms
 		sum.LaggingConns += one.LaggingConns

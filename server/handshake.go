@@ -3,8 +3,9 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net/http"
-	"strings"
+	"slices"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
@@ -17,11 +18,11 @@ type headReader struct {
 	bufio *bufio.Reader
 }
 
-// parse reads a head that websocket.ScanHead has accepted, so that net/http meets nothing it would be lenient about.
+// parse reads a head that websocket.HeadScanner has accepted, so that net/http meets nothing it would be lenient about.
 func (h *headReader) parse(head []byte) (*http.Request, error) {
-	h.bytes.Reset(head)
+	h.bytes.Reset(bytes.TrimLeft(head, "\r\n"))
 	if h.bufio == nil {
-		h.bufio = bufio.NewReaderSize(&h.bytes, websocket.MaxHead)
+		h.bufio = bufio.NewReader(&h.bytes)
 	}
 	h.bufio.Reset(&h.bytes)
 	return http.ReadRequest(h.bufio)
@@ -29,12 +30,17 @@ func (h *headReader) parse(head []byte) (*http.Request, error) {
 
 // head waits for the whole request head and answers it. It returns its length, 0 if there is nothing more to do now.
 func (s *session) head(p []byte) (used int) {
-	n, refusal := websocket.ScanHead(p)
+	heads := s.poller().srv.heads
+	if s.extra != nil && !heads.Again(p, s.extra.scanned) {
+		return 0
+	}
+	n, refusal := heads.Scan(p)
 	switch {
 	case refusal != nil:
 		s.refuse(refusal, loop.WhyClosed)
 		return 0
 	case n == 0:
+		s.extra = &extra{scanned: len(p)}
 		return 0
 	}
 	r, err := s.poller().heads.parse(p[:n])
@@ -45,33 +51,35 @@ func (s *session) head(p []byte) (used int) {
 	if refusal = s.route(r); refusal == nil {
 		return n
 	}
-	if r.Method != http.MethodHead {
-		s.refuse(refusal, loop.WhyClosed)
-		return 0
-	}
-	s.poller().srv.counts.refuse(refusal.Status) // without a body, RFC 9110 9.3.2
-	response := websocket.AppendRefusal(nil, refusal)
-	s.Finish(response[:bytes.Index(response, []byte("\r\n\r\n"))+4], loop.WhyClosed)
+	s.refuseRequest(r, refusal)
 	return 0
 }
 
 // route sends a request where it belongs: into a room, or to the pages.
 func (s *session) route(r *http.Request) *websocket.HeadError {
-	path, query, _ := strings.Cut(r.RequestURI, "?")
-	if !strings.HasPrefix(path, "/") { // absolute form, RFC 9112 3.2.2
-		path, query = r.URL.EscapedPath(), r.URL.RawQuery
-	}
+	path, query := websocket.SplitTarget(r.RequestURI)
+	upgrade := websocket.IsUpgrade(r.Header)
 	target, isRoom, refusal := protocol.ParseTarget(path, query)
 	switch {
+	case !upgrade && path == originCheckPath && r.Method == http.MethodPost:
+		return s.checkOrigin(r)
 	case isRoom && r.Method != http.MethodGet:
 		return &websocket.HeadError{Status: http.StatusMethodNotAllowed, Text: "a room is joined with GET and a WebSocket handshake"}
-	case !websocket.IsUpgrade(r.Header) && isRoom:
+	case !upgrade && isRoom:
 		return &websocket.HeadError{Status: http.StatusUpgradeRequired, Text: "this address speaks WebSocket: connect to it with ws:// or wss://"}
-	case !websocket.IsUpgrade(r.Header):
+	case !upgrade:
 		s.servePage(r)
 		return nil
 	case r.Method != http.MethodGet:
 		return websocket.CheckHandshake(r)
+	}
+	offered := websocket.Offered(r.Header)
+	subprotocol := s.poller().srv.subprotocol(offered, target.Space)
+	if system := protocol.Foreign(path, query, offered); system != "" && subprotocol == "" {
+		return &websocket.HeadError{Status: http.StatusBadRequest, Text: "this client speaks " + system +
+			", and this server relays plain WebSocket messages: see server/PROTOCOL.md, or name its subprotocol in --subprotocols"}
+	}
+	switch {
 	case !isRoom:
 		return &websocket.HeadError{Status: http.StatusNotFound, Text: "no such address: rooms are at /ws/chat/ROOM/ and /ws/raw/ROOM/"}
 	case refusal != nil:
@@ -80,22 +88,84 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	if refusal = websocket.CheckHandshake(r); refusal != nil {
 		return refusal
 	}
-	origin, present := r.Header["Origin"]
-	if present && !s.poller().srv.origins.Allowed(strings.Join(origin, ","), r.Host, true) {
-		return &websocket.HeadError{Status: http.StatusForbidden, Text: "this page may not connect: its origin is not allowed (see --origins)"}
+	if target.Space == protocol.Chat && subprotocol == "" && slices.Contains(offered, subprotocolV2) {
+		return &websocket.HeadError{Status: http.StatusBadRequest, Text: subprotocolV2 + " is not served by this version: offer " + subprotocolV1}
 	}
-	s.join(target, r.Header.Get("Sec-WebSocket-Key"))
+	if refusal = s.refuseOrigin(r); refusal != nil {
+		return refusal
+	}
+	s.join(r, target, subprotocol)
 	return nil
 }
 
+// The subprotocols of our own (RFC 6455 section 1.9), which stand for the versions of PROTOCOL.md.
+const (
+	subprotocolV1 = "dots.v1"
+	subprotocolV2 = "dots.v2"
+)
+
+// subprotocol chooses one of those offered, "" for none: our own for a chat room, else the first that the operator accepts.
+func (s *Server) subprotocol(offered []string, space protocol.Space) string {
+	if space == protocol.Chat && slices.Contains(offered, subprotocolV1) {
+		return subprotocolV1
+	}
+	for _, name := range offered {
+		if slices.Contains(s.cfg.Subprotocols, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// refuseOrigin says why a page may not connect, nil if it may, or if there is none.
+func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
+	srv := s.poller().srv
+	origin := r.Header.Get("Origin") // HeadScanner has seen to it that there is one at most
+	if srv.origins.Allowed(origin, r.Host) {
+		return nil
+	}
+	advice := "no pattern but * would allow it"
+	if pattern := websocket.PatternFor(origin); pattern != "" {
+		advice = "start the server with --origins=" + pattern + " to allow it"
+	}
+	s.logOrigin(r, advice)
+	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", origin, advice)}
+}
+
+// originCheckPath is where a page asks why its handshake was refused, which a browser does not tell it.
+const originCheckPath = "/origin-check"
+
+// checkOrigin answers 204 to a POST of a page that may connect, and else as its handshake was answered. A browser sends the
+// Origin with a POST to the page's own host too, and keeps the answer from any other page.
+func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
+	if refusal := s.refuseOrigin(r); refusal != nil {
+		return refusal
+	}
+	s.poller().srv.counts.pages.Add(1)
+	s.Finish([]byte("HTTP/1.1 204 No Content\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"), loop.WhyClosed)
+	return nil
+}
+
+// refuseRequest answers a whole request with its refusal, without the body if it asked for the head alone (RFC 9110 section
+// 9.3.2).
+func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
+	response := websocket.AppendRefusal(nil, refusal)
+	if r.Method == http.MethodHead {
+		response = response[:bytes.Index(response, []byte("\r\n\r\n"))+4]
+	}
+	s.logRefused(r, refusal)
+	s.poller().srv.counts.refuse(refusal.Status)
+	s.Finish(response, loop.WhyClosed)
+}
+
 // join asks for the room; Joined answers the handshake.
-func (s *session) join(t protocol.Target, key string) {
+func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	variant := variantV1
 	if t.Space == protocol.Raw {
 		variant, s.raw = variantRaw, true
 	}
 	s.phase = phaseAnswer
-	s.extra = &extra{key: key}
+	s.extra = &extra{handshake: s.noteHandshake(r, subprotocol)}
 	s.Join(t.Key(), variant)
 	if s.phase == phaseAnswer {
 		s.Hold() // Joined comes later; what the client sends early waits for it

@@ -40,13 +40,19 @@ func startServer(t *testing.T, change func(*Config)) *testServer {
 // startConnected starts a server with a backend.
 func startConnected(t *testing.T, backend *Backend, change func(*Config)) *testServer {
 	t.Helper()
+	return startLogging(t, zapcore.InfoLevel, backend, change)
+}
+
+// startLogging starts a server whose log is at a level.
+func startLogging(t *testing.T, level zapcore.Level, backend *Backend, change func(*Config)) *testServer {
+	t.Helper()
 	cfg := Default()
 	cfg.Listen, cfg.Admin, cfg.Loops = "127.0.0.1:0", "127.0.0.1:0", 2
 	cfg.DrainTime = 100 * time.Millisecond
 	if change != nil {
 		change(&cfg)
 	}
-	core, logs := observer.New(zapcore.DebugLevel)
+	core, logs := observer.New(level)
 	s, err := NewConnected(cfg, zap.New(core), "test", backend)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +173,7 @@ func (s *testServer) join(t *testing.T, path string) *wire {
 
 // upgradeRequest is a good handshake with more header lines ("Origin: https://x").
 func upgradeRequest(path string, lines ...string) string {
-	head := "GET " + path + " HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	head := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 	for _, line := range lines {
 		head += line + "\r\n"

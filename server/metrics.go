@@ -43,7 +43,7 @@ func Metrics() []Metric {
 	return table
 }
 
-// MetricsMarkdown is the table of all metrics that the README shows.
+// MetricsMarkdown is the table of all metrics in METRICS.md.
 func MetricsMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | what it says |\n|---|---|---|---|\n")
@@ -113,6 +113,7 @@ func pressureMetrics() []metricRow {
 		gauge("dots_backlog_bytes", "Frames waiting for slow members, counted once for each member.", perLoop(func(s *loop.Stats) float64 { return float64(s.BacklogBytes) }), "loop"),
 		gauge("dots_backlog_held_bytes", "Memory that all backlogs hold: a frame that several members wait for counts once.", node(func(s *Server) float64 { return float64(s.node.Held()) })),
 		gauge("dots_loop_load_bytes", "Publications waiting for the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
+		gauge("dots_unparsed_bytes", "Bytes read and not parsed yet: half request heads, and of clients that are not read on now.", sum(func(s *loop.Stats) uint64 { return uint64(s.UnparsedBytes) })),
 		gauge("dots_parked_bytes", "Publications of other nodes that wait for a member of their room who reads slowly.", node(func(s *Server) float64 { return float64(s.node.Parked()) })),
 		gauge("dots_congested_loops", "Loops over their inbox limit; while there is one, nothing is accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,13 +63,18 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// bytes renders the response as HTTP/1.1 with its length and Connection: close.
+// bytes renders the response as HTTP/1.1 with its length and Connection: close. The answer to HEAD has the length that GET's has
+// (RFC 9110 section 9.3.2): that of what the handler wrote, or that it says where it knows better than to write.
 func (w *memoryWriter) bytes(r *http.Request) []byte {
 	w.WriteHeader(http.StatusOK)
 	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	length := int64(w.body.Len())
+	if said, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil && r.Method == http.MethodHead && length == 0 {
+		length = said
+	}
 	response := http.Response{
 		StatusCode: w.status, ProtoMajor: 1, ProtoMinor: 1, Request: r, Header: w.header, Close: true,
-		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()),
+		Body: io.NopCloser(&w.body), ContentLength: length,
 	}
 	var out bytes.Buffer
 	_ = response.Write(&out) // into memory: cannot fail

@@ -286,6 +286,7 @@ func (s *session) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, u
 // cleared), and half a message can be 64 KiB.
 func (s *session) Shutdown() {
 	s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
+	s.logLost()
 	s.parser, s.extra = websocket.Parser{}, nil
 }
 

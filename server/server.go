@@ -36,6 +36,8 @@ type Server struct {
 	node    *loop.Node
 	pollers []*poller
 	origins *websocket.OriginPolicy
+	heads   *websocket.HeadScanner
+	anyLife bool // every frame is a sign of life, in chat rooms too
 	limits  websocket.Limits
 	pages   http.Handler
 	counts  *counts
@@ -74,14 +76,16 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 	if cfg.Loops == 0 {
 		cfg.Loops = min(runtime.GOMAXPROCS(0), loop.MaxLoops)
 	}
-	origins, err := websocket.NewOriginPolicy(cfg.Origins)
+	origins, err := websocket.NewOriginPolicy(cfg.Origins, hostNames()...)
 	if err != nil {
 		return nil, &SettingError{Name: "origins", Text: err.Error()}
 	}
 	s := &Server{
-		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, pages: pages(), counts: newCounts(), backend: backend,
+		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, counts: newCounts(), backend: backend,
+		heads: websocket.NewHeadScanner(int(cfg.MaxHeader)), anyLife: cfg.ChatLife == "any",
 		limits: websocket.Limits{MaxMessage: int(cfg.MaxMessage), MaxFragments: cfg.MaxFragments},
 	}
+	s.pages = s.publicPages()
 	if err := s.shareFiles(); err != nil {
 		return nil, err
 	}
@@ -243,13 +247,13 @@ func randomEpoch() uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// pages is what the public port serves to plain HTTP requests.
-func pages() http.Handler {
+// publicPages is what the public port serves to plain HTTP requests.
+func (s *Server) publicPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ok\n"))
-	})
+	mux.Handle("/healthz", plain(func() error { return nil }, "ok"))
+	if s.cfg.PublicReadyz {
+		mux.Handle("/readyz", plain(s.ready, "ready"))
+	}
 	return mux
 }

@@ -3,8 +3,6 @@ package server
 import (
 	"fmt"
 
-	"go.uber.org/zap"
-
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
 	"dotsconnect/server/websocket"
@@ -19,14 +17,16 @@ type session struct {
 	extra  *extra // nil until it is needed
 	phase  phase
 	raw    bool
+	told   bool // the log has its end
 }
 
 // extra is what only some connections need, most of them for a moment (raw ones that are pinged: from then on).
 type extra struct {
-	awaits bool   // it was registered with writable
-	key    string // Sec-WebSocket-Key, while the join is on its way
-	spent  int64  // tenths of cheap frames, see overspent
-	spentT uint32 // tick up to which spent is paid back
+	awaits    bool       // it was registered with writable
+	scanned   int        // bytes of a head that were not enough, see head
+	handshake *handshake // while the join is on its way
+	spent     int64      // tenths of cheap frames, see overspent
+	spentT    uint32     // tick up to which spent is paid back
 }
 
 type phase uint8
@@ -73,7 +73,7 @@ func (s *session) frame(p []byte) (used int) {
 		return used
 	}
 	s.Took()
-	if s.raw {
+	if s.raw || s.poller().srv.anyLife {
 		s.Touch(s.Loop().Now())
 	}
 	if cheap(event, s.raw, len(payload)) && s.overspent() {
@@ -151,13 +151,14 @@ func (s *session) Joined() {
 	now := s.Loop().Now()
 	s.phase = phaseFrames
 	s.poller().srv.counts.upgraded.Add(1)
-	key := s.extra.key
+	h := s.extra.handshake
 	s.extra = nil // before the answer, which may have to wait there
-	s.Control(websocket.AppendSwitchingProtocols(nil, key, ""))
+	s.Control(websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol))
 	s.Upgraded(now)
-	if s.raw {
+	if s.raw || s.poller().srv.anyLife {
 		s.WantPings()
 	}
+	s.logOpened(h)
 	s.Release()
 }
 
@@ -187,7 +188,7 @@ func (s *session) Kick(why loop.Why) {
 	}
 }
 
-// slow kicks a slow consumer. It is the one kick that gets a log line: the peer may never read why.
+// slow kicks a slow consumer.
 func (s *session) slow(why loop.Why) {
 	cfg := &s.poller().srv.cfg
 	detail := map[loop.Why]string{
@@ -195,8 +196,6 @@ func (s *session) slow(why loop.Why) {
 		loop.WhyBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),
 		loop.WhyShed:        "all backlogs together were over " + cfg.BacklogTotal.String(),
 	}[why]
-	s.poller().srv.log.Info("slow consumer kicked", zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()),
-		zap.String("remote", s.remoteAddr()), zap.String("why", detail))
 	s.end(protocol.CloseSlowConsumer, detail, why)
 }
 
@@ -229,6 +228,7 @@ func (s *session) finish(code int, reason string, why loop.Why) {
 		return
 	}
 	s.poller().srv.counts.close(code)
+	s.logEnded(code, reason)
 	s.Finish(websocket.AppendClose(nil, code, reason), why)
 }
 
@@ -236,13 +236,16 @@ func (s *session) finish(code int, reason string, why loop.Why) {
 func (s *session) refuseInFrame(code int, detail string, why loop.Why) {
 	s.poller().srv.counts.upgraded.Add(1)
 	s.poller().srv.counts.close(code)
-	last := websocket.AppendSwitchingProtocols(nil, s.extra.key, "")
+	h := s.extra.handshake
+	last := websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol)
 	s.phase = phaseFrames
+	s.logEnded(code, protocol.Reason(code, detail))
 	s.Finish(websocket.AppendClose(last, code, protocol.Reason(code, detail)), why)
 }
 
-// refuse answers the request with an HTTP status.
+// refuse answers a request, which may not be there whole, with an HTTP status.
 func (s *session) refuse(e *websocket.HeadError, why loop.Why) {
+	s.logRefused(nil, e)
 	s.poller().srv.counts.refuse(e.Status)
 	s.Finish(websocket.AppendRefusal(nil, e), why)
 }

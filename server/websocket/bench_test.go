@@ -104,23 +104,27 @@ func BenchmarkScanHead(b *testing.B) {
 	b.SetBytes(int64(len(p)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if n, err := ScanHead(p); n != len(p) {
+		if n, err := heads.Scan(p); n != len(p) {
 			b.Fatal(n, err)
 		}
 	}
 }
 
-// BenchmarkScanHeadDripped is the whole cost of a head of 8 KiB that arrives byte by byte, the worst that a peer can make
-// ScanHead do for one connection.
+// BenchmarkScanHeadDripped is the whole cost of a head of 16 KiB that arrives byte by byte, the worst that a peer can make us
+// do for one connection.
 func BenchmarkScanHeadDripped(b *testing.B) {
 	p := []byte(get(strings.Repeat("Name: "+strings.Repeat("x", 120)+"\r\n", 62)))
-	p = append(p[:len(p)-2], strings.Repeat("x", MaxHead)...)[:MaxHead] // a last name without end
+	p = append(p[:len(p)-2], strings.Repeat("x", DefaultMaxHead)...)[:DefaultMaxHead] // a last name without end
 	b.ReportAllocs()
 	for b.Loop() {
-		for i := range p {
-			if n, err := ScanHead(p[:i]); n != 0 || err != nil {
+		for i, seen := 0, 0; i < len(p); i++ {
+			if !heads.Again(p[:i], seen) {
+				continue
+			}
+			if n, err := heads.Scan(p[:i]); n != 0 || err != nil {
 				b.Fatal(n, err)
 			}
+			seen = i
 		}
 	}
 }

@@ -2,7 +2,7 @@
 //
 // It owns no socket, goroutine, clock or lock, so an event loop can drive hundreds of thousands of connections with it:
 //
-//   - ScanHead, CheckHandshake and AppendSwitchingProtocols (or AppendRefusal) are the opening handshake,
+//   - HeadScanner, CheckHandshake and AppendSwitchingProtocols (or AppendRefusal) are the opening handshake,
 //     OriginPolicy decides which web pages may connect;
 //   - Parser is the state of one connection's incoming frames: 64 bytes, and a buffer only while a message is unfinished;
 //   - AppendHeader, AppendControl and AppendClose write outgoing frames.

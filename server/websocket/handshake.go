@@ -10,12 +10,17 @@ import (
 // What CheckHandshake can find wrong.
 var (
 	errMethod        = &HeadError{http.StatusMethodNotAllowed, "a WebSocket handshake must be a GET"}
+	errHTTP10        = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1, and this request came with HTTP/1.0; " + nginxLines}
 	errHandshakeHost = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs a Host field"}
-	errUpgrade       = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs the field Upgrade: websocket"}
-	errConnection    = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs the field Connection: Upgrade"}
+	errUpgrade       = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs the field Upgrade: websocket; " + nginxLines}
+	errConnection    = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs the field Connection: Upgrade; " + nginxLines}
 	errKey           = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs one Sec-WebSocket-Key, 16 bytes in base64"}
 	errWebSocket13   = &HeadError{http.StatusUpgradeRequired, "only WebSocket version 13 is spoken here"}
 )
+
+// nginxLines is what a proxy needs that keeps the fields of a handshake to itself: nginx does, unless it is told.
+const nginxLines = `if nginx is in front, its location needs: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; ` +
+	`proxy_set_header Connection "upgrade"; proxy_set_header Host $host;`
 
 // keySize is the length of 16 bytes in base64.
 const keySize = 24
@@ -96,6 +101,28 @@ func AppendSwitchingProtocols(dst []byte, key, subprotocol string) []byte {
 		dst = append(dst, subprotocol...)
 	}
 	return append(dst, "\r\n\r\n"...)
+}
+
+// ValidToken reports whether text may be the name of a subprotocol (RFC 9110 section 5.6.2).
+func ValidToken(text string) bool {
+	for i := range len(text) {
+		if !isToken(text[i]) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// Offered lists the subprotocols that a client offers, in the order of its preference (RFC 6455 section 11.3.4).
+func Offered(h http.Header) (names []string) {
+	for _, field := range h["Sec-Websocket-Protocol"] {
+		for item := range strings.SplitSeq(field, ",") {
+			if item = strings.Trim(item, " \t"); item != "" {
+				names = append(names, item)
+			}
+		}
+	}
+	return names
 }
 
 // hasToken reports whether a list that may stretch over several fields (RFC 9110 section 5.3) holds a token, without regard

@@ -14,8 +14,8 @@ const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // RFC 6455 section 1.3
 // read scans and reads a head as the server does.
 func read(t *testing.T, head string) *http.Request {
 	t.Helper()
-	if n, err := ScanHead([]byte(head)); n != len(head) || err != nil {
-		t.Fatalf("ScanHead(%q) = %d, %v", head, n, err)
+	if n, err := heads.Scan([]byte(head)); n != len(head) || err != nil {
+		t.Fatalf("Scan(%q) = %d, %v", head, n, err)
 	}
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
 	if err != nil {
@@ -127,8 +127,8 @@ func TestRefusalsAreWholeResponses(t *testing.T) {
 		{&HeadError{403, "this origin is not allowed"}, "Retry-After", ""},
 		{&HeadError{408, "the request took too long"}, "Content-Type", "text/plain; charset=utf-8"},
 		{&HeadError{599, "no name for this"}, "Cache-Control", "no-store"},
-		{errLineTooLong, "Sec-WebSocket-Version", ""},
-		{errHeadTooBig, "Allow", ""},
+		{heads.lineTooLong, "Sec-WebSocket-Version", ""},
+		{heads.tooBig, "Allow", ""},
 	} {
 		wire := AppendRefusal(nil, test.err)
 		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(wire)), nil)

@@ -27,6 +27,9 @@ const browserHead = "GET /ws/chat/lobby/?v=2&since=01J8ZQ HTTP/1.1\r\n" +
 	"X-Forwarded-For: 203.0.113.7\r\n" +
 	"\r\n"
 
+// heads is what the tests scan with.
+var heads = NewHeadScanner(DefaultMaxHead)
+
 // get is a head with the given fields behind the Host field; each ends in CR LF.
 func get(fields string) string {
 	return "GET / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n"
@@ -47,18 +50,25 @@ func TestScanHeadAcceptsOneHead(t *testing.T) {
 			"Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\nSec-WebSocket-Extensions: x\r\nSec-WebSocket-Extensions: y\r\n")},
 		{"percent-encoding", "GET /a%2Fb%20c%C3%A4?q=%zz&{|}^` HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{"a path of two slashes", "GET //other.example/x HTTP/1.1\r\nHost: h\r\n\r\n"},
-		{"64 fields", get(strings.Repeat("A: b\r\n", 63))},
-		{"8192 bytes", get("A: " + strings.Repeat("x", MaxHead-len(get("A: \r\n"))) + "\r\n")},
-		{"8192 bytes, most of them in the request line", "GET /" + strings.Repeat("x", MaxHead-len("GET / HTTP/1.1\r\nHost: h\r\n\r\n")) + " HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"absolute form", "GET http://other.example:8000/ws/chat/x/?v=1 HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"absolute form with an IPv6 address", "GET HTTP://[::1]:80/x HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"absolute form without a path", "GET http://h HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"absolute form with a query alone", "GET http://h?a=b HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"HTTP/1.0", "GET /healthz HTTP/1.0\r\n\r\n"},
+		{"HTTP/1.0 with a Host", "GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"},
+		{"an empty line before the request line", "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"100 fields", get(strings.Repeat("A: b\r\n", 99))},
+		{"16,384 bytes", get("A: " + strings.Repeat("x", DefaultMaxHead-len(get("A: \r\n"))) + "\r\n")},
+		{"16,384 bytes, most of them in the request line", "GET /" + strings.Repeat("x", DefaultMaxHead-len("GET / HTTP/1.1\r\nHost: h\r\n\r\n")) + " HTTP/1.1\r\nHost: h\r\n\r\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for _, after := range []string{"", "GET / HTTP/1.1\r\n", "\x81\x80", strings.Repeat("\x00", MaxHead)} {
-				if n, err := ScanHead([]byte(test.head + after)); n != len(test.head) || err != nil {
+			for _, after := range []string{"", "GET / HTTP/1.1\r\n", "\x81\x80", strings.Repeat("\x00", DefaultMaxHead)} {
+				if n, err := heads.Scan([]byte(test.head + after)); n != len(test.head) || err != nil {
 					t.Errorf("with %d bytes behind it: got %d, %v, want %d", len(after), n, err, len(test.head))
 				}
 			}
 			for i := range len(test.head) {
-				if n, err := ScanHead([]byte(test.head[:i])); n != 0 || err != nil {
+				if n, err := heads.Scan([]byte(test.head[:i])); n != 0 || err != nil {
 					t.Fatalf("first %d bytes: got %d, %v, want more to be asked for", i, n, err)
 				}
 			}
@@ -75,13 +85,23 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 	}{
 		{"a TLS hello", "\x16", errTLS},
 		{"a NUL", "\x00", errNotHTTP},
-		{"an empty line", "\r", errNotHTTP},
+		{"a CR", "\rG", errNotHTTP},
+		{"version 1 of the PROXY protocol", "PROXY T", errProxy},
+		{"version 1 of the PROXY protocol, from a health check", "PROXY U", errProxy},
+		{"version 2 of the PROXY protocol", "\r\n\r\n\x00", errProxy},
+		{"a NUL behind an empty line", "\r\n\x00", errNotHTTP},
 		{"a space", " ", errNotHTTP},
 		{"an unmasked WebSocket frame", "\x81", errNotHTTP},
 		{"a line that is no request line", "hello\r", errRequestLine},
 		{"a method with a colon", "GET:", errRequestLine},
 		{"two spaces", "GET  ", errTargetForm},
-		{"a target with a host", "GET h", errTargetForm},
+		{"a target with a host", "GET ho", errTargetForm},
+		{"a target by another scheme", "GET w", errTargetForm},
+		{"a target by https", "GET https", errTargetForm},
+		{"a target without a host", "GET http:///", errTargetHost},
+		{"a target with a user", "GET http://u@", errTargetHost},
+		{"a target with a bad port", "GET http://h:x/", errTargetHost},
+		{"a target with an address that is none", "GET http://[::x]/", errTargetHost},
 		{"a star", "OPTIONS *", errTargetForm},
 		{"no version", "GET /\r", errRequestLine},
 		{"no version and a bare LF", "GET /\n", errRequestLine},
@@ -93,10 +113,10 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"a fragment in the target", "GET /#", errTargetByte},
 		{"a percent sign alone", "GET /% ", errPercent},
 		{"half a percent-encoding", "GET /%4g", errPercent},
-		{"a space in the target", "GET /a b", errVersion},
+		{"a space in the target", "GET /a b", errTargetSpace},
 		{"another protocol", "GET / HTTPS", errVersion},
 		{"a small http", "GET / h", errVersion},
-		{"HTTP/1.0", "GET / HTTP/1.0", errHTTP10},
+		{"no Host", "GET / HTTP/1.1\r\n\r\n", errNoHost},
 		{"HTTP/2", "GET / HTTP/2", errVersion},
 		{"HTTP/2 with prior knowledge", "PRI *", errTargetForm},
 		{"a version without a digit", "GET / HTTP/1.x", errVersion},
@@ -139,22 +159,22 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"two lengths", "POST / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length:", knownFields[fieldContentLength].twice},
 		{"chunks", "POST / HTTP/1.1\r\nTransfer-Encoding:", errBody},
 		{"a length and chunks", "POST / HTTP/1.1\r\nContent-Length: 0\r\ntransfer-encoding:", errBody},
-		{"65 fields", "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A: b\r\n", 63) + "A", errManyFields},
-		{"a head of 8192 bytes without end", get("A: " + strings.Repeat("x", MaxHead))[:MaxHead], errHeadTooBig},
-		{"a head of 8192 bytes that lacks its last", get("A: " + strings.Repeat("x", MaxHead+1-len(get("A: \r\n"))) + "\r\n")[:MaxHead], errHeadTooBig},
-		{"a request line without end", "GET /" + strings.Repeat("x", MaxHead-5), errLineTooLong},
-		{"a method without end", strings.Repeat("x", MaxHead), errLineTooLong},
-		{"a request line whose LF is byte 8193", "GET /" + strings.Repeat("x", MaxHead-15) + " HTTP/1.1\r", errLineTooLong},
+		{"101 fields", "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A: b\r\n", 99) + "A", errManyFields},
+		{"a head of 16,384 bytes without end", get("A: " + strings.Repeat("x", DefaultMaxHead))[:DefaultMaxHead], heads.tooBig},
+		{"a head of 16,384 bytes that lacks its last", get("A: " + strings.Repeat("x", DefaultMaxHead+1-len(get("A: \r\n"))) + "\r\n")[:DefaultMaxHead], heads.tooBig},
+		{"a request line without end", "GET /" + strings.Repeat("x", DefaultMaxHead-5), heads.lineTooLong},
+		{"a method without end", strings.Repeat("x", DefaultMaxHead), heads.lineTooLong},
+		{"a request line whose LF is byte 16,385", "GET /" + strings.Repeat("x", DefaultMaxHead-15) + " HTTP/1.1\r", heads.lineTooLong},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if n, err := ScanHead([]byte(test.head)); n != 0 || err != test.want {
+			if n, err := heads.Scan([]byte(test.head)); n != 0 || err != test.want {
 				t.Errorf("got %d, %v, want %v", n, err, test.want)
 			}
-			if n, err := ScanHead([]byte(test.head + "\r\n\r\n more")); n != 0 || err != test.want {
+			if n, err := heads.Scan([]byte(test.head + "\r\n\r\n more")); n != 0 || err != test.want {
 				t.Errorf("with more bytes: got %d, %v, want %v", n, err, test.want)
 			}
 			for i := range len(test.head) {
-				if n, err := ScanHead([]byte(test.head[:i])); n != 0 || err != nil {
+				if n, err := heads.Scan([]byte(test.head[:i])); n != 0 || err != nil {
 					t.Fatalf("first %d bytes: got %d, %v, want more to be asked for", i, n, err)
 				}
 			}
@@ -164,12 +184,12 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 
 func TestScanHeadRefusesAMegabyteWithoutReadingIt(t *testing.T) {
 	line := []byte("GET /" + strings.Repeat("x", 1<<20))
-	if _, err := ScanHead(line); err != errLineTooLong {
-		t.Errorf("got %v, want %v", err, errLineTooLong)
+	if _, err := heads.Scan(line); err != heads.lineTooLong {
+		t.Errorf("got %v, want %v", err, heads.lineTooLong)
 	}
 	head := append([]byte("GET / HTTP/1.1\r\nHost: h\r\nA: "), line...)
-	if _, err := ScanHead(head); err != errHeadTooBig {
-		t.Errorf("got %v, want %v", err, errHeadTooBig)
+	if _, err := heads.Scan(head); err != heads.tooBig {
+		t.Errorf("got %v, want %v", err, heads.tooBig)
 	}
 }
 
@@ -191,11 +211,35 @@ func TestScanHeadFindsControlBytesAnywhereInAValue(t *testing.T) {
 	}
 }
 
+// A head that is dripped byte by byte is scanned seldom, and found whole at its last byte.
+func TestADrippedHeadIsScannedSeldom(t *testing.T) {
+	for _, head := range []string{
+		browserHead, "GET /" + strings.Repeat("x", 15000) + " HTTP/1.1\r\nHost: h\r\n\r\n", get("Cookie: " + strings.Repeat("x", 16000) + "\r\n"),
+		get(strings.Repeat("A: "+strings.Repeat("x", 150)+"\r\n", 99)), get("A: " + strings.Repeat("x\t", 8000) + "\r\n"),
+	} {
+		p, scans, seen := []byte(head), 0, 0
+		for i := 1; i <= len(p); i++ {
+			if !heads.Again(p[:i], seen) {
+				continue
+			}
+			scans++
+			n, err := heads.Scan(p[:i])
+			if err != nil || n > 0 && n != len(p) || i == len(p) && n == 0 {
+				t.Fatalf("first %d of %d bytes: %d, %v", i, len(p), n, err)
+			}
+			seen = i
+		}
+		if seen != len(p) || scans > 200 {
+			t.Errorf("a head of %d bytes was scanned %d times, at last with %d bytes, want at most 200", len(p), scans, seen)
+		}
+	}
+}
+
 func TestScanHeadAllocatesNothing(t *testing.T) {
 	good, bad := []byte(browserHead), []byte("GET / HTTP/1.1\r\nHost : h\r\n\r\n")
 	if got := testing.AllocsPerRun(100, func() {
-		_, _ = ScanHead(good)
-		_, _ = ScanHead(bad)
+		_, _ = heads.Scan(good)
+		_, _ = heads.Scan(bad)
 	}); got != 0 {
 		t.Errorf("got %v allocations", got)
 	}
@@ -205,16 +249,20 @@ func TestScanHeadAllocatesNothing(t *testing.T) {
 func checkReadable(t *testing.T, head []byte) {
 	t.Helper()
 	const after = "behind"
-	rest := bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader(after)))
+	rest := bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.TrimLeft(head, "\r\n")), strings.NewReader(after)))
 	r, err := http.ReadRequest(rest)
 	if err != nil {
 		t.Fatalf("net/http refuses %q: %v", head, err)
 	}
-	if r.ContentLength != 0 || len(r.TransferEncoding) != 0 || !r.ProtoAtLeast(1, 1) {
+	if r.ContentLength != 0 || len(r.TransferEncoding) != 0 || !r.ProtoAtLeast(1, 0) {
 		t.Errorf("%q: length %d, encoding %v, %s", head, r.ContentLength, r.TransferEncoding, r.Proto)
 	}
 	if left, _ := io.ReadAll(rest); string(left) != after {
 		t.Errorf("%q: net/http left %q", head, left)
+	}
+	path, query := SplitTarget(r.RequestURI)
+	if path == "" || path[0] != '/' || strings.Contains(path, "?") || query != r.URL.RawQuery {
+		t.Errorf("target %q: path %q, query %q, want %q", r.RequestURI, path, query, r.URL.RawQuery)
 	}
 	_, _ = IsUpgrade(r.Header), CheckHandshake(r)
 }
@@ -223,14 +271,14 @@ func checkReadable(t *testing.T, head []byte) {
 func FuzzScanHead(f *testing.F) {
 	for _, head := range []string{
 		browserHead, get(""), get("Content-Length: 0\r\n"), get("Transfer-Encoding: chunked\r\n"), get("Host: again\r\n"),
-		"POST /a%20b?c HTTP/1.1\r\nHost: [::1]:80\r\nA:\tb \r\n\r\n\x81\x80", "GET / HTTP/1.0\r\n\r\n", "\x16\x03\x01\x02\x00",
+		"POST /a%20b?c HTTP/1.1\r\nHost: [::1]:80\r\nA:\tb \r\n\r\n\x81\x80", "GET / HTTP/1.0\r\n\r\n", "\r\nGET http://a:1?b HTTP/1.0\r\n\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "\x16\x03\x01\x02\x00",
 		"GET / HTTP/1.1\r\nHost : h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", "GET / HTTP/1.1\nHost: h\n\n",
 	} {
 		f.Add([]byte(head))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		n, err := ScanHead(p)
-		if n < 0 || n > len(p) || n > MaxHead || n > 0 && err != nil {
+		n, err := heads.Scan(p)
+		if n < 0 || n > len(p) || n > heads.Max() || n > 0 && err != nil {
 			t.Fatalf("got %d, %v", n, err)
 		}
 		if n > 0 {
@@ -238,7 +286,7 @@ func FuzzScanHead(f *testing.F) {
 		}
 		decided := false
 		for i := range min(len(p), 2048) {
-			got, gotErr := ScanHead(p[:i])
+			got, gotErr := heads.Scan(p[:i])
 			if final := got != 0 || gotErr != nil; final && (got != n || gotErr != err) || decided && !final {
 				t.Fatalf("first %d bytes of %q: got %d, %v; all: %d, %v", i, p, got, gotErr, n, err)
 			} else if decided = final; n > 0 && final != (i >= n) {

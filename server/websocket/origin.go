@@ -3,6 +3,8 @@ package websocket
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,14 +13,16 @@ import (
 // any server and sends the user's cookies along; only the Origin field, which a page cannot forge, tells the server where
 // the page came from. A client that is no browser sends none and is let through: it could forge one.
 //
-// Without patterns a page may connect to the host that it came from. With patterns they alone decide, the own host must be
-// listed too: a page that points its own name at this server's address (DNS rebinding) is then refused.
+// A page may connect if it comes from the host that the request names, and that host cannot be taken for ours by somebody
+// else: an IP address, localhost, or a name of this machine. Any other name may be one that a stranger has given our address
+// (DNS rebinding): his page is of one origin with us then. So a page at any other name needs a pattern.
 //
 // It is immutable and safe for concurrent use.
 type OriginPolicy struct {
 	any      bool // pattern *
 	null     bool // pattern null
 	patterns []originPattern
+	own      []string // names of this machine
 }
 
 // originPattern is a parsed pattern. Empty scheme: any. Port 0: the default of the origin's scheme.
@@ -37,8 +41,10 @@ type originPattern struct {
 //	*.example.com             each subdomain of any depth, not example.com itself; https://*.example.com also
 //	*                         every origin: only for servers that hold nothing private and know users by tokens alone
 //	null                      sandboxed frames and local files: anyone can make one, so as open as *
-func NewOriginPolicy(patterns []string) (*OriginPolicy, error) {
-	p := &OriginPolicy{}
+//
+// own are the names of this machine.
+func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
+	p := &OriginPolicy{own: append([]string{"localhost"}, own...)}
 	for _, text := range patterns {
 		switch text {
 		case "*":
@@ -57,21 +63,21 @@ func NewOriginPolicy(patterns []string) (*OriginPolicy, error) {
 	return p, nil
 }
 
-// Allowed reports whether a request with this Origin field may become a WebSocket. host is the request's Host field;
-// present is false if there was no Origin field.
-func (p *OriginPolicy) Allowed(origin, host string, present bool) bool {
-	if !present || p.any {
+// Allowed reports whether a request with this Origin field may become a WebSocket. host is the request's Host field; an
+// origin of "" is none. A slash at the end, which some clients write, is as good as none.
+func (p *OriginPolicy) Allowed(origin, host string) bool {
+	if origin == "" || p.any {
 		return true
 	}
 	if origin == "null" {
 		return p.null
 	}
-	o, ok := parseOrigin(origin)
+	o, ok := parseOrigin(strings.TrimSuffix(origin, "/"))
 	if !ok {
 		return false
 	}
-	if len(p.patterns) == 0 && !p.null {
-		return o.sameHost(host)
+	if o.sameHost(host) && p.isOwn(o.host) {
+		return true
 	}
 	for i := range p.patterns {
 		if p.patterns[i].matches(o) {
@@ -79,6 +85,23 @@ func (p *OriginPolicy) Allowed(origin, host string, present bool) bool {
 		}
 	}
 	return false
+}
+
+// PatternFor is the pattern that would allow an origin, "" if none but * would: it is not one that a page has.
+func PatternFor(origin string) string {
+	origin = strings.TrimSuffix(origin, "/")
+	if _, ok := parseOrigin(origin); !ok {
+		return ""
+	}
+	return origin
+}
+
+// isOwn reports whether nobody else can make a browser take a host for ours.
+func (p *OriginPolicy) isOwn(host string) bool {
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(p.own, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
 // originValue is a parsed Origin field. The port is never 0 for a scheme with a default port.
@@ -208,14 +231,10 @@ func validName(name string) bool {
 	return name != ""
 }
 
-// validAddress accepts the bytes of an IPv6 address; it is only compared, never used as one.
+// validAddress accepts an IPv6 address without a zone.
 func validAddress(text string) bool {
-	for i := range len(text) {
-		if b := text[i]; !isHex(b) && b != ':' && b != '.' {
-			return false
-		}
-	}
-	return text != ""
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.Is6() && a.Zone() == ""
 }
 
 // validScheme accepts a URI scheme (RFC 3986 section 3.1).

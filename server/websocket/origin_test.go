@@ -36,12 +36,20 @@ func TestOriginPolicy(t *testing.T) {
 		{"a user with a port for a password", none, "https://good.com:80@evil.com", "good.com:80", false},
 		{"null", none, "null", "good.com", false},
 		{"null and a host named null", none, "null", "null", false},
-		{"an empty field", none, "", "good.com", false},
-		{"an empty field and an empty Host", none, "", "", false},
+		{"an empty field, which is none", none, "", "good.com", true},
+		{"an empty field and an empty Host", none, "", "", true},
 		{"an origin without a host", none, "https://", "", false},
 		{"an origin without a scheme", none, "good.com", "good.com", false},
 		{"an origin without slashes", none, "https:good.com", "good.com", false},
-		{"a path", none, "https://good.com/", "good.com", false},
+		{"a slash at the end", none, "https://good.com/", "good.com", true},
+		{"two slashes at the end", none, "https://good.com//", "good.com", false},
+		{"a path", none, "https://good.com/x", "good.com", false},
+		{"an IP address, which is nobody's name", none, "http://192.0.2.7:8000", "192.0.2.7:8000", true},
+		{"localhost", none, "http://localhost:8000", "localhost:8000", true},
+		{"this machine's name", none, "http://WEB1:8000", "web1:8000", true},
+		{"a name that a stranger may have given our address", none, "http://rebound.example:8000", "rebound.example:8000", false},
+		{"a name below localhost", none, "http://x.localhost", "x.localhost", false},
+		{"another address", none, "http://192.0.2.7", "192.0.2.8", false},
 		{"a backslash", none, `https://good.com\.evil.com`, "good.com", false},
 		{"a query", none, "https://good.com?x", "good.com", false},
 		{"two origins in one field", none, "https://good.com https://evil.com", "good.com", false},
@@ -75,7 +83,9 @@ func TestOriginPolicy(t *testing.T) {
 		{"a listed host and port", site, "https://static.example.net:8443", "x", true},
 		{"a listed host and port by another scheme", site, "http://static.example.net:8443", "x", true},
 		{"a listed host on its default port", site, "https://static.example.net", "x", false},
-		{"the own host where others are listed", site, "https://own.com", "own.com", false},
+		{"any name where others are listed", site, "https://own.com", "own.com", false},
+		{"this machine's name where others are listed", site, "http://web1:8000", "web1:8000", true},
+		{"an IP address where others are listed", site, "http://127.0.0.1:8000", "127.0.0.1:8000", true},
 		{"null where others are listed", site, "null", "x", false},
 		{"garbage where others are listed", site, "app.example.com", "x", false},
 		{"a wildcard with scheme and port", []string{"https://*.a.com:8443"}, "https://x.a.com:8443", "x", true},
@@ -86,17 +96,21 @@ func TestOriginPolicy(t *testing.T) {
 		{"anything", []string{"*"}, "https://evil.com", "x", true},
 		{"null where anything goes", []string{"*"}, "null", "x", true},
 		{"garbage where anything goes", []string{"https://a.com", "*"}, "\x00", "x", true},
+		{"an own address that is no host of the request", []string{"*.example.org"}, "http://127.0.0.1", "app.example.org", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p, err := NewOriginPolicy(test.patterns)
+			p, err := NewOriginPolicy(test.patterns, "web1", "good.com")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := p.Allowed(test.origin, test.host, true); got != test.want {
+			if got := p.Allowed(test.origin, test.host); got != test.want {
 				t.Errorf("Allowed(%q, %q) = %v, want %v", test.origin, test.host, got, test.want)
 			}
-			if !p.Allowed("", test.host, false) {
-				t.Error("a request without an Origin field was refused")
+			if slashed := p.Allowed(test.origin+"/", test.host); slashed != test.want && !strings.HasSuffix(test.origin, "/") && test.origin != "" && test.origin != "null" {
+				t.Errorf("with a slash at its end: %v, want %v", slashed, test.want)
+			}
+			if !p.Allowed("", test.host) {
+				t.Error("a request without an Origin was refused")
 			}
 		})
 	}
@@ -109,6 +123,24 @@ func TestBadOriginPatternsAreNamed(t *testing.T) {
 	} {
 		if _, err := NewOriginPolicy([]string{"good.com", pattern}); err == nil || !strings.Contains(err.Error(), `"`+pattern+`"`) {
 			t.Errorf("%q: got error %v", pattern, err)
+		}
+	}
+}
+
+func TestThePatternForAnOriginAllowsIt(t *testing.T) {
+	for origin, want := range map[string]string{
+		"https://chat.example.org": "https://chat.example.org", "http://chat.example.org:8000/": "http://chat.example.org:8000",
+		"null": "", "": "", "nonsense": "", "https://a b": "", "*": "", "https://*.a.com": "",
+	} {
+		got := PatternFor(origin)
+		if got != want {
+			t.Errorf("%q: got %q, want %q", origin, got, want)
+		}
+		if got == "" {
+			continue
+		}
+		if p, err := NewOriginPolicy([]string{got}); err != nil || !p.Allowed(origin, "elsewhere") || p.Allowed("https://evil.example", "elsewhere") {
+			t.Errorf("%q: pattern %q: %v, or it does not allow that origin alone", origin, got, err)
 		}
 	}
 }

@@ -1,0 +1,40 @@
+package server
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// hostNames are the names of this machine: as the system has it, without its domain, and with the domain that the resolver
+// completes names with. No page but our own can be at one of them, for a stranger cannot give them an address.
+func hostNames() (names []string) {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return nil
+	}
+	resolver, _ := os.ReadFile("/etc/resolv.conf") // without it there is no domain
+	return namesOf(name, string(resolver))
+}
+
+func namesOf(name, resolver string) []string {
+	short, domain, _ := strings.Cut(strings.TrimSuffix(name, "."), ".")
+	if domain == "" {
+		domain = resolverDomain(resolver)
+	}
+	names := []string{short, short + ".local"} // the second by multicast DNS (RFC 6762)
+	if domain != "" {
+		names = append(names, short+"."+domain)
+	}
+	return names
+}
+
+// resolverDomain is the domain of a resolv.conf(5): its domain, or the first of its search list.
+func resolverDomain(text string) string {
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) > 1 && slices.Contains([]string{"domain", "search"}, words[0]) {
+			return strings.Trim(words[1], ".")
+		}
+	}
+	return ""
+}

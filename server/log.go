@@ -1,0 +1,101 @@
+package server
+
+import (
+	"net/http"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"dotsconnect/server/protocol"
+	"dotsconnect/server/websocket"
+)
+
+// What the log says of connections. At debug each has a line when it was opened or refused, and one when it ended. At info are
+// those that an operator must know of: a page that its origin keeps out, a client whose messages are wrong, a slow consumer, a
+// limit that was reached. Each kind has its own message, because the log is sampled by message (cmd/dotsd): nobody fills a disk.
+//
+// Nothing is kept for the log but, while the handshake lasts and debug is on, what the request said of itself.
+
+// handshake is what the answer to a request needs of it.
+type handshake struct {
+	key, subprotocol string
+	origin, host     string   // for the log; "" unless it is at debug
+	offered          []string // subprotocols; the same
+}
+
+func (s *session) noteHandshake(r *http.Request, subprotocol string) *handshake {
+	h := &handshake{key: r.Header.Get("Sec-WebSocket-Key"), subprotocol: subprotocol}
+	if s.poller().srv.log.Core().Enabled(zapcore.DebugLevel) {
+		h.origin, h.host, h.offered = r.Header.Get("Origin"), r.Host, websocket.Offered(r.Header)
+	}
+	return h
+}
+
+// refusedAtInfo are the statuses of requests that ran into a limit.
+var refusedAtInfo = map[int]bool{http.StatusRequestURITooLong: true, http.StatusRequestHeaderFieldsTooLarge: true}
+
+// endedAtInfo are the codes whose end is at info, and the message of each.
+var endedAtInfo = map[int]string{
+	protocol.CloseSlowConsumer: "slow consumer kicked",
+	protocol.CloseBadFrame:     "client sent a bad message",
+	protocol.ClosePolicy:       "client over a limit of frames",
+	protocol.CloseTooBig:       "client over the limit of a message",
+	protocol.CloseRoomFull:     "room or node full",
+}
+
+// logOrigin says that a page may not connect, and what would let it.
+func (s *session) logOrigin(r *http.Request, advice string) {
+	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused by its origin"); line != nil {
+		line.Write(zap.String("origin", r.Header.Get("Origin")), zap.String("host", r.Host), zap.String("target", r.RequestURI),
+			zap.String("remote", s.remoteAddr()), zap.String("advice", advice))
+	}
+}
+
+// logRefused says that a request was refused; r is nil if it was not read whole.
+func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
+	level, message := zap.DebugLevel, "request refused"
+	if refusedAtInfo[e.Status] {
+		level, message = zap.InfoLevel, "request over a limit"
+	}
+	line := s.poller().srv.log.Check(level, message)
+	if line == nil {
+		return
+	}
+	fields := []zap.Field{zap.Int("status", e.Status), zap.String("why", e.Text), zap.String("remote", s.remoteAddr())}
+	if r != nil {
+		fields = append(fields, zap.String("target", r.RequestURI), zap.String("host", r.Host), zap.String("origin", r.Header.Get("Origin")),
+			zap.Strings("subprotocols", websocket.Offered(r.Header)))
+	}
+	line.Write(fields...)
+}
+
+// logOpened says that a connection is a member of its room.
+func (s *session) logOpened(h *handshake) {
+	if line := s.poller().srv.log.Check(zap.DebugLevel, "connection opened"); line != nil {
+		line.Write(zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()), zap.String("remote", s.remoteAddr()),
+			zap.String("origin", h.origin), zap.String("host", h.host), zap.Strings("subprotocols", h.offered), zap.String("subprotocol", h.subprotocol))
+	}
+}
+
+// logEnded says that a connection ends with a code of ours or of the peer. Called before it leaves its room.
+func (s *session) logEnded(code int, reason string) {
+	s.told = true
+	level, message := zap.DebugLevel, "connection ended"
+	if m := endedAtInfo[code]; m != "" {
+		level, message = zap.InfoLevel, m
+	}
+	if line := s.poller().srv.log.Check(level, message); line != nil {
+		line.Write(zap.String("connection", formatID(s.ID())), zap.Int("code", code), zap.String("reason", reason), zap.String("room", s.Room()),
+			zap.String("remote", s.remoteAddr()))
+	}
+}
+
+// logLost says that a member is gone without a close frame, as a client sees it with code 1006.
+func (s *session) logLost() {
+	if s.phase == phaseFrames && !s.told {
+		s.logEnded(closeAbnormal, "no close frame")
+	}
+}
+
+// closeAbnormal stands for an end without a close frame (RFC 6455 section 7.1.5).
+const closeAbnormal = 1006

@@ -1,0 +1,43 @@
+package protocol
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// foreignSubprotocols are names by which clients of other systems give themselves away.
+var foreignSubprotocols = []struct{ name, system string }{
+	{"graphql-ws", "GraphQL"}, {"graphql-transport-ws", "GraphQL"},
+	{"mqtt", "MQTT"}, {"mqttv3.1", "MQTT"},
+	{"v10.stomp", "STOMP"}, {"v11.stomp", "STOMP"}, {"v12.stomp", "STOMP"},
+	{"wamp.2.json", "WAMP"}, {"wamp.2.msgpack", "WAMP"}, {"wamp.2.cbor", "WAMP"},
+	{"actioncable-v1-json", "Action Cable"}, {"actioncable-unsupported", "Action Cable"},
+	{"centrifuge-json", "Centrifugo"}, {"centrifuge-protobuf", "Centrifugo"},
+	{"phoenix", "Phoenix"}, {"xmpp", "XMPP"}, {"ocpp1.6", "OCPP"}, {"ocpp2.0.1", "OCPP"},
+}
+
+// Foreign names the system that a client was written for, "" if nothing speaks for another than this one. Such a client would
+// connect and then wait for an answer that never comes, until its own timeout. The signs are the keys EIO and transport together
+// (Socket.IO, Engine.IO), vsn on a path that ends in /websocket (Phoenix), protocol and client on a path with /app/ (Pusher), and
+// the subprotocols above.
+func Foreign(path, rawQuery string, subprotocols []string) (system string) {
+	for _, f := range foreignSubprotocols {
+		if slices.Contains(subprotocols, f.name) {
+			return f.system
+		}
+	}
+	if rawQuery == "" {
+		return ""
+	}
+	query, _ := url.ParseQuery(rawQuery) // what cannot be read is no sign
+	switch {
+	case query.Has("EIO") && query.Has("transport"):
+		return "Socket.IO"
+	case query.Has("vsn") && strings.HasSuffix(path, "/websocket"):
+		return "Phoenix"
+	case query.Has("protocol") && query.Has("client") && strings.Contains(path, "/app/"):
+		return "Pusher"
+	}
+	return ""
+}
