@@ -109,16 +109,22 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("repeated trouble is waited out, and a person can cut the wait short", func(t *testing.T) {
-		server.refuse(4103, "room_full: 2 of 2 members")
+		server.refuse(4103, "room_full: the room has its 1 members")
 		defer server.refuse(0, "")
 		page := browser.Open(t, server.URL+"/#room=full")
 		page.WaitVisible("#banner")
-		page.WaitText("#banner", "2 of 2 members")
+		page.WaitText("#banner", "“the room has its 1 member”")
 		page.WaitAttribute("#state", "data-state", "waiting")
+		page.WaitText("#empty", "You are not in #full")
+		if got := page.Text("#empty"); strings.Contains(got, "quiet") || strings.Contains(got, "second tab") {
+			t.Errorf("a page outside its room says %q", got)
+		}
 		server.refuse(0, "")
 		page.Click("#now")
 		page.WaitAttribute("#state", "data-state", "open")
 		page.Wait("!document.querySelector('#banner').checkVisibility()")
+		page.WaitText("#empty", "It is quiet in #full")
+		page.WaitVisible("#second")
 	})
 
 	t.Run("a refusal for good shows its reason and is not repeated", func(t *testing.T) {

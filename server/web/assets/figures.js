@@ -3,10 +3,10 @@
  * last one, in the median and as a line.
  */
 
+import { $ } from "./dom.js";
+
 const RECENT = 32; // round trips that the median and the line are made of
 const PAINT_MS = 50; // a busy room changes the figures more often than anybody can read
-
-const $ = (id) => document.getElementById(id);
 
 /** A duration for people: tenths where they matter. */
 export function milliseconds(value) {

@@ -13,16 +13,17 @@
 
 import { byteLength, checkRoom, Client, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
 import { copy, followKeyboard, store, toggleTheme } from "./device.js";
+import { $ } from "./dom.js";
 import { Figures, milliseconds } from "./figures.js";
 import { MessageList } from "./messages.js";
+import { Status } from "./status.js";
 import { WireLog } from "./wire.js";
 
 const FRAME_MAX = 60 * 1024; // the server takes 64 KiB; this leaves room for doubt
 const NAME_MAX = 40;
-const QUIET_MS = 1_500; // a shorter wait is not worth a banner
 const HINT = "Enter sends, Shift + Enter starts a new line";
+const NOT_CONNECTED = "Not connected. Your text stays here.";
 
-const $ = (id) => document.getElementById(id);
 const wide = matchMedia("(min-width: 1100px)");
 
 const figures = new Figures();
@@ -35,11 +36,11 @@ const messages = new MessageList({
   chipText: $("chip-text"),
   onEmpty: (empty) => ($("empty").hidden = !empty),
 });
+const status = new Status((text) => messages.notice(text));
 
 let client = null;
 let room = "";
 let unread = 0;
-let lostAt = 0; // when the connection was lost, 0 while it is there
 const underway = new Map(); // tag -> { value, since }: sent, and not come back yet
 
 // ---- Joining and leaving ----
@@ -77,7 +78,7 @@ function join(name) {
   }
   leave();
   room = name;
-  unread = lostAt = 0;
+  unread = 0;
   figures.reset();
   messages.clear();
   if (fragment().get("room") !== name) history.pushState(null, "", address(name));
@@ -93,10 +94,9 @@ function join(name) {
 }
 
 function leave() {
-  clearTimeout(backTimer);
-  backTimer = 0;
   client?.leave();
   client = null;
+  status.reset();
   underway.clear();
 }
 
@@ -134,62 +134,17 @@ function showTitle() {
   document.title = room ? `${count}#${room} · dotsconnect` : "dotsconnect";
 }
 
-// ---- The state of the connection ----
-
-let countdown = 0;
-let backTimer = 0;
-
-function showState({ state, code, reason, text, retryAt }) {
-  if (state === "waiting" || state === "closed") {
-    clearTimeout(backTimer);
-    backTimer = 0;
-    if (!lostAt) messages.notice(`${text} (${code})`);
-    lostAt ||= Date.now();
-    messages.doubt(sendAgain);
-  }
-  // A full room lets in and closes at once, so "back" is only said when a second has passed or a message has come.
-  if (state === "open" && lostAt) backTimer = setTimeout(sayBack, 1_000);
-  $("state").dataset.state = state;
-  $("state").dataset.code = code || "";
-  $("send").disabled = state !== "open";
-  clearInterval(countdown);
-  const words = { idle: "Not joined", connecting: lostAt ? "Reconnecting" : "Connecting", open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` };
-  $("state-text").textContent = words[state];
-  hint(state === "open" || state === "idle" ? "" : "Not connected. What you type stays here.");
-  showBanner({ state, code, reason, text, retryAt });
-}
-
-function sayBack() {
-  clearTimeout(backTimer);
-  backTimer = 0;
-  const seconds = Math.max(1, Math.round((Date.now() - lostAt) / 1_000));
-  messages.notice(`Back after ${seconds} s. What was said in between is not here.`);
-  lostAt = 0;
-}
-
-function showBanner({ state, code, reason, text, retryAt }) {
-  const shown = state === "closed" || (state === "waiting" && retryAt - Date.now() > QUIET_MS) || (state === "connecting" && !$("banner").hidden);
-  $("banner").hidden = !shown;
-  if (!shown) return;
-  $("banner").dataset.state = state;
-  $("banner-text").textContent = text;
-  // The server's reason reads "name: detail"; the detail is the part for people.
-  $("banner-reason").textContent = reason.includes(": ") ? `“${reason.slice(reason.indexOf(": ") + 2)}”` : "";
-  $("banner-code").textContent = `${code} ${reason.split(":")[0]}`.trim();
-  $("now").hidden = state === "connecting";
-  $("now").textContent = state === "closed" ? "Try again" : "Retry now";
-  const tick = () => {
-    const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1_000));
-    $("banner-wait").textContent = { waiting: `Retrying in ${seconds} s`, connecting: "Retrying", closed: "" }[state];
-  };
-  tick();
-  if (state === "waiting") countdown = setInterval(tick, 250);
+function showState(state) {
+  status.show(state);
+  if (state.state === "waiting" || state.state === "closed") messages.doubt(sendAgain);
+  $("send").disabled = state.state !== "open";
+  hint(state.state === "open" || state.state === "idle" ? "" : NOT_CONNECTED);
 }
 
 // ---- Messages ----
 
 function receive(value, frame) {
-  if (backTimer) sayBack(); // before the first message after the hole
+  status.received(); // before the first message after the hole
   figures.countReceived();
   const now = Date.now();
   const envelope = value !== null && typeof value === "object" && typeof value.text === "string" && typeof value.from === "string";
@@ -231,7 +186,7 @@ function send(text) {
     return false;
   }
   if (!dispatch(tag, value)) {
-    hint("Not connected. What you type stays here.", true);
+    hint(NOT_CONNECTED, true);
     return false;
   }
   hint("");
