@@ -200,3 +200,45 @@ func TestBrowser(t *testing.T) {
 		page.Wait("!document.querySelector('#chip').checkVisibility()")
 	})
 }
+
+// TestRefusedHandshake: a browser hides why a handshake failed, so the page asks the server, and shows its words.
+func TestRefusedHandshake(t *testing.T) {
+	server := startRoomServer(t)
+	browser := browsertest.Start(t)
+	page := browser.Open(t, server.URL+"/#room=lobby")
+	page.WaitAttribute("#state", "data-state", "open")
+	server.cut("lobby")
+	page.WaitAttribute("#state", "data-code", "1006")
+	page.WaitAttribute("#state", "data-state", "open")
+	if got := server.asked.Load(); got != 0 {
+		t.Errorf("the page asked %d times why a connection failed that was open, want 0", got)
+	}
+
+	server.forbid(server.URL)
+	server.cut("lobby")
+	page.WaitText("#banner", "The server refuses connections from this page.")
+	page.WaitText("#banner", "“the page's origin `"+server.URL+"` is not allowed: add it with --origins="+server.URL+"”")
+	page.WaitText("#banner", "1006")
+	if got := page.Text("#banner"); strings.Contains(got, "second line") {
+		t.Errorf("the banner %q shows more than the first line", got)
+	}
+	page.WaitText("#empty", "You are not in #lobby")
+	page.WaitText("#frames .frame:last-child", "close 1006 the page's origin")
+
+	server.forbid("")
+	page.Wait("!document.querySelector('#now').checkVisibility() || (document.querySelector('#now').click(), true)")
+	page.WaitAttribute("#state", "data-state", "open")
+	page.Wait("!document.querySelector('#banner').checkVisibility()")
+
+	other := browser.Open(t, server.URL+"/")
+	for name, answer := range map[string]string{
+		"allowed":           `new Response(null, { status: 204 })`,
+		"an older server":   `new Response("not found", { status: 404, headers: { "Content-Type": "text/plain" } })`,
+		"a proxy's refusal": `new Response("<!doctype html>", { status: 403, headers: { "Content-Type": "text/html" } })`,
+		"no network":        `Promise.reject(new TypeError("failed"))`,
+	} {
+		if got := browsertest.Eval[string](other, `import("/client.js").then((client) => { window.fetch = async () => `+answer+`; return client.whyRefused() })`); got != "" {
+			t.Errorf("%s: the reason is %q, want none", name, got)
+		}
+	}
+}

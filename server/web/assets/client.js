@@ -44,7 +44,7 @@ const CODES = {
   4100: "No heartbeat reached the server for a minute.",
   4101: "This connection could not keep up with the room.",
   4102: "Too many messages in a short time.",
-  4103: "The room is full.",
+  4103: "The room or its server is full.",
   4104: "The server cannot reach its backend.",
   4200: "The server is making way for another.",
   4500: "The server could not read what was sent.",
@@ -56,6 +56,22 @@ const CODES = {
 /** A sentence for a person about a close code. */
 export function explain(code) {
   return CODES[code] ?? "The connection ended.";
+}
+
+/**
+ * Why the server refuses WebSockets of this page, in its own words, or "" if it does not or cannot be asked. A browser tells
+ * nothing but 1006 about a refused handshake. A POST carries the page's Origin as the handshake does, and its answer can be
+ * read: 204, or 403 with the reason as its first line.
+ */
+export async function whyRefused(base = document.baseURI) {
+  try {
+    const answer = await fetch(new URL("origin-check", base), { method: "POST" });
+    // A proxy refuses with a page of HTML, which is nothing to read out.
+    if (answer.status !== 403 || !answer.headers.get("Content-Type")?.startsWith("text/plain")) return "";
+    return (await answer.text()).split("\n", 1)[0].trim();
+  } catch {
+    return ""; // no network
+  }
 }
 
 /** What a close code asks for: "now", "later" or "never". */
@@ -106,9 +122,10 @@ export function wellFormed(text) {
  * One membership of one room, over as many WebSockets as it takes.
  *
  * Callbacks, all optional:
- *   onState({ state, code, reason, text, retryAt })
+ *   onState({ state, code, reason, refusal, text, retryAt })
  *     state is "connecting", "open", "waiting" (retryAt says until when, in Date.now() time), "closed" (for good) or
- *     "idle" (we left). code and reason are those of the last close, text explains them to a person.
+ *     "idle" (we left). code and reason are those of the last close, refusal is what whyRefused found out about a
+ *     handshake that failed, and text explains them to a person.
  *   onMessage(value, frame)    frame is the text that carried the value, for who wants its numbers digit by digit
  *   onFrame(direction, text)   "in", "out", or "note" for the ends of the connection: for a log
  */
@@ -125,7 +142,7 @@ export class Client {
   #stable = 0;
   #stopBeat = () => {};
   #lastBeat = 0;
-  #close = { code: 0, reason: "" };
+  #close = { code: 0, reason: "", refusal: "" };
 
   /** heartbeat: milliseconds between two heartbeats; 0 sends none, which is a way to see a kick. */
   constructor(room, { heartbeat = HEARTBEAT_MS, onState, onMessage, onFrame } = {}) {
@@ -179,7 +196,10 @@ export class Client {
     const current = (handle) => (event) => socket === this.#socket && handle(event);
     socket.onopen = current(() => this.#opened());
     socket.onmessage = current((event) => this.#receive(event.data));
-    socket.onclose = current((event) => this.#ended(event.code, event.reason));
+    socket.onclose = current(async ({ code, reason }) => {
+      const refusal = this.state === "connecting" ? await whyRefused() : "";
+      if (socket === this.#socket) this.#ended(code, reason, refusal);
+    });
     // onerror says nothing that the close event after it does not say.
     this.#guard = setTimeout(() => {
       this.#drop(1000);
@@ -216,10 +236,10 @@ export class Client {
     if (frame !== null && typeof frame === "object" && "message" in frame) this.#on.message?.(frame.message, data);
   }
 
-  #ended(code, reason) {
+  #ended(code, reason, refusal = "") {
     this.#drop();
-    this.#close = { code, reason };
-    this.#on.frame?.("note", `close ${code}${reason && ` ${reason}`}`);
+    this.#close = { code, reason, refusal };
+    this.#on.frame?.("note", `close ${code} ${reason || refusal}`.trim());
     const next = whatNext(code);
     if (next === "never") {
       this.#enter("closed");
@@ -250,8 +270,9 @@ export class Client {
 
   #enter(state, retryAt = 0) {
     this.state = state;
-    const { code, reason } = this.#close;
-    this.#on.state?.({ state, code, reason, text: code ? explain(code) : "", retryAt });
+    const { code, reason, refusal } = this.#close;
+    const text = refusal ? "The server refuses connections from this page." : code ? explain(code) : "";
+    this.#on.state?.({ state, code, reason, refusal, text, retryAt });
   }
 }
 

@@ -26,7 +26,7 @@ export class Status {
   }
 
   /** Takes what a Client tells its onState. */
-  show({ state, code, reason, text, retryAt }) {
+  show({ state, code, reason, refusal, text, retryAt }) {
     if (state === "waiting" || state === "closed") {
       if (!this.#lostAt) this.#notice(`${text} (${code})`);
       this.#lostAt ||= Date.now();
@@ -36,7 +36,7 @@ export class Status {
     $("state").dataset.code = code || "";
     const connecting = this.#lostAt ? "Reconnecting" : "Connecting";
     $("state-text").textContent = { idle: "Not joined", connecting, open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` }[state];
-    this.#showBanner({ state, code, reason, text, retryAt });
+    this.#showBanner({ state, code, reason, refusal, text, retryAt });
     this.#showEmpty(state);
   }
 
@@ -57,14 +57,15 @@ export class Status {
     this.#showEmpty("open");
   }
 
-  #showBanner({ state, code, reason, text, retryAt }) {
-    const shown = state === "closed" || (state === "waiting" && retryAt - Date.now() > QUIET_MS) || (state === "connecting" && !$("banner").hidden);
+  #showBanner({ state, code, reason, refusal, text, retryAt }) {
+    const long = refusal || retryAt - Date.now() > QUIET_MS; // no wait ends a refusal
+    const shown = state === "closed" || (state === "waiting" && long) || (state === "connecting" && !$("banner").hidden);
     clearInterval(this.#countdown);
     $("banner").hidden = !shown;
     if (!shown) return;
     $("banner").dataset.state = state;
     $("banner-text").textContent = text;
-    $("banner-reason").textContent = forPeople(reason);
+    $("banner-reason").textContent = quoted(refusal || detail(reason));
     $("banner-code").textContent = `${code} ${reason.split(":")[0]}`.trim();
     $("now").hidden = state === "connecting";
     $("now").textContent = state === "closed" ? "Try again" : "Retry now";
@@ -80,14 +81,17 @@ export class Status {
     const inside = state === "open" && !this.#lostAt;
     const joining = !inside && !this.#lostAt;
     $("empty-text").textContent = inside ? "It is quiet in" : joining ? "Joining" : "You are not in";
-    $("outside").textContent = joining ? "" : state === "closed" ? "This page has stopped trying to join." : "This page keeps trying, and shows messages as soon as it is in.";
+    $("outside").textContent = joining ? "" : state === "closed" ? "This page has stopped trying to join." : "This page keeps trying to join.";
     $("outside").hidden = inside;
     $("inside").hidden = !inside;
   }
 }
 
 /** The reason of a close reads "name: detail"; the detail is the part for people. The server writes "1 members". */
-function forPeople(reason) {
-  if (!reason.includes(": ")) return "";
-  return `“${reason.slice(reason.indexOf(": ") + 2).replace(/\b1 (member|room)s\b/, "1 $1")}”`;
+function detail(reason) {
+  return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2).replace(/\b1 (member|room)s\b/, "1 $1") : "";
+}
+
+function quoted(text) {
+  return text && `“${text}”`;
 }
