@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"dotsconnect/server/internal/browsertest"
 )
@@ -171,15 +172,24 @@ func TestBrowser(t *testing.T) {
 		}
 	})
 
-	t.Run("a message too big is refused by the page", func(t *testing.T) {
-		page := join(t, "big", "")
-		page.Fill("#text", strings.Repeat("ü", 31<<10))
+	t.Run("a message may have 64 KiB with its envelope, and not a byte more", func(t *testing.T) {
+		page := join(t, "big", "&name=Ann")
+		envelope := `{"message":{"from":"Ann","text":"\"","at":1718000000123,"tag":"` + strings.Repeat("t", 18) + `"}}`
+		most := strings.Repeat("ü", (65_536-len(envelope))/2) + strings.Repeat("x", (65_536-len(envelope))%2)
+		page.Fill("#text", `"`+most+"y")
 		page.Enter("#text")
-		page.WaitText("#hint", "60 KiB")
-		if got := browsertest.Eval[int](page, "document.querySelector('#text').value.length"); got != 31<<10 {
-			t.Errorf("the box kept %d characters, want all", got)
+		page.WaitText("#hint", "This message is 1 byte too long: with its envelope it can have 65,536 bytes.")
+		if got := browsertest.Eval[int](page, "document.querySelector('#text').value.length"); got != utf8.RuneCountInString(most)+2 {
+			t.Errorf("the box kept %d characters, want all %d", got, utf8.RuneCountInString(most)+2)
 		}
+		page.Fill("#text", `"`+most)
+		page.Enter("#text")
+		page.WaitText("#messages .own .text", `"ü`)
+		page.WaitText("#frames .frame.in .when", "65,536 B")
 		page.WaitAttribute("#state", "data-state", "open")
+		if got := server.joined("big"); got != 1 {
+			t.Errorf("joined %d times, want 1", got)
+		}
 	})
 
 	t.Run("a busy room keeps 500 messages and does not pull a reader down", func(t *testing.T) {

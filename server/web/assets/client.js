@@ -25,6 +25,7 @@
 
 export const HEARTBEAT_MS = 10_000;
 export const MAX_AGE_MS = 60_000; // how long the server waits for a sign of life
+export const FRAME_MAX_BYTES = 65_536; // what a frame may have as UTF-8; the server closes with 1009 for more
 
 const CONNECT_MS = 10_000; // a handshake that takes longer counts as failed
 const STABLE_MS = 5_000; // a connection that lived so long starts the back-off anew
@@ -108,6 +109,11 @@ export function roomURL(room, base = document.baseURI) {
   return url.href;
 }
 
+/** The frame that carries `value`. */
+export function frameOf(value) {
+  return JSON.stringify({ message: value });
+}
+
 /** How many bytes `text` has as UTF-8, which is what the limits of the server count. */
 export function byteLength(text) {
   return new TextEncoder().encode(text).length;
@@ -158,7 +164,7 @@ export class Client {
   /** Sends any JSON value to the room. False means that nothing was sent, because there is no open connection. */
   send(value) {
     if (this.state !== "open") return false;
-    this.#write(JSON.stringify({ message: value }));
+    this.#write(frameOf(value));
     return true;
   }
 

@@ -11,7 +11,7 @@
  * tells our own echo from others' messages, and how long it took. What other clients send is shown whatever it is.
  */
 
-import { byteLength, checkRoom, Client, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
+import { byteLength, checkRoom, Client, FRAME_MAX_BYTES, frameOf, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
 import { copy, followKeyboard, store, toggleTheme } from "./device.js";
 import { $ } from "./dom.js";
 import { Figures, milliseconds } from "./figures.js";
@@ -19,7 +19,6 @@ import { MessageList } from "./messages.js";
 import { Status } from "./status.js";
 import { WireLog } from "./wire.js";
 
-const FRAME_MAX = 60 * 1024; // the server takes 64 KiB; this leaves room for doubt
 const NAME_MAX = 40;
 const HINT = "Enter sends, Shift + Enter starts a new line";
 const NOT_CONNECTED = "Not connected. Your text stays here.";
@@ -180,9 +179,10 @@ function compact(value, frame) {
 function send(text) {
   const tag = newTag();
   const value = { from: myName(), text: wellFormed(text), at: Date.now(), tag };
-  const size = byteLength(JSON.stringify({ message: value }));
-  if (size > FRAME_MAX) {
-    hint(`That is ${Math.ceil(size / 1024)} KiB, and a message can have ${FRAME_MAX / 1024} KiB. Shorten it, or send it in parts.`, true);
+  const over = byteLength(frameOf(value)) - FRAME_MAX_BYTES;
+  if (over > 0) {
+    const count = (bytes) => `${bytes.toLocaleString("en")} ${bytes === 1 ? "byte" : "bytes"}`;
+    hint(`This message is ${count(over)} too long: with its envelope it can have ${count(FRAME_MAX_BYTES)}. Shorten it, or send it in parts.`, true);
     return false;
   }
   if (!dispatch(tag, value)) {
