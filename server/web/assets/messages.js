@@ -5,6 +5,7 @@
  */
 
 import { h } from "./dom.js";
+import { bare, exact, label } from "./text.js";
 
 const MAX = 500;
 const LONG = 1_200; // characters, or
@@ -155,13 +156,13 @@ export class MessageList {
 }
 
 function heading(item) {
-  const name = h("span", "from", item.kind ? "Another client" : item.from);
+  const name = h("bdi", "from", item.kind ? "Another client" : label(item.from));
   const time = h("time", "", clock(item.at));
   return h("p", "heading", name, item.kind ? h("span", "kind", item.kind) : "", time);
 }
 
 function bubble(item) {
-  const text = h(item.kind && item.kind !== "string" ? "code" : "p", "text", item.text);
+  const text = item.kind && item.kind !== "string" ? h("code", "text", exact(item.text)) : h("p", "text", item.text);
   const box = h("div", "bubble", text);
   if (item.text.length > LONG || item.text.split("\n", LONG_LINES + 1).length > LONG_LINES) {
     text.classList.add("folded");
@@ -188,9 +189,8 @@ function avatar(item) {
 }
 
 function initials(name) {
-  const words = name.split(/[\s_.-]+/u).filter(Boolean);
-  const letters = words.slice(0, 2).map((word) => [...word][0]);
-  return letters.join("").toUpperCase() || "?";
+  const letters = bare(name).split(/[\s_.-]+/u).map((word) => word.match(/[\p{L}\p{N}\p{Extended_Pictographic}]/u)?.[0] ?? "");
+  return letters.filter(Boolean).slice(0, 2).join("").toUpperCase() || "?";
 }
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });

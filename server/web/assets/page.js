@@ -17,6 +17,7 @@ import { $ } from "./dom.js";
 import { Figures, milliseconds } from "./figures.js";
 import { MessageList } from "./messages.js";
 import { Status } from "./status.js";
+import { head, label } from "./text.js";
 import { WireLog } from "./wire.js";
 
 const NAME_MAX = 40;
@@ -104,10 +105,8 @@ function showRoom() {
   document.body.dataset.panel = "closed";
   $("panel-open").ariaExpanded = "false";
   $("room").value = room;
-  $("title").textContent = `#${room}`;
-  $("title").title = room;
-  $("empty-room").textContent = `#${room}`;
-  $("text").placeholder = `Message #${room}`;
+  $("title-room").textContent = $("empty-room").textContent = $("title").title = `#${label(room)}`;
+  $("text").placeholder = `Message #${label(room)}`;
   $("second").href = address(room, { name: inventName(), heartbeat: null });
   $("wire-url").textContent = roomURL(room);
   $("join").textContent = "Switch room";
@@ -130,7 +129,7 @@ function showJoinable() {
 
 function showTitle() {
   const count = unread > 0 ? `(${unread > 99 ? "99+" : unread}) ` : "";
-  document.title = room ? `${count}#${room} · dotsconnect` : "dotsconnect";
+  document.title = room ? `${count}#${label(room)} · dotsconnect` : "dotsconnect";
 }
 
 function showState(state) {
@@ -154,7 +153,7 @@ function receive(value, frame) {
     figures.addRoundTrip(rtt);
     messages.add({ own: true, from: value.from, text: value.text, kind: "", at: now, tag: value.tag, rtt: milliseconds(rtt) });
   } else if (envelope) {
-    messages.add({ own: false, from: value.from.slice(0, NAME_MAX) || "guest", text: value.text, kind: "", at: now });
+    messages.add({ own: false, from: nameOf(value.from), text: value.text, kind: "", at: now });
   } else {
     messages.add({ own: false, from: "", text: typeof value === "string" ? value : compact(value, frame), kind: kindOf(value), at: now });
   }
@@ -178,7 +177,7 @@ function compact(value, frame) {
 
 function send(text) {
   const tag = newTag();
-  const value = { from: myName(), text: wellFormed(text), at: Date.now(), tag };
+  const value = { from: nameOf($("name").value), text: wellFormed(text), at: Date.now(), tag };
   const over = byteLength(frameOf(value)) - FRAME_MAX_BYTES;
   if (over > 0) {
     const count = (bytes) => `${bytes.toLocaleString("en")} ${bytes === 1 ? "byte" : "bytes"}`;
@@ -226,8 +225,8 @@ function inventName() {
   return `${pick(first)} ${pick(second)}`;
 }
 
-function myName() {
-  return wellFormed($("name").value.trim()).slice(0, NAME_MAX) || "guest";
+function nameOf(text) {
+  return head(wellFormed(text.trim()), NAME_MAX) || "guest";
 }
 
 // ---- Controls ----
@@ -359,7 +358,7 @@ function start() {
   const wish = fragment();
   let name = wish.get("name") || store.get("name");
   if (!name) store.set("name", (name = inventName()));
-  $("name").value = name.slice(0, NAME_MAX);
+  $("name").value = head(name, NAME_MAX);
   if (wish.get("room")) {
     $("room").value = wish.get("room");
     join(wish.get("room"));

@@ -4,6 +4,7 @@
  */
 
 import { $ } from "./dom.js";
+import { exact } from "./text.js";
 
 const QUIET_MS = 1_500; // a shorter wait is not worth a banner
 const STAY_MS = 1_000; // a full room opens and closes at once, so we count as back when we have stayed so long
@@ -93,5 +94,5 @@ function detail(reason) {
 }
 
 function quoted(text) {
-  return text && `“${text}”`;
+  return text && `“${exact(text)}”`;
 }
