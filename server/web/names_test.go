@@ -10,6 +10,74 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
+// whole is the JavaScript condition that the element is on the screen, and each letter of its one text within it.
+func whole(selector string) string {
+	return fmt.Sprintf(`(() => {
+		const element = document.querySelector(%q);
+		const box = element.getBoundingClientRect();
+		const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
+		const inside = ({ index }) => {
+			const range = document.createRange();
+			range.setStart(text, index);
+			range.setEnd(text, index + 1);
+			const letter = range.getBoundingClientRect();
+			return letter.left >= box.left - 1 && letter.right <= box.right + 1 && letter.top >= box.top - 1 && letter.bottom <= box.bottom + 1;
+		};
+		return box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight && [...text.data.matchAll(/\S/g)].every(inside);
+	})()`, selector)
+}
+
+func TestRoomNames(t *testing.T) {
+	server := startRoomServer(t)
+	browser := browsertest.Start(t)
+	join := func(t *testing.T, room string) *browsertest.Page {
+		t.Helper()
+		page := browser.Open(t, server.URL+"/#name=Ada&room="+url.QueryEscape(room))
+		page.WaitAttribute("#state", "data-state", "open")
+		page.WaitText("#title", "#"+room)
+		return page
+	}
+
+	for _, room := range []string{"lobby", "t-light-and-dark-conversations", "Büro für Fragen & gute Antwort"} {
+		t.Run("whole in the heading: "+room, func(t *testing.T) {
+			page := join(t, room)
+			for _, width := range []int64{360, 400, 760, 1100, 1280} {
+				page.Emulate(width, 800, "light")
+				page.Wait(whole("#title") + " && document.querySelector('#title').disabled")
+			}
+		})
+	}
+
+	long := map[string]string{"W": strings.Repeat("W", 64), "words": strings.Repeat("a long name ", 11)[:128], "CJK": strings.Repeat("漢", 42)}
+	for name, room := range long {
+		t.Run("too long for the heading, and unfolded by a tap: "+name, func(t *testing.T) {
+			page := join(t, room)
+			page.Emulate(400, 800, "light")
+			const low = "document.querySelector('.bar').offsetHeight <= 90"
+			page.Wait(low)
+			// How wide the characters are depends on the fonts of the machine.
+			page.Wait(whole("#title") + " || !document.querySelector('#title').disabled")
+			if browsertest.Eval[bool](page, "document.querySelector('#title').disabled") {
+				return
+			}
+			page.Click("#title")
+			page.WaitAttribute("#title", "aria-expanded", "true")
+			page.Wait(whole("#title"))
+			page.Click("#title")
+			page.WaitAttribute("#title", "aria-expanded", "false")
+			page.Wait(low)
+		})
+
+		t.Run("one line in the message box: "+name, func(t *testing.T) {
+			page := join(t, room)
+			for _, width := range []int64{400, 1280} {
+				page.Emulate(width, 800, "light")
+				page.Wait("document.querySelector('#text').scrollHeight <= 40")
+			}
+		})
+	}
+}
+
 // unseen are characters without a shape that a room name may have: for the direction of text, for the end of lines, and
 // blanks without a width.
 const unseen = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u206a\u206f" +

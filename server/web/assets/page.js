@@ -107,11 +107,18 @@ function showRoom() {
   $("room").value = room;
   $("title-room").textContent = $("empty-room").textContent = $("title").title = `#${label(room)}`;
   $("text").placeholder = `Message #${label(room)}`;
+  foldTitle(false);
   $("second").href = address(room, { name: inventName(), heartbeat: null });
-  $("wire-url").textContent = roomURL(room);
+  $("wire-url").textContent = $("wire-url").title = roomURL(room);
   $("join").textContent = "Switch room";
   showJoinable();
   showTitle();
+}
+
+/** A name too long for the heading is cut after two lines; then the heading is a button that shows the rest. */
+function foldTitle(open) {
+  $("title").ariaExpanded = String(open);
+  $("title").disabled = !open && $("title-room").scrollHeight <= $("title-room").clientHeight + 1;
 }
 
 function showIdle() {
@@ -297,6 +304,9 @@ function listen() {
   $("room").addEventListener("input", showJoinable);
   $("name").addEventListener("change", () => store.set("name", $("name").value.trim() || null));
   $("now").addEventListener("click", () => client?.now());
+  const titleIsOpen = () => $("title").ariaExpanded === "true";
+  $("title").addEventListener("click", () => foldTitle(!titleIsOpen()));
+  new ResizeObserver(() => foldTitle(titleIsOpen())).observe($("title-room"));
   $("copy").addEventListener("click", () => copyLink($("copy-text")));
   $("copy-too").addEventListener("click", () => copyLink($("copy-too").lastElementChild));
   $("theme").addEventListener("click", toggleTheme);
