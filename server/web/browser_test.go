@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -62,6 +63,33 @@ func TestBrowser(t *testing.T) {
 		page.Click("#leave")
 		page.WaitAttribute("#state", "data-state", "idle")
 		page.WaitVisible("#join")
+	})
+
+	t.Run("the median of an even number is the mean of the middle two", func(t *testing.T) {
+		page := join(t, "median", "")
+		for i, c := range []struct{ trip, median string }{{"10", "10 ms"}, {"40", "25 ms"}, {"20", "20 ms"}, {"13", "17 ms"}} {
+			// The clock is read when a message goes out and when it comes back.
+			page.Wait("(clock = [0, " + c.trip + "], performance.now = () => clock.shift(), true)")
+			send(page, "x")
+			page.WaitText("#sent", fmt.Sprint(i+1))
+			page.WaitText("#rtt", c.trip+" ms")
+			if got := page.Text("#rtt-median"); got != c.median {
+				t.Errorf("median of %d round trips = %s, want %s", i+1, got, c.median)
+			}
+		}
+	})
+
+	t.Run("a value of another client is named by its kind", func(t *testing.T) {
+		page := join(t, "kinds", "")
+		for _, value := range []string{`"a"`, `"b"`, `1`, `{"a":1}`, `{}`, `[1]`, `true`, `false`, `null`} {
+			server.publish("kinds", value)
+		}
+		page.Wait("document.querySelectorAll('#messages .message').length === 9")
+		got := browsertest.Eval[[]string](page, "[...document.querySelectorAll('#messages .heading')].map(e => e.querySelector('.from').textContent + ' ' + e.querySelector('.kind').textContent)")
+		want := []string{"Another client text", "Another client number", "Another client object", "Another client list", "Another client true/false", "Another client null"}
+		if !slices.Equal(got, want) {
+			t.Errorf("headings %q, want %q", got, want)
+		}
 	})
 
 	t.Run("what comes is shown as text, whatever it is", func(t *testing.T) {

@@ -13,6 +13,12 @@ export function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ms`;
 }
 
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length / 2;
+  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2; // twice the same if the number is odd
+}
+
 export class Figures {
   #received = 0;
   #sent = 0;
@@ -45,12 +51,11 @@ export class Figures {
     this.#timer = 0;
     const trips = this.#roundTrips;
     const last = trips.at(-1);
-    const median = [...trips].sort((a, b) => a - b)[Math.floor(trips.length / 2)];
     $("received").textContent = this.#received.toLocaleString("en");
     $("sent").textContent = this.#sent.toLocaleString("en");
     $("rtt").textContent = last === undefined ? "–" : milliseconds(last);
     $("rtt").dataset.ms = last === undefined ? "" : last.toFixed(2);
-    $("rtt-median").textContent = median === undefined ? "–" : milliseconds(median);
+    $("rtt-median").textContent = last === undefined ? "–" : milliseconds(median(trips));
     $("rtt-over").textContent = trips.length > 1 ? `Median of the last ${trips.length}` : "Median";
     $("spark").firstElementChild.setAttribute("points", this.#points());
   }

@@ -118,7 +118,7 @@ export class MessageList {
   }
 
   #render(item) {
-    const key = `${item.own}/${item.kind && "value"}/${item.from}`;
+    const key = `${item.own}/${item.kind}/${item.from}`;
     const joined = this.#last?.key === key && item.at - this.#last.at < GROUP_MS;
     this.#last = { key, at: item.at };
     const element = h("li", `message${item.own ? " own" : ""}${item.kind ? " value" : ""}${joined ? " joined" : ""}`);
@@ -155,10 +155,12 @@ export class MessageList {
   }
 }
 
+const KINDS = { string: "text", array: "list", boolean: "true/false" };
+
 function heading(item) {
   const name = h("bdi", "from", item.kind ? "Another client" : label(item.from));
   const time = h("time", "", clock(item.at));
-  return h("p", "heading", name, item.kind ? h("span", "kind", item.kind) : "", time);
+  return h("p", "heading", name, item.kind ? h("span", "kind", KINDS[item.kind] ?? item.kind) : "", time);
 }
 
 function bubble(item) {
