@@ -50,6 +50,10 @@ func TestBrowser(t *testing.T) {
 	t.Run("a room is joined by its form, and its link opens it", func(t *testing.T) {
 		page := browser.Open(t, server.URL+"/")
 		page.WaitAttribute("#state", "data-state", "idle")
+		page.WaitText(".foot", "This page is the reference client: its connection is in client.js.")
+		page.Fill("#room", strings.Repeat("ü", 65))
+		page.Click("#join")
+		page.WaitText("#room-error", "This name has 130 bytes; a room name can have 128 at most.")
 		page.Fill("#room", "a/b")
 		page.Click("#join")
 		page.WaitText("#room-error", "slash")

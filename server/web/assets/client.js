@@ -14,9 +14,9 @@
  *
  *   out  {"message":X}      X is any JSON value
  *   in   {"message":X}      to every member of the room, the sender included: our own echo is our receipt
- *   out  "heartbeat"        every 10 s; whoever is silent for 60 s is closed with 4100
+ *   out  "heartbeat"        every 10 s; a connection that is silent for 60 s is closed with 4100
  *
- * How a connection ended says what to do next. 42xx: come back now, the server asks us to move. 45xx: do not come back
+ * The close code says what to do next. 42xx: come back now, the server asks us to move. 45xx: do not come back
  * unchanged, it would end in the same way. All else (41xx, and 1006, which is how a browser reports a lost network): back
  * off and come back.
  *
@@ -28,7 +28,7 @@ export const MAX_AGE_MS = 60_000; // how long the server waits for a sign of lif
 export const FRAME_MAX_BYTES = 65_536; // what a frame may have as UTF-8; the server closes with 1009 for more
 
 const CONNECT_MS = 10_000; // a handshake that takes longer counts as failed
-const STABLE_MS = 5_000; // a connection that lived so long starts the back-off anew
+const STABLE_MS = 5_000; // a connection that lived so long resets the back-off
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const ROOM_MAX_BYTES = 128;
@@ -39,16 +39,16 @@ const CODES = {
   1002: "The server saw a protocol error.",
   1006: "The connection was lost.",
   1007: "The server got text that is not UTF-8.",
-  1008: "The connection broke a limit of the server.",
+  1008: "The connection went beyond a limit of the server.",
   1009: "The message was too big for the server.",
   1011: "The server had an internal error.",
-  4100: "No heartbeat reached the server for a minute.",
+  4100: "No heartbeat reached the server in time.",
   4101: "This connection could not keep up with the room.",
-  4102: "Too many messages in a short time.",
+  4102: "This connection sent too many messages in a short time.",
   4103: "The room or its server is full.",
   4104: "The server cannot reach its backend.",
-  4200: "The server is making way for another.",
-  4500: "The server could not read what was sent.",
+  4200: "This server goes out of service; others are there.",
+  4500: "The server could not read the last message of this page.",
   4501: "This room needs a valid token.",
   4503: "An operator closed the connection.",
   4504: "You may not enter this room.",
@@ -75,7 +75,7 @@ export async function whyRefused(base = document.baseURI) {
   }
 }
 
-/** What a close code asks for: "now", "later" or "never". */
+/** When to come back after a close code: "now", "later" or "never". */
 export function whatNext(code) {
   if (code >= 4200 && code <= 4299) return "now";
   if (code >= 4500 && code <= 4599) return "never";
@@ -95,10 +95,11 @@ export function backoff(attempt, random = Math.random()) {
 export function checkRoom(room) {
   if (room === "") return "Give the room a name.";
   if (room.includes("/")) return "A room name cannot contain a slash.";
-  if (room === "." || room === "..") return "Browsers cannot address a room of this name.";
+  if (room === "." || room === "..") return "A browser cannot reach a room of this name.";
   if (/\p{Cc}/u.test(room)) return "A room name cannot contain control characters.";
   if (wellFormed(room) !== room) return "This room name is not valid Unicode.";
-  if (byteLength(room) > ROOM_MAX_BYTES) return `A room name can have ${ROOM_MAX_BYTES} bytes at most.`;
+  const size = byteLength(room);
+  if (size > ROOM_MAX_BYTES) return `This name has ${size} bytes; a room name can have ${ROOM_MAX_BYTES} at most.`;
   return "";
 }
 
@@ -132,7 +133,7 @@ export function wellFormed(text) {
  *     state is "connecting", "open", "waiting" (retryAt says until when, in Date.now() time), "closed" (for good) or
  *     "idle" (we left). code and reason are those of the last close, refusal is what whyRefused found out about a
  *     handshake that failed, and text explains them to a person.
- *   onMessage(value, frame)    frame is the text that carried the value, for who wants its numbers digit by digit
+ *   onMessage(value, frame)    frame is the text that carried the value, for those who need every digit of its numbers
  *   onFrame(direction, text)   "in", "out", or "note" for the ends of the connection: for a log
  */
 export class Client {
@@ -215,7 +216,7 @@ export class Client {
 
   #opened() {
     clearTimeout(this.#guard);
-    // Not at once: a full room opens and closes again, and that must not start the back-off anew each time.
+    // Not at once: a full room opens and closes again, and that must not reset the back-off each time.
     this.#stable = setTimeout(() => (this.#attempt = 0), STABLE_MS);
     this.#lastBeat = Date.now();
     if (this.#heartbeat) {
@@ -238,7 +239,7 @@ export class Client {
     } catch {
       return;
     }
-    // What has no `message` is from a later protocol, and is for clients that know it.
+    // A frame without `message` is from a later protocol, and is for clients that know it.
     if (frame !== null && typeof frame === "object" && "message" in frame) this.#on.message?.(frame.message, data);
   }
 

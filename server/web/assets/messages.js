@@ -35,7 +35,7 @@ export class MessageList {
     this.#onEmpty = onEmpty;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     chip.addEventListener("click", () => this.toEnd());
-    // An opening keyboard or banner makes the view smaller; who was at the end stays there.
+    // An opening keyboard or banner makes the view smaller; a reader at the end stays there.
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroller);
   }
 
@@ -65,7 +65,7 @@ export class MessageList {
       const button = h("button", "link", "Send again");
       button.type = "button";
       button.addEventListener("click", () => again(element.dataset.tag));
-      element.querySelector(".meta").replaceChildren("The connection ended before it came back. ", button);
+      element.querySelector(".meta").replaceChildren("The connection ended before this message came back. ", button);
     }
   }
 

@@ -1,5 +1,6 @@
 /*
- * The page around the client: it joins what the fragment of its address names, shows what comes, and sends what is typed.
+ * The page around the client: it joins the room that the fragment of its address names, shows the messages that come, and
+ * sends those that are typed.
  *
  * The fragment, so that a link is all it takes:
  *   room=NAME       join this room at once
@@ -7,8 +8,8 @@
  *   heartbeat=off   send no heartbeats: a way to see how the server closes the silent with 4100 after a minute.
  *                   heartbeat=SECONDS sets their distance
  *
- * v1 relays any JSON value. What this page sends is an envelope of its own, {"from","text","at","tag"}; the random tag
- * tells our own echo from others' messages, and how long it took. What other clients send is shown whatever it is.
+ * v1 relays any JSON value. This page sends an envelope of its own, {"from","text","at","tag"}; by the random tag it knows
+ * its own echo, and how long that took. Any other value of any other client is shown too.
  */
 
 import { byteLength, checkRoom, Client, FRAME_MAX_BYTES, frameOf, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
@@ -21,7 +22,7 @@ import { head, label } from "./text.js";
 import { WireLog } from "./wire.js";
 
 const NAME_MAX = 40;
-const HINT = "Enter sends, Shift + Enter starts a new line";
+const HINT = "Enter sends; Shift + Enter starts a new line.";
 const NOT_CONNECTED = "Not connected. Your text stays here.";
 
 const wide = matchMedia("(min-width: 1100px)");
