@@ -15,8 +15,8 @@ func send(page *browsertest.Page, text string) {
 	page.Enter("#text")
 }
 
-// TestBrowser runs all that needs a browser under one of them, because starting it is the slow part. Every subtest has its
-// own room and its own tabs.
+// TestBrowser has one browser for all its subtests, because starting it is the slow part. Every subtest has its own room and
+// its own tabs.
 func TestBrowser(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)
