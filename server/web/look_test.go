@@ -6,7 +6,8 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// buttons measures every visible button: the contrast of its text or icon with what it stands on, as WCAG 2 counts it.
+// buttons measures every visible button, and a selected text: the contrast of text or icon with what it stands on, as WCAG 2
+// counts it.
 const buttons = `(() => {
 	const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 	const pixel = (colour) => {
@@ -23,10 +24,17 @@ const buttons = `(() => {
 		const [r, g, b] = colour.slice(0, 3).map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
 		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 	};
-	return [...document.querySelectorAll("button, a.button")].filter((button) => button.checkVisibility()).map((button) => {
-		const [dark, light] = [luminance(pixel(getComputedStyle(button).color)), luminance(ground(button))].sort((a, b) => a - b);
-		return { Name: button.id, Disabled: button.disabled === true, Contrast: (light + 0.05) / (dark + 0.05) };
-	});
+	const contrast = (...colours) => {
+		const [dark, light] = colours.map(luminance).sort((a, b) => a - b);
+		return (light + 0.05) / (dark + 0.05);
+	};
+	const selection = getComputedStyle(document.querySelector("#room"), "::selection");
+	const found = [{ Name: "selection", Disabled: false, Contrast: contrast(pixel(selection.color), pixel(selection.backgroundColor)) }];
+	for (const button of document.querySelectorAll("button, a.button")) {
+		if (!button.checkVisibility()) continue;
+		found.push({ Name: button.id, Disabled: button.disabled === true, Contrast: contrast(pixel(getComputedStyle(button).color), ground(button)) });
+	}
+	return found;
 })()`
 
 // TestButtonsLookAsTheyAre: what can be pressed has a clear text, what cannot has a faint one, in the light and in the dark.
@@ -66,7 +74,7 @@ func TestButtonsLookAsTheyAre(t *testing.T) {
 		}
 	}
 	for _, scheme := range []string{"light", "dark"} {
-		look("joined", scheme, []string{"join"}, []string{"leave", "copy", "send", "second", "theme"})
+		look("joined", scheme, []string{"join"}, []string{"leave", "copy", "send", "second", "theme", "selection"})
 	}
 	page.Fill("#room", "another")
 	for _, scheme := range []string{"light", "dark"} {
