@@ -2,8 +2,10 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"dotsconnect/server/internal/browsertest"
 )
@@ -13,8 +15,8 @@ func send(page *browsertest.Page, text string) {
 	page.Enter("#text")
 }
 
-// TestBrowser runs all that needs a browser under one of them, because starting it is the slow part. Every subtest has its
-// own room and its own tabs.
+// TestBrowser has one browser for all its subtests, because starting it is the slow part. Every subtest has its own room and
+// its own tabs.
 func TestBrowser(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)
@@ -48,6 +50,10 @@ func TestBrowser(t *testing.T) {
 	t.Run("a room is joined by its form, and its link opens it", func(t *testing.T) {
 		page := browser.Open(t, server.URL+"/")
 		page.WaitAttribute("#state", "data-state", "idle")
+		page.WaitText(".foot", "This page is the reference client: its connection is in client.js.")
+		page.Fill("#room", strings.Repeat("ü", 65))
+		page.Click("#join")
+		page.WaitText("#room-error", "This name has 130 bytes; a room name can have 128 at most.")
 		page.Fill("#room", "a/b")
 		page.Click("#join")
 		page.WaitText("#room-error", "slash")
@@ -61,6 +67,33 @@ func TestBrowser(t *testing.T) {
 		page.Click("#leave")
 		page.WaitAttribute("#state", "data-state", "idle")
 		page.WaitVisible("#join")
+	})
+
+	t.Run("the median of an even number is the mean of the middle two", func(t *testing.T) {
+		page := join(t, "median", "")
+		for i, c := range []struct{ trip, median string }{{"10", "10 ms"}, {"40", "25 ms"}, {"20", "20 ms"}, {"13", "17 ms"}} {
+			// The clock is read when a message goes out and when it comes back.
+			page.Wait("(clock = [0, " + c.trip + "], performance.now = () => clock.shift(), true)")
+			send(page, "x")
+			page.WaitText("#sent", fmt.Sprint(i+1))
+			page.WaitText("#rtt", c.trip+" ms")
+			if got := page.Text("#rtt-median"); got != c.median {
+				t.Errorf("median of %d round trips = %s, want %s", i+1, got, c.median)
+			}
+		}
+	})
+
+	t.Run("a value of another client is named by its kind", func(t *testing.T) {
+		page := join(t, "kinds", "")
+		for _, value := range []string{`"a"`, `"b"`, `1`, `{"a":1}`, `{}`, `[1]`, `true`, `false`, `null`} {
+			server.publish("kinds", value)
+		}
+		page.Wait("document.querySelectorAll('#messages .message').length === 9")
+		got := browsertest.Eval[[]string](page, "[...document.querySelectorAll('#messages .heading')].map(e => e.querySelector('.from').textContent + ' ' + e.querySelector('.kind').textContent)")
+		want := []string{"Another client text", "Another client number", "Another client object", "Another client list", "Another client true/false", "Another client null"}
+		if !slices.Equal(got, want) {
+			t.Errorf("headings %q, want %q", got, want)
+		}
 	})
 
 	t.Run("what comes is shown as text, whatever it is", func(t *testing.T) {
@@ -109,16 +142,22 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("repeated trouble is waited out, and a person can cut the wait short", func(t *testing.T) {
-		server.refuse(4103, "room_full: 2 of 2 members")
+		server.refuse(4103, "room_full: the room has its 1 members")
 		defer server.refuse(0, "")
 		page := browser.Open(t, server.URL+"/#room=full")
 		page.WaitVisible("#banner")
-		page.WaitText("#banner", "2 of 2 members")
+		page.WaitText("#banner", "“the room has its 1 member”")
 		page.WaitAttribute("#state", "data-state", "waiting")
+		page.WaitText("#empty", "You are not in #full")
+		if got := page.Text("#empty"); strings.Contains(got, "quiet") || strings.Contains(got, "second tab") {
+			t.Errorf("a page outside its room says %q", got)
+		}
 		server.refuse(0, "")
 		page.Click("#now")
 		page.WaitAttribute("#state", "data-state", "open")
 		page.Wait("!document.querySelector('#banner').checkVisibility()")
+		page.WaitText("#empty", "It is quiet in #full")
+		page.WaitVisible("#second")
 	})
 
 	t.Run("a refusal for good shows its reason and is not repeated", func(t *testing.T) {
@@ -165,15 +204,24 @@ func TestBrowser(t *testing.T) {
 		}
 	})
 
-	t.Run("a message too big is refused by the page", func(t *testing.T) {
-		page := join(t, "big", "")
-		page.Fill("#text", strings.Repeat("ü", 31<<10))
+	t.Run("a message may have 64 KiB with its envelope, and not a byte more", func(t *testing.T) {
+		page := join(t, "big", "&name=Ann")
+		envelope := `{"message":{"from":"Ann","text":"\"","at":1718000000123,"tag":"` + strings.Repeat("t", 18) + `"}}`
+		most := strings.Repeat("ü", (65_536-len(envelope))/2) + strings.Repeat("x", (65_536-len(envelope))%2)
+		page.Fill("#text", `"`+most+"y")
 		page.Enter("#text")
-		page.WaitText("#hint", "60 KiB")
-		if got := browsertest.Eval[int](page, "document.querySelector('#text').value.length"); got != 31<<10 {
-			t.Errorf("the box kept %d characters, want all", got)
+		page.WaitText("#hint", "This message is 1 byte too long: with its envelope it can have 65,536 bytes.")
+		if got := browsertest.Eval[int](page, "document.querySelector('#text').value.length"); got != utf8.RuneCountInString(most)+2 {
+			t.Errorf("the box kept %d characters, want all %d", got, utf8.RuneCountInString(most)+2)
 		}
+		page.Fill("#text", `"`+most)
+		page.Enter("#text")
+		page.WaitText("#messages .own .text", `"ü`)
+		page.WaitText("#frames .frame.in .when", "65,536 B")
 		page.WaitAttribute("#state", "data-state", "open")
+		if got := server.joined("big"); got != 1 {
+			t.Errorf("joined %d times, want 1", got)
+		}
 	})
 
 	t.Run("a busy room keeps 500 messages and does not pull a reader down", func(t *testing.T) {
@@ -193,4 +241,46 @@ func TestBrowser(t *testing.T) {
 		page.Click("#chip")
 		page.Wait("!document.querySelector('#chip').checkVisibility()")
 	})
+}
+
+// TestRefusedHandshake: a browser hides why a handshake failed, so the page asks the server, and shows its words.
+func TestRefusedHandshake(t *testing.T) {
+	server := startRoomServer(t)
+	browser := browsertest.Start(t)
+	page := browser.Open(t, server.URL+"/#room=lobby")
+	page.WaitAttribute("#state", "data-state", "open")
+	server.cut("lobby")
+	page.WaitAttribute("#state", "data-code", "1006")
+	page.WaitAttribute("#state", "data-state", "open")
+	if got := server.asked.Load(); got != 0 {
+		t.Errorf("the page asked %d times why a connection failed that was open, want 0", got)
+	}
+
+	server.forbid(server.URL)
+	server.cut("lobby")
+	page.WaitText("#banner", "The server refuses connections from this page.")
+	page.WaitText("#banner", "“the page's origin `"+server.URL+"` is not allowed: add it with --origins="+server.URL+"”")
+	page.WaitText("#banner", "1006")
+	if got := page.Text("#banner"); strings.Contains(got, "second line") {
+		t.Errorf("the banner %q shows more than the first line", got)
+	}
+	page.WaitText("#empty", "You are not in #lobby")
+	page.WaitText("#frames .frame:last-child", "close 1006 the page's origin")
+
+	server.forbid("")
+	page.Wait("!document.querySelector('#now').checkVisibility() || (document.querySelector('#now').click(), true)")
+	page.WaitAttribute("#state", "data-state", "open")
+	page.Wait("!document.querySelector('#banner').checkVisibility()")
+
+	other := browser.Open(t, server.URL+"/")
+	for name, answer := range map[string]string{
+		"allowed":           `new Response(null, { status: 204 })`,
+		"an older server":   `new Response("not found", { status: 404, headers: { "Content-Type": "text/plain" } })`,
+		"a proxy's refusal": `new Response("<!doctype html>", { status: 403, headers: { "Content-Type": "text/html" } })`,
+		"no network":        `Promise.reject(new TypeError("failed"))`,
+	} {
+		if got := browsertest.Eval[string](other, `import("/client.js").then((client) => { window.fetch = async () => `+answer+`; return client.whyRefused() })`); got != "" {
+			t.Errorf("%s: the reason is %q, want none", name, got)
+		}
+	}
 }

@@ -3,10 +3,12 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -20,8 +22,10 @@ type roomServer struct {
 	mu      sync.Mutex
 	members map[*member]struct{} // guarded by mu
 	refusal *websocket.CloseError
+	foreign string         // the origin whose pages may not connect, guarded by mu
 	beats   map[string]int // heartbeats by room, guarded by mu
 	joins   map[string]int // connections so far by room, guarded by mu
+	asked   atomic.Int64   // requests of /origin-check
 }
 
 type member struct {
@@ -38,6 +42,7 @@ func startRoomServer(t *testing.T) *roomServer {
 	mux := http.NewServeMux()
 	mux.Handle("/", Handler())
 	mux.HandleFunc("GET /ws/chat/{room}/", s.serveRoom)
+	mux.HandleFunc("POST /origin-check", s.serveOriginCheck)
 	s.Server = httptest.NewUnstartedServer(mux)
 	s.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, conn)
@@ -50,7 +55,35 @@ func startRoomServer(t *testing.T) *roomServer {
 	return s
 }
 
+// serveOriginCheck says whether pages of the request's origin may connect: 204, or 403 with the reason in its first line.
+func (s *roomServer) serveOriginCheck(w http.ResponseWriter, r *http.Request) {
+	s.asked.Add(1)
+	origin := r.Header.Get("Origin")
+	if !s.forbidden(origin) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	http.Error(w, fmt.Sprintf("the page's origin `%s` is not allowed: add it with --origins=%s\nsecond line", origin, origin), http.StatusForbidden)
+}
+
+func (s *roomServer) forbidden(origin string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return origin == s.foreign
+}
+
+// forbid makes the server refuse the handshakes of pages of this origin, or of none if it is "".
+func (s *roomServer) forbid(origin string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.foreign = origin
+}
+
 func (s *roomServer) serveRoom(w http.ResponseWriter, r *http.Request) {
+	if s.forbidden(r.Header.Get("Origin")) {
+		http.Error(w, "foreign origin", http.StatusForbidden)
+		return
+	}
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -71,8 +72,33 @@ func TestScreenshots(t *testing.T) {
 	page.WaitVisible("#panel-close")
 	page.Screenshot("panel-phone-light")
 
-	server.refuse(4103, "room_full: 2 of 2 members")
+	server.refuse(4103, "room_full: the room has its 2 members")
 	page = browser.Open(t, server.URL+"/#room=full&name=Ada")
 	page.WaitVisible("#now")
 	shoot(page, "waiting")
+	server.refuse(0, "")
+
+	server.forbid(server.URL)
+	page = browser.Open(t, server.URL+"/#room=refused&name=Ada")
+	page.WaitText("#banner", "--origins")
+	shoot(page, "refused")
+	server.forbid("")
+
+	strange := "t-light and dark " + unseen
+	page = browser.Open(t, server.URL+"/#name=Ada&room="+url.QueryEscape(strange))
+	page.WaitAttribute("#state", "data-state", "open")
+	server.publish(strange, `{"from":"‮evE דנה","text":"‮desrever ton si siht\nمرحبا: Grüße!\nand left again"}`)
+	server.publish(strange, `{"‮reversed":["⁦​",true],"more":null}`)
+	server.publish(strange, `42`)
+	page.WaitText("#messages li:last-child", "42")
+	shoot(page, "strange")
+
+	for name, room := range map[string]string{"words": "the-room-of-all-light-and-dark", "wide": strings.Repeat("W", 64)} {
+		page = browser.Open(t, server.URL+"/#name=Ada&room="+url.QueryEscape(room))
+		page.WaitAttribute("#state", "data-state", "open")
+		shoot(page, "name-"+name)
+	}
+	page.Emulate(400, 800, "light")
+	page.Wait("(document.querySelector('#title').click(), true)")
+	page.Screenshot("name-unfolded-phone-light")
 }

@@ -106,6 +106,20 @@ func TestAssetsNameNoOtherHost(t *testing.T) {
 	}
 }
 
+// What a person reads, or has read out, are sentences and names of things: none begins like a question that has no answer.
+func TestTextsOfThePageAreWholeSentences(t *testing.T) {
+	page := serve(http.MethodGet, "/").Body.String()
+	texts := regexp.MustCompile(`>\s*([^<>]+?)\s*<|(?:aria-label|title|content|placeholder)="([^"]+)"`).FindAllStringSubmatch(page, -1)
+	if len(texts) < 30 {
+		t.Fatalf("%d texts found in the page, want at least 30", len(texts))
+	}
+	for _, match := range texts {
+		if text := match[1] + match[2]; regexp.MustCompile(`^(Who|What|Which|How)\w*\b[^?]*$|, (read|see) `).MatchString(text) {
+			t.Errorf("the page says %q", text)
+		}
+	}
+}
+
 // The policy forbids both, so they would be dead text in the page.
 func TestPageHasNoInlineScriptOrStyle(t *testing.T) {
 	page := serve(http.MethodGet, "/").Body.String()

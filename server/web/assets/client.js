@@ -14,9 +14,9 @@
  *
  *   out  {"message":X}      X is any JSON value
  *   in   {"message":X}      to every member of the room, the sender included: our own echo is our receipt
- *   out  "heartbeat"        every 10 s; whoever is silent for 60 s is closed with 4100
+ *   out  "heartbeat"        every 10 s; a connection that is silent for 60 s is closed with 4100
  *
- * How a connection ended says what to do next. 42xx: come back now, the server asks us to move. 45xx: do not come back
+ * The close code says what to do next. 42xx: come back now, the server asks us to move. 45xx: do not come back
  * unchanged, it would end in the same way. All else (41xx, and 1006, which is how a browser reports a lost network): back
  * off and come back.
  *
@@ -25,9 +25,10 @@
 
 export const HEARTBEAT_MS = 10_000;
 export const MAX_AGE_MS = 60_000; // how long the server waits for a sign of life
+export const FRAME_MAX_BYTES = 65_536; // what a frame may have as UTF-8; the server closes with 1009 for more
 
 const CONNECT_MS = 10_000; // a handshake that takes longer counts as failed
-const STABLE_MS = 5_000; // a connection that lived so long starts the back-off anew
+const STABLE_MS = 5_000; // a connection that lived so long resets the back-off
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const ROOM_MAX_BYTES = 128;
@@ -38,16 +39,16 @@ const CODES = {
   1002: "The server saw a protocol error.",
   1006: "The connection was lost.",
   1007: "The server got text that is not UTF-8.",
-  1008: "The connection broke a limit of the server.",
+  1008: "The connection went beyond a limit of the server.",
   1009: "The message was too big for the server.",
   1011: "The server had an internal error.",
-  4100: "No heartbeat reached the server for a minute.",
+  4100: "No heartbeat reached the server in time.",
   4101: "This connection could not keep up with the room.",
-  4102: "Too many messages in a short time.",
-  4103: "The room is full.",
+  4102: "This connection sent too many messages in a short time.",
+  4103: "The room or its server is full.",
   4104: "The server cannot reach its backend.",
-  4200: "The server is making way for another.",
-  4500: "The server could not read what was sent.",
+  4200: "This server goes out of service; others are there.",
+  4500: "The server could not read the last message of this page.",
   4501: "This room needs a valid token.",
   4503: "An operator closed the connection.",
   4504: "You may not enter this room.",
@@ -58,7 +59,23 @@ export function explain(code) {
   return CODES[code] ?? "The connection ended.";
 }
 
-/** What a close code asks for: "now", "later" or "never". */
+/**
+ * Why the server refuses WebSockets of this page, in its own words, or "" if it does not or cannot be asked. A browser tells
+ * nothing but 1006 about a refused handshake. A POST carries the page's Origin as the handshake does, and its answer can be
+ * read: 204, or 403 with the reason as its first line.
+ */
+export async function whyRefused(base = document.baseURI) {
+  try {
+    const answer = await fetch(new URL("origin-check", base), { method: "POST" });
+    // A proxy refuses with a page of HTML, which is nothing to read out.
+    if (answer.status !== 403 || !answer.headers.get("Content-Type")?.startsWith("text/plain")) return "";
+    return (await answer.text()).split("\n", 1)[0].trim();
+  } catch {
+    return ""; // no network
+  }
+}
+
+/** When to come back after a close code: "now", "later" or "never". */
 export function whatNext(code) {
   if (code >= 4200 && code <= 4299) return "now";
   if (code >= 4500 && code <= 4599) return "never";
@@ -78,10 +95,11 @@ export function backoff(attempt, random = Math.random()) {
 export function checkRoom(room) {
   if (room === "") return "Give the room a name.";
   if (room.includes("/")) return "A room name cannot contain a slash.";
-  if (room === "." || room === "..") return "Browsers cannot address a room of this name.";
+  if (room === "." || room === "..") return "A browser cannot reach a room of this name.";
   if (/\p{Cc}/u.test(room)) return "A room name cannot contain control characters.";
   if (wellFormed(room) !== room) return "This room name is not valid Unicode.";
-  if (byteLength(room) > ROOM_MAX_BYTES) return `A room name can have ${ROOM_MAX_BYTES} bytes at most.`;
+  const size = byteLength(room);
+  if (size > ROOM_MAX_BYTES) return `This name has ${size} bytes; a room name can have ${ROOM_MAX_BYTES} at most.`;
   return "";
 }
 
@@ -90,6 +108,11 @@ export function roomURL(room, base = document.baseURI) {
   const url = new URL(`ws/chat/${encodeURIComponent(room)}/`, base);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
+}
+
+/** The frame that carries `value`. */
+export function frameOf(value) {
+  return JSON.stringify({ message: value });
 }
 
 /** How many bytes `text` has as UTF-8, which is what the limits of the server count. */
@@ -106,10 +129,11 @@ export function wellFormed(text) {
  * One membership of one room, over as many WebSockets as it takes.
  *
  * Callbacks, all optional:
- *   onState({ state, code, reason, text, retryAt })
+ *   onState({ state, code, reason, refusal, text, retryAt })
  *     state is "connecting", "open", "waiting" (retryAt says until when, in Date.now() time), "closed" (for good) or
- *     "idle" (we left). code and reason are those of the last close, text explains them to a person.
- *   onMessage(value, frame)    frame is the text that carried the value, for who wants its numbers digit by digit
+ *     "idle" (we left). code and reason are those of the last close, refusal is what whyRefused found out about a
+ *     handshake that failed, and text explains them to a person.
+ *   onMessage(value, frame)    frame is the text that carried the value, for those who need every digit of its numbers
  *   onFrame(direction, text)   "in", "out", or "note" for the ends of the connection: for a log
  */
 export class Client {
@@ -125,7 +149,7 @@ export class Client {
   #stable = 0;
   #stopBeat = () => {};
   #lastBeat = 0;
-  #close = { code: 0, reason: "" };
+  #close = { code: 0, reason: "", refusal: "" };
 
   /** heartbeat: milliseconds between two heartbeats; 0 sends none, which is a way to see a kick. */
   constructor(room, { heartbeat = HEARTBEAT_MS, onState, onMessage, onFrame } = {}) {
@@ -141,7 +165,7 @@ export class Client {
   /** Sends any JSON value to the room. False means that nothing was sent, because there is no open connection. */
   send(value) {
     if (this.state !== "open") return false;
-    this.#write(JSON.stringify({ message: value }));
+    this.#write(frameOf(value));
     return true;
   }
 
@@ -179,7 +203,10 @@ export class Client {
     const current = (handle) => (event) => socket === this.#socket && handle(event);
     socket.onopen = current(() => this.#opened());
     socket.onmessage = current((event) => this.#receive(event.data));
-    socket.onclose = current((event) => this.#ended(event.code, event.reason));
+    socket.onclose = current(async ({ code, reason }) => {
+      const refusal = this.state === "connecting" ? await whyRefused() : "";
+      if (socket === this.#socket) this.#ended(code, reason, refusal);
+    });
     // onerror says nothing that the close event after it does not say.
     this.#guard = setTimeout(() => {
       this.#drop(1000);
@@ -189,7 +216,7 @@ export class Client {
 
   #opened() {
     clearTimeout(this.#guard);
-    // Not at once: a full room opens and closes again, and that must not start the back-off anew each time.
+    // Not at once: a full room opens and closes again, and that must not reset the back-off each time.
     this.#stable = setTimeout(() => (this.#attempt = 0), STABLE_MS);
     this.#lastBeat = Date.now();
     if (this.#heartbeat) {
@@ -212,14 +239,14 @@ export class Client {
     } catch {
       return;
     }
-    // What has no `message` is from a later protocol, and is for clients that know it.
+    // A frame without `message` is from a later protocol, and is for clients that know it.
     if (frame !== null && typeof frame === "object" && "message" in frame) this.#on.message?.(frame.message, data);
   }
 
-  #ended(code, reason) {
+  #ended(code, reason, refusal = "") {
     this.#drop();
-    this.#close = { code, reason };
-    this.#on.frame?.("note", `close ${code}${reason && ` ${reason}`}`);
+    this.#close = { code, reason, refusal };
+    this.#on.frame?.("note", `close ${code} ${reason || refusal}`.trim());
     const next = whatNext(code);
     if (next === "never") {
       this.#enter("closed");
@@ -250,8 +277,9 @@ export class Client {
 
   #enter(state, retryAt = 0) {
     this.state = state;
-    const { code, reason } = this.#close;
-    this.#on.state?.({ state, code, reason, text: code ? explain(code) : "", retryAt });
+    const { code, reason, refusal } = this.#close;
+    const text = refusal ? "The server refuses connections from this page." : code ? explain(code) : "";
+    this.#on.state?.({ state, code, reason, refusal, text, retryAt });
   }
 }
 

@@ -1,5 +1,5 @@
 /*
- * What the page asks of the browser and may not get: storage, the clipboard, the theme of the system, and how much of the
+ * Things that the page asks of the browser and may not get: storage, the clipboard, the theme of the system, and how much of the
  * screen the keyboard leaves.
  */
 

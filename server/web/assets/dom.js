@@ -1,3 +1,5 @@
+export const $ = (id) => document.getElementById(id);
+
 /** A DOM element with a class and children; strings become text nodes. */
 export function h(tag, className, ...children) {
   const element = document.createElement(tag);

@@ -3,14 +3,20 @@
  * last one, in the median and as a line.
  */
 
+import { $ } from "./dom.js";
+
 const RECENT = 32; // round trips that the median and the line are made of
 const PAINT_MS = 50; // a busy room changes the figures more often than anybody can read
-
-const $ = (id) => document.getElementById(id);
 
 /** A duration for people: tenths where they matter. */
 export function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ms`;
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length / 2;
+  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2; // twice the same if the number is odd
 }
 
 export class Figures {
@@ -45,12 +51,11 @@ export class Figures {
     this.#timer = 0;
     const trips = this.#roundTrips;
     const last = trips.at(-1);
-    const median = [...trips].sort((a, b) => a - b)[Math.floor(trips.length / 2)];
     $("received").textContent = this.#received.toLocaleString("en");
     $("sent").textContent = this.#sent.toLocaleString("en");
     $("rtt").textContent = last === undefined ? "–" : milliseconds(last);
     $("rtt").dataset.ms = last === undefined ? "" : last.toFixed(2);
-    $("rtt-median").textContent = median === undefined ? "–" : milliseconds(median);
+    $("rtt-median").textContent = last === undefined ? "–" : milliseconds(median(trips));
     $("rtt-over").textContent = trips.length > 1 ? `Median of the last ${trips.length}` : "Median";
     $("spark").firstElementChild.setAttribute("points", this.#points());
   }

@@ -5,6 +5,7 @@
  */
 
 import { h } from "./dom.js";
+import { bare, exact, label } from "./text.js";
 
 const MAX = 500;
 const LONG = 1_200; // characters, or
@@ -34,7 +35,7 @@ export class MessageList {
     this.#onEmpty = onEmpty;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     chip.addEventListener("click", () => this.toEnd());
-    // An opening keyboard or banner makes the view smaller; who was at the end stays there.
+    // An opening keyboard or banner makes the view smaller; a reader at the end stays there.
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroller);
   }
 
@@ -64,7 +65,7 @@ export class MessageList {
       const button = h("button", "link", "Send again");
       button.type = "button";
       button.addEventListener("click", () => again(element.dataset.tag));
-      element.querySelector(".meta").replaceChildren("The connection ended before it came back. ", button);
+      element.querySelector(".meta").replaceChildren("The connection ended before this message came back. ", button);
     }
   }
 
@@ -117,7 +118,7 @@ export class MessageList {
   }
 
   #render(item) {
-    const key = `${item.own}/${item.kind && "value"}/${item.from}`;
+    const key = `${item.own}/${item.kind}/${item.from}`;
     const joined = this.#last?.key === key && item.at - this.#last.at < GROUP_MS;
     this.#last = { key, at: item.at };
     const element = h("li", `message${item.own ? " own" : ""}${item.kind ? " value" : ""}${joined ? " joined" : ""}`);
@@ -154,14 +155,16 @@ export class MessageList {
   }
 }
 
+const KINDS = { string: "text", array: "list", boolean: "true/false" };
+
 function heading(item) {
-  const name = h("span", "from", item.kind ? "Another client" : item.from);
+  const name = h("bdi", "from", item.kind ? "Another client" : label(item.from));
   const time = h("time", "", clock(item.at));
-  return h("p", "heading", name, item.kind ? h("span", "kind", item.kind) : "", time);
+  return h("p", "heading", name, item.kind ? h("span", "kind", KINDS[item.kind] ?? item.kind) : "", time);
 }
 
 function bubble(item) {
-  const text = h(item.kind && item.kind !== "string" ? "code" : "p", "text", item.text);
+  const text = item.kind && item.kind !== "string" ? h("code", "text", exact(item.text)) : h("p", "text", item.text);
   const box = h("div", "bubble", text);
   if (item.text.length > LONG || item.text.split("\n", LONG_LINES + 1).length > LONG_LINES) {
     text.classList.add("folded");
@@ -188,9 +191,8 @@ function avatar(item) {
 }
 
 function initials(name) {
-  const words = name.split(/[\s_.-]+/u).filter(Boolean);
-  const letters = words.slice(0, 2).map((word) => [...word][0]);
-  return letters.join("").toUpperCase() || "?";
+  const letters = bare(name).split(/[\s_.-]+/u).map((word) => word.match(/[\p{L}\p{N}\p{Extended_Pictographic}]/u)?.[0] ?? "");
+  return letters.filter(Boolean).slice(0, 2).join("").toUpperCase() || "?";
 }
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });

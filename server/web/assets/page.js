@@ -1,5 +1,6 @@
 /*
- * The page around the client: it joins what the fragment of its address names, shows what comes, and sends what is typed.
+ * The page around the client: it joins the room that the fragment of its address names, shows the messages that come, and
+ * sends those that are typed.
  *
  * The fragment, so that a link is all it takes:
  *   room=NAME       join this room at once
@@ -7,22 +8,23 @@
  *   heartbeat=off   send no heartbeats: a way to see how the server closes the silent with 4100 after a minute.
  *                   heartbeat=SECONDS sets their distance
  *
- * v1 relays any JSON value. What this page sends is an envelope of its own, {"from","text","at","tag"}; the random tag
- * tells our own echo from others' messages, and how long it took. What other clients send is shown whatever it is.
+ * v1 relays any JSON value. This page sends an envelope of its own, {"from","text","at","tag"}; by the random tag it knows
+ * its own echo, and how long that took. Any other value of any other client is shown too.
  */
 
-import { byteLength, checkRoom, Client, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
+import { byteLength, checkRoom, Client, FRAME_MAX_BYTES, frameOf, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
 import { copy, followKeyboard, store, toggleTheme } from "./device.js";
+import { $ } from "./dom.js";
 import { Figures, milliseconds } from "./figures.js";
 import { MessageList } from "./messages.js";
+import { Status } from "./status.js";
+import { head, label } from "./text.js";
 import { WireLog } from "./wire.js";
 
-const FRAME_MAX = 60 * 1024; // the server takes 64 KiB; this leaves room for doubt
 const NAME_MAX = 40;
-const QUIET_MS = 1_500; // a shorter wait is not worth a banner
-const HINT = "Enter sends, Shift + Enter starts a new line";
+const HINT = "Enter sends; Shift + Enter starts a new line.";
+const NOT_CONNECTED = "Not connected. Your text stays here.";
 
-const $ = (id) => document.getElementById(id);
 const wide = matchMedia("(min-width: 1100px)");
 
 const figures = new Figures();
@@ -35,11 +37,11 @@ const messages = new MessageList({
   chipText: $("chip-text"),
   onEmpty: (empty) => ($("empty").hidden = !empty),
 });
+const status = new Status((text) => messages.notice(text));
 
 let client = null;
 let room = "";
 let unread = 0;
-let lostAt = 0; // when the connection was lost, 0 while it is there
 const underway = new Map(); // tag -> { value, since }: sent, and not come back yet
 
 // ---- Joining and leaving ----
@@ -77,7 +79,7 @@ function join(name) {
   }
   leave();
   room = name;
-  unread = lostAt = 0;
+  unread = 0;
   figures.reset();
   messages.clear();
   if (fragment().get("room") !== name) history.pushState(null, "", address(name));
@@ -93,10 +95,9 @@ function join(name) {
 }
 
 function leave() {
-  clearTimeout(backTimer);
-  backTimer = 0;
   client?.leave();
   client = null;
+  status.reset();
   underway.clear();
 }
 
@@ -105,15 +106,20 @@ function showRoom() {
   document.body.dataset.panel = "closed";
   $("panel-open").ariaExpanded = "false";
   $("room").value = room;
-  $("title").textContent = `#${room}`;
-  $("title").title = room;
-  $("empty-room").textContent = `#${room}`;
-  $("text").placeholder = `Message #${room}`;
+  $("title-room").textContent = $("empty-room").textContent = $("title").title = `#${label(room)}`;
+  $("text").placeholder = `Message #${label(room)}`;
+  foldTitle(false);
   $("second").href = address(room, { name: inventName(), heartbeat: null });
-  $("wire-url").textContent = roomURL(room);
+  $("wire-url").textContent = $("wire-url").title = roomURL(room);
   $("join").textContent = "Switch room";
   showJoinable();
   showTitle();
+}
+
+/** A name too long for the heading is cut after two lines; then the heading is a button that shows the rest. */
+function foldTitle(open) {
+  $("title").ariaExpanded = String(open);
+  $("title").disabled = !open && $("title-room").scrollHeight <= $("title-room").clientHeight + 1;
 }
 
 function showIdle() {
@@ -131,65 +137,20 @@ function showJoinable() {
 
 function showTitle() {
   const count = unread > 0 ? `(${unread > 99 ? "99+" : unread}) ` : "";
-  document.title = room ? `${count}#${room} · dotsconnect` : "dotsconnect";
+  document.title = room ? `${count}#${label(room)} · dotsconnect` : "dotsconnect";
 }
 
-// ---- The state of the connection ----
-
-let countdown = 0;
-let backTimer = 0;
-
-function showState({ state, code, reason, text, retryAt }) {
-  if (state === "waiting" || state === "closed") {
-    clearTimeout(backTimer);
-    backTimer = 0;
-    if (!lostAt) messages.notice(`${text} (${code})`);
-    lostAt ||= Date.now();
-    messages.doubt(sendAgain);
-  }
-  // A full room lets in and closes at once, so "back" is only said when a second has passed or a message has come.
-  if (state === "open" && lostAt) backTimer = setTimeout(sayBack, 1_000);
-  $("state").dataset.state = state;
-  $("state").dataset.code = code || "";
-  $("send").disabled = state !== "open";
-  clearInterval(countdown);
-  const words = { idle: "Not joined", connecting: lostAt ? "Reconnecting" : "Connecting", open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` };
-  $("state-text").textContent = words[state];
-  hint(state === "open" || state === "idle" ? "" : "Not connected. What you type stays here.");
-  showBanner({ state, code, reason, text, retryAt });
-}
-
-function sayBack() {
-  clearTimeout(backTimer);
-  backTimer = 0;
-  const seconds = Math.max(1, Math.round((Date.now() - lostAt) / 1_000));
-  messages.notice(`Back after ${seconds} s. What was said in between is not here.`);
-  lostAt = 0;
-}
-
-function showBanner({ state, code, reason, text, retryAt }) {
-  const shown = state === "closed" || (state === "waiting" && retryAt - Date.now() > QUIET_MS) || (state === "connecting" && !$("banner").hidden);
-  $("banner").hidden = !shown;
-  if (!shown) return;
-  $("banner").dataset.state = state;
-  $("banner-text").textContent = text;
-  // The server's reason reads "name: detail"; the detail is the part for people.
-  $("banner-reason").textContent = reason.includes(": ") ? `“${reason.slice(reason.indexOf(": ") + 2)}”` : "";
-  $("banner-code").textContent = `${code} ${reason.split(":")[0]}`.trim();
-  $("now").hidden = state === "connecting";
-  $("now").textContent = state === "closed" ? "Try again" : "Retry now";
-  const tick = () => {
-    const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1_000));
-    $("banner-wait").textContent = { waiting: `Retrying in ${seconds} s`, connecting: "Retrying", closed: "" }[state];
-  };
-  tick();
-  if (state === "waiting") countdown = setInterval(tick, 250);
+function showState(state) {
+  status.show(state);
+  if (state.state === "waiting" || state.state === "closed") messages.doubt(sendAgain);
+  $("send").disabled = state.state !== "open";
+  hint(state.state === "open" || state.state === "idle" ? "" : NOT_CONNECTED);
 }
 
 // ---- Messages ----
 
 function receive(value, frame) {
-  if (backTimer) sayBack(); // before the first message after the hole
+  status.received(); // before the first message after the hole
   figures.countReceived();
   const now = Date.now();
   const envelope = value !== null && typeof value === "object" && typeof value.text === "string" && typeof value.from === "string";
@@ -200,7 +161,7 @@ function receive(value, frame) {
     figures.addRoundTrip(rtt);
     messages.add({ own: true, from: value.from, text: value.text, kind: "", at: now, tag: value.tag, rtt: milliseconds(rtt) });
   } else if (envelope) {
-    messages.add({ own: false, from: value.from.slice(0, NAME_MAX) || "guest", text: value.text, kind: "", at: now });
+    messages.add({ own: false, from: nameOf(value.from), text: value.text, kind: "", at: now });
   } else {
     messages.add({ own: false, from: "", text: typeof value === "string" ? value : compact(value, frame), kind: kindOf(value), at: now });
   }
@@ -224,14 +185,15 @@ function compact(value, frame) {
 
 function send(text) {
   const tag = newTag();
-  const value = { from: myName(), text: wellFormed(text), at: Date.now(), tag };
-  const size = byteLength(JSON.stringify({ message: value }));
-  if (size > FRAME_MAX) {
-    hint(`That is ${Math.ceil(size / 1024)} KiB, and a message can have ${FRAME_MAX / 1024} KiB. Shorten it, or send it in parts.`, true);
+  const value = { from: nameOf($("name").value), text: wellFormed(text), at: Date.now(), tag };
+  const over = byteLength(frameOf(value)) - FRAME_MAX_BYTES;
+  if (over > 0) {
+    const count = (bytes) => `${bytes.toLocaleString("en")} ${bytes === 1 ? "byte" : "bytes"}`;
+    hint(`This message is ${count(over)} too long: with its envelope it can have ${count(FRAME_MAX_BYTES)}. Shorten it, or send it in parts.`, true);
     return false;
   }
   if (!dispatch(tag, value)) {
-    hint("Not connected. What you type stays here.", true);
+    hint(NOT_CONNECTED, true);
     return false;
   }
   hint("");
@@ -271,8 +233,8 @@ function inventName() {
   return `${pick(first)} ${pick(second)}`;
 }
 
-function myName() {
-  return wellFormed($("name").value.trim()).slice(0, NAME_MAX) || "guest";
+function nameOf(text) {
+  return head(wellFormed(text.trim()), NAME_MAX) || "guest";
 }
 
 // ---- Controls ----
@@ -343,6 +305,9 @@ function listen() {
   $("room").addEventListener("input", showJoinable);
   $("name").addEventListener("change", () => store.set("name", $("name").value.trim() || null));
   $("now").addEventListener("click", () => client?.now());
+  const titleIsOpen = () => $("title").ariaExpanded === "true";
+  $("title").addEventListener("click", () => foldTitle(!titleIsOpen()));
+  new ResizeObserver(() => foldTitle(titleIsOpen())).observe($("title-room"));
   $("copy").addEventListener("click", () => copyLink($("copy-text")));
   $("copy-too").addEventListener("click", () => copyLink($("copy-too").lastElementChild));
   $("theme").addEventListener("click", toggleTheme);
@@ -404,7 +369,7 @@ function start() {
   const wish = fragment();
   let name = wish.get("name") || store.get("name");
   if (!name) store.set("name", (name = inventName()));
-  $("name").value = name.slice(0, NAME_MAX);
+  $("name").value = head(name, NAME_MAX);
   if (wish.get("room")) {
     $("room").value = wish.get("room");
     join(wish.get("room"));

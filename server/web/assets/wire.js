@@ -5,6 +5,7 @@
 
 import { byteLength } from "./client.js";
 import { h } from "./dom.js";
+import { exact, head } from "./text.js";
 
 const MAX = 200;
 const SHOWN = 400; // characters of a frame that are shown
@@ -48,10 +49,11 @@ function row({ direction, text, at }) {
   const sign = h("span", "arrow", SIGNS[direction]);
   sign.role = "img";
   sign.ariaLabel = WORDS[direction];
-  const rest = text.length - SHOWN;
-  const shown = rest > 0 ? `${text.slice(0, SHOWN)}… and ${rest.toLocaleString("en")} more characters` : text;
+  const shown = head(text, SHOWN);
+  const rest = text.length - shown.length;
+  const more = rest > 0 ? `… and ${rest.toLocaleString("en")} more ${rest === 1 ? "character" : "characters"}` : "";
   const size = direction === "note" ? "" : ` · ${byteLength(text).toLocaleString("en")} B`;
-  element.append(h("p", "when", sign, `${time(at)}${size}`), h("code", "", shown));
+  element.append(h("p", "when", sign, `${time(at)}${size}`), h("code", "", exact(shown) + more));
   return element;
 }
 

@@ -1,0 +1,98 @@
+/*
+ * How the connection is: the word beside the room's name, the banner with the reason of a loss, the lines between the
+ * messages, and what stands in a room without messages. Only a page that is in the room invites others to it.
+ */
+
+import { $ } from "./dom.js";
+import { exact } from "./text.js";
+
+const QUIET_MS = 1_500; // a shorter wait is not worth a banner
+const STAY_MS = 1_000; // a full room opens and closes at once, so we count as back when we have stayed so long
+
+export class Status {
+  #notice;
+  #lostAt = 0; // when the connection was lost, 0 while it is there
+  #countdown = 0;
+  #backTimer = 0;
+
+  /** notice(text) adds a line between the messages. */
+  constructor(notice) {
+    this.#notice = notice;
+  }
+
+  /** Forgets what was, for another room or none. */
+  reset() {
+    this.#lostAt = 0;
+    this.#waitForBack(false);
+  }
+
+  /** Takes what a Client tells its onState. */
+  show({ state, code, reason, refusal, text, retryAt }) {
+    if (state === "waiting" || state === "closed") {
+      if (!this.#lostAt) this.#notice(`${text} (${code})`);
+      this.#lostAt ||= Date.now();
+    }
+    this.#waitForBack(state === "open" && this.#lostAt > 0);
+    $("state").dataset.state = state;
+    $("state").dataset.code = code || "";
+    const connecting = this.#lostAt ? "Reconnecting" : "Connecting";
+    $("state-text").textContent = { idle: "Not joined", connecting, open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` }[state];
+    this.#showBanner({ state, code, reason, refusal, text, retryAt });
+    this.#showEmpty(state);
+  }
+
+  /** A message came: whatever comes after a loss proves that we are back. */
+  received() {
+    if (this.#backTimer) this.#back();
+  }
+
+  #waitForBack(wait) {
+    clearTimeout(this.#backTimer);
+    this.#backTimer = wait ? setTimeout(() => this.#back(), STAY_MS) : 0;
+  }
+
+  #back() {
+    const seconds = Math.max(1, Math.round((Date.now() - this.#lostAt) / 1_000));
+    this.reset();
+    this.#notice(`Back after ${seconds} s. Messages sent in the meantime are missing here.`);
+    this.#showEmpty("open");
+  }
+
+  #showBanner({ state, code, reason, refusal, text, retryAt }) {
+    const long = refusal || retryAt - Date.now() > QUIET_MS; // no wait ends a refusal
+    const shown = state === "closed" || (state === "waiting" && long) || (state === "connecting" && !$("banner").hidden);
+    clearInterval(this.#countdown);
+    $("banner").hidden = !shown;
+    if (!shown) return;
+    $("banner").dataset.state = state;
+    $("banner-text").textContent = text;
+    $("banner-reason").textContent = quoted(refusal || detail(reason));
+    $("banner-code").textContent = `${code} ${reason.split(":")[0]}`.trim();
+    $("now").hidden = state === "connecting";
+    $("now").textContent = state === "closed" ? "Try again" : "Retry now";
+    const tick = () => {
+      const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1_000));
+      $("banner-wait").textContent = { waiting: `Retrying in ${seconds} s`, connecting: "Retrying", closed: "" }[state];
+    };
+    tick();
+    if (state === "waiting") this.#countdown = setInterval(tick, 250);
+  }
+
+  #showEmpty(state) {
+    const inside = state === "open" && !this.#lostAt;
+    const joining = !inside && !this.#lostAt;
+    $("empty-text").textContent = inside ? "It is quiet in" : joining ? "Joining" : "You are not in";
+    $("outside").textContent = joining ? "" : state === "closed" ? "This page has stopped trying to join." : "This page keeps trying to join.";
+    $("outside").hidden = inside;
+    $("inside").hidden = !inside;
+  }
+}
+
+/** The reason of a close reads "name: detail"; the detail is the part for people. The server writes "1 members". */
+function detail(reason) {
+  return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2).replace(/\b1 (member|room)s\b/, "1 $1") : "";
+}
+
+function quoted(text) {
+  return text && `“${exact(text)}”`;
+}
