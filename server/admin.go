@@ -29,7 +29,8 @@ import (
 //     one origin with us: so the Host must be an IP address, localhost or the configured name. And it may send a POST
 //     whose answer it cannot read: so what changes something is refused when a browser says that another origin asks.
 //   - Elsewhere nobody may without the bearer token, which Config.Validate insists on. A page does not know it, so any
-//     Host will do there. /healthz and /readyz are for load balancers and say nothing that is worth a token.
+//     Host will do where a token is set. /healthz and /readyz are for load balancers, which ask without a token and under
+//     any name, the site's for example; they say nothing that is worth either.
 //
 // What it may cost: maxAdminConns connections, a head of 16 KiB, a body of max-message, and a time limit for each part of a
 // request. One more connection waits in the kernel's queue.
@@ -210,11 +211,12 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 
 // admit says why the request may not be answered, nil if it may.
 func (a *admin) admit(r *http.Request) *apiError {
-	if a.loopback && !a.ownHost(r.Host) {
-		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
-	}
-	if a.token != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && !a.knowsToken(r) {
+	switch {
+	case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
+	case a.token != nil && !a.knowsToken(r):
 		return &apiError{http.StatusUnauthorized, "this needs the header Authorization: Bearer TOKEN, with the admin token"}
+	case a.token == nil && a.loopback && !a.ownHost(r.Host):
+		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
 	}
 	if a.origins.Check(r) != nil {
 		return &apiError{http.StatusForbidden, "a page of another origin may not do this"}
