@@ -191,7 +191,7 @@ func TestTheTokenMayStandInAFile(t *testing.T) {
 		cfg := Default()
 		cfg.Admin, cfg.AdminTokenFile = "127.0.0.1:0", file
 		var mistake *SettingError
-		_, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop()})
+		_, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop(), counts: newCounts()})
 		if !fine && (!errors.As(err, &mistake) || mistake.Name != "admin-token-file") {
 			t.Errorf("file with %q: got %v, want an error about admin-token-file", text, err)
 		}
@@ -380,46 +380,6 @@ func TestAHeadThatDripsOrIsTooLargeIsCut(t *testing.T) {
 		if isTimeout(err) || !strings.HasPrefix(string(got), row.want) {
 			t.Errorf("%s: got %.60q, %v, want %q and the end", name, got, err, row.want)
 		}
-	}
-}
-
-func TestOneConnectionTooManyWaits(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLimitListener(inner, 1)
-	accepted := make(chan net.Conn)
-	failed := make(chan error)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				failed <- err
-				return
-			}
-			accepted <- conn
-		}
-	}()
-	for range 2 {
-		client, err := net.Dial("tcp", inner.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { client.Close() })
-	}
-	first := <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("the second was accepted beside the first, want it to wait")
-	case <-time.After(20 * time.Millisecond): // what must not happen has no event to wait for
-	}
-	first.Close()
-	first.Close() // must not free a second place
-	<-accepted
-	l.Close()
-	if err := <-failed; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v, want net.ErrClosed", err)
 	}
 }
 
