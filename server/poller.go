@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -289,8 +291,22 @@ func (s *session) Shutdown() {
 	s.parser, s.extra = websocket.Parser{}, nil
 }
 
-// remoteAddr is the peer's address, for logs.
-func (s *session) remoteAddr() string { return s.nb.RemoteAddr().String() }
+// remoteAddr is the peer's address, for people: the kernel keeps it, so we need not. It is empty once the peer has reset.
+func (s *session) remoteAddr() (text string) {
+	s.locked(func(fd int) {
+		switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {
+		case *unix.SockaddrInet4:
+			text = netip.AddrPortFrom(netip.AddrFrom4(peer.Addr), uint16(peer.Port)).String()
+		case *unix.SockaddrInet6:
+			addr := netip.AddrFrom16(peer.Addr).Unmap()
+			if peer.ZoneId != 0 {
+				addr = addr.WithZone(strconv.Itoa(int(peer.ZoneId)))
+			}
+			text = netip.AddrPortFrom(addr, uint16(peer.Port)).String()
+		}
+	})
+	return text
+}
 
 // nbioLog passes on what nbio complains about, sampled by our logger, and swallows its chatter.
 type nbioLog struct{ log *zap.Logger }
