@@ -131,7 +131,7 @@ type Conn struct {
 	end     *ending  // how it ends; nil until Finish
 	seen    uint32   // tick of the last sign of life, rounded up
 	moved   uint32   // tick of the last bytes read, or of the handshake's begin, rounded up
-	pinged  uint32   // tick of the last ping
+	opened  uint32   // tick of its adoption
 	due     uint32   // tick of the wheel's entry
 	pending int32    // own publications with the bus
 	flags   flags
@@ -164,6 +164,17 @@ func (c *Conn) has(f flags) bool { return c.flags&f != 0 }
 // Open reports that the connection still takes part: Finish was not called and the peer has not gone.
 func (c *Conn) Open() bool { return c.state == stateOpen }
 
+// Age is how long ago the loop adopted it, to a tick.
+func (c *Conn) Age() time.Duration { return Tick * time.Duration(tickDown(c.loop.now)-c.opened) }
+
+// Backlog is the bytes that wait for it here, those in the transport's queue included.
+func (c *Conn) Backlog() int {
+	if c.back == nil {
+		return 0
+	}
+	return c.back.bytes
+}
+
 // Touch notes a sign of life. Lazy: the wheel finds out when the old deadline comes.
 func (c *Conn) Touch(now time.Duration) {
 	c.seen = tickUp(now)
@@ -173,7 +184,7 @@ func (c *Conn) Touch(now time.Duration) {
 func (c *Conn) Upgraded(now time.Duration) {
 	c.flags |= flagUpgraded
 	c.Touch(now)
-	c.pinged, c.moved = c.seen, c.seen
+	c.moved = c.seen
 	c.loop.rearm(c)
 }
 
@@ -225,8 +236,9 @@ func (c *Conn) Join(room string, v Variant) {
 	c.loop.join(c, room)
 }
 
-// deadline returns the tick of the earliest timeout of c and what it is.
-func (c *Conn) deadline() (at uint32, why Why, ping bool) {
+// deadline returns the tick of the earliest timeout of c and what it is. The pings up to tick after were sent. They are due at
+// each third of MaxAge since the last sign of life, which is why nothing has to be kept about them.
+func (c *Conn) deadline(after uint32) (at uint32, why Why, ping bool) {
 	l := c.loop
 	switch {
 	case c.state >= stateEnding:
@@ -239,7 +251,8 @@ func (c *Conn) deadline() (at uint32, why Why, ping bool) {
 		at, why = c.moved+l.ticks.frame, WhyFrame
 	}
 	if c.has(flagPings) {
-		if next := max(c.seen, c.pinged) + l.ticks.ping; next < at {
+		silent := max(after, c.seen) - c.seen
+		if next := c.seen + (silent/l.ticks.ping+1)*l.ticks.ping; next < at {
 			return next, why, true
 		}
 	}

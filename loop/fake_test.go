@@ -112,8 +112,8 @@ func (r *rig) even() {
 			r.Fatal(err)
 		}
 		for _, c := range l.lagging {
-			if want := waitingBytes(c); c.back.bytes != want {
-				r.Fatalf("a backlog of %d bytes is counted as %d", want, c.back.bytes)
+			if want := waitingBytes(c); c.Backlog() != want {
+				r.Fatalf("a backlog of %d bytes is counted as %d", want, c.Backlog())
 			}
 		}
 	}

@@ -262,6 +262,64 @@ func TestPingsComeAtEachThirdOfMaxAgeThatIsSilent(t *testing.T) {
 	}
 }
 
+// A turn that is late sends one ping for all that were due since the last one.
+func TestAPingComesInTheFirstTurnAfterEachThirdOfMaxAge(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		maxAge := Tick * time.Duration(rapid.IntRange(3, 130).Draw(rt, "max age in ticks"))
+		r, f := kickRig(t, maxAge, nil)
+		f.WantPings()
+		third := max(int64(tickUp(maxAge/3)), 1)
+		for range rapid.IntRange(1, 5).Draw(rt, "signs of life") {
+			r.send(f, "H")
+			seen, sent := r.now, int64(0)
+			for {
+				step := Tick * time.Duration(rapid.SampledFrom([]int{1, 1, 1, 1, 5, 30}).Draw(rt, "ticks to the next turn"))
+				if tickDown(r.now+step) >= tickUp(seen)+tickUp(maxAge) {
+					break
+				}
+				before := f.pings
+				r.step(step)
+				due := (int64(tickDown(r.now)) - int64(tickUp(seen))) / third
+				if got, want := f.pings-before, min(due-sent, 1); int64(got) != want {
+					rt.Fatalf("max age %v, silent for %v: %d pings in this turn, want %d", maxAge, r.now-seen, got, want)
+				}
+				sent = due
+			}
+		}
+	})
+}
+
+func TestTheAgeOfAConnectionCountsFromItsBeginningWhateverItDoes(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxAge = 3 * time.Second })
+	f := &fake{room: -1}
+	f.Init(f)
+	r.loop(0).Adopt(&f.Conn)
+	r.rest()
+	began := r.now
+	check := func() {
+		t.Helper()
+		if got, want := f.Age(), r.now-began; got > want+Tick || got < want-Tick {
+			t.Errorf("got the age %v, want %v", got, want)
+		}
+	}
+	check()
+	r.step(time.Second)
+	f.Join("room", 0)
+	f.WantPings()
+	r.rest()
+	check()
+	for range 5 {
+		for range 25 { // two pings
+			r.step(Tick)
+		}
+		r.send(f, "H")
+		check()
+	}
+	if f.pings == 0 || len(f.kicks) > 0 {
+		t.Errorf("%d pings and kicks %v, want some and none", f.pings, f.kicks)
+	}
+}
+
 func TestHeldConnectionsAreNotKicked(t *testing.T) {
 	r, f := kickRig(t, time.Second, nil)
 	r.send(f, "W")

@@ -531,8 +531,12 @@ func (w *world) checkSilence(l *Loop) {
 		if c.has(flagArmed) && c.due == l.tick+1 {
 			continue // it was paused when it was judged, and is judged again at the next tick
 		}
-		if at, why, ping := c.deadline(); at < l.tick && !ping {
+		at, why, ping := c.deadline(l.tick)
+		if at < l.tick {
 			w.fail("%x: due (%v) at tick %d, still there after tick %d", c.id, why, at, l.tick)
+		}
+		if ping && (!c.has(flagArmed) || c.due > at) {
+			w.fail("%x: a ping is due at tick %d and not in the wheel (armed %v for %d)", c.id, at, c.has(flagArmed), c.due)
 		}
 	}
 }

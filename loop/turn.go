@@ -217,14 +217,13 @@ func (l *Loop) judgeAll() {
 
 // expire is the wheel's callback: c's entry has come, perhaps too early.
 func (l *Loop) expire(c *Conn) {
-	at, _, ping := c.deadline()
+	at, _, ping := c.deadline(c.due - 1) // it was armed for the first that was not sent
 	switch {
 	case at > l.tick:
 		l.wheel.start(c, at)
 	case c.state >= stateEnding:
 		l.overdue(c)
 	case ping:
-		c.pinged = l.tick
 		c.peer.Ping()
 		l.rearm(c)
 	default:
@@ -237,9 +236,9 @@ func (l *Loop) judgeSilence(c *Conn) {
 	if c.state != stateOpen {
 		return
 	}
-	at, why, ping := c.deadline()
+	at, why, _ := c.deadline(l.tick)
 	switch {
-	case at > l.tick || ping || c.has(flagPaused|flagHeld):
+	case at > l.tick || c.has(flagPaused|flagHeld):
 		l.rearm(c)
 	case c.has(flagReady):
 		l.suspects = append(l.suspects, c)
@@ -253,7 +252,7 @@ func (l *Loop) rearm(c *Conn) {
 	if c.state == stateNew || c.state == stateGone {
 		return
 	}
-	at, _, _ := c.deadline()
+	at, _, _ := c.deadline(l.tick)
 	if !c.has(flagArmed) || at < c.due {
 		l.wheel.start(c, at)
 	}
@@ -301,7 +300,7 @@ func (l *Loop) adopt(c *Conn) {
 	l.live++
 	c.id = makeID(l.index, l.gens[slot], slot)
 	c.state = stateOpen
-	c.moved = tickUp(l.now)
+	c.opened, c.moved = tickDown(l.now), tickUp(l.now)
 	l.stats.Opened++
 	if err := c.peer.Open(); err != nil {
 		c.flags |= flagFreed

@@ -29,22 +29,24 @@ import (
 //     one origin with us: so the Host must be an IP address, localhost or the configured name. And it may send a POST
 //     whose answer it cannot read: so what changes something is refused when a browser says that another origin asks.
 //   - Elsewhere nobody may without the bearer token, which Config.Validate insists on. A page does not know it, so any
-//     Host will do there. /healthz and /readyz are for load balancers and say nothing that is worth a token.
+//     Host will do where a token is set. /healthz and /readyz are for load balancers, which ask without a token and under
+//     any name, the site's for example; they say nothing that is worth either.
 //
-// What it may cost: a share of the connections (descriptors.go), at most 32, a head of 16 KiB, a body of max-message, and a time limit for each part of a
-// request. One more connection waits in the kernel's queue.
+// What it may cost: a share of the connections (descriptors.go, adminListener), half as many requests at a time, a head of
+// 16 KiB, a body of max-message, and a time limit for each part of a request.
 type admin struct {
 	// Immutable after newAdmin.
-	srv      *Server
-	listener net.Listener
-	http     *http.Server
-	mux      *http.ServeMux
-	api      *api
-	origins  *http.CrossOriginProtection
-	token    *[sha256.Size]byte // of the token; nil if none is asked for
-	loopback bool               // only this machine can reach us
-	host     string             // as configured
-	giveUp   context.CancelFunc // ends what requests are waiting for
+	srv       *Server
+	listener  *adminListener
+	http      *http.Server
+	mux       *http.ServeMux
+	api       *api
+	origins   *http.CrossOriginProtection
+	token     *[sha256.Size]byte // of the token; nil if none is asked for
+	loopback  bool               // only this machine can reach us
+	host      string             // as configured
+	giveUp    context.CancelFunc // ends what requests are waiting for
+	answering chan struct{}      // holds a token for each request that may take a while
 
 	wait sync.WaitGroup
 }
@@ -64,15 +66,15 @@ func newAdmin(s *Server) (*admin, error) {
 	if err := cfg.LoadAdminToken(); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", cfg.Admin)
+	listener, err := listenAdmin(cfg.Admin, s.files.admin, cfg.AdminToken != "", &s.counts.adminCut)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the admin: %w", err)
 	}
 	a := &admin{
-		srv: s, listener: newLimitListener(listener, s.files.admin), mux: http.NewServeMux(), api: newAPI(s),
+		srv: s, listener: listener, mux: http.NewServeMux(), api: newAPI(s), answering: make(chan struct{}, s.files.admin/2),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
-	a.host, _, _ = net.SplitHostPort(cfg.Admin) // Listen has taken it
+	a.host, _, _ = net.SplitHostPort(cfg.Admin) // listenAdmin has taken it
 	if cfg.AdminToken != "" {
 		sum := sha256.Sum256([]byte(cfg.AdminToken))
 		a.token = &sum
@@ -93,6 +95,10 @@ func newAdmin(s *Server) (*admin, error) {
 		Handler: a, ErrorLog: logger, BaseContext: func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: adminHeadTimeout, ReadTimeout: adminReadTimeout, WriteTimeout: adminWriteTimeout,
 		IdleTimeout: adminIdleTimeout, MaxHeaderBytes: maxAdminHead, DisableGeneralOptionsHandler: true,
+		ConnState: listener.changed,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, adminConnKey{}, conn)
+		},
 	}
 	return a, nil
 }
@@ -178,13 +184,30 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer a.rescue(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	r.Body = http.MaxBytesReader(w, r.Body, int64(a.srv.cfg.MaxMessage))
-	refusal := a.admit(r)
+	body := &adminBody{ReadCloser: http.MaxBytesReader(w, r.Body, int64(a.srv.cfg.MaxMessage)), whole: r.ContentLength == 0}
+	r.Body = body
+	known := a.token != nil && a.knowsToken(r)
+	conn, ok := r.Context().Value(adminConnKey{}).(*adminConn)
+	if ok {
+		defer conn.finish(body)
+	}
+	if !ok || !known || !a.listener.promote(conn) {
+		w.Header().Set("Connection", "close")
+	}
+	refusal := a.admit(r, known)
 	if refusal == nil {
 		refusal = settlePath(r)
 	}
 	if refusal == nil {
 		refusal = a.unrouted(w, r)
+	}
+	if refusal == nil && !isHealth(r) {
+		select {
+		case a.answering <- struct{}{}:
+			defer func() { <-a.answering }()
+		default:
+			refusal = &apiError{http.StatusServiceUnavailable, fmt.Sprintf("%d requests are being answered; try again", cap(a.answering))}
+		}
 	}
 	if refusal != nil {
 		refuseRequest(w, r, refusal)
@@ -192,6 +215,9 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mux.ServeHTTP(w, r)
 }
+
+// isHealth tells whether a request is one of those that need neither a token nor a name, and are answered at once.
+func isHealth(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // rescue recovers a panic, which is always a bug of ours.
 func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
@@ -207,13 +233,14 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log says more"})
 }
 
-// admit says why the request may not be answered, nil if it may.
-func (a *admin) admit(r *http.Request) *apiError {
-	if a.loopback && !a.ownHost(r.Host) {
-		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
-	}
-	if a.token != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && !a.knowsToken(r) {
+// admit says why the request may not be answered, nil if it may. known says that it has shown the token.
+func (a *admin) admit(r *http.Request, known bool) *apiError {
+	switch {
+	case isHealth(r):
+	case a.token != nil && !known:
 		return &apiError{http.StatusUnauthorized, "this needs the header Authorization: Bearer TOKEN, with the admin token"}
+	case a.token == nil && a.loopback && !a.ownHost(r.Host):
+		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
 	}
 	if a.origins.Check(r) != nil {
 		return &apiError{http.StatusForbidden, "a page of another origin may not do this"}
@@ -308,48 +335,4 @@ func refuseRequest(w http.ResponseWriter, r *http.Request, e *apiError) {
 func onLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
-}
-
-// limitListener has at most so many connections open at a time.
-type limitListener struct {
-	net.Listener
-	places chan struct{}
-	closed context.Context
-	close  context.CancelFunc
-}
-
-func newLimitListener(l net.Listener, n int) *limitListener {
-	closed, cancel := context.WithCancel(context.Background())
-	return &limitListener{Listener: l, places: make(chan struct{}, n), closed: closed, close: cancel}
-}
-
-// Accept waits for a place first, then for a connection.
-func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed.Done():
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
-}
-
-func (l *limitListener) Close() error {
-	l.close()
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	leave func()
-}
-
-func (c *limitedConn) Close() error {
-	err := c.Conn.Close()
-	c.leave()
-	return err
 }

@@ -191,7 +191,7 @@ func TestTheTokenMayStandInAFile(t *testing.T) {
 		cfg := Default()
 		cfg.Admin, cfg.AdminTokenFile = "127.0.0.1:0", file
 		var mistake *SettingError
-		_, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop()})
+		_, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop(), counts: newCounts()})
 		if !fine && (!errors.As(err, &mistake) || mistake.Name != "admin-token-file") {
 			t.Errorf("file with %q: got %v, want an error about admin-token-file", text, err)
 		}
@@ -207,6 +207,7 @@ func TestTheTokenMayStandInAFile(t *testing.T) {
 func TestAPageThatPointsItsNameAtUsIsRefused(t *testing.T) {
 	local := bareAdmin(t, func(c *Config) { c.Admin = "localhost:0" })
 	public := bareAdmin(t, func(c *Config) { c.Admin, c.AdminToken = "0.0.0.0:0", "secret" })
+	locked := bareAdmin(t, func(c *Config) { c.AdminToken = "secret" })
 	for host, want := range map[string]int{
 		"127.0.0.1:8001": 200, "127.0.0.1": 200, "localhost:8001": 200, "LOCALHOST": 200, "[::1]:8001": 200, "[::1]": 200,
 		"10.1.2.3:8001": 200, "": 200,
@@ -215,10 +216,54 @@ func TestAPageThatPointsItsNameAtUsIsRefused(t *testing.T) {
 		if got := local.serve("GET", "/metrics", "Host", host); got.status != want {
 			t.Errorf("on loopback, Host %q: got HTTP %d, want %d", host, got.status, want)
 		}
-		if got := public.serve("GET", "/metrics", "Host", host, "Authorization", "Bearer secret"); got.status != 200 {
-			t.Errorf("on all addresses, Host %q with the token: got HTTP %d, want 200", host, got.status)
+		for where, a := range map[string]*admin{"on all addresses": public, "on loopback": locked} {
+			if got := a.serve("GET", "/metrics", "Host", host, "Authorization", "Bearer secret"); got.status != 200 {
+				t.Errorf("%s, Host %q with the token: got HTTP %d, want 200", where, host, got.status)
+			}
 		}
 	}
+}
+
+// A load balancer may put the name of the site into its request, or none, as HTTP/1.0 allows.
+func TestHealthAndReadinessAreToldUnderAnyName(t *testing.T) {
+	s := startServer(t, nil)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		for _, head := range []string{
+			"GET " + path + " HTTP/1.1\r\nHost: chat.example\r\nConnection: close\r\n\r\n",
+			"GET " + path + " HTTP/1.1\r\nHost: chat.example:8443\r\nConnection: close\r\n\r\n",
+			"GET http://chat.example" + path + " HTTP/1.1\r\nHost: chat.example\r\nConnection: close\r\n\r\n",
+			"GET " + path + " HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+			"GET " + path + " HTTP/1.0\r\nHost: chat.example\r\n\r\n",
+			"GET " + path + " HTTP/1.0\r\n\r\n",
+			"HEAD " + path + " HTTP/1.0\r\n\r\n",
+		} {
+			if got := s.askAdmin(t, head); !strings.Contains(got, " 200 OK\r\n") {
+				t.Errorf("%q: got %.60q, want 200", head, got)
+			}
+		}
+	}
+	for _, path := range []string{"/metrics", "/", "/healthz/", "/readyz/x"} {
+		if got := s.askAdmin(t, "GET "+path+" HTTP/1.0\r\nHost: chat.example\r\n\r\n"); !strings.Contains(got, " 403 Forbidden\r\n") {
+			t.Errorf("%s under a foreign name: got %.60q, want 403", path, got)
+		}
+	}
+}
+
+// askAdmin sends bytes to the admin address and reads what comes until the server closes.
+func (s *testServer) askAdmin(t *testing.T, request string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.AdminAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(conn, request) // an error shows in what comes back
+	got, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatalf("%.60q: %v after %q", request, err, got)
+	}
+	return string(got)
 }
 
 func TestAPageOfAnotherOriginMayNotChangeAnything(t *testing.T) {
@@ -335,46 +380,6 @@ func TestAHeadThatDripsOrIsTooLargeIsCut(t *testing.T) {
 		if isTimeout(err) || !strings.HasPrefix(string(got), row.want) {
 			t.Errorf("%s: got %.60q, %v, want %q and the end", name, got, err, row.want)
 		}
-	}
-}
-
-func TestOneConnectionTooManyWaits(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLimitListener(inner, 1)
-	accepted := make(chan net.Conn)
-	failed := make(chan error)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				failed <- err
-				return
-			}
-			accepted <- conn
-		}
-	}()
-	for range 2 {
-		client, err := net.Dial("tcp", inner.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { client.Close() })
-	}
-	first := <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("the second was accepted beside the first, want it to wait")
-	case <-time.After(20 * time.Millisecond): // what must not happen has no event to wait for
-	}
-	first.Close()
-	first.Close() // must not free a second place
-	<-accepted
-	l.Close()
-	if err := <-failed; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v, want net.ErrClosed", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,13 +9,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"go.uber.org/zap"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
@@ -31,18 +27,19 @@ import (
 type api struct {
 	srv      *Server
 	patience time.Duration
+	listed   int           // connections of a room
 	walking  chan struct{} // holds a token while the loops are walked
 }
 
 const (
-	loopPatience   = 2 * time.Second
-	defaultTop     = 20
-	maxTop         = 1000
-	maxConnections = 1000 // listed of a room
+	loopPatience = 2 * time.Second
+	defaultTop   = 20
+	maxTop       = 1000
+	maxListed    = 1000
 )
 
 func newAPI(s *Server) *api {
-	return &api{srv: s, patience: loopPatience, walking: make(chan struct{}, 1)}
+	return &api{srv: s, patience: loopPatience, listed: maxListed, walking: make(chan struct{}, 1)}
 }
 
 // apiError is a refused request, in the form in which it is told.
@@ -78,7 +75,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *api) routes() []route {
 	return []route{
 		{"GET /api/rooms", "the rooms with most members (?top=20)", call(a.rooms)},
-		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections=1 lists who is in it here", call(a.room)},
+		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections=1 lists those to this node", call(a.room)},
 		{"POST /api/rooms/{space}/{room}/messages", "publish the body, as a client would send it", call(a.publish)},
 		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
 		{"GET /api/ledger", "check that nothing was lost; visits every connection", call(a.ledger)},
@@ -87,10 +84,11 @@ func (a *api) routes() []route {
 
 // roomInfo is a room as the API shows it.
 type roomInfo struct {
-	Room        string   `json:"room"` // "chat/lobby"
-	Members     int      `json:"members"`
-	Here        *int     `json:"here,omitempty"` // of them on this node, if there are others
-	Connections []string `json:"connections,omitzero"`
+	Room        string           `json:"room"` // "chat/lobby"
+	Members     int              `json:"members"`
+	Here        *int             `json:"here,omitempty"`       // of them on this node, if there are others
+	Connections []connectionInfo `json:"connections,omitzero"` // on this node
+	Truncated   bool             `json:"truncated,omitempty"`  // there are more of them
 }
 
 // compareRooms orders by members, most first, and then by name.
@@ -98,49 +96,26 @@ func compareRooms(a, b roomInfo) int {
 	return cmp.Or(cmp.Compare(b.Members, a.Members), cmp.Compare(a.Room, b.Room))
 }
 
-// topRooms is a heap of the largest rooms seen so far, the smallest of them at the root.
-type topRooms []roomInfo
-
-func (t topRooms) Len() int           { return len(t) }
-func (t topRooms) Less(i, j int) bool { return compareRooms(t[i], t[j]) > 0 }
-func (t topRooms) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *topRooms) Push(x any)        { *t = append(*t, x.(roomInfo)) }
-func (t *topRooms) Pop() any          { panic("not used") }
-
-// offer takes r in if it is one of the limit largest. It costs one comparison for nearly every room, because the lane's
-// mutex is held meanwhile.
-func (t *topRooms) offer(r roomInfo, limit int) {
-	switch {
-	case len(*t) < limit:
-		heap.Push(t, r)
-	case compareRooms(r, (*t)[0]) < 0:
-		(*t)[0] = r
-		heap.Fix(t, 0)
-	}
-}
-
 // rooms lists the rooms with most members, and says how many there are.
 func (a *api) rooms(r *http.Request) (int, any, *apiError) {
-	top := defaultTop
+	limit := defaultTop
 	if text := r.URL.Query().Get("top"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxTop {
 			return 0, nil, &apiError{http.StatusBadRequest, fmt.Sprintf("top takes a number from 1 to %d", maxTop)}
 		}
-		top = n
+		limit = n
 	}
-	largest, total := make(topRooms, 0, top), 0
+	largest := newTop(limit, compareRooms)
 	a.srv.node.Directory().Each(func(e *loop.Entry) {
 		if members := e.Members(); members > 0 { // else the first member is just joining
-			total++
-			largest.offer(roomInfo{Room: e.Name, Members: members}, top)
+			largest.offer(roomInfo{Room: e.Name, Members: members})
 		}
 	})
-	slices.SortFunc(largest, compareRooms)
 	return http.StatusOK, struct {
-		Rooms topRooms `json:"rooms"`
-		Total int      `json:"total"`
-	}{largest, total}, nil
+		Rooms []roomInfo `json:"rooms"`
+		Total int        `json:"total"`
+	}{largest.sorted(), largest.offered}, nil
 }
 
 // room tells about one room.
@@ -158,29 +133,25 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 		return 0, nil, e
 	}
 	if list {
-		if info.Connections, e = a.connections(r.Context(), info.Room); e != nil {
+		if info.Connections, info.Truncated, e = a.connections(r.Context(), info.Room); e != nil {
 			return 0, nil, e
 		}
 	}
 	return http.StatusOK, info, nil
 }
 
-// roomInfo counts the members of a room: on all nodes if there are others, else here.
+// roomInfo counts the members of a room.
 func (a *api) roomInfo(ctx context.Context, key string) (roomInfo, *apiError) {
-	info, where := roomInfo{Room: key, Members: a.members(key)}, " on this node"
-	if a.srv.backend != nil {
-		here := info.Members
-		info.Here, where = &here, ""
-		total, err := a.srv.membersEverywhere(ctx, key)
-		if err != nil {
-			return info, &apiError{http.StatusServiceUnavailable, "the other nodes cannot be counted now: " + err.Error()}
-		}
-		info.Members = max(total, here) // ours may not have been written yet
+	members, here, err := a.everywhere(ctx, key, a.members(key))
+	switch {
+	case err != nil:
+		return roomInfo{}, &apiError{http.StatusServiceUnavailable, "the other nodes cannot be counted now: " + err.Error()}
+	case members == 0 && here == nil:
+		return roomInfo{}, &apiError{http.StatusNotFound, "nobody is in this room on this node"}
+	case members == 0:
+		return roomInfo{}, &apiError{http.StatusNotFound, "nobody is in this room"}
 	}
-	if info.Members == 0 {
-		return info, &apiError{http.StatusNotFound, "nobody is in this room" + where}
-	}
-	return info, nil
+	return roomInfo{Room: key, Members: members, Here: here}, nil
 }
 
 // members is the number of members that a room has on this node.
@@ -191,23 +162,14 @@ func (a *api) members(key string) int {
 	return 0
 }
 
-// connections lists the ids of up to maxConnections connections in a room. The loops' tables of connections are looked
-// through, all of them: a room does not know the ids of its members, and keeping them would cost every member.
-func (a *api) connections(ctx context.Context, key string) ([]string, *apiError) {
-	parts, e := walk(ctx, a, func(l *loop.Loop) (ids []string) {
-		l.Each(func(c *loop.Conn) bool {
-			if c.Open() && c.Room() == key {
-				ids = append(ids, formatID(c.ID()))
-			}
-			return len(ids) < maxConnections
-		})
-		return ids
-	})
-	if e != nil {
-		return nil, e
+// everywhere is the number of members of a room on all nodes, here of which are ours; if there are no other nodes it says
+// only the former. An error says that the others cannot be counted.
+func (a *api) everywhere(ctx context.Context, key string, here int) (members int, ours *int, err error) {
+	if a.srv.backend == nil {
+		return here, nil, nil
 	}
-	ids := slices.Concat([]string{}, slices.Concat(parts...))
-	return ids[:min(len(ids), maxConnections)], nil
+	total, err := a.srv.membersEverywhere(ctx, key)
+	return max(total, here), &here, err // ours may not have been written yet
 }
 
 // publish accepts a message for everybody in a room, as if a member of it had sent the body.
@@ -231,14 +193,20 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 	if b := a.srv.backend; b != nil && b.Refuses(target.Key()) {
 		return 0, nil, &apiError{http.StatusServiceUnavailable, "the connection to the other nodes is down, and this node is set to refuse"}
 	}
-	members := a.members(target.Key())
+	answer := struct {
+		Accepted bool `json:"accepted"`
+		Members  *int `json:"members,omitempty"`
+		Here     *int `json:"here,omitempty"`
+	}{Accepted: true}
+	here := a.members(target.Key())
 	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // connections are not read meanwhile; a caller can be told
 		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is catching up with what it has accepted; try again"}
 	}
-	return http.StatusAccepted, struct {
-		Accepted bool `json:"accepted"`
-		Members  int  `json:"members"`
-	}{true, members}, nil
+	members, ours, err := a.everywhere(r.Context(), target.Key(), here)
+	if answer.Here = ours; err == nil { // it is accepted in any case
+		answer.Members = &members
+	}
+	return http.StatusAccepted, answer, nil
 }
 
 // body reads the whole body; admin.ServeHTTP has set its limit.
@@ -278,44 +246,6 @@ func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 		return 0, nil, &apiError{http.StatusBadRequest, "the text is not valid UTF-8"}
 	}
 	return loop.KindText, body, nil
-}
-
-// kick closes a connection for an operator.
-func (a *api) kick(r *http.Request) (int, any, *apiError) {
-	id, err := parseID(r.PathValue("id"))
-	if err != nil {
-		return 0, nil, &apiError{http.StatusBadRequest, err.Error()}
-	}
-	reason := r.URL.Query().Get("reason")
-	loops, kicked := a.srv.node.Loops(), false
-	if i := id.Loop(); i < len(loops) {
-		answer, e := ask(r.Context(), a.patience, loops[i:i+1], func(l *loop.Loop) bool {
-			c := l.Conn(id)
-			if c == nil || !c.Open() {
-				return false
-			}
-			c.Peer().(*session).kick(reason)
-			return true
-		})
-		if e != nil {
-			return 0, nil, e
-		}
-		kicked = answer[0]
-	}
-	if !kicked {
-		return 0, nil, &apiError{http.StatusNotFound, "this connection is gone, or never was"}
-	}
-	a.srv.log.Info("kicked by an operator", zap.String("connection", formatID(id)), zap.String("reason", reason))
-	return http.StatusNoContent, nil, nil
-}
-
-// parseID reads what formatID wrote, and nothing else.
-func parseID(text string) (loop.ConnID, error) {
-	n, err := strconv.ParseUint(text, 16, 64)
-	if id := loop.ConnID(n); err == nil && formatID(id) == text {
-		return id, nil
-	}
-	return 0, errors.New("the id of a connection is 16 hexadecimal digits in lower case")
 }
 
 // ledgerInfo is the ledger of a loop, or of the whole node.

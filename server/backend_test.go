@@ -104,14 +104,23 @@ func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
 
 func TestARoomIsCountedOverAllNodes(t *testing.T) {
 	s, f := startWithBackend(t)
-	s.join(t, "/ws/chat/lobby/")
+	member := s.join(t, "/ws/chat/lobby/")
 	if r := s.get(t, "/api/rooms/chat/lobby"); !strings.Contains(r.body, `"members":3,"here":1`) {
 		t.Errorf("got %q", r.body)
 	}
+	publish := func(want string) {
+		t.Helper()
+		if r := s.request(t, "POST", "/api/rooms/chat/lobby/messages", `{"message":"hello"}`); r.status != http.StatusAccepted || r.body != want+"\n" {
+			t.Errorf("got HTTP %d %s, want 202 %s", r.status, r.body, want)
+		}
+		member.hears("hello")
+	}
+	publish(`{"accepted":true,"members":3,"here":1}`)
 	f.others = -1
 	if r := s.request(t, "GET", "/api/rooms/chat/lobby", ""); r.status != http.StatusServiceUnavailable {
 		t.Errorf("got %d, want 503", r.status)
 	}
+	publish(`{"accepted":true,"here":1}`)
 }
 
 func TestADrainFlushesTheBackend(t *testing.T) {

@@ -14,6 +14,7 @@ type counts struct {
 	panics     atomic.Uint64 // recovered; each is a bug
 	acceptErrs atomic.Uint64 // accept failed, mostly for want of descriptors
 	full       atomic.Uint64 // refused with 503: no place for another connection
+	adminCut   atomic.Uint64 // connections of the admin address closed to make place for others
 	refused    [600]atomic.Uint64
 	closes     []atomic.Uint64 // by index in protocol.Codes; the last one is every other code
 	heartbeats atomic.Uint64

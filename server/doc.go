@@ -10,7 +10,7 @@
 //	pages.go       plain HTTP on the port for clients
 //	drain.go       out of service, in good order
 //	backend.go     the seam to the other nodes
-//	admin.go       the admin address: metrics.go, api.go, health, profiles
+//	admin.go       the admin address: metrics.go, api.go, health, profiles; its connections are in adminlistener.go
 //	config.go      every setting, once
 //
 // The wire is in PROTOCOL.md, what can be measured in METRICS.md.

@@ -311,7 +311,8 @@ func TestTheLogTellsOfConnections(t *testing.T) {
 		t.Errorf("opened: %v", opened)
 	}
 	w.Close()
-	if ended := line("connection ended"); ended["code"] != int64(1006) || ended["room"] != "chat/lobby" || ended["connection"] != opened["connection"] || ended["remote"] != opened["remote"] {
+	if ended := line("connection ended"); ended["code"] != int64(1006) || ended["room"] != "chat/lobby" || ended["connection"] != opened["connection"] ||
+		ended["remote"] != opened["remote"] && ended["remote"] != "" { // a socket may not know its peer any more
 		t.Errorf("ended: %v", ended)
 	}
 	w = s.dial(t)

@@ -81,6 +81,7 @@ func connectionMetrics() []metricRow {
 		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
 		counter("dots_accept_errors_total", "Failures to accept one, mostly for want of file descriptors.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
 		counter("dots_connections_refused_total", "Connections refused because there was no place for another.", node(func(s *Server) float64 { return float64(s.counts.full.Load()) })),
+		counter("dots_admin_connections_cut_total", "Idle or unfinished connections of the admin address closed to make place for others.", node(func(s *Server) float64 { return float64(s.counts.adminCut.Load()) })),
 		counter("dots_upgraded_total", "Handshakes that made a WebSocket.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
 		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
 		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -285,13 +287,27 @@ func (s *session) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, u
 // The session gives up its buffers here: nbio may remember it for a while (its list of closed connections is cut, not
 // cleared), and half a message can be 64 KiB.
 func (s *session) Shutdown() {
-	s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
 	s.logLost()
+	s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
 	s.parser, s.extra = websocket.Parser{}, nil
 }
 
-// remoteAddr is the peer's address, for logs.
-func (s *session) remoteAddr() string { return s.nb.RemoteAddr().String() }
+// remoteAddr is the peer's address, for people: the kernel keeps it, so we need not. It is empty once the peer has reset.
+func (s *session) remoteAddr() (text string) {
+	s.locked(func(fd int) {
+		switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {
+		case *unix.SockaddrInet4:
+			text = netip.AddrPortFrom(netip.AddrFrom4(peer.Addr), uint16(peer.Port)).String()
+		case *unix.SockaddrInet6:
+			addr := netip.AddrFrom16(peer.Addr).Unmap()
+			if peer.ZoneId != 0 {
+				addr = addr.WithZone(strconv.Itoa(int(peer.ZoneId)))
+			}
+			text = netip.AddrPortFrom(addr, uint16(peer.Port)).String()
+		}
+	})
+	return text
+}
 
 // nbioLog passes on what nbio complains about, sampled by our logger, and swallows its chatter.
 type nbioLog struct{ log *zap.Logger }

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+)
+
+// The part of the API that is about single connections: whom to kick, and the kick.
+
+// connectionInfo is a connection as the API shows it.
+type connectionInfo struct {
+	ID           string  `json:"id"`
+	Remote       string  `json:"remote,omitempty"` // absent if its socket is closed by now
+	AgeSeconds   float64 `json:"age_seconds"`      // since it was accepted
+	BacklogBytes int     `json:"backlog_bytes"`    // that wait for it in this process
+}
+
+// connections lists the connections in a room, those with the largest backlogs first, and says whether there are more than
+// it lists. The loops' tables of connections are looked through, all of them: a room does not know the ids of its members,
+// and keeping them would cost every member. Nor is an address kept: the socket knows it.
+func (a *api) connections(ctx context.Context, key string) (list []connectionInfo, truncated bool, e *apiError) {
+	type part struct {
+		infos []connectionInfo
+		total int
+	}
+	parts, e := walk(ctx, a, func(l *loop.Loop) part {
+		slowest := newTop(a.listed, compareConns)
+		l.Each(func(c *loop.Conn) bool {
+			if c.Open() && c.Room() == key {
+				slowest.offer(c)
+			}
+			return true
+		})
+		infos := make([]connectionInfo, len(slowest.kept))
+		for i, c := range slowest.kept {
+			remote := c.Peer().(*session).remoteAddr()
+			infos[i] = connectionInfo{formatID(c.ID()), remote, c.Age().Seconds(), c.Backlog()}
+		}
+		return part{infos, slowest.offered}
+	})
+	if e != nil {
+		return nil, false, e
+	}
+	total, list := 0, []connectionInfo{}
+	for _, p := range parts {
+		total += p.total
+		list = append(list, p.infos...)
+	}
+	slices.SortFunc(list, func(a, b connectionInfo) int {
+		return cmp.Or(cmp.Compare(b.BacklogBytes, a.BacklogBytes), cmp.Compare(a.ID, b.ID))
+	})
+	list = list[:min(len(list), a.listed)]
+	return list, len(list) < total, nil
+}
+
+// compareConns orders by backlog, largest first, and then by id. Loop's goroutine.
+func compareConns(a, b *loop.Conn) int {
+	return cmp.Or(cmp.Compare(b.Backlog(), a.Backlog()), cmp.Compare(a.ID(), b.ID()))
+}
+
+// kick closes a connection for an operator.
+func (a *api) kick(r *http.Request) (int, any, *apiError) {
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		return 0, nil, &apiError{http.StatusBadRequest, err.Error()}
+	}
+	reason := r.URL.Query().Get("reason")
+	loops, kicked := a.srv.node.Loops(), false
+	if i := id.Loop(); i < len(loops) {
+		answer, e := ask(r.Context(), a.patience, loops[i:i+1], func(l *loop.Loop) bool {
+			c := l.Conn(id)
+			if c == nil || !c.Open() {
+				return false
+			}
+			c.Peer().(*session).kick(reason)
+			return true
+		})
+		if e != nil {
+			return 0, nil, e
+		}
+		kicked = answer[0]
+	}
+	if !kicked {
+		return 0, nil, &apiError{http.StatusNotFound, "this connection is gone, or never was"}
+	}
+	a.srv.log.Info("kicked by an operator", zap.String("connection", formatID(id)), zap.String("reason", reason))
+	return http.StatusNoContent, nil, nil
+}
+
+// parseID reads what formatID wrote, and nothing else.
+func parseID(text string) (loop.ConnID, error) {
+	n, err := strconv.ParseUint(text, 16, 64)
+	if id := loop.ConnID(n); err == nil && formatID(id) == text {
+		return id, nil
+	}
+	return 0, errors.New("the id of a connection is 16 hexadecimal digits in lower case")
+}
