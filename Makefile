@@ -4,6 +4,7 @@ GO       ?= go
 ARGS     ?=
 FUZZTIME ?= 10s
 CONNS    ?= 20000
+BIN      ?= bin
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: help run build test test-tools lint fuzz bench smoke scale microbench clean
@@ -13,7 +14,8 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000")
-	$(GO) run ./cmd/dotsd $(ARGS)
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/dotsd ./cmd/dotsd
+	@exec $(BIN)/dotsd --with-parent $(ARGS)
 
 build: ## build static programs into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)

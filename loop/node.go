@@ -66,6 +66,8 @@ type Node struct {
 	held      atomic.Int64 // bytes of all backlogs
 	parked    atomic.Int64 // bytes that wait for their rooms
 
+	roomMembers, maxRooms atomic.Int64 // LimitRooms
+
 	offering sync.Mutex // between looking whether a room admits something and publishing it
 }
 
@@ -96,6 +98,7 @@ func New(cfg Config) *Node {
 		panic(fmt.Sprintf("loop: %d loops, want 1 to %d", cfg.Loops, MaxLoops))
 	}
 	n := &Node{}
+	n.LimitRooms(cfg.RoomMembers, cfg.MaxRooms)
 	n.dir = newDirectory(n, cfg.Lanes, cfg.LaneOf)
 	for i := range cfg.Loops {
 		n.loops = append(n.loops, newLoop(n, cfg, i))
@@ -137,6 +140,12 @@ func (n *Node) admits(e *Entry) bool {
 		return false
 	}
 	return e == nil || !e.stalled(brakePublishers) && e.flying.Load() <= n.loops[0].cfg.RoomCredit
+}
+
+// LimitRooms sets Config.RoomMembers and Config.MaxRooms anew. Who is there stays. Any goroutine.
+func (n *Node) LimitRooms(members, rooms int) {
+	n.roomMembers.Store(int64(members))
+	n.maxRooms.Store(int64(rooms))
 }
 
 // Held is the bytes that all backlogs of the node hold, frames shared by several members counted once.

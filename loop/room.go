@@ -58,7 +58,7 @@ func (b *batch) end() uint32 { return b.base + uint32(len(b.pubs)) }
 func (l *Loop) join(c *Conn, name string) {
 	r := l.rooms[name]
 	if r == nil {
-		if n := l.cfg.MaxRooms; n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
+		if n := int(l.node.maxRooms.Load()); n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
 			c.peer.Kick(WhyNodeFull)
 			return
 		}
@@ -95,7 +95,7 @@ func (l *Loop) joined(e *Entry) {
 }
 
 func (l *Loop) enter(c *Conn, r *room) {
-	if n := r.entry.members.Add(1); l.cfg.RoomMembers > 0 && int(n) > l.cfg.RoomMembers {
+	if n, limit := r.entry.members.Add(1), l.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
 		r.entry.members.Add(-1)
 		l.node.dir.counted(r.entry)
 		c.member.room = nil

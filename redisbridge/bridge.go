@@ -49,7 +49,9 @@ type Bridge struct {
 	reach   atomic.Int64 // of the logs, at the last probe; 0: unknown
 	trouble atomic.Pointer[string]
 	misfit  atomic.Pointer[string]
-	spoke   atomic.Int64 // when the last log line about trouble was written, since began
+	spoke   atomic.Int64 // when the last log line about trouble was written, since began; 0: none since the last round trip
+	away    atomic.Int64 // when the first trouble since the last round trip was met, since began; 0: none
+	journal journal
 	once    sync.Once
 	woke    atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
 }
@@ -143,6 +145,7 @@ func (b *Bridge) Close() error {
 			cancel()
 		}
 		err = b.store.close()
+		b.journal.flush()
 	})
 	return err
 }
@@ -233,7 +236,9 @@ func (b *Bridge) settleLost(lost []*flight) {
 func (b *Bridge) gap(g Gap) {
 	b.stats.gaps.Add(1)
 	b.stats.lost.Add(g.Lost)
-	b.log.Warn("redis: a gap in a lane", zap.Int("lane", g.Lane), zap.Uint64("batches_lost", g.Lost), zap.String("reason", g.Reason))
+	b.journal.write(note{
+		level: zap.WarnLevel, message: "redis: a gap, members here may have missed something", reason: g.Reason, unit: "batches_lost", count: g.Lost,
+	}, g.Lane)
 	if b.cfg.OnGap != nil {
 		b.cfg.OnGap(g)
 	}
@@ -242,12 +247,21 @@ func (b *Bridge) gap(g Gap) {
 func (b *Bridge) minted(lane int, a answer) {
 	b.stats.minted.Add(1)
 	if a.minted != "no counter" || a.at.seq != 1 {
-		b.log.Warn("redis: a lane was numbered anew", zap.Int("lane", lane), zap.String("why", a.minted))
+		b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes were numbered again", reason: a.minted}, lane)
 	}
 }
 
 func (b *Bridge) laneDown(lane, unsettled int, err error) {
-	b.log.Warn("redis: a lane is down", zap.Int("lane", lane), zap.Int("publications", unsettled), zap.String("policy", string(b.cfg.Down)), zap.Error(err))
+	reason := "the hold time of " + b.cfg.Hold.String() + " is over, --redis-down=" + string(b.cfg.Down) + " decides"
+	if err != nil {
+		reason += ": " + err.Error()
+	}
+	b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes are down", reason: reason, unit: "publications", count: uint64(unsettled)}, lane)
+}
+
+// laneBack says that Redis takes the lane's publications again; local is how many were delivered on this node alone.
+func (b *Bridge) laneBack(lane int, local uint64) {
+	b.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are back", unit: "delivered_here_alone", count: local}, lane)
 }
 
 // troubleLines is the time between two log lines about Redis being away.
@@ -261,8 +275,19 @@ func (b *Bridge) failed(err error) {
 	text := strings.ToValidUTF8(err.Error(), "?")
 	b.trouble.Store(&text)
 	now, last := int64(time.Since(b.began)), b.spoke.Load()
+	b.away.CompareAndSwap(0, now)
 	if now-last > int64(troubleLines) && b.spoke.CompareAndSwap(last, now) {
 		b.log.Warn("redis: trouble", zap.String("what", text))
+	}
+}
+
+// proved notes that a round trip through Redis has come to its end, which began at a time since began. What was said of trouble
+// is taken back.
+func (b *Bridge) proved(at time.Duration) {
+	b.proven.Store(int64(at))
+	b.trouble.Store(nil)
+	if since := b.away.Swap(0); since > 0 && b.spoke.Swap(0) > 0 {
+		b.log.Info("redis: all is well again", zap.Duration("after", (time.Since(b.began)-time.Duration(since)).Round(time.Millisecond)))
 	}
 }
 

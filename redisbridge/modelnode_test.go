@@ -34,7 +34,7 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	cfg := Default()
 	cfg.BatchMessages = 1 + m.rng.IntN(3)
 	cfg.Down = []Policy{Local, Reject}[m.rng.IntN(2)]
-	b := &Bridge{cfg: cfg, log: zap.NewNop(), node: id, dir: n, loops: n, localEpoch: 99}
+	b := &Bridge{cfg: cfg, log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: id, dir: n, loops: n, localEpoch: 99}
 	b.cfg.OnGap = func(g Gap) {
 		m.log("%s: gap: %+v", n.name, g)
 		n.stream = append(n.stream, gapMark)

@@ -70,8 +70,7 @@ func (p *prober) once(ctx context.Context) {
 	}
 	switch {
 	case failed+deaf+stuck == 0:
-		b.proven.Store(int64(began.Sub(b.began)))
-		b.trouble.Store(nil)
+		b.proved(began.Sub(b.began))
 	case failed+stuck == 0:
 		b.failed(fmt.Errorf("%d of %d lanes are behind", deaf, len(b.lanes)))
 	}

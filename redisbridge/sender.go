@@ -101,6 +101,7 @@ func (l *lane) settle(f *flight, a answer) {
 		l.announce([]Gap{{Reason: "what was published here while Redis was away did not reach the other nodes"}})
 	}
 	if back {
+		l.bridge.laneBack(l.index, local)
 		l.incoming.poke()
 	}
 }

@@ -118,7 +118,7 @@ func (a *acceptor) run() {
 // take gives a connection to a loop, or refuses it. An error says that descriptors have run out.
 func (a *acceptor) take(conn net.Conn) error {
 	s := a.srv
-	if s.connections() >= s.maxOpen {
+	if s.connections() >= s.rules.Load().maxOpen {
 		a.refuse(conn)
 		return nil
 	}
@@ -176,8 +176,8 @@ func (a *acceptor) dropSpares() {
 func (a *acceptor) refuse(conn net.Conn) {
 	a.srv.counts.full.Add(1)
 	if line := a.srv.log.Check(zap.InfoLevel, "no place for another connection"); line != nil {
-		_, hint := a.srv.MaxConnections()
-		line.Write(zap.Int("connections", a.srv.maxOpen), zap.Stringer("remote", conn.RemoteAddr()), zap.String("hint", hint))
+		most, hint := a.srv.MaxConnections()
+		line.Write(zap.Int("connections", most), zap.Stringer("remote", conn.RemoteAddr()), zap.String("hint", hint))
 	}
 	writeRefusal(conn)
 	select {

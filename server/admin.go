@@ -42,7 +42,6 @@ type admin struct {
 	mux       *http.ServeMux
 	api       *api
 	origins   *http.CrossOriginProtection
-	token     *[sha256.Size]byte // of the token; nil if none is asked for
 	loopback  bool               // only this machine can reach us
 	host      string             // as configured
 	giveUp    context.CancelFunc // ends what requests are waiting for
@@ -62,11 +61,7 @@ const (
 
 // newAdmin opens the admin address. Requests wait until start.
 func newAdmin(s *Server) (*admin, error) {
-	cfg := s.cfg
-	if err := cfg.LoadAdminToken(); err != nil {
-		return nil, err
-	}
-	listener, err := listenAdmin(cfg.Admin, s.files.admin, cfg.AdminToken != "", &s.counts.adminCut)
+	listener, err := listenAdmin(s.cfg.Admin, s.files.admin, s.cfg.AdminToken != "", &s.counts.adminCut)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the admin: %w", err)
 	}
@@ -74,11 +69,7 @@ func newAdmin(s *Server) (*admin, error) {
 		srv: s, listener: listener, mux: http.NewServeMux(), api: newAPI(s), answering: make(chan struct{}, s.files.admin/2),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
-	a.host, _, _ = net.SplitHostPort(cfg.Admin) // listenAdmin has taken it
-	if cfg.AdminToken != "" {
-		sum := sha256.Sum256([]byte(cfg.AdminToken))
-		a.token = &sum
-	}
+	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // listenAdmin has taken it
 	routes := a.routes()
 	for _, r := range routes {
 		a.mux.Handle(r.pattern, r.handler)
@@ -184,9 +175,9 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer a.rescue(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	body := &adminBody{ReadCloser: http.MaxBytesReader(w, r.Body, int64(a.srv.cfg.MaxMessage)), whole: r.ContentLength == 0}
+	body := &adminBody{ReadCloser: http.MaxBytesReader(w, r.Body, int64(a.srv.rules.Load().cfg.MaxMessage)), whole: r.ContentLength == 0}
 	r.Body = body
-	known := a.token != nil && a.knowsToken(r)
+	known := a.knowsToken(r)
 	conn, ok := r.Context().Value(adminConnKey{}).(*adminConn)
 	if ok {
 		defer conn.finish(body)
@@ -237,9 +228,9 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 func (a *admin) admit(r *http.Request, known bool) *apiError {
 	switch {
 	case isHealth(r):
-	case a.token != nil && !known:
+	case a.token() != nil && !known:
 		return &apiError{http.StatusUnauthorized, "this needs the header Authorization: Bearer TOKEN, with the admin token"}
-	case a.token == nil && a.loopback && !a.ownHost(r.Host):
+	case a.token() == nil && a.loopback && !a.ownHost(r.Host):
 		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
 	}
 	if a.origins.Check(r) != nil {
@@ -262,11 +253,18 @@ func (a *admin) ownHost(host string) bool {
 	return strings.EqualFold(name, "localhost") || strings.EqualFold(name, a.host)
 }
 
+// token is the hash of the token, nil if none is asked for.
+func (a *admin) token() *[sha256.Size]byte { return a.srv.rules.Load().token }
+
 // knowsToken compares hashes in constant time, so that neither the token nor its length can be found out by the clock.
 func (a *admin) knowsToken(r *http.Request) bool {
+	want := a.token()
+	if want == nil {
+		return false
+	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], want[:]) == 1
 }
 
 // legalInPath has what url.URL does not take in an escaped path although a WebSocket's address may hold it.

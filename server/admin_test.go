@@ -91,7 +91,13 @@ func bareAdmin(t *testing.T, change func(*Config)) *admin {
 		change(&cfg)
 	}
 	node := loop.New(loop.Config{Loops: 1, Lanes: 1, Ring: func(int) {}})
-	a, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop(), counts: newCounts(), node: node, version: "test", files: fileShares{admin: 32}})
+	s := &Server{cfg: cfg, log: zap.NewNop(), counts: newCounts(), node: node, version: "test", files: fileShares{clients: 10, admin: 32}}
+	r, err := newRules(cfg, s.files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rules.Store(r)
+	a, err := newAdmin(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +196,19 @@ func TestTheTokenMayStandInAFile(t *testing.T) {
 		}
 		cfg := Default()
 		cfg.Admin, cfg.AdminTokenFile = "127.0.0.1:0", file
-		var mistake *SettingError
-		_, err := newAdmin(&Server{cfg: cfg, log: zap.NewNop(), counts: newCounts()})
-		if !fine && (!errors.As(err, &mistake) || mistake.Name != "admin-token-file") {
-			t.Errorf("file with %q: got %v, want an error about admin-token-file", text, err)
-		}
-		if fine {
-			a := bareAdmin(t, func(c *Config) { c.AdminTokenFile = file })
+		if !fine {
+			var mistake *SettingError
+			_, err := New(cfg, zap.NewNop(), "test")
+			if !errors.As(err, &mistake) || mistake.Name != "admin-token-file" {
+				t.Errorf("file with %q: got %v, want an error about admin-token-file", text, err)
+			}
+		} else {
+			a := bareAdmin(t, func(c *Config) {
+				c.AdminTokenFile = file
+				if err := c.LoadAdminToken(); err != nil {
+					t.Fatal(err)
+				}
+			})
 			if got := a.serve("GET", "/", "Authorization", "Bearer secret").status; got != 200 {
 				t.Errorf("file with %q: got HTTP %d, want 200", text, got)
 			}

@@ -29,20 +29,20 @@ import (
 type Config struct {
 	Listen         string   `name:"listen" env:"DOTS_LISTEN" default:":8000" group:"Addresses and access" help:"Address for clients, as host:port. Without a host: all interfaces. Port 0: any free one."`
 	Admin          string   `name:"admin" env:"DOTS_ADMIN" default:"127.0.0.1:8001" group:"Addresses and access" help:"Address for metrics, health, profiles and the API, as host:port. Empty: off."`
-	AdminToken     string   `name:"admin-token" env:"DOTS_ADMIN_TOKEN" default:"" placeholder:"TOKEN" secret:"true" group:"Addresses and access" help:"Bearer token that the admin address asks for. Required when that address is not loopback. On the command line every local user can see it: prefer the variable or the file."`
-	AdminTokenFile string   `name:"admin-token-file" env:"DOTS_ADMIN_TOKEN_FILE" default:"" placeholder:"FILE" group:"Addresses and access" help:"File that holds the admin token, in place of --admin-token."`
-	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org or https://*.example.org. Pages at an IP address of this server, at localhost or at its host name always may. * lets every page connect."`
-	Subprotocols   []string `name:"subprotocols" env:"DOTS_SUBPROTOCOLS" placeholder:"NAME" group:"Addresses and access" help:"Names that are accepted in Sec-WebSocket-Protocol beside dots.v1, as a list. For clients that insist on one: it changes nothing else."`
-	PublicReadyz   bool     `name:"public-readyz" env:"DOTS_PUBLIC_READYZ" default:"false" group:"Addresses and access" help:"Answer /readyz on the address for clients too, so that a load balancer needs only that one."`
+	AdminToken     string   `name:"admin-token" env:"DOTS_ADMIN_TOKEN" default:"" placeholder:"TOKEN" secret:"true" group:"Addresses and access" reload:"true" help:"Bearer token that the admin address asks for. Required when that address is not loopback. On the command line every local user can see it: prefer the variable or the file."`
+	AdminTokenFile string   `name:"admin-token-file" env:"DOTS_ADMIN_TOKEN_FILE" default:"" placeholder:"FILE" group:"Addresses and access" reload:"true" help:"File that holds the admin token, in place of --admin-token."`
+	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" reload:"true" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org or https://*.example.org. Pages at an IP address of this server, at localhost or at its host name always may. * lets every page connect."`
+	Subprotocols   []string `name:"subprotocols" env:"DOTS_SUBPROTOCOLS" placeholder:"NAME" group:"Addresses and access" reload:"true" help:"Names that are accepted in Sec-WebSocket-Protocol beside dots.v1, as a list. For clients that insist on one: it changes nothing else."`
+	PublicReadyz   bool     `name:"public-readyz" env:"DOTS_PUBLIC_READYZ" default:"false" group:"Addresses and access" reload:"true" help:"Answer /readyz on the address for clients too, so that a load balancer needs only that one."`
 
-	MaxMessage   ByteSize `name:"max-message" env:"DOTS_MAX_MESSAGE" default:"64KiB" group:"Limits" help:"Largest message of a client. A larger one closes its connection with 1009."`
-	MaxHeader    ByteSize `name:"max-header" env:"DOTS_MAX_HEADER" default:"16KiB" group:"Limits" help:"Largest head of an HTTP request, cookies included. A larger one is refused with 431."`
-	MaxFragments int      `name:"max-fragments" env:"DOTS_MAX_FRAGMENTS" default:"1024" group:"Limits" help:"Most frames that one message may be cut into. More close the connection with 1008."`
-	MaxConns     int      `name:"max-conns" env:"DOTS_MAX_CONNS" default:"0" group:"Limits" help:"Most connections at a time. 0: as many as the limit of open files allows."`
-	RoomMembers  int      `name:"room-members" env:"DOTS_ROOM_MEMBERS" default:"0" group:"Limits" help:"Most members of a room on this node. One more is closed with 4103. 0: no limit."`
-	MaxRooms     int      `name:"max-rooms" env:"DOTS_MAX_ROOMS" default:"0" group:"Limits" help:"Most rooms on this node. A connection that needs one more is closed with 4103. 0: no limit."`
-	ControlRate  int      `name:"control-rate" env:"DOTS_CONTROL_RATE" default:"100" group:"Limits" help:"Control frames, fragments and tiny raw messages that a connection may send per second over time. More close it with 1008."`
-	ControlBurst int      `name:"control-burst" env:"DOTS_CONTROL_BURST" default:"2000" group:"Limits" help:"How many of these it may send at once after a quiet time."`
+	MaxMessage   ByteSize `name:"max-message" env:"DOTS_MAX_MESSAGE" default:"64KiB" group:"Limits" reload:"true" help:"Largest message of a client. A larger one closes its connection with 1009."`
+	MaxHeader    ByteSize `name:"max-header" env:"DOTS_MAX_HEADER" default:"16KiB" group:"Limits" reload:"true" help:"Largest head of an HTTP request, cookies included. A larger one is refused with 431."`
+	MaxFragments int      `name:"max-fragments" env:"DOTS_MAX_FRAGMENTS" default:"1024" group:"Limits" reload:"true" help:"Most frames that one message may be cut into. More close the connection with 1008."`
+	MaxConns     int      `name:"max-conns" env:"DOTS_MAX_CONNS" default:"0" group:"Limits" reload:"true" help:"Most connections at a time. 0: as many as the limit of open files allows."`
+	RoomMembers  int      `name:"room-members" env:"DOTS_ROOM_MEMBERS" default:"0" group:"Limits" reload:"true" help:"Most members of a room on this node. One more is closed with 4103. 0: no limit."`
+	MaxRooms     int      `name:"max-rooms" env:"DOTS_MAX_ROOMS" default:"0" group:"Limits" reload:"true" help:"Most rooms on this node. A connection that needs one more is closed with 4103. 0: no limit."`
+	ControlRate  int      `name:"control-rate" env:"DOTS_CONTROL_RATE" default:"100" group:"Limits" reload:"true" help:"Control frames, fragments and tiny raw messages that a connection may send per second over time. More close it with 1008."`
+	ControlBurst int      `name:"control-burst" env:"DOTS_CONTROL_BURST" default:"2000" group:"Limits" reload:"true" help:"How many of these it may send at once after a quiet time."`
 	Loops        int      `name:"loops" env:"DOTS_LOOPS" default:"0" group:"Limits" help:"Event loops. 0: one per CPU."`
 
 	MaxAge           time.Duration `name:"max-age" env:"DOTS_MAX_AGE" default:"60s" group:"Timeouts" help:"A connection that shows no sign of life for so long is closed with 4100."`
@@ -70,7 +70,7 @@ type Config struct {
 	DrainTime  time.Duration `name:"drain-time" env:"DOTS_DRAIN_TIME" default:"5s" group:"Draining" help:"After that: the time over which the connections are closed with 4200, so that they do not all come back at once."`
 
 	LogFormat string `name:"log-format" env:"DOTS_LOG_FORMAT" default:"auto" group:"Logging" help:"auto, json or console. auto: console on a terminal, json otherwise."`
-	LogLevel  string `name:"log-level" env:"DOTS_LOG_LEVEL" default:"info" group:"Logging" help:"debug, info, warn or error."`
+	LogLevel  string `name:"log-level" env:"DOTS_LOG_LEVEL" default:"info" group:"Logging" reload:"true" help:"debug, info, warn or error."`
 }
 
 // Default is the Config that runs when nothing is set. A test holds it equal to the defaults in the tags.
@@ -133,6 +133,9 @@ func (c *Config) Validate() error {
 	c.checkTimeouts(&m)
 	c.checkBacklog(&m)
 	c.checkRedis(&m)
+	if len(m) == 0 { // or one mistake would be told twice
+		c.checkAlone(&m)
+	}
 	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
 	m.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	return errors.Join(m...)
@@ -145,6 +148,9 @@ func (c *Config) checkAccess(m *mistakes) {
 		if sameAddress(c.Listen, c.Admin) {
 			m.add("admin", "%s is taken by --listen %s; take another port, or none to switch it off: --admin \"\"", c.Admin, c.Listen)
 		}
+	}
+	if c.Admin == "" && (c.AdminToken != "" || c.AdminTokenFile != "") {
+		m.add("admin-token", "--admin is off, so nothing asks for a token: set --admin, or leave the token out")
 	}
 	if c.AdminToken != "" && c.AdminTokenFile != "" {
 		m.add("admin-token-file", "--admin-token is set as well; take one of them")
@@ -217,6 +223,25 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
+}
+
+// checkAlone finds settings that have no effect without --redis: whoever sets one believes to have many nodes.
+func (c *Config) checkAlone(m *mistakes) {
+	if c.Redis != "" {
+		return
+	}
+	d := Default()
+	for _, row := range []struct {
+		name string
+		set  bool
+	}{
+		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
+		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
+	} {
+		if row.set {
+			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)
+		}
+	}
 }
 
 func wholeKiB(b ByteSize) ByteSize { return (b + KiB - 1) / KiB * KiB }
@@ -314,6 +339,7 @@ type Setting struct {
 	Group   string
 	Help    string
 	Secret  bool // its value must not be printed
+	Reload  bool // it may change in a running server
 
 	field int
 }
@@ -333,6 +359,7 @@ func Settings() []Setting {
 			Group:   f.Tag.Get("group"),
 			Help:    f.Tag.Get("help"),
 			Secret:  f.Tag.Get("secret") == "true",
+			Reload:  f.Tag.Get("reload") == "true",
 			field:   i,
 		}
 	}
@@ -341,6 +368,11 @@ func Settings() []Setting {
 
 // Get returns the setting's field of c.
 func (s Setting) Get(c Config) any { return reflect.ValueOf(c).Field(s.field).Interface() }
+
+// copy sets the setting's field of dst to that of src.
+func (s Setting) copy(dst, src *Config) {
+	reflect.ValueOf(dst).Elem().Field(s.field).Set(reflect.ValueOf(src).Elem().Field(s.field))
+}
 
 // Value is the setting's value in c as a text, in the form that the setting takes.
 func (s Setting) Value(c Config) string { return text(s.Get(c)) }

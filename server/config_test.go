@@ -73,6 +73,17 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"admin for all, token":  {func(c *server.Config) { c.Admin, c.AdminToken = ":8001", "abc-._~+/=" }, nil},
 		"admin for all, file":   {func(c *server.Config) { c.Admin, c.AdminTokenFile = ":8001", "token" }, nil},
 		"token and file":        {func(c *server.Config) { c.AdminToken, c.AdminTokenFile = "a", "b" }, []string{"admin-token-file"}},
+		"token, admin off":      {func(c *server.Config) { c.Admin, c.AdminToken = "", "a" }, []string{"admin-token"}},
+		"token file, admin off": {func(c *server.Config) { c.Admin, c.AdminTokenFile = "", "a" }, []string{"admin-token"}},
+		"subprotocol":           {func(c *server.Config) { c.Subprotocols = []string{"fine", "a b", ""} }, []string{"subprotocols", "subprotocols"}},
+		"head":                  {func(c *server.Config) { c.MaxHeader = 65 * 1024 }, []string{"max-header"}},
+		"chat life":             {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
+		"alone, all of Redis": {func(c *server.Config) {
+			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
+		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down"}},
+		"Redis, all of it": {func(c *server.Config) {
+			c.Redis, c.RedisPrefix, c.Lanes, c.RedisDown = "redis://a", "x", 3, otherPolicy
+		}, nil},
 		"token with a space":    {func(c *server.Config) { c.AdminToken = "a b" }, []string{"admin-token"}},
 		"token with a newline":  {func(c *server.Config) { c.AdminToken = "ab\r\n" }, []string{"admin-token"}},
 		"one address twice":     {func(c *server.Config) { c.Listen = "127.0.0.1:8001" }, []string{"admin"}},
@@ -240,3 +251,6 @@ func TestEveryFieldIsASetting(t *testing.T) {
 func TestTheDocumentHoldsTheTableOfSettings(t *testing.T) {
 	doctable.Check(t, "SETTINGS.md", "settings", server.SettingsMarkdown())
 }
+
+// otherPolicy is a --redis-down that is not the default.
+const otherPolicy = "reject"

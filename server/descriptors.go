@@ -56,27 +56,33 @@ func nextLimit(cur uint64) uint64 {
 	return 2 * cur
 }
 
-// shareFiles shares out the limit of this process. A --max-conns that it does not allow is a warning, for the limit may be
-// another one tomorrow.
+// shareFiles shares out the limit of this process.
 func (s *Server) shareFiles() (err error) {
 	backend := 0
 	if s.backend != nil {
 		backend = s.backend.Descriptors
 	}
-	if s.files, err = shareDescriptors(openFiles(), s.cfg.Loops, backend); err != nil {
-		return err
-	}
-	var hint string
-	if s.maxOpen, hint = s.MaxConnections(); s.cfg.MaxConns > s.maxOpen {
-		s.log.Warn("--max-conns is more than the limit of open files allows", zap.Int("max-conns", s.cfg.MaxConns), zap.Int("allowed", s.maxOpen), zap.String("hint", hint))
-	}
-	return nil
+	s.files, err = shareDescriptors(openFiles(), s.cfg.Loops, backend)
+	return err
 }
 
-// MaxConnections is how many connections this node can hold, and how to get more.
-func (s *Server) MaxConnections() (n int, hint string) {
-	if s.cfg.MaxConns > 0 && s.cfg.MaxConns <= s.files.clients {
-		return s.cfg.MaxConns, "raise --max-conns for more"
+// warnOfLimit says that fewer connections are taken than the setting says.
+func (s *Server) warnOfLimit(r *rules) {
+	if r.cfg.MaxConns > r.maxOpen {
+		s.log.Warn("--max-conns is more than the limit of open files allows", zap.Int("max-conns", r.cfg.MaxConns), zap.Int("allowed", r.maxOpen), zap.String("hint", r.hint))
 	}
-	return s.files.clients, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(openFiles()))
+}
+
+// connections is how many of clients there may be, if the setting (0: any number) says so many, and how to get more.
+func (f fileShares) connections(setting int) (n int, hint string) {
+	if setting > 0 && setting <= f.clients {
+		return setting, "raise --max-conns for more"
+	}
+	return f.clients, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(openFiles()))
+}
+
+// MaxConnections is how many connections this node can hold, and how to get more. Any goroutine.
+func (s *Server) MaxConnections() (n int, hint string) {
+	r := s.rules.Load()
+	return r.maxOpen, r.hint
 }

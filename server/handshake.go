@@ -30,7 +30,7 @@ func (h *headReader) parse(head []byte) (*http.Request, error) {
 
 // head waits for the whole request head and answers it. It returns its length, 0 if there is nothing more to do now.
 func (s *session) head(p []byte) (used int) {
-	heads := s.poller().srv.heads
+	heads := s.rules().heads
 	if s.extra != nil && !heads.Again(p, s.extra.scanned) {
 		return 0
 	}
@@ -110,7 +110,7 @@ func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 		return subprotocolV1
 	}
 	for _, name := range offered {
-		if slices.Contains(s.cfg.Subprotocols, name) {
+		if slices.Contains(s.rules.Load().cfg.Subprotocols, name) {
 			return name
 		}
 	}
@@ -119,9 +119,8 @@ func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 
 // refuseOrigin says why a page may not connect, nil if it may, or if there is none.
 func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
-	srv := s.poller().srv
 	origin := r.Header.Get("Origin") // HeadScanner has seen to it that there is one at most
-	if srv.origins.Allowed(origin, r.Host) {
+	if s.rules().origins.Allowed(origin, r.Host) {
 		return nil
 	}
 	advice := "no pattern but * would allow it"

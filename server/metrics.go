@@ -76,7 +76,7 @@ func metricRows() []metricRow {
 func connectionMetrics() []metricRow {
 	return []metricRow{
 		gauge("dots_connections", "Connections now, those in their handshake included.", perLoop(func(s *loop.Stats) float64 { return float64(s.Conns) }), "loop"),
-		gauge("dots_connections_max", "How many connections this process can hold.", node(func(s *Server) float64 { return float64(s.maxOpen) })),
+		gauge("dots_connections_max", "How many connections this process can hold.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
 		gauge("dots_rooms", "Rooms with members on this node.", node(func(s *Server) float64 { return float64(s.node.Directory().Rooms()) })),
 		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
 		counter("dots_accept_errors_total", "Failures to accept one, mostly for want of file descriptors.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),

@@ -17,7 +17,6 @@ import (
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
 	"dotsconnect/server/web"
-	"dotsconnect/server/websocket"
 )
 
 // The variants of frames, indices into the loop's encodings.
@@ -35,15 +34,13 @@ type Server struct {
 	began   time.Time
 	node    *loop.Node
 	pollers []*poller
-	origins *websocket.OriginPolicy
-	heads   *websocket.HeadScanner
 	anyLife bool // every frame is a sign of life, in chat rooms too
-	limits  websocket.Limits
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
-	maxOpen int      // connections
 	backend *Backend // nil: this node stands alone
+
+	rules atomic.Pointer[rules] // never nil after New
 
 	// Set by Start.
 	acceptor *acceptor
@@ -76,19 +73,19 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 	if cfg.Loops == 0 {
 		cfg.Loops = min(runtime.GOMAXPROCS(0), loop.MaxLoops)
 	}
-	origins, err := websocket.NewOriginPolicy(cfg.Origins, hostNames()...)
-	if err != nil {
-		return nil, &SettingError{Name: "origins", Text: err.Error()}
-	}
 	s := &Server{
-		cfg: cfg, log: log, version: version, began: time.Now(), origins: origins, counts: newCounts(), backend: backend,
-		heads: websocket.NewHeadScanner(int(cfg.MaxHeader)), anyLife: cfg.ChatLife == "any",
-		limits: websocket.Limits{MaxMessage: int(cfg.MaxMessage), MaxFragments: cfg.MaxFragments},
+		cfg: cfg, log: log, version: version, began: time.Now(), counts: newCounts(), backend: backend, anyLife: cfg.ChatLife == "any",
 	}
 	s.pages = s.publicPages()
-	if err := s.shareFiles(); err != nil {
+	if err := errors.Join(s.cfg.LoadAdminToken(), s.shareFiles()); err != nil {
 		return nil, err
 	}
+	r, err := newRules(s.cfg, s.files)
+	if err != nil {
+		return nil, err
+	}
+	s.rules.Store(r)
+	s.warnOfLimit(r)
 	s.node = loop.New(s.loopConfig())
 	s.node.Use(s.bus())
 	for _, l := range s.node.Loops() {
@@ -160,6 +157,9 @@ func (s *Server) Start() error {
 
 // Addr is the address for clients, with the port that was chosen if the setting said 0.
 func (s *Server) Addr() string { return s.acceptor.addr() }
+
+// Lanes is the number of lanes of the bus.
+func (s *Server) Lanes() int { return s.node.Directory().Lanes() }
 
 // AdminAddr is the admin address, "" if it is off.
 func (s *Server) AdminAddr() string {
@@ -252,8 +252,13 @@ func (s *Server) publicPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
 	mux.Handle("/healthz", plain(func() error { return nil }, "ok"))
-	if s.cfg.PublicReadyz {
-		mux.Handle("/readyz", plain(s.ready, "ready"))
-	}
+	readyz := plain(s.ready, "ready")
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if !s.rules.Load().cfg.PublicReadyz {
+			http.NotFound(w, r)
+			return
+		}
+		readyz.ServeHTTP(w, r)
+	})
 	return mux
 }

@@ -40,6 +40,9 @@ const (
 // poller is the one that serves the session's loop.
 func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
 
+// rules are those of now.
+func (s *session) rules() *rules { return s.poller().srv.rules.Load() }
+
 // Open implements loop.Socket.
 func (s *session) Open() error { return s.register() }
 
@@ -64,7 +67,7 @@ func (s *session) Input(p []byte) (used int) {
 
 // frame parses up to the end of the next frame and does what it says.
 func (s *session) frame(p []byte) (used int) {
-	used, event, payload, err := s.parser.Next(p, &s.poller().srv.limits)
+	used, event, payload, err := s.parser.Next(p, &s.rules().limits)
 	if err != nil {
 		s.finish(err.Code, err.Reason, loop.WhyClosed)
 		return used
@@ -133,7 +136,7 @@ func cheap(event websocket.Event, raw bool, size int) bool {
 // overspent takes one cheap frame off the budget: a token bucket that is filled by ControlRate a second up to
 // ControlBurst, counted in tenths because a tick is a tenth of a second.
 func (s *session) overspent() bool {
-	cfg := &s.poller().srv.cfg
+	cfg := &s.rules().cfg
 	now := uint32(s.Loop().Now() / loop.Tick)
 	if s.extra == nil {
 		s.extra = &extra{spentT: now}
@@ -169,7 +172,7 @@ func (s *session) Ping() {
 
 // Kick implements loop.Session.
 func (s *session) Kick(why loop.Why) {
-	cfg := &s.poller().srv.cfg
+	cfg := &s.rules().cfg
 	switch why {
 	case loop.WhyHandshake:
 		s.refuse(&websocket.HeadError{Status: 408, Text: "the request did not come within " + cfg.HandshakeTimeout.String()}, why)
@@ -190,7 +193,7 @@ func (s *session) Kick(why loop.Why) {
 
 // slow kicks a slow consumer.
 func (s *session) slow(why loop.Why) {
-	cfg := &s.poller().srv.cfg
+	cfg := &s.rules().cfg
 	detail := map[loop.Why]string{
 		loop.WhyBacklogHard: "more than " + cfg.HardBacklog.String() + " were waiting",
 		loop.WhyBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),

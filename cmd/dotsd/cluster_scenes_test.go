@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,15 +64,11 @@ func (c *cluster) checkFront() {
 func (c *cluster) checkHealth() {
 	c.t.Helper()
 	args := healthcheck(c.t)
-	if _, err := exec.LookPath(args[0]); err != nil {
-		c.t.Logf("without %s the HEALTHCHECK was not run", args[0])
-		return
-	}
 	for address, healthy := range map[string]bool{c.nodes[0].start.Admin: true, "127.0.0.1:" + freePort(c.t): false} {
-		last := len(args) - 1
-		run := append(slices.Clone(args[1:last]), strings.Replace(args[last], "127.0.0.1:8001", address, 1))
-		if out, err := exec.Command(args[0], run...).CombinedOutput(); (err == nil) != healthy {
-			c.t.Errorf("%s %q: %v\n%s", args[0], run, err, out)
+		cmd := exec.Command(c.programs.path(filepath.Base(args[0])), args[1:]...)
+		cmd.Env = append(environment(), "DOTS_ADMIN="+address)
+		if out, err := cmd.CombinedOutput(); (err == nil) != healthy {
+			c.t.Errorf("%q at %s: %v\n%s", args, address, err, out)
 		}
 	}
 }

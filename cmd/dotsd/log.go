@@ -2,7 +2,10 @@ package main
 
 import (
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,12 +15,24 @@ import (
 	"dotsconnect/server"
 )
 
-// newLogger makes the log of a server. Of each message at most ten lines a second are written, then one of a thousand:
-// whoever attacks the server must not fill its disk. A stack trace is written only with a bug of ours (DPanic and above).
-func newLogger(c server.Config, w io.Writer) (*zap.Logger, *logWriter, error) {
-	level, err := zapcore.ParseLevel(c.LogLevel)
+// linesASecond is how many lines of one message are written in a second. What is left out is counted, and the count has a line
+// of its own: whoever attacks the server must not fill its disk, and an operator must see what went on.
+const linesASecond = 10
+
+// serverLog is the log of a server, with a level that can be changed. At debug nothing is left out: whoever asks for it wants
+// every connection.
+type serverLog struct {
+	*zap.Logger
+	level zap.AtomicLevel
+	out   *logWriter
+	left  *leftOut
+}
+
+// newLogger makes the log of a server. A stack trace is written only with a bug of ours (DPanic and above).
+func newLogger(c server.Config, w io.Writer) (*serverLog, error) {
+	level, err := zap.ParseAtomicLevel(c.LogLevel)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	fields := zap.NewProductionEncoderConfig()
 	fields.TimeKey = "time"
@@ -28,10 +43,92 @@ func newLogger(c server.Config, w io.Writer) (*zap.Logger, *logWriter, error) {
 		fields.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(fields)
 	}
-	out := newLogWriter(w)
-	core := zapcore.NewCore(encoder, out, level)
-	core = zapcore.NewSamplerWithOptions(core, time.Second, 10, 1000)
-	return zap.New(core, zap.AddStacktrace(zap.DPanicLevel)), out, nil
+	l := &serverLog{level: level, out: newLogWriter(w)}
+	plain := zapcore.NewCore(encoder, l.out, level)
+	l.left = newLeftOut(zap.New(plain))
+	sampled := zapcore.NewSamplerWithOptions(plain, time.Second, linesASecond, 0, zapcore.SamplerHook(l.left.note))
+	l.Logger = zap.New(&levelCore{Core: sampled, plain: plain, level: level}, zap.AddStacktrace(zap.DPanicLevel))
+	return l, nil
+}
+
+// Close writes what is left.
+func (l *serverLog) Close() {
+	l.left.close()
+	_ = l.out.Close() // never fails
+}
+
+// levelCore samples, unless the level is debug.
+type levelCore struct {
+	zapcore.Core
+	plain zapcore.Core
+	level zap.AtomicLevel
+}
+
+// With implements zapcore.Core.
+func (c *levelCore) With(fields []zapcore.Field) zapcore.Core {
+	return &levelCore{Core: c.Core.With(fields), plain: c.plain.With(fields), level: c.level}
+}
+
+// Check implements zapcore.Core.
+func (c *levelCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.level.Level() == zapcore.DebugLevel {
+		return c.plain.Check(entry, checked)
+	}
+	return c.Core.Check(entry, checked)
+}
+
+// leftOut counts the lines that the sampler leaves out, and says so once a second.
+type leftOut struct {
+	log  *zap.Logger // not sampled
+	done chan struct{}
+	wait sync.WaitGroup
+
+	mu     sync.Mutex
+	counts map[string]uint64 // by message; guarded by mu
+}
+
+func newLeftOut(log *zap.Logger) *leftOut {
+	l := &leftOut{log: log, done: make(chan struct{}), counts: map[string]uint64{}}
+	l.wait.Go(func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-l.done:
+				return
+			case <-ticker.C:
+				l.say()
+			}
+		}
+	})
+	return l
+}
+
+// note is the sampler's hook.
+func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
+	if decision&zapcore.LogDropped == 0 {
+		return
+	}
+	l.mu.Lock()
+	l.counts[entry.Message]++
+	l.mu.Unlock()
+}
+
+// say writes a line for each message of which lines were left out.
+func (l *leftOut) say() {
+	l.mu.Lock()
+	counts := l.counts
+	l.counts = map[string]uint64{}
+	l.mu.Unlock()
+	for _, message := range slices.Sorted(maps.Keys(counts)) {
+		l.log.Info("lines left out", zap.String("message", message), zap.Uint64("lines", counts[message]))
+	}
+}
+
+func (l *leftOut) close() {
+	close(l.done)
+	l.wait.Wait()
+	l.say()
 }
 
 // forPeople tells whether what is written to w is for people to read and not for programs.

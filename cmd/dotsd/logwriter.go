@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"go.uber.org/zap/zapcore"
 )
@@ -40,11 +44,39 @@ var _ zapcore.WriteSyncer = (*logWriter)(nil)
 // Write implements io.Writer; it never blocks. zap uses p again.
 func (l *logWriter) Write(p []byte) (int, error) {
 	select {
-	case l.lines <- queuedLine{text: append([]byte(nil), p...)}:
+	case l.lines <- queuedLine{text: escapeUnseen(nil, p)}:
 	default:
 		l.dropped.Add(1)
 	}
 	return len(p), nil
+}
+
+// escapeUnseen appends p to dst with \u escapes, as JSON has them, for the characters that have no shape of their own and can
+// make a line read as another one: those that turn the direction of writing, that end a line, that join or hide others. Names
+// of rooms and origins come from strangers.
+func escapeUnseen(dst, p []byte) []byte {
+	for len(p) > 0 {
+		ascii := 0
+		for ascii < len(p) && p[ascii] < utf8.RuneSelf {
+			ascii++
+		}
+		dst, p = append(dst, p[:ascii]...), p[ascii:]
+		if len(p) == 0 {
+			break
+		}
+		r, size := utf8.DecodeRune(p)
+		switch {
+		case !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp):
+			dst = append(dst, p[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			dst = fmt.Appendf(dst, `\u%04x\u%04x`, high, low)
+		default:
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		}
+		p = p[size:]
+	}
+	return dst
 }
 
 // Sync implements zapcore.WriteSyncer: it waits until what was written before is out, but not for ever.

@@ -29,6 +29,7 @@ func TestProcesses(t *testing.T) {
 	t.Run("Redis", p.testRedis)
 	t.Run("Redis over TLS, with a certificate of its own", p.testRedisOverTLS)
 	t.Run("SIGTERM with five thousand members who talk", p.testTerm)
+	t.Run("SIGHUP", p.testReload)
 	t.Run("a second SIGTERM does not wait", p.testSecondTerm)
 	t.Run("a small limit of open files", p.testSmallLimit)
 	t.Run("more connections than descriptors", p.testDescriptors)

@@ -80,7 +80,7 @@ func startServe(t *testing.T, args ...string) (start logLine, stop func()) {
 	args = append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-time=0s"}, args...)
 	go func() {
 		defer writer.Close()
-		code <- run(ctx, args, []string{"GOMAXPROCS=2"}, io.Discard, writer)
+		code <- run(ctx, program{args: args, env: []string{"GOMAXPROCS=2"}, stdout: io.Discard, stderr: writer})
 	}()
 	log := bufio.NewScanner(reader)
 	start = waitFor(t, log, "serving")
@@ -129,7 +129,7 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 		return strings.Contains(one, want) && strings.Contains(two, want)
 	})
 	var stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--listen=127.0.0.1:0", "--admin=", "--redis=" + redis, "--lanes=3"}, nil, io.Discard, &stderr); code != exitUsage ||
+	if code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis=" + redis, "--lanes=3"}, stdout: io.Discard, stderr: &stderr}); code != exitUsage ||
 		!strings.Contains(stderr.String(), "have 16 lanes, this one is set to 3") || strings.Count(stderr.String(), "\n") != 1 {
 		t.Errorf("other lanes: got exit %d and %q, want 2 and one line that names both", code, stderr.String())
 	}
@@ -159,7 +159,7 @@ func dialRoom(t *testing.T, node logLine) *websocket.Conn {
 func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
 	const address = "127.0.0.1:1"
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"--listen=127.0.0.1:0", "--admin=", "--redis=redis://:geheim@" + address}, nil, io.Discard, &stderr)
+	code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis=redis://:geheim@" + address}, stdout: io.Discard, stderr: &stderr})
 	text := stderr.String()
 	if code != exitFailure || strings.Count(text, "\n") != 1 || !strings.Contains(text, "--redis: redis at "+address) || strings.Contains(text, "geheim") {
 		t.Errorf("got exit %d and %q", code, text)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -33,16 +35,23 @@ Examples:
   dotsd --config=dotsd.yaml                 serve with a configuration file
   dotsd config --config=dotsd.yaml          show every setting and where it comes from
   dotsd config --yaml >dotsd.yaml           write a configuration file to start from
+  dotsd health                              ask the server on this machine whether it lives
   DOTS_LOG_LEVEL=debug dotsd                serve, and log more`
 
 // cli is the grammar of the command line. The settings of the server are flags of every command, so that
 // "dotsd --listen :9000" serves and "dotsd --listen :9000 config" shows what that would serve.
 type cli struct {
-	File string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. Or DOTS_CONFIG."`
+	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. Or DOTS_CONFIG. SIGHUP has it read again."`
+	WithParent bool   `name:"with-parent" help:"End in good order when the process that started this one ends, however it ends."`
 
 	Serve   struct{}  `cmd:"" default:"1" help:"Serve rooms until SIGTERM (the default command)."`
 	Config  configCmd `cmd:"" help:"Show the configuration that serve would use, and where each setting comes from."`
+	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it lives: exit 0 or 1. For health checks."`
 	Version struct{}  `cmd:"" help:"Show the version."`
+}
+
+type healthCmd struct {
+	Ready bool `name:"ready" help:"Ask whether it may get new clients instead."`
 }
 
 type configCmd struct {
@@ -58,30 +67,44 @@ type invocation struct {
 	command string // empty when the help text was the answer
 }
 
+// program is what a process is given.
+type program struct {
+	args, env      []string
+	stdout, stderr io.Writer
+	hups           <-chan os.Signal // each has the configuration read again
+}
+
 // run is the program. It returns when the command is done; serve is done when ctx is, or when it fails.
-func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
-	inv, err := parse(args, env, stdout, stderr)
+func run(ctx context.Context, p program) int {
+	inv, err := parse(p.args, p.env, p.stdout, p.stderr)
+	if errors.Is(err, syscall.EPIPE) { // while it wrote the help
+		return exitOK
+	}
 	if err != nil {
-		report(stderr, err)
-		fmt.Fprintln(stderr, `Run "dotsd --help" for what can be set.`)
+		report(p.stderr, err)
+		fmt.Fprintln(p.stderr, `Run "dotsd --help" for what can be set.`)
 		return exitUsage
 	}
 	switch inv.command {
 	case "serve":
-		err = serve(ctx, inv.config, env, stderr)
+		err = serve(ctx, inv, p)
 	case "config":
-		err = inv.show(stdout)
+		err = inv.show(p.stdout)
+	case "health":
+		err = health(ctx, inv.config, inv.cli.Health.Ready, p.stdout)
 	case "version":
-		_, err = fmt.Fprintln(stdout, readBuild())
+		_, err = fmt.Fprintln(p.stdout, readBuild())
 	}
-	if err != nil {
-		report(stderr, err)
-		if errors.Is(err, redisbridge.ErrDiffers) {
-			return exitUsage
-		}
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has seen enough: dotsd config | head
+		return exitOK
+	case errors.Is(err, redisbridge.ErrDiffers):
+		report(p.stderr, err)
+		return exitUsage
+	default:
+		report(p.stderr, err)
 		return exitFailure
 	}
-	return exitOK
 }
 
 // parse reads flags, environment and file, and checks what comes of them.

@@ -35,7 +35,7 @@ func call(t *testing.T, args, env []string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // a call that serves by mistake ends at once
-	code = run(ctx, args, env, &out, &err)
+	code = run(ctx, program{args: args, env: env, stdout: &out, stderr: &err})
 	return code, out.String(), err.String()
 }
 

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 
+	"dotsconnect/redisbridge"
 	"dotsconnect/server"
 )
 
@@ -22,32 +23,42 @@ import (
 const drainSlack = 2 * time.Second
 
 // serve runs a node until ctx is done, then takes it out of service.
-func serve(ctx context.Context, c server.Config, env []string, stderr io.Writer) error {
-	log, out, err := newLogger(c, stderr)
+func serve(ctx context.Context, inv *invocation, p program) error {
+	c := inv.config
+	if inv.cli.WithParent {
+		if err := endWithParent(); err != nil {
+			return fmt.Errorf("--with-parent: %w", err)
+		}
+	}
+	log, err := newLogger(c, p.stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = out.Close() }() // never fails
+	defer log.Close()
 	if err := raiseFileLimit(); err != nil {
 		log.Warn("the limit of open files stays as it is", zap.Error(err))
 	}
-	c.Loops = useProcessors(c.Loops, env)
+	c.Loops = useProcessors(c.Loops, p.env)
 
 	build := readBuild()
-	backend, disconnect, err := connect(ctx, c, log)
+	backend, disconnect, err := connect(ctx, c, log.Logger)
 	if err != nil {
 		return err
 	}
-	node, err := server.NewConnected(c, log, build.version, backend)
+	node, err := server.NewConnected(c, log.Logger, build.version, backend)
 	if err != nil {
 		return errors.Join(err, disconnect())
 	}
 	if err := node.Start(); err != nil {
 		return errors.Join(explainListen(err, c), node.Close(), disconnect())
 	}
-	announce(c, node, build, log, out, forPeople(c, stderr))
+	announce(c, node, build, log, forPeople(c, p.stderr))
 
+	var wait sync.WaitGroup
+	reloads := &reloader{args: p.args, env: p.env, node: node, log: log}
+	wait.Go(func() { reloads.run(p.hups, ctx.Done()) })
 	<-ctx.Done()
+	wait.Wait()
 	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
 	return errors.Join(drain(node, c), node.Close(), disconnect())
 }
@@ -80,12 +91,14 @@ func useProcessors(loops int, env []string) int {
 }
 
 // announce says where the node is and how much it can take: one line for a person, fields for a program.
-func announce(c server.Config, node *server.Server, build build, log *zap.Logger, out io.Writer, person bool) {
+func announce(c server.Config, node *server.Server, build build, log *serverLog, person bool) {
 	connections, hint := node.MaxConnections()
 	if !person {
-		log.Info("serving", zap.String("version", build.version), zap.String("commit", build.commit),
-			zap.String("address", node.Addr()), zap.String("admin", node.AdminAddr()),
-			zap.Int("loops", c.Loops), zap.Int("connections", connections), zap.String("hint", hint))
+		fields := []zap.Field{
+			zap.String("version", build.version), zap.String("commit", build.commit), zap.String("address", node.Addr()), zap.String("admin", node.AdminAddr()),
+			zap.Int("loops", c.Loops), zap.Int("connections", connections), zap.String("hint", hint),
+		}
+		log.Info("serving", append(fields, busFields(c, node)...)...)
 		return
 	}
 	admin := "admin off"
@@ -95,8 +108,32 @@ func announce(c server.Config, node *server.Server, build build, log *zap.Logger
 	if hint != "" {
 		hint = " (" + hint + ")"
 	}
-	fmt.Fprintf(out, "dotsconnect %s  http://%s/  %s  %s  up to %s connections%s\n",
-		build.version, reachable(node.Addr()), admin, count(c.Loops, "loop"), thousands(connections), hint)
+	fmt.Fprintf(log.out, "dotsconnect %s  http://%s/  %s  %s  %s  up to %s connections%s\n",
+		build.version, reachable(node.Addr()), admin, count(c.Loops, "loop"), busText(c, node), thousands(connections), hint)
+}
+
+// busFields says over what the nodes are one system: never with a password.
+func busFields(c server.Config, node *server.Server) []zap.Field {
+	if c.Redis == "" {
+		return []zap.Field{zap.String("bus", "embedded")}
+	}
+	return []zap.Field{zap.String("bus", redisAt(c)), zap.String("prefix", c.RedisPrefix), zap.Int("lanes", node.Lanes()), zap.Duration("hold", c.RedisHold), zap.String("down", c.RedisDown)}
+}
+
+func busText(c server.Config, node *server.Server) string {
+	if c.Redis == "" {
+		return "embedded bus"
+	}
+	return fmt.Sprintf("%s (%s, hold %v, then %s)", redisAt(c), count(node.Lanes(), "lane"), c.RedisHold, c.RedisDown)
+}
+
+// redisAt is which Redis it is, without its users and passwords.
+func redisAt(c server.Config) string {
+	a, err := redisbridge.ParseAddress(c.Redis)
+	if err != nil { // it was parsed before
+		return "redis"
+	}
+	return "redis at " + a.String()
 }
 
 // reachable is an address that a browser on this machine can open.

@@ -58,7 +58,7 @@ func TestServeRunsUntilItsContextIsDone(t *testing.T) {
 	code := make(chan int, 1)
 	go func() {
 		defer writer.Close()
-		code <- run(ctx, []string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-time=0s"}, []string{"GOMAXPROCS=2"}, io.Discard, writer)
+		code <- run(ctx, program{args: []string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-time=0s"}, env: []string{"GOMAXPROCS=2"}, stdout: io.Discard, stderr: writer})
 	}()
 	log := bufio.NewScanner(reader)
 	start := waitFor(t, log, "serving")
@@ -124,13 +124,13 @@ func TestTheStartLineForAPerson(t *testing.T) {
 		admin string
 		want  []string
 	}{
-		{"127.0.0.1:0", []string{"dotsconnect devel  http://localhost:", "/  admin http://127.0.0.1:", "  1 loop  up to "}},
+		{"127.0.0.1:0", []string{"dotsconnect devel  http://localhost:", "/  admin http://127.0.0.1:", "  1 loop  embedded bus  up to "}},
 		{"", []string{"  admin off  "}},
 	} {
 		var stderr bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		code := run(ctx, []string{"--listen=:0", "--admin=" + row.admin, "--loops=1", "--log-format=console", "--drain-time=0s"}, []string{"GOMAXPROCS=2"}, io.Discard, &stderr)
+		code := run(ctx, program{args: []string{"--listen=:0", "--admin=" + row.admin, "--loops=1", "--log-format=console", "--drain-time=0s"}, env: []string{"GOMAXPROCS=2"}, stdout: io.Discard, stderr: &stderr})
 		if code != exitOK {
 			t.Errorf("got exit %d: %s", code, stderr.String())
 		}
@@ -235,15 +235,15 @@ func TestLoopsLeaveAProcessorFree(t *testing.T) {
 
 func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 	var out bytes.Buffer
-	log, writer, err := newLogger(server.Default(), &out)
+	log, err := newLogger(server.Default(), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer writer.Close()
+	defer log.Close()
 	for range 500 {
 		log.Error("refused", zap.Error(errors.New("cause")))
 	}
-	_ = writer.Sync()
+	_ = log.out.Sync()
 	// The second may turn over once in between, hence twice ten.
 	if n := strings.Count(out.String(), "\n"); n < 10 || n > 20 {
 		t.Errorf("got %d lines of 500", n)
@@ -252,7 +252,7 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 		t.Errorf("got %s, want the error as a field and no stack", out.String()[:200])
 	}
 	log.DPanic("a bug of ours")
-	_ = writer.Sync()
+	_ = log.out.Sync()
 	if !strings.Contains(out.String(), "stacktrace") {
 		t.Error("a bug of ours is logged without its stack")
 	}
@@ -260,18 +260,18 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 
 func TestALogThatNobodyReadsHoldsNobodyUp(t *testing.T) {
 	read, write := io.Pipe() // writing blocks until somebody reads
-	log, writer, err := newLogger(server.Default(), write)
+	log, err := newLogger(server.Default(), write)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxLogLines {
 		log.Info(fmt.Sprintf("line %d", i)) // different ones, so that they are not sampled
 	}
-	if n := writer.dropped.Load(); n == 0 {
+	if n := log.out.dropped.Load(); n == 0 {
 		t.Error("nothing was dropped, so nothing was shown")
 	}
 	_ = read.Close()
-	_ = writer.Close()
+	log.Close()
 }
 
 func TestNumbersForPeople(t *testing.T) {

@@ -91,7 +91,7 @@ func TestAReaderThatGoesAwayIsAFailure(t *testing.T) {
 	}
 	closed.Close()
 	for _, args := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}, {"version"}} {
-		if code := run(t.Context(), args, nil, closed, &bytes.Buffer{}); code != exitFailure {
+		if code := run(t.Context(), program{args: args, stdout: closed, stderr: &bytes.Buffer{}}); code != exitFailure {
 			t.Errorf("%v: got exit %d, want %d", args, code, exitFailure)
 		}
 	}

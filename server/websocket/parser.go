@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Limits of a Parser, shared by all connections and immutable. A value of 0 or less stands for the default.
+// Limits of a Parser, shared by all connections and immutable; another one may be given at each call. A value of 0 or less stands for the default.
 type Limits struct {
 	// MaxMessage is the largest message in bytes, the sum of its fragments: 64 KiB by default. It is also what half a
 	// message can make the server hold for one connection. More ends the connection with 1009.
@@ -194,7 +194,7 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 		return 0, err
 	}
 	// Compared as unsigned and against what is left, so that no length and no sum can overflow.
-	if op&controlBit == 0 && length > uint64(lim.maxMessage()-s.body.size) {
+	if op&controlBit == 0 && length > uint64(max(lim.maxMessage()-s.body.size, 0)) {
 		return 0, errTooBig
 	}
 	if len(h) < size+maskKeySize {

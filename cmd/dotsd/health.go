@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"dotsconnect/server"
+)
+
+// healthTimeout is how long the server may take to say that it lives.
+const healthTimeout = 3 * time.Second
+
+// health asks the server of this configuration on this machine how it is: for a container's health check, which then follows
+// DOTS_ADMIN. Where the admin address is off, the address for clients is asked.
+func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) error {
+	address, path := c.Admin, "/healthz"
+	if ready {
+		path = "/readyz"
+	}
+	if address == "" {
+		address = c.Listen
+		if ready && !c.PublicReadyz {
+			return errors.New("--admin is off, and --public-readyz too: nothing tells readiness")
+		}
+	}
+	address = reachable(address)
+	if _, port, _ := net.SplitHostPort(address); port == "0" {
+		return fmt.Errorf("%s is a free port that only the log of the server names: set one", address)
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s%s: HTTP %d: %s", address, path, answer.StatusCode, strings.TrimSpace(string(text)))
+	}
+	_, err = stdout.Write(text)
+	return err
+}

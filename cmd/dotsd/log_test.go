@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/server"
+)
+
+// Names come from strangers: none of them may turn, end or hide a line of the log.
+func TestUnseenCharactersAreEscapedInTheLog(t *testing.T) {
+	const hostile = "a\u202eb\u2028c\u200bd\u0085e\U000e0041f\ufeffg ünï 日本 🎉"
+	for _, format := range []string{"json", "console"} {
+		var out bytes.Buffer
+		c := server.Default()
+		c.LogFormat = format
+		log, err := newLogger(c, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info("hello "+hostile, zap.String("room", hostile))
+		log.Close()
+		line := out.String()
+		if strings.ContainsAny(line, "\u202e\u2028\u200b\u0085\U000e0041\ufeff") || strings.Count(line, "\n") != 1 {
+			t.Errorf("%s: %q has an unseen character, or is not one line", format, line)
+		}
+		for _, want := range []string{`\u202e`, `\u2028`, `\u200b`, `\u0085`, `\udb40\udc41`, `\ufeff`, "ünï 日本 🎉"} {
+			if !strings.Contains(line, want) {
+				t.Errorf("%s: %q lacks %s", format, line, want)
+			}
+		}
+		if format != "json" {
+			continue
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(out.Bytes(), &fields); err != nil || fields["room"] != hostile {
+			t.Errorf("read back as %q, %v, want the name itself", fields["room"], err)
+		}
+	}
+}
+
+// Of a message ten lines a second are written, and how many were left out is said.
+func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log, err := newLogger(server.Default(), &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1000 {
+			log.Info("page refused by its origin")
+			log.Info("once a second")
+		}
+		log.Info("alone")
+		log.Close()
+		var left []string
+		for line := range strings.Lines(out.String()) {
+			if strings.Contains(line, "lines left out") {
+				left = append(left, line)
+			}
+		}
+		if n := strings.Count(out.String(), "\n"); n != 10+10+1+2 || len(left) != 2 {
+			t.Fatalf("%d lines, %d of them about what was left out, want 23 and 2:\n%s", n, len(left), out.String())
+		}
+		for i, want := range []string{`"message":"once a second","lines":990`, `"message":"page refused by its origin","lines":990`} {
+			if !strings.Contains(left[i], want) {
+				t.Errorf("%s lacks %s", left[i], want)
+			}
+		}
+	})
+}
+
+// At debug every line is written, and the level may change while the server runs.
+func TestAtDebugNothingIsLeftOut(t *testing.T) {
+	var out bytes.Buffer
+	log, err := newLogger(server.Default(), &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("connection opened")
+	log.level.SetLevel(zap.DebugLevel)
+	for range 200 {
+		log.Debug("connection opened")
+	}
+	log.level.SetLevel(zap.InfoLevel)
+	log.Debug("connection opened")
+	log.Close()
+	if n := strings.Count(out.String(), "connection opened"); n != 200 {
+		t.Errorf("%d lines, want the 200 at debug", n)
+	}
+}

@@ -1,0 +1,85 @@
+package redisbridge
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// What befalls many lanes at once is one line that names them all; another kind, or another reason, is another line.
+func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, lines := observer.New(zap.DebugLevel)
+		cfg := Default()
+		cfg.Down = Local
+		b := &Bridge{cfg: cfg, log: zap.New(core), journal: journal{log: zap.New(core)}}
+		for _, lane := range []int{13, 0, 2, 1, 3, 7, 12, 2} {
+			b.gap(Gap{Lane: lane, Lost: 2, Reason: "lost"})
+		}
+		b.gap(Gap{Lane: 5, Reason: "another"})
+		for lane := range 4 {
+			b.laneDown(lane, 10, errors.New("no answer"))
+		}
+		if lines.Len() != 0 {
+			t.Error("a line was written before its lanes had gathered")
+		}
+		time.Sleep(2 * gatherTime)
+		b.laneBack(3, 7)
+		time.Sleep(2 * gatherTime)
+		type line struct {
+			Message string
+			Fields  map[string]any
+		}
+		var got []line
+		for _, e := range lines.TakeAll() {
+			got = append(got, line{e.Message, e.ContextMap()})
+		}
+		down := "the hold time of " + cfg.Hold.String() + " is over, --redis-down=local decides: no answer"
+		want := []line{
+			{"redis: a gap, members here may have missed something", map[string]any{"lanes": int64(7), "which": "0-3,7,12-13", "batches_lost": uint64(16), "reason": "lost"}},
+			{"redis: a gap, members here may have missed something", map[string]any{"lanes": int64(1), "which": "5", "batches_lost": uint64(0), "reason": "another"}},
+			{"redis: lanes are down", map[string]any{"lanes": int64(4), "which": "0-3", "publications": uint64(40), "reason": down}},
+			{"redis: lanes are back", map[string]any{"lanes": int64(1), "which": "3", "delivered_here_alone": uint64(7)}},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(- want, + got):\n%s", diff)
+		}
+	})
+}
+
+// A recovery is told as its loss was; a single failure that nobody was told of is not.
+func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, lines := observer.New(zap.DebugLevel)
+		b := &Bridge{cfg: Default(), log: zap.New(core), began: time.Now()}
+		time.Sleep(time.Minute)
+		b.proved(time.Since(b.began))
+		b.failed(errors.New("no route"))
+		b.failed(errors.New("no route"))
+		time.Sleep(4 * time.Second)
+		b.failed(errors.New("refused"))
+		time.Sleep(time.Second)
+		b.proved(time.Since(b.began))
+		b.proved(time.Since(b.began))
+		var got []string
+		for _, e := range lines.TakeAll() {
+			text := e.Message
+			for _, f := range e.Context {
+				text += " " + f.Key + "=" + f.String
+				if d, ok := e.ContextMap()[f.Key].(time.Duration); ok {
+					text += d.String()
+				}
+			}
+			got = append(got, text)
+		}
+		if want := "redis: trouble what=no route\nredis: trouble what=refused\nredis: all is well again after=5s"; strings.Join(got, "\n") != want {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+		}
+	})
+}
