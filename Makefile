@@ -25,13 +25,15 @@ test: test-tools ## test everything, with the race detector and each fuzz target
 	CGO_ENABLED=1 $(GO) test -race -timeout 6m ./loop/... ./server/... ./redisbridge/... ./bench/load ./bench/fleet ./bench/proof ./bench/client
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
 
-# What the tests use beside Go: a real Redis, a real HAProxy, a real browser with a wide and a narrow font, and a C compiler
-# for the race detector.
+# What the tests use beside Go: a real Redis, HAProxy and nginx, a real browser with a wide and a narrow font, Python with a
+# WebSocket client, and a C compiler for the race detector.
 test-tools:
 	@font() { find /usr/share/fonts /usr/local/share/fonts -name "$$1" 2>/dev/null | grep -q .; }; \
 	missing() { \
 		command -v redis-server >/dev/null || echo redis-server; \
 		command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || echo haproxy; \
+		command -v nginx >/dev/null || test -x /usr/sbin/nginx || echo nginx-light; \
+		/usr/bin/python3 -c 'import websockets' 2>/dev/null || echo python3-websockets; \
 		command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium; \
 		font DejaVuSans.ttf || echo fonts-dejavu-core; \
 		font LiberationSans-Regular.ttf || echo fonts-liberation; \

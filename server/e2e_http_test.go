@@ -58,7 +58,7 @@ func TestAHandshakeThatAProxyHasSpoiltIsToldWhatTheProxyNeeds(t *testing.T) {
 		strings.Replace(upgradeRequest("/ws/chat/a/"), "HTTP/1.1", "HTTP/1.0", 1),
 	} {
 		r, body := s.exchange(t, request)
-		for _, line := range []string{"proxy_http_version 1.1;", "proxy_set_header Upgrade $http_upgrade;", `proxy_set_header Connection "upgrade";`, "proxy_set_header Host $host;"} {
+		for _, line := range []string{"proxy_http_version 1.1;", "proxy_set_header Upgrade $http_upgrade;", `proxy_set_header Connection "upgrade";`, "proxy_set_header Host $http_host;"} {
 			if r.StatusCode != 400 || !strings.Contains(body, line) {
 				t.Errorf("%.60q: HTTP %d %q, want 400 with %s", request, r.StatusCode, body, line)
 			}

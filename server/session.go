@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"strconv"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
@@ -181,9 +182,9 @@ func (s *session) Kick(why loop.Why) {
 	case loop.WhyFrame:
 		s.end(protocol.ClosePolicy, "half a frame without progress for "+cfg.FrameTimeout.String(), why)
 	case loop.WhyRoomFull:
-		s.refuseInFrame(protocol.CloseRoomFull, fmt.Sprintf("the room has its %d members", cfg.RoomMembers), why)
+		s.refuseInFrame(protocol.CloseRoomFull, "the room has its "+counted(cfg.RoomMembers, "member"), why)
 	case loop.WhyNodeFull:
-		s.refuseInFrame(protocol.CloseRoomFull, fmt.Sprintf("this node has its %d rooms", cfg.MaxRooms), why)
+		s.refuseInFrame(protocol.CloseRoomFull, "this node has its "+counted(cfg.MaxRooms, "room"), why)
 	case loop.WhyBackend:
 		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
 	default:
@@ -251,6 +252,14 @@ func (s *session) refuse(e *websocket.HeadError, why loop.Why) {
 	s.logRefused(nil, e)
 	s.poller().srv.counts.refuse(e.Status)
 	s.Finish(websocket.AppendRefusal(nil, e), why)
+}
+
+// counted is a number of things: 1 member, 2 members.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 // formatID is how a connection is named in logs and in the API.

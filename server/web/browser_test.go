@@ -142,7 +142,7 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("repeated trouble is waited out, and a person can cut the wait short", func(t *testing.T) {
-		server.refuse(4103, "room_full: the room has its 1 members")
+		server.refuse(4103, "room_full: the room has its 1 member")
 		defer server.refuse(0, "")
 		page := browser.Open(t, server.URL+"/#room=full")
 		page.WaitVisible("#banner")

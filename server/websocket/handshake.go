@@ -20,7 +20,7 @@ var (
 
 // nginxLines is what a proxy needs that keeps the fields of a handshake to itself: nginx does, unless it is told.
 const nginxLines = `if nginx is in front, its location needs: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; ` +
-	`proxy_set_header Connection "upgrade"; proxy_set_header Host $host;`
+	`proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;`
 
 // keySize is the length of 16 bytes in base64.
 const keySize = 24

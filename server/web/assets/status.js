@@ -90,7 +90,7 @@ export class Status {
 
 /** The reason of a close reads "name: detail"; the detail is the part for people. The server writes "1 members". */
 function detail(reason) {
-  return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2).replace(/\b1 (member|room)s\b/, "1 $1") : "";
+  return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2) : "";
 }
 
 function quoted(text) {
