@@ -154,8 +154,9 @@ func (p programs) testSmallLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = over.Close() }()
-		if status, err := over.ask("over"); status != http.StatusServiceUnavailable {
+		status, err := over.ask("over")
+		_ = over.Close()
+		if status != http.StatusServiceUnavailable {
 			t.Errorf("one more than announced: HTTP %d, %v, want 503", status, err)
 		}
 		d.echoes(members)

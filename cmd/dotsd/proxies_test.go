@@ -27,7 +27,7 @@ func readmeBlock(t *testing.T, language, address string) string {
 		t.Fatal(err)
 	}
 	match := regexp.MustCompile("(?s)\n```" + language + "\n(.*?)```\n").FindSubmatch(readme)
-	if match == nil || !bytes.Contains(match[1], []byte("127.0.0.1:8000")) {
+	if len(match) < 2 || !bytes.Contains(match[1], []byte("127.0.0.1:8000")) {
 		t.Fatalf("the README has no lines for %s with 127.0.0.1:8000", language)
 	}
 	return strings.ReplaceAll(string(match[1]), "127.0.0.1:8000", address)
