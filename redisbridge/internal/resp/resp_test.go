@@ -1,4 +1,4 @@
-package redisbridge
+package resp
 
 import (
 	"errors"
@@ -8,16 +8,16 @@ import (
 	"testing/iotest"
 )
 
-// asText is a reply as a text, for comparing.
-func asText(r reply) string {
-	if r.list == nil && r.kind != '*' && r.kind != '>' && r.kind != '%' && r.kind != '~' {
-		return string(r.kind) + string(r.text)
+// asText is a Value as a text, for comparing.
+func asText(r Value) string {
+	if r.List == nil && r.Kind != '*' && r.Kind != '>' && r.Kind != '%' && r.Kind != '~' {
+		return string(r.Kind) + string(r.Text)
 	}
 	var parts []string
-	for _, v := range r.list {
+	for _, v := range r.List {
 		parts = append(parts, asText(v))
 	}
-	return string(r.kind) + "[" + strings.Join(parts, " ") + "]"
+	return string(r.Kind) + "[" + strings.Join(parts, " ") + "]"
 }
 
 func TestRepliesAreReadHoweverTheyAreCut(t *testing.T) {
@@ -25,10 +25,10 @@ func TestRepliesAreReadHoweverTheyAreCut(t *testing.T) {
 		">3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$4\r\nbody\r\n%1\r\n+k\r\n:1\r\n|1\r\n+ttl\r\n:3600\r\n+after\r\n*0\r\n"
 	const want = "+OK -ERR no :42 $he\r\nl $ _ _ _ #t ,1.5 *[$a *[:1 +x] _] >[$message $ch $body] %[+k :1] +after *[]"
 	for _, in := range []io.Reader{strings.NewReader(stream), iotest.OneByteReader(strings.NewReader(stream)), iotest.HalfReader(strings.NewReader(stream))} {
-		r := newRespReader(in)
+		r := NewReader(in)
 		var got []string
 		for {
-			v, err := r.read()
+			v, err := r.Read()
 			if errors.Is(err, io.EOF) {
 				break
 			}
@@ -48,17 +48,17 @@ func TestWhatIsNotRESPIsRefused(t *testing.T) {
 		"HTTP/1.1 400 Bad Request\r\n", "+OK\n", "$x\r\n", "$99999999999\r\n", "*99999999\r\n", "$1\r\nab\r\n", "\r\n", "*1\r\n?\r\n",
 		strings.Repeat("*1\r\n", 20) + "+x\r\n",
 	} {
-		if _, err := newRespReader(strings.NewReader(text)).read(); !errors.Is(err, errProtocol) {
-			t.Errorf("%q: %v, want %v", text, err, errProtocol)
+		if _, err := NewReader(strings.NewReader(text)).Read(); !errors.Is(err, ErrProtocol) {
+			t.Errorf("%q: %v, want %v", text, err, ErrProtocol)
 		}
 	}
-	if _, err := newRespReader(strings.NewReader("$5\r\nhel")).read(); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := NewReader(strings.NewReader("$5\r\nhel")).Read(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("cut off: %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 }
 
 func TestCommandsAreArraysOfBulkStrings(t *testing.T) {
-	if got, want := string(appendCommand(nil, "SET", "k\r\n", "")), "*3\r\n$3\r\nSET\r\n$3\r\nk\r\n\r\n$0\r\n\r\n"; got != want {
+	if got, want := string(AppendCommand(nil, "SET", "k\r\n", "")), "*3\r\n$3\r\nSET\r\n$3\r\nk\r\n\r\n$0\r\n\r\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -68,10 +68,10 @@ func FuzzReplies(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		whole, cut := newRespReader(strings.NewReader(string(p))), newRespReader(iotest.OneByteReader(strings.NewReader(string(p))))
+		whole, cut := NewReader(strings.NewReader(string(p))), NewReader(iotest.OneByteReader(strings.NewReader(string(p))))
 		for range 1000 {
-			a, errA := whole.read()
-			b, errB := cut.read()
+			a, errA := whole.Read()
+			b, errB := cut.Read()
 			if (errA == nil) != (errB == nil) || errA == nil && asText(a) != asText(b) {
 				t.Fatalf("%q: whole %s, %v; byte by byte %s, %v", p, asText(a), errA, asText(b), errB)
 			}
