@@ -31,7 +31,11 @@ type Bridge struct {
 	key        [2]uint64 // of LaneOf
 	meta       string
 	lanes      []*lane
-	listener   listener
+	homes      *homes
+	presence   presence
+	awake      awake
+	pace       pace
+	life       context.Context // ends with Close
 	began      time.Time
 	dir        deliverer
 	rooms      *loop.Directory
@@ -45,8 +49,6 @@ type Bridge struct {
 	held    atomic.Int64 // bytes of publications that are queued or on their way
 	full    atomic.Bool  // the loops were told to hold back; written under telling
 	telling sync.Mutex
-	proven  atomic.Int64 // when the last round trip began, since began
-	reach   atomic.Int64 // of the logs, at the last probe; 0: unknown
 	trouble atomic.Pointer[string]
 	misfit  atomic.Pointer[string]
 	spoke   atomic.Int64 // when the last log line about trouble was written, since began; 0: none since the last round trip
@@ -100,25 +102,48 @@ func (b *Bridge) attach(node *loop.Node) {
 }
 
 func (b *Bridge) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	b.cancel = cancel
-	b.listener = listener{bridge: b, orphans: make(chan []*lane, len(b.lanes))}
-	for _, l := range b.lanes {
-		b.wait.Go(func() { l.send(ctx) })
-		b.wait.Go(func() { l.receive(ctx) })
-	}
-	b.wait.Go(func() { b.listener.run(ctx) })
-	b.wait.Go(func() { b.probe(ctx) })
-	b.wait.Go(func() { b.count(ctx) })
+	b.link()
+	b.wait.Go(func() { b.count(b.life) })
+	b.wait.Go(func() { b.presence.run(b.life) })
 }
 
-// later calls f on a goroutine of its own that Close waits for. Only from the bridge's goroutines.
-func (b *Bridge) later(f func(ctx context.Context)) {
-	b.wait.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallMax)
-		defer cancel()
-		f(ctx)
-	})
+// link begins to make links, and to watch over them.
+func (b *Bridge) link() {
+	b.homes = newHomes(b)
+	b.wait.Go(func() { b.homes.run(b.life) })
+	b.wait.Go(func() { b.watch(b.life) })
+}
+
+// watch winds the clock, and has all who wait look at it.
+func (b *Bridge) watch(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		b.awake.wind(time.Now())
+		now := b.awake.read()
+		for _, l := range b.lanes {
+			l.watch(now)
+		}
+		for _, k := range b.homes.all() {
+			k.watch(now)
+		}
+		b.relieved()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// pause waits for d or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // Flush waits until nothing that was published here is on its way any more, or until ctx is done.
@@ -137,11 +162,11 @@ func (b *Bridge) Close() error {
 	var err error
 	b.once.Do(func() {
 		close(b.done)
-		if b.cancel != nil {
-			b.cancel()
-			b.wait.Wait()
-			ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallMin)
-			b.store.resign(ctx, b.node.String())
+		b.cancel()
+		b.wait.Wait()
+		if b.homes != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Silence)
+			b.presence.resign(ctx)
 			cancel()
 		}
 		err = b.store.close()
@@ -281,18 +306,17 @@ func (b *Bridge) failed(err error) {
 	}
 }
 
-// proved notes that a round trip through Redis has come to its end, which began at a time since began. What was said of trouble
-// is taken back.
-func (b *Bridge) proved(at time.Duration) {
-	b.proven.Store(int64(at))
+// relieved takes back what was said of trouble when every lane has had a round trip since.
+func (b *Bridge) relieved() {
+	since := b.away.Load()
+	if since == 0 || int64(b.proven()) <= since || !b.away.CompareAndSwap(since, 0) {
+		return
+	}
 	b.trouble.Store(nil)
-	if since := b.away.Swap(0); since > 0 && b.spoke.Swap(0) > 0 {
+	if b.spoke.Swap(0) > 0 {
 		b.log.Info("redis: all is well again", zap.Duration("after", (time.Since(b.began)-time.Duration(since)).Round(time.Millisecond)))
 	}
 }
-
-// random is 5 hexadecimal digits for an epoch.
-func (b *Bridge) random() string { return fmt.Sprintf("%05x", randomUint64()>>44) }
 
 func randomUint64() uint64 {
 	var r [8]byte

@@ -213,7 +213,7 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 	a.bridge.cancel() // it dies, and takes leave of nobody
 	died := time.Now()
 	eventually(t, "the dead node's members vanish", func() bool { return members(b) == 1 })
-	t.Logf("the members of a dead node vanished after %v, with a lease of %v", time.Since(died), cfg.Lease)
+	t.Logf("the members of a dead node vanished after %v, and are to after %v", time.Since(died), cfg.Gone)
 }
 
 // TestAMillionRooms: 1,000,000 rooms through one bridge leave nothing behind, in Redis or in the node.

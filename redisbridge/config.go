@@ -40,11 +40,13 @@ type Config struct {
 	LogBytes int64
 	LogAge   time.Duration
 
-	CallMin, CallMax time.Duration // limits of the adaptive timeout of a call
-	Ping             time.Duration // how often subscriptions are pinged; silence of four times that is a dead connection
-	Probe            time.Duration // how often all counters are read
-	Stale            time.Duration // not ready if the last round trip is older
-	Lease            time.Duration // counts of a node that is gone vanish after that; refreshed three times as often
+	Silence time.Duration // a connection on which an answer is overdue for so long is dead; longer where answers take long
+	CallMax time.Duration // limit of a call that may take long
+	Beat    time.Duration // how often the connections and all counters are looked after
+	Stale   time.Duration // not ready if the last round trip is older
+	Look    time.Duration // how often a node shows that it lives, and looks for the others
+	Gone    time.Duration // a node that has not shown for so long is gone, and its members with it
+	Keep    time.Duration // after which Redis forgets what it has of a node
 
 	// OnGap is told of every gap, from any goroutine; it must not block.
 	OnGap func(Gap)
@@ -62,8 +64,8 @@ func Default() Config {
 	return Config{
 		Prefix: "dots", Hold: 2 * time.Second, Down: Local,
 		MaxHeld: 16 << 20, MaxWaiting: 8 << 20, BatchMessages: 512, BatchBytes: 256 << 10, LogBytes: 4 << 20, LogAge: time.Minute,
-		CallMin: 250 * time.Millisecond, CallMax: 2 * time.Second, Ping: 500 * time.Millisecond,
-		Probe: time.Second, Stale: 3 * time.Second, Lease: 15 * time.Second,
+		Silence: time.Second, CallMax: 2 * time.Second, Beat: time.Second,
+		Stale: 3 * time.Second, Look: time.Second, Gone: 8 * time.Second, Keep: 10 * time.Minute,
 	}
 }
 
@@ -84,7 +86,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("%q is no policy; it takes local or reject", c.Down)
 	case c.Hold < 0 || c.MaxHeld <= 0 || c.MaxWaiting <= 0 || c.BatchMessages <= 0 || c.BatchBytes <= 0 || c.LogBytes <= 0 || c.LogAge < time.Second:
 		return errors.New("a limit is not set; start from redisbridge.Default")
-	case c.CallMin <= 0 || c.CallMax < c.CallMin || c.Ping <= 0 || c.Probe <= 0 || c.Stale <= 0 || c.Lease < 3*time.Second:
+	case c.Silence <= 0 || c.CallMax <= 0 || c.Beat <= 0 || c.Stale <= 0 || c.Look <= 0 || c.Gone < 2*c.Look || c.Keep < c.Gone:
 		return errors.New("a time is not set; start from redisbridge.Default")
 	}
 	return nil

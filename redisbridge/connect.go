@@ -26,6 +26,9 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 		return nil, err
 	}
 	b := &Bridge{cfg: cfg, log: log, journal: journal{log: log}, began: time.Now(), done: make(chan struct{}), node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
+	b.life, b.cancel = context.WithCancel(context.Background())
+	b.pace.init(cfg.Silence, 4*cfg.Silence)
+	b.presence.init(b)
 	if address.TLS != nil && cfg.TLS != nil {
 		name := address.TLS.ServerName
 		if address.TLS = cfg.TLS.Clone(); address.TLS.ServerName == "" {
@@ -55,6 +58,8 @@ const beginners = 64
 // begin puts every lane where Redis is now. The first calls may take longer than later ones: there is no connection yet,
 // and Redis does not know the scripts. So they are tried until ctx is done.
 func (b *Bridge) begin(ctx context.Context) error {
+	client := b.store.open(beginners)
+	defer func() { _ = client.Close() }()
 	slots, errs := make(chan struct{}, beginners), make([]error, len(b.lanes))
 	var wait sync.WaitGroup
 	for i, l := range b.lanes {
@@ -62,11 +67,11 @@ func (b *Bridge) begin(ctx context.Context) error {
 			slots <- struct{}{}
 			errs[i] = l.begin(
 				func(c call) (a answer, err error) {
-					err = persist(ctx, func() error { a, err = b.store.publish(ctx, c); return err })
+					err = persist(ctx, func() error { a, err = b.store.publish(ctx, client, c); return err })
 					return a, err
 				},
 				func(from uint64, count int) (p page, err error) {
-					err = persist(ctx, func() error { p, err = b.store.read(ctx, l.index, from, count, true); return err })
+					err = persist(ctx, func() error { p, err = b.store.read(ctx, client, l.index, from, count, true); return err })
 					return p, err
 				})
 			<-slots

@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -210,6 +211,8 @@ func (m *model) publish(n *modelNode) {
 	n.lane.publish(&loop.Publication{Room: "r", Value: []byte(v), Origin: 1})
 }
 
+var errTest = errors.New("the answer is lost")
+
 // execute has Redis run a call, and sends the message out.
 func (m *model) execute(c call) (answer, error) {
 	a, err := m.redis.publish(c)
@@ -239,15 +242,13 @@ func (m *model) execute(c call) (answer, error) {
 // send does one step of the sender's work.
 func (m *model) send(n *modelNode, calm bool) {
 	l := n.lane
-	if n.flight == nil {
-		if n.flight, n.executed = l.next(), false; n.flight == nil {
-			return
-		}
+	f, c := l.take(n.link)
+	if f == nil {
+		return
 	}
-	f := n.flight
-	l.mu.Lock()
-	c := call{id: f.id, top: l.cur.claim(), random: fmt.Sprintf("%05x", m.rng.Uint32()>>12), batch: f.batch}
-	l.mu.Unlock()
+	if f != n.flight {
+		n.flight, n.executed = f, false
+	}
 	luck := m.rng.IntN(10)
 	if calm {
 		luck = 9
@@ -260,19 +261,17 @@ func (m *model) send(n *modelNode, calm bool) {
 		n.executed = true
 		if err == nil && luck >= 4 {
 			l.settle(f, a)
-			n.flight = nil
 			return
 		}
 	} else if luck == 0 {
 		m.calls = append(m.calls, c) // it is on its way, and comes late
 	}
-	switch {
-	case l.cameBack(f):
-		n.flight = nil
-	case m.rng.IntN(4) == 0: // the hold time is over
+	if l.fail(f, errTest, 0, false); l.out.flight == nil {
+		return // it came back
+	}
+	if m.rng.IntN(4) == 0 { // the hold time is over
 		m.log("%s: given up %v", n.name, f.id)
-		l.giveUp(nil)
-		n.flight = nil
+		l.giveUp(errTest)
 	}
 }
 
@@ -288,7 +287,11 @@ func (m *model) receive(n *modelNode) {
 	}
 	payload := n.conn[0]
 	n.conn = n.conn[1:]
-	if n.lane.handle(payload, false) == verdictRead {
+	n.lane.mu.Lock()
+	v, lost := n.lane.handle([]byte(payload), false)
+	n.lane.mu.Unlock()
+	n.lane.bridge.settleLost(lost)
+	if v == verdictRead {
 		m.catchUp(n)
 	}
 }
@@ -316,7 +319,7 @@ func (m *model) rest() {
 				n.subscribe()
 			}
 			n.lane.mu.Lock()
-			busy = busy || n.behind || len(n.conn) > 0 || n.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0
+			busy = busy || n.behind || len(n.conn) > 0 || n.lane.out.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0
 			n.lane.mu.Unlock()
 			m.send(n, true)
 			m.receive(n)

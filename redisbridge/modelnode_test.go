@@ -19,8 +19,9 @@ type modelNode struct {
 	up     bool
 	behind bool // a subscription was confirmed: read the log
 
-	flight   *flight
-	executed bool // the call of flight, at least once
+	link     *link
+	flight   *flight // the last one that was sent
+	executed bool    // the call of flight, at least once
 	fate     map[string]string
 	rejected int
 	local    int
@@ -40,7 +41,8 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 		n.stream = append(n.stream, gapMark)
 	}
 	n.lane = newLane(b, 0)
-	n.lane.incoming.limit = 1 << 20
+	n.link = newLink(b, "model")
+	n.lane.link, n.lane.missed.running = n.link, true // the model does what its goroutine would
 	n.subscribe()
 	err := n.lane.begin(m.execute, func(from uint64, count int) (page, error) { return m.redis.read(from, count, true) })
 	if err != nil {

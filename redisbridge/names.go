@@ -15,6 +15,7 @@ import (
 //	dots:{3.0}:state          lane 3: epoch, seq, and the last batch of each node
 //	dots:{3.0}:log            lane 3: what was published, to be read again
 //	dots:{3.0}:counts:ID      lane 3: members of each room on a node
+//	dots:{3.0}:beat           never there (beat.go)
 //	dots:{3.0}                the channel of lane 3; dots:{3.0}:db:1 in database 1
 //
 // The part in braces decides the slot on a Cluster. It is chosen so that lane i of n has a slot in the i-th of n equal
@@ -51,6 +52,7 @@ func (n *names) lease(node string) string { return n.prefix + ":node:" + node }
 func (n *names) lane(lane int) string     { return n.prefix + ":{" + n.tags[lane] + "}" }
 func (n *names) state(lane int) string    { return n.lane(lane) + ":state" }
 func (n *names) log(lane int) string      { return n.lane(lane) + ":log" }
+func (n *names) beat(lane int) string     { return n.lane(lane) + ":beat" }
 func (n *names) counts(lane int, node string) string {
 	return n.lane(lane) + ":counts:" + node
 }

@@ -35,12 +35,20 @@ type testNode struct {
 func testConfig(url string) Config {
 	cfg := Default()
 	cfg.URL = url
-	cfg.Ping, cfg.Probe, cfg.Lease = 200*time.Millisecond, 300*time.Millisecond, 3*time.Second
+	cfg.Silence, cfg.Beat, cfg.Look, cfg.Gone = 500*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond, 3*time.Second
 	cfg.Lanes = 4
 	return cfg
 }
 
 func startNode(t testing.TB, cfg Config, loops int) *testNode {
+	t.Helper()
+	n := newNode(t, cfg, loops)
+	n.bridge.run()
+	return n
+}
+
+// newNode is a node whose bridge has not begun.
+func newNode(t testing.TB, cfg Config, loops int) *testNode {
 	t.Helper()
 	n := &testNode{t: t, stop: make(chan struct{}), began: time.Now(), rejected: map[string]bool{}}
 	old := cfg.OnGap
@@ -78,7 +86,6 @@ func startNode(t testing.TB, cfg Config, loops int) *testNode {
 	}
 	b.attach(n.node)
 	b.loops = n
-	b.run()
 	t.Cleanup(n.close)
 	return n
 }
@@ -314,4 +321,17 @@ func TestAMessageReachesTheMembersOfAllNodesInOneOrder(t *testing.T) {
 	if err := a.bridge.Flush(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// counted asks Redis for the counter of the lane.
+func (l *lane) counted() (place, error) {
+	s := l.bridge.store
+	p, err := s.read(context.Background(), s.client, l.index, 0, 0, false)
+	return p.at, err
+}
+
+func (l *lane) catchingUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.missed.running
 }

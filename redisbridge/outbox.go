@@ -28,9 +28,16 @@ type flight struct {
 	pubs  []*loop.Publication
 	bytes int64 // of pubs, as they count against MaxHeld
 	batch string
-	began time.Time
-	acked place // where the script says it stands; zero: nobody knows
-	back  bool  // it came back
+	began time.Duration // by the awake clock
+	acked place         // where the script says it stands; zero: nobody knows
+	back  bool          // it came back
+
+	flying bool          // in a call that has no answer yet
+	alone  bool          // the next call has no other lane's batches
+	tried  bool          // some call may have reached Redis
+	due    time.Duration // of the next call, by the awake clock, after one that failed
+	pause  time.Duration // before it
+	why    error         // of the last one that failed
 }
 
 // heldBytes is what a publication counts against MaxHeld.
@@ -42,7 +49,7 @@ func (o *outbox) add(p *loop.Publication) {
 }
 
 // cut makes the next batch of what waits; it may be empty, to have the script look after the lane.
-func (o *outbox) cut(node nodeID, messages, bytes int, now time.Time) *flight {
+func (o *outbox) cut(node nodeID, messages, bytes int, now time.Duration) *flight {
 	o.n++
 	f := &flight{id: ident{node, o.n}, began: now}
 	count, size := 0, 0

@@ -66,7 +66,7 @@ func (r *simRedis) publish(c call) (answer, error) {
 				later = s + 1
 			}
 		}
-		l.has, l.at, l.first, l.gen, l.bytes, l.log = true, place{fmt.Sprintf("%011x%s", later, c.random), 0}, 1, 1, 0, nil
+		l.has, l.at, l.first, l.gen, l.bytes, l.log = true, place{fmt.Sprintf("%011x%s", later, "00000"), 0}, 1, 1, 0, nil
 	}
 	if l.at.seq >= l.gen && l.bytes+len(c.batch) > simGeneration {
 		l.log = slices.DeleteFunc(l.log, func(e entry) bool { return e.seq < l.gen })
@@ -134,11 +134,11 @@ func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 }
 
 func (r *realRedis) publish(c call) (answer, error) {
-	return r.store.publish(context.Background(), c)
+	return r.store.publish(context.Background(), r.store.client, c)
 }
 
 func (r *realRedis) read(from uint64, count int, nodes bool) (page, error) {
-	return r.store.read(context.Background(), 0, from, count, nodes)
+	return r.store.read(context.Background(), r.store.client, 0, from, count, nodes)
 }
 
 func (r *realRedis) keys() []string {

@@ -1,0 +1,207 @@
+package redisbridge
+
+import (
+	"context"
+	"errors"
+
+	"dotsconnect/loop"
+)
+
+// A lane delivers batches in their order. The link's goroutine does it as they come; but while a loop of this node catches up (its
+// inbox is over its limit), or the log must be read, they wait for a goroutine that the lane has for as long. What does not fit
+// into its queue is read from the log.
+
+const (
+	pageSize  = 64        // batches that are read from the log at once
+	lateBytes = 256 << 10 // so much at once did not just come
+)
+
+// incoming is what was heard and not handled yet. The lane's mutex guards it.
+type incoming struct {
+	queue   [][]byte
+	bytes   int64
+	behind  bool // the log must be read
+	running bool // a goroutine is at work, until both are empty
+}
+
+// hear takes what came through the channel. The link's goroutine; payload is good until it returns.
+func (l *lane) hear(payload []byte) {
+	if len(payload) == 0 { // older nodes try their subscriptions so
+		return
+	}
+	idle := l.bridge.loops.Congested() == 0
+	l.mu.Lock()
+	m := &l.missed
+	if !m.running && idle {
+		v, lost := l.handle(payload, false)
+		if m.behind = v == verdictRead; !m.behind {
+			l.mu.Unlock()
+			l.bridge.settleLost(lost)
+			return
+		}
+	} else if m.bytes+int64(len(payload)) > l.bridge.cfg.MaxWaiting {
+		m.behind = true
+	} else {
+		m.queue = append(m.queue, append([]byte(nil), payload...))
+		m.bytes += int64(len(payload))
+	}
+	l.start()
+	l.mu.Unlock()
+}
+
+// poke has the log read.
+func (l *lane) poke() {
+	l.mu.Lock()
+	l.missed.behind = true
+	l.start()
+	l.mu.Unlock()
+}
+
+// start has a goroutine handle what was missed. mu is held.
+func (l *lane) start() {
+	if !l.missed.running {
+		l.missed.running = true
+		l.bridge.wait.Go(func() { l.receive(l.bridge.life) })
+	}
+}
+
+// receive is the goroutine. It ends when nothing is left.
+func (l *lane) receive(ctx context.Context) {
+	for ctx.Err() == nil {
+		l.awaitLoops(ctx)
+		l.mu.Lock()
+		m := &l.missed
+		queue, bytes, behind := m.queue, m.bytes, m.behind
+		m.queue, m.bytes, m.behind = nil, 0, false
+		if len(queue) == 0 && !behind {
+			m.running = false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		for _, payload := range queue {
+			l.mu.Lock()
+			v, lost := l.handle(payload, bytes > lateBytes)
+			l.mu.Unlock()
+			l.bridge.settleLost(lost)
+			if v == verdictRead {
+				l.catchUp(ctx)
+			}
+		}
+		if behind {
+			l.catchUp(ctx)
+		}
+	}
+}
+
+// awaitLoops waits until no loop is over its inbox limit.
+func (l *lane) awaitLoops(ctx context.Context) {
+	for l.bridge.loops.Congested() > 0 && ctx.Err() == nil {
+		pause(ctx, firstPause)
+	}
+}
+
+// handle takes a batch that came through the channel, if it is its turn. mu is held. What it returns is lost.
+func (l *lane) handle(payload []byte, late bool) (v verdict, lost []*flight) {
+	m, err := parseMessage(string(payload))
+	var id ident
+	if err == nil {
+		id, _, err = parseIdent(m.batch)
+	}
+	if err != nil { // somebody else publishes there
+		l.bridge.stats.foreign.Add(1)
+		return verdictKnown, nil
+	}
+	if v = l.cur.live(m.at, id); v == verdictNext {
+		lost = l.deliver(m.at, id, m.batch, late)
+	}
+	return v, lost
+}
+
+// deliver hands a batch to the loops: our own as the publications that they were. mu is held. What it returns is lost.
+func (l *lane) deliver(at place, id ident, batch string, late bool) (lost []*flight) {
+	b := l.bridge
+	var pubs []*loop.Publication
+	if id.node == b.node {
+		var f *flight
+		if f, lost = l.out.home(id.n); f != nil {
+			pubs = f.pubs
+			b.release(f.bytes)
+		}
+	}
+	if pubs == nil {
+		var err error
+		if _, pubs, err = parseBatch(batch); err != nil {
+			b.stats.foreign.Add(1)
+			return lost
+		}
+	}
+	b.stats.received.Add(uint64(len(pubs)))
+	switch {
+	case len(pubs) == 0:
+	case late:
+		b.dir.DeliverLate(l.index, at.number(), at.seq, pubs)
+	default:
+		b.dir.Deliver(l.index, at.number(), at.seq, pubs)
+	}
+	return lost
+}
+
+var errAway = errors.New("no connection to the server that has the lane")
+
+// catchUp reads the log from the cursor on until there is no more. It goes on trying while Redis does not answer; not while the lane
+// has no link, for the next one begins with reading the log.
+func (l *lane) catchUp(ctx context.Context) {
+	wait, count := firstPause, pageSize
+	for ctx.Err() == nil {
+		l.awaitLoops(ctx)
+		server := l.server()
+		if server == nil {
+			return
+		}
+		l.mu.Lock()
+		from := l.cur.from()
+		l.mu.Unlock()
+		p, err := l.bridge.store.read(ctx, server, l.index, from, count, false)
+		if l.server() != server {
+			return
+		}
+		if err != nil {
+			l.bridge.failed(err)
+			if timedOut(err) { // a page may be more than the link takes within the time of a call
+				count = max(count/4, 1)
+			}
+			pause(ctx, wait)
+			wait = min(2*wait, longestWait)
+			continue
+		}
+		wait, count = firstPause, min(count+1, pageSize)
+		if !l.refill(p) {
+			return
+		}
+	}
+}
+
+// refill takes a page of the log. Between two batches it lets go of the mutex, so that no loop waits for a page: nobody but
+// the receiver moves the cursor on meanwhile.
+func (l *lane) refill(p page) (more bool) {
+	var lost []*flight
+	l.mu.Lock()
+	refilled := uint64(0)
+	more = l.cur.refill(p, func(at place, id ident, batch string) {
+		l.announce(l.cur.takeGaps()) // where it stands, between what is delivered
+		lost = append(lost, l.deliver(at, id, batch, true)...)
+		refilled++
+		l.mu.Unlock()
+		l.mu.Lock()
+	})
+	if !more {
+		lost = append(lost, l.out.missed(l.cur.at)...)
+	}
+	l.announce(l.cur.takeGaps())
+	l.offer(l.bridge.awake.read()) // it may have to be healed
+	l.mu.Unlock()
+	l.bridge.stats.refilled.Add(refilled)
+	l.bridge.settleLost(lost)
+	return more
+}
