@@ -21,7 +21,7 @@ type Loop struct {
 	over    atomic.Bool  // load is counted in node.congested
 	resumed atomic.Bool  // paused connections should be looked at
 	conns   atomic.Int64 // adopted or about to be, and not yet freed
-	slowest atomic.Int64 // bytes that the slowest member has waiting
+	slowest atomic.Int64 // weight of what its slowest member has waiting
 
 	// Owned by the loop's goroutine.
 	now       time.Duration
