@@ -321,23 +321,26 @@ func (l *Loop) tickBacklogs(passed uint32) {
 	}
 }
 
-// shed marks the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
-// loops say about theirs is from the end of their last turn, at most a tick old.
-func (l *Loop) shed() (marked bool) {
+// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
+// loops say about theirs may be a tick old: a loop that would wait for another has it look.
+func (l *Loop) shed() (ended bool) {
 	if l.node.held.Load() <= l.cfg.BacklogTotal {
 		return false
 	}
 	var slowest *Conn
+	weight := 0
 	for _, c := range l.lagging {
-		if c.sheddable() && (slowest == nil || c.back.weight() > slowest.back.weight()) {
-			slowest = c
+		if w := c.back.weight(); c.sheddable() && w > weight {
+			slowest, weight = c, w
 		}
 	}
+	l.slowest.Store(int64(weight))
 	if slowest == nil {
 		return false
 	}
 	for _, other := range l.node.loops {
-		if other != l && other.slowest.Load() > int64(slowest.back.weight()) {
+		if other != l && other.slowest.Load() > int64(weight) {
+			other.again()
 			return false
 		}
 	}

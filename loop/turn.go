@@ -97,14 +97,12 @@ func (l *Loop) Turn(now time.Duration) {
 	l.serveReady()
 	l.flush()
 	l.sweep()
-	for range shedsPerTurn {
-		if !l.shed() {
-			break
-		}
+	sheds := 0
+	for ; sheds < shedsPerTurn && l.shed(); sheds++ {
 		l.sweep()
 	}
 	l.relieve()
-	if len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
+	if sheds > 0 || len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
 		l.again()
 	}
 	l.publishStats()
