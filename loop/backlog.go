@@ -91,7 +91,9 @@ func (l *Loop) lagFrom(c *Conn, b *batch, skip, n int) {
 	l.block(c, f[n:], b.pubs[i])
 	if i+1 < len(b.pubs) {
 		l.lag(c, b, i+1)
+		return
 	}
+	l.judge(c)
 }
 
 // lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.

@@ -429,3 +429,19 @@ func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
 		t.Errorf("%d bytes held at rest, want at most 50,000", held)
 	}
 }
+
+// The rest of a single frame was judged by no limit before another frame came: a member that takes nothing of a message over
+// the soft limit kept it for ever if its room then fell silent.
+func TestASingleLargeFrameIsALargeBacklog(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTime = 1000, 10_000, time.Second })
+	f := r.open(0, "room", 0)
+	f.room = 100
+	r.publish("room", message(5000))
+	r.rest()
+	for range 20 {
+		r.step(Tick)
+	}
+	if want := []Why{WhyBacklogSoft}; !slices.Equal(f.kicks, want) {
+		t.Errorf("kicked for %v after twice the time, want %v", f.kicks, want)
+	}
+}
