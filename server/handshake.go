@@ -123,12 +123,20 @@ func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 	if s.rules().origins.Allowed(origin, r.Host) {
 		return nil
 	}
-	advice := "no pattern but * would allow it"
-	if pattern := websocket.PatternFor(origin); pattern != "" {
-		advice = "start the server with --origins=" + pattern + " to allow it"
-	}
+	advice := originAdvice(origin)
 	s.logOrigin(r, advice)
-	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", origin, advice)}
+	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", brief(origin), advice)}
+}
+
+// originAdvice says what would let the pages of an origin connect.
+func originAdvice(origin string) string {
+	if pattern := websocket.PatternFor(origin); pattern != "" {
+		return "start the server with --origins=" + pattern + " to allow it"
+	}
+	if origin == "null" {
+		return "it stands for local files and sandboxed frames, which anybody can make; let a web server serve the page"
+	}
+	return "no pattern but * would allow it"
 }
 
 // originCheckPath is where a page asks why its handshake was refused, which a browser does not tell it.
