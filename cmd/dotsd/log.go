@@ -45,7 +45,7 @@ func newLogger(c server.Config, w io.Writer) (*serverLog, error) {
 	}
 	l := &serverLog{level: level, out: newLogWriter(w)}
 	plain := zapcore.NewCore(encoder, l.out, level)
-	l.left = newLeftOut(zap.New(plain))
+	l.left = newLeftOut(zap.New(plain), l.out)
 	sampled := zapcore.NewSamplerWithOptions(plain, time.Second, linesASecond, 0, zapcore.SamplerHook(l.left.note))
 	l.Logger = zap.New(&levelCore{Core: sampled, plain: plain, level: level}, zap.AddStacktrace(zap.DPanicLevel))
 	return l, nil
@@ -77,9 +77,11 @@ func (c *levelCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *z
 	return c.Core.Check(entry, checked)
 }
 
-// leftOut counts the lines that the sampler leaves out, and says so once a second.
+// leftOut counts the lines that the sampler leaves out, and says so once a second; and of the lines that the writer has lost.
 type leftOut struct {
 	log  *zap.Logger // not sampled
+	out  *logWriter
+	told uint64 // of the lines that out has lost
 	done chan struct{}
 	wait sync.WaitGroup
 
@@ -87,8 +89,8 @@ type leftOut struct {
 	counts map[string]uint64 // by message; guarded by mu
 }
 
-func newLeftOut(log *zap.Logger) *leftOut {
-	l := &leftOut{log: log, done: make(chan struct{}), counts: map[string]uint64{}}
+func newLeftOut(log *zap.Logger, out *logWriter) *leftOut {
+	l := &leftOut{log: log, out: out, done: make(chan struct{}), counts: map[string]uint64{}}
 	l.wait.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -122,6 +124,14 @@ func (l *leftOut) say() {
 	l.mu.Unlock()
 	for _, message := range slices.Sorted(maps.Keys(counts)) {
 		l.log.Info("lines left out", zap.String("message", message), zap.Uint64("lines", counts[message]))
+	}
+	lost := l.out.dropped.Load()
+	if lost == l.told {
+		return
+	}
+	l.log.Warn("lines lost: nobody read the log in time", zap.Uint64("lines", lost-l.told))
+	if l.out.dropped.Load() == lost { // else this one may be lost as well
+		l.told = lost
 	}
 }
 
