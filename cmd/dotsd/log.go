@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"maps"
 	"os"
@@ -86,11 +87,17 @@ type leftOut struct {
 	wait sync.WaitGroup
 
 	mu     sync.Mutex
-	counts map[string]uint64 // by message; guarded by mu
+	counts map[leftKind]uint64 // guarded by mu
+}
+
+// leftKind is what lines that are left out have in common.
+type leftKind struct {
+	message string
+	level   zapcore.Level
 }
 
 func newLeftOut(log *zap.Logger, out *logWriter) *leftOut {
-	l := &leftOut{log: log, out: out, done: make(chan struct{}), counts: map[string]uint64{}}
+	l := &leftOut{log: log, out: out, done: make(chan struct{}), counts: map[leftKind]uint64{}}
 	l.wait.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -112,18 +119,18 @@ func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
 		return
 	}
 	l.mu.Lock()
-	l.counts[entry.Message]++
+	l.counts[leftKind{entry.Message, entry.Level}]++
 	l.mu.Unlock()
 }
 
-// say writes a line for each message of which lines were left out.
+// say writes a line for each kind of which lines were left out, at its level.
 func (l *leftOut) say() {
 	l.mu.Lock()
 	counts := l.counts
-	l.counts = map[string]uint64{}
+	l.counts = map[leftKind]uint64{}
 	l.mu.Unlock()
-	for _, message := range slices.Sorted(maps.Keys(counts)) {
-		l.log.Info("lines left out", zap.String("message", message), zap.Uint64("lines", counts[message]))
+	for _, kind := range slices.SortedFunc(maps.Keys(counts), func(a, b leftKind) int { return cmp.Compare(a.message, b.message) }) {
+		l.log.Log(kind.level, "lines left out", zap.String("message", kind.message), zap.Uint64("lines", counts[kind]))
 	}
 	lost := l.out.dropped.Load()
 	if lost == l.told {

@@ -78,6 +78,26 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	})
 }
 
+// Whoever sees the lines of a level sees how many of them were left out.
+func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
+	for _, level := range []string{"info", "warn", "error"} {
+		var out bytes.Buffer
+		c := server.Default()
+		c.LogLevel = level
+		log, err := newLogger(c, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			log.Error("redis: trouble")
+		}
+		log.Close()
+		if n := strings.Count(out.String(), `"lines left out"`); n == 0 {
+			t.Errorf("--log-level=%s: nothing tells that lines were left out:\n%s", level, out.String())
+		}
+	}
+}
+
 // At debug every line is written, and the level may change while the server runs.
 func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	var out bytes.Buffer
