@@ -38,7 +38,8 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	if err := raiseFileLimit(); err != nil {
 		log.Warn("the limit of open files stays as it is", zap.Error(err))
 	}
-	c.Loops = useProcessors(c.Loops, p.env)
+	asked := c.Loops
+	c.Loops = useProcessors(asked, p.env)
 
 	build := readBuild()
 	backend, disconnect, err := connect(ctx, c, log.Logger)
@@ -55,7 +56,7 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	announce(c, node, build, log, forPeople(c, p.stderr))
 
 	var wait sync.WaitGroup
-	reloads := &reloader{args: p.args, env: p.env, node: node, log: log}
+	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: node, log: log}
 	wait.Go(func() { reloads.run(p.hups, ctx.Done()) })
 	<-ctx.Done()
 	wait.Wait()
