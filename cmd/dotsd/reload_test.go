@@ -5,10 +5,12 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // reloads is a server in this process that reads its configuration again at each value sent to hups.
@@ -52,5 +54,39 @@ func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 	}
 	if got := <-code; got != exitOK {
 		t.Errorf("exit %d, want 0", got)
+	}
+}
+
+// The file may be where reading takes for ever: a pipe, or a network folder whose server is gone.
+func TestAFileThatCannotBeReadNowHoldsNoDrainUp(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dotsd.yaml")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, hups, stop, code := reloads(t, "--config="+file, "--loops=1")
+	if err := os.WriteFile(file, []byte("max-age: 30s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, log, "serving")
+	hups <- syscall.SIGHUP
+	var pipe *os.File
+	eventually(t, "the file is opened again", func() (opened bool) {
+		var err error
+		pipe, err = os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err == nil
+	})
+	defer pipe.Close()
+	stop()
+	go func() {
+		for log.Scan() {
+		}
+	}()
+	select {
+	case got := <-code:
+		if got != exitOK {
+			t.Errorf("exit %d, want 0", got)
+		}
+	case <-time.After(patience):
+		t.Error("it does not end while the file is read")
 	}
 }

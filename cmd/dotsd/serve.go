@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -55,11 +54,9 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	}
 	announce(c, node, build, log, forPeople(c, p.stderr))
 
-	var wait sync.WaitGroup
 	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: node, log: log}
-	wait.Go(func() { reloads.run(p.hups, ctx.Done()) })
+	go reloads.run(p.hups, ctx.Done()) // which nobody waits for: the file may be one that cannot be read now
 	<-ctx.Done()
-	wait.Wait()
 	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
 	return errors.Join(drain(node, c), node.Close(), disconnect())
 }
