@@ -272,7 +272,10 @@ func (m *member) listen() (status int, err error) {
 // until they are told one by one; under 40 a connection can be accepted, but not be taken over by a loop.
 func (p programs) testFewerDescriptors(t *testing.T) {
 	for _, limit := range []uint64{20, 40} {
-		t.Run(fmt.Sprint(limit), func(t *testing.T) { p.testLimit(t, limit) })
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			t.Parallel() // each has a server of its own, and waits
+			p.testLimit(t, limit)
+		})
 	}
 }
 
