@@ -18,7 +18,8 @@ func (b *slowBus) Publish(p *Publication) {
 
 func (b *slowBus) deliver() {
 	for i, p := range b.held {
-		b.dir.Deliver(0, 9, uint64(i+1), []*Publication{p})
+		p.ID = ID{Epoch: 9, Seq: uint64(i + 1)}
+		b.dir.Deliver(0, []*Publication{p})
 	}
 	b.held = nil
 }

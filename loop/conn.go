@@ -76,12 +76,13 @@ const (
 	WhyRoomFull               // RoomMembers reached
 	WhyNodeFull               // MaxRooms reached
 	WhyBackend                // the bus could not deliver what it published (Node.Refuse)
+	WhyDoubt                  // the bus does not know whether it delivered what it published (Node.Doubt)
 	numWhy
 )
 
 var whyNames = [numWhy]string{"left", "closed", "handshake_timeout", "heartbeat_missed", "frame_stalled", "backlog_hard",
 	"backlog_soft", "shed", "room_full", "node_full",
-	"backend_unavailable"}
+	"backend_unavailable", "backend_doubtful"}
 
 func (w Why) String() string { return whyNames[w] }
 

@@ -109,23 +109,30 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	ln.mu.Unlock()
 }
 
-// Deliver hands one sequenced batch of a lane to the loops that have members: it sets the IDs (epoch.seq.index) and
-// appends to their inboxes. Calls for one lane must be serial and in the order of seq; that is the caller's duty.
-func (d *Directory) Deliver(laneIndex int, epoch, seq uint64, pubs []*Publication) {
-	d.deliver(laneIndex, epoch, seq, pubs, false)
+// Name returns the name of a room of a lane that has members on this node.
+func (d *Directory) Name(laneIndex int, room []byte) (name string, here bool) {
+	ln := &d.lanes[laneIndex]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	e := ln.entries[string(room)]
+	if e == nil {
+		return "", false
+	}
+	return e.Name, true
 }
+
+// Deliver hands publications of a lane, which have their IDs, to the loops that have members: it appends to their inboxes. Calls
+// for one lane must be serial and in the order of the IDs; that is the caller's duty.
+func (d *Directory) Deliver(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, false) }
 
 // DeliverLate is Deliver for what comes after a time of silence, with more of it behind: slow members get longer to take it.
-func (d *Directory) DeliverLate(laneIndex int, epoch, seq uint64, pubs []*Publication) {
-	d.deliver(laneIndex, epoch, seq, pubs, true)
-}
+func (d *Directory) DeliverLate(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, true) }
 
-func (d *Directory) deliver(laneIndex int, epoch, seq uint64, pubs []*Publication, late bool) {
+func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 	ln := &d.lanes[laneIndex]
 	var rings uint64
 	ln.mu.Lock()
-	for i, p := range pubs {
-		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
+	for _, p := range pubs {
 		rings |= d.placeOrPark(ln, p, late)
 	}
 	ln.mu.Unlock()

@@ -170,6 +170,10 @@ func (n *Node) HoldBack(on bool) {
 // not have been delivered.
 func (n *Node) Refuse(p *Publication) { n.settleUndelivered(postRefused, p) }
 
+// Doubt says that the bus does not know whether p reaches the other nodes: its connection is kicked with WhyDoubt. Any goroutine; p
+// must not have been delivered here.
+func (n *Node) Doubt(p *Publication) { n.settleUndelivered(postDoubted, p) }
+
 // Lose says that the bus has lost p, and that this is told in another way. Any goroutine; p must not have been delivered.
 func (n *Node) Lose(p *Publication) { n.settleUndelivered(postLost, p) }
 

@@ -9,7 +9,9 @@ import (
 
 // elsewhere delivers publications that other nodes have published.
 func (b *slowBus) elsewhere(room string, bodies ...string) {
-	b.dir.Deliver(0, 9, 1, others(room, bodies))
+	pubs := others(room, bodies)
+	Number(pubs, 9, 1)
+	b.dir.Deliver(0, pubs)
 }
 
 func others(room string, bodies []string) []*Publication {
@@ -100,7 +102,7 @@ func TestASlowMemberHoldsUpWhatIsParkedWithinItsBudgetOnly(t *testing.T) {
 }
 
 // holdsUp expects a slow member to hold up what is delivered for a budget of ticks.
-func holdsUp(t *testing.T, deliver func(d *Directory, lane int, epoch, seq uint64, pubs []*Publication), budget int) {
+func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publication), budget int) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 1<<20
 		c.BacklogTime, c.StallBudget = time.Hour, 3*Tick
@@ -216,7 +218,7 @@ func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 		for n := range messages {
 			for room := range rooms {
 				name := string(rune('a' + room))
-				dir.Deliver(dir.laneOf(name), 7, uint64(n+1), []*Publication{{Room: name, Value: []byte(message(n%90 + 1))}})
+				dir.Deliver(dir.laneOf(name), []*Publication{{Room: name, Value: []byte(message(n%90 + 1)), ID: ID{Epoch: 7, Seq: uint64(n + 1)}}})
 			}
 			parked = parked || w.node.Parked() > 0
 		}

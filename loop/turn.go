@@ -21,7 +21,7 @@ type Loop struct {
 	over    atomic.Bool  // load is counted in node.congested
 	resumed atomic.Bool  // paused connections should be looked at
 	conns   atomic.Int64 // adopted or about to be, and not yet freed
-	slowest atomic.Int64 // bytes that the slowest member has waiting
+	slowest atomic.Int64 // weight of what its slowest member has waiting
 
 	// Owned by the loop's goroutine.
 	now       time.Duration
@@ -97,14 +97,12 @@ func (l *Loop) Turn(now time.Duration) {
 	l.serveReady()
 	l.flush()
 	l.sweep()
-	for range shedsPerTurn {
-		if !l.shed() {
-			break
-		}
+	sheds := 0
+	for ; sheds < shedsPerTurn && l.shed(); sheds++ {
 		l.sweep()
 	}
 	l.relieve()
-	if len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
+	if sheds > 0 || len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
 		l.again()
 	}
 	l.publishStats()
@@ -160,13 +158,20 @@ func (l *Loop) handle(p post) {
 	case postCall:
 		p.call(l)
 	case postRefused:
-		if c := l.Conn(p.pub.Origin); c != nil && c.state == stateOpen {
-			l.mark(c, WhyBackend)
-		}
-		l.settleOrigin(p.pub.Origin)
+		l.disown(p.pub, WhyBackend)
+	case postDoubted:
+		l.disown(p.pub, WhyDoubt)
 	case postLost:
 		l.settleOrigin(p.pub.Origin)
 	}
+}
+
+// disown kicks who published what the bus will not deliver.
+func (l *Loop) disown(p *Publication, why Why) {
+	if c := l.Conn(p.Origin); c != nil && c.state == stateOpen {
+		l.mark(c, why)
+	}
+	l.settleOrigin(p.Origin)
 }
 
 // settleOrigin counts a publication of one of our connections as no longer on its way.

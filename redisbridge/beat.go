@@ -117,7 +117,7 @@ func parseCounter(v *resp.Value) (at place, oldest int64, err error) {
 	if len(v.List) != 3 {
 		return place{}, 0, errReply
 	}
-	if at, err = parsePlace(string(v.List[0].Text), string(v.List[1].Text)); err != nil {
+	if at, err = parsePlace(v.List[0].Text, v.List[1].Text); err != nil {
 		return place{}, 0, err
 	}
 	oldest, _ = v.List[2].Int()
@@ -167,7 +167,7 @@ func (b *Bridge) Ready() error {
 	proven := b.proven()
 	age := time.Since(b.began) - proven
 	if age <= b.cfg.Stale && proven > 0 {
-		if text := b.misfit.Load(); text != nil {
+		if text := b.accord.misfit.Load(); text != nil {
 			return errors.New(*text)
 		}
 		return nil

@@ -28,8 +28,7 @@ type Bridge struct {
 	store      *store
 	node       nodeID
 	localEpoch uint64
-	key        [2]uint64 // of LaneOf
-	meta       string
+	accord     accord
 	lanes      []*lane
 	homes      *homes
 	presence   presence
@@ -50,7 +49,6 @@ type Bridge struct {
 	full    atomic.Bool  // the loops were told to hold back; written under telling
 	telling sync.Mutex
 	trouble atomic.Pointer[string]
-	misfit  atomic.Pointer[string]
 	spoke   atomic.Int64 // when the last log line about trouble was written, since began; 0: none since the last round trip
 	away    atomic.Int64 // when the first trouble since the last round trip was met, since began; 0: none
 	journal journal
@@ -60,14 +58,16 @@ type Bridge struct {
 
 // deliverer and loops are what a bridge needs of the core; the model test has its own.
 type deliverer interface {
-	Deliver(lane int, epoch, seq uint64, pubs []*loop.Publication)
-	DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication)
+	Name(lane int, room []byte) (name string, here bool)
+	Deliver(lane int, pubs []*loop.Publication)
+	DeliverLate(lane int, pubs []*loop.Publication)
 }
 
 type loops interface {
 	Congested() int
 	HoldBack(on bool)
 	Refuse(p *loop.Publication)
+	Doubt(p *loop.Publication)
 	Lose(p *loop.Publication)
 }
 
@@ -86,7 +86,7 @@ func (b *Bridge) Descriptors() int { return b.cfg.Lanes + 24 }
 
 // LaneOf is the lane of a room, for loop.Config. Any goroutine.
 func (b *Bridge) LaneOf(room string) int {
-	return int(sipHash(b.key[0], b.key[1], room) % uint64(b.cfg.Lanes))
+	return laneOf(&b.accord.meta, room)
 }
 
 // Start begins to deliver to the node, which must have been made with Lanes and LaneOf.
@@ -178,6 +178,10 @@ func (b *Bridge) Close() error {
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Charge(p)
+	if b.accord.broken.Load() { // the others would look for it in another lane
+		b.reject(p)
+		return
+	}
 	b.lanes[b.LaneOf(p.Room)].publish(p)
 }
 
@@ -249,7 +253,8 @@ func (b *Bridge) settleLost(lost []*flight) {
 		b.stats.lost.Add(uint64(len(f.pubs)))
 		for _, p := range f.pubs {
 			if b.cfg.Down == Reject {
-				b.reject(p)
+				b.stats.rejected.Add(1)
+				b.loops.Doubt(p)
 			} else {
 				b.loops.Lose(p)
 			}
@@ -271,6 +276,7 @@ func (b *Bridge) gap(g Gap) {
 
 func (b *Bridge) minted(lane int, a answer) {
 	b.stats.minted.Add(1)
+	b.presence.ring()
 	if a.minted != "no counter" || a.at.seq != 1 {
 		b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes were numbered again", reason: a.minted}, lane)
 	}

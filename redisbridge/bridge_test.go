@@ -53,7 +53,7 @@ func TestANodeThatDiffersRefusesToStartAndNamesBoth(t *testing.T) {
 		t.Fatalf("a node without an opinion: %v", err)
 	}
 	b.Close()
-	s.do("SET", "dots:meta", "v2 lanes=4 key=00000000000000000000000000000000")
+	s.do("SET", "dots:meta", "v3 lanes=4 key=00000000000000000000000000000000")
 	if _, err = Connect(t.Context(), cfg, zap.NewNop()); !errors.Is(err, ErrDiffers) {
 		t.Errorf("another format: got %v", err)
 	}

@@ -17,7 +17,7 @@ type call struct {
 	lane  int
 	id    ident
 	top   place // the latest that this node has ever seen
-	batch string
+	batch []byte
 	left  time.Duration // after which the node gives the batch up
 }
 
@@ -45,7 +45,7 @@ func (s *store) argsOf(calls []call, until int64) []string {
 	args := make([]string, 0, 6+4*len(calls))
 	args = append(args, calls[0].id.node.String(), s.random, s.generation, s.age, s.send, strconv.FormatInt(until, 10))
 	for _, c := range calls {
-		args = append(args, strconv.FormatUint(c.id.n, 10), c.top.epoch, strconv.FormatUint(c.top.seq, 10), c.batch)
+		args = append(args, strconv.FormatUint(c.id.n, 10), c.top.epoch, strconv.FormatUint(c.top.seq, 10), string(c.batch))
 	}
 	return args
 }
@@ -189,7 +189,7 @@ func parseAnswers(v *resp.Value, n int) ([]answer, error) {
 			a.late, ok = part[2].Int()
 		} else if ok {
 			var err error
-			a.at, err = parsePlace(string(part[1].Text), string(part[2].Text))
+			a.at, err = parsePlace(part[1].Text, part[2].Text)
 			ok = err == nil && a.at.epoch != ""
 		}
 		if !ok {

@@ -47,6 +47,8 @@ type Config struct {
 	Look    time.Duration // how often a node shows that it lives, and looks for the others
 	Gone    time.Duration // a node that has not shown for so long is gone, and its members with it
 	Keep    time.Duration // after which Redis forgets what it has of a node
+	Alone   time.Duration // a node that finds nothing in Redis waits so long for others to show before it begins on its own
+	Upgrade time.Duration // the newest format is written when no node of an older program was seen for so long
 
 	// OnGap is told of every gap, from any goroutine; it must not block.
 	OnGap func(Gap)
@@ -55,7 +57,9 @@ type Config struct {
 // Gap says that publications of a lane did not reach the members on this node, or may not have.
 type Gap struct {
 	Lane   int
-	Lost   uint64 // batches that are known to be missing; 0: nobody knows
+	Lost   uint64   // batches that are known to be missing; 0: nobody knows
+	Missed uint64   // messages that did not come, or stand in another place than here; 0: nobody knows
+	Rooms  []string // that it concerns, of those with members here; nil: all of the lane
 	Reason string
 }
 
@@ -65,7 +69,7 @@ func Default() Config {
 		Prefix: "dots", Hold: 2 * time.Second, Down: Local,
 		MaxHeld: 16 << 20, MaxWaiting: 8 << 20, BatchMessages: 512, BatchBytes: 256 << 10, LogBytes: 4 << 20, LogAge: time.Minute,
 		Silence: time.Second, CallMax: 2 * time.Second, Beat: time.Second,
-		Stale: 3 * time.Second, Look: time.Second, Gone: 8 * time.Second, Keep: 10 * time.Minute,
+		Stale: 3 * time.Second, Look: time.Second, Gone: 8 * time.Second, Keep: 10 * time.Minute, Alone: 3 * time.Second, Upgrade: 10 * time.Minute,
 	}
 }
 
@@ -86,7 +90,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("%q is no policy; it takes local or reject", c.Down)
 	case c.Hold < 0 || c.MaxHeld <= 0 || c.MaxWaiting <= 0 || c.BatchMessages <= 0 || c.BatchBytes <= 0 || c.LogBytes <= 0 || c.LogAge < time.Second:
 		return errors.New("a limit is not set; start from redisbridge.Default")
-	case c.Silence <= 0 || c.CallMax <= 0 || c.Beat <= 0 || c.Stale <= 0 || c.Look <= 0 || c.Gone < 2*c.Look || c.Keep < c.Gone:
+	case c.Silence <= 0 || c.CallMax <= 0 || c.Beat <= 0 || c.Stale <= 0 || c.Look <= 0 || c.Gone < 2*c.Look || c.Keep < c.Gone || c.Alone < 0 || c.Upgrade < 0:
 		return errors.New("a time is not set; start from redisbridge.Default")
 	}
 	return nil

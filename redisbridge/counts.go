@@ -66,7 +66,7 @@ func (b *Bridge) count(ctx context.Context) {
 
 func (c *counter) once(ctx context.Context) error {
 	refresh := !time.Now().Before(c.due)
-	slots, errs := make(chan struct{}, countsAtOnce), make([]error, len(c.lanes), len(c.lanes)+1)
+	slots, errs := make(chan struct{}, countsAtOnce), make([]error, len(c.lanes))
 	var wait sync.WaitGroup
 	for i := range c.lanes {
 		slots <- struct{}{}
@@ -78,7 +78,6 @@ func (c *counter) once(ctx context.Context) error {
 	wait.Wait()
 	if refresh {
 		c.due = time.Now().Add(refreshEvery * c.bridge.cfg.Look)
-		errs = append(errs, c.bridge.checkMeta(ctx))
 	}
 	for _, err := range errs {
 		if err != nil {

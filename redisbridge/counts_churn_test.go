@@ -196,7 +196,7 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	const rooms = 40_000
 	s := startRedis(t)
 	cfg := testConfig(s.url())
-	cfg.Lanes, cfg.Keep = 1, time.Hour
+	cfg.Lanes, cfg.Keep, cfg.CallMax = 1, time.Hour, time.Minute
 	n, c := stillNode(t, cfg, 1)
 	l := n.node.Loops()[0]
 	for i := range rooms {

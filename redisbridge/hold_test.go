@@ -78,15 +78,13 @@ type deliveries struct {
 	got []string
 }
 
-func (o *deliveries) Deliver(_ int, _, _ uint64, pubs []*loop.Publication) {
+func (o *deliveries) Deliver(_ int, pubs []*loop.Publication) {
 	for _, p := range pubs {
 		o.got = append(o.got, string(p.Value))
 	}
 }
 
-func (o *deliveries) DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication) {
-	o.Deliver(lane, epoch, seq, pubs)
-}
+func (o *deliveries) DeliverLate(lane int, pubs []*loop.Publication) { o.Deliver(lane, pubs) }
 
 // TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, and before it sends it
 // out. The second one waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
@@ -109,7 +107,7 @@ func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 		l.settle(f, answer)
 		say("second")
 		l.giveUp(nil)
-		page, err := m.redis.read(l.cur.from(), 10, false)
+		page, err := m.read(l, 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ type lane struct {
 	// Immutable.
 	bridge *Bridge
 	index  int
+	find   finder
 
 	mu     sync.Mutex // guards all below
 	out    outbox
@@ -25,7 +26,7 @@ type lane struct {
 	listed bool  // in the link's list of those that are ready
 
 	localSeq uint64 // of the node's own epoch, while Redis is away under the policy local
-	localN   uint64 // publications delivered under it and not announced yet
+	untold   notice // what was delivered under it, until the other nodes are told
 
 	counter place // of the last beat
 
@@ -33,21 +34,30 @@ type lane struct {
 	good  atomic.Int64 // when the last round trip was begun that came to its end, since the bridge began
 }
 
-func newLane(b *Bridge, index int) *lane { return &lane{bridge: b, index: index} }
+func newLane(b *Bridge, index int) *lane {
+	l := &lane{bridge: b, index: index}
+	l.find = func(name []byte) (room string, here bool) {
+		if room, here = b.dir.Name(index, name); !here && laneOf(&b.accord.meta, name) != index {
+			b.stray(name)
+		}
+		return room, here
+	}
+	return l
+}
 
 // begin puts the lane where Redis is now: what was before is not for this node. A lane that was never numbered is numbered
 // first; or its first epoch could come and go while we are not listening, and nobody would know that we missed it.
-func (l *lane) begin(publish func(call) (answer, error), read func(from uint64, count int) (page, error)) error {
-	p, err := read(0, 0)
+func (l *lane) begin(publish func(call) (answer, error), read func(question) (page, error)) error {
+	p, err := read(question{})
 	if err == nil && p.at.epoch == "" {
 		l.out.n++
 		id := ident{l.bridge.node, l.out.n}
-		if _, err = publish(call{lane: l.index, id: id, batch: string(appendBatch(nil, id, nil)), left: time.Minute}); err == nil {
-			p, err = read(0, 0)
+		if _, err = publish(call{lane: l.index, id: id, batch: appendBatch(nil, l.bridge.format(), id, nil, nil), left: time.Minute}); err == nil {
+			p, err = read(question{})
 		}
 	}
 	if err == nil {
-		p, err = read(p.at.seq, 1) // with the batch that stands there
+		p, err = read(question{from: p.at.seq, count: 1, nodes: true}) // with the batch that stands there
 	}
 	l.cur.begin(p)
 	return err
@@ -63,6 +73,7 @@ func (l *lane) attach(k *link) {
 	l.offer(l.bridge.awake.read())
 	l.mu.Unlock()
 	l.poke()
+	l.bridge.presence.ring()
 }
 
 // detach says that the lane is no longer on the link.

@@ -93,7 +93,7 @@ func (t *modelTally) add(m *model) {
 // modelRedis is one lane of a Redis.
 type modelRedis interface {
 	publish(c call) (answer, error)
-	read(from uint64, count int, nodes bool) (page, error)
+	read(q question) (page, error)
 	loseCounter()
 	loseLog()
 	loseAll()
@@ -224,8 +224,8 @@ func (m *model) execute(c call) (answer, error) {
 		m.epochs++
 	}
 	if _, twice := m.text[c.id]; !twice {
-		_, pubs, _ := parseBatch(c.batch)
-		for _, p := range pubs {
+		all, _ := parseBatch(c.batch, anybody)
+		for _, p := range all.pubs {
 			m.text[c.id] += string(p.Value) + " "
 		}
 	}
@@ -296,9 +296,19 @@ func (m *model) receive(n *modelNode) {
 	}
 }
 
+// read reads a page for a lane.
+func (m *model) read(l *lane, count int) (page, error) {
+	q := l.cur.ask()
+	q.count = count
+	return m.redis.read(q)
+}
+
+// anybody is a finder: every room is here.
+func anybody(name []byte) (string, bool) { return string(name), true }
+
 func (m *model) catchUp(n *modelNode) {
 	for range 1000 {
-		p, err := m.redis.read(n.lane.cur.from(), 3, false)
+		p, err := m.read(n.lane, 4)
 		if err != nil {
 			panic(err)
 		}
@@ -319,7 +329,7 @@ func (m *model) rest() {
 				n.subscribe()
 			}
 			n.lane.mu.Lock()
-			busy = busy || n.behind || len(n.conn) > 0 || n.lane.out.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0
+			busy = busy || n.behind || len(n.conn) > 0 || n.lane.out.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0 || n.lane.tells()
 			n.lane.mu.Unlock()
 			m.send(n, true)
 			m.receive(n)
@@ -328,7 +338,7 @@ func (m *model) rest() {
 			continue
 		}
 		for _, n := range m.nodes { // the probe
-			p, _ := m.redis.read(0, 0, false)
+			p, _ := m.redis.read(question{})
 			if p.at.before(n.lane.cur.top) || n.lane.cur.behind(p.at) {
 				n.behind, busy = true, true
 			}

@@ -82,7 +82,7 @@ func slotOf(tag string) int {
 // sipHash is SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), the hash that keeps its promise when
 // the names are chosen by an enemy who does not know the key. The standard library has it only with a key that
 // dies with the process, and all nodes must agree.
-func sipHash(k0, k1 uint64, text string) uint64 {
+func sipHash[T string | []byte](k0, k1 uint64, text T) uint64 {
 	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d
 	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573
 	round := func() {

@@ -36,6 +36,7 @@ func testConfig(url string) Config {
 	cfg := Default()
 	cfg.URL = url
 	cfg.Silence, cfg.Beat, cfg.Look, cfg.Gone = 500*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond, 3*time.Second
+	cfg.Alone = 0
 	cfg.Lanes = 4
 	return cfg
 }
@@ -130,6 +131,9 @@ func (n *testNode) Refuse(p *loop.Publication) {
 	n.mu.Unlock()
 	n.node.Refuse(p)
 }
+
+// Doubt is the same to the tests: its sender is told.
+func (n *testNode) Doubt(p *loop.Publication) { n.Refuse(p) }
 
 func (n *testNode) close() {
 	n.once.Do(func() {
@@ -326,7 +330,7 @@ func TestAMessageReachesTheMembersOfAllNodesInOneOrder(t *testing.T) {
 // counted asks Redis for the counter of the lane.
 func (l *lane) counted() (place, error) {
 	s := l.bridge.store
-	p, err := s.read(context.Background(), s.client, l.index, 0, 0, false)
+	p, err := s.read(context.Background(), s.client, l.index, question{})
 	return p.at, err
 }
 

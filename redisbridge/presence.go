@@ -19,6 +19,8 @@ import (
 type presence struct {
 	bridge  *Bridge
 	number  uint64        // the goroutine's
+	bell    chan struct{} // the agreement may be gone from Redis
+	old     time.Duration // for how long no node of an older program was seen; the goroutine's
 	written atomic.Uint64 // the last number that Redis took
 
 	mu    sync.Mutex
@@ -31,6 +33,9 @@ type sighting struct {
 	still  time.Duration // that the number has not changed, as far as Redis answered
 }
 
+// oldLease is what a lease lasts in version 1 of the program.
+const oldLease = 15 * time.Second
+
 // Numbers with a meaning.
 const (
 	numberOld  = "1" // of a node of format 1
@@ -38,7 +43,7 @@ const (
 )
 
 func (p *presence) init(b *Bridge) {
-	p.bridge, p.number, p.nodes = b, 1, map[string]*sighting{}
+	p.bridge, p.number, p.nodes, p.bell = b, 1, map[string]*sighting{}, make(chan struct{}, 1)
 }
 
 // run is the goroutine.
@@ -50,8 +55,10 @@ func (p *presence) run(ctx context.Context) {
 		err := p.show(ctx)
 		if err == nil {
 			now := time.Now()
-			if err = p.look(ctx, min(now.Sub(last), 2*p.bridge.cfg.Look), !last.IsZero()); err == nil {
+			since := min(now.Sub(last), 2*p.bridge.cfg.Look)
+			if err = p.look(ctx, since, !last.IsZero()); err == nil {
 				last = now
+				err = p.agree(ctx, since)
 			} else {
 				last = time.Time{}
 			}
@@ -61,8 +68,34 @@ func (p *presence) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-p.bell:
+			pause(ctx, restPause) // many lanes ring at once
 		}
 	}
+}
+
+// ring has the agreement looked after at once. Any goroutine.
+func (p *presence) ring() {
+	select {
+	case p.bell <- struct{}{}:
+	default:
+	}
+}
+
+// agree looks after the agreement of the nodes. since is the time since the last look.
+func (p *presence) agree(ctx context.Context, since time.Duration) error {
+	b := p.bridge
+	p.old += since
+	p.mu.Lock()
+	for _, n := range p.nodes {
+		if n.number == numberOld {
+			p.old = 0
+		}
+	}
+	p.mu.Unlock()
+	timed, cancel := context.WithTimeout(ctx, b.cfg.CallMax)
+	defer cancel()
+	return b.accord.tend(timed, b.store, b.log, p.old >= b.cfg.Upgrade)
 }
 
 // show raises the number.
@@ -71,8 +104,12 @@ func (p *presence) show(ctx context.Context) error {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
 	p.number++
+	keep := s.cfg.Keep
+	if p.bridge.format() == 1 {
+		keep = oldLease // for nodes of version 1, to which a lease that is there is a node that is there
+	}
 	_, err := s.client.Pipelined(timed, func(q redis.Pipeliner) error {
-		q.Set(timed, s.names.lease(node), p.number, s.cfg.Keep)
+		q.Set(timed, s.names.lease(node), p.number, keep)
 		q.SAdd(timed, s.names.nodes(), node)
 		return nil
 	})

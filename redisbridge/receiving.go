@@ -103,46 +103,67 @@ func (l *lane) awaitLoops(ctx context.Context) {
 
 // handle takes a batch that came through the channel, if it is its turn. mu is held. What it returns is lost.
 func (l *lane) handle(payload []byte, late bool) (v verdict, lost []*flight) {
-	m, err := parseMessage(string(payload))
-	var id ident
+	m, err := parseMessage(payload)
+	var all batch
 	if err == nil {
-		id, _, err = parseIdent(m.batch)
+		all, err = l.parse(m.batch)
 	}
-	if err != nil { // somebody else publishes there
+	if err != nil { // it was damaged on its way, and the log has it; or somebody else publishes there
 		l.bridge.stats.foreign.Add(1)
-		return verdictKnown, nil
+		return verdictRead, nil
 	}
-	if v = l.cur.live(m.at, id); v == verdictNext {
-		lost = l.deliver(m.at, id, m.batch, late)
+	return l.judge(l.cur.live(m.at, all.id), m.at, all, late)
+}
+
+// parse reads a batch: the publications into rooms with members here, but none of our own that is awaited, for those are there.
+// mu is held.
+func (l *lane) parse(b []byte) (batch, error) {
+	if senderOf(b) == l.bridge.node {
+		id, err := checkBatch(b)
+		if err != nil || l.out.awaits(id.n) {
+			return batch{id: id}, err
+		}
 	}
-	return v, lost
+	return parseBatch(b, l.find)
+}
+
+// judge does what the cursor has decided about a batch. mu is held. What it returns is lost.
+func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*flight) {
+	switch v {
+	case verdictNext:
+		return v, l.deliver(at, all, late)
+	case verdictAlone:
+		if rooms := all.rooms(); len(rooms) > 0 {
+			l.announce([]Gap{{Missed: uint64(len(all.pubs)), Rooms: rooms, Reason: "messages of this node stand elsewhere in the order than they were delivered here while Redis was away"}})
+		}
+	}
+	return v, nil
 }
 
 // deliver hands a batch to the loops: our own as the publications that they were. mu is held. What it returns is lost.
-func (l *lane) deliver(at place, id ident, batch string, late bool) (lost []*flight) {
-	b := l.bridge
-	var pubs []*loop.Publication
-	if id.node == b.node {
+func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
+	b, pubs := l.bridge, all.pubs
+	for _, p := range pubs {
+		p.ID.Epoch, p.ID.Seq = at.number(), at.seq
+	}
+	if all.id.node == b.node {
 		var f *flight
-		if f, lost = l.out.home(id.n); f != nil {
-			pubs = f.pubs
+		if f, lost = l.out.home(all.id.n); f != nil {
+			pubs, all.notice = f.pubs, f.told
+			loop.Number(pubs, at.number(), at.seq)
 			b.release(f.bytes)
 		}
 	}
-	if pubs == nil {
-		var err error
-		if _, pubs, err = parseBatch(batch); err != nil {
-			b.stats.foreign.Add(1)
-			return lost
-		}
+	if all.notice != nil {
+		l.announce([]Gap{all.notice.gap()})
 	}
 	b.stats.received.Add(uint64(len(pubs)))
 	switch {
 	case len(pubs) == 0:
 	case late:
-		b.dir.DeliverLate(l.index, at.number(), at.seq, pubs)
+		b.dir.DeliverLate(l.index, pubs)
 	default:
-		b.dir.Deliver(l.index, at.number(), at.seq, pubs)
+		b.dir.Deliver(l.index, pubs)
 	}
 	return lost
 }
@@ -160,9 +181,10 @@ func (l *lane) catchUp(ctx context.Context) {
 			return
 		}
 		l.mu.Lock()
-		from := l.cur.from()
+		q := l.cur.ask()
 		l.mu.Unlock()
-		p, err := l.bridge.store.read(ctx, server, l.index, from, count, false)
+		q.count = count
+		p, err := l.bridge.store.read(ctx, server, l.index, q)
 		if l.server() != server {
 			return
 		}
@@ -188,9 +210,10 @@ func (l *lane) refill(p page) (more bool) {
 	var lost []*flight
 	l.mu.Lock()
 	refilled := uint64(0)
-	more = l.cur.refill(p, func(at place, id ident, batch string) {
+	more = l.cur.refill(p, l.parse, func(v verdict, at place, all batch) {
 		l.announce(l.cur.takeGaps()) // where it stands, between what is delivered
-		lost = append(lost, l.deliver(at, id, batch, true)...)
+		_, some := l.judge(v, at, all, true)
+		lost = append(lost, some...)
 		refilled++
 		l.mu.Unlock()
 		l.mu.Lock()

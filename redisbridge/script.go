@@ -16,7 +16,13 @@ var publishSource string
 //go:embed read.lua
 var readSource string
 
+// metaSource puts the agreement of the nodes back.
+//
+//go:embed meta.lua
+var metaSource string
+
 var (
 	publishScript = redis.NewScript(publishSource)
 	readScript    = redis.NewScript(readSource)
+	metaScript    = redis.NewScript(metaSource)
 )

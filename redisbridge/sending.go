@@ -1,9 +1,11 @@
 package redisbridge
 
 import (
+	"errors"
 	"time"
 
 	"dotsconnect/loop"
+	"dotsconnect/redisbridge/internal/resp"
 )
 
 // A batch is sent until it is settled: the script says where it stands, or it came back through the channel, whichever is first.
@@ -34,7 +36,7 @@ func (l *lane) publish(p *loop.Publication) {
 		return
 	}
 	if b.cfg.Down == Local {
-		l.deliverLocally([]*loop.Publication{p})
+		l.deliverHere([]*loop.Publication{p})
 	} else {
 		b.reject(p)
 	}
@@ -55,7 +57,12 @@ func (l *lane) waits(now time.Duration) bool {
 	if f := l.out.flight; f != nil {
 		return !f.flying && f.due <= now
 	}
-	return len(l.out.queue) > 0 || l.out.down || l.cur.heal
+	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
+}
+
+// tells reports that the other nodes are to be told what was delivered here alone. Format 1 has no words for it. mu is held.
+func (l *lane) tells() bool {
+	return l.untold.messages > 0 && !l.out.down && l.bridge.format() > 1
 }
 
 // take gives the link what is to be sent now, nil if there is nothing. While the lane is down, or something must be healed, the
@@ -73,7 +80,6 @@ func (l *lane) take(k *link) (*flight, call) {
 	}
 	f := l.next(now)
 	f.flying = true
-	f.tried = true
 	left := l.bridge.holdTime() - (now - f.began)
 	if l.out.down { // nobody waits for it
 		left = l.bridge.cfg.CallMax
@@ -83,10 +89,15 @@ func (l *lane) take(k *link) (*flight, call) {
 
 // next is the batch to be sent, a new one if there is none. mu is held.
 func (l *lane) next(now time.Duration) *flight {
-	if l.out.flight == nil {
-		l.out.cut(l.bridge.node, l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now)
+	if l.out.flight != nil {
+		return l.out.flight
 	}
-	return l.out.flight
+	var told *notice
+	if l.tells() {
+		n := l.untold
+		told, l.untold = &n, notice{}
+	}
+	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now, told)
 }
 
 // settle notes where the batch stands.
@@ -98,8 +109,11 @@ func (l *lane) settle(f *flight, a answer) {
 		return
 	}
 	l.out.settle(f, a.at)
-	back, local := l.out.down, l.localN
-	l.out.down, l.localN = false, 0
+	back, alone := l.out.down, l.untold
+	l.out.down = false
+	if back && l.bridge.format() == 1 {
+		l.untold = notice{}
+	}
 	lost := l.out.missed(l.cur.at)
 	l.offer(l.bridge.awake.read())
 	l.mu.Unlock()
@@ -109,11 +123,11 @@ func (l *lane) settle(f *flight, a answer) {
 	if a.minted != "" {
 		l.bridge.minted(l.index, a)
 	}
-	if back && local > 0 {
-		l.announce([]Gap{{Reason: "what was published here while Redis was away did not reach the other nodes"}})
+	if back && alone.messages > 0 && l.bridge.format() == 1 {
+		l.announce([]Gap{alone.gap()})
 	}
 	if back {
-		l.bridge.laneBack(l.index, local)
+		l.bridge.laneBack(l.index, alone.messages)
 		l.poke()
 	}
 }
@@ -132,6 +146,7 @@ func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 		l.out.flight = nil
 	}
 	f.flying, f.alone, f.why = false, alone, why
+	f.doubt = f.doubt || !undone(why)
 	if pause > 0 {
 		f.pause = min(max(2*f.pause, pause), longestWait)
 		f.due = now + f.pause
@@ -164,6 +179,16 @@ func (l *lane) isDown() bool {
 	return l.out.down
 }
 
+// undone reports that a call failed before Redis did anything.
+func undone(err error) bool {
+	switch resp.Word(err) {
+	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT", "OOM", "NOREPLICAS",
+		"MISCONF", "BUSY", "NOSCRIPT":
+		return true
+	}
+	return errors.Is(err, errLate)
+}
+
 // giveUp is called when the hold time is over: the policy takes everything that is not settled. Locally it takes also what
 // Redis has and did not send back in time: coming when Redis is back, it would stand behind what was said after it.
 func (l *lane) giveUp(why error) {
@@ -171,40 +196,73 @@ func (l *lane) giveUp(why error) {
 	l.mu.Lock()
 	first := !l.out.down
 	l.out.down = true
-	given, queue, held := l.out.giveUp(b.cfg.Down == Local)
-	var pubs []*loop.Publication
-	for _, f := range given {
-		pubs = append(pubs, f.pubs...)
-		if b.cfg.Down == Local && len(f.pubs) > 0 {
-			l.cur.finish(f.id) // should the batch come: here it is delivered now
-		}
+	taken, flight, queue, held := l.out.giveUp(b.cfg.Down == Local)
+	count := len(queue)
+	if flight != nil {
+		count += len(flight.pubs)
+		l.untold.merge(flight.told)
 	}
-	pubs = append(pubs, queue...)
 	if b.cfg.Down == Local {
-		l.deliverLocally(pubs)
+		l.takeOver(taken, flight, queue)
 	} else {
-		b.rejectAll(pubs)
+		b.rejectAll(flight, queue)
 	}
 	l.mu.Unlock()
 	b.release(held)
 	if first {
-		b.laneDown(l.index, len(pubs), why)
+		b.laneDown(l.index, count, why)
 	}
 }
 
-// deliverLocally gives publications to the members of this node alone. mu is held.
-func (l *lane) deliverLocally(pubs []*loop.Publication) {
+// takeOver delivers here what Redis was to deliver. Should a batch come after all, it is known. mu is held.
+func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publication) {
+	var pubs []*loop.Publication
+	for _, f := range taken {
+		pubs = append(pubs, f.pubs...)
+		l.cur.finish(f.id)
+	}
+	l.bridge.stats.local.Add(uint64(len(pubs)))
+	l.number(pubs)
+	if flight != nil {
+		if flight.doubt {
+			l.cur.finish(flight.id)
+		}
+		queue = append(flight.pubs[:len(flight.pubs):len(flight.pubs)], queue...)
+	}
+	l.deliverHere(queue)
+}
+
+// deliverHere gives publications to the members of this node alone, and notes that the others do not get them. mu is held.
+func (l *lane) deliverHere(pubs []*loop.Publication) {
+	for _, p := range pubs {
+		l.untold.note(p.Room)
+	}
+	l.bridge.stats.local.Add(uint64(len(pubs)))
+	l.number(pubs)
+}
+
+// number delivers publications under numbers of this node's own. mu is held.
+func (l *lane) number(pubs []*loop.Publication) {
 	if len(pubs) == 0 {
 		return
 	}
 	l.localSeq++
-	l.localN += uint64(len(pubs))
-	l.bridge.stats.local.Add(uint64(len(pubs)))
-	l.bridge.dir.Deliver(l.index, l.bridge.localEpoch, l.localSeq, pubs)
+	loop.Number(pubs, l.bridge.localEpoch, l.localSeq)
+	l.bridge.dir.Deliver(l.index, pubs)
 }
 
-func (b *Bridge) rejectAll(pubs []*loop.Publication) {
-	for _, p := range pubs {
+// rejectAll tells the senders: of a batch that Redis may have, that it may have arrived.
+func (b *Bridge) rejectAll(f *flight, queue []*loop.Publication) {
+	if f != nil {
+		for _, p := range f.pubs {
+			if b.stats.rejected.Add(1); f.doubt {
+				b.loops.Doubt(p)
+			} else {
+				b.loops.Refuse(p)
+			}
+		}
+	}
+	for _, p := range queue {
 		b.reject(p)
 	}
 }

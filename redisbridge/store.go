@@ -132,31 +132,13 @@ func (s *store) publish(ctx context.Context, client redis.UniversalClient, c cal
 
 var errReply = errors.New("redis gave an answer that this program does not know")
 
-// parsePlace reads a counter; there is none if epoch is "".
-func parsePlace(epoch, seq string) (place, error) {
-	if epoch == "" {
-		return place{}, nil
-	}
-	n, err := strconv.ParseUint(seq, 10, 53)
-	if err != nil || !validEpoch(epoch) {
-		return place{}, errReply
-	}
-	return place{epoch, n}, nil
-}
-
-// read reads a page of a lane's log; nodes asks for the last batch of every node too. A page begins with the batch at the
-// cursor itself, so that one of a single batch would have nothing new, and look like the end of the log.
-func (s *store) read(ctx context.Context, server redis.Scripter, lane int, from uint64, count int, nodes bool) (page, error) {
+// read reads a page of a lane's log. A page begins with the batch at the cursor and the one before, so that one of two batches would
+// have nothing new, and look like the end of the log.
+func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q question) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
-	all := "0"
-	if nodes {
-		all = "1"
-	}
-	if count == 1 {
-		count = 2
-	}
-	reply, err := readScript.Run(timed, server, []string{s.names.state(lane), s.names.log(lane)}, from, count, all, "", "0").Slice()
+	q.count = max(q.count, 3)
+	reply, err := readScript.Run(timed, server, []string{s.names.state(lane), s.names.log(lane)}, q.from, q.count, q.nodes, q.epoch, q.ended).Slice()
 	if err != nil {
 		return page{}, fmt.Errorf("read the log: %w", err)
 	}
@@ -171,7 +153,9 @@ func parsePage(reply []any) (p page, err error) {
 	seq, _ := reply[1].(string)
 	entries, _ := reply[2].([]any)
 	nodes, _ := reply[3].([]any)
-	if p.at, err = parsePlace(epoch, seq); err != nil {
+	old, _ := reply[4].(int64)
+	p.old = old == 1
+	if p.at, err = parsePlace([]byte(epoch), []byte(seq)); err != nil {
 		return page{}, err
 	}
 	for _, e := range entries {
@@ -186,7 +170,7 @@ func parsePage(reply []any) (p page, err error) {
 			return page{}, errReply
 		}
 		batch, _ := fields[1].(string)
-		p.entries = append(p.entries, entry{n, batch})
+		p.entries = append(p.entries, entry{n, []byte(batch)})
 	}
 	p.nodes = map[nodeID]uint64{}
 	for i := 0; i+1 < len(nodes); i += 2 {

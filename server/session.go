@@ -187,6 +187,8 @@ func (s *session) Kick(why loop.Why) {
 		s.refuseInFrame(protocol.CloseRoomFull, "this node has its "+counted(cfg.MaxRooms, "room"), why)
 	case loop.WhyBackend:
 		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
+	case loop.WhyDoubt:
+		s.end(protocol.CloseBackendUnavailable, "a message may or may not have reached the room", why)
 	default:
 		s.slow(why)
 	}
