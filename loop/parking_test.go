@@ -116,7 +116,9 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publicat
 	// Ticks at which it is just below the limit cost nothing, and what has gathered goes on at a pace. In the next burst of the
 	// same minute it holds up nothing.
 	for round, want := range []struct{ least, most int }{{budget - 1, 2*budget + 15}, {0, 1}} {
-		deliver(bus.dir, 0, 9, 1, others("x", bodies))
+		pubs := others("x", bodies)
+		Number(pubs, 9, 1)
+		deliver(bus.dir, 0, pubs)
 		r.rest()
 		ticks := 0
 		for ; len(alive.frames(t)) < (round+1)*len(bodies) && ticks < 100; ticks++ {

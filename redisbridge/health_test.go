@@ -97,7 +97,7 @@ func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	}
 	say()
 	eventually(t, "the node is there", func() bool {
-		return subscribers(now, a) == 1 && subscribers(old, a) == 0 && a.bridge.Ready() == nil
+		return subscribers(now, a) == 1 && subscribers(old, a) == 0 && a.bridge.Ready() == nil && a.rests()
 	})
 	refilled := a.bridge.Stats().Refilled
 	say()

@@ -169,19 +169,23 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 			return "node " + node, nil
 		}
 	}
-	pattern := s.names.prefix + ":{*"
 	var found atomic.Pointer[string]
+	look := func(channels []string) {
+		for _, channel := range channels {
+			if s.names.owns(channel) {
+				found.Store(&channel)
+			}
+		}
+	}
+	pattern := s.names.prefix + ":{*"
 	if s.cluster == nil {
 		var channels []string
-		if channels, err = s.client.PubSubChannels(ctx, pattern).Result(); len(channels) > 0 {
-			found.Store(&channels[0])
-		}
+		channels, err = s.client.PubSubChannels(ctx, pattern).Result()
+		look(channels)
 	} else {
 		err = s.cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 			channels, err := master.PubSubShardChannels(ctx, pattern).Result()
-			if len(channels) > 0 {
-				found.Store(&channels[0])
-			}
+			look(channels)
 			return err
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"strings"
 )
 
 // Names that Redis sees: keys and channels. None is made of anything that a client can choose; names of rooms are only
@@ -56,12 +57,18 @@ func (n *names) beat(lane int) string     { return n.lane(lane) + ":beat" }
 func (n *names) counts(lane int, node string) string {
 	return n.lane(lane) + ":counts:" + node
 }
-func (n *names) channel(lane int) string {
+func (n *names) channel(lane int) string { return n.lane(lane) + n.database() }
+
+// database ends the names of channels.
+func (n *names) database() string {
 	if n.db == 0 {
-		return n.lane(lane)
+		return ""
 	}
-	return n.lane(lane) + ":db:" + strconv.Itoa(n.db)
+	return ":db:" + strconv.Itoa(n.db)
 }
+
+// owns reports that a channel, which begins as those of lanes do, is one of this database.
+func (n *names) owns(channel string) bool { return strings.HasSuffix(channel, "}"+n.database()) }
 
 // slotOf is the slot of a hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
 func slotOf(tag string) int {

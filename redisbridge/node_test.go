@@ -334,6 +334,19 @@ func (l *lane) counted() (place, error) {
 	return p.at, err
 }
 
+// rests reports that every lane is subscribed, and has nothing to send, to read or to heal.
+func (n *testNode) rests() bool {
+	for _, l := range n.bridge.lanes {
+		l.mu.Lock()
+		rests := l.link != nil && !l.missed.running && !l.cur.heal && l.out.flight == nil && len(l.out.queue) == 0 && len(l.out.sent) == 0
+		l.mu.Unlock()
+		if !rests {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *lane) catchingUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
