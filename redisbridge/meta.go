@@ -117,7 +117,7 @@ func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 	for began := time.Now(); ; {
 		err = persist(ctx, func() (err error) { text, err = client.Get(ctx, key).Result(); return err })
 		if !isNil(err) {
-			return text, err
+			return text, atKey(err, key)
 		}
 		others, err := b.others(ctx)
 		switch {
@@ -207,7 +207,7 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	}
 	text, err := metaScript.Run(ctx, s.client, []string{s.names.meta()}, ours.String()).Text()
 	if err != nil {
-		return fmt.Errorf("look after %s: %w", s.names.meta(), err)
+		return fmt.Errorf("look after %s: %w", s.names.meta(), atKey(err, s.names.meta()))
 	}
 	m, err := parseMeta(text)
 	switch {
