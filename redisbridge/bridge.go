@@ -302,7 +302,7 @@ const troubleLines = time.Second
 
 // failed remembers the newest trouble for Ready, and says it in the log once a second.
 func (b *Bridge) failed(err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")
