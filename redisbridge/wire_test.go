@@ -24,6 +24,7 @@ type wire struct {
 type wireMode struct {
 	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
 	deaf   bool                      // nothing comes back from Redis
+	mute   bool                      // nothing gets to Redis
 	reset  bool                      // a connection through which something comes is reset
 	delay  time.Duration             // in each direction
 	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
@@ -121,7 +122,7 @@ func (w *wire) pass(to, from *net.TCPConn, down bool) {
 		if err != nil {
 			return
 		}
-		for m := w.mode.Load(); m.hole || m.deaf && down; m = w.mode.Load() {
+		for m := w.mode.Load(); m.hole || m.deaf && down || m.mute && !down; m = w.mode.Load() {
 			time.Sleep(time.Millisecond) // the fault itself
 		}
 		m := w.mode.Load()
