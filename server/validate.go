@@ -31,7 +31,6 @@ const (
 )
 
 // Validate reports everything that is wrong with c at once: an errors.Join of *SettingError, nil if c can be served.
-// The patterns of Origins are checked where they are compiled.
 func (c *Config) Validate() error {
 	var m mistakes
 	c.checkAccess(&m)
@@ -64,14 +63,34 @@ func (c *Config) checkAccess(m *mistakes) {
 	if c.AdminToken == "" && c.AdminTokenFile == "" && !isLoopback(c.Admin) {
 		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or take a loopback address such as 127.0.0.1:8001", c.Admin)
 	}
-	for _, name := range c.Subprotocols {
-		if !websocket.ValidToken(name) {
-			m.add("subprotocols", "%q is not a subprotocol: want letters, digits and !#$%%&'*+-.^_|~", name)
-		}
-	}
+	c.checkLists(m)
 	if strings.ContainsFunc(c.AdminToken, notBearer) {
 		m.add("admin-token", "holds a character that no bearer token can have; take letters, digits and -._~+/=")
 	}
+}
+
+// checkLists checks each entry of the lists by itself, so that every mistake in one is named.
+func (c *Config) checkLists(m *mistakes) {
+	for _, pattern := range c.Origins {
+		if _, err := websocket.NewOriginPolicy([]string{pattern}); err != nil {
+			m.add("origins", "%v", err)
+		}
+	}
+	for _, name := range c.Subprotocols {
+		switch {
+		case !websocket.ValidToken(name):
+			m.add("subprotocols", "%q is not a subprotocol: want letters, digits and !#$%%&'*+-.^_|~", name)
+		case isOtherVersion(name):
+			m.add("subprotocols", "%q is reserved for a version of the protocol that this server does not speak; leave it out", name)
+		}
+	}
+}
+
+// isOtherVersion tells the names that versions of PROTOCOL.md other than this one have, or will have.
+func isOtherVersion(name string) bool {
+	version, ours := strings.CutPrefix(name, "dots.v")
+	_, err := strconv.ParseUint(version, 10, 16)
+	return ours && err == nil && name != subprotocolV1
 }
 
 func (c *Config) checkLimits(m *mistakes) {
@@ -164,8 +183,11 @@ func (m *mistakes) address(name, address string) {
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	if err != nil {
-		m.add(name, "%q is no address; it takes host:port, such as :8000 or 127.0.0.1:8000", address)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		m.add(name, "%q is not an address: want host:port with a port of at most 65535", address)
+	case err != nil:
+		m.add(name, "%q is not an address: want host:port, such as :8000 or 127.0.0.1:8000", address)
 	}
 }
 

@@ -35,8 +35,12 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"token, admin off":      {func(c *server.Config) { c.Admin, c.AdminToken = "", "a" }, []string{"admin-token"}},
 		"token file, admin off": {func(c *server.Config) { c.Admin, c.AdminTokenFile = "", "a" }, []string{"admin-token"}},
 		"subprotocol":           {func(c *server.Config) { c.Subprotocols = []string{"fine", "a b", ""} }, []string{"subprotocols", "subprotocols"}},
-		"head":                  {func(c *server.Config) { c.MaxHeader = 65 * 1024 }, []string{"max-header"}},
-		"chat life":             {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
+		"subprotocol of v2":     {func(c *server.Config) { c.Subprotocols = []string{"dots.v2", "Dots.v2", "dots.v10", "dots.vip"} }, []string{"subprotocols", "subprotocols"}},
+		"origins": {func(c *server.Config) {
+			c.Origins = []string{"*", "null", "https://a.example.org", "https://*.example.org:8443", "https://b/x", "https://b/", "*.10.0.0.1", ""}
+		}, []string{"origins", "origins", "origins", "origins"}},
+		"head":      {func(c *server.Config) { c.MaxHeader = 65 * 1024 }, []string{"max-header"}},
+		"chat life": {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
 		"alone, all of Redis": {func(c *server.Config) {
 			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
 		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down"}},
@@ -97,3 +101,21 @@ func settingsIn(err error) (names []string) {
 
 // otherPolicy is a --redis-down that is not the default.
 const otherPolicy = "reject"
+
+// A text names the entry and what is wanted of it.
+func TestValidateSaysWhatIsWanted(t *testing.T) {
+	for want, change := range map[string]func(*server.Config){
+		`--listen: ":80000" is not an address: want host:port with a port of at most 65535`:                                  func(c *server.Config) { c.Listen = ":80000" },
+		`--admin: "127.0.0.1:65536" is not an address: want host:port with a port of at most 65535`:                          func(c *server.Config) { c.Admin = "127.0.0.1:65536" },
+		`--listen: "8000" is not an address: want host:port, such as :8000 or 127.0.0.1:8000`:                                func(c *server.Config) { c.Listen = "8000" },
+		`--listen: ":-1" is not an address: want host:port, such as :8000 or 127.0.0.1:8000`:                                 func(c *server.Config) { c.Listen = ":-1" },
+		`--origins: "https://b/x" is not an origin pattern: want "https://b"; a page's origin has no path, not even a slash`: func(c *server.Config) { c.Origins = []string{"https://b/x"} },
+		`--subprotocols: "dots.v2" is reserved for a version of the protocol that this server does not speak; leave it out`:  func(c *server.Config) { c.Subprotocols = []string{"dots.v2"} },
+	} {
+		c := server.Default()
+		change(&c)
+		if err := c.Validate(); err == nil || err.Error() != want {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+}
