@@ -94,6 +94,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	if err != nil {
 		return nil, errors.Join(err, harmed)
 	}
+	r.Flags = s.flags()
 	r.Judge(s.Thresholds)
 	switch {
 	case harmed != nil && r.Exit == cli.ServerDied: // then nothing could be mended
