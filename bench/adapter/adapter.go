@@ -53,7 +53,8 @@ type Adapter struct {
 	More string `yaml:"more"` // what it does that ours does not
 	Less string `yaml:"less"` // what ours does that it does not
 
-	Dir string `yaml:"-"` // of the adapter file, where its commands run
+	File string `yaml:"-"` // the adapter file, by the name that was given
+	Dir  string `yaml:"-"` // of it, where its commands run
 
 	prepared bool
 }

@@ -112,6 +112,11 @@ func (f *runFlags) complete(name string) error {
 	}
 	if f.workers != "" {
 		f.spec.Workers = strings.Split(f.workers, ",")
+		for _, address := range f.spec.Workers {
+			if err := cli.CheckAddress(address); err != nil {
+				return cli.Failf(cli.Usage, "--workers: %w", err)
+			}
+		}
 	}
 	if f.pids != "" {
 		if f.spec.Pids, err = runner.ParsePids(f.pids); err != nil {

@@ -65,6 +65,9 @@ func (s Spec) Run() (r *result.Result, err error) {
 
 // make is Run without regard to signals, except while something is built.
 func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
+	if err := load.CheckPids(s.Pids); err != nil {
+		return nil, err
+	}
 	// The server ends with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -91,6 +94,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	if err != nil {
 		return nil, errors.Join(err, harmed)
 	}
+	r.Flags = s.flags()
 	r.Judge(s.Thresholds)
 	switch {
 	case harmed != nil && r.Exit == cli.ServerDied: // then nothing could be mended
