@@ -70,7 +70,7 @@ func TestTheTablesOfThePeersAreWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	tables, err := LoadTables(file, servers)
-	if err != nil || len(tables) != 3 {
+	if err != nil || len(tables) != 9 {
 		t.Fatalf("got %d tables, %v", len(tables), err)
 	}
 	for _, s := range servers {
