@@ -14,7 +14,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000")
-	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/dotsd ./cmd/dotsd
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/dotsd ./cmd/dotsd
 	@exec $(BIN)/dotsd --with-parent $(ARGS)
 
 build: ## build static programs into bin/

@@ -90,7 +90,7 @@ func TestAttackTheReasonOfAProtocolErrorReadsNameAndDetail(t *testing.T) {
 	for bytes, want := range map[string]string{
 		"\x83\x80":                 "protocol error: reserved opcode",
 		head(0x81, 1) + "\xff":     "invalid UTF-8: text message",
-		head(0x81, 64<<10+1):       "too big: message over the limit",
+		head(0x81, 64<<10+1):       "too big: message over the limit (see --max-message)",
 		"\x81\x01":                 "protocol error: unmasked frame",
 		head(0x88, 2) + "\x03\xec": "protocol error: close code not allowed",
 	} {

@@ -31,7 +31,7 @@ type Config struct {
 	Admin          string   `name:"admin" env:"DOTS_ADMIN" default:"127.0.0.1:8001" group:"Addresses and access" help:"Address for metrics, health, profiles and the API, as host:port. Empty: off."`
 	AdminToken     string   `name:"admin-token" env:"DOTS_ADMIN_TOKEN" default:"" placeholder:"TOKEN" secret:"true" group:"Addresses and access" reload:"true" help:"Bearer token that the admin address asks for. Required when that address is not loopback. On the command line every local user can see it: prefer the variable or the file."`
 	AdminTokenFile string   `name:"admin-token-file" env:"DOTS_ADMIN_TOKEN_FILE" default:"" placeholder:"FILE" group:"Addresses and access" reload:"true" help:"File that holds the admin token, in place of --admin-token."`
-	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" reload:"true" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org or https://*.example.org. Pages at an IP address of this server, at localhost or at its host name always may. * lets every page connect."`
+	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" reload:"true" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org, http://localhost:5173 or https://*.example.org. A page that connects to the very host and port that it came from needs none if the host is an IP address, localhost or this machine's host name. * lets every page connect."`
 	Subprotocols   []string `name:"subprotocols" env:"DOTS_SUBPROTOCOLS" placeholder:"NAME" group:"Addresses and access" reload:"true" help:"Names that are accepted in Sec-WebSocket-Protocol beside dots.v1, as a list. For clients that insist on one: it changes nothing else."`
 	PublicReadyz   bool     `name:"public-readyz" env:"DOTS_PUBLIC_READYZ" default:"false" group:"Addresses and access" reload:"true" help:"Answer /readyz on the address for clients too, so that a load balancer needs only that one."`
 
@@ -380,13 +380,17 @@ func (s Setting) Value(c Config) string { return text(s.Get(c)) }
 // SettingsMarkdown is the table of all settings in SETTINGS.md.
 func SettingsMarkdown() string {
 	var b strings.Builder
-	b.WriteString("| flag | environment | default | what it does |\n|---|---|---|---|\n")
+	b.WriteString("| flag | environment | default | SIGHUP | what it does |\n|---|---|---|---|---|\n")
 	for _, s := range Settings() {
 		value := "empty"
 		if s.Default != "" {
 			value = "`" + s.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", s.Flag, s.Env, value, strings.ReplaceAll(s.Help, "|", `\|`))
+		changes := "restart"
+		if s.Reload {
+			changes = "taken"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", s.Flag, s.Env, value, changes, strings.ReplaceAll(s.Help, "|", `\|`))
 	}
 	return b.String()
 }

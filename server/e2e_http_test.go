@@ -210,7 +210,8 @@ func TestClientsOfOtherSystemsAreToldAtOnce(t *testing.T) {
 		if row.subprotocol != "" {
 			lines = append(lines, "Sec-WebSocket-Protocol: "+row.subprotocol)
 		}
-		if r, body := s.exchange(t, upgradeRequest(row.path, lines...)); r.StatusCode != 400 || !strings.Contains(body, row.want) {
+		if r, body := s.exchange(t, upgradeRequest(row.path, lines...)); r.StatusCode != 400 || !strings.Contains(body, row.want) ||
+			strings.Contains(body, "--subprotocols") != (row.subprotocol != "") { // it helps only a client that offers one
 			t.Errorf("%s %s: HTTP %d %q, want 400 with %q", row.path, row.subprotocol, r.StatusCode, body, row.want)
 		}
 	}
@@ -257,8 +258,8 @@ func TestUnderAnyLifeAClientThatOnlyAnswersPingsStays(t *testing.T) {
 
 func TestReadinessIsOnTheClientAddressIfTheSettingSaysSo(t *testing.T) {
 	request := "GET /readyz HTTP/1.0\r\nHost: www.example.org\r\n\r\n"
-	if r, _ := startServer(t, nil).exchange(t, request); r.StatusCode != 404 {
-		t.Errorf("by default: HTTP %d, want 404", r.StatusCode)
+	if r, body := startServer(t, nil).exchange(t, request); r.StatusCode != 404 || !strings.Contains(body, "--public-readyz") {
+		t.Errorf("by default: HTTP %d %q, want 404 that names the setting", r.StatusCode, body)
 	}
 	s := startServer(t, func(cfg *Config) { cfg.PublicReadyz = true })
 	if r, body := s.exchange(t, request); r.StatusCode != 200 || body != "ready\n" {
@@ -279,6 +280,8 @@ func TestAPageIsToldWhetherItMayConnect(t *testing.T) {
 		{"localhost", "http://localhost", 204},
 		{"localhost", "https://app.example.org", 204},
 		{"rebound.example", "http://rebound.example", 403},
+		{"localhost", "http://localhost:5173", 403}, // a development server on another port
+		{"localhost", "null", 403},
 		{"localhost", "", 204},
 	} {
 		r, body := s.exchange(t, "POST /origin-check HTTP/1.1\r\nHost: "+row.host+"\r\nOrigin: "+row.origin+"\r\nContent-Length: 0\r\n\r\n")

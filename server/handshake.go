@@ -76,8 +76,11 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	offered := websocket.Offered(r.Header)
 	subprotocol := s.poller().srv.subprotocol(offered, target.Space)
 	if system := protocol.Foreign(path, query, offered); system != "" && subprotocol == "" {
-		return &websocket.HeadError{Status: http.StatusBadRequest, Text: "this client speaks " + system +
-			", and this server relays plain WebSocket messages: see server/PROTOCOL.md, or name its subprotocol in --subprotocols"}
+		text := "this client speaks " + system + ", and this server relays plain WebSocket messages, as server/PROTOCOL.md says: use a plain WebSocket client"
+		if len(offered) > 0 {
+			text += "; if it does speak them, list its subprotocol in --subprotocols"
+		}
+		return &websocket.HeadError{Status: http.StatusBadRequest, Text: text}
 	}
 	switch {
 	case !isRoom:
@@ -123,9 +126,11 @@ func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 	if s.rules().origins.Allowed(origin, r.Host) {
 		return nil
 	}
-	advice := "no pattern but * would allow it"
+	advice := "no entry of --origins but * would allow it"
 	if pattern := websocket.PatternFor(origin); pattern != "" {
-		advice = "start the server with --origins=" + pattern + " to allow it"
+		advice = "to allow it, add it to the server's origins, as in --origins=" + pattern
+	} else if origin == "null" {
+		advice = "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null allows it, and with it any page that wants to"
 	}
 	s.logOrigin(r, advice)
 	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", origin, advice)}

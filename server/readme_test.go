@@ -35,9 +35,9 @@ func TestTheClientsOfTheREADMEWork(t *testing.T) {
 				t.Fatal(err)
 			}
 			shown := string(source)
-			if c.name == "Go" { // without its imports
-				_, shown, _ = strings.Cut(shown, "\nfunc main() {")
-				shown = "func main() {" + shown
+			if c.name == "Go" { // without the comment at its top
+				_, shown, _ = strings.Cut(shown, "\npackage main\n")
+				shown = "package main\n" + shown
 			}
 			if !strings.Contains(string(readme), "\n"+shown+"```\n") {
 				t.Errorf("the README does not show examples/clients/%s as it is", c.file)

@@ -255,7 +255,7 @@ func (s *Server) publicPages() http.Handler {
 	readyz := plain(s.ready, "ready")
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.rules.Load().cfg.PublicReadyz {
-			http.NotFound(w, r)
+			http.Error(w, "readiness is told on the admin address (--admin), and here with --public-readyz", http.StatusNotFound)
 			return
 		}
 		readyz.ServeHTTP(w, r)

@@ -81,7 +81,7 @@ func (s *session) frame(p []byte) (used int) {
 		s.Touch(s.Loop().Now())
 	}
 	if cheap(event, s.raw, len(payload)) && s.overspent() {
-		s.end(protocol.ClosePolicy, "too many control frames, fragments or tiny messages", loop.WhyClosed)
+		s.end(protocol.ClosePolicy, "too many control frames, fragments or tiny messages (see --control-rate)", loop.WhyClosed)
 		return used
 	}
 	switch event {

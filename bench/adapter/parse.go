@@ -16,7 +16,7 @@ import (
 func Load(name string) ([]Adapter, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("adapter file: %w", err)
+		return nil, fmt.Errorf("adapter file, from the current folder: %w", err)
 	}
 	return Parse(name, text)
 }

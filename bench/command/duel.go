@@ -16,8 +16,8 @@ import (
 const duelAbout = `duel: is server B better than server A, or is that noise?
 
   dotsbench duel "./old --listen 127.0.0.1:{port}" "./new --listen 127.0.0.1:{port}" rooms
-  dotsbench duel "dotsd --listen 127.0.0.1:{port}" "other -p {port}" echo --url-b ws://x/chat/{room} --rounds 11 --pin
-  dotsbench duel "dotsd --listen 127.0.0.1:{port}" bench/peers/peers.yaml:gws rooms
+  dotsbench duel "dotsd --listen 127.0.0.1:{port} --admin=" "other -p {port}" echo --url-b ws://x/chat/{room} --rounds 11 --pin
+  dotsbench duel "dotsd --listen 127.0.0.1:{port} --admin=" bench/peers/peers.yaml:gws rooms
   dotsbench duel "$CMD" "$CMD" rooms --conns 200 --rooms 25 --duration 2s     a server against itself: no difference
 
 Each run has a fresh server. Runs alternate, A B B A, and the runs of a round have one seed. Of each figure there are the
@@ -62,7 +62,7 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	fs.IntVar(&cfg.Rounds, "rounds", duel.MinRounds, "`N` runs of each server")
 	quick := fs.Bool("quick", false, "take less than 7 rounds too, and warn that they prove little")
 	fs.BoolVar(&cfg.Noise, "noise", true, "run A against itself too; --noise=false spares the time")
-	fs.IntVar(&cfg.Repeats, "repeats", -1, "`N` INVALID runs are repeated, in all; by default so many that the duel may take twice the time")
+	fs.IntVar(&cfg.Repeats, "repeats", -1, "`N` INVALID runs are repeated, in all; by default until the duel has taken twice the time")
 	fs.StringVar(&cfg.Out, "out", "", "`DIR` to make, with duel.json, table.txt and the folder of each run")
 	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT/PATH` of which PATH counts, as in run; ws://x/ws/chat/{room}/ is the default")
 	urlB := fs.String("url-b", "", "the same for B, if it has another `PATH`")

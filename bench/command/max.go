@@ -17,7 +17,7 @@ import (
 
 const maxAbout = `max: the highest rate at which a server keeps what is demanded of it.
 
-  dotsbench max rooms --until 'p99<50ms' --server-cmd "dotsd --listen 127.0.0.1:{port}"
+  dotsbench max rooms --until 'p99<50ms' --server-cmd "dotsd --listen 127.0.0.1:{port} --admin="
   dotsbench max giant --until 'p99<20ms' --until 'server.rss<64M' --url ws://127.0.0.1:8000 --server-pid 4711 --from 10/s
 
 The rate doubles until a run fails, then the search halves the distance until it is 5 %, and a second run confirms the

@@ -19,9 +19,9 @@ import (
 const runAbout = `run: one run of a scenario.
 
   dotsbench run rooms --url ws://127.0.0.1:8000 --server-pid 4711
-  dotsbench run rooms --server-cmd "dotsd --listen 127.0.0.1:{port}" --threshold 'latency.p99<20ms' --out results/rooms
+  dotsbench run rooms --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --threshold 'latency.p99<20ms' --out results/rooms
   dotsbench run rooms --adapter bench/peers/peers.yaml:gws --pin
-  dotsbench run --print rooms > mine.yaml; dotsbench run mine.yaml --conns 2k
+  dotsbench run --print rooms > talk.yaml; dotsbench run talk.yaml --conns 2k
 
 Messages are sent by a schedule that never waits for the server, and latency counts from the time at which a message
 should have been sent to its arrival at each receiver. Each receiver proves exactly once, in order, nothing foreign.
@@ -62,7 +62,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 // generator adds the flags that say how to generate.
 func (f *runFlags) generator(fs *flag.FlagSet) {
 	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; it then asks for events instead of sleeping, unless --procs or --workers make several, which sleep")
-	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers so many beside those, where 1 means none")
+	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they are beside those, and 1 means none")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there by: dotsbench worker --listen :PORT")
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24 whose addresses connections come from")
 }

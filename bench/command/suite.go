@@ -11,8 +11,8 @@ import (
 
 const suiteAbout = `suite: a list of scenarios, one after the other, with a table at the end.
 
-  dotsbench suite smoke --server-cmd "dotsd --listen 127.0.0.1:{port}" --invalid ok     for CI
-  dotsbench suite full --server-cmd "dotsd --listen 127.0.0.1:{port}" --out results/full
+  dotsbench suite smoke --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --invalid ok     for CI
+  dotsbench suite full --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --out results/full
   dotsbench suite full --only giant --only burst --url ws://127.0.0.1:8000 --size 1k
   dotsbench suite --list; dotsbench suite --print smoke > mine.yaml; dotsbench suite mine.yaml
 

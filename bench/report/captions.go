@@ -29,7 +29,7 @@ func latencyCaption(r *result.Result) string {
 }
 
 func percentileCaption(r *result.Result) string {
-	text := "Read it as: so many percent of deliveries took at most so long."
+	text := "Read it as: of all deliveries, that percentage took at most that long."
 	if r.Lateness.Count > 0 && !r.Closed {
 		text += " Send lateness is what the generator itself added."
 	}

@@ -64,12 +64,15 @@ func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, pro
 	return entries, problems
 }
 
+// quotes is what most mistakes in YAML lack: the patterns of --origins and IPv6 addresses begin with signs that mean something in YAML.
+const quotes = "a value that begins with one of * & ! [ { @ % belongs in quotes"
+
 func syntaxError(path string, err error) error {
 	var located yaml.Error
 	if errors.As(err, &located) && located.GetToken() != nil {
-		return fmt.Errorf("%s:%d: not YAML: %s", path, located.GetToken().Position.Line, located.GetMessage())
+		return fmt.Errorf("%s:%d: not YAML: %s (%s)", path, located.GetToken().Position.Line, located.GetMessage(), quotes)
 	}
-	return fmt.Errorf("%s: not YAML: %w", path, err)
+	return fmt.Errorf("%s: not YAML: %w (%s)", path, err, quotes)
 }
 
 // scalarOrList returns the text of a plain value, or of each of a list as []any, the form in which kong takes a list.
@@ -104,6 +107,6 @@ func scalar(node ast.Node) (string, error) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "", errors.New("is a mapping")
 	default:
-		return "", fmt.Errorf("is YAML of a kind that has no place here (%s)", node.Type())
+		return "", fmt.Errorf("is YAML of a kind that has no place here (%s: %s)", node.Type(), quotes)
 	}
 }

@@ -42,7 +42,7 @@ func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) 
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment
 	answer, err := client.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("no answer: %w; is the server running, and this its --admin or, where that is off, its --listen?", err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))

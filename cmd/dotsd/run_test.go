@@ -142,6 +142,8 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{file: "max-message: true\nloops: 1.5\nmax-rooms: 0x10\n"},
 		{file: "origins: [https://a.example.org, [b]]\n"},
 		{file: "max-age: &a 60s\nframe-timeout: *a\n"},
+		{file: "origins: *.example.org\n"},
+		{file: "listen: [::1]:8000\n"},
 		{file: "just words\n"},
 		{file: "- max-age\n"},
 		{file: "max-age: 60s\nloops: [1\n"},

@@ -45,8 +45,8 @@ var (
 	errCloseCode        = &CloseError{codeProtocolError, "protocol error: close code not allowed"}
 	errCloseReason      = &CloseError{codeInvalidData, "invalid UTF-8: close reason"}
 	errText             = &CloseError{codeInvalidData, "invalid UTF-8: text message"}
-	errTooManyFrames    = &CloseError{codePolicy, "policy: too many fragments in one message"}
-	errTooBig           = &CloseError{codeTooBig, "too big: message over the limit"}
+	errTooManyFrames    = &CloseError{codePolicy, "policy: too many fragments in one message (see --max-fragments)"}
+	errTooBig           = &CloseError{codeTooBig, "too big: message over the limit (see --max-message)"}
 )
 
 // codeOnWire tells the codes that may stand in a close frame: those defined for endpoints (RFC 6455 section 7.4.1 and

@@ -31,7 +31,7 @@ var (
 	errName        = &HeadError{400, "the name of a header field must be a token followed by a colon"}
 	errNameSpace   = &HeadError{400, "no space may stand before the colon of a header field"}
 	errValue       = &HeadError{400, "a header field holds a control character"}
-	errBody        = &HeadError{400, "requests with a body are not served on this port"}
+	errBody        = &HeadError{400, "requests with a body are not served on this port: the API that publishes is on the admin address (--admin)"}
 	errNoHost      = &HeadError{400, "the Host field is missing"}
 	errHost        = &HeadError{400, "the Host field is not a host and port"}
 	errManyFields  = &HeadError{431, "the request head has over 100 fields"}

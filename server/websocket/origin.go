@@ -56,7 +56,7 @@ func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
 		}
 		pattern, err := parseOriginPattern(text)
 		if err != nil {
-			return nil, fmt.Errorf("websocket: origin pattern %q: %w", text, err)
+			return nil, fmt.Errorf("%q is no origin pattern: %w", text, err)
 		}
 		p.patterns = append(p.patterns, pattern)
 	}
@@ -163,7 +163,7 @@ func parseOriginPattern(text string) (originPattern, error) {
 	rest := text
 	if scheme, authority, found := strings.Cut(text, "://"); found {
 		if !validScheme(scheme) {
-			return p, errors.New("not a scheme before ://")
+			return p, errors.New("before :// stands no scheme")
 		}
 		p.scheme, rest = scheme, authority
 	}
@@ -173,7 +173,7 @@ func parseOriginPattern(text string) (originPattern, error) {
 	}
 	host, port, ok := splitAuthority(rest)
 	if !ok {
-		return p, errors.New("want scheme://host:port, host:port, *.host or *, with no path, user or other wildcard")
+		return p, errors.New("it takes https://host, https://host:port, https://*.host for subdomains, each also without its scheme, or *; nothing may follow, not even a slash")
 	}
 	p.host, p.port = host, port
 	if p.subdomains {
