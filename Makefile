@@ -6,24 +6,39 @@ FUZZTIME ?= 10s
 CONNS    ?= 20000
 BIN      ?= bin
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+RACY     := ./redisbridge/... ./loop/... ./server/... ./bench/load ./bench/fleet ./bench/proof ./bench/client
 
-.PHONY: help run build test test-tools lint fuzz bench smoke scale microbench clean
+# All builds are of one kind, so that programs, tests and linters share what is compiled.
+export GO
+export CGO_ENABLED := 0
+export GOFLAGS     := $(shell $(GO) env GOFLAGS) -trimpath
+
+.PHONY: help run build test test-tools test-plain test-build lint fuzz bench smoke scale microbench clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000")
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/dotsd ./cmd/dotsd
+	$(GO) build -o $(BIN)/dotsd ./cmd/dotsd
 	@exec $(BIN)/dotsd --with-parent $(ARGS)
 
 build: ## build static programs into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
+	$(GO) build -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
 
+# Most tests wait for something: six of a package run at once. What the race detector and the fuzzer need is built while
+# they wait, at the lowest priority.
 test: test-tools ## test everything, with the race detector and each fuzz target for 10 s (installs what that needs)
-	DOTS_TEST_ALL=1 $(GO) test -timeout 6m ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 6m ./loop/... ./server/... ./redisbridge/... ./bench/load ./bench/fleet ./bench/proof ./bench/client
+	@$(MAKE) --no-print-directory -j2 test-plain test-build
+	CGO_ENABLED=1 $(GO) test -race -vet=off -parallel 6 -p 3 -timeout 6m $(RACY)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
+
+test-plain:
+	DOTS_TEST_ALL=1 $(GO) test -parallel 6 -timeout 6m ./cmd/dotsd ./...
+
+test-build:
+	@CGO_ENABLED=1 nice -n 19 $(GO) test -race -vet=off -run '^$$' $(RACY) >/dev/null
+	@nice -n 19 .ci/fuzz build
 
 # What the tests use beside Go: a real Redis, HAProxy and nginx, a real browser with a wide and a narrow font, Python with a
 # WebSocket client, and a C compiler for the race detector.
@@ -60,28 +75,15 @@ lint: ## check formatting, go vet, golangci-lint (the first time builds it, whic
 	$(GO) run $(LINTER) run ./...
 
 fuzz: ## run each fuzz target (FUZZTIME=10s)
-	@set -e; targets=$$($(GO) test -list '^Fuzz' ./...); \
-	echo "$$targets" | \
-	awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print names[i], $$2; n = 0 }' | \
-	while read -r name package; do \
-		echo "fuzz $$name for $(FUZZTIME)"; \
-		log=$$(mktemp); \
-		if $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package" </dev/null >"$$log" 2>&1; then \
-			tail -n 3 "$$log"; rm "$$log"; \
-		elif grep -q '^ *context deadline exceeded$$' "$$log" && ! grep -qi 'failing input\|panic\|_test.go:' "$$log"; then \
-			echo "ended by its own time limit, which go test sometimes takes for a failure; no input failed"; rm "$$log"; \
-		else \
-			cat "$$log"; rm "$$log"; exit 1; \
-		fi; \
-	done
+	.ci/fuzz $(FUZZTIME)
 
 bench: ## compare with other servers, in one table (a quarter of an hour; ARGS=--quick: half a minute)
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/dotsd ./cmd/dotsbench
+	$(GO) build -o bin/ ./cmd/dotsd ./cmd/dotsbench
 	bin/dotsbench peers $(ARGS)
 
 # Exit 3 of dotsbench says that the machine was too busy for rates and latencies to count: no fault of the code.
 smoke: ## every scenario of dotsbench against dotsd, small, and the generator's test of itself (90 s)
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/dotsd ./cmd/dotsbench
+	$(GO) build -o bin/ ./cmd/dotsd ./cmd/dotsbench
 	bin/dotsbench selftest || test $$? = 3
 	bin/dotsbench suite smoke --invalid ok --server-cmd "bin/dotsd --listen 127.0.0.1:{port} --admin= --log-level warn"
 
@@ -91,7 +93,7 @@ microbench: ## run the micro-benchmarks of the code
 # The exit code that make prints: 3 the machine is not able, 4 a delivery was lost or a connection not held, 5 the
 # server died.
 scale: ## hold CONNS=20000 connections in a virtual machine, and broadcast to each (250000: 5 GB, 8 min)
-	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 $(GO) build -trimpath -o bin/ ./cmd/dotsd ./bench/scale
+	GOOS=linux GOARCH=amd64 GOAMD64=v1 $(GO) build -o bin/ ./cmd/dotsd ./bench/scale
 	bin/scale lab --conns $(CONNS)
 
 clean: ## remove what was built

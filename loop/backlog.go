@@ -10,8 +10,9 @@ package loop
 //     whole frame by whole frame: a frame that the kernel has begun to send is finished, then comes the close frame.
 //
 // The memory is the frames themselves, which all members of the room share: a lagging member holds references to batches and
-// a position, and of the frame that the kernel has taken in part a reference to the rest. So a member that never reads holds
-// no bytes of its own, and Node.held counts each frame once, whoever holds it and how often.
+// a position, and of the frame that the kernel has taken in part a reference to the rest. Node.held counts each frame once,
+// whoever holds it and how often, and each reference: where messages are small and come one by one, a batch is a message, and
+// the references of many members are more than what they refer to. The limits of a member count its references too.
 //
 // Invariant: while a backlog exists, nothing is sent to the socket but by resend, so that order is kept.
 //
@@ -19,6 +20,12 @@ package loop
 
 // shedsPerTurn is small, for each looks at all lagging members.
 const shedsPerTurn = 64
+
+// What it takes to hold a batch, beside what Publication.memory counts, in bytes.
+const (
+	refMemory   = 24  // a ref, in a list that grows by a quarter
+	batchMemory = 168 // the batch itself
+)
 
 // ref is the part of a batch that a member still has to get: pubs[next:].
 type ref struct {
@@ -34,7 +41,7 @@ type backlog struct {
 	refs      []ref           // whole frames
 	bytes     int             // of rest, and of the frames in refs
 	index     int             // in Loop.lagging
-	softSince uint32          // tick since which bytes is over SoftBacklog; 0 if it is not
+	softSince uint32          // tick since which it is over SoftBacklog; 0 if it is not
 	progress  uint32          // tick at which the member last took something
 	stalls    [numBrakes]bool // it is one of its room's stallers
 }
@@ -84,7 +91,9 @@ func (l *Loop) lagFrom(c *Conn, b *batch, skip, n int) {
 	l.block(c, f[n:], b.pubs[i])
 	if i+1 < len(b.pubs) {
 		l.lag(c, b, i+1)
+		return
 	}
+	l.judge(c)
 }
 
 // lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.
@@ -102,20 +111,24 @@ func (l *Loop) lag(c *Conn, b *batch, from int) {
 
 // hold counts one more lagging member on the batch.
 func (l *Loop) hold(b *batch) {
+	l.node.held.Add(refMemory)
 	b.refs++
 	if b.refs > 1 {
 		return
 	}
+	l.node.held.Add(batchMemory)
 	for _, p := range b.pubs {
 		l.node.hold(p)
 	}
 }
 
 func (l *Loop) release(b *batch) {
+	l.node.held.Add(-refMemory)
 	b.refs--
 	if b.refs > 0 {
 		return
 	}
+	l.node.held.Add(-batchMemory)
 	for _, p := range b.pubs {
 		l.node.release(p)
 	}
@@ -141,11 +154,11 @@ func (n *Node) release(p *Publication) {
 // judge applies the limits to what waits for c.
 func (l *Loop) judge(c *Conn) {
 	k := c.back
-	switch {
+	switch weight := k.weight(); {
 	case c.state > stateEnding:
-	case k.bytes > l.cfg.HardBacklog:
+	case weight > l.cfg.HardBacklog:
 		l.mark(c, WhyBacklogHard)
-	case k.bytes <= l.cfg.SoftBacklog:
+	case weight <= l.cfg.SoftBacklog:
 		k.softSince = 0
 		l.unstallFor(c)
 	case k.softSince == 0:
@@ -281,6 +294,9 @@ func (l *Loop) dropRefs(c *Conn, why Why) {
 	k.bytes = len(k.rest)
 }
 
+// weight is what waits for the member, with the memory of its own that this takes.
+func (k *backlog) weight() int { return k.bytes + refMemory*len(k.refs) }
+
 // frames is how many frames of rooms wait for the member, for the ledger.
 func (k *backlog) frames() (n uint64) {
 	for _, r := range k.refs {
@@ -307,23 +323,26 @@ func (l *Loop) tickBacklogs(passed uint32) {
 	}
 }
 
-// shed marks the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
-// loops say about theirs is from the end of their last turn, at most a tick old.
-func (l *Loop) shed() (marked bool) {
+// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
+// loops say about theirs may be a tick old: a loop that would wait for another has it look.
+func (l *Loop) shed() (ended bool) {
 	if l.node.held.Load() <= l.cfg.BacklogTotal {
 		return false
 	}
 	var slowest *Conn
+	weight := 0
 	for _, c := range l.lagging {
-		if c.sheddable() && (slowest == nil || c.back.bytes > slowest.back.bytes) {
-			slowest = c
+		if w := c.back.weight(); c.sheddable() && w > weight {
+			slowest, weight = c, w
 		}
 	}
+	l.slowest.Store(int64(weight))
 	if slowest == nil {
 		return false
 	}
 	for _, other := range l.node.loops {
-		if other != l && other.slowest.Load() > int64(slowest.back.bytes) {
+		if other != l && other.slowest.Load() > int64(weight) {
+			other.again()
 			return false
 		}
 	}

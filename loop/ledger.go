@@ -54,7 +54,7 @@ func (l *Loop) countBacklogs() {
 		l.stats.BacklogBytes += b
 		l.stats.BacklogMax = max(l.stats.BacklogMax, b)
 		if c.sheddable() {
-			slowest = max(slowest, b)
+			slowest = max(slowest, int64(c.back.weight()))
 		}
 	}
 	l.slowest.Store(slowest)

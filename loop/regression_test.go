@@ -386,3 +386,62 @@ func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 		t.Errorf("%d ticks spent in 8 ticks, want at most 9", b.ticks)
 	}
 }
+
+// What a loop says of its slowest member was as old as a tick, and until then the others waited for it to shed somebody who had
+// left: two loops that 2,000 members flooded held 92 MiB under a limit of 64.
+func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })
+	all := append(r.openAll(2, 0, "a"), r.open(0, "b", 0), r.open(1, "c", 0), r.open(1, "d", 0))
+	for _, f := range all {
+		f.room = 0
+	}
+	gone, stays := all[3], all[4]
+	r.publish("d", "x")
+	for range 30 {
+		r.publish("c", message(1000))
+		r.rest()
+	}
+	r.step(Tick) // which tells the loops of each other's slowest
+	gone.take(-1)
+	r.rest()
+	for range 25 {
+		r.publish("a", message(1000))
+		r.publish("b", message(1000))
+		r.rest()
+	}
+	if held := r.node.Held(); held > 50_000 || len(stays.kicks) > 0 {
+		t.Errorf("%d bytes held, and who waits for a byte was kicked for %v, want at most 50,000 and nothing", held, stays.kicks)
+	}
+}
+
+// Of many who must be shed, those beyond what a turn sheds do not wait for the next tick.
+func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
+	const members = 5 * shedsPerTurn
+	r := newRig(t, func(c *Config) { c.BacklogTotal = 50_000 })
+	for _, f := range r.openAll(members, 0, "room") {
+		f.room = 0
+	}
+	for range 60 { // all hold the same
+		r.publish("room", message(1000))
+	}
+	r.rest()
+	if held := r.node.Held(); held > 50_000 {
+		t.Errorf("%d bytes held at rest, want at most 50,000", held)
+	}
+}
+
+// The rest of a single frame was judged by no limit before another frame came: a member that takes nothing of a message over
+// the soft limit kept it for ever if its room then fell silent.
+func TestASingleLargeFrameIsALargeBacklog(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTime = 1000, 10_000, time.Second })
+	f := r.open(0, "room", 0)
+	f.room = 100
+	r.publish("room", message(5000))
+	r.rest()
+	for range 20 {
+		r.step(Tick)
+	}
+	if want := []Why{WhyBacklogSoft}; !slices.Equal(f.kicks, want) {
+		t.Errorf("kicked for %v after twice the time, want %v", f.kicks, want)
+	}
+}

@@ -21,7 +21,7 @@ type Loop struct {
 	over    atomic.Bool  // load is counted in node.congested
 	resumed atomic.Bool  // paused connections should be looked at
 	conns   atomic.Int64 // adopted or about to be, and not yet freed
-	slowest atomic.Int64 // bytes that the slowest member has waiting
+	slowest atomic.Int64 // weight of what its slowest member has waiting
 
 	// Owned by the loop's goroutine.
 	now       time.Duration
@@ -97,14 +97,12 @@ func (l *Loop) Turn(now time.Duration) {
 	l.serveReady()
 	l.flush()
 	l.sweep()
-	for range shedsPerTurn {
-		if !l.shed() {
-			break
-		}
+	sheds := 0
+	for ; sheds < shedsPerTurn && l.shed(); sheds++ {
 		l.sweep()
 	}
 	l.relieve()
-	if len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
+	if sheds > 0 || len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
 		l.again()
 	}
 	l.publishStats()

@@ -194,7 +194,7 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	const rooms = 40_000
 	s := startRedis(t)
 	cfg := testConfig(s.url())
-	cfg.Lanes, cfg.Lease = 1, time.Hour
+	cfg.Lanes, cfg.Lease, cfg.CallMax = 1, time.Hour, time.Minute
 	n, c := stillNode(t, cfg, 1)
 	l := n.node.Loops()[0]
 	for i := range rooms {
@@ -249,7 +249,9 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	n, c := stillNode(t, testConfig(s.url()), 1)
+	cfg := testConfig(s.url())
+	cfg.CallMax = time.Minute
+	n, c := stillNode(t, cfg, 1)
 	l := n.node.Loops()[0]
 	guests := []*guest{seat(l, "chat/a"), seat(l, "chat/b")}
 	settled(l)

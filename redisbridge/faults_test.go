@@ -62,7 +62,7 @@ func faults() []fault {
 			f.redis.start()
 		}},
 		{name: "SIGSTOP 2 s", strike: stopFor(2 * time.Second)},
-		{name: "SIGSTOP 12 s, held", hold: 20 * time.Second, long: true, strike: stopFor(12 * time.Second)},
+		{name: "SIGSTOP 12 s, held", long: true, strike: stopFor(12 * time.Second)},
 		{name: "SIGSTOP 12 s, hold time 2 s", hold: 2 * time.Second, long: true, strike: stopFor(12 * time.Second)},
 		{name: "CLIENT PAUSE 2 s", strike: pauseFor(2000)},
 		{name: "CLIENT PAUSE 5 s", long: true, strike: pauseFor(5000)},
@@ -162,7 +162,7 @@ func (f fault) run(t *testing.T) verdicts {
 	s := startRedis(t, f.redis...)
 	l := startLink(t, s.addr())
 	cfg := testConfig("redis://" + l.addr)
-	cfg.Down, cfg.Hold = Reject, 8*time.Second
+	cfg.Down, cfg.Hold = Reject, 30*time.Second
 	if f.hold > 0 {
 		cfg.Hold = f.hold
 	}

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // TestHostileEventsHaveNoLogLineEach floods the server with what anybody on the network can do, at full speed, and looks at
@@ -60,4 +64,44 @@ func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 		t.Error("no line for a page that its origin keeps out, nor for bad messages")
 	}
 	t.Logf("%d hostile connections of %d kinds left lines: %v", times*len(floods), len(floods), lines)
+}
+
+// What strangers write is cut in the log and in answers: ten lines a second of a whole head each would fill a disk as well.
+func TestLongWordsOfStrangersAreCut(t *testing.T) {
+	const long, most = 15_000, 4000
+	s := startLogging(t, zapcore.DebugLevel, nil, nil)
+	for _, request := range []string{
+		upgradeRequest("/ws/chat/a/", "Origin: "+strings.Repeat("\xff", long)),
+		upgradeRequest("/ws/chat/a/", "Origin: https://"+strings.Repeat("a", long)),
+		upgradeRequest("/ws/chat/a/?"+strings.Repeat(`"`, long), "Origin: https://evil.example"),
+		upgradeRequest("/ws/chat/%00/?" + strings.Repeat(`"`, long)),
+		upgradeRequest("/ws/chat/%00/", "Sec-WebSocket-Protocol: "+strings.Repeat("a", long)),
+		strings.Replace(upgradeRequest("/ws/chat/%00/"), "Host: localhost", "Host: "+strings.Repeat("h", long), 1),
+	} {
+		if r, body := s.exchange(t, request); r.StatusCode/100 != 4 || len(body) > most {
+			t.Errorf("%.40q: HTTP %d with %d bytes, want 400 or 403 with at most %d", request, r.StatusCode, len(body), most)
+		}
+	}
+	w := s.dial(t)
+	w.write(upgradeRequest("/ws/chat/a/", "Sec-WebSocket-Protocol: "+strings.Repeat("a", long)))
+	w.response()
+	eventually(t, "it is opened", func() bool { return s.logs.FilterMessage("connection opened").Len() > 0 })
+	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
+	for _, entry := range s.logs.All() {
+		line, err := encoder.EncodeEntry(entry.Entry, entry.Context)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line.Len() > most {
+			t.Errorf("a line of %d bytes, want at most %d: %.200s", line.Len(), most, line.String())
+		}
+	}
+}
+
+func TestThePageOfALocalFileIsToldWhatWouldHelp(t *testing.T) {
+	s := startServer(t, nil)
+	r, body := s.exchange(t, upgradeRequest("/ws/chat/a/", "Origin: null"))
+	if r.StatusCode != 403 || strings.Contains(body, "but *") || !strings.Contains(body, "local file") {
+		t.Errorf("HTTP %d %q, want 403 that says what null is", r.StatusCode, body)
+	}
 }

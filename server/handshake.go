@@ -126,14 +126,20 @@ func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 	if s.rules().origins.Allowed(origin, r.Host) {
 		return nil
 	}
-	advice := "no entry of --origins but * would allow it"
-	if pattern := websocket.PatternFor(origin); pattern != "" {
-		advice = "to allow it, add it to the server's origins, as in --origins=" + pattern
-	} else if origin == "null" {
-		advice = "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null allows it, and with it any page that wants to"
-	}
+	advice := originAdvice(origin)
 	s.logOrigin(r, advice)
-	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", origin, advice)}
+	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", brief(origin), advice)}
+}
+
+// originAdvice says what would let the pages of an origin connect.
+func originAdvice(origin string) string {
+	if pattern := websocket.PatternFor(origin); pattern != "" {
+		return "to allow it, add it to the server's origins, as in --origins=" + pattern
+	}
+	if origin == "null" {
+		return "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null allows it, and with it any page that wants to"
+	}
+	return "no entry of --origins but * would allow it"
 }
 
 // originCheckPath is where a page asks why its handshake was refused, which a browser does not tell it.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -19,16 +20,33 @@ import (
 // handshake is what the answer to a request needs of it.
 type handshake struct {
 	key, subprotocol string
-	origin, host     string   // for the log; "" unless it is at debug
-	offered          []string // subprotocols; the same
+	said             []zap.Field // for the log; nil unless it is at debug
 }
 
 func (s *session) noteHandshake(r *http.Request, subprotocol string) *handshake {
 	h := &handshake{key: r.Header.Get("Sec-WebSocket-Key"), subprotocol: subprotocol}
 	if s.poller().srv.log.Core().Enabled(zapcore.DebugLevel) {
-		h.origin, h.host, h.offered = r.Header.Get("Origin"), r.Host, websocket.Offered(r.Header)
+		h.said = whatItSaid(r)
 	}
 	return h
+}
+
+// whatItSaid is what a request says of itself, for the log.
+func whatItSaid(r *http.Request) []zap.Field {
+	return []zap.Field{
+		zap.String("target", brief(r.RequestURI)), zap.String("host", brief(r.Host)), zap.String("origin", brief(r.Header.Get("Origin"))),
+		zap.String("subprotocols", brief(strings.Join(websocket.Offered(r.Header), ", "))),
+	}
+}
+
+// longestWord is how many bytes of what a stranger wrote stand in a line or an answer. No origin that is one has more.
+const longestWord = 300
+
+func brief(text string) string {
+	if len(text) <= longestWord {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longestWord], "") + "…"
 }
 
 // refusedAtInfo are the statuses of requests that ran into a limit.
@@ -46,8 +64,7 @@ var endedAtInfo = map[int]string{
 // logOrigin says that a page may not connect, and what would let it.
 func (s *session) logOrigin(r *http.Request, advice string) {
 	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused by its origin"); line != nil {
-		line.Write(zap.String("origin", r.Header.Get("Origin")), zap.String("host", r.Host), zap.String("target", r.RequestURI),
-			zap.String("remote", s.remoteAddr()), zap.String("advice", advice))
+		line.Write(append(whatItSaid(r), zap.String("remote", s.remoteAddr()), zap.String("advice", advice))...)
 	}
 }
 
@@ -63,8 +80,7 @@ func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 	}
 	fields := []zap.Field{zap.Int("status", e.Status), zap.String("why", e.Text), zap.String("remote", s.remoteAddr())}
 	if r != nil {
-		fields = append(fields, zap.String("target", r.RequestURI), zap.String("host", r.Host), zap.String("origin", r.Header.Get("Origin")),
-			zap.Strings("subprotocols", websocket.Offered(r.Header)))
+		fields = append(fields, whatItSaid(r)...)
 	}
 	line.Write(fields...)
 }
@@ -72,8 +88,8 @@ func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 // logOpened says that a connection is a member of its room.
 func (s *session) logOpened(h *handshake) {
 	if line := s.poller().srv.log.Check(zap.DebugLevel, "connection opened"); line != nil {
-		line.Write(zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()), zap.String("remote", s.remoteAddr()),
-			zap.String("origin", h.origin), zap.String("host", h.host), zap.Strings("subprotocols", h.offered), zap.String("subprotocol", h.subprotocol))
+		line.Write(append(h.said, zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()), zap.String("remote", s.remoteAddr()),
+			zap.String("subprotocol", h.subprotocol))...)
 	}
 }
 

@@ -147,6 +147,7 @@ func short(url string, more ...string) []string {
 }
 
 func TestARunAgainstARightServer(t *testing.T) {
+	t.Parallel()
 	hub := &stub.Hub{}
 	dir := filepath.Join(t.TempDir(), "out")
 	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve), "--out", dir, "--server-pid", strconv.Itoa(os.Getpid()),
@@ -170,6 +171,7 @@ func TestARunAgainstARightServer(t *testing.T) {
 }
 
 func TestAMissedThresholdIsExit1(t *testing.T) {
+	t.Parallel()
 	hub := &stub.Hub{}
 	code, stdout, _ := dotsbench(short(stub.Start(t, hub.Serve), "--threshold", "latency.p99<1us")...)
 	if code != cli.Missed && code != cli.Invalid || !strings.Contains(stdout, "MISSED latency.p99<1us: got ") {
@@ -178,6 +180,7 @@ func TestAMissedThresholdIsExit1(t *testing.T) {
 }
 
 func TestALossIsExit4AndNamed(t *testing.T) {
+	t.Parallel()
 	// It waits 5 s for what does not come: a stub that gets no time is no loss.
 	hub := &stub.Hub{Tamper: func(_ string, member, n int, message []byte) [][]byte {
 		if member == 1 && n == 5 {

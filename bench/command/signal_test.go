@@ -23,6 +23,7 @@ func hurting(url, hurt, heal string) []string {
 }
 
 func TestAHurtOrAHealThatFailsMakesTheRunAnError(t *testing.T) {
+	t.Parallel()
 	hub := &stub.Hub{}
 	url := stub.Start(t, hub.Serve)
 	healed := filepath.Join(t.TempDir(), "healed")

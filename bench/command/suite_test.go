@@ -86,6 +86,7 @@ func TestAPrintedSuiteCanBeRun(t *testing.T) {
 
 // One real run of each command that a server of the test can serve.
 func TestASuiteAndAComparisonOfRealRuns(t *testing.T) {
+	t.Parallel()
 	hub := &stub.Hub{}
 	url, dir := stub.Start(t, hub.Serve), filepath.Join(t.TempDir(), "out")
 	code, out, stderr := dotsbench("suite", "smoke", "--only", "echo", "--only", "rooms", "--url", url, "--conns", "16", "--rooms", "4",

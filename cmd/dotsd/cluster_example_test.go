@@ -53,8 +53,9 @@ func TestClusterExample(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts Redis, HAProxy and two nodes")
 	}
+	t.Parallel()
 	haproxy, redis := need(t, "haproxy"), need(t, "redis-server")
-	c := &cluster{t: t, programs: programs{goBuild(t, "./cmd/dotsd")}, haproxy: haproxy, ports: map[string]string{}}
+	c := &cluster{t: t, programs: buildPrograms(t), haproxy: haproxy, ports: map[string]string{}}
 	var err error
 	if c.folder, err = os.MkdirTemp("", "dots"); err != nil {
 		t.Fatal(err)

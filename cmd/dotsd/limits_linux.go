@@ -1,16 +1,6 @@
 package main
 
-import (
-	"syscall"
-
-	"golang.org/x/sys/unix"
-)
-
-// endWithParent has the kernel send SIGTERM when the process that started this one is gone. It counts while the thread lives
-// that asks, and Go's threads live as long as the process.
-func endWithParent() error {
-	return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0)
-}
+import "syscall"
 
 // raiseFileLimit raises the soft limit of open files to the hard one: every connection is a file, and the usual soft
 // limit of 1,024 is no place to stop.

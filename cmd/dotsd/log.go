@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"maps"
 	"os"
@@ -45,7 +46,7 @@ func newLogger(c server.Config, w io.Writer) (*serverLog, error) {
 	}
 	l := &serverLog{level: level, out: newLogWriter(w)}
 	plain := zapcore.NewCore(encoder, l.out, level)
-	l.left = newLeftOut(zap.New(plain))
+	l.left = newLeftOut(zap.New(plain), l.out)
 	sampled := zapcore.NewSamplerWithOptions(plain, time.Second, linesASecond, 0, zapcore.SamplerHook(l.left.note))
 	l.Logger = zap.New(&levelCore{Core: sampled, plain: plain, level: level}, zap.AddStacktrace(zap.DPanicLevel))
 	return l, nil
@@ -77,18 +78,26 @@ func (c *levelCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *z
 	return c.Core.Check(entry, checked)
 }
 
-// leftOut counts the lines that the sampler leaves out, and says so once a second.
+// leftOut counts the lines that the sampler leaves out, and says so once a second; and of the lines that the writer has lost.
 type leftOut struct {
 	log  *zap.Logger // not sampled
+	out  *logWriter
+	told uint64 // of the lines that out has lost
 	done chan struct{}
 	wait sync.WaitGroup
 
 	mu     sync.Mutex
-	counts map[string]uint64 // by message; guarded by mu
+	counts map[leftKind]uint64 // guarded by mu
 }
 
-func newLeftOut(log *zap.Logger) *leftOut {
-	l := &leftOut{log: log, done: make(chan struct{}), counts: map[string]uint64{}}
+// leftKind is what lines that are left out have in common.
+type leftKind struct {
+	message string
+	level   zapcore.Level
+}
+
+func newLeftOut(log *zap.Logger, out *logWriter) *leftOut {
+	l := &leftOut{log: log, out: out, done: make(chan struct{}), counts: map[leftKind]uint64{}}
 	l.wait.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -110,18 +119,26 @@ func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
 		return
 	}
 	l.mu.Lock()
-	l.counts[entry.Message]++
+	l.counts[leftKind{entry.Message, entry.Level}]++
 	l.mu.Unlock()
 }
 
-// say writes a line for each message of which lines were left out.
+// say writes a line for each kind of which lines were left out, at its level.
 func (l *leftOut) say() {
 	l.mu.Lock()
 	counts := l.counts
-	l.counts = map[string]uint64{}
+	l.counts = map[leftKind]uint64{}
 	l.mu.Unlock()
-	for _, message := range slices.Sorted(maps.Keys(counts)) {
-		l.log.Info("lines left out", zap.String("message", message), zap.Uint64("lines", counts[message]))
+	for _, kind := range slices.SortedFunc(maps.Keys(counts), func(a, b leftKind) int { return cmp.Compare(a.message, b.message) }) {
+		l.log.Log(kind.level, "lines left out", zap.String("message", kind.message), zap.Uint64("lines", counts[kind]))
+	}
+	lost := l.out.dropped.Load()
+	if lost == l.told {
+		return
+	}
+	l.log.Warn("lines lost: nobody read the log in time", zap.Uint64("lines", lost-l.told))
+	if l.out.dropped.Load() == lost { // else this one may be lost as well
+		l.told = lost
 	}
 }
 

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -75,6 +78,26 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	})
 }
 
+// Whoever sees the lines of a level sees how many of them were left out.
+func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
+	for _, level := range []string{"info", "warn", "error"} {
+		var out bytes.Buffer
+		c := server.Default()
+		c.LogLevel = level
+		log, err := newLogger(c, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			log.Error("redis: trouble")
+		}
+		log.Close()
+		if n := strings.Count(out.String(), `"lines left out"`); n == 0 {
+			t.Errorf("--log-level=%s: nothing tells that lines were left out:\n%s", level, out.String())
+		}
+	}
+}
+
 // At debug every line is written, and the level may change while the server runs.
 func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	var out bytes.Buffer
@@ -93,4 +116,45 @@ func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	if n := strings.Count(out.String(), "connection opened"); n != 200 {
 		t.Errorf("%d lines, want the 200 at debug", n)
 	}
+}
+
+// Lines that are lost because nobody reads the log are counted in it, once somebody does.
+func TestTheLogSaysHowMuchItLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read, write := io.Pipe() // writing blocks until somebody reads
+		log, err := newLogger(server.Default(), write)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 * maxLogLines {
+			log.Info(fmt.Sprintf("line %d", i)) // different ones, so that they are not sampled
+		}
+		time.Sleep(3 * time.Second) // the time in which nobody reads
+		var out bytes.Buffer
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = io.Copy(&out, read) // ends without an error
+		}()
+		time.Sleep(3 * time.Second)
+		log.Close()
+		_ = write.Close()
+		<-done
+		var told uint64
+		for line := range strings.Lines(out.String()) {
+			var entry struct {
+				Msg   string
+				Lines uint64
+			}
+			if err := json.Unmarshal([]byte(line), &entry); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if strings.HasPrefix(entry.Msg, "lines lost") {
+				told += entry.Lines
+			}
+		}
+		if lost := log.out.dropped.Load(); told != lost || lost < maxLogLines {
+			t.Errorf("told of %d lines, and %d were lost, want the same and over %d", told, lost, maxLogLines)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,17 +17,16 @@ import (
 )
 
 // TestProcesses has the real programs, each in a process of its own: the server as it is shipped, and the load generators of
-// bench. They are built once. What takes long is left out with -short.
+// bench. What takes long is left out with -short.
 func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the real programs, with thousands of connections")
 	}
-	p := programs{goBuild(t, "./cmd/dotsd", "./cmd/dotsbench")}
+	p := buildPrograms(t)
 	t.Run("heartbeats: nobody is kicked early, nobody kept, nobody who beats is lost", p.testKick)
 	t.Run("ten thousand idle connections", p.testIdle)
 	t.Run("two hundred thousand resets beside hot rooms", p.testChurn)
 	t.Run("thirty thousand connections", p.testManyGenerators)
-	t.Run("Redis", p.testRedis)
 	t.Run("Redis over TLS, with a certificate of its own", p.testRedisOverTLS)
 	t.Run("SIGTERM with five thousand members who talk", p.testTerm)
 	t.Run("SIGHUP", p.testReload)
@@ -44,15 +44,28 @@ type programs struct{ folder string }
 
 func (p programs) path(name string) string { return filepath.Join(p.folder, name) }
 
-func goBuild(t *testing.T, packages ...string) (folder string) {
+var (
+	built   string // the folder that holds them; TestMain removes it
+	builder = sync.OnceValue(func() (err error) {
+		if built, err = os.MkdirTemp("", "dots"); err != nil {
+			return err
+		}
+		cmd := exec.Command("go", "build", "-o", built+"/", "./cmd/dotsd", "./cmd/dotsbench")
+		cmd.Dir = filepath.Join("..", "..")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		return nil
+	})
+)
+
+// buildPrograms builds them, once for all tests.
+func buildPrograms(t *testing.T) programs {
 	t.Helper()
-	folder = t.TempDir()
-	cmd := exec.Command("go", append([]string{"build", "-o", folder + "/"}, packages...)...)
-	cmd.Dir = filepath.Join("..", "..")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := builder(); err != nil {
+		t.Fatal(err)
 	}
-	return folder
+	return programs{built}
 }
 
 // environment is what a child gets: nothing that could change its settings.

@@ -154,8 +154,9 @@ func (p programs) testSmallLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = over.Close() }()
-		if status, err := over.ask("over"); status != http.StatusServiceUnavailable {
+		status, err := over.ask("over")
+		_ = over.Close()
+		if status != http.StatusServiceUnavailable {
 			t.Errorf("one more than announced: HTTP %d, %v, want 503", status, err)
 		}
 		d.echoes(members)
@@ -271,7 +272,10 @@ func (m *member) listen() (status int, err error) {
 // until they are told one by one; under 40 a connection can be accepted, but not be taken over by a loop.
 func (p programs) testFewerDescriptors(t *testing.T) {
 	for _, limit := range []uint64{20, 40} {
-		t.Run(fmt.Sprint(limit), func(t *testing.T) { p.testLimit(t, limit) })
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			t.Parallel() // each has a server of its own, and waits
+			p.testLimit(t, limit)
+		})
 	}
 }
 
@@ -348,8 +352,8 @@ func busiestSecond(lines []string) (most int) {
 	return most
 }
 
-// testFloods does at full speed what strangers can do, and what does have a log line: slow consumers that are kicked. Of a
-// kind ten lines a second are written; a second of the log may see two of the sampler.
+// testFloods does at full speed what strangers can do, and has slow consumers kicked. Of a kind ten lines a second are written;
+// a second of the log may see two of the sampler.
 func (p programs) testFloods(t *testing.T) {
 	const length = 2 * time.Second
 	d := p.serve(t, "--max-message=4KiB", "--backlog-soft=8KiB", "--backlog-hard=16KiB", "--unsent-limit=4KiB", "--close-timeout=200ms", "--stall-budget=0s")
@@ -375,9 +379,9 @@ func (p programs) testFloods(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	quiet := len(d.log()) - 1 // but for the start line
-	if quiet > 0 {
-		t.Errorf("%d lines about bad handshakes and bad frames, the first: %s", quiet, d.log()[1])
+	hostile := d.log()[1:] // but for the start line
+	if most := busiestSecond(hostile); most > 20 {
+		t.Errorf("%d lines of one kind in a second about bad handshakes and bad frames, want at most 20", most)
 	}
 	const slow = 200
 	for range slow {
@@ -410,7 +414,7 @@ func (p programs) testFloods(t *testing.T) {
 	if len(kicked) == 0 || most > 20 {
 		t.Errorf("%d lines of %d slow consumers, %d in the busiest second, want 1 to 20", len(kicked), slow, most)
 	}
-	t.Logf("%v hostile connections by kind in %v: %d log lines; %d slow consumers: %d lines, at most %d a second", counts, length, quiet, slow, len(kicked), most)
+	t.Logf("%v hostile connections by kind in %v: %d log lines; %d slow consumers: %d lines, at most %d a second", counts, length, len(hostile), slow, len(kicked), most)
 	_ = speaker.Close()
 	d.terminate()
 }

@@ -67,7 +67,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 
 // A reader that has seen enough is no trouble.
 func TestAPipeThatEndsEarlyIsNoTrouble(t *testing.T) {
-	p := programs{goBuild(t, "./cmd/dotsd")}
+	p := buildPrograms(t)
 	for _, args := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}, {"version"}, {"--help"}} {
 		reader, writer, err := os.Pipe()
 		if err != nil {

@@ -10,8 +10,14 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// testRedis has the tests of nodes on a Redis run side by side: they mostly wait, and none asks how fast anything was.
-func (p programs) testRedis(t *testing.T) {
+// TestNodesOnRedis has the real programs, too. These tests run side by side: they mostly wait, and none asks how fast anything
+// was.
+func TestNodesOnRedis(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the real programs")
+	}
+	t.Parallel()
+	p := buildPrograms(t)
 	for name, test := range map[string]func(*testing.T){
 		"two nodes are one system":           p.testTwoNodes,
 		"away for three seconds":             p.testRedisOutage,

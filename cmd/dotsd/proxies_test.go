@@ -27,7 +27,7 @@ func readmeBlock(t *testing.T, language, address string) string {
 		t.Fatal(err)
 	}
 	match := regexp.MustCompile("(?s)\n```" + language + "\n(.*?)```\n").FindSubmatch(readme)
-	if match == nil || !bytes.Contains(match[1], []byte("127.0.0.1:8000")) {
+	if len(match) < 2 || !bytes.Contains(match[1], []byte("127.0.0.1:8000")) {
 		t.Fatalf("the README has no lines for %s with 127.0.0.1:8000", language)
 	}
 	return strings.ReplaceAll(string(match[1]), "127.0.0.1:8000", address)
@@ -106,7 +106,7 @@ func checkThrough(t *testing.T, port string) {
 
 func TestBehindNginx(t *testing.T) {
 	nginx := need(t, "nginx")
-	d := programs{goBuild(t, "./cmd/dotsd")}.serve(t)
+	d := buildPrograms(t).serve(t)
 	folder := t.TempDir()
 	start := func(port, location string) {
 		file := filepath.Join(folder, port+".conf")
@@ -145,7 +145,7 @@ func TestBehindNginx(t *testing.T) {
 
 func TestBehindHAProxy(t *testing.T) {
 	haproxy := need(t, "haproxy")
-	d := programs{goBuild(t, "./cmd/dotsd")}.serve(t, "--public-readyz")
+	d := buildPrograms(t).serve(t, "--public-readyz")
 	folder, port, stats := t.TempDir(), freePort(t), freePort(t)
 	file := filepath.Join(folder, "haproxy.cfg")
 	text := "defaults\n  mode http\n  timeout client 10s\nfrontend in\n  bind 127.0.0.1:" + port + "\n  default_backend dotsd\n" +

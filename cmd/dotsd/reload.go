@@ -14,9 +14,10 @@ import (
 // reloader reads the configuration again at each SIGHUP. The file may have changed, and the file with the admin token; flags and
 // variables cannot. A mistake changes nothing, and neither it nor anything else here ends the process.
 type reloader struct {
-	args, env []string
-	node      *server.Server
-	log       *serverLog
+	args, env         []string
+	askedLoops, loops int // the setting, and what serve made of it
+	node              *server.Server
+	log               *serverLog
 }
 
 // run serves signals until done is closed.
@@ -37,7 +38,9 @@ func (r *reloader) reload() {
 		r.mistake(err)
 		return
 	}
-	inv.config.Loops = useProcessors(inv.config.Loops, r.env) // as serve did
+	if inv.config.Loops == r.askedLoops {
+		inv.config.Loops = r.loops
+	}
 	taken, restart, err := r.node.Reload(inv.config)
 	if err != nil {
 		r.mistake(err)

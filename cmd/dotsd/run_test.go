@@ -25,7 +25,10 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	flag.Parse()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(built)
+		os.Exit(code)
+	}))
 }
 
 // call is one run of the program that ends by itself.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,9 +25,7 @@ const drainSlack = 2 * time.Second
 func serve(ctx context.Context, inv *invocation, p program) error {
 	c := inv.config
 	if inv.cli.WithParent {
-		if err := endWithParent(); err != nil {
-			return fmt.Errorf("--with-parent: %w", err)
-		}
+		ctx = withParent(ctx)
 	}
 	log, err := newLogger(c, p.stderr)
 	if err != nil {
@@ -38,7 +35,8 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	if err := raiseFileLimit(); err != nil {
 		log.Warn("the limit of open files stays as it is", zap.Error(err))
 	}
-	c.Loops = useProcessors(c.Loops, p.env)
+	asked := c.Loops
+	c.Loops = useProcessors(asked, p.env)
 
 	build := readBuild()
 	backend, disconnect, err := connect(ctx, c, log.Logger)
@@ -54,11 +52,9 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	}
 	announce(c, node, build, log, forPeople(c, p.stderr))
 
-	var wait sync.WaitGroup
-	reloads := &reloader{args: p.args, env: p.env, node: node, log: log}
-	wait.Go(func() { reloads.run(p.hups, ctx.Done()) })
+	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: node, log: log}
+	go reloads.run(p.hups, ctx.Done()) // which nobody waits for: the file may be one that cannot be read now
 	<-ctx.Done()
-	wait.Wait()
 	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
 	return errors.Join(drain(node, c), node.Close(), disconnect())
 }

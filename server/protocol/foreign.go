@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -27,16 +26,27 @@ func Foreign(path, rawQuery string, subprotocols []string) (system string) {
 			return f.system
 		}
 	}
-	if rawQuery == "" {
-		return ""
+	var eio, transport, vsn, version, client bool
+	for pair := range strings.SplitSeq(rawQuery, "&") { // not a map: a query may have thousands of keys
+		switch key, _, _ := strings.Cut(pair, "="); key {
+		case "EIO":
+			eio = true
+		case "transport":
+			transport = true
+		case "vsn":
+			vsn = true
+		case "protocol":
+			version = true
+		case "client":
+			client = true
+		}
 	}
-	query, _ := url.ParseQuery(rawQuery) // what cannot be read is no sign
 	switch {
-	case query.Has("EIO") && query.Has("transport"):
+	case eio && transport:
 		return "Socket.IO"
-	case query.Has("vsn") && strings.HasSuffix(path, "/websocket"):
+	case vsn && strings.HasSuffix(path, "/websocket"):
 		return "Phoenix"
-	case query.Has("protocol") && query.Has("client") && strings.Contains(path, "/app/"):
+	case version && client && strings.Contains(path, "/app/"):
 		return "Pusher"
 	}
 	return ""

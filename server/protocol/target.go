@@ -179,7 +179,7 @@ func decodeRoom(raw string) (string, error) {
 func checkVersion(rawQuery string) *websocket.HeadError {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		key, value, _ := strings.Cut(pair, "=")
-		if key, err := url.QueryUnescape(key); err != nil || key != "v" {
+		if key != "v" && key != "%76" {
 			continue
 		}
 		switch value, err := url.QueryUnescape(value); {

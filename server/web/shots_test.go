@@ -87,8 +87,8 @@ func TestScreenshots(t *testing.T) {
 	strange := "t-light and dark " + unseen
 	page = browser.Open(t, server.URL+"/#name=Ada&room="+url.QueryEscape(strange))
 	page.WaitAttribute("#state", "data-state", "open")
-	server.publish(strange, `{"from":"‮evE דנה","text":"‮desrever ton si siht\nمرحبا: Grüße!\nand left again"}`)
-	server.publish(strange, `{"‮reversed":["⁦​",true],"more":null}`)
+	server.publish(strange, "{\"from\":\"\u202eevE דנה\",\"text\":\"\u202edesrever ton si siht\\nمرحبا: Grüße!\\nand left again\"}")
+	server.publish(strange, "{\"\u202ereversed\":[\"\u2066\u200b\",true],\"more\":null}")
 	server.publish(strange, `42`)
 	page.WaitText("#messages li:last-child", "42")
 	shoot(page, "strange")

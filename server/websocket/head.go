@@ -12,6 +12,7 @@ import (
 const (
 	DefaultMaxHead = 16 << 10 // bytes: request line, fields and the empty line together
 	maxFields      = 100
+	maxEmptyLines  = 4 // before the request line
 )
 
 // What Scan can find wrong. Predeclared, so that a flood of bad heads allocates nothing.
@@ -132,9 +133,12 @@ type headScan struct {
 	end    bool  // the empty line was found
 }
 
-// requestLine scans "GET /path HTTP/1.1" CR LF (RFC 9112 section 3), and empty lines before it (section 2.2).
+// requestLine scans "GET /path HTTP/1.1" CR LF (RFC 9112 section 3), and a few empty lines before it (section 2.2).
 func (s *headScan) requestLine() (done bool, err *HeadError) {
 	for s.i < len(s.p) && s.p[s.i] == '\r' {
+		if s.i == 2*maxEmptyLines {
+			return false, errNotHTTP
+		}
 		if s.i+1 == len(s.p) {
 			return false, nil
 		}

@@ -57,6 +57,7 @@ func TestScanHeadAcceptsOneHead(t *testing.T) {
 		{"HTTP/1.0", "GET /healthz HTTP/1.0\r\n\r\n"},
 		{"HTTP/1.0 with a Host", "GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"},
 		{"an empty line before the request line", "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{"four empty lines before the request line", strings.Repeat("\r\n", 4) + "GET / HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{"100 fields", get(strings.Repeat("A: b\r\n", 99))},
 		{"16,384 bytes", get("A: " + strings.Repeat("x", DefaultMaxHead-len(get("A: \r\n"))) + "\r\n")},
 		{"16,384 bytes, most of them in the request line", "GET /" + strings.Repeat("x", DefaultMaxHead-len("GET / HTTP/1.1\r\nHost: h\r\n\r\n")) + " HTTP/1.1\r\nHost: h\r\n\r\n"},
@@ -90,6 +91,7 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"version 1 of the PROXY protocol, from a health check", "PROXY U", errProxy},
 		{"version 2 of the PROXY protocol", "\r\n\r\n\x00", errProxy},
 		{"a NUL behind an empty line", "\r\n\x00", errNotHTTP},
+		{"a fifth empty line", strings.Repeat("\r\n", 4) + "\r", errNotHTTP}, // each would be worth another scan
 		{"a space", " ", errNotHTTP},
 		{"an unmasked WebSocket frame", "\x81", errNotHTTP},
 		{"a line that is no request line", "hello\r", errRequestLine},

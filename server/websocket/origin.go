@@ -213,8 +213,14 @@ func splitAuthority(text string) (host string, port int, ok bool) {
 	return host, int(n), true
 }
 
+// longestName is how many bytes a name of the DNS has at most (RFC 1035 section 2.3.4).
+const longestName = 255
+
 // validName accepts letters, digits, hyphens and underscores in labels; a browser sends other names in Punycode.
 func validName(name string) bool {
+	if len(name) > longestName {
+		return false
+	}
 	label := 0
 	for i := range len(name) {
 		switch b := name[i]; {

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// parent is the process that started this one, as it was at the start.
+var parent = os.Getppid()
+
+// parentLook is how often it is looked whether it is still there.
+const parentLook = 500 * time.Millisecond
+
+// withParent returns a context that is done when ctx is, or when the process that started this one has ended. The kernel's
+// signal for that (PR_SET_PDEATHSIG) would come when the thread ends that started us, though its process lives on.
+func withParent(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		ticker := time.NewTicker(parentLook)
+		defer ticker.Stop()
+		for os.Getppid() == parent {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+		cancel(errors.New("the process that started this one has ended"))
+	}()
+	return ctx
+}

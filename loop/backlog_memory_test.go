@@ -1,0 +1,62 @@
+package loop
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// heapAlloc is the live heap in bytes.
+func heapAlloc() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Messages of a few bytes that come one by one are a batch each. What it takes to remember that a member waits for one is more
+// than the message: it is counted as well, or a room of members that never read takes any amount.
+func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+	for _, row := range []struct{ members, messages, size int }{
+		{1000, 1500, 4}, {1, 50_000, 4}, {10, 20_000, 15}, {100, 500, 5000},
+	} {
+		r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTotal = 1<<30, 1<<30, 1<<40 })
+		for _, f := range r.openAll(row.members, 0, "room") {
+			f.room = 0
+		}
+		l, body := r.loop(0), []byte(message(row.size))
+		before := heapAlloc()
+		for range row.messages {
+			r.node.Publish("room", 0, KindText, body)
+			l.Turn(r.now)
+		}
+		heap, held := heapAlloc()-before, r.node.Held()
+		t.Logf("%d members that wait for %d messages of %d bytes: %d bytes held, %d of heap", row.members, row.messages, row.size, held, heap)
+		if held < heap*9/10 || held > heap*2 {
+			t.Errorf("%d members that wait for %d messages of %d bytes: %d bytes are held and the heap has %d, want nearly the same or a little more",
+				row.members, row.messages, row.size, held, heap)
+		}
+		runtime.KeepAlive(r)
+	}
+}
+
+// Of the memory that is a member's own it may take as much as it may have bytes waiting.
+func TestManyTinyMessagesAreALargeBacklog(t *testing.T) {
+	const hard = 10_000
+	r := newRig(t, func(c *Config) { c.HardBacklog = hard })
+	f := r.open(0, "room", 0)
+	f.room = 0
+	for i := 0; len(f.kicks) == 0; i++ {
+		if i > hard/16 { // a ref has as many bytes
+			t.Fatalf("not kicked although it waits for %d batches", i)
+		}
+		r.publish("room", "x")
+		r.rest()
+	}
+	if want := []Why{WhyBacklogHard}; !slices.Equal(f.kicks, want) {
+		t.Errorf("kicked for %v, want %v", f.kicks, want)
+	}
+}

@@ -1,0 +1,27 @@
+package protocol_test
+
+import (
+	"strings"
+	"testing"
+
+	"dotsconnect/server/protocol"
+)
+
+// A query may be nearly as long as a request's head, and costs its sender nothing.
+func TestALongQueryLeavesNoGarbage(t *testing.T) {
+	if raceFactor > 1 {
+		t.Skip("the race detector allocates")
+	}
+	for _, query := range []string{strings.Repeat("a&", 8000), strings.Repeat("%61=%62&", 2000), strings.Repeat("=&", 5000) + "EIO=4"} {
+		if got := testing.AllocsPerRun(10, func() {
+			if _, ok, err := protocol.ParseTarget("/ws/chat/lobby/", query); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			if system := protocol.Foreign("/ws/chat/lobby/", query, nil); system != "" {
+				t.Fatalf("speaks %s", system)
+			}
+		}); got > 1 { // the name of the room
+			t.Errorf("%.10q…: %.0f allocations, want 1", query, got)
+		}
+	}
+}
