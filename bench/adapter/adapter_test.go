@@ -125,6 +125,10 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(a.Dir, "built")); err == nil {
 		t.Error("it was built without what it is made of")
 	}
+	a.Fetch = "yes go: downloading x v1 | head -n 99 >&2; echo no network >&2; exit 7"
+	if err := a.Prepare(t.Context()); !errors.As(err, &absent) || absent.Why != "fetch: exit status 7: no network" {
+		t.Errorf("got %v, want the reason without what was downloaded until then", err)
+	}
 	a.Fetch, a.Build = "touch fetched", "ls fetched && exit 7"
 	if err := a.Prepare(t.Context()); err == nil || errors.As(err, new(*Absent)) || !strings.Contains(err.Error(), "build: exit status 7: fetched") {
 		t.Errorf("got %v, want a failure", err)

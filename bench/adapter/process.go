@@ -70,7 +70,8 @@ func said(out []byte) string {
 	const most = 300
 	var lines []string
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "go: downloading ") {
 			lines = append(lines, line)
 		}
 	}
@@ -78,7 +79,7 @@ func said(out []byte) string {
 	if text == "" {
 		return "(no output)"
 	}
-	return text[:min(most, len(text))]
+	return strings.ToValidUTF8(text[:min(most, len(text))], "")
 }
 
 // Missing names the first program of Needs that this machine lacks, if any.
