@@ -88,6 +88,14 @@ func (a *Adapter) Protocol() load.Frames {
 		Heartbeat: a.Frames.Heartbeat, Many: a.Frames.Tag == "many"}
 }
 
+// OneSystem reports why several of the server cannot have members of one room.
+func (a *Adapter) OneSystem(servers int) error {
+	if a.Beside == "" {
+		return fmt.Errorf("%s has nothing beside it, through which %d servers are one system", a.Name, servers)
+	}
+	return nil
+}
+
 // Select picks servers by their names, in the order of the names.
 func Select(all []Adapter, names []string) ([]Adapter, error) {
 	var picked []Adapter

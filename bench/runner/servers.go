@@ -66,7 +66,7 @@ func (v *servers) check(cfg *load.Config) error {
 	case sc.Restart > 0 && sc.Rate.PerSecond > 0 && s.Servers < 2:
 		return cli.Failf(cli.Usage, "scenario %s goes on sending while a server is away: it needs --servers 2, or more", sc.Name)
 	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ",") && (s.ServerCmd == "" && s.Adapter == nil || s.Servers < 2):
-		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd with --servers 2", sc.Name)
+		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd or --adapter with --servers 2", sc.Name)
 	case sc.Hurt > 0 && s.HurtCmd == "" || sc.Heal > 0 && s.HealCmd == "":
 		return cli.Failf(cli.Usage, "scenario %s needs --hurt-cmd and --heal-cmd, which do harm and mend it: as 'kill -STOP 4711' and 'kill -CONT 4711'", sc.Name)
 	}

@@ -47,7 +47,7 @@ func TestAMistakeInATableIsNamedWithItsLine(t *testing.T) {
 		{"scenario: rooms", "nodes: 0", "f.yaml:3: nodes: got 0, want at least 1"},
 		{"scenario: rooms", "nodes: two", "f.yaml:3: "},
 		{"conns: 16", "across: members, conns: 16", "across: members needs nodes: 2, or more"},
-		{"scenario: rooms\n    set: {", "nodes: 2\n    set: {across: members, ", "f.yaml:2: slow has nothing beside it, through which 2 nodes are one system"},
+		{"scenario: rooms\n    set: {", "nodes: 2\n    set: {across: members, ", "f.yaml:2: slow has nothing beside it, through which 2 servers are one system"},
 		{"[slow, fast]", "[slow, nobody]", `there is no server "nobody"`},
 		{"[slow, fast]", "[slow]", `"fast" is none of the table's servers: slow`},
 		{"base: slow", "base: nobody", `"nobody" is none of the table's servers`},

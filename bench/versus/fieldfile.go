@@ -243,8 +243,8 @@ func (t *Table) together(rows []adapter.Adapter) error {
 		return errors.New("across: members needs nodes: 2, or more")
 	}
 	for _, a := range rows {
-		if a.Beside == "" {
-			return fmt.Errorf("%s has nothing beside it, through which %d nodes are one system: leave it out, or across: members", a.Name, t.Nodes)
+		if err := a.OneSystem(t.Nodes); err != nil {
+			return fmt.Errorf("%w: leave it out, or across: members", err)
 		}
 	}
 	return nil
