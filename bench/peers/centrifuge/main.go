@@ -112,9 +112,7 @@ func main() {
 		MessageSizeLimit:   peer.MaxMessage + 1024, // the envelope around the message
 		PingPongConfig:     centrifuge.PingPongConfig{PingInterval: -1, PongTimeout: -1},
 	})
-	mux := peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+	peer.Serve(ln, peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), roomKey{}, room)))
-	})
-	go func() { log.Fatal(http.Serve(ln, mux)) }()
-	peer.Wait(ln.Addr())
+	}))
 }
