@@ -70,7 +70,7 @@ func TestTheTablesOfThePeersAreWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	tables, err := LoadTables(file, servers)
-	if err != nil || len(tables) != 9 {
+	if err != nil || len(tables) != 7 {
 		t.Fatalf("got %d tables, %v", len(tables), err)
 	}
 	for _, s := range servers {
