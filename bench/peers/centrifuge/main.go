@@ -14,7 +14,9 @@
 // for each message, which its client library joins with others that wait into
 // one write, for up to 100 us; one connection for all subscriptions of the
 // node. The read goroutine of a client waits for its PUBLISH, as the library has
-// it by default, which keeps a sender's messages in order.
+// it by default, which keeps a sender's messages in order. The library drops what
+// comes by the subscription while 4,096 messages wait to be handed out: the
+// connection is never held up, and PUBLISH promises no more.
 //
 // With --history too, a script call takes the place of the PUBLISH: it numbers the
 // message, writes it to the room's stream and publishes it, and clients are
