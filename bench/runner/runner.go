@@ -28,7 +28,7 @@ type Spec struct {
 	Scenario   scenario.Scenario
 	URL        string           // several servers: with commas; empty: DefaultURL; with ServerCmd only its path counts
 	ServerCmd  string           // has {port} and perhaps {admin}; empty: the servers run already
-	Servers    int              // how many of it; 0: one
+	Servers    int              // how many of it, or of Adapter; 0: one
 	Adapter    *adapter.Adapter // another server to build, once, and to start; nil: none
 	Pids       []int            // of servers that run already; empty: not known
 	Admin      string           // URL of a Go server's debug pages; empty: what ServerCmd has for {admin}
