@@ -21,7 +21,7 @@ import (
 // store is what the nodes share in Redis, and how to come to it: every command but those of the links.
 //
 // Of go-redis's options these matter: ContextTimeoutEnabled, or a call with a deadline of 250 ms returns after 4 s;
-// MaxRetries -1, because we try again by our own rules; one dial a call.
+// MaxRetries -1, because we try again by our own rules; one dial a call; PipelinePoolSize -1, or there are ten connections more.
 type store struct {
 	address   *Address
 	client    redis.UniversalClient // for the keys that belong to no lane
@@ -69,13 +69,13 @@ func (s *store) open(connections int) redis.UniversalClient {
 			MasterName: a.Master, SentinelAddrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
 			SentinelUsername: a.SentinelUsername, SentinelPassword: a.SentinelPassword,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: connectionAge,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
 		})
 	case Cluster:
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS, MaxRedirects: 3,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: connectionAge,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
 			MaintNotificationsConfig: quiet,
 		})
 	}
@@ -92,7 +92,7 @@ func (s *store) openServer(addr string, connections int, age time.Duration) *red
 	return redis.NewClient(&redis.Options{
 		Addr: addr, DB: a.DB, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
 		Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: age,
-		DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections,
+		DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
 		MaintNotificationsConfig: quiet,
 	})
 }
