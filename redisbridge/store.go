@@ -48,7 +48,8 @@ var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 func newStore(cfg *Config, a *Address) *store {
 	beQuiet()
 	s := &store{cfg: cfg, address: a, send: "PUBLISH", random: fmt.Sprintf("%05x", randomUint64()>>44)}
-	s.generation, s.age = strconv.FormatInt(cfg.LogBytes/2, 10), strconv.FormatInt(int64(cfg.LogAge/time.Second), 10)
+	s.age = strconv.FormatInt(int64(cfg.LogAge/time.Second), 10)
+	s.shareLog(1)
 	if a.Kind == Cluster {
 		s.send = "SPUBLISH"
 	}
@@ -59,6 +60,21 @@ func newStore(cfg *Config, a *Address) *store {
 	s.cluster, _ = s.client.(*redis.ClusterClient)
 	return s
 }
+
+// shareLog says how large the log of each of so many lanes may become.
+func (s *store) shareLog(lanes int) {
+	bytes := s.cfg.LogBytes
+	if bytes == 0 {
+		bytes = max(allLogs/int64(lanes), leastLog)
+	}
+	s.generation = strconv.FormatInt(bytes/2, 10)
+}
+
+// What Config.LogBytes says of 0.
+const (
+	allLogs  = 64 << 20
+	leastLog = 4 << 20
+)
 
 // open makes a client that finds its server by itself, with so many connections to each.
 func (s *store) open(connections int) redis.UniversalClient {
