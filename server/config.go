@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +65,7 @@ type Config struct {
 	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 16, or 64 on a Cluster."`
 	RedisBatch  int           `name:"redis-batch" env:"DOTS_REDIS_BATCH" default:"512" group:"Many nodes" help:"Messages of a lane that one call to Redis takes at most; it takes those that came while the one before was on its way, and waits for none. 1: one call for each message, to measure what batches save. A smaller number lets other users of the same Redis in sooner."`
 	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"2s" group:"Many nodes" help:"How long messages are held in order while Redis does not take them. Then --redis-down decides."`
+	RedisWait   Patience      `name:"redis-wait" env:"DOTS_REDIS_WAIT" default:"forever" group:"Many nodes" help:"How long a node that finds no Redis at its start waits for it, alive, not ready, and answering 503. Then it ends. 0s: it tries once. What waiting does not mend ends it at once: a refused login, a missing right, an unknown certificate, nodes that differ."`
 	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"local" group:"Many nodes" help:"What then becomes of messages. local: they reach the members on this node only. reject: their senders are closed with 4104."`
 
 	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"After SIGTERM: how long to be not ready but still accept, for load balancers to notice."`
@@ -99,6 +101,7 @@ func Default() Config {
 		RedisPrefix:      "dots",
 		RedisBatch:       512,
 		RedisHold:        2 * time.Second,
+		RedisWait:        Forever,
 		RedisDown:        "local",
 		LogFormat:        "auto",
 		LogLevel:         "info",
@@ -222,6 +225,7 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "lanes", c.Lanes, 0, 1024)
 	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
+	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
 }
 
@@ -237,6 +241,7 @@ func (c *Config) checkAlone(m *mistakes) {
 	}{
 		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
 		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
+		{"redis-wait", c.RedisWait != d.RedisWait},
 	} {
 		if row.set {
 			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)
@@ -291,10 +296,15 @@ func (m *mistakes) oneOf(name, got string, names ...string) {
 	m.add(name, "%q is unknown; it takes %s or %s", got, strings.Join(names[:last], ", "), names[last])
 }
 
-func inRange[T int | ByteSize | time.Duration](m *mistakes, name string, got, low, high T) {
-	if got < low || got > high {
-		m.add(name, "%s is out of range; it takes %s to %s", text(got), text(low), text(high))
+func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name string, got, low, high T, or ...T) {
+	if got >= low && got <= high || slices.Contains(or, got) {
+		return
 	}
+	others := ""
+	for _, o := range or {
+		others += ", or " + text(o)
+	}
+	m.add(name, "%s is out of range; it takes %s to %s%s", text(got), text(low), text(high), others)
 }
 
 // sameAddress tells whether two listeners would get in each other's way. Port 0 is a free one each time.
@@ -401,6 +411,8 @@ func takes(t reflect.Type) string {
 		return "a time with its unit, such as 60s, 500ms or 2m"
 	case reflect.TypeFor[ByteSize]():
 		return "a size such as 64KiB, 1MB or 512"
+	case reflect.TypeFor[Patience]():
+		return "forever, or a time with its unit, such as 60s, 500ms or 2m"
 	case reflect.TypeFor[int]():
 		return "a whole number, such as 100"
 	case reflect.TypeFor[bool]():

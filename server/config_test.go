@@ -110,6 +110,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"lanes":                 {func(c *server.Config) { c.Lanes = -1 }, []string{"lanes"}},
 		"batch":                 {func(c *server.Config) { c.RedisBatch = 4097 }, []string{"redis-batch"}},
 		"hold":                  {func(c *server.Config) { c.RedisHold = -1 }, []string{"redis-hold"}},
+		"wait, negative":        {func(c *server.Config) { c.RedisWait = -1 }, []string{"redis-wait"}},
+		"wait, a week":          {func(c *server.Config) { c.RedisWait = server.Patience(7 * 24 * time.Hour) }, []string{"redis-wait"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
 	} {
@@ -205,6 +207,26 @@ func TestByteSizeReadsWhatItWrites(t *testing.T) {
 			t.Fatalf("%d is written %q and read %d, %v", int64(want), text, int64(got), err)
 		}
 	})
+}
+
+func TestPatienceIsATimeOrForever(t *testing.T) {
+	for text, want := range map[string]server.Patience{
+		"forever": server.Forever, " Forever ": server.Forever, "0s": 0, "2m": server.Patience(2 * time.Minute), "-1s": server.Patience(-time.Second),
+	} {
+		var got, again server.Patience
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q: got %v and %v, want %v", text, got, err, want)
+		}
+		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != got {
+			t.Errorf("%v is read back as %v and %v", got, again, err)
+		}
+	}
+	for text, want := range map[string]string{"5": "has no unit", "": "is no time", "ever": "is no time"} {
+		got := server.Patience(7)
+		if err := got.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || got != 7 {
+			t.Errorf("%q: got %v and %v, want %q and no change", text, got, err, want)
+		}
+	}
 }
 
 func TestTimesAreWrittenAsPeopleTypeThem(t *testing.T) {
