@@ -34,10 +34,37 @@ func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *
 		log: log.With(zap.String("address", waiting.Addr()), zap.String("admin", waiting.AdminAddr())),
 	}
 	err = w.until(ctx, func() (err error) {
-		backend, stop, err = connect(ctx, c, log)
+		backend, stop, err = connectUnless(ctx, c, log)
 		return err
 	})
 	return backend, stop, err
+}
+
+// connectUnless is connect, but for that it returns as soon as ctx is done: go-redis takes a deadline from it and nothing else, so that
+// a Redis that says nothing would hold the end of the process up.
+func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (backend *server.Backend, stop func() error, err error) {
+	type result struct {
+		backend *server.Backend
+		stop    func() error
+		err     error
+	}
+	came := make(chan result)
+	go func() {
+		b, stop, err := connect(ctx, c, log)
+		select {
+		case came <- result{b, stop, err}:
+		case <-ctx.Done():
+			if err == nil {
+				_ = stop() // nobody has used it
+			}
+		}
+	}()
+	select {
+	case r := <-came:
+		return r.backend, r.stop, r.err
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
 }
 
 // redisWait tries until Redis is there.
