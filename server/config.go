@@ -56,6 +56,7 @@ type Config struct {
 	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 4, or 64 on a Cluster."`
 	RedisBatch  int           `name:"redis-batch" env:"DOTS_REDIS_BATCH" default:"512" group:"Many nodes" help:"Messages of a lane that one call to Redis takes at most; it takes those that came while the one before was on its way, and waits for none. 1: one call for each message, to measure what batches save. A smaller number lets other users of the same Redis in sooner."`
 	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"2s" group:"Many nodes" help:"How long messages are held in order while Redis does not take them. Then --redis-down decides."`
+	RedisWait   Patience      `name:"redis-wait" env:"DOTS_REDIS_WAIT" default:"forever" group:"Many nodes" help:"How long a node that finds no Redis at its start waits for it, alive, not ready, and answering 503. Then it ends. 0s: it tries once. What waiting does not mend ends it at once: a refused login, a missing right, an unknown certificate, nodes that differ."`
 	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"local" group:"Many nodes" help:"What then becomes of messages. local: they reach the members on this node only. reject: their senders are closed with 4104."`
 
 	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"After SIGTERM: how long to be not ready but still accept, for load balancers to notice."`
@@ -91,6 +92,7 @@ func Default() Config {
 		RedisPrefix:      "dots",
 		RedisBatch:       512,
 		RedisHold:        2 * time.Second,
+		RedisWait:        Forever,
 		RedisDown:        "local",
 		LogFormat:        "auto",
 		LogLevel:         "info",

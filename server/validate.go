@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -147,6 +148,7 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "lanes", c.Lanes, 0, 1024)
 	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
+	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
 }
 
@@ -162,6 +164,7 @@ func (c *Config) checkAlone(m *mistakes) {
 	}{
 		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
 		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
+		{"redis-wait", c.RedisWait != d.RedisWait},
 	} {
 		if row.set {
 			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)
@@ -201,10 +204,15 @@ func (m *mistakes) oneOf(name, got string, names ...string) {
 	m.add(name, "%q is unknown; it takes %s or %s", got, strings.Join(names[:last], ", "), names[last])
 }
 
-func inRange[T int | ByteSize | time.Duration](m *mistakes, name string, got, low, high T) {
-	if got < low || got > high {
-		m.add(name, "%s is out of range; it takes %s to %s", text(got), text(low), text(high))
+func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name string, got, low, high T, or ...T) {
+	if got >= low && got <= high || slices.Contains(or, got) {
+		return
 	}
+	others := ""
+	for _, o := range or {
+		others += ", or " + text(o)
+	}
+	m.add(name, "%s is out of range; it takes %s to %s%s", text(got), text(low), text(high), others)
 }
 
 // sameAddress tells whether two listeners would get in each other's way. Port 0 is a free one each time.

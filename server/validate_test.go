@@ -73,6 +73,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"lanes":                 {func(c *server.Config) { c.Lanes = -1 }, []string{"lanes"}},
 		"batch":                 {func(c *server.Config) { c.RedisBatch = 4097 }, []string{"redis-batch"}},
 		"hold":                  {func(c *server.Config) { c.RedisHold = -1 }, []string{"redis-hold"}},
+		"wait, negative":        {func(c *server.Config) { c.RedisWait = -1 }, []string{"redis-wait"}},
+		"wait, a week":          {func(c *server.Config) { c.RedisWait = server.Patience(7 * 24 * time.Hour) }, []string{"redis-wait"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
 	} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"strings"
 
 	"go.uber.org/zap"
@@ -32,14 +31,11 @@ func checkRedis(c server.Config) error {
 	return nil
 }
 
-// connect joins the other nodes; without a Redis there are none, and stop does nothing.
+// connect joins the other nodes.
 func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *server.Backend, stop func() error, err error) {
-	if c.Redis == "" {
-		return nil, func() error { return nil }, nil
-	}
 	b, err := redisbridge.Connect(ctx, bridgeConfig(c), log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--redis: %w%s", err, redisHint(err))
+		return nil, nil, err
 	}
 	return &server.Backend{
 		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Start: b.Start, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,

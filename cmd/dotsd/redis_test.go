@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,12 +33,31 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("DOTS_TEST_ALL") == "" {
 		t.Skip("needs redis-server (apt-get install redis-server)")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	return startRedisAt(t, idlePort(t), args...)
+}
+
+// lastPort is the last one that idlePort gave: each is given once.
+var lastPort atomic.Int32
+
+// idlePort finds a port on which nobody listens. It is below those that the kernel gives to clients: one of them could take it, or whoever
+// tries to connect to it could be connected with itself.
+func idlePort(t *testing.T) string {
+	t.Helper()
+	lastPort.CompareAndSwap(0, int32(os.Getpid()%9000))
+	for range 9000 {
+		port := strconv.Itoa(23000 + int(lastPort.Add(1))%9000)
+		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			listener.Close()
+			return port
+		}
 	}
-	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-	listener.Close()
+	t.Fatal("no idle port")
+	return ""
+}
+
+// startRedisAt is startRedisProcess on a port.
+func startRedisAt(t *testing.T, port string, args ...string) (url string, pid int) {
+	t.Helper()
 	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)
 	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -159,7 +179,7 @@ func dialRoom(t *testing.T, node logLine) *websocket.Conn {
 func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
 	const address = "127.0.0.1:1"
 	var stderr bytes.Buffer
-	code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis=redis://:geheim@" + address}, stdout: io.Discard, stderr: &stderr})
+	code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis-wait=0s", "--redis=redis://:geheim@" + address}, stdout: io.Discard, stderr: &stderr})
 	text := stderr.String()
 	if code != exitFailure || strings.Count(text, "\n") != 1 || !strings.Contains(text, "--redis: redis at "+address) || strings.Contains(text, "geheim") {
 		t.Errorf("got exit %d and %q", code, text)

@@ -39,16 +39,13 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	c.Loops = useProcessors(asked, p.env)
 
 	build := readBuild()
-	backend, disconnect, err := connect(ctx, c, log.Logger)
+	node, leave, err := start(ctx, c, log.Logger, build)
+	if errors.Is(err, errEnded) {
+		log.Info("ended before it served", zap.NamedError("cause", context.Cause(ctx)), zap.String("reason", oneLine(err)))
+		return nil
+	}
 	if err != nil {
 		return err
-	}
-	node, err := server.NewConnected(c, log.Logger, build.version, backend)
-	if err != nil {
-		return errors.Join(err, disconnect())
-	}
-	if err := node.Start(); err != nil {
-		return errors.Join(explainListen(err, c), node.Close(), disconnect())
 	}
 	announce(c, node, build, log, forPeople(c, p.stderr))
 
@@ -56,7 +53,36 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	go reloads.run(p.hups, ctx.Done()) // which nobody waits for: the file may be one that cannot be read now
 	<-ctx.Done()
 	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
-	return errors.Join(drain(node, c), node.Close(), disconnect())
+	return errors.Join(drain(node, c), leave())
+}
+
+// start has a node serve: at once, or when Redis is there. leave ends it.
+func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (node *server.Server, leave func() error, err error) {
+	if c.Redis == "" {
+		if node, err = server.New(c, log, build.version); err != nil {
+			return nil, nil, err
+		}
+		if err := node.Start(); err != nil {
+			return nil, nil, errors.Join(explainListen(err, c), node.Close())
+		}
+		return node, node.Close, nil
+	}
+	waiting, err := server.NewWaiting(c, log, build.version, "Redis")
+	if err != nil {
+		return nil, nil, explainListen(err, c)
+	}
+	backend, disconnect, err := awaitRedis(ctx, c, log, waiting)
+	if err != nil {
+		return nil, nil, errors.Join(err, waiting.Close())
+	}
+	if node, err = server.NewConnected(c, log, build.version, backend); err != nil {
+		return nil, nil, errors.Join(err, disconnect(), waiting.Close())
+	}
+	leave = func() error { return errors.Join(node.Close(), disconnect(), waiting.Close()) }
+	if err := node.TakeOver(waiting); err != nil {
+		return nil, nil, errors.Join(err, leave())
+	}
+	return node, leave, nil
 }
 
 // drain takes the node out of service in good order, but not for ever.
