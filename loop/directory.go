@@ -165,7 +165,7 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 }
 
 // Charge takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
-// other machines too. Deliver, Node.Refuse or Node.Lose settles it.
+// other machines too. Deliver, Node.Refuse, Node.Doubt or Node.Lose settles it.
 func (d *Directory) Charge(p *Publication) {
 	if e := d.Lookup(p.Room); e != nil {
 		p.entry = e

@@ -17,6 +17,7 @@ type fakeBackend struct {
 	loop.Bus
 	node    *loop.Node
 	refuses atomic.Bool
+	doubts  atomic.Bool
 	trouble atomic.Pointer[string]
 	flushed atomic.Bool
 	yields  atomic.Int64
@@ -26,6 +27,10 @@ type fakeBackend struct {
 func (f *fakeBackend) Publish(p *loop.Publication) {
 	if f.refuses.Load() {
 		f.node.Refuse(p)
+		return
+	}
+	if f.doubts.Load() {
+		f.node.Doubt(p)
 		return
 	}
 	f.Bus.Publish(p)
@@ -82,6 +87,27 @@ func TestAMessageThatTheBackendRefusesClosesItsSenderWith4104(t *testing.T) {
 	f.refuses.Store(false)
 	b.say("three")
 	b.hears("three")
+}
+
+// Its sender must not take it for lost: it may have arrived.
+func TestAMessageInDoubtClosesItsSenderAloneWithAReasonThatSaysSo(t *testing.T) {
+	s, f := startWithBackend(t)
+	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
+	f.doubts.Store(true)
+	a.say("one")
+	if got, want := a.endsWith(protocol.CloseBackendUnavailable), "backend_unavailable: a message may or may not have reached the room"; got != want {
+		t.Errorf("got the reason %q, want %q", got, want)
+	}
+	f.doubts.Store(false)
+	b.say("two")
+	b.hears("two")
+	m := s.scrape(t)
+	if got := m[`dots_ended_total{reason="backend_doubtful"}`]; got != "1" {
+		t.Errorf("%s ends are counted, want 1", got)
+	}
+	if got := m[`dots_closes_total{code="4104",name="backend_unavailable"}`]; got != "1" {
+		t.Errorf("%s closes with 4104 are counted, want 1", got)
+	}
 }
 
 func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {

@@ -48,7 +48,7 @@ var Codes = []Code{
 	{CloseSlowConsumer, "slow_consumer", "the client reads too slowly for what its room sends"},
 	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
 	{CloseRoomFull, "room_full", "the room has all the members, or the node all the rooms, that it may"},
-	{CloseBackendUnavailable, "backend_unavailable", "the connection to the other nodes is down, and this node is set to refuse rather than to serve alone"},
+	{CloseBackendUnavailable, "backend_unavailable", "a message of this client could not be handed to the other nodes, or may not have been: it may have arrived all the same"},
 	{CloseDraining, "draining", "this node is going away, others are there"},
 	{CloseBadFrame, "bad_frame", "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
 	{CloseUnauthorized, "unauthorized", "token missing, invalid or expired"},
