@@ -58,7 +58,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		want   []string
 	}{
 		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "log-format", "log-level"}},
+		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "redis-ready-after", "on-gap", "log-format", "log-level"}},
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
 		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
 		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
@@ -80,7 +80,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"chat life":             {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
 		"alone, all of Redis": {func(c *server.Config) {
 			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
-		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down"}},
+			c.RedisReady, c.OnGap = 2*time.Second, "close"
+		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down", "redis-ready-after", "on-gap"}},
 		"Redis, all of it": {func(c *server.Config) {
 			c.Redis, c.RedisPrefix, c.Lanes, c.RedisDown = "redis://a", "x", 3, otherPolicy
 		}, nil},
@@ -111,6 +112,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"batch":                 {func(c *server.Config) { c.RedisBatch = 4097 }, []string{"redis-batch"}},
 		"hold":                  {func(c *server.Config) { c.RedisHold = -1 }, []string{"redis-hold"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
+		"ready after":           {func(c *server.Config) { c.RedisReady = 2*time.Second - 1 }, []string{"redis-ready-after"}},
+		"on a gap":              {func(c *server.Config) { c.OnGap = "tell" }, []string{"on-gap"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
 	} {
 		c := server.Default()
@@ -253,4 +256,4 @@ func TestTheDocumentHoldsTheTableOfSettings(t *testing.T) {
 }
 
 // otherPolicy is a --redis-down that is not the default.
-const otherPolicy = "reject"
+const otherPolicy = "local"

@@ -143,6 +143,52 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	}
 }
 
+// A Redis that lost its data may have lost messages: with --on-gap=close the members are closed with 4105, and who came after it is not.
+func TestWhatRedisLostClosesTheMembers(t *testing.T) {
+	redis := startRedis(t)
+	node, stop := startServe(t, "--redis="+redis, "--on-gap=close")
+	defer stop()
+	first := dialRoom(t, node)
+	say := func(c *websocket.Conn) {
+		t.Helper()
+		if err := c.Write(t.Context(), websocket.MessageText, []byte(`{"message":"hello"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := c.Read(t.Context()); err != nil || string(got) != `{"message":"hello"}` {
+			t.Fatalf("got %q and %v", got, err)
+		}
+	}
+	say(first)
+	askRedis(t, redis, "FLUSHALL")
+	if _, _, err := first.Read(t.Context()); websocket.CloseStatus(err) != 4105 {
+		t.Errorf("got %v, want 4105", err)
+	}
+	until(t, "who comes back stays", func() bool { // other gaps of the same loss may follow
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		c := dialRoom(t, node)
+		err := c.Write(ctx, websocket.MessageText, []byte(`{"message":"again"}`))
+		if err == nil {
+			_, _, err = c.Read(ctx)
+		}
+		return err == nil
+	})
+}
+
+// askRedis has Redis do one command, which must succeed.
+func askRedis(t *testing.T, url, command string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "redis://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, command+"\r\n")
+	if answer, err := bufio.NewReader(conn).ReadString('\n'); answer != "+OK\r\n" {
+		t.Fatalf("%s: Redis says %q, %v", command, answer, err)
+	}
+}
+
 func dialRoom(t *testing.T, node logLine) *websocket.Conn {
 	t.Helper()
 	c, answer, err := websocket.Dial(t.Context(), "ws://"+node.Address+"/ws/chat/lobby/", nil)

@@ -39,7 +39,7 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	c.Loops = useProcessors(asked, p.env)
 
 	build := readBuild()
-	backend, disconnect, err := connect(ctx, c, log.Logger)
+	backend, lost, disconnect, err := connect(ctx, c, log.Logger)
 	if err != nil {
 		return err
 	}
@@ -54,10 +54,23 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 
 	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: node, log: log}
 	go reloads.run(p.hups, ctx.Done()) // which nobody waits for: the file may be one that cannot be read now
-	<-ctx.Done()
-	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
-	return errors.Join(drain(node, c), node.Close(), disconnect())
+	var failure, cause error
+	select {
+	case <-ctx.Done():
+		cause = context.Cause(ctx)
+	case err := <-lost: // nobody here is heard by the others any more, so nothing is waited for
+		failure, cause = &lostError{err}, err
+		c.DrainDelay = 0
+	}
+	log.Info("draining", zap.NamedError("cause", cause), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
+	return errors.Join(failure, drain(node, c), node.Close(), disconnect())
 }
+
+// lostError is the end of a node that no longer fits to the others. It does not unwrap to redisbridge.ErrDiffers, which says that the
+// settings are wrong: this node fits again once it is started again.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return "--redis: " + e.err.Error() }
 
 // drain takes the node out of service in good order, but not for ever.
 func drain(node *server.Server, c server.Config) error {
@@ -67,7 +80,7 @@ func drain(node *server.Server, c server.Config) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := node.Drain(ctx); err != nil {
+	if err := node.Drain(ctx, c.DrainDelay); err != nil {
 		return fmt.Errorf("drain: not everybody was gone after %v, the rest was cut: %w", limit, err)
 	}
 	return nil
