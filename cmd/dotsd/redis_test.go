@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,16 +99,7 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	first, stopFirst := startServe(t, "--redis="+redis)
 	second, stopSecond := startServe(t, "--redis="+redis)
 	defer stopSecond()
-	get := func(node logLine, path string) (int, string) {
-		answer, err := http.Get("http://" + node.Admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		return answer.StatusCode, string(body)
-	}
-	defer http.DefaultClient.CloseIdleConnections()
+	get := func(node logLine, path string) (int, string) { return getAdmin(t, node, path) }
 	for _, node := range []logLine{first, second} {
 		until(t, "the node is ready", func() bool { code, _ := get(node, "/readyz"); return code == http.StatusOK })
 	}
@@ -141,6 +133,63 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	if _, _, err := a.Read(t.Context()); websocket.CloseStatus(err) != 4200 {
 		t.Errorf("got %v, want 4200", err)
 	}
+}
+
+// With a Redis that is away a node wants no newcomers, or says that it serves alone, by the policy. Both are told by the same metric.
+func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
+	redis, pid := startRedisProcess(t)
+	const old = "the last round trip through Redis is "
+	for down, want := range map[string]struct {
+		status int
+		body   string
+		ready  string
+	}{
+		"local": {http.StatusOK, "serving alone: " + old, "1"}, "reject": {http.StatusServiceUnavailable, old, "0"},
+	} {
+		t.Run(down, func(t *testing.T) {
+			node, stop := startServe(t, "--redis="+redis, "--redis-down="+down, "--redis-hold=100ms", "--redis-ready-after=2s")
+			defer stop()
+			awaitReadiness(t, node, http.StatusOK, "ready\n", "0", "1")
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+			awaitReadiness(t, node, want.status, want.body, "1", want.ready)
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			awaitReadiness(t, node, http.StatusOK, "ready\n", "0", "1")
+		})
+	}
+}
+
+// awaitReadiness waits until the node says so at /readyz, and in its metrics.
+func awaitReadiness(t *testing.T, node logLine, status int, body, down, ready string) {
+	t.Helper()
+	var saw string
+	defer func() {
+		if t.Failed() {
+			t.Logf("the node says %s", saw)
+		}
+	}()
+	until(t, fmt.Sprintf("HTTP %d %q with dots_redis_down %s and dots_ready %s", status, body, down, ready), func() bool {
+		code, text := getAdmin(t, node, "/readyz")
+		_, metrics := getAdmin(t, node, "/metrics")
+		saw = fmt.Sprintf("HTTP %d %q", code, text)
+		return code == status && strings.HasPrefix(text, body) && strings.Contains(metrics, "\ndots_redis_down "+down+"\n") && strings.Contains(metrics, "\ndots_ready "+ready+"\n")
+	})
+}
+
+func getAdmin(t *testing.T, node logLine, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get("http://" + node.Admin + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(body)
 }
 
 // A Redis that lost its data may have lost messages: with --on-gap=close the members are closed with 4105, and who came after it is not.
