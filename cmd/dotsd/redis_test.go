@@ -17,6 +17,10 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
+
+	"dotsconnect/redisbridge"
+	"dotsconnect/server"
 )
 
 // startRedis starts a real redis-server and returns its address for --redis.
@@ -249,6 +253,21 @@ func dialRoom(t *testing.T, node logLine) *websocket.Conn {
 	}
 	t.Cleanup(func() { _ = c.CloseNow() })
 	return c
+}
+
+func TestTheSettingsReachTheBridge(t *testing.T) {
+	c := server.Default()
+	if got, d := bridgeConfig(c), redisbridge.Default(); got.Hold != d.Hold || got.Down != d.Down || got.Stale != d.Stale || got.Prefix != d.Prefix || got.BatchMessages != d.BatchMessages {
+		t.Errorf("the defaults differ: %+v and %+v", got, d)
+	}
+	c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch = "redis://a", "x", 5, 7
+	c.RedisHold, c.RedisDown, c.RedisReady = 11*time.Second, "local", 13*time.Second
+	want := redisbridge.Default()
+	want.URL, want.Prefix, want.Lanes, want.BatchMessages = "redis://a", "x", 5, 7
+	want.Hold, want.Down, want.Stale = 11*time.Second, redisbridge.Local, 13*time.Second
+	if diff := cmp.Diff(want, bridgeConfig(c)); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
 }
 
 func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
