@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -75,7 +76,7 @@ func newAdmin(s *Server, socket net.Listener, without *apiError) (*admin, error)
 	for _, r := range routes {
 		a.mux.Handle(r.pattern, r.handler)
 	}
-	a.mux.Handle("GET /{$}", plain(func() error { return nil }, index(s.version, routes)))
+	a.mux.Handle("GET /{$}", plain(index(s.version, routes)))
 	ctx, giveUp := context.WithCancel(context.Background())
 	a.giveUp = giveUp
 	logger, err := zap.NewStdLogAt(s.log.Named("admin"), zap.WarnLevel)
@@ -129,8 +130,8 @@ func (a *admin) routes() []route {
 	scrape := promhttp.HandlerFor(newRegistry(s), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 	return []route{
 		{"GET /metrics", "counters, for Prometheus", scrape},
-		{"GET /healthz", "200 while the process lives", plain(func() error { return nil }, "ok")},
-		{"GET /readyz", "200 while new clients are welcome, else 503 and why", plain(s.ready, "ready")},
+		{"GET /healthz", "200 while the process lives", plain("ok")},
+		{"GET /readyz", "200 while new clients are welcome, else 503 and why", s.readyz()},
 		{"GET /debug/pprof/", "profiles, for go tool pprof", http.HandlerFunc(pprof.Index)},
 		{pattern: "GET /debug/pprof/cmdline", handler: http.HandlerFunc(pprof.Cmdline)},
 		{pattern: "GET /debug/pprof/profile", handler: http.HandlerFunc(pprof.Profile)},
@@ -153,14 +154,19 @@ func index(version string, routes []route) string {
 	return b.String()
 }
 
-// plain answers with a text, or with 503 and the reason why not.
-func plain(check func() error, text string) http.Handler {
+// plain answers with a text.
+func plain(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writePlain(w, http.StatusOK, text+"\n") })
+}
+
+// readyz answers that new clients are welcome, and what is to be known beside that, or with 503 and the reason why they are not.
+func (s *Server) readyz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := check(); err != nil {
+		if err := s.ready(); err != nil {
 			writePlain(w, http.StatusServiceUnavailable, err.Error()+"\n")
 			return
 		}
-		writePlain(w, http.StatusOK, text+"\n")
+		writePlain(w, http.StatusOK, cmp.Or(s.backendAlone(), "ready")+"\n")
 	})
 }
 

@@ -46,6 +46,7 @@ type Server struct {
 	acceptor *acceptor
 	admin    *admin
 	ticker   *ticker
+	gaps     *gaps // nil: they are told to nobody
 
 	phase     atomic.Int32
 	closeOnce sync.Once
@@ -170,7 +171,8 @@ func (s *Server) begin(d *doors) error {
 		}
 	}
 	if s.backend != nil {
-		s.backend.Start(s.node)
+		s.gaps = startGaps(s)
+		s.backend.Start(s.node, s.gap)
 	}
 	s.ticker = startTicker(s)
 	s.acceptor.start()
@@ -217,6 +219,7 @@ func (s *Server) Close() error {
 		if s.ticker != nil {
 			s.ticker.stop()
 		}
+		s.gaps.stop()
 		for _, p := range s.pollers {
 			p.stop()
 		}
@@ -274,8 +277,8 @@ func randomEpoch() uint64 {
 func (s *Server) publicPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
-	mux.Handle("/healthz", plain(func() error { return nil }, "ok"))
-	readyz := plain(s.ready, "ready")
+	mux.Handle("/healthz", plain("ok"))
+	readyz := s.readyz()
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.rules.Load().cfg.PublicReadyz {
 			http.Error(w, "readiness is told on the admin address (--admin), and here with --public-readyz", http.StatusNotFound)

@@ -150,6 +150,8 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
+	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute) // there is one each second
+	m.oneOf("on-gap", c.OnGap, "ignore", "close")
 }
 
 // checkAlone finds settings that have no effect without --redis: whoever sets one believes to have many nodes.
@@ -165,6 +167,7 @@ func (c *Config) checkAlone(m *mistakes) {
 		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
 		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
 		{"redis-wait", c.RedisWait != d.RedisWait},
+		{"redis-ready-after", c.RedisReady != d.RedisReady}, {"on-gap", c.OnGap != d.OnGap},
 	} {
 		if row.set {
 			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)

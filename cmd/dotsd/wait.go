@@ -28,42 +28,41 @@ const sayAgain = time.Minute
 var errEnded = errors.New("told to end while it waited for Redis")
 
 // awaitRedis joins the other nodes, as soon as Redis lets it. Meanwhile waiting knows the reason why not.
-func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *server.Waiting) (backend *server.Backend, stop func() error, err error) {
+func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *server.Waiting) (o *others, err error) {
 	w := &redisWait{
 		patience: time.Duration(c.RedisWait), because: waiting.Because,
 		log: log.With(zap.String("address", waiting.Addr()), zap.String("admin", waiting.AdminAddr())),
 	}
 	err = w.until(ctx, func() (err error) {
-		backend, stop, err = connectUnless(ctx, c, log)
+		o, err = connectUnless(ctx, c, log)
 		return err
 	})
-	return backend, stop, err
+	return o, err
 }
 
 // connectUnless is connect, but for that it returns as soon as ctx is done: go-redis takes a deadline from it and nothing else, so that
 // a Redis that says nothing would hold the end of the process up.
-func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (backend *server.Backend, stop func() error, err error) {
+func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
 	type result struct {
-		backend *server.Backend
-		stop    func() error
-		err     error
+		o   *others
+		err error
 	}
 	came := make(chan result)
 	go func() {
-		b, stop, err := connect(ctx, c, log)
+		o, err := connect(ctx, c, log)
 		select {
-		case came <- result{b, stop, err}:
+		case came <- result{o, err}:
 		case <-ctx.Done():
 			if err == nil {
-				_ = stop() // nobody has used it
+				_ = o.stop() // nobody has used it
 			}
 		}
 	}()
 	select {
 	case r := <-came:
-		return r.backend, r.stop, r.err
+		return r.o, r.err
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
