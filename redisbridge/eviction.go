@@ -22,6 +22,14 @@ type eviction struct {
 	refused bool                   // the user may not ask; the goroutine's
 }
 
+// Warning is what an operator should know though the node is ready, "" for nothing. Any goroutine.
+func (b *Bridge) Warning() string {
+	if policy := b.eviction.policy.Load(); policy != nil {
+		return *policy
+	}
+	return ""
+}
+
 // evictionLook is how often Redis is asked.
 const evictionLook = time.Minute
 

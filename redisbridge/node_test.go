@@ -347,9 +347,3 @@ func (n *testNode) rests() bool {
 	}
 	return true
 }
-
-func (l *lane) catchingUp() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.missed.running
-}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -166,7 +165,7 @@ func (s *Server) readyz() http.Handler {
 			writePlain(w, http.StatusServiceUnavailable, err.Error()+"\n")
 			return
 		}
-		writePlain(w, http.StatusOK, cmp.Or(s.backendAlone(), "ready")+"\n")
+		writePlain(w, http.StatusOK, s.readyText()+"\n")
 	})
 }
 

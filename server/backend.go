@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -27,6 +28,8 @@ type Backend struct {
 	Ready func() error
 	// Alone says why it serves its own members alone and is ready all the same, "" if it does not.
 	Alone func() string
+	// Warning is what an operator should know though the node is ready, "" for nothing.
+	Warning func() string
 	// Refuses reports that a message into the room would be refused now.
 	Refuses func(room string) bool
 	// Members is the number of members of a room on all nodes.
@@ -47,6 +50,8 @@ type BackendStats struct {
 	Received, Refilled               uint64
 	Gaps, Lost, Rejected, Local      uint64
 	Reconnects, Epochs               uint64
+	Evicting                         bool // a Redis may evict keys
+	Evicted                          uint64
 }
 
 // bus is the backend's, or one for this process alone.
@@ -63,6 +68,18 @@ func (s *Server) backendReady() error {
 		return nil
 	}
 	return s.backend.Ready()
+}
+
+// readyText is what /readyz says of a node that is ready.
+func (s *Server) readyText() string {
+	text := cmp.Or(s.backendAlone(), "ready")
+	if s.backend == nil {
+		return text
+	}
+	if warning := s.backend.Warning(); warning != "" {
+		text += "; but " + warning
+	}
+	return text
 }
 
 // backendAlone says why the node serves its own members alone, "" if it does not, or if that is what it is for.

@@ -21,6 +21,7 @@ type fakeBackend struct {
 	doubts  atomic.Bool
 	trouble atomic.Pointer[string]
 	alone   atomic.Pointer[string]
+	warning atomic.Pointer[string]
 	age     atomic.Int64 // of the last round trip
 	gap     func(lane int, rooms []string)
 	flushed atomic.Bool
@@ -62,6 +63,12 @@ func startWithBackend(t *testing.T, change func(*Config)) (*testServer, *fakeBac
 		},
 		Alone: func() string {
 			if text := f.alone.Load(); text != nil {
+				return *text
+			}
+			return ""
+		},
+		Warning: func() string {
+			if text := f.warning.Load(); text != nil {
 				return *text
 			}
 			return ""
@@ -159,6 +166,10 @@ func TestANodeThatServesAloneIsReadyAndSaysSo(t *testing.T) {
 	}
 	f.age.Store(int64(4 * time.Second))
 	look("0", "ready")
+	warning := "it evicts"
+	f.warning.Store(&warning)
+	look("0", "ready; but it evicts")
+	f.warning.Store(nil)
 	why := "serving alone: the last round trip through Redis is 4.1 s old"
 	f.alone.Store(&why)
 	f.age.Store(int64(4100 * time.Millisecond))

@@ -49,7 +49,7 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 		return nil, err
 	}
 	backend := &server.Backend{
-		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Alone: b.Alone, Refuses: b.Refuses, Members: b.Members,
+		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Alone: b.Alone, Warning: b.Warning, Refuses: b.Refuses, Members: b.Members,
 		Start: func(node *loop.Node, onGap func(lane int, rooms []string)) {
 			gap = onGap
 			b.Start(node)
@@ -72,6 +72,10 @@ func redisHint(err error) string {
 		return "; write the host as its certificate has it"
 	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "NOPERM"):
 		return "; Redis is there: mend the user and password in --redis, or what the user may do"
+	case strings.Contains(text, "MOVED"), strings.Contains(text, "CLUSTERDOWN"):
+		return "; that is a Redis Cluster: write redis+cluster:// before its hosts"
+	case strings.Contains(text, "unknown command"):
+		return "; something is there, but lacks a command that a node needs: it takes Redis 6.2 or later, 7 for a Cluster"
 	default:
 		return "; start Redis there, or leave --redis out to serve alone"
 	}
@@ -82,6 +86,6 @@ func backendStats(s redisbridge.Stats) server.BackendStats {
 		Lanes: s.Lanes, LanesDown: s.LanesDown, LanesListening: s.LanesListening, RoundTripAge: s.RoundTripAge, CallTimeout: s.CallTimeout, LogReach: s.LogReach,
 		HeldBytes: s.HeldBytes, Published: s.Published, Batches: s.Batches, Calls: s.Calls, Failures: s.Failures, CallTime: s.CallTime,
 		Received: s.Received, Refilled: s.Refilled, Gaps: s.Gaps, Lost: s.Lost, Rejected: s.Rejected, Local: s.Local,
-		Reconnects: s.Reconnects, Epochs: s.Epochs,
+		Reconnects: s.Reconnects, Epochs: s.Epochs, Evicting: s.Evicting, Evicted: s.Evicted,
 	}
 }

@@ -260,14 +260,14 @@ func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	defer silent.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
 	go func() {
-		for {
-			conn, err := silent.Accept()
-			if err != nil {
-				return
-			}
+		conn, err := silent.Accept()
+		if err == nil {
 			defer conn.Close()
 			cancel() // it is asked, and says nothing
+			<-ended
 		}
 	}()
 	var stderr bytes.Buffer
