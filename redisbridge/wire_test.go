@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type wire struct {
 type wireMode struct {
 	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
 	deaf   bool                      // nothing comes back from Redis
+	mute   bool                      // nothing comes back on a connection that has subscribed to something
 	reset  bool                      // a connection through which something comes is reset
 	delay  time.Duration             // in each direction
 	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
@@ -94,8 +96,9 @@ func (w *wire) serve(down *net.TCPConn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { w.pass(up, down, false) })
-	both.Go(func() { w.pass(down, up, true) })
+	var subscribes atomic.Bool
+	both.Go(func() { w.pass(up, down, false, &subscribes) })
+	both.Go(func() { w.pass(down, up, true, &subscribes) })
 	both.Wait()
 	w.mu.Lock()
 	delete(w.conns, down)
@@ -113,7 +116,7 @@ func (w *wire) keep(conns ...*net.TCPConn) bool {
 }
 
 // pass copies one direction, and ends both when it ends.
-func (w *wire) pass(to, from *net.TCPConn, down bool) {
+func (w *wire) pass(to, from *net.TCPConn, down bool, subscribes *atomic.Bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
@@ -121,7 +124,10 @@ func (w *wire) pass(to, from *net.TCPConn, down bool) {
 		if err != nil {
 			return
 		}
-		for m := w.mode.Load(); m.hole || m.deaf && down; m = w.mode.Load() {
+		if !down && bytes.Contains(buf[:n], []byte("SUBSCRIBE")) {
+			subscribes.Store(true)
+		}
+		for m := w.mode.Load(); m.hole || down && (m.deaf || m.mute && subscribes.Load()); m = w.mode.Load() {
 			time.Sleep(time.Millisecond) // the fault itself
 		}
 		m := w.mode.Load()

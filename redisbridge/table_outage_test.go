@@ -1,0 +1,373 @@
+package redisbridge
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// emptyRows: Redis comes back empty, and a node that knows nothing is there before those that know how the rooms are cut.
+func emptyRows() (rows []row) {
+	for name, empty := range map[string]func(s *redisServer){
+		"FLUSHALL":                    func(s *redisServer) { s.do("FLUSHALL") },
+		"Redis restarts without data": func(s *redisServer) { s.kill(); s.start() },
+	} {
+		rows = append(rows, row{name: name + ", and a fresh node is there first", run: func(t *testing.T, _ *build) tally {
+			const rooms = 20
+			redis := startRedis(t)
+			var sites []*site
+			var wires []*wire
+			for range 2 {
+				w := startWire(t, redis.addr())
+				wires = append(wires, w)
+				sites = append(sites, startSite(t, siteConfig(w.url(), Reject, 30*time.Second)))
+			}
+			c := startCrowd(t, rooms, 200*time.Millisecond, sites...)
+			meta := redis.do("GET", "dots:meta")
+			for _, w := range wires { // so that nobody has it back before
+				w.hole()
+			}
+			empty(redis)
+			cfg := siteConfig(redis.url(), Reject, 30*time.Second)
+			cfg.Alone = Default().Alone
+			fresh := make(chan *site, 1)
+			var starting sync.WaitGroup
+			starting.Go(func() {
+				s, err := trySite(t, cfg)
+				if err != nil {
+					t.Error(err)
+				}
+				fresh <- s
+			})
+			eventually(t, "the fresh node looks for the others", func() bool {
+				return strings.Contains(fmt.Sprint(redis.do("INFO", "commandstats")), "cmdstat_smembers")
+			})
+			for _, w := range wires {
+				w.heal()
+			}
+			starting.Wait()
+			s := <-fresh
+			if s == nil {
+				t.FailNow()
+			}
+			c.add(s)
+			c.flows()
+			v := c.finish()
+			if now := redis.do("GET", "dots:meta"); now != meta {
+				t.Errorf("the nodes had agreed on %v, and now on %v", meta, now)
+			}
+			if got := s.bridge.accord.meta.String(); got != meta {
+				t.Errorf("the fresh node took %q, and the others had %q", got, meta)
+			}
+			return v
+		}})
+	}
+	return rows
+}
+
+// standstillRows: a program is stopped, for longer than the hold time, and goes on. It must not take that for an outage of Redis.
+func standstillRows() (rows []row) {
+	for _, r := range []struct {
+		d    time.Duration
+		long bool
+	}{{2500 * time.Millisecond, false}, {5 * time.Second, false}, {30 * time.Second, true}} {
+		rows = append(rows, row{name: fmt.Sprintf("SIGSTOP of a dotsd for %v, local, hold time 1 s", r.d), long: r.long, run: func(t *testing.T, b *build) tally {
+			redis := startRedis(t)
+			stopped := startProgram(t, b.now(t), "--redis="+redis.url(), "--redis-down=local", "--redis-hold=1s")
+			other := startSite(t, siteConfig(redis.url(), Local, time.Second))
+			c := startCrowd(t, tableRooms, tableEvery, stopped, other)
+			stopped.signal(syscall.SIGSTOP)
+			time.Sleep(r.d) // the fault itself
+			stopped.signal(syscall.SIGCONT)
+			c.flows()
+			v := c.finish()
+			local := stopped.metric("dots_redis_local_total")
+			if local > 0 || v.missing > 0 || v.moved > 0 || v.gaps > 0 || v.closed > 0 {
+				t.Errorf("%v messages reached one node only, %d deliveries missing, %d out of order, %d gaps, %d clients closed", local, v.missing, v.moved, v.gaps, v.closed)
+			}
+			return v
+		}})
+	}
+	return rows
+}
+
+// cutPair is two sites, the first with a way of its own to Redis.
+func cutPair(t *testing.T, redis *redisServer, down Policy, hold time.Duration) (far, near *site, w *wire) {
+	t.Helper()
+	w = startWire(t, redis.addr())
+	near = startSite(t, siteConfig(redis.url(), down, time.Minute))
+	return startSite(t, siteConfig(w.url(), down, hold)), near, w
+}
+
+func wireRows() (rows []row) {
+	rows = append(rows, row{name: "a byte of a pushed batch is flipped, again and again", run: runFlips})
+	for _, down := range []Policy{Local, Reject} {
+		rows = append(rows,
+			row{name: fmt.Sprintf("answers come after the hold time, %s", down), run: func(t *testing.T, _ *build) tally {
+				return runLateCalls(t, down, wireMode{deaf: true})
+			}},
+			row{name: fmt.Sprintf("calls come after the hold time, %s", down), run: func(t *testing.T, _ *build) tally {
+				return runLateCalls(t, down, wireMode{hole: true})
+			}})
+	}
+	for _, every := range []time.Duration{tableEvery, time.Hour} {
+		name := "only the subscription hangs, under traffic"
+		if every == time.Hour {
+			name = "only the subscription hangs, idle"
+		}
+		rows = append(rows, row{name: name, run: func(t *testing.T, _ *build) tally { return runMute(t, every) }})
+	}
+	for _, how := range []string{"the old master dies", "the old master lives on with its connections", "the old master lives on, and one node stays there for a second longer"} {
+		rows = append(rows, row{name: "failover behind one address, " + how, run: func(t *testing.T, _ *build) tally { return runExchange(t, how) }})
+	}
+	return rows
+}
+
+// runFlips damages one batch after the other on its way to a node.
+func runFlips(t *testing.T, _ *build) tally {
+	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
+	c := startCrowd(t, tableRooms, tableEvery, far, near)
+	var flips atomic.Int32
+	var wait atomic.Int32
+	w.set(wireMode{damage: func(p []byte, down bool) {
+		if !down || wait.Add(1)%10 != 0 {
+			return
+		}
+		if at := insideOfAPush(p); at > 0 {
+			p[at] ^= 1
+			flips.Add(1)
+		}
+	}})
+	eventually(t, "some were damaged", func() bool { return flips.Load() >= 10 })
+	w.heal()
+	c.flows()
+	v := c.finish()
+	st := far.bridge.Stats()
+	v.note = fmt.Sprintf("%d damaged, %d batches from the log", flips.Load(), st.Refilled)
+	if st.ForeignEntries == 0 || v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
+		t.Errorf("%d damaged batches were noticed; %+v", st.ForeignEntries, v)
+	}
+	return v
+}
+
+// insideOfAPush is the place of a byte in the batch of the first whole push in p, 0 if there is none.
+func insideOfAPush(p []byte) int {
+	start := bytes.Index(p, []byte("$7\r\nmessage\r\n$"))
+	if start < 0 {
+		return 0
+	}
+	rest := p[start:]
+	for range 4 { // the lengths and texts of two, and the length of the third
+		_, after, ok := bytes.Cut(rest, []byte("\r\n"))
+		if !ok {
+			return 0
+		}
+		rest = after
+	}
+	var size int
+	if _, err := fmt.Sscanf(string(rest), "$%d\r\n", &size); err != nil {
+		return 0
+	}
+	_, payload, _ := bytes.Cut(rest, []byte("\r\n"))
+	if len(payload) < size || size < 20 {
+		return 0
+	}
+	return len(p) - len(payload) + size - 1
+}
+
+// runLateCalls has calls be on their way when the hold time ends, and come to their end later.
+func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
+	far, near, w := cutPair(t, startRedis(t), down, 1500*time.Millisecond)
+	c := startCrowd(t, tableRooms, tableEvery, far, near)
+	w.set(m)
+	eventually(t, "the policy decides", func() bool {
+		st := far.bridge.Stats()
+		return st.LanesDown > 0 && st.Local+st.Rejected > 100
+	})
+	w.heal()
+	c.flows()
+	v := c.finish()
+	st := far.bridge.Stats()
+	refused, doubted := far.given()
+	v.note = fmt.Sprintf("%d on one node only, %d given back, %d perhaps", st.Local, refused, doubted)
+	if v.closed > 0 || m.hole && v.moved > 0 {
+		t.Errorf("%d clients closed, %d out of order", v.closed, v.moved)
+	}
+	if down == Local && (v.missing == 0 || len(near.told()) == 0) {
+		t.Errorf("%d missing, %d gaps at the other node: the test does not do what it says", v.missing, len(near.told()))
+	}
+	if down == Reject && (v.missing > 0 || v.refused == 0 || v.moved > 0) {
+		t.Errorf("%d missing, %d refused, %d out of order", v.missing, v.refused, v.moved)
+	}
+	return v
+}
+
+// runMute measures how long a node is ready that hears nothing any more, while all its other connections are well.
+func runMute(t *testing.T, every time.Duration) tally {
+	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
+	c := startCrowd(t, tableRooms, tableEvery, far, near)
+	far.awaitReady()
+	if every == time.Hour {
+		c.hush()
+	}
+	began := time.Now()
+	w.set(wireMode{mute: true})
+	eventually(t, "the node is not ready", func() bool { return !far.ready() })
+	red := time.Since(began)
+	w.heal()
+	far.awaitReady()
+	if every != time.Hour {
+		c.flows()
+	}
+	v := c.finish()
+	v.note = fmt.Sprintf("/readyz red after %.1f s", red.Seconds())
+	if red > 15*time.Second { // 3 s and a tick on a machine that has nothing else to do
+		t.Errorf("red only after %v", red)
+	}
+	if v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
+		t.Errorf("%+v", v)
+	}
+	return v
+}
+
+// runExchange has an address lead to the replica, which is the master now.
+func runExchange(t *testing.T, how string) tally {
+	old, now := startRedis(t), startRedis(t)
+	host, port, _ := net.SplitHostPort(old.addr())
+	now.do("REPLICAOF", host, port)
+	eventually(t, "the replica is in step", func() bool { return strings.Contains(now.replication(), "master_link_status:up") })
+	var sites []*site
+	var wires []*wire
+	for range 2 {
+		w := startWire(t, old.addr())
+		wires = append(wires, w)
+		sites = append(sites, startSite(t, siteConfig(w.url(), Reject, 10*time.Second)))
+	}
+	c := startCrowd(t, tableRooms, tableEvery, sites...)
+	if strings.HasSuffix(how, "dies") {
+		old.kill()
+	}
+	now.do("REPLICAOF", "NO", "ONE")
+	for i, w := range wires {
+		if i > 0 && strings.HasSuffix(how, "longer") {
+			eventually(t, "the first node is at the new master", func() bool { return listeners(now) == sites[0].bridge.Lanes() })
+			time.Sleep(time.Second) // the fault itself
+		}
+		w.exchange(now.addr())
+	}
+	eventually(t, "all nodes are at the new master", func() bool {
+		return listeners(now) == len(sites)*sites[0].bridge.Lanes() && sites[0].ready() && sites[1].ready()
+	})
+	c.flows()
+	v := c.finish()
+	if refused, _ := v.noteGiven(sites); refused > 0 {
+		t.Errorf("%d refused within the hold time", refused)
+	}
+	return v
+}
+
+// listeners is how many subscriptions a server has.
+func listeners(s *redisServer) (n int) {
+	for _, channel := range s.do("PUBSUB", "CHANNELS").([]any) {
+		n += int(s.do("PUBSUB", "NUMSUB", channel).([]any)[1].(int64))
+	}
+	return n
+}
+
+// noteGiven notes what was given back at all sites.
+func (v *tally) noteGiven(sites []*site) (refused, doubted int) {
+	for _, s := range sites {
+		r, d := s.given()
+		refused, doubted = refused+r, doubted+d
+	}
+	v.note = strings.TrimPrefix(fmt.Sprintf("%s; %d refused, %d that the new master never had given back", v.note, refused, doubted), "; ")
+	return refused, doubted
+}
+
+// leaseRows: who is gone does not count for long, and nobody goes because Redis does.
+func leaseRows() []row {
+	return []row{
+		{name: "SIGKILL of one of three nodes: the counts", run: func(t *testing.T, b *build) tally {
+			redis := startRedis(t)
+			cfg := siteConfig(redis.url(), Reject, 10*time.Second)
+			if !longFaults() {
+				cfg.Look, cfg.Gone = 300*time.Millisecond, 3*time.Second
+			}
+			first, second := startSite(t, cfg), startSite(t, cfg)
+			victim := startProgram(t, b.now(t), "--redis="+redis.url(), "--redis-down=reject", "--redis-hold=10s")
+			c := startCrowd(t, tableRooms, tableEvery, first, second, victim)
+			counts := func(want int) func() bool {
+				return func() bool { return members(c, first, want) && members(c, second, want) }
+			}
+			eventually(t, "all are counted", counts(6))
+			began := time.Now()
+			victim.stop()
+			eventually(t, "the members of the dead node are not counted", counts(4))
+			took := time.Since(began)
+			v := c.finish()
+			v.note = fmt.Sprintf("the counts of all rooms were right after %.1f s (a node is gone after %v)", took.Seconds(), cfg.Gone)
+			if took > 40*time.Second {
+				t.Error(v.note)
+			}
+			if v.missing+v.gaps+v.moved > 0 {
+				t.Errorf("%+v", v)
+			}
+			return v
+		}},
+		{name: "an outage of Redis makes nobody leave", run: func(t *testing.T, _ *build) tally {
+			redis := startRedis(t)
+			cfg := siteConfig(redis.url(), Reject, 30*time.Second)
+			outage := 12 * time.Second
+			if !longFaults() {
+				cfg.Look, cfg.Gone, outage = 300*time.Millisecond, 2*time.Second, 4*time.Second
+			}
+			sites := []*site{startSite(t, cfg), startSite(t, cfg), startSite(t, cfg)}
+			c := startCrowd(t, tableRooms, tableEvery, sites...)
+			for _, s := range sites {
+				eventually(t, "all are counted", func() bool { return members(c, s, 6) })
+			}
+			redis.signal(syscall.SIGSTOP)
+			time.Sleep(outage) // the fault itself
+			redis.signal(syscall.SIGCONT)
+			counted := 0
+			eventually(t, "all are counted again", func() bool {
+				for _, s := range sites {
+					for r := range c.rooms {
+						n, err := s.bridge.Members(context.Background(), tableRoom(r))
+						if err == nil && n != 6 {
+							t.Errorf("%d members after the outage, of 6", n)
+						}
+						if err == nil {
+							counted++
+						}
+					}
+				}
+				return counted > 200 || t.Failed()
+			})
+			c.flows()
+			v := c.finish()
+			v.note = fmt.Sprintf("counted %d times in the moments after %v without Redis: each time all", counted, outage)
+			if v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
+				t.Errorf("%+v", v)
+			}
+			return v
+		}},
+	}
+}
+
+// members reports that every room has so many over all nodes, by what this one says.
+func members(c *crowd, s *site, want int) bool {
+	for r := range c.rooms {
+		if n, err := s.bridge.Members(context.Background(), tableRoom(r)); err != nil || n != want {
+			return false
+		}
+	}
+	return true
+}
