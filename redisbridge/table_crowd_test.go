@@ -182,10 +182,17 @@ func (c *crowd) speak(s *site, k *stand) {
 
 // hush ends what the speakers say.
 func (c *crowd) hush() {
+	if !c.hushed() {
+		close(c.quiet)
+	}
+}
+
+func (c *crowd) hushed() bool {
 	select {
 	case <-c.quiet:
+		return true
 	default:
-		close(c.quiet)
+		return false
 	}
 }
 
@@ -278,7 +285,24 @@ func (c *crowd) finish() (v tally) {
 		return done
 	})
 	waitFor(5*time.Second, func() bool { v = c.judge(); return v.silent+v.reordered == 0 }) // a log says it a moment later
+	for _, s := range c.sites {
+		for _, text := range s.givenBack() {
+			if w, ok := parseWord(text); ok && !waitFor(20*time.Second, func() bool { return c.toldOff(w.client) }) {
+				c.t.Errorf("%v was given back, and its sender was not told with %d", w, refusedCode)
+			}
+		}
+	}
 	return v
+}
+
+// toldOff reports that a client was closed with 4104, or went by itself.
+func (c *crowd) toldOff(id int) bool {
+	c.mu.Lock()
+	m := c.all[id-1]
+	c.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.over
 }
 
 func (c *crowd) judge() tally {

@@ -1,3 +1,165 @@
 package redisbridge
 
-func failoverRows() (rows []row) { return nil }
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// failoverRows: a replica becomes the master, planned or not, with the policy reject and a hold time of 10 s: nothing may be refused.
+// What the old master had taken and the new one never had is announced, and its senders are told.
+func failoverRows() []row {
+	return []row{
+		{name: "Sentinel, planned failover", run: func(t *testing.T, _ *build) tally {
+			return runSentinel(t, func(o *sentinelSet) { o.sentinels[0].do("SENTINEL", "FAILOVER", "dots") })
+		}},
+		{name: "Sentinel, the master is killed", run: func(t *testing.T, _ *build) tally {
+			return runSentinel(t, func(o *sentinelSet) { o.master.kill() })
+		}},
+		{name: "Sentinel, split brain: master and one sentinel stopped, and woken later", run: func(t *testing.T, _ *build) tally {
+			return runSentinel(t, func(o *sentinelSet) {
+				o.master.signal(syscall.SIGSTOP)
+				o.sentinels[0].signal(syscall.SIGSTOP)
+				o.wakes = []*redisServer{o.master, o.sentinels[0]}
+			})
+		}},
+		{name: "Cluster, planned failover", run: func(t *testing.T, _ *build) tally {
+			v, doubted := runCluster(t, false, func(_, replica *redisServer) { replica.do("CLUSTER", "FAILOVER") })
+			if v.missing+v.gaps+doubted > 0 { // the old master waits until the new one has everything
+				t.Errorf("%d missing, %d gaps, %d given back", v.missing, v.gaps, doubted)
+			}
+			return v
+		}},
+		{name: "Cluster, planned failover, idle", run: func(t *testing.T, _ *build) tally {
+			v, _ := runCluster(t, true, func(_, replica *redisServer) { replica.do("CLUSTER", "FAILOVER") })
+			return v
+		}},
+		{name: "Cluster, a master is killed", run: func(t *testing.T, _ *build) tally {
+			v, _ := runCluster(t, false, func(master, _ *redisServer) { master.kill() })
+			return v
+		}},
+	}
+}
+
+// sentinelSet is a master with two replicas, and three sentinels.
+type sentinelSet struct {
+	master    *redisServer
+	replicas  []*redisServer
+	sentinels []*redisServer
+	wakes     []*redisServer // that were stopped
+}
+
+func startSentinelSet(t *testing.T) *sentinelSet {
+	t.Helper()
+	safe := []string{"--min-replicas-to-write", "1", "--repl-ping-replica-period", "1", "--repl-diskless-sync-delay", "0"}
+	o := &sentinelSet{master: startRedis(t, safe...)}
+	host, port, _ := net.SplitHostPort(o.master.addr())
+	for range 2 {
+		o.replicas = append(o.replicas, startRedis(t, append([]string{"--replicaof", host + " " + port}, safe...)...))
+	}
+	for _, r := range o.replicas {
+		eventually(t, "the replica is in step", func() bool { return strings.Contains(r.replication(), "master_link_status:up") })
+	}
+	o.sentinels = threeSentinels(t, o.master)
+	for _, s := range o.sentinels {
+		eventually(t, "the sentinel knows all", func() bool {
+			text := fmt.Sprint(s.do("SENTINEL", "MASTER", "dots"))
+			return strings.Contains(text, "num-slaves 2") && strings.Contains(text, "num-other-sentinels 2")
+		})
+	}
+	return o
+}
+
+// promoted is the replica that is the master, nil if there is none.
+func (o *sentinelSet) promoted() *redisServer {
+	for _, r := range o.replicas {
+		if strings.Contains(r.replication(), "role:master") {
+			return r
+		}
+	}
+	return nil
+}
+
+func runSentinel(t *testing.T, strike func(o *sentinelSet)) tally {
+	o := startSentinelSet(t)
+	cfg := siteConfig("redis+sentinel://"+hostsOf(o.sentinels)+"/dots", Reject, 10*time.Second)
+	sites := []*site{startSite(t, cfg), startSite(t, cfg)}
+	c := startCrowd(t, tableRooms, tableEvery/2, sites...)
+	began := time.Now()
+	strike(o)
+	eventually(t, "a replica is the master", func() bool { return o.promoted() != nil })
+	took := time.Since(began)
+	if len(o.wakes) > 0 {
+		stopped := 10 * time.Second
+		if !longFaults() {
+			stopped = took + time.Second
+		}
+		time.Sleep(time.Until(began.Add(stopped))) // the fault itself
+		for _, s := range o.wakes {
+			s.signal(syscall.SIGCONT)
+		}
+		eventually(t, "the old master is a replica", func() bool { return strings.Contains(o.master.replication(), "role:slave") })
+	}
+	return judgeFailover(t, c, took, o.master, o.promoted())
+}
+
+// judgeFailover lets the messages flow again through the new master, and judges.
+func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisServer) tally {
+	t.Helper()
+	began := time.Now()
+	for _, s := range c.sites {
+		eventually(t, "the node is at the new master, and ready", func() bool { return s.serves(now) && !s.serves(old) && s.ready() })
+	}
+	if !c.hushed() {
+		c.flows()
+	}
+	v := c.finish()
+	v.note = fmt.Sprintf("a new master after %.1f s, all is well %.1f s later", took.Seconds(), time.Since(began).Seconds())
+	refused, _ := v.noteGiven(c.sites)
+	if refused > 0 && took < 5*time.Second { // else the hold time may have been over
+		t.Errorf("%d refused within the hold time", refused)
+	}
+	if v.closed > 0 {
+		t.Errorf("%d clients closed", v.closed)
+	}
+	return v
+}
+
+func runCluster(t *testing.T, idle bool, strike func(master, replica *redisServer)) (v tally, doubted int) {
+	all, url := startCluster(t, 1)
+	cfg := siteConfig(url, Reject, 10*time.Second)
+	cfg.Lanes = 12
+	sites := []*site{startSite(t, cfg), startSite(t, cfg)}
+	c := startCrowd(t, tableRooms, tableEvery/2, sites...)
+	master := all[0]
+	var replica *redisServer
+	for _, s := range all[1:] {
+		if text := s.replication(); strings.Contains(text, "role:slave") && strings.Contains(text, fmt.Sprint("master_port:", master.port, "\r")) {
+			replica = s
+		}
+	}
+	if replica == nil {
+		t.Fatal("the first master has no replica")
+	}
+	if idle {
+		c.hush()
+	}
+	began := time.Now()
+	strike(master, replica)
+	eventually(t, "the replica is the master", func() bool { return strings.Contains(replica.replication(), "role:master") })
+	v = judgeFailover(t, c, time.Since(began), master, replica)
+	for _, s := range sites {
+		_, d := s.given()
+		doubted += d
+	}
+	return v, doubted
+}
+
+// serves reports that lanes of the node live on a server.
+func (s *site) serves(r *redisServer) bool {
+	return slices.ContainsFunc(s.bridge.homes.all(), func(k *link) bool { return k.addr == r.addr() && len(k.all()) > 0 })
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -267,6 +268,13 @@ func (s *site) given() (refused, doubted int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.refused), len(s.doubted)
+}
+
+// givenBack is the messages.
+func (s *site) givenBack() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append(slices.Collect(maps.Keys(s.refused)), slices.Collect(maps.Keys(s.doubted))...)
 }
 
 // laneOf is how the node cuts the rooms; a program does it as Redis says.
