@@ -111,7 +111,11 @@ func (a *Address) parseHosts(text string) error {
 			host = net.JoinHostPort(strings.Trim(host, "[]"), map[Kind]string{Standalone: "6379", Sentinel: "26379", Cluster: "6379"}[a.Kind])
 		}
 		name, port, _ := net.SplitHostPort(host)
-		if n, err := strconv.ParseUint(port, 10, 16); name == "" || strings.ContainsAny(name, " ?#") || err != nil || n == 0 {
+		n, err := strconv.ParseUint(port, 10, 16)
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			return fmt.Errorf("the port of host %d of %d is above 65535; %w", i+1, len(all), errAddress)
+		case name == "" || strings.ContainsAny(name, " ?#") || err != nil || n == 0:
 			return fmt.Errorf("host %d of %d is no host:port; %w", i+1, len(all), errAddress)
 		}
 		a.Hosts = append(a.Hosts, host)

@@ -90,7 +90,8 @@ func (t *beat) counted(l *lane, v *resp.Value, err error) {
 		at, oldest, err = parseCounter(v)
 	}
 	if err != nil {
-		b.failed(fmt.Errorf("read %s: %w", b.store.names.state(l.index), err))
+		state := b.store.names.state(l.index)
+		b.failed(fmt.Errorf("read %s: %w", state, atKey(err, state)))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -32,6 +32,7 @@ type Bridge struct {
 	lanes      []*lane
 	homes      *homes
 	presence   presence
+	eviction   eviction
 	awake      awake
 	pace       pace
 	life       context.Context // ends with Close
@@ -105,6 +106,7 @@ func (b *Bridge) run() {
 	b.link()
 	b.wait.Go(func() { b.count(b.life) })
 	b.wait.Go(func() { b.presence.run(b.life) })
+	b.wait.Go(func() { b.eviction.run(b.life, b.homes, b.log) })
 }
 
 // link begins to make links, and to watch over them.
@@ -300,7 +302,7 @@ const troubleLines = time.Second
 
 // failed remembers the newest trouble for Ready, and says it in the log once a second.
 func (b *Bridge) failed(err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")

@@ -34,18 +34,18 @@ var errLate = errors.New("a call came to Redis later than it was good for")
 
 // keysOf and argsOf are what publish.lua is given.
 func (s *store) keysOf(calls []call) []string {
-	keys := make([]string, 0, 3*len(calls))
+	keys := make([]string, 0, 2*len(calls))
 	for _, c := range calls {
-		keys = append(keys, s.names.state(c.lane), s.names.log(c.lane), s.names.channel(c.lane))
+		keys = append(keys, s.names.state(c.lane), s.names.log(c.lane))
 	}
 	return keys
 }
 
 func (s *store) argsOf(calls []call, until int64) []string {
-	args := make([]string, 0, 6+4*len(calls))
+	args := make([]string, 0, 6+5*len(calls))
 	args = append(args, calls[0].id.node.String(), s.random, s.generation, s.age, s.send, strconv.FormatInt(until, 10))
 	for _, c := range calls {
-		args = append(args, strconv.FormatUint(c.id.n, 10), c.top.epoch, strconv.FormatUint(c.top.seq, 10), string(c.batch))
+		args = append(args, s.names.channel(c.lane), strconv.FormatUint(c.id.n, 10), c.top.epoch, strconv.FormatUint(c.top.seq, 10), string(c.batch))
 	}
 	return args
 }
@@ -139,6 +139,10 @@ func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 	}
 	if err != nil {
 		b.store.failures.Add(1)
+		if len(some) == 1 {
+			names := b.store.names
+			err = atKey(err, names.state(some[0].lane.index), names.log(some[0].lane.index))
+		}
 		k.failed(some, fmt.Errorf("publish: %w", err))
 		return
 	}

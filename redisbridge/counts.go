@@ -167,7 +167,7 @@ func (s *store) writeSome(ctx context.Context, server *redis.Client, key string,
 		is = p.PExpire(timed, key, s.cfg.Keep)
 		return nil
 	})
-	return was.Val(), is.Val(), err
+	return was.Val(), is.Val(), atKey(err, key)
 }
 
 // split sorts rooms with members, as HSET takes them, from those without.

@@ -107,6 +107,40 @@ func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	}
 }
 
+// TestALinkThatIsHeardAndNotAnsweredIsReplaced: what others publish comes, and what this node writes goes nowhere.
+func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	a := startNode(t, testConfig(s.url()), 1)
+	w := startWire(t, s.addr())
+	cfg := testConfig(w.url())
+	cfg.Down, cfg.Hold, cfg.Silence = Reject, time.Minute, 200*time.Millisecond
+	b := startNode(t, cfg, 1)
+	m := b.join("chat/x", 0)
+	a.ready()
+	b.ready()
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				a.node.Publish(roomName(i%10), 0, loop.KindText, []byte("all the time"))
+			}
+		}
+	})
+	before := b.bridge.Stats().Reconnects
+	w.set(wireMode{mute: true})
+	m.say("hello")
+	eventually(t, "the link is given up", func() bool { return b.bridge.Stats().Reconnects > before })
+	w.heal()
+	eventually(t, "the message arrives over another", func() bool { return m.count() == 1 && b.bridge.Ready() == nil })
+	close(stop)
+	wait.Wait()
+}
+
 // subscribers is how many of the first lane a server has.
 func subscribers(s *redisServer, n *testNode) int64 {
 	return s.do("PUBSUB", "NUMSUB", n.bridge.store.names.channel(0)).([]any)[1].(int64)

@@ -317,7 +317,7 @@ func (k *link) watch(now time.Duration) {
 		return
 	}
 	k.mu.Lock()
-	silent := len(k.waiting) > 0 && now-max(k.waiting[0].written, time.Duration(k.heard.Load())) > k.bridge.pace.timeout()
+	silent := len(k.waiting) > 0 && k.bridge.overdue(now-k.waiting[0].written, now-time.Duration(k.heard.Load()))
 	k.mu.Unlock()
 	switch {
 	case silent:
@@ -328,6 +328,16 @@ func (k *link) watch(now time.Duration) {
 		k.beat()
 	}
 }
+
+// overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
+// or something else comes all the time (over a slow way much may stand before it), and for far too long.
+func (b *Bridge) overdue(waited, silent time.Duration) bool {
+	limit := b.pace.timeout()
+	return min(waited, silent) > limit || waited > talkative*limit
+}
+
+// talkative is how much longer an answer may take while other things are heard.
+const talkative = 10
 
 // all is the lanes that are subscribed.
 func (k *link) all() []*lane { return slices.Collect(maps.Values(*k.lanes.Load())) }

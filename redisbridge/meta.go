@@ -114,10 +114,11 @@ func defaultLanes(kind Kind) int {
 // Redis may be empty because it was just started, and the others know the old one.
 func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 	client, key := b.store.client, b.store.names.meta()
+	told := false
 	for began := time.Now(); ; {
 		err = persist(ctx, func() (err error) { text, err = client.Get(ctx, key).Result(); return err })
 		if !isNil(err) {
-			return text, err
+			return text, atKey(err, key)
 		}
 		others, err := b.others(ctx)
 		switch {
@@ -127,6 +128,10 @@ func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 			began = time.Now()
 		case time.Since(began) >= b.cfg.Alone:
 			return b.mintMeta(ctx)
+		}
+		if !told {
+			told = true
+			b.log.Info("redis: nothing is agreed there yet, so this node looks for others first", zap.Duration("for", b.cfg.Alone))
 		}
 		if pause(ctx, min(b.cfg.Alone/8, time.Second)); ctx.Err() != nil {
 			return "", fmt.Errorf("the key %s is gone, and it waits for the other nodes (%s) to write it again: %w", key, cmp.Or(others, "none was seen yet"), ctx.Err())
@@ -207,7 +212,7 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	}
 	text, err := metaScript.Run(ctx, s.client, []string{s.names.meta()}, ours.String()).Text()
 	if err != nil {
-		return fmt.Errorf("look after %s: %w", s.names.meta(), err)
+		return fmt.Errorf("look after %s: %w", s.names.meta(), atKey(err, s.names.meta()))
 	}
 	m, err := parseMeta(text)
 	switch {

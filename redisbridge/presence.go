@@ -114,7 +114,7 @@ func (p *presence) show(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("write the lease of the node: %w", err)
+		return fmt.Errorf("write the lease of the node: %w", atKey(err, s.names.nodes()))
 	}
 	p.written.Store(p.number)
 	return nil
@@ -127,7 +127,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	defer cancel()
 	names, err := s.client.SMembers(timed, s.names.nodes()).Result()
 	if err != nil {
-		return fmt.Errorf("list the nodes: %w", err)
+		return fmt.Errorf("list the nodes: %w", atKey(err, s.names.nodes()))
 	}
 	p.mu.Lock()
 	for _, name := range names {

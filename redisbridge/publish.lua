@@ -1,8 +1,8 @@
 -- publish.lua: a batch of a node gets its place in the order of its lane; one call has batches of one lane or of many.
--- KEYS  for each lane: state, log, channel
+-- KEYS  for each lane: state, log
 -- ARGV  1 node  2 random  3 bytes and 4 seconds of a generation of the log  5 PUBLISH or SPUBLISH
 --       6 milliseconds of this server's clock after which nothing is taken any more
---       for each lane: n, epoch and seq (the latest place that the node has seen), batch
+--       for each lane: channel, n, epoch and seq (the latest place that the node has seen), batch
 -- Says  for each lane: 1 taken, 0 taken before, 2 too late; epoch; seq, or the clock if it is too late; why the epoch is new, or ''
 -- state e epoch, s seq; f first seq in the log, o when it came; p, t, b first seq, time, bytes of the log's younger generation;
 --       n:NODE "n seq epoch time" of the node's last batch; h the last epochs before e, whose logs are at LOG:EPOCH
@@ -13,9 +13,9 @@ local now = tonumber(time[1])
 local ms = now * 1000 + math.floor(tonumber(time[2]) / 1000)
 local own, answers = 'n:' .. ARGV[1], {}
 
-for i = 0, #KEYS / 3 - 1 do
-  local state, log, channel = KEYS[3 * i + 1], KEYS[3 * i + 2], KEYS[3 * i + 3]
-  local n, epoch, seq, batch = ARGV[4 * i + 7], ARGV[4 * i + 8], tonumber(ARGV[4 * i + 9]), ARGV[4 * i + 10]
+for i = 0, #KEYS / 2 - 1 do
+  local state, log, channel = KEYS[2 * i + 1], KEYS[2 * i + 2], ARGV[5 * i + 7]
+  local n, epoch, seq, batch = ARGV[5 * i + 8], ARGV[5 * i + 9], tonumber(ARGV[5 * i + 10]), ARGV[5 * i + 11]
   local st = redis.call('HMGET', state, 'e', 's', 'f', 'p', 't', 'b', 'o', own)
   local e, s, f, p, t, b = st[1], tonumber(st[2]) or 0, tonumber(st[3]) or 1, tonumber(st[4]) or 1, tonumber(st[5]) or 0, tonumber(st[6]) or 0
   local o = tonumber(st[7]) or t
@@ -31,7 +31,8 @@ for i = 0, #KEYS / 3 - 1 do
     -- Does everything fit? The counter must be there, must not be behind what the node has seen, and the log must have each
     -- number from f to s. (XADD takes only ids above the last one, so that the count proves it.)
     local minted = ''
-    if not e or not st[2] then
+    local whole = e and #e == 16 and string.match(e, '^%x+$')
+    if not whole or not st[2] then
       minted = 'no counter'
     elseif epoch > e or (epoch == e and seq > s) then
       minted = 'counter behind'
@@ -72,7 +73,7 @@ for i = 0, #KEYS / 3 - 1 do
 
     -- What others wrote into the epoch that ends is kept for as long as the log reaches back: who has not read it reads it first.
     if minted ~= '' then
-      if before and redis.call('EXISTS', log) == 1 then
+      if whole and redis.call('EXISTS', log) == 1 then
         redis.call('RENAME', log, log .. ':' .. before)
         redis.call('EXPIRE', log .. ':' .. before, 2 * tonumber(ARGV[4]))
         redis.call('HSET', state, 'h', string.sub((redis.call('HGET', state, 'h') or '') .. ' ' .. before, -17 * 8))

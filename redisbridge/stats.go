@@ -18,6 +18,8 @@ type Stats struct {
 	Gaps, Lost                         uint64        // announced; batches or own publications known to be lost
 	Rejected, Local                    uint64        // publications, by policy
 	Reconnects, Epochs, ForeignEntries uint64
+	Evicting                           bool   // a Redis may evict keys when its memory is full
+	Evicted                            uint64 // keys; of now, it falls when a Redis is started again
 }
 
 // Stats reads the figures. Any goroutine.
@@ -30,6 +32,7 @@ func (b *Bridge) Stats() Stats {
 		Received: b.stats.received.Load(), Refilled: b.stats.refilled.Load(), Gaps: b.stats.gaps.Load(), Lost: b.stats.lost.Load(),
 		Rejected: b.stats.rejected.Load(), Local: b.stats.local.Load(), Reconnects: b.stats.reconnects.Load(),
 		Epochs: b.stats.minted.Load(), ForeignEntries: b.stats.foreign.Load(),
+		Evicting: b.eviction.policy.Load() != nil, Evicted: b.eviction.evicted.Load(),
 	}
 	for _, l := range b.lanes {
 		if l.isDown() {

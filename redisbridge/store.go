@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,14 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
+// atKey says which keys an error is about that Redis gave for their type, and what helps.
+func atKey(err error, keys ...string) error {
+	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		return err
+	}
+	return fmt.Errorf("%w: something else stands at %s; the nodes make it again after DEL %s", err, strings.Join(keys, " or "), strings.Join(keys, " "))
+}
+
 // publish has one batch applied, before there is a link.
 func (s *store) publish(ctx context.Context, client redis.UniversalClient, c call) (answer, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
@@ -140,7 +149,7 @@ func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q que
 	q.count = max(q.count, 3)
 	reply, err := readScript.Run(timed, server, []string{s.names.state(lane), s.names.log(lane)}, q.from, q.count, q.nodes, q.epoch, q.ended).Slice()
 	if err != nil {
-		return page{}, fmt.Errorf("read the log: %w", err)
+		return page{}, fmt.Errorf("read the log: %w", atKey(err, s.names.state(lane), s.names.log(lane)))
 	}
 	return parsePage(reply)
 }

@@ -118,8 +118,8 @@ func wireRows() (rows []row) {
 			}})
 	}
 	rows = append(rows,
-		row{name: "only the subscription hangs, under traffic", run: func(t *testing.T, _ *build) tally { return runMute(t, false) }},
-		row{name: "only the subscription hangs, idle", run: func(t *testing.T, _ *build) tally { return runMute(t, true) }})
+		row{name: "only the subscription hangs, under traffic", run: func(t *testing.T, _ *build) tally { return runStuck(t, false) }},
+		row{name: "only the subscription hangs, idle", run: func(t *testing.T, _ *build) tally { return runStuck(t, true) }})
 	for _, how := range []string{"the old master dies", "the old master lives on with its connections", "the old master lives on, and one node stays there for a second longer"} {
 		rows = append(rows, row{name: "failover behind one address, " + how, run: func(t *testing.T, _ *build) tally { return runExchange(t, how) }})
 	}
@@ -205,8 +205,8 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	return v
 }
 
-// runMute measures how long a node is ready that hears nothing any more, while all its other connections are well.
-func runMute(t *testing.T, idle bool) tally {
+// runStuck measures how long a node is ready that hears nothing any more, while all its other connections are well.
+func runStuck(t *testing.T, idle bool) tally {
 	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
 	far.awaitReady()
@@ -214,7 +214,7 @@ func runMute(t *testing.T, idle bool) tally {
 		c.hush()
 	}
 	began := time.Now()
-	w.set(wireMode{mute: true})
+	w.set(wireMode{stuck: true})
 	eventually(t, "the node is not ready", func() bool { return !far.ready() })
 	red := time.Since(began)
 	w.heal()

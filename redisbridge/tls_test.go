@@ -34,15 +34,32 @@ func certificate(t *testing.T, name string) (cert, key string, trust *x509.CertP
 	return cert, key, trust
 }
 
+// nodeUser makes the user that DESIGN.md says a node needs.
+func nodeUser(t *testing.T) []any {
+	t.Helper()
+	design, err := os.ReadFile("DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(design), "`ACL SETUSER node ")
+	rule, _, ok2 := strings.Cut(rest, "`")
+	if !ok || !ok2 {
+		t.Fatal("DESIGN.md names no user")
+	}
+	args := []any{"ACL", "SETUSER", "node", "reset"}
+	for _, word := range strings.Fields(strings.ReplaceAll(rule, "PASSWORD", "p@ss/word")) {
+		args = append(args, word)
+	}
+	return args
+}
+
 // TestOverTLSWithAUserOfItsOwn: rediss://, a certificate, and a user that may do no more than a node needs.
 func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	cert, key, trust := certificate(t, "IP:127.0.0.1")
 	secure := freePort(t)
 	s := startRedis(t, "--tls-port", strconv.Itoa(secure), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
-	s.do("ACL", "SETUSER", "node", "reset", "on", ">p@ss/word", "~dots:*", "&dots:*", "-@all",
-		"+@connection", "+@pubsub", "+@read", "+@write", "+evalsha", "+eval", "+time")
-	s.do("ACL", "SETUSER", "node", "-@dangerous")
+	s.do(nodeUser(t)...)
 	address := "@127.0.0.1:" + strconv.Itoa(secure)
 	cfg := testConfig("rediss://node:p%40ss%2Fword" + address)
 	refused := func(why, text string, cfg Config) {

@@ -25,7 +25,8 @@ type wire struct {
 type wireMode struct {
 	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
 	deaf   bool                      // nothing comes back from Redis
-	mute   bool                      // nothing comes back on a connection that has subscribed to something
+	mute   bool                      // nothing gets to Redis
+	stuck  bool                      // nothing comes back on a connection that has subscribed to something
 	reset  bool                      // a connection through which something comes is reset
 	delay  time.Duration             // in each direction
 	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
@@ -127,7 +128,7 @@ func (w *wire) pass(to, from *net.TCPConn, down bool, subscribes *atomic.Bool) {
 		if !down && bytes.Contains(buf[:n], []byte("SUBSCRIBE")) {
 			subscribes.Store(true)
 		}
-		for m := w.mode.Load(); m.hole || down && (m.deaf || m.mute && subscribes.Load()); m = w.mode.Load() {
+		for m := w.mode.Load(); m.hole || m.mute && !down || down && (m.deaf || m.stuck && subscribes.Load()); m = w.mode.Load() {
 			time.Sleep(time.Millisecond) // the fault itself
 		}
 		m := w.mode.Load()

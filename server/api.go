@@ -75,7 +75,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *api) routes() []route {
 	return []route{
 		{"GET /api/rooms", "the rooms with most members (?top=20)", call(a.rooms)},
-		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections=1 lists those to this node", call(a.room)},
+		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections lists those to this node", call(a.room)},
 		{"POST /api/rooms/{space}/{room}/messages", "publish the body, as a client would send it", call(a.publish)},
 		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
 		{"GET /api/ledger", "check that nothing was lost; visits every connection", call(a.ledger)},
@@ -124,9 +124,9 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 	if e != nil {
 		return 0, nil, e
 	}
-	list, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("connections"), "0"))
-	if err != nil {
-		return 0, nil, &apiError{http.StatusBadRequest, "connections takes 0 or 1"}
+	list, e := asked(r, "connections")
+	if e != nil {
+		return 0, nil, e
 	}
 	info, e := a.roomInfo(r.Context(), target.Key())
 	if e != nil {
@@ -138,6 +138,20 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 		}
 	}
 	return http.StatusOK, info, nil
+}
+
+// asked reads a parameter that is true or false: true if it stands there without a value, false if it does not.
+func asked(r *http.Request, name string) (bool, *apiError) {
+	query := r.URL.Query()
+	switch query.Get(name) {
+	case "":
+		return query.Has(name), nil
+	case "1", "true":
+		return true, nil
+	case "0", "false":
+		return false, nil
+	}
+	return false, &apiError{http.StatusBadRequest, name + " takes 1 or true, 0 or false; without a value it is true"}
 }
 
 // roomInfo counts the members of a room.

@@ -73,25 +73,27 @@ func (a *api) kick(r *http.Request) (int, any, *apiError) {
 		return 0, nil, &apiError{http.StatusBadRequest, err.Error()}
 	}
 	reason := r.URL.Query().Get("reason")
-	loops, kicked := a.srv.node.Loops(), false
+	loops, line := a.srv.node.Loops(), []zap.Field(nil)
 	if i := id.Loop(); i < len(loops) {
-		answer, e := ask(r.Context(), a.patience, loops[i:i+1], func(l *loop.Loop) bool {
+		answer, e := ask(r.Context(), a.patience, loops[i:i+1], func(l *loop.Loop) []zap.Field {
 			c := l.Conn(id)
 			if c == nil || !c.Open() {
-				return false
+				return nil
 			}
-			c.Peer().(*session).kick(reason)
-			return true
+			s := c.Peer().(*session)
+			said := []zap.Field{zap.String("connection", formatID(id)), zap.String("room", c.Room()), zap.String("remote", s.remoteAddr())}
+			s.kick(reason) // and then neither is known
+			return said
 		})
 		if e != nil {
 			return 0, nil, e
 		}
-		kicked = answer[0]
+		line = answer[0]
 	}
-	if !kicked {
+	if line == nil {
 		return 0, nil, &apiError{http.StatusNotFound, "this connection is gone, or never was"}
 	}
-	a.srv.log.Info("kicked by an operator", zap.String("connection", formatID(id)), zap.String("reason", reason))
+	a.srv.log.Info("kicked by an operator", append(line, zap.String("reason", brief(reason)), zap.String("caller", r.RemoteAddr))...)
 	return http.StatusNoContent, nil, nil
 }
 

@@ -3,12 +3,15 @@ package server
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
@@ -127,8 +130,39 @@ func TestAnOperatorKicksAConnection(t *testing.T) {
 	}
 	good.say("still here")
 	good.hears("still here")
-	if n := s.logs.FilterMessage("kicked by an operator").Len(); n != 1 {
-		t.Errorf("%d lines were logged, want 1", n)
+	lines := s.logs.FilterMessage("kicked by an operator").All()
+	if len(lines) != 1 {
+		t.Fatalf("%d lines were logged, want 1", len(lines))
+	}
+	got := lines[0].ContextMap()
+	if lines[0].Level != zap.InfoLevel || "/api/connections/"+fmt.Sprint(got["connection"]) != target || got["room"] != "chat/bad" || got["reason"] != "too loud" ||
+		got["remote"] != bad.LocalAddr().String() {
+		t.Errorf("got %v at %v, want the connection with its room and address, and the reason", got, lines[0].Level)
+	}
+	if caller, err := netip.ParseAddrPort(fmt.Sprint(got["caller"])); err != nil || !caller.Addr().IsLoopback() || caller.String() == bad.LocalAddr().String() {
+		t.Errorf("got the caller %v, want the address of who asked for it", got["caller"])
+	}
+}
+
+// A bare key counts as true, as people type it.
+func TestTheConnectionsAreListedForEveryWordOfYes(t *testing.T) {
+	s := startServer(t, nil)
+	s.join(t, "/ws/chat/lobby/")
+	for query, want := range map[string]int{
+		"": 0, "?": 0, "?connections": 1, "?connections=": 1, "?connections=1": 1, "?connections=true": 1, "?connections=0": 0, "?connections=false": 0,
+		"?top=1&connections": 1,
+	} {
+		var info roomInfo
+		s.get(t, "/api/rooms/chat/lobby"+query).into(t, &info)
+		if len(info.Connections) != want {
+			t.Errorf("%q: %d connections are listed, want %d", query, len(info.Connections), want)
+		}
+	}
+	for _, query := range []string{"?connections=yes", "?connections=2", "?connections=%201", "?connections=TRUE", "?connections=t"} {
+		got := s.request(t, "GET", "/api/rooms/chat/lobby"+query, "")
+		if text := got.errorText(t); got.status != http.StatusBadRequest || !strings.Contains(text, "connections takes 1 or true, 0 or false") {
+			t.Errorf("%q: got HTTP %d %q, want 400 with what it takes", query, got.status, text)
+		}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"dotsconnect/server"
@@ -49,91 +48,6 @@ func TestATenthOfEveryTimeoutIsAllowed(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-}
-
-// Each row breaks one rule; the settings that the error names are listed. The texts stand in cmd/dotsd/testdata.
-func TestValidateNamesTheSetting(t *testing.T) {
-	for name, row := range map[string]struct {
-		change func(*server.Config)
-		want   []string
-	}{
-		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "log-format", "log-level"}},
-		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
-		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
-		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
-		"free port":             {func(c *server.Config) { c.Listen, c.Admin = ":0", "127.0.0.1:0" }, nil},
-		"admin off":             {func(c *server.Config) { c.Admin = "" }, nil},
-		"admin malformed":       {func(c *server.Config) { c.Admin = "8001" }, []string{"admin"}},
-		"admin on localhost":    {func(c *server.Config) { c.Admin = "localhost:8001" }, nil},
-		"admin on IPv6":         {func(c *server.Config) { c.Admin = "[::1]:8001" }, nil},
-		"admin on 127/8":        {func(c *server.Config) { c.Admin = "127.9.9.9:8001" }, nil},
-		"admin for all":         {func(c *server.Config) { c.Admin = ":8001" }, []string{"admin"}},
-		"admin by name":         {func(c *server.Config) { c.Admin = "127.0.0.1.example.org:8001" }, []string{"admin"}},
-		"admin for all, token":  {func(c *server.Config) { c.Admin, c.AdminToken = ":8001", "abc-._~+/=" }, nil},
-		"admin for all, file":   {func(c *server.Config) { c.Admin, c.AdminTokenFile = ":8001", "token" }, nil},
-		"token and file":        {func(c *server.Config) { c.AdminToken, c.AdminTokenFile = "a", "b" }, []string{"admin-token-file"}},
-		"token, admin off":      {func(c *server.Config) { c.Admin, c.AdminToken = "", "a" }, []string{"admin-token"}},
-		"token file, admin off": {func(c *server.Config) { c.Admin, c.AdminTokenFile = "", "a" }, []string{"admin-token"}},
-		"subprotocol":           {func(c *server.Config) { c.Subprotocols = []string{"fine", "a b", ""} }, []string{"subprotocols", "subprotocols"}},
-		"head":                  {func(c *server.Config) { c.MaxHeader = 65 * 1024 }, []string{"max-header"}},
-		"chat life":             {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
-		"alone, all of Redis": {func(c *server.Config) {
-			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
-		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down"}},
-		"Redis, all of it": {func(c *server.Config) {
-			c.Redis, c.RedisPrefix, c.Lanes, c.RedisDown = "redis://a", "x", 3, otherPolicy
-		}, nil},
-		"token with a space":    {func(c *server.Config) { c.AdminToken = "a b" }, []string{"admin-token"}},
-		"token with a newline":  {func(c *server.Config) { c.AdminToken = "ab\r\n" }, []string{"admin-token"}},
-		"one address twice":     {func(c *server.Config) { c.Listen = "127.0.0.1:8001" }, []string{"admin"}},
-		"one port, all hosts":   {func(c *server.Config) { c.Listen = "[::]:8001" }, []string{"admin"}},
-		"one port, other hosts": {func(c *server.Config) { c.Listen = "192.0.2.1:8001" }, nil},
-		"max-age too short":     {func(c *server.Config) { c.MaxAge = 199 * time.Millisecond }, []string{"max-age"}},
-		"max-age shortest":      {func(c *server.Config) { c.MaxAge = 200 * time.Millisecond }, nil},
-		"loops":                 {func(c *server.Config) { c.Loops = 1025 }, []string{"loops"}},
-		"most loops":            {func(c *server.Config) { c.Loops = 64 }, nil},
-		"largest message":       {func(c *server.Config) { c.MaxMessage, c.HardBacklog, c.InboxLimit = 16<<20, 17<<20, 17<<20 }, nil},
-		"message too large":     {func(c *server.Config) { c.MaxMessage = 16<<20 + 1 }, []string{"max-message"}},
-		"message of nothing":    {func(c *server.Config) { c.MaxMessage = 0 }, []string{"max-message"}},
-		"hard limit just holds": {func(c *server.Config) { c.HardBacklog = c.MaxMessage + 14 }, nil},
-		"hard limit too small":  {func(c *server.Config) { c.HardBacklog = c.MaxMessage + 13 }, []string{"backlog-hard"}},
-		"soft above hard":       {func(c *server.Config) { c.SoftBacklog = c.HardBacklog + 1 }, []string{"backlog-soft"}},
-		"total below hard":      {func(c *server.Config) { c.BacklogTotal = c.HardBacklog - 1 }, []string{"backlog-total"}},
-		"inbox too small":       {func(c *server.Config) { c.InboxLimit = c.MaxMessage }, []string{"inbox-limit"}},
-		"stall over its window": {func(c *server.Config) { c.StallBudget = 11 * time.Second }, []string{"stall-budget"}},
-		"no stall":              {func(c *server.Config) { c.StallBudget = 0 }, nil},
-		"kernel default":        {func(c *server.Config) { c.UnsentLimit = 0 }, nil},
-		"negative drain":        {func(c *server.Config) { c.DrainDelay, c.DrainTime = -1, -1 }, []string{"drain-delay", "drain-time"}},
-		"prefix with braces":    {func(c *server.Config) { c.RedisPrefix = "{a}" }, []string{"redis-prefix"}},
-		"no prefix":             {func(c *server.Config) { c.RedisPrefix = "" }, []string{"redis-prefix"}},
-		"lanes":                 {func(c *server.Config) { c.Lanes = -1 }, []string{"lanes"}},
-		"batch":                 {func(c *server.Config) { c.RedisBatch = 4097 }, []string{"redis-batch"}},
-		"hold":                  {func(c *server.Config) { c.RedisHold = -1 }, []string{"redis-hold"}},
-		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
-		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
-	} {
-		c := server.Default()
-		row.change(&c)
-		if diff := cmp.Diff(row.want, settingsIn(c.Validate())); diff != "" {
-			t.Errorf("%s (- want, + got):\n%s", name, diff)
-		}
-	}
-}
-
-// settingsIn returns the names of the settings that an error of Validate is about.
-func settingsIn(err error) (names []string) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // Validate promises an errors.Join
-	if !ok {
-		return nil
-	}
-	for _, e := range joined.Unwrap() {
-		var mistake *server.SettingError
-		if errors.As(e, &mistake) {
-			names = append(names, mistake.Name)
-		}
-	}
-	return names
 }
 
 func TestTheTokenFile(t *testing.T) {
@@ -251,6 +165,3 @@ func TestEveryFieldIsASetting(t *testing.T) {
 func TestTheDocumentHoldsTheTableOfSettings(t *testing.T) {
 	doctable.Check(t, "SETTINGS.md", "settings", server.SettingsMarkdown())
 }
-
-// otherPolicy is a --redis-down that is not the default.
-const otherPolicy = "reject"

@@ -11,7 +11,7 @@
 //	drain.go       out of service, in good order
 //	backend.go     the seam to the other nodes
 //	admin.go       the admin address: metrics.go, api.go, health, profiles; its connections are in adminlistener.go
-//	config.go      every setting, once
+//	config.go      every setting, once; settings.go is how people meet them, validate.go what is refused
 //
 // The wire is in PROTOCOL.md, what can be measured in METRICS.md.
 package server

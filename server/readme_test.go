@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +16,8 @@ import (
 )
 
 // The clients that the README shows are the files of examples/clients, and each of them talks to a server: what it says is
-// heard, and what is said to it is printed.
+// heard, and what is said to it is printed. When the server closes, each says with which code and why, and ends without a trace of
+// its stack.
 func TestTheClientsOfTheREADMEWork(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -23,11 +25,12 @@ func TestTheClientsOfTheREADMEWork(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, file string
-		run        func(t *testing.T, file, origin string) (printed func(line string) bool)
+		run        func(t *testing.T, file, origin string) (printed func(words string) bool)
+		ends       []string // words that it prints then
 	}{
-		{"JavaScript", "client.js", runInBrowser},
-		{"Python", "client.py", runPython},
-		{"Go", "go/main.go", runGo},
+		{"JavaScript", "client.js", runInBrowser, []string{"closed: 4503 kicked: the test is over"}},
+		{"Python", "client.py", runPython, []string{"closed: 4503 kicked: the test is over", "exit status 0"}},
+		{"Go", "go/main.go", runGo, []string{"4503", "kicked: the test is over", "exit status 1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join("../examples/clients", c.file))
@@ -58,6 +61,18 @@ func TestTheClientsOfTheREADMEWork(t *testing.T) {
 			listener.hears("hello to " + c.name)
 			eventually(t, "the client prints what it hears", func() bool { return printed("hello to " + c.name) })
 			eventually(t, "a heartbeat", func() bool { return s.counts.heartbeats.Load() > 0 || c.name == "JavaScript" }) // its first comes after 10 s
+
+			for _, member := range s.listed(t, "chat/lobby").Connections {
+				if member.Remote != listener.LocalAddr().String() {
+					s.request(t, "DELETE", "/api/connections/"+member.ID+"?reason=the+test+is+over", "")
+				}
+			}
+			for _, words := range c.ends {
+				eventually(t, "the client ends with "+words, func() bool { return printed(words) })
+			}
+			if printed("Traceback") || printed("goroutine ") || printed("Error") {
+				t.Error("the client printed more than that")
+			}
 		})
 	}
 }
@@ -70,8 +85,8 @@ func runInBrowser(t *testing.T, file, origin string) func(string) bool {
 	page := browsertest.Start(t).Open(t, origin+"/healthz") // a page of another origin may not connect
 	browsertest.Eval[bool](page, "window.printed = [], console.log = (...words) => printed.push(words.join(' ')), true")
 	browsertest.Eval[bool](page, "(() => {"+string(source)+"; return true })()")
-	return func(line string) bool {
-		return browsertest.Eval[bool](page, "printed.includes("+strconv.Quote(line)+")")
+	return func(words string) bool {
+		return browsertest.Eval[bool](page, "printed.some(line => line.includes("+strconv.Quote(words)+"))")
 	}
 }
 
@@ -95,37 +110,38 @@ func runGo(t *testing.T, file, _ string) func(string) bool {
 	return runCommand(t, exec.Command(program))
 }
 
-// runCommand starts a client, which ends with the test.
+// runCommand starts a client, which ends with the test. How it ended is one more line that it printed.
 func runCommand(t *testing.T, cmd *exec.Cmd) func(string) bool {
 	t.Helper()
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines, done := make(chan string, 100), make(chan struct{})
+	lines, done := make(chan string, 1000), make(chan struct{})
 	go func() {
 		defer close(done)
 		for out := bufio.NewScanner(pipe); out.Scan(); {
 			lines <- out.Text()
 		}
+		_ = cmd.Wait() // the state says it
+		lines <- cmd.ProcessState.String()
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-done
-		_ = cmd.Wait() // it was killed
 	})
-	seen := map[string]bool{}
-	return func(line string) bool {
+	var seen []string
+	return func(words string) bool {
 		for {
 			select {
 			case l := <-lines:
-				seen[l] = true
+				seen = append(seen, l)
 			default:
-				return seen[line]
+				return slices.ContainsFunc(seen, func(line string) bool { return strings.Contains(line, words) })
 			}
 		}
 	}

@@ -30,13 +30,13 @@ type Adapter struct {
 	Library string `yaml:"library"` // what is compared, with its version
 
 	Needs []string `yaml:"needs"` // programs without which the server is skipped
-	Build string   `yaml:"build"` // command in the adapter file's folder; empty: nothing to build
-	// What it means when Build fails: "fail" (the default) or "skip", for
-	// commands that need what a machine may lack, such as a network.
-	IfBuildFails string `yaml:"if_build_fails"`
+	// Command in the adapter file's folder that gets what the server is made of
+	// from a network. Where it fails the server is skipped: a machine may have none.
+	Fetch string `yaml:"fetch"`
+	Build string `yaml:"build"` // command in the adapter file's folder, whose failure is a mistake; empty: nothing to build
 	// Command of what the server needs beside it, such as a Redis: started first,
 	// with {port} for a free one, and ready once it accepts. Its CPU time is a
-	// figure of its own. Empty: nothing.
+	// figure of its own. Several servers that are one system share it. Empty: nothing.
 	Beside string `yaml:"beside"`
 	// Template; command in the adapter file's folder that ends on SIGTERM with 0.
 	// {beside} stands for the port of Beside, {admin} for a free one where a Go
@@ -53,7 +53,8 @@ type Adapter struct {
 	More string `yaml:"more"` // what it does that ours does not
 	Less string `yaml:"less"` // what ours does that it does not
 
-	Dir string `yaml:"-"` // of the adapter file, where its commands run
+	File string `yaml:"-"` // the adapter file, by the name that was given
+	Dir  string `yaml:"-"` // of it, where its commands run
 
 	prepared bool
 }
@@ -63,8 +64,9 @@ type Frames struct {
 	Join   []string `yaml:"join"`   // templates, sent one after the other when the connection is open
 	Joined string   `yaml:"joined"` // regular expression of the answer to the last of them; empty: there is none
 	Send   string   `yaml:"send"`   // template of a publication
-	// Template of what a receiver gets for it. A generator needs only to find
-	// the payload by its tag; people and tests read this.
+	// Template of what a receiver gets for it, where {number} stands for digits
+	// that differ from message to message. A generator needs only to find the
+	// payload by its tag; people and tests read this.
 	Receive   string `yaml:"receive"`
 	Heartbeat string `yaml:"heartbeat"` // a sign of life that no receiver sees
 	// How many payloads a received message can hold: "one" (the default), or
@@ -85,6 +87,14 @@ func Fill(template, port, room, payload string) string {
 func (a *Adapter) Protocol() load.Frames {
 	return load.Frames{Join: a.Frames.Join, Joined: a.Frames.Joined, Send: a.Frames.Send,
 		Heartbeat: a.Frames.Heartbeat, Many: a.Frames.Tag == "many"}
+}
+
+// OneSystem reports why several of the server cannot have members of one room.
+func (a *Adapter) OneSystem(servers int) error {
+	if a.Beside == "" {
+		return fmt.Errorf("%s has nothing beside it, through which %d servers are one system", a.Name, servers)
+	}
+	return nil
 }
 
 // Select picks servers by their names, in the order of the names.
@@ -197,7 +207,6 @@ func (a *Adapter) mistakes() []mistake {
 		wrong("frames.heartbeat", "must not be empty")
 	}
 	expression("frames.joined", a.Frames.Joined)
-	oneOf("if_build_fails", a.IfBuildFails, "fail", "skip")
 	oneOf("frames.tag", a.Frames.Tag, "one", "many")
 	return found
 }

@@ -3,6 +3,8 @@ package adapter
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,6 +26,21 @@ peers:
       heartbeat: c
 `
 
+// acceptAt is where this program accepts connections, in place of its tests.
+const acceptAt = "ADAPTER_ACCEPT"
+
+func TestMain(m *testing.M) {
+	addr := os.Getenv(acceptAt)
+	if addr == "" {
+		os.Exit(m.Run())
+	}
+	ln, err := net.Listen("tcp", addr)
+	for err == nil {
+		_, err = ln.Accept()
+	}
+	fmt.Println(err)
+}
+
 func TestAMistakeIsNamedWithLineAndField(t *testing.T) {
 	for _, row := range []struct{ old, new, want string }{
 		{"start: x {port}", "start: x", `peers.yaml:4: peer "x": start must contain {port}`},
@@ -42,7 +59,6 @@ func TestAMistakeIsNamedWithLineAndField(t *testing.T) {
 		{"heartbeat: c", "heartbeat: c\n      join: x", `peers.yaml:11: `},
 		{"ready: tcp", "ready: '('", `peers.yaml:5: peer "x": ready is no regular expression`},
 		{"ready: tcp", "raedy: tcp", `peers.yaml:5: unknown field "raedy"`},
-		{"ready: tcp", "ready: tcp\n    if_build_fails: shrug", `peers.yaml:6: peer "x": if_build_fails is "shrug"`},
 		{"name: x", "name: a b", `peers.yaml:3: peer "a b": name must be one word`},
 		{"peers:", "pears:", `peers.yaml:2: unknown field "pears"`},
 		{good, good + "more: 1", `peers.yaml:11: unknown field "more"`},
@@ -102,12 +118,19 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 	if err := a.Prepare(t.Context()); !errors.As(err, &absent) || absent.Why != "no-such-program is not installed" {
 		t.Errorf("got %v", err)
 	}
-	a = Adapter{Dir: t.TempDir(), Build: "echo no network >&2; exit 7", IfBuildFails: "skip"}
-	if err := a.Prepare(t.Context()); !errors.As(err, &absent) || !strings.Contains(absent.Why, "exit status 7: no network") {
+	a = Adapter{Dir: t.TempDir(), Fetch: "echo no network >&2; exit 7", Build: "touch built"}
+	if err := a.Prepare(t.Context()); !errors.As(err, &absent) || !strings.Contains(absent.Why, "fetch: exit status 7: no network") {
 		t.Errorf("got %v", err)
 	}
-	a.IfBuildFails = ""
-	if err := a.Prepare(t.Context()); err == nil || errors.As(err, new(*Absent)) {
+	if _, err := os.Stat(filepath.Join(a.Dir, "built")); err == nil {
+		t.Error("it was built without what it is made of")
+	}
+	a.Fetch = "yes go: downloading x v1 | head -n 99 >&2; echo no network >&2; exit 7"
+	if err := a.Prepare(t.Context()); !errors.As(err, &absent) || absent.Why != "fetch: exit status 7: no network" {
+		t.Errorf("got %v, want the reason without what was downloaded until then", err)
+	}
+	a.Fetch, a.Build = "touch fetched", "ls fetched && exit 7"
+	if err := a.Prepare(t.Context()); err == nil || errors.As(err, new(*Absent)) || !strings.Contains(err.Error(), "build: exit status 7: fetched") {
 		t.Errorf("got %v, want a failure", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -140,7 +163,7 @@ func TestAServerIsReadyWhenALineSaysSo(t *testing.T) {
 	}
 	var only, got, after unix.CPUSet
 	only.Set(first)
-	s, err := a.Launch(&only)
+	s, err := a.Launch(1, &only)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +182,51 @@ func TestAServerIsReadyWhenALineSaysSo(t *testing.T) {
 		t.Errorf("it ran elsewhere than in %s: %s", a.Dir, words)
 	}
 	a.Start = "sh -c 'echo port {port} is taken; exit 3'"
-	if _, err := a.Launch(nil); err == nil || !strings.Contains(err.Error(), "is taken") {
+	if _, err := a.Launch(1, nil); err == nil || !strings.Contains(err.Error(), "is taken") {
 		t.Errorf("got %v, want the server's last words", err)
+	}
+}
+
+// Servers that are one system share what is beside them, and end together.
+func TestSeveralServersShareWhatIsBesideThem(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := Adapter{Name: "x", Dir: t.TempDir(), URL: "ws://h:{port}/{room}", Ready: "^up ",
+		Beside: "env " + acceptAt + "=127.0.0.1:{port} '" + self + "'", Start: `sh -c 'echo "up {port} beside {beside}"; exec sleep 60'`}
+	s, err := a.Launch(2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	all := s.All()
+	if len(all) != 2 || all[0] != s.Server || all[0].Addr == all[1].Addr {
+		t.Fatalf("got %d servers, want two at addresses of their own", len(all))
+	}
+	_, beside, _ := strings.Cut(s.Beside.Addr, ":")
+	var urls []string
+	for _, one := range all {
+		_, port, _ := strings.Cut(one.Addr, ":")
+		urls = append(urls, "ws://h:"+port+"/{room}")
+		if want := "up " + port + " beside " + beside; !strings.Contains(one.LastWords(), want) {
+			t.Errorf("a server said %q, want %q", one.LastWords(), want)
+		}
+	}
+	if want := strings.Join(urls, ","); s.URL != want {
+		t.Errorf("got URL %s, want %s", s.URL, want)
+	}
+	s.Stop()
+	for _, one := range append(all, s.Beside) {
+		if !one.Died() {
+			t.Errorf("%s is left", one.Addr)
+		}
+	}
+	// The first ends with one that does not come about.
+	a.Start = `sh -c 'echo {port} >> ports; test $(wc -l < ports) = 1 && echo "up {port}" && exec sleep 60; echo no room for {port}; exit 3'`
+	if _, err := a.Launch(2, nil); err == nil || !strings.Contains(err.Error(), "no room for") {
+		t.Errorf("got %v, want the second server's last words", err)
 	}
 }

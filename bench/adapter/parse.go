@@ -47,7 +47,7 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 			continue
 		}
 		first[a.Name] = line
-		a.Dir = dir
+		a.File, a.Dir = name, dir
 		all = append(all, a)
 	}
 	if err := errors.Join(errs...); err != nil {

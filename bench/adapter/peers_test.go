@@ -22,10 +22,12 @@ import (
 const patience = 10 * time.Second
 
 // Every peer does what the comparison takes for granted. One that is absent is
-// skipped with the reason; one that is there and does less is a failure.
+// skipped with the reason; one that is there and does less is a failure. Of
+// those that have a Redis beside them there are two, with members of each room
+// on both.
 func TestPeers(t *testing.T) {
 	if os.Getenv("DOTS_TEST_ALL") == "" {
-		t.Skip("builds ten servers, which takes minutes the first time: set DOTS_TEST_ALL=1")
+		t.Skip("builds a dozen servers, which takes minutes the first time: set DOTS_TEST_ALL=1")
 	}
 	var adapters []adapter.Adapter
 	for _, file := range []string{"../peers/peers.yaml", "../peers/redis.yaml"} {
@@ -41,6 +43,7 @@ func TestPeers(t *testing.T) {
 			t.Run("a message reaches all of its room and nobody else", func(t *testing.T) { testRooms(t, s) })
 			t.Run("a heartbeat reaches nobody", func(t *testing.T) { testHeartbeat(t, s) })
 			t.Run("the messages of two senders arrive in one order", func(t *testing.T) { testOrder(t, s) })
+			t.Run("a room that everybody left comes back", func(t *testing.T) { testReturn(t, s) })
 			t.Run("a large message passes", func(t *testing.T) { testLarge(t, s) })
 			t.Run("SIGTERM ends it with 0", func(t *testing.T) { testStop(t, s) })
 		})
@@ -105,6 +108,20 @@ func testOrder(t *testing.T, s *server) {
 	}
 }
 
+func testReturn(t *testing.T, s *server) {
+	url := s.urls()[0]
+	for range 3 {
+		a := s.joinAt(t, url, "again")
+		for _, m := range []string{"first", "second"} { // a message that comes twice would be taken for the second
+			a.send(t, m)
+			a.expect(t, m)
+		}
+		if err := a.conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func testLarge(t *testing.T, s *server) {
 	a, b := s.join(t, "large"), s.join(t, "large")
 	m := strings.Repeat("x", 60<<10)
@@ -114,25 +131,28 @@ func testLarge(t *testing.T, s *server) {
 }
 
 func testStop(t *testing.T, s *server) {
-	last := s.join(t, "last").conn // a connection must not hold it up
-	last.CloseRead(t.Context())    // it answers a close, as every client should: the server need not wait for that
-	if err := syscall.Kill(s.Pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(patience); !s.Died(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("still there %v after SIGTERM", patience)
+	for i, one := range s.All() {
+		last := s.joinAt(t, s.urls()[i], "last").conn // a connection must not hold it up
+		last.CloseRead(t.Context())                   // it answers a close, as every client should: the server need not wait for that
+		if err := syscall.Kill(one.Pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if code := s.ExitCode(); code != 0 {
-		t.Errorf("ended with exit code %d, want 0", code)
+		for end := time.Now().Add(patience); !one.Died(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("still there %v after SIGTERM", patience)
+			}
+		}
+		if code := one.ExitCode(); code != 0 {
+			t.Errorf("ended with exit code %d, want 0", code)
+		}
 	}
 }
 
-// server is a running peer.
+// server is a running peer: one server, or two that are one system.
 type server struct {
 	*adapter.Server
 	adapter adapter.Adapter
+	joins   int
 }
 
 // start builds and starts a peer. One that this machine cannot have is skipped.
@@ -147,17 +167,23 @@ func start(t *testing.T, a adapter.Adapter) *server {
 	// The server ends with the thread that started it.
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
-	s, err := a.Launch(nil)
+	servers := 1
+	if a.Beside != "" {
+		servers = 2
+	}
+	s, err := a.Launch(servers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
-	return &server{s, a}
+	return &server{Server: s, adapter: a}
 }
 
 func (s *server) fill(template, room, payload string) string {
 	return adapter.Fill(template, s.Port, room, payload)
 }
+
+func (s *server) urls() []string { return strings.Split(s.URL, ",") }
 
 // client is a member of a room.
 type client struct {
@@ -169,21 +195,28 @@ type client struct {
 	chatter []string       // messages without a payload
 }
 
-// join returns a client that is surely a member: it has had a message of its
-// own back. Whoever joins later does not see that message.
+// join returns a client that is surely a member, of the servers in turn.
 func (s *server) join(t *testing.T, room string) *client {
+	t.Helper()
+	s.joins++
+	return s.joinAt(t, s.urls()[s.joins%len(s.urls())], room)
+}
+
+// joinAt returns a client that has had a message of its own back. Whoever joins
+// later does not see that message.
+func (s *server) joinAt(t *testing.T, url, room string) *client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, s.fill(s.adapter.URL, room, ""), nil)
+	conn, _, err := websocket.Dial(ctx, s.fill(url, room, ""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.CloseNow() })
 	conn.SetReadLimit(1 << 20)
 	receive := strings.ReplaceAll(s.adapter.Frames.Receive, "{room}", room)
-	c := &client{s: s, conn: conn, room: room,
-		payload: regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(receive), regexp.QuoteMeta("{payload}"), "([^\"]*)") + "$")}
+	receive = strings.NewReplacer(regexp.QuoteMeta("{payload}"), `([^"]*)`, regexp.QuoteMeta("{number}"), "[0-9]+").Replace(regexp.QuoteMeta(receive))
+	c := &client{s: s, conn: conn, room: room, payload: regexp.MustCompile("^" + receive + "$")}
 	for _, frame := range s.adapter.Frames.Join {
 		c.write(t, s.fill(frame, room, ""))
 	}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,20 +32,24 @@ func (a *Adapter) Prepare(ctx context.Context) error {
 	if program := a.Missing(); program != "" {
 		return &Absent{program + " is not installed"}
 	}
-	if a.Build != "" {
-		if err := a.build(ctx); err != nil {
-			return err
-		}
+	if err := a.make(ctx, "fetch", a.Fetch); err != nil {
+		return &Absent{err.Error()}
+	}
+	if err := a.make(ctx, "build", a.Build); err != nil {
+		return err
 	}
 	a.prepared = true
 	return nil
 }
 
-func (a *Adapter) build(ctx context.Context) error {
+func (a *Adapter) make(ctx context.Context, what, command string) error {
+	if command == "" {
+		return nil
+	}
 	const limit = 5 * time.Minute
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("took more than %v", limit))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", a.Build)
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Dir = a.Dir
 	// What the shell has started ends with it, and it ends with us: with the
 	// thread that starts it, which therefore stays.
@@ -57,11 +62,7 @@ func (a *Adapter) build(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("build: %w: %s", errors.Join(err, context.Cause(ctx)), said(out))
-	if a.IfBuildFails == "skip" {
-		return &Absent{err.Error()}
-	}
-	return err
+	return fmt.Errorf("%s: %w: %s", what, errors.Join(err, context.Cause(ctx)), said(out))
 }
 
 // said is the part of a failed command's output that most likely has the reason.
@@ -69,7 +70,8 @@ func said(out []byte) string {
 	const most = 300
 	var lines []string
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "go: downloading ") {
 			lines = append(lines, line)
 		}
 	}
@@ -77,7 +79,7 @@ func said(out []byte) string {
 	if text == "" {
 		return "(no output)"
 	}
-	return text[:min(most, len(text))]
+	return strings.ToValidUTF8(text[:min(most, len(text))], "")
 }
 
 // Missing names the first program of Needs that this machine lacks, if any.
@@ -90,50 +92,71 @@ func (a *Adapter) Missing() string {
 	return ""
 }
 
-// Server is a server that runs.
+// Server is a server that runs, or several that are one system.
 type Server struct {
-	*probe.Server
-	Beside *probe.Server // what it needs beside it; nil: nothing
-	Port   string
-	URL    string // {room} stands for the room
+	*probe.Server                 // the first
+	Others        []*probe.Server // the other servers
+	Beside        *probe.Server   // what they need beside them; nil: nothing
+	Port          string          // of the first
+	URL           string          // {room} stands for the room; of several servers with commas
 }
 
-// Stop ends the server, and then what is beside it.
+// All are the servers, the first one first.
+func (s *Server) All() []*probe.Server { return append([]*probe.Server{s.Server}, s.Others...) }
+
+// Stop ends the servers, and then what is beside them.
 func (s *Server) Stop() {
-	s.Server.Stop()
+	for _, one := range s.All() {
+		one.Stop()
+	}
 	if s.Beside != nil {
 		s.Beside.Stop()
 	}
 }
 
-// Launch starts the server on the given CPUs, nil for all, and waits until it is
-// ready. The caller must stay on its thread (runtime.LockOSThread): the kernel
-// ends the server together with the thread that started it.
-func (a *Adapter) Launch(cpus *unix.CPUSet) (*Server, error) {
+// Launch starts so many servers, on the given CPUs, nil for all, and waits until
+// they are ready. The caller must stay on its thread (runtime.LockOSThread): the
+// kernel ends a server together with the thread that started it.
+func (a *Adapter) Launch(servers int, cpus *unix.CPUSet) (s *Server, err error) {
 	const limit = 20 * time.Second
 	command := probe.Command{Line: a.Start, Dir: a.Dir, CPUs: cpus}
 	if a.Ready != TCP {
-		var err error
 		if command.Ready, err = regexp.Compile(a.Ready); err != nil {
 			return nil, err
 		}
 	}
-	s := &Server{}
-	var err error
+	var started []*probe.Server
+	defer func() {
+		if err != nil {
+			for _, one := range slices.Backward(started) {
+				one.Stop()
+			}
+		}
+	}()
+	s = &Server{}
 	if a.Beside != "" {
 		if s.Beside, err = (probe.Command{Line: a.Beside, Dir: a.Dir, CPUs: cpus}).Start(limit); err != nil {
 			return nil, fmt.Errorf("%s: beside: %w", a.Name, err)
 		}
-		_, port, _ := strings.Cut(s.Beside.Addr, ":")
-		command.Line = strings.ReplaceAll(a.Start, "{beside}", port)
+		started = append(started, s.Beside)
+		command.Line = strings.ReplaceAll(a.Start, "{beside}", portOf(s.Beside))
 	}
-	if s.Server, err = command.Start(limit); err != nil {
-		if s.Beside != nil {
-			s.Beside.Stop()
+	var urls []string
+	for range servers {
+		one, err := command.Start(limit)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", a.Name, err)
 		}
-		return nil, fmt.Errorf("%s: %w", a.Name, err)
+		started = append(started, one)
+		urls = append(urls, strings.ReplaceAll(a.URL, "{port}", portOf(one)))
 	}
-	_, s.Port, _ = strings.Cut(s.Addr, ":")
-	s.URL = strings.ReplaceAll(a.URL, "{port}", s.Port)
+	all := started[len(started)-servers:]
+	s.Server, s.Others = all[0], all[1:]
+	s.Port, s.URL = portOf(s.Server), strings.Join(urls, ",")
 	return s, nil
+}
+
+func portOf(s *probe.Server) string {
+	_, port, _ := strings.Cut(s.Addr, ":")
+	return port
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"dotsconnect/bench/internal/cli"
 )
 
 // DefaultPath is the path of a URL that names none.
@@ -38,6 +40,9 @@ func ParseTarget(raw string) (Target, error) {
 	}
 	if _, _, err := net.SplitHostPort(host); err != nil {
 		return Target{}, fmt.Errorf("URL %q: must name a port, as in ws://127.0.0.1:8000", raw)
+	}
+	if err := cli.CheckAddress(host); err != nil {
+		return Target{}, fmt.Errorf("URL %q: %w", raw, err)
 	}
 	tcp, err := net.ResolveTCPAddr("tcp", host)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/scenario"
 )
 
 // A flag that would be accepted and have no effect is refused: who gave it would
@@ -24,6 +25,11 @@ func (f *runFlags) check(one bool) error {
 		return err
 	}
 	s := &f.spec
+	if s.Adapter != nil && s.Servers > 1 && one && s.Scenario.Across == scenario.AcrossMembers {
+		if err := s.Adapter.OneSystem(s.Servers); err != nil {
+			return cli.Failf(cli.Usage, "--adapter: %w", err)
+		}
+	}
 	switch {
 	case len(s.Workers) > 0 && len(s.Pids) > 0 && s.Procs == 1:
 		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 for generators here, or leave it out")
@@ -45,8 +51,8 @@ func (f *runFlags) checkServers() error {
 		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
 	case s.Servers < 1:
 		return cli.Failf(cli.Usage, "--servers %d: must be at least 1", s.Servers)
-	case s.Servers > 1 && s.ServerCmd == "":
-		return cli.Failf(cli.Usage, "--servers %d: wants --server-cmd, which starts them; servers that run already are named in --url, with commas", s.Servers)
+	case s.Servers > 1 && s.ServerCmd == "" && s.Adapter == nil:
+		return cli.Failf(cli.Usage, "--servers %d: wants --server-cmd or --adapter, which starts them; servers that run already are named in --url, with commas", s.Servers)
 	case len(s.Pids) > 0 && s.URL != "" && len(s.Pids) != urls:
 		return cli.Failf(cli.Usage, "--server-pid names %d processes, and --url %d servers", len(s.Pids), urls)
 	}

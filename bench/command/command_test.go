@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == dying {
 		os.Exit(dieOn(os.Args[2]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == serving {
+		os.Exit(serveOn(os.Args[2]))
+	}
 	if len(os.Args) == 2 && os.Args[1] == "worker" || os.Getenv(asProgram) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
@@ -42,6 +45,25 @@ func dieOn(port string) int {
 	}
 	if err == nil {
 		err = errors.New("had enough")
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// serving makes this test a server, until a signal ends it.
+const serving = "server-that-serves"
+
+func serveOn(port string) int {
+	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
+	hub := &stub.Hub{}
+	for err == nil {
+		var c net.Conn
+		if c, err = ln.Accept(); err == nil {
+			go func() {
+				defer func() { _ = c.Close() }()
+				stub.ServeIf(c.(*net.TCPConn), hub.Serve, func(string) bool { return true })
+			}()
+		}
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1
@@ -77,14 +99,21 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 		{"run rooms --url ws://127.0.0.1:1", "no server at 127.0.0.1:1"},
 		{"run rooms --server-cmd true", "must contain {port}"},
 		{"run rooms --server-cmd false#{port}", "the server ended at once"},
-		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1", "no such process"},
+		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1", "--server-pid 4194305: no such process; take the one that pgrep shows for the server, or"},
+		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1 --pin", "--server-pid 4194305: no such process; take the one"},
+		{"run rooms --url ws://127.0.0.1:80000", `"127.0.0.1:80000" is not an address: want host:port with a port of at most 65535`},
+		{"run rooms --workers 127.0.0.1:80000", `--workers: "127.0.0.1:80000" is not an address: want host:port with a port of at most 65535`},
+		{"run rooms --workers a:1,b", `--workers: "b" is not an address: want host:port`},
+		{"worker --listen :80000", `--listen: ":80000" is not an address: want host:port with a port of at most 65535`},
+		{"worker --listen 7000", `--listen: "7000" is not an address: want host:port`},
 		{"run rooms --server-pid 1 --server-cmd x{port}", "exclude each other"},
 		{"run rooms --conns 1M", "open files, and the limit is"},
 		{"floor --frames 0", "--frames"},
 		{"floor --size big", "--size"},
 		{"floor --gap 5ms", "only with --apart"},
 		{"floor --gap -5ms --apart", "must not be negative"},
-		{"run rooms --servers 2 --url ws://127.0.0.1:1", "--servers 2: wants --server-cmd"},
+		{"run rooms --servers 2 --url ws://127.0.0.1:1", "--servers 2: wants --server-cmd or --adapter"},
+		{"run two-nodes --servers 2 --adapter ../peers/peers.yaml:gws", "--adapter: gws has nothing beside it, through which 2 servers are one system"},
 		{"run rooms --servers 0 --server-cmd x{port}", "--servers 0: must be at least 1"},
 		{"run rooms --procs 0", "--procs 0: must be at least 1"},
 		{"run rooms --hurt-cmd true", "--hurt-cmd: scenario rooms does not hurt"},
@@ -199,6 +228,18 @@ func TestTheClosedLoopSendsOnItsOwnEcho(t *testing.T) {
 	_, stdout, _ := dotsbench(short(stub.Start(t, hub.Serve), "--rate", "max", "--conns", "4")...)
 	if !strings.Contains(stdout, "0 lost, 0 doubled, 0 reordered") || strings.Contains(stdout, "send lateness") || strings.Contains(stdout, "; 4 of 4 ") {
 		t.Errorf("got %s", stdout)
+	}
+}
+
+// The page of a run has the command that makes it again: the port that the server got is dead by then.
+func TestTheReportStartsTheServerAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "out")
+	code, stdout, stderr := dotsbench("run", "echo", "--conns", "2", "--rooms", "2", "--duration", "1s", "--warmup", "0s",
+		"--server-cmd", os.Args[0]+" "+serving+" {port}", "--out", dir)
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if want := " --server-cmd &#39;" + os.Args[0] + " " + serving + " {port}&#39;</pre>"; err != nil || !strings.Contains(string(page), want) || strings.Contains(string(page), "--url") {
+		t.Errorf("exit %d, %s%s%v: the page does not end its command with %q, or names the address of this run", code, stdout, stderr, err, want)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 const fieldAbout = `field: any number of servers in turns, in the tables that their file asks for.
 
-  dotsbench field bench/peers/redis.yaml          what Redis carries: batches, a call for each message, PUBLISH
+  dotsbench field bench/peers/redis.yaml          what Redis carries: batches, a call for each message, other servers
   dotsbench field mine.yaml --rounds 5 --out results/mine
 
 The file is an adapter file (bench/peers/README.md) with a list of tables: a scenario, who takes part, to which of them

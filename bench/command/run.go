@@ -52,7 +52,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
 	fs.StringVar(&f.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
 	fs.StringVar(&f.adapter, "adapter", "", "`FILE[:NAME]` of another server to build, start and measure, as bench/peers/peers.yaml:gws")
-	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers, each started by --server-cmd")
+	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers, each started by --server-cmd or --adapter")
 	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, whose CPU, memory and descriptors are then measured; several with commas, one for each of --url")
 	fs.StringVar(&f.spec.Admin, "admin", "", "`URL` of a Go server's /debug/pprof/, for its collections and goroutines; known if --server-cmd has {admin}")
 	fs.StringVar(&f.spec.HurtCmd, "hurt-cmd", "", "`COMMAND` that does harm, for scenarios that hurt")
@@ -112,6 +112,11 @@ func (f *runFlags) complete(name string) error {
 	}
 	if f.workers != "" {
 		f.spec.Workers = strings.Split(f.workers, ",")
+		for _, address := range f.spec.Workers {
+			if err := cli.CheckAddress(address); err != nil {
+				return cli.Failf(cli.Usage, "--workers: %w", err)
+			}
+		}
 	}
 	if f.pids != "" {
 		if f.spec.Pids, err = runner.ParsePids(f.pids); err != nil {

@@ -36,6 +36,9 @@ func workerCommand(args []string, stdout, stderr io.Writer) error {
 		}
 		return err
 	}
+	if err := cli.CheckAddress(*listen); err != nil {
+		return cli.Failf(cli.Usage, "--listen: %w", err)
+	}
 	token := os.Getenv(fleet.Token)
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {

@@ -135,7 +135,7 @@ func newRun(cfg Config) (*run, error) {
 		r.ledger = proof.Only(r.roomOf, roomOrder, r.mine)
 	}
 	r.newResult()
-	return r, r.checkPids()
+	return r, nil
 }
 
 // divide takes this generator's part of the members, and lets some of them be
@@ -217,10 +217,11 @@ func (r *run) newResult() {
 	}
 }
 
-func (r *run) checkPids() error {
-	for _, pid := range r.cfg.Pids {
+// CheckPids finds ids that are of no process: ended, or of a thread.
+func CheckPids(pids []int) error {
+	for _, pid := range pids {
 		if _, err := processCPU(pid); err != nil {
-			return cli.Failf(cli.Usage, "--server-pid %d: no such process: %w", pid, err)
+			return cli.Failf(cli.Usage, "--server-pid %d: no such process; take the one that pgrep shows for the server, or have --server-cmd start it", pid)
 		}
 	}
 	return nil

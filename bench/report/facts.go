@@ -87,8 +87,11 @@ func command(r *result.Result) string {
 			words = append(words, "--"+name+" "+quote(value))
 		}
 	}
-	if r.URL != "" {
+	if r.Flags == nil && r.URL != "" { // a result of an older dotsbench
 		words = append(words, "--url "+quote(r.URL))
+	}
+	for _, word := range r.Flags {
+		words = append(words, quote(word))
 	}
 	for _, o := range r.Thresholds {
 		words = append(words, "--threshold "+quote(o.Threshold))

@@ -203,6 +203,16 @@ func TestTheCommandCanBePastedIntoAShell(t *testing.T) {
 	}
 }
 
+// A server that dotsbench started is started again by the same line: its port was a free one, and is dead.
+func TestTheCommandStartsTheServerAsItWasAskedTo(t *testing.T) {
+	r := lobby()
+	r.Thresholds, r.URL = nil, "ws://127.0.0.1:41234/ws/chat/{room}/"
+	r.Flags = []string{"--server-cmd", "bin/dotsd --listen 127.0.0.1:{port} --admin=", "--pin", "--hurt-cmd", ""}
+	if got := command(r); !strings.HasSuffix(got, ` --seed 1 --server-cmd 'bin/dotsd --listen 127.0.0.1:{port} --admin=' --pin --hurt-cmd ''`) {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestTheFilesAreWrittenWithTheFolder(t *testing.T) {
 	var names []string
 	for _, f := range Files(lobby()) {

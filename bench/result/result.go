@@ -20,7 +20,8 @@ type Result struct {
 	Scenario map[string]string `json:"scenario"` // every field, as a flag takes it
 	Seed     uint64            `json:"seed"`
 	RunID    uint32            `json:"run_id"`
-	URL      string            `json:"url"`
+	URL      string            `json:"url"`             // where the server was
+	Flags    []string          `json:"flags,omitempty"` // beside those of the scenario and the thresholds, as they were typed
 	Closed   bool              `json:"closed_loop"`
 	Machine  Machine           `json:"machine"`
 

@@ -28,7 +28,7 @@ type Spec struct {
 	Scenario   scenario.Scenario
 	URL        string           // several servers: with commas; empty: DefaultURL; with ServerCmd only its path counts
 	ServerCmd  string           // has {port} and perhaps {admin}; empty: the servers run already
-	Servers    int              // how many of it; 0: one
+	Servers    int              // how many of it, or of Adapter; 0: one
 	Adapter    *adapter.Adapter // another server to build, once, and to start; nil: none
 	Pids       []int            // of servers that run already; empty: not known
 	Admin      string           // URL of a Go server's debug pages; empty: what ServerCmd has for {admin}
@@ -65,6 +65,9 @@ func (s Spec) Run() (r *result.Result, err error) {
 
 // make is Run without regard to signals, except while something is built.
 func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
+	if err := load.CheckPids(s.Pids); err != nil {
+		return nil, err
+	}
 	// The server ends with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -91,6 +94,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	if err != nil {
 		return nil, errors.Join(err, harmed)
 	}
+	r.Flags = s.flags()
 	r.Judge(s.Thresholds)
 	switch {
 	case harmed != nil && r.Exit == cli.ServerDied: // then nothing could be mended

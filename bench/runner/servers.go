@@ -65,8 +65,8 @@ func (v *servers) check(cfg *load.Config) error {
 		return cli.Failf(cli.Usage, "scenario %s kills the server and starts it again: it needs --server-cmd", sc.Name)
 	case sc.Restart > 0 && sc.Rate.PerSecond > 0 && s.Servers < 2:
 		return cli.Failf(cli.Usage, "scenario %s goes on sending while a server is away: it needs --servers 2, or more", sc.Name)
-	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ",") && (s.ServerCmd == "" || s.Servers < 2):
-		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd with --servers 2", sc.Name)
+	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ",") && (s.ServerCmd == "" && s.Adapter == nil || s.Servers < 2):
+		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd or --adapter with --servers 2", sc.Name)
 	case sc.Hurt > 0 && s.HurtCmd == "" || sc.Heal > 0 && s.HealCmd == "":
 		return cli.Failf(cli.Usage, "scenario %s needs --hurt-cmd and --heal-cmd, which do harm and mend it: as 'kill -STOP 4711' and 'kill -CONT 4711'", sc.Name)
 	}
@@ -74,16 +74,19 @@ func (v *servers) check(cfg *load.Config) error {
 }
 
 func (v *servers) launch(cfg *load.Config) error {
-	other, err := v.spec.Adapter.Launch(v.cpus)
+	other, err := v.spec.Adapter.Launch(max(1, v.spec.Servers), v.cpus)
 	if err != nil {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
-	v.add(other.Server)
+	for _, one := range other.All() {
+		v.add(one)
+		cfg.Pids = append(cfg.Pids, one.Pid)
+	}
 	if other.Beside != nil {
 		v.add(other.Beside)
 		cfg.Beside = other.Beside.Pid
 	}
-	cfg.URL, cfg.Frames, cfg.Pids = other.URL, v.spec.Adapter.Protocol(), []int{other.Pid}
+	cfg.URL, cfg.Frames = other.URL, v.spec.Adapter.Protocol()
 	cfg.Admin, cfg.PerCall, cfg.Died = other.Admin, v.spec.Adapter.PerCall, v.died
 	return nil
 }

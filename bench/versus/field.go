@@ -112,7 +112,7 @@ func (c *FieldConfig) round(r *FieldReport, t *Table, round int) {
 func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	const tries = 3
 	for try := 1; ; try++ {
-		found, err := c.Run(runner.Spec{Scenario: t.scenario, Adapter: a})
+		found, err := c.Run(runner.Spec{Scenario: t.scenario, Adapter: a, Servers: t.Nodes})
 		if err != nil {
 			return failed(a, err), nil
 		}

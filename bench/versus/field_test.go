@@ -38,12 +38,16 @@ func fieldServers() []adapter.Adapter {
 
 func TestAMistakeInATableIsNamedWithItsLine(t *testing.T) {
 	for _, row := range []struct{ old, new, want string }{
-		{"title: most", "tilte: most", `f.yaml:2: unknown field "tilte"; a table has title, scenario, set, servers, base, goals`},
+		{"title: most", "tilte: most", `f.yaml:2: unknown field "tilte"; a table has title, scenario, set, nodes, servers, base, goals`},
 		{"    servers: [slow, fast]\n", "", "a table needs a title and servers"},
 		{"scenario: rooms", "scenario: nowhere", `f.yaml:3: scenario: unknown scenario "nowhere"`},
 		{"conns: 16", "conns: many", "f.yaml:4: set: conns"},
 		{"conns: 16", "conns: [16]", "f.yaml:4: set: wants name: value"},
 		{"rooms: 8", "rooms: 17", "rooms"},
+		{"scenario: rooms", "nodes: 0", "f.yaml:3: nodes: got 0, want at least 1"},
+		{"scenario: rooms", "nodes: two", "f.yaml:3: "},
+		{"conns: 16", "across: members, conns: 16", "across: members needs nodes: 2, or more"},
+		{"scenario: rooms\n    set: {", "nodes: 2\n    set: {across: members, ", "f.yaml:2: slow has nothing beside it, through which 2 servers are one system"},
 		{"[slow, fast]", "[slow, nobody]", `there is no server "nobody"`},
 		{"[slow, fast]", "[slow]", `"fast" is none of the table's servers: slow`},
 		{"base: slow", "base: nobody", `"nobody" is none of the table's servers`},
@@ -66,7 +70,7 @@ func TestTheTablesOfThePeersAreWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	tables, err := LoadTables(file, servers)
-	if err != nil || len(tables) != 3 {
+	if err != nil || len(tables) != 7 {
 		t.Fatalf("got %d tables, %v", len(tables), err)
 	}
 	for _, s := range servers {

@@ -25,6 +25,7 @@ import (
 //	  - title: most, 128 rooms of 1
 //	    scenario: rooms                      # of the program, or a file
 //	    set: {conns: 128, rooms: 128, rate: max, burst: 64}
+//	    nodes: 2                             # so many of each server, with one of what is beside it; 1 may be left out
 //	    servers: [slow, fast]                # the rows
 //	    base: slow                           # to which the others are compared; may be left out
 //	    goals: [fast rate >= 5 x slow, fast p50 <= slow + 500us]
@@ -33,6 +34,7 @@ import (
 type Table struct {
 	Key      string            `json:"key"`
 	Title    string            `json:"title"`
+	Nodes    int               `json:"nodes"`
 	Rows     []string          `json:"servers"`
 	Base     string            `json:"base,omitempty"`
 	Goals    []Demand          `json:"goals,omitempty"`
@@ -136,7 +138,7 @@ func (r *tableReader) fail(at ast.Node, format string, args ...any) error {
 }
 
 func (r *tableReader) table(node ast.Node) error {
-	t := Table{Key: strconv.Itoa(len(r.tables) + 1), scenario: scenario.Default()}
+	t := Table{Key: strconv.Itoa(len(r.tables) + 1), Nodes: 1, scenario: scenario.Default()}
 	all := entries(node)
 	// The scenario comes before what is set in it, wherever it stands.
 	for _, e := range all {
@@ -167,6 +169,10 @@ func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
 		err = yaml.NodeToValue(e.Value, &t.Title)
 	case "base":
 		err = yaml.NodeToValue(e.Value, &t.Base)
+	case "nodes":
+		if err = yaml.NodeToValue(e.Value, &t.Nodes); err == nil && t.Nodes < 1 {
+			err = fmt.Errorf("nodes: got %d, want at least 1", t.Nodes)
+		}
 	case "servers":
 		err = yaml.NodeToValue(e.Value, &t.Rows)
 	case "set":
@@ -186,7 +192,7 @@ func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
 			t.Goals, err = append(t.Goals, d), errors.Join(err, mistake)
 		}
 	default:
-		err = fmt.Errorf("unknown field %q; a table has title, scenario, set, servers, base, goals", key)
+		err = fmt.Errorf("unknown field %q; a table has title, scenario, set, nodes, servers, base, goals", key)
 	}
 	if err != nil {
 		return r.fail(e, "%w", err)
@@ -199,8 +205,12 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 	if t.Title == "" || len(t.Rows) == 0 {
 		return r.fail(at, "a table needs a title and servers")
 	}
-	if _, err := adapter.Select(r.servers, t.Rows); err != nil {
+	rows, err := adapter.Select(r.servers, t.Rows)
+	if err != nil {
 		return r.fail(at, "servers: %w", err)
+	}
+	if err := t.together(rows); err != nil {
+		return r.fail(at, "%w", err)
 	}
 	named := []string{}
 	if t.Base != "" {
@@ -221,6 +231,22 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 		return r.fail(at, "%w", err)
 	}
 	t.describe()
+	return nil
+}
+
+// together checks that members of a room on several nodes can hear each other.
+func (t *Table) together(rows []adapter.Adapter) error {
+	if t.scenario.Across != scenario.AcrossMembers {
+		return nil
+	}
+	if t.Nodes < 2 {
+		return errors.New("across: members needs nodes: 2, or more")
+	}
+	for _, a := range rows {
+		if err := a.OneSystem(t.Nodes); err != nil {
+			return fmt.Errorf("%w: leave it out, or across: members", err)
+		}
+	}
 	return nil
 }
 

@@ -45,10 +45,14 @@ func (t *Table) columns() []column {
 			all = append(all, more)
 		}
 	}
+	servers := "server"
+	if t.Nodes > 1 {
+		servers = fmt.Sprintf("%d servers", t.Nodes)
+	}
 	return append(all,
 		column{key: "percall", some: true, head: [2]string{"messages", "a call"}, show: func(v float64) string { return fmt.Sprintf("%.1f", v) },
 			value: func(run *Run) float64 { return run.PerCall }},
-		column{key: "cpu", some: true, head: [2]string{"CPU us a message", "server"}, show: micros, value: func(run *Run) float64 { return run.CPUPerMessage }},
+		column{key: "cpu", some: true, head: [2]string{"CPU us a message", servers}, show: micros, value: func(run *Run) float64 { return run.CPUPerMessage }},
 		column{key: "beside", some: true, head: [2]string{"CPU us a message", "beside it"}, show: micros, value: func(run *Run) float64 { return run.BesidePerMessage }})
 }
 

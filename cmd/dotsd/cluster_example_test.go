@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,39 +39,23 @@ const (
 
 // cluster is what the example starts, on free ports.
 type cluster struct {
-	t        *testing.T
-	programs programs
-	haproxy  string // the program
-	folder   string // short, for the path of a socket
-	secrets  string // the file with DOTS_REDIS and DOTS_ADMIN_TOKEN
-	redis    *exec.Cmd
-	nodes    []*daemon
-	ports    map[string]string // of HAProxy, by the names of its variables
-	web      *http.Client      // trusts the certificate
+	t           *testing.T
+	programs    programs
+	haproxy     string // the program
+	redisServer string // the program
+	folder      string // short, for the path of a socket
+	secrets     string // the file with DOTS_REDIS and DOTS_ADMIN_TOKEN
+	redis       *exec.Cmd
+	nodes       []*daemon
+	ports       map[string]string // of HAProxy, by the names of its variables
+	web         *http.Client      // trusts the certificate
 }
 
 func TestClusterExample(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts Redis, HAProxy and two nodes")
-	}
-	t.Parallel()
-	haproxy, redis := need(t, "haproxy"), need(t, "redis-server")
-	c := &cluster{t: t, programs: buildPrograms(t), haproxy: haproxy, ports: map[string]string{}}
-	var err error
-	if c.folder, err = os.MkdirTemp("", "dots"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(c.folder) })
-	for _, name := range []string{"HTTP_PORT", "HTTPS_PORT", "STATS"} {
-		c.ports[name] = freePort(t)
-	}
-	c.certify()
+	c := newCluster(t)
 	c.checkConfig()
 	t.Run("headers", c.testHeaders)
-	c.startRedis(redis)
-	c.nodes = []*daemon{c.node(1), c.node(2)}
-	c.startHAProxy(c.environment(c.nodes[0].start, c.nodes[1].start))
-	c.awaitServers("UP", "UP")
+	c.start("--redis-hold=1s")
 	c.checkFront()
 	c.checkHealth()
 
@@ -82,20 +67,54 @@ func TestClusterExample(t *testing.T) {
 	c.stopRedis(crowd)
 }
 
-func freePort(t *testing.T) string {
+// newCluster has the programs, a certificate and the ports.
+func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if testing.Short() {
+		t.Skip("starts Redis, HAProxy and two nodes")
+	}
+	t.Parallel()
+	c := &cluster{t: t, haproxy: need(t, "haproxy"), redisServer: need(t, "redis-server"), programs: buildPrograms(t), ports: map[string]string{}}
+	var err error
+	if c.folder, err = os.MkdirTemp("", "dots"); err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return itoa(listener.Addr().(*net.TCPAddr).Port)
+	t.Cleanup(func() { _ = os.RemoveAll(c.folder) })
+	for _, name := range []string{"HTTP_PORT", "HTTPS_PORT", "STATS"} {
+		c.ports[name] = freePort(t)
+	}
+	c.certify()
+	return c
+}
+
+// start starts everything; args are further flags of both nodes.
+func (c *cluster) start(args ...string) {
+	c.t.Helper()
+	c.startRedis()
+	c.nodes = []*daemon{c.node(1, args...), c.node(2, args...)}
+	c.startHAProxy(c.environment(c.nodes[0].start, c.nodes[1].start))
+	c.awaitServers("UP", "UP")
+}
+
+// freePort is a port for a program that cannot take any free one and say which. It is below those that Linux gives to
+// outgoing connections, one of which could else have it before the program does.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := itoa(20_000 + rand.IntN(12_000))
+		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			listener.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // certify makes a certificate for localhost.
 func (c *cluster) certify() {
 	c.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -103,7 +122,7 @@ func (c *cluster) certify() {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	certificate, err := x509.CreateCertificate(cryptorand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -197,11 +216,11 @@ func reachableAt(address string) bool {
 }
 
 // startRedis gives it the settings of the example and asks it whether they are in force.
-func (c *cluster) startRedis(program string) {
+func (c *cluster) startRedis() {
 	c.t.Helper()
 	port := freePort(c.t)
 	conf := readClusterFile(c.t, "redis.conf") + "bind 127.0.0.1\nport " + port + "\nrequirepass " + clusterPassword + "\ndir " + c.folder + "\n"
-	c.redis = exec.Command(program, c.write("redis.conf", conf))
+	c.redis = exec.Command(c.redisServer, c.write("redis.conf", conf))
 	startProcess(c.t, c.redis)
 	until(c.t, "Redis listens", func() bool { return reachableAt("127.0.0.1:" + port) })
 	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, patience)
@@ -229,7 +248,7 @@ func (c *cluster) node(number int, args ...string) *daemon {
 		files.WriteString(" && . '" + file + "'")
 	}
 	node := c.programs.serveUnder(c.t, files.String(), append([]string{"--loops=1", "--drain-time=1s"}, args...)...)
-	until(c.t, "the node is ready", func() bool { // whom HAProxy finds not ready at first, has a slow start
+	until(c.t, "the node is ready", func() bool {
 		status, _ := c.fetch("http://" + node.start.Admin + "/readyz")
 		return status == http.StatusOK
 	})
@@ -263,23 +282,23 @@ func (c *cluster) here(node int, room string) int {
 
 // servers is how HAProxy finds the nodes: "UP", "DOWN" or between ("UP 1/2"), after its first check of them.
 func (c *cluster) servers() (status []string) {
-	for _, server := range c.stats() {
-		if server["check_code"] != "" {
+	for _, server := range c.stats("nodes") {
+		if !strings.HasSuffix(server["check_status"], "INI") {
 			status = append(status, server["status"])
 		}
 	}
 	return status
 }
 
-// stats is what HAProxy counts about each node.
-func (c *cluster) stats() (servers []map[string]string) {
+// stats is what HAProxy counts about each node of a backend.
+func (c *cluster) stats(backend string) (servers []map[string]string) {
 	_, body := c.fetch("http://127.0.0.1:" + c.ports["STATS"] + "/;csv")
 	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
 	if err != nil || len(rows) == 0 {
 		return nil
 	}
 	for _, row := range rows {
-		if row[0] == "nodes" && row[1] != "BACKEND" {
+		if row[0] == backend && row[1] != "BACKEND" {
 			server := map[string]string{}
 			for i, name := range rows[0] {
 				server[name] = row[i]

@@ -226,6 +226,47 @@ func TestClusterExampleCompose(t *testing.T) {
 	}
 }
 
+// TestClusterExampleKubernetes: Redis may fail over without a pod being restarted or taken out, and a drain is not cut short.
+func TestClusterExampleKubernetes(t *testing.T) {
+	_, text, _ := strings.Cut(readClusterFile(t, "README.md"), "\n```yaml\n")
+	text, _, _ = strings.Cut(text, "\n```\n")
+	type probe struct {
+		HTTP     struct{ Path, Port string } `yaml:"httpGet"`
+		Period   int                         `yaml:"periodSeconds"`
+		Failures int                         `yaml:"failureThreshold"`
+	}
+	var pod struct {
+		Grace      int `yaml:"terminationGracePeriodSeconds"`
+		Containers []struct {
+			Liveness  probe `yaml:"livenessProbe"`
+			Readiness probe `yaml:"readinessProbe"`
+		} `yaml:"containers"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &pod); err != nil || len(pod.Containers) != 1 {
+		t.Fatalf("the README shows %q: %v", text, err)
+	}
+	live, ready := pod.Containers[0].Liveness, pod.Containers[0].Readiness
+	if live.HTTP.Path != "/healthz" || ready.HTTP.Path != "/readyz" {
+		t.Errorf("liveness is %q and readiness %q", live.HTTP.Path, ready.HTTP.Path)
+	}
+	if got := time.Duration(ready.Failures*ready.Period) * time.Second; got <= failover {
+		t.Errorf("a pod is taken out after %v, want more than %v, which a failover of Redis takes", got, failover)
+	}
+	if grace := time.Duration(pod.Grace) * time.Second; grace <= drainLimit(t) {
+		t.Errorf("got %v to end, want more than %v", grace, drainLimit(t))
+	}
+}
+
+// TestClusterExampleDrainLimit: what the comments add up is what the settings are.
+func TestClusterExampleDrainLimit(t *testing.T) {
+	want := itoa(int(drainLimit(t).Seconds())) + " s"
+	for name, line := range map[string]string{"dotsd.env": "in reserve = ", "dotsd@.service": "takes up to "} {
+		if text := readClusterFile(t, name); !strings.Contains(text, line+want) {
+			t.Errorf("%s: no %q", name, line+want)
+		}
+	}
+}
+
 // TestTheImageIsMadeFromTheSourceAlone: the ignore file that every builder reads takes everything out, and nothing back in
 // but what the program is built from.
 func TestTheImageIsMadeFromTheSourceAlone(t *testing.T) {

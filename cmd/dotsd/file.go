@@ -32,7 +32,9 @@ func parseFile(path string, text []byte, settings map[string]server.Setting) (va
 		value, err := scalarOrList(entry.Value)
 		switch {
 		case !known:
-			err = fmt.Errorf("unknown setting%s", didYouMean(name, slices.Collect(maps.Keys(settings))))
+			err = fmt.Errorf("unknown setting%s", advise(name, slices.Collect(maps.Keys(settings)), func(setting, value string) string {
+				return fmt.Sprintf("%s: %q", setting, value)
+			}))
 		case twice:
 			err = fmt.Errorf("stands twice; the first is on line %d", first)
 		case err != nil:

@@ -48,6 +48,39 @@ func parseString(text string, target reflect.Value) error {
 	return nil
 }
 
+// habits are the names that settings of ours have in other programs, with what they take here.
+var habits = map[string]struct{ setting, value string }{
+	"port": {"listen", ":PORT"}, "host": {"listen", "HOST:PORT"}, "bind": {"listen", "HOST:PORT"}, "address": {"listen", "HOST:PORT"},
+	"redis-url": {"redis", "redis://HOST:PORT"},
+}
+
+// advise says what to write in place of an unknown name. form has a setting and its value as they stand where the name does.
+func advise(name string, known []string, form func(setting, value string) string) string {
+	plain := strings.TrimPrefix(strings.TrimPrefix(spelling(name), "--"), "dots-")
+	if h, ok := habits[plain]; ok {
+		return "; use " + form(h.setting, h.value)
+	}
+	return didYouMean(name, known)
+}
+
+// explainFlag has our advice in place of kong's, if there is any, in an error about an unknown flag.
+func explainFlag(err error, settings map[string]server.Setting) error {
+	name, isFlag := strings.CutPrefix(err.Error(), "unknown flag ")
+	if !isFlag {
+		return err
+	}
+	name, _, _ = strings.Cut(name, ",")
+	known := []string{"--config"}
+	for _, s := range settings {
+		known = append(known, s.Flag)
+	}
+	advice := advise(name, known, func(setting, value string) string { return "--" + setting + "=" + value })
+	if advice == "" {
+		return err
+	}
+	return fmt.Errorf("unknown flag %s%s", name, advice)
+}
+
 // didYouMean proposes the known name nearest to one that is not, if any is near.
 func didYouMean(name string, known []string) string {
 	best, bestDistance := "", max(2, len(name)/4)+1

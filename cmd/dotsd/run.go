@@ -134,7 +134,7 @@ func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 		return inv, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, explainFlag(err, inv.sources.settings)
 	}
 	inv.sources.noteFlags(ctx)
 	inv.command = ctx.Command()

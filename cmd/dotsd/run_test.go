@@ -93,6 +93,10 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		args, env, file string
 	}{
 		{args: "--max-agee=5s"},
+		{args: "--port=9000"},
+		{args: "--port 9000"},
+		{args: "--bind=0.0.0.0"},
+		{args: "--redis-url=redis://localhost"},
 		{args: "--max-age"},
 		{args: "--max-age=60"},
 		{args: "--max-age=soon"},
@@ -103,6 +107,9 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{args: "--loops=many"},
 		{args: "--loops=-1"},
 		{args: "--listen=8000"},
+		{args: "--listen=:80000 --admin=127.0.0.1:65536"},
+		{args: "--origins=https://b/x,https://b"},
+		{args: "--subprotocols=dots.v2"},
 		{args: "--admin=0.0.0.0:8001"},
 		{args: "--admin=127.0.0.1:8000"},
 		{args: "--admin-token=a --admin-token-file=b"},
@@ -114,6 +121,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{args: "--redis=localhost:6379"},
 		{args: "--redis=redis://user@localhost"},
 		{args: "--redis=redis://:secret@localhost:port"},
+		{args: "--redis=redis://:secret@localhost:80000"},
 		{args: "--redis=redis://a:1,b:2"},
 		{args: "--redis=redis+sentinel://localhost:26379"},
 		{args: "--redis=redis+sentinel://a/m?sentinel_pasword=secret"},
@@ -132,11 +140,13 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{args: "--config=/nowhere/dotsd.yaml"},
 		{env: "DOTS_MAX_AGEE=5s"},
 		{env: "DOTS_PORT=9000"},
+		{env: "DOTS_REDIS_URL=redis://localhost"},
 		{env: "DOTS_MAX_AGE=60"},
 		{env: "DOTS_LOOPS="},
 		{env: "DOTS_BACKLOG_SOFT=512KiB"},
 		{env: "DOTS_CONFIG=/nowhere/dotsd.yaml"},
 		{file: "max_age: 60s\nmaxage: 60s\nunheard-of: 1\n"},
+		{file: "port: 9000\nredis_url: redis://localhost\n"},
 		{file: "max-age: 60s\nloops: 2\nmax-age: 30s\n"},
 		{file: "max-age: 60\n"},
 		{file: "max-age: [60s]\n"},
@@ -301,6 +311,26 @@ func TestVariablesOfOthersAreNotOurs(t *testing.T) {
 		variable, value, _ := strings.Cut(entry, "=")
 		if got := isForeign(variable, value); got != foreign {
 			t.Errorf("%s: got foreign %v, want %v", entry, got, foreign)
+		}
+	}
+}
+
+// What people type by the habit of other programs is answered with our setting, in the form of the place where it stands.
+func TestTheSettingIsNamedThatAnotherNameStandsFor(t *testing.T) {
+	for _, row := range []struct{ args, env, file, want string }{
+		{args: "--port=9000", want: "unknown flag --port; use --listen=:PORT"},
+		{args: "--host=::1 --loops=2", want: "unknown flag --host; use --listen=HOST:PORT"},
+		{args: "config --redis_url=redis://a", want: "unknown flag --redis_url; use --redis=redis://HOST:PORT"},
+		{args: "--max-agee=1s", want: `unknown flag --max-agee; did you mean --max-age?`},
+		{env: "DOTS_PORT=9000", want: "DOTS_PORT: unknown setting; use DOTS_LISTEN=:PORT"},
+		{file: "bind: 0.0.0.0\n", want: `bind: unknown setting; use listen: "HOST:PORT"`},
+	} {
+		args, env := strings.Fields(row.args), strings.Fields(row.env)
+		if row.file != "" {
+			args = append(args, "--config="+writeFile(t, row.file))
+		}
+		if _, _, stderr := call(t, args, env); !strings.Contains(stderr, row.want+"\n") {
+			t.Errorf("%+v: got %s", row, stderr)
 		}
 	}
 }

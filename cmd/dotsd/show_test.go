@@ -32,9 +32,9 @@ func TestTheExampleFileHoldsEverySettingWithItsDefault(t *testing.T) {
 
 func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
 	args := []string{
-		"--listen=[::1]:9000", "--admin=", `--origins=https://*.example.org,"quoted" \ back`, "--max-message=1MB", "--loops=3",
+		"--listen=[::1]:9000", "--admin=", "--origins=https://*.example.org,*", "--max-message=1MB", "--loops=3",
 		"--max-age=1m30s", "--drain-time=1500ms", "--unsent-limit=0", "--log-level=debug", "--backlog-hard=2000001",
-		"--public-readyz", "--subprotocols=chat,x.y",
+		"--public-readyz", "--subprotocols=chat,*it's,#!|",
 	}
 	first, err := parse(args, nil, &bytes.Buffer{}, &bytes.Buffer{})
 	if err != nil {
@@ -50,6 +50,23 @@ func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
 	}
 	if diff := cmp.Diff(normal(first.config), normal(second.config)); diff != "" {
 		t.Errorf("(- given, + read back):\n%s", diff)
+	}
+}
+
+// Quotes are for what no setting takes today, too.
+func TestEveryTextIsReadBackFromItsLine(t *testing.T) {
+	settings := newSources(nil).settings
+	want := []any{`"quoted" \ back`, "a: b # c", "two\nlines", "gööd", ""}
+	c := server.Config{}
+	for _, text := range want {
+		c.Origins = append(c.Origins, text.(string))
+	}
+	values, problems := parseFile("f", []byte("origins: "+yamlValue(settings["origins"], c)+"\n"), settings)
+	if len(problems) > 0 || len(values) != 1 {
+		t.Fatalf("got %v and %v", values, problems)
+	}
+	if diff := cmp.Diff(want, values[0].value); diff != "" {
+		t.Errorf("(- written, + read back):\n%s", diff)
 	}
 }
 

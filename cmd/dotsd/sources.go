@@ -110,7 +110,9 @@ func (s *sources) readEnv() (settings []found, problems []error) {
 		case known:
 			settings = append(settings, found{name, given{value, variable}})
 		case strings.HasPrefix(variable, "DOTS_") && variable != "DOTS_CONFIG" && !isForeign(variable, value):
-			problems = append(problems, fmt.Errorf("%s: unknown setting%s", variable, didYouMean(variable, candidates)))
+			problems = append(problems, fmt.Errorf("%s: unknown setting%s", variable, advise(variable, candidates, func(setting, value string) string {
+				return s.settings[setting].Env + "=" + value
+			})))
 		}
 	}
 	return settings, problems

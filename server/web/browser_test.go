@@ -243,6 +243,25 @@ func TestBrowser(t *testing.T) {
 	})
 }
 
+// breaksIn tries the widths that the banner has on phones, and returns those at which a word of its reason stands on two lines.
+func breaksIn(word string) string {
+	return `(() => {
+		const banner = document.querySelector("#banner p"), reason = document.querySelector("#banner-reason");
+		const texts = document.createTreeWalker(reason, NodeFilter.SHOW_TEXT), broken = [];
+		let text, at;
+		do { text = texts.nextNode(); at = text.data.indexOf("` + word + `"); } while (at < 0);
+		const range = document.createRange();
+		range.setStart(text, at);
+		range.setEnd(text, at + "` + word + `".length);
+		for (let width = 240; width < 640; width++) {
+			banner.style.width = width + "px";
+			if (new Set(Array.from(range.getClientRects(), (rect) => rect.top)).size > 1) broken.push(width);
+		}
+		banner.style.width = "";
+		return broken;
+	})()`
+}
+
 // TestRefusedHandshake: a browser hides why a handshake failed, so the page asks the server, and shows its words.
 func TestRefusedHandshake(t *testing.T) {
 	server := startRoomServer(t)
@@ -263,6 +282,9 @@ func TestRefusedHandshake(t *testing.T) {
 	page.WaitText("#banner", "1006")
 	if got := page.Text("#banner"); strings.Contains(got, "second line") {
 		t.Errorf("the banner %q shows more than the first line", got)
+	}
+	if got := browsertest.Eval[[]int](page, breaksIn("--origins")); len(got) > 0 {
+		t.Errorf("at these widths a line of the banner ends within --origins: %v", got)
 	}
 	page.WaitText("#empty", "You are not in #lobby")
 	page.WaitText("#frames .frame:last-child", "close 1006 the page's origin")

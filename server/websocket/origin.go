@@ -56,7 +56,7 @@ func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
 		}
 		pattern, err := parseOriginPattern(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no origin pattern: %w", text, err)
+			return nil, fmt.Errorf("%q is not an origin pattern: %w", text, err)
 		}
 		p.patterns = append(p.patterns, pattern)
 	}
@@ -173,11 +173,15 @@ func parseOriginPattern(text string) (originPattern, error) {
 	}
 	host, port, ok := splitAuthority(rest)
 	if !ok {
-		return p, errors.New("it takes https://host, https://host:port, https://*.host for subdomains, each also without its scheme, or *; nothing may follow, not even a slash")
+		head, _, found := strings.Cut(rest, "/")
+		if _, _, ok := splitAuthority(head); found && ok {
+			return p, fmt.Errorf("want %q; a page's origin has no path, not even a slash", text[:len(text)-len(rest)+len(head)])
+		}
+		return p, errors.New("want https://host, https://host:port, https://*.host for subdomains, each also without its scheme, or *")
 	}
 	p.host, p.port = host, port
 	if p.subdomains {
-		if host[0] == '[' {
+		if _, err := netip.ParseAddr(host); err == nil || host[0] == '[' {
 			return p, errors.New("an address has no subdomains")
 		}
 		p.host = "." + host

@@ -119,10 +119,22 @@ func TestOriginPolicy(t *testing.T) {
 func TestBadOriginPatternsAreNamed(t *testing.T) {
 	for _, pattern := range []string{
 		"", " ", "*.", "*.*", "*com", "a.*.com", "https://*", "*:8080", "https://a.com/", "https://a.com/chat", "https://u@a.com",
-		"://a.com", "a b.com", "a.com:", "a.com:0", "a.com:99999", "gööd.com", "*.[::1]", "[::1", "a.com,b.com",
+		"://a.com", "a b.com", "a.com:", "a.com:0", "a.com:99999", "gööd.com", "*.[::1]", "*.10.0.0.1", "http://*.127.0.0.1:8000", "[::1", "a.com,b.com",
 	} {
 		if _, err := NewOriginPolicy([]string{"good.com", pattern}); err == nil || !strings.Contains(err.Error(), `"`+pattern+`"`) {
 			t.Errorf("%q: got error %v", pattern, err)
+		}
+	}
+}
+
+// A pattern with a path, which is easily copied out of a browser, is answered with the pattern that was meant.
+func TestAPatternWithAPathIsToldWithoutIt(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"https://b/x": `"https://b"`, "https://b:8443/": `"https://b:8443"`, "*.b.org/x/y": `"*.b.org"`, "https://[::1]/x": `"https://[::1]"`,
+		"https://a b/x": "https://host", "https:///x": "https://host", "/": "https://host",
+	} {
+		if _, err := NewOriginPolicy([]string{pattern}); err == nil || !strings.Contains(err.Error(), "want "+want) {
+			t.Errorf("%q: got %v, want %s", pattern, err, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -54,6 +55,19 @@ func Exit(w io.Writer, program string, err error) int {
 		return e.Code
 	}
 	return Invalid
+}
+
+// CheckAddress tells what is wrong with an address that was to be host:port. The
+// name of a port, such as http, is left to the network.
+func CheckAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not an address: want host:port", address)
+	}
+	if n, err := strconv.Atoi(port); errors.Is(err, strconv.ErrRange) || err == nil && (n < 0 || n > 65535) {
+		return fmt.Errorf("%q is not an address: want host:port with a port of at most 65535", address)
+	}
+	return nil
 }
 
 // Parse parses flags. For --help it prints about, the flags and the exit codes

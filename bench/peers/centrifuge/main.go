@@ -10,31 +10,54 @@
 // WebSocket message, one a line; WriteDelay, which would wait for more of them,
 // stays off, because it costs latency.
 //
+// With --redis it is one of many nodes, by the library's RedisBroker: one PUBLISH
+// for each message, which its client library joins with others that wait into
+// one write, for up to 100 us; one connection for all subscriptions of the
+// node. The read goroutine of a client waits for its PUBLISH, as the library has
+// it by default, which keeps a sender's messages in order. The library drops what
+// comes by the subscription while 4,096 messages wait to be handed out: the
+// connection is never held up, and PUBLISH promises no more.
+//
+// With --history too, a script call takes the place of the PUBLISH: it numbers the
+// message, writes it to the room's stream and publishes it, and clients are
+// subscribed so that they can recover what they missed: the size and the time
+// are those of the documentation's examples. The node then checks that numbers
+// have no gap, and ends a client that has missed one.
+//
 // Its pings are off; clients send heartbeats as asynchronous messages.
 package main
 
 import (
 	"context"
+	"flag"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/centrifugal/centrifuge"
 
 	"dotsconnect/bench/peers/internal/peer"
 )
 
+const (
+	historySize = 1000
+	historyTTL  = 5 * time.Minute
+)
+
 type roomKey struct{}
 
 // onConnecting lets everybody in, into the room of the URL.
-func onConnecting(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
-	room, _ := ctx.Value(roomKey{}).(string)
-	return centrifuge.ConnectReply{
-		Credentials:   &centrifuge.Credentials{},
-		Subscriptions: map[string]centrifuge.SubscribeOptions{room: {}},
-	}, nil
+func onConnecting(history bool) centrifuge.ConnectingHandler {
+	return func(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
+		room, _ := ctx.Value(roomKey{}).(string)
+		return centrifuge.ConnectReply{
+			Credentials:   &centrifuge.Credentials{},
+			Subscriptions: map[string]centrifuge.SubscribeOptions{room: {EnableRecovery: history}},
+		}, nil
+	}
 }
 
-func onConnect(node *centrifuge.Node) centrifuge.ConnectHandler {
+func onConnect(node *centrifuge.Node, options ...centrifuge.PublishOption) centrifuge.ConnectHandler {
 	return func(client *centrifuge.Client) {
 		client.OnPublish(func(e centrifuge.PublishEvent, done centrifuge.PublishCallback) {
 			if !client.IsSubscribed(e.Channel) {
@@ -42,20 +65,46 @@ func onConnect(node *centrifuge.Node) centrifuge.ConnectHandler {
 				return
 			}
 			// Published here rather than by the library, so that receivers are not told about the sender.
-			result, err := node.Publish(e.Channel, e.Data)
+			result, err := node.Publish(e.Channel, e.Data, options...)
 			done(centrifuge.PublishReply{Result: &result}, err)
 		})
 		client.OnMessage(func(centrifuge.MessageEvent) {}) // the heartbeat
 	}
 }
 
+// useRedis makes the node one of those that share a Redis.
+func useRedis(node *centrifuge.Node, address string) error {
+	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: address})
+	if err != nil {
+		return err
+	}
+	broker, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}})
+	if err != nil {
+		return err
+	}
+	node.SetBroker(broker)
+	return nil
+}
+
 func main() {
+	address := flag.String("redis", "", "Redis, as host:port; empty: the node is alone")
+	history := flag.Bool("history", false, "keep what was published, so that clients can recover it")
+	ln := peer.Listen()
 	node, err := centrifuge.New(centrifuge.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	node.OnConnecting(onConnecting)
-	node.OnConnect(onConnect(node))
+	if *address != "" {
+		if err := useRedis(node, *address); err != nil {
+			log.Fatal(err)
+		}
+	}
+	var options []centrifuge.PublishOption
+	if *history {
+		options = append(options, centrifuge.WithHistory(historySize, historyTTL))
+	}
+	node.OnConnecting(onConnecting(*history))
+	node.OnConnect(onConnect(node, options...))
 	if err := node.Run(); err != nil {
 		log.Fatal(err)
 	}
@@ -65,7 +114,7 @@ func main() {
 		MessageSizeLimit:   peer.MaxMessage + 1024, // the envelope around the message
 		PingPongConfig:     centrifuge.PingPongConfig{PingInterval: -1, PongTimeout: -1},
 	})
-	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+	peer.Serve(ln, peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), roomKey{}, room)))
 	}))
 }

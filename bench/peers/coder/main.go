@@ -69,7 +69,7 @@ func (c *client) write(ctx context.Context) {
 
 func main() {
 	var rooms peer.Rooms[*client]
-	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+	peer.Serve(peer.Listen(), peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return

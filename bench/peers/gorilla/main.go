@@ -11,15 +11,19 @@
 // that saves a hop for each message and lets rooms run beside each other. The
 // example also joins waiting messages into one, which changes them, and pings;
 // here clients send heartbeats.
+//
+// With --redis it is one of many nodes (../internal/bus).
 package main
 
 import (
+	"flag"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"dotsconnect/bench/peers/internal/bus"
 	"dotsconnect/bench/peers/internal/peer"
 )
 
@@ -34,7 +38,7 @@ type client struct {
 	stop chan struct{} // closed when the read pump ended
 }
 
-func (c *client) readPump(seat *peer.Seat[*client]) {
+func (c *client) readPump(seat *peer.Seat[*client], b *bus.Bus) {
 	defer close(c.stop)
 	defer seat.Leave()
 	c.conn.SetReadLimit(peer.MaxMessage)
@@ -44,6 +48,10 @@ func (c *client) readPump(seat *peer.Seat[*client]) {
 			return
 		}
 		if peer.IsHeartbeat(message) {
+			continue
+		}
+		if b != nil {
+			b.Publish(seat.Room(), message)
 			continue
 		}
 		prepared, err := websocket.NewPreparedMessage(kind, message)
@@ -80,10 +88,28 @@ func (c *client) writePump() {
 	}
 }
 
+// deliver hands what came through Redis to the members here.
+func deliver(b *bus.Bus, rooms *peer.Rooms[*client]) {
+	b.Deliver(func(room string, message []byte) {
+		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, message)
+		if err != nil {
+			return
+		}
+		rooms.Publish(room, func(member *client) { member.enqueue(prepared) })
+	})
+}
+
 func main() {
+	address := flag.String("redis", "", "Redis, as host:port; empty: the node is alone")
+	ln := peer.Listen()
 	var rooms peer.Rooms[*client]
+	var b *bus.Bus
+	if *address != "" {
+		b = bus.Dial(*address)
+		go deliver(b, &rooms)
+	}
 	upgrader := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{}}
-	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+	peer.Serve(ln, peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
 		conn, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			return
@@ -91,6 +117,6 @@ func main() {
 		c := &client{conn, make(chan *websocket.PreparedMessage, queueLength), make(chan struct{})}
 		seat := rooms.Join(room, c)
 		go c.writePump()
-		go c.readPump(seat)
+		go c.readPump(seat, b)
 	}))
 }

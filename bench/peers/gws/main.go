@@ -7,13 +7,17 @@
 // UTF-8 is not checked ("turn off the performance will be better").
 //
 // A queue per connection has no limit, so a member that does not read grows.
+//
+// With --redis it is one of many nodes (../internal/bus).
 package main
 
 import (
+	"flag"
 	"net/http"
 
 	"github.com/lxzan/gws"
 
+	"dotsconnect/bench/peers/internal/bus"
 	"dotsconnect/bench/peers/internal/peer"
 )
 
@@ -21,7 +25,10 @@ const seatKey = "seat"
 
 type seat = peer.Seat[*gws.Conn]
 
-type handler struct{ gws.BuiltinEventHandler }
+type handler struct {
+	gws.BuiltinEventHandler
+	bus *bus.Bus // nil: the node is alone
+}
 
 func seatOf(c *gws.Conn) *seat {
 	value, _ := c.Session().Load(seatKey)
@@ -29,11 +36,15 @@ func seatOf(c *gws.Conn) *seat {
 	return s
 }
 
-func (handler) OnClose(c *gws.Conn, _ error) { seatOf(c).Leave() }
+func (*handler) OnClose(c *gws.Conn, _ error) { seatOf(c).Leave() }
 
-func (handler) OnMessage(c *gws.Conn, message *gws.Message) {
+func (h *handler) OnMessage(c *gws.Conn, message *gws.Message) {
 	defer func() { _ = message.Close() }()
 	if peer.IsHeartbeat(message.Bytes()) {
+		return
+	}
+	if h.bus != nil {
+		h.bus.Publish(seatOf(c).Room(), message.Bytes())
 		return
 	}
 	broadcaster := gws.NewBroadcaster(message.Opcode, message.Bytes())
@@ -41,13 +52,29 @@ func (handler) OnMessage(c *gws.Conn, message *gws.Message) {
 	seatOf(c).Publish(func(member *gws.Conn) { _ = broadcaster.Broadcast(member) })
 }
 
+// deliver hands what came through Redis to the members here.
+func deliver(b *bus.Bus, rooms *peer.Rooms[*gws.Conn]) {
+	b.Deliver(func(room string, message []byte) {
+		broadcaster := gws.NewBroadcaster(gws.OpcodeText, message)
+		rooms.Publish(room, func(member *gws.Conn) { _ = broadcaster.Broadcast(member) })
+		_ = broadcaster.Close()
+	})
+}
+
 func main() {
+	address := flag.String("redis", "", "Redis, as host:port; empty: the node is alone")
+	ln := peer.Listen()
 	var rooms peer.Rooms[*gws.Conn]
-	upgrader := gws.NewUpgrader(handler{}, &gws.ServerOption{
+	h := &handler{}
+	if *address != "" {
+		h.bus = bus.Dial(*address)
+		go deliver(h.bus, &rooms)
+	}
+	upgrader := gws.NewUpgrader(h, &gws.ServerOption{
 		ReadMaxPayloadSize: peer.MaxMessage,
 		CheckUtf8Enabled:   false,
 	})
-	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+	peer.Serve(ln, peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
 		c, err := upgrader.Upgrade(w, r)
 		if err != nil {
 			return

@@ -48,7 +48,7 @@ func main() {
 			seatOf(s).Publish(func(member *melody.Session) { _ = member.Write(message) })
 		}
 	})
-	peer.Serve(peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
+	peer.Serve(peer.Listen(), peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {
 		if err := m.HandleRequestWithKeys(w, r, map[string]any{roomKey: room}); err != nil {
 			log.Print(err)
 		}

@@ -3,7 +3,7 @@
  * messages, and what stands in a room without messages. Only a page that is in the room invites others to it.
  */
 
-import { $ } from "./dom.js";
+import { $, h } from "./dom.js";
 import { exact } from "./text.js";
 
 const QUIET_MS = 1_500; // a shorter wait is not worth a banner
@@ -66,7 +66,7 @@ export class Status {
     if (!shown) return;
     $("banner").dataset.state = state;
     $("banner-text").textContent = text;
-    $("banner-reason").textContent = quoted(refusal || detail(reason));
+    $("banner-reason").replaceChildren(...flagsWhole(quoted(refusal || detail(reason))));
     $("banner-code").textContent = `${code} ${reason.split(":")[0]}`.trim();
     $("now").hidden = state === "connecting";
     $("now").textContent = state === "closed" ? "Try again" : "Retry now";
@@ -91,6 +91,11 @@ export class Status {
 /** The reason of a close reads "name: detail"; the detail is the part for people. The server writes "1 members". */
 function detail(reason) {
   return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2) : "";
+}
+
+/** The pieces of a text, in which no line ends within a flag of the server: a browser would break --origins after its hyphens. */
+function flagsWhole(text) {
+  return text.split(/(--[a-z][a-z-]{1,30})/).map((piece, i) => (i % 2 ? h("span", "flag", piece) : piece));
 }
 
 function quoted(text) {

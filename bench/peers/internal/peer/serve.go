@@ -44,8 +44,7 @@ func Mux(handle func(room string, w http.ResponseWriter, r *http.Request)) *http
 }
 
 // Serve serves the handler by net/http until a signal ends the process.
-func Serve(handler http.Handler) {
-	ln := Listen()
+func Serve(ln net.Listener, handler http.Handler) {
 	go func() { log.Fatal(http.Serve(ln, handler)) }()
 	Wait(ln.Addr())
 }

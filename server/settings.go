@@ -1,0 +1,106 @@
+package server
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// A Setting is one field of Config as people meet it.
+type Setting struct {
+	Name    string // in a configuration file: "max-age"
+	Flag    string // "--max-age"
+	Env     string // "DOTS_MAX_AGE"
+	Default string // in the form that the setting takes: "60s"
+	Takes   string // "a time with its unit, such as 60s, 500ms or 2m"
+	Group   string
+	Help    string
+	Secret  bool // its value must not be printed
+	Reload  bool // it may change in a running server
+
+	field int
+}
+
+// Settings lists the fields of Config in their order.
+func Settings() []Setting {
+	t := reflect.TypeFor[Config]()
+	settings := make([]Setting, t.NumField())
+	for i := range settings {
+		f := t.Field(i)
+		settings[i] = Setting{
+			Name:    f.Tag.Get("name"),
+			Flag:    "--" + f.Tag.Get("name"),
+			Env:     f.Tag.Get("env"),
+			Default: f.Tag.Get("default"),
+			Takes:   takes(f.Type),
+			Group:   f.Tag.Get("group"),
+			Help:    f.Tag.Get("help"),
+			Secret:  f.Tag.Get("secret") == "true",
+			Reload:  f.Tag.Get("reload") == "true",
+			field:   i,
+		}
+	}
+	return settings
+}
+
+// Get returns the setting's field of c.
+func (s Setting) Get(c Config) any { return reflect.ValueOf(c).Field(s.field).Interface() }
+
+// copy sets the setting's field of dst to that of src.
+func (s Setting) copy(dst, src *Config) {
+	reflect.ValueOf(dst).Elem().Field(s.field).Set(reflect.ValueOf(src).Elem().Field(s.field))
+}
+
+// Value is the setting's value in c as a text, in the form that the setting takes.
+func (s Setting) Value(c Config) string { return text(s.Get(c)) }
+
+// SettingsMarkdown is the table of all settings in SETTINGS.md.
+func SettingsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| flag | environment | default | SIGHUP | what it does |\n|---|---|---|---|---|\n")
+	for _, s := range Settings() {
+		value := "empty"
+		if s.Default != "" {
+			value = "`" + s.Default + "`"
+		}
+		changes := "restart"
+		if s.Reload {
+			changes = "taken"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", s.Flag, s.Env, value, changes, strings.ReplaceAll(s.Help, "|", `\|`))
+	}
+	return b.String()
+}
+
+func takes(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "a time with its unit, such as 60s, 500ms or 2m"
+	case reflect.TypeFor[ByteSize]():
+		return "a size such as 64KiB, 1MB or 512"
+	case reflect.TypeFor[int]():
+		return "a whole number, such as 100"
+	case reflect.TypeFor[bool]():
+		return "true or false"
+	case reflect.TypeFor[[]string]():
+		return "a list, such as [https://a.example.org, https://b.example.org]"
+	default:
+		return "a text"
+	}
+}
+
+func text(value any) string {
+	switch v := value.(type) {
+	case time.Duration:
+		return formatDuration(v)
+	case encoding.TextMarshaler:
+		b, _ := v.MarshalText() // ours never fail
+		return string(b)
+	case []string:
+		return strings.Join(v, ",")
+	default:
+		return fmt.Sprint(v)
+	}
+}

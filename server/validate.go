@@ -1,0 +1,240 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"dotsconnect/server/websocket"
+)
+
+// A SettingError is one mistake in a Config: which setting, what is wrong, and what it takes.
+type SettingError struct {
+	Name string // as in a configuration file: "max-age"
+	Text string
+}
+
+func (e *SettingError) Error() string { return "--" + e.Name + ": " + e.Text }
+
+const (
+	// tick is the resolution of every timeout: a shorter one could not be told from none.
+	tick = 100 * time.Millisecond
+	// maxFrameHeader is the longest header of a frame (RFC 6455 section 5.2): 2 bytes, 8 of length, 4 of mask.
+	maxFrameHeader = 14
+
+	largestMessage = 16 * MiB
+	longestTimeout = 24 * time.Hour
+	mostOfAnything = 1 << 30
+)
+
+// Validate reports everything that is wrong with c at once: an errors.Join of *SettingError, nil if c can be served.
+func (c *Config) Validate() error {
+	var m mistakes
+	c.checkAccess(&m)
+	c.checkLimits(&m)
+	c.checkTimeouts(&m)
+	c.checkBacklog(&m)
+	c.checkRedis(&m)
+	if len(m) == 0 { // or one mistake would be told twice
+		c.checkAlone(&m)
+	}
+	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
+	m.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
+	return errors.Join(m...)
+}
+
+func (c *Config) checkAccess(m *mistakes) {
+	m.address("listen", c.Listen)
+	if c.Admin != "" {
+		m.address("admin", c.Admin)
+		if sameAddress(c.Listen, c.Admin) {
+			m.add("admin", "%s is taken by --listen %s; take another port, or none to switch it off: --admin \"\"", c.Admin, c.Listen)
+		}
+	}
+	if c.Admin == "" && (c.AdminToken != "" || c.AdminTokenFile != "") {
+		m.add("admin-token", "--admin is off, so nothing asks for a token: set --admin, or leave the token out")
+	}
+	if c.AdminToken != "" && c.AdminTokenFile != "" {
+		m.add("admin-token-file", "--admin-token is set as well; take one of them")
+	}
+	if c.AdminToken == "" && c.AdminTokenFile == "" && !isLoopback(c.Admin) {
+		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or take a loopback address such as 127.0.0.1:8001", c.Admin)
+	}
+	c.checkLists(m)
+	if strings.ContainsFunc(c.AdminToken, notBearer) {
+		m.add("admin-token", "holds a character that no bearer token can have; take letters, digits and -._~+/=")
+	}
+}
+
+// checkLists checks each entry of the lists by itself, so that every mistake in one is named.
+func (c *Config) checkLists(m *mistakes) {
+	for _, pattern := range c.Origins {
+		if _, err := websocket.NewOriginPolicy([]string{pattern}); err != nil {
+			m.add("origins", "%v", err)
+		}
+	}
+	for _, name := range c.Subprotocols {
+		switch {
+		case !websocket.ValidToken(name):
+			m.add("subprotocols", "%q is not a subprotocol: want letters, digits and !#$%%&'*+-.^_|~", name)
+		case isOtherVersion(name):
+			m.add("subprotocols", "%q is reserved for a version of the protocol that this server does not speak; leave it out", name)
+		}
+	}
+}
+
+// isOtherVersion tells the names that versions of PROTOCOL.md other than this one have, or will have.
+func isOtherVersion(name string) bool {
+	version, ours := strings.CutPrefix(name, "dots.v")
+	_, err := strconv.ParseUint(version, 10, 16)
+	return ours && err == nil && name != subprotocolV1
+}
+
+func (c *Config) checkLimits(m *mistakes) {
+	inRange(m, "max-message", c.MaxMessage, 1, largestMessage)
+	inRange(m, "max-header", c.MaxHeader, KiB, 64*KiB)
+	inRange(m, "max-fragments", c.MaxFragments, 1, 1<<20)
+	inRange(m, "max-conns", c.MaxConns, 0, mostOfAnything)
+	inRange(m, "room-members", c.RoomMembers, 0, mostOfAnything)
+	inRange(m, "max-rooms", c.MaxRooms, 0, mostOfAnything)
+	inRange(m, "control-rate", c.ControlRate, 1, mostOfAnything)
+	inRange(m, "control-burst", c.ControlBurst, 1, mostOfAnything)
+	inRange(m, "loops", c.Loops, 0, 64)
+}
+
+func (c *Config) checkTimeouts(m *mistakes) {
+	inRange(m, "max-age", c.MaxAge, 2*tick, longestTimeout)
+	m.oneOf("chat-life", c.ChatLife, "messages", "any")
+	inRange(m, "handshake-timeout", c.HandshakeTimeout, tick, longestTimeout)
+	inRange(m, "frame-timeout", c.FrameTimeout, tick, longestTimeout)
+	inRange(m, "close-timeout", c.CloseTimeout, tick, longestTimeout)
+	inRange(m, "drain-delay", c.DrainDelay, 0, longestTimeout)
+	inRange(m, "drain-time", c.DrainTime, 0, longestTimeout)
+}
+
+func (c *Config) checkBacklog(m *mistakes) {
+	inRange(m, "backlog-soft", c.SoftBacklog, 1, 1*GiB)
+	inRange(m, "backlog-hard", c.HardBacklog, 1, 1*GiB)
+	inRange(m, "backlog-time", c.BacklogTime, tick, longestTimeout)
+	inRange(m, "stall-budget", c.StallBudget, 0, 10*time.Second)
+	inRange(m, "unsent-limit", c.UnsentLimit, 0, 1*GiB)
+	if c.SoftBacklog > c.HardBacklog {
+		m.add("backlog-soft", "%v is above --backlog-hard %v; take a smaller soft or a larger hard limit", c.SoftBacklog, c.HardBacklog)
+	}
+	if c.BacklogTotal < c.HardBacklog {
+		m.add("backlog-total", "%v is below --backlog-hard %v, which one member may use alone; take a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
+	}
+	if c.MaxMessage > largestMessage {
+		return // and the next two would only follow from that
+	}
+	frame := c.MaxMessage + maxFrameHeader
+	if c.HardBacklog < frame {
+		m.add("backlog-hard", "%v cannot hold one message of --max-message %v with its header; take at least %v, or a smaller message", c.HardBacklog, c.MaxMessage, wholeKiB(frame))
+	}
+	if c.InboxLimit < frame {
+		m.add("inbox-limit", "%v cannot hold one message of --max-message %v; take at least %v, or a smaller message", c.InboxLimit, c.MaxMessage, wholeKiB(frame))
+	}
+}
+
+// checkRedis checks what can be checked without knowing Redis; its address is read by who connects.
+func (c *Config) checkRedis(m *mistakes) {
+	if c.RedisPrefix == "" || len(c.RedisPrefix) > 64 || strings.ContainsFunc(c.RedisPrefix, notPrefix) {
+		m.add("redis-prefix", "%q is no prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
+	}
+	inRange(m, "lanes", c.Lanes, 0, 1024)
+	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
+	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
+	m.oneOf("redis-down", c.RedisDown, "local", "reject")
+}
+
+// checkAlone finds settings that have no effect without --redis: whoever sets one believes to have many nodes.
+func (c *Config) checkAlone(m *mistakes) {
+	if c.Redis != "" {
+		return
+	}
+	d := Default()
+	for _, row := range []struct {
+		name string
+		set  bool
+	}{
+		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
+		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
+	} {
+		if row.set {
+			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)
+		}
+	}
+}
+
+func wholeKiB(b ByteSize) ByteSize { return (b + KiB - 1) / KiB * KiB }
+
+// mistakes gathers what Validate found. Each of its methods states one rule about one setting.
+type mistakes []error
+
+func (m *mistakes) add(name, format string, args ...any) {
+	*m = append(*m, &SettingError{name, fmt.Sprintf(format, args...)})
+}
+
+func (m *mistakes) address(name, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		m.add(name, "%q is not an address: want host:port with a port of at most 65535", address)
+	case err != nil:
+		m.add(name, "%q is not an address: want host:port, such as :8000 or 127.0.0.1:8000", address)
+	}
+}
+
+func (m *mistakes) oneOf(name, got string, names ...string) {
+	for _, n := range names {
+		if got == n {
+			return
+		}
+	}
+	last := len(names) - 1
+	m.add(name, "%q is unknown; it takes %s or %s", got, strings.Join(names[:last], ", "), names[last])
+}
+
+func inRange[T int | ByteSize | time.Duration](m *mistakes, name string, got, low, high T) {
+	if got < low || got > high {
+		m.add(name, "%s is out of range; it takes %s to %s", text(got), text(low), text(high))
+	}
+}
+
+// sameAddress tells whether two listeners would get in each other's way. Port 0 is a free one each time.
+func sameAddress(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return hostA == hostB || isUnspecified(hostA) || isUnspecified(hostB)
+}
+
+func isUnspecified(host string) bool {
+	return host == "" || net.ParseIP(host).IsUnspecified()
+}
+
+// isLoopback tells whether only this machine can reach an address; one that is off or malformed counts as such.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err != nil || host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// notBearer tells the characters that RFC 6750 section 2.1 keeps out of a token.
+func notBearer(r rune) bool {
+	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !letterOrDigit && !strings.ContainsRune("-._~+/=", r)
+}
+
+// notPrefix tells the characters that a prefix of keys cannot have: braces would decide where a Cluster keeps them.
+func notPrefix(r rune) bool {
+	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !letterOrDigit && !strings.ContainsRune("-_.:", r)
+}
