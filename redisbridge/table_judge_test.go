@@ -244,6 +244,10 @@ const tallyHead = "| fault | said | accepted | refused with 4104 | missing, anno
 	"|---|---|---|---|---|---|---|---|---|---|---|"
 
 func (v *tally) row(name string) string {
+	if v.cut > 0 {
+		v.note = strings.TrimPrefix(fmt.Sprintf("%s; %d said to nodes that went", v.note, v.cut), "; ")
+		v.cut = 0
+	}
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s |", name, v.said, v.accepted, v.refused, v.missing, v.silent, v.doubled, v.moved,
 		v.reordered, v.gaps, v.note)
 }
