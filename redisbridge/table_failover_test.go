@@ -89,6 +89,7 @@ func runSentinel(t *testing.T, strike func(o *sentinelSet)) tally {
 	cfg := siteConfig("redis+sentinel://"+hostsOf(o.sentinels)+"/dots", Reject, 10*time.Second)
 	sites := []*site{startSite(t, cfg), startSite(t, cfg)}
 	c := startCrowd(t, tableRooms, tableEvery/2, sites...)
+	c.flows()
 	began := time.Now()
 	strike(o)
 	eventually(t, "a replica is the master", func() bool { return o.promoted() != nil })
@@ -112,7 +113,10 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	t.Helper()
 	began := time.Now()
 	for _, s := range c.sites {
-		eventually(t, "the node is at the new master, and ready", func() bool { return s.serves(now) && !s.serves(old) && s.ready() })
+		since := time.Since(s.bridge.began)
+		eventually(t, "the node is at the new master, and ready", func() bool {
+			return s.serves(now) && !s.serves(old) && s.bridge.proven() > since && s.ready()
+		})
 	}
 	if !c.hushed() {
 		c.flows()
@@ -145,6 +149,7 @@ func runCluster(t *testing.T, idle bool, strike func(master, replica *redisServe
 	if replica == nil {
 		t.Fatal("the first master has no replica")
 	}
+	c.flows()
 	if idle {
 		c.hush()
 	}

@@ -15,61 +15,81 @@ import (
 
 // emptyRows: Redis comes back empty, and a node that knows nothing is there before those that know how the rooms are cut.
 func emptyRows() (rows []row) {
-	for name, empty := range map[string]func(s *redisServer){
-		"FLUSHALL":                    func(s *redisServer) { s.do("FLUSHALL") },
-		"Redis restarts without data": func(s *redisServer) { s.kill(); s.start() },
+	for _, r := range []struct {
+		name  string
+		empty func(s *redisServer)
+	}{
+		{"FLUSHALL", func(s *redisServer) { s.do("FLUSHALL") }},
+		{"Redis restarts without data", func(s *redisServer) { s.kill(); s.start() }},
 	} {
-		rows = append(rows, row{name: name + ", and a fresh node is there first", run: func(t *testing.T, _ *build) tally {
-			const rooms = 20
-			redis := startRedis(t)
-			var sites []*site
-			var wires []*wire
-			for range 2 {
-				w := startWire(t, redis.addr())
-				wires = append(wires, w)
-				sites = append(sites, startSite(t, siteConfig(w.url(), Reject, 30*time.Second)))
-			}
-			c := startCrowd(t, rooms, 200*time.Millisecond, sites...)
-			meta := redis.do("GET", "dots:meta")
-			for _, w := range wires { // so that nobody has it back before
-				w.hole()
-			}
-			empty(redis)
-			cfg := siteConfig(redis.url(), Reject, 30*time.Second)
-			cfg.Alone = Default().Alone
-			fresh := make(chan *site, 1)
-			var starting sync.WaitGroup
-			starting.Go(func() {
-				s, err := trySite(t, cfg)
-				if err != nil {
-					t.Error(err)
-				}
-				fresh <- s
-			})
-			eventually(t, "the fresh node looks for the others", func() bool {
-				return strings.Contains(fmt.Sprint(redis.do("INFO", "commandstats")), "cmdstat_smembers")
-			})
-			for _, w := range wires {
-				w.heal()
-			}
-			starting.Wait()
-			s := <-fresh
-			if s == nil {
-				t.FailNow()
-			}
-			c.add(s)
-			c.flows()
-			v := c.finish()
-			if now := redis.do("GET", "dots:meta"); now != meta {
-				t.Errorf("the nodes had agreed on %v, and now on %v", meta, now)
-			}
-			if got := s.bridge.accord.meta.String(); got != meta {
-				t.Errorf("the fresh node took %q, and the others had %q", got, meta)
-			}
-			return v
-		}})
+		rows = append(rows,
+			row{name: r.name + ", and a fresh node is there first", run: func(t *testing.T, _ *build) tally {
+				return runEmpty(t, r.empty, Default().Alone)
+			}},
+			row{name: r.name + ", and a fresh node begins on its own", run: func(t *testing.T, _ *build) tally {
+				return runEmpty(t, r.empty, 100*time.Millisecond)
+			}})
 	}
 	return rows
+}
+
+// runEmpty has a fresh node wait so long for others while they cannot be seen.
+func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tally {
+	const rooms = 20
+	redis := startRedis(t)
+	var sites []*site
+	var wires []*wire
+	for range 2 {
+		w := startWire(t, redis.addr())
+		wires = append(wires, w)
+		sites = append(sites, startSite(t, siteConfig(w.url(), Reject, 30*time.Second)))
+	}
+	c := startCrowd(t, rooms, 200*time.Millisecond, sites...)
+	meta := redis.do("GET", "dots:meta")
+	for _, w := range wires { // so that nobody has it back before
+		w.hole()
+	}
+	empty(redis)
+	redis.do("CONFIG", "RESETSTAT")
+	redis.do("CLIENT", "KILL", "TYPE", "pubsub") // a subscription shows that others are there
+	cfg := siteConfig(redis.url(), Reject, 30*time.Second)
+	cfg.Alone = alone
+	var fresh *site
+	var err error
+	var starting sync.WaitGroup
+	starting.Go(func() { fresh, err = trySite(t, cfg) })
+	eventually(t, "the fresh node looks for the others, or does not any more", func() bool {
+		if alone == Default().Alone {
+			return strings.Contains(fmt.Sprint(redis.do("INFO", "commandstats")), "cmdstat_smembers")
+		}
+		return redis.do("GET", "dots:meta") != nil
+	})
+	if now := redis.do("GET", "dots:meta"); now == meta {
+		t.Errorf("the others were there first: the test does not do what it says")
+	}
+	for _, w := range wires {
+		w.heal()
+	}
+	if starting.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if alone == Default().Alone {
+		c.add(fresh)
+		if got := fresh.bridge.accord.meta.String(); got != meta {
+			t.Errorf("the fresh node took %q, and the others had %q", got, meta)
+		}
+	} else {
+		eventually(t, "the fresh node knows that it has to be started again", func() bool { return len(fresh.bridge.Lost()) > 0 && !fresh.ready() })
+	}
+	c.flows()
+	v := c.finish()
+	if now := redis.do("GET", "dots:meta"); now != meta {
+		t.Errorf("the nodes had agreed on %v, and now on %v", meta, now)
+	}
+	for _, s := range sites {
+		s.awaitReady()
+	}
+	return v
 }
 
 // standstillRows: a program is stopped, for longer than the hold time, and goes on. It must not take that for an outage of Redis.
