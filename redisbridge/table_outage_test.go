@@ -118,6 +118,44 @@ func standstillRows() (rows []row) {
 	return rows
 }
 
+// awayRows: Redis is away for longer than the hold time, with what it had or without.
+func awayRows() (rows []row) {
+	const away = 3 * time.Second
+	for _, down := range []Policy{Local, Reject} {
+		for _, r := range []struct {
+			name        string
+			config      []string
+			leave, back func(s *redisServer)
+		}{
+			{"SIGSTOP of Redis for", nil, func(s *redisServer) { s.signal(syscall.SIGSTOP) }, func(s *redisServer) { s.signal(syscall.SIGCONT) }},
+			{"Redis is killed, and back with its data after", []string{"--appendonly", "yes", "--appendfsync", "no"}, (*redisServer).kill, (*redisServer).start},
+			{"Redis is killed, and back empty after", nil, (*redisServer).kill, (*redisServer).start},
+		} {
+			rows = append(rows, row{name: fmt.Sprintf("%s %v, %s, hold time 1 s", r.name, away, down), run: func(t *testing.T, _ *build) tally {
+				redis := startRedis(t, r.config...)
+				sites := []*site{startSite(t, siteConfig(redis.url(), down, time.Second)), startSite(t, siteConfig(redis.url(), down, time.Second))}
+				c := startCrowd(t, tableRooms, tableEvery, sites...)
+				r.leave(redis)
+				time.Sleep(away) // the fault itself
+				r.back(redis)
+				c.flows()
+				v := c.finish()
+				var local uint64
+				for _, s := range sites {
+					local += s.bridge.Stats().Local
+				}
+				refused, _ := v.noteGiven(sites)
+				v.note += fmt.Sprintf("; %d on one node only", local)
+				if v.closed > 0 || (refused > 0) != (down == Reject) || (local > 0) != (down == Local) {
+					t.Errorf("%d closed, %d refused, %d local", v.closed, refused, local)
+				}
+				return v
+			}})
+		}
+	}
+	return rows
+}
+
 // cutPair is two sites, the first with a way of its own to Redis.
 func cutPair(t *testing.T, redis *redisServer, down Policy, hold time.Duration) (far, near *site, w *wire) {
 	t.Helper()
@@ -212,7 +250,7 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	v := c.finish()
 	st := far.bridge.Stats()
 	refused, doubted := far.given()
-	v.note = fmt.Sprintf("%d on one node only, %d given back, %d perhaps", st.Local, refused, doubted)
+	v.note = fmt.Sprintf("%d on one node only, %d given back as not taken, %d in doubt", st.Local, refused, doubted)
 	if v.closed > 0 || m.hole && v.moved > 0 {
 		t.Errorf("%d clients closed, %d out of order", v.closed, v.moved)
 	}
@@ -303,7 +341,7 @@ func (v *tally) noteGiven(sites []*site) (refused, doubted int) {
 		r, d := s.given()
 		refused, doubted = refused+r, doubted+d
 	}
-	v.note = strings.TrimPrefix(fmt.Sprintf("%s; %d refused, %d that the new master never had given back", v.note, refused, doubted), "; ")
+	v.note = strings.TrimPrefix(fmt.Sprintf("%s; %d given back as not taken, %d as lost or in doubt", v.note, refused, doubted), "; ")
 	return refused, doubted
 }
 

@@ -80,6 +80,7 @@ func newBuild(t *testing.T) *build {
 func tableOfFaults() (rows []row) {
 	rows = append(rows, emptyRows()...)
 	rows = append(rows, standstillRows()...)
+	rows = append(rows, awayRows()...)
 	rows = append(rows, wireRows()...)
 	rows = append(rows, leaseRows()...)
 	rows = append(rows, failoverRows()...)
