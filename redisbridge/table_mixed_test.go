@@ -48,6 +48,7 @@ func runUpgrade(t *testing.T, b *build) tally {
 	redis := startRedis(t)
 	old := startProgram(t, b.before(t), "--redis="+redis.url(), "--redis-down=reject", "--redis-hold=10s")
 	before := fmt.Sprint(redis.do("GET", "dots:meta"))
+	eventually(t, "the old node shows that it is there", func() bool { return redis.do("SCARD", "dots:nodes") == int64(1) })
 	cfg := siteConfig(redis.url(), Reject, 10*time.Second)
 	cfg.Look, cfg.Upgrade = 200*time.Millisecond, 1500*time.Millisecond
 	first := startSite(t, cfg)
