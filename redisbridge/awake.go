@@ -13,7 +13,7 @@ type awake struct {
 }
 
 // tick is how often the clock is wound. A step that took longer than two of them counts as two.
-const tick = 25 * time.Millisecond
+const tick = 50 * time.Millisecond
 
 func (a *awake) read() time.Duration { return time.Duration(a.now.Load()) }
 

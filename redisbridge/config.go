@@ -22,7 +22,7 @@ type Config struct {
 	URL    string      // see ParseAddress
 	TLS    *tls.Config // for rediss: whom to trust and who we are; nil: the certificates of the system, or of SSL_CERT_FILE
 	Prefix string      // of every key and channel
-	Lanes  int         // 0: as many as the nodes before us took, else 16, or 64 on a Cluster
+	Lanes  int         // 0: as many as the nodes before us took, else 4, or 64 on a Cluster
 	Hold   time.Duration
 	Down   Policy
 
@@ -35,7 +35,7 @@ type Config struct {
 	// A batch is cut at so many publications or bytes.
 	BatchMessages int
 	BatchBytes    int
-	// The log of a lane keeps at most LogBytes, and while something is published at most 2 x LogAge; at least half of the
+	// The log of a lane keeps at most LogBytes (0: a part of 64 MiB, at least 4 MiB), and while something is published at most 2 x LogAge; at least half of the
 	// bytes or LogAge, whichever is reached first. What it reaches back is what a node can be away for without a gap.
 	LogBytes int64
 	LogAge   time.Duration
@@ -67,7 +67,7 @@ type Gap struct {
 func Default() Config {
 	return Config{
 		Prefix: "dots", Hold: 2 * time.Second, Down: Local,
-		MaxHeld: 16 << 20, MaxWaiting: 8 << 20, BatchMessages: 512, BatchBytes: 256 << 10, LogBytes: 4 << 20, LogAge: time.Minute,
+		MaxHeld: 16 << 20, MaxWaiting: 8 << 20, BatchMessages: 512, BatchBytes: 256 << 10, LogAge: time.Minute,
 		Silence: time.Second, CallMax: 2 * time.Second, Beat: time.Second,
 		Stale: 3 * time.Second, Look: time.Second, Gone: 8 * time.Second, Keep: 10 * time.Minute, Alone: 3 * time.Second, Upgrade: 10 * time.Minute,
 	}
@@ -88,7 +88,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("%d lanes are out of range; it takes 0 to %d", c.Lanes, MaxLanes)
 	case c.Down != Local && c.Down != Reject:
 		return fmt.Errorf("%q is no policy; it takes local or reject", c.Down)
-	case c.Hold < 0 || c.MaxHeld <= 0 || c.MaxWaiting <= 0 || c.BatchMessages <= 0 || c.BatchBytes <= 0 || c.LogBytes <= 0 || c.LogAge < time.Second:
+	case c.Hold < 0 || c.MaxHeld <= 0 || c.MaxWaiting <= 0 || c.BatchMessages <= 0 || c.BatchBytes <= 0 || c.LogBytes < 0 || c.LogAge < time.Second:
 		return errors.New("a limit is not set; start from redisbridge.Default")
 	case c.Silence <= 0 || c.CallMax <= 0 || c.Beat <= 0 || c.Stale <= 0 || c.Look <= 0 || c.Gone < 2*c.Look || c.Keep < c.Gone || c.Alone < 0 || c.Upgrade < 0:
 		return errors.New("a time is not set; start from redisbridge.Default")

@@ -148,26 +148,23 @@ func (b *Bridge) writeCounts(ctx context.Context, lane int, counts []loop.RoomCo
 }
 
 // writeSome is one call.
-func (s *store) writeSome(ctx context.Context, server *redis.Client, key string, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
-	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
-	defer cancel()
+func (s *store) writeSome(ctx context.Context, server *slow, key string, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
 	set, gone := split(counts)
-	var was, is *redis.BoolCmd
-	_, err = server.Pipelined(timed, func(p redis.Pipeliner) error {
-		was = p.PExpire(timed, key, s.cfg.Keep)
+	err = server.pipeline(ctx, s.cfg.CallMax, func(ctx context.Context, p redis.Pipeliner) func() {
+		was := p.PExpire(ctx, key, s.cfg.Keep)
 		if anew {
-			p.Del(timed, key)
+			p.Del(ctx, key)
 		}
 		for some := range slices.Chunk(gone, countsPerCommand) { // first: a room may have vanished and come back
-			p.HDel(timed, key, some...)
+			p.HDel(ctx, key, some...)
 		}
 		for some := range slices.Chunk(set, 2*countsPerCommand) {
-			p.HSet(timed, key, some...)
+			p.HSet(ctx, key, some...)
 		}
-		is = p.PExpire(timed, key, s.cfg.Keep)
-		return nil
+		is := p.PExpire(ctx, key, s.cfg.Keep)
+		return func() { kept, there = was.Val(), is.Val() }
 	})
-	return was.Val(), is.Val(), atKey(err, key)
+	return kept, there, atKey(err, key)
 }
 
 // split sorts rooms with members, as HSET takes them, from those without.

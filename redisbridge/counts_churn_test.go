@@ -204,7 +204,7 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	}
 	settled(l)
 	hook := &commandCounter{}
-	n.bridge.lanes[0].server().AddHook(hook)
+	n.bridge.lanes[0].server().client.AddHook(hook)
 	pass := func() *commandCounter {
 		t.Helper()
 		*hook = commandCounter{}
@@ -267,7 +267,7 @@ func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 		t.Fatal("a pass without Redis said nothing")
 	}
 	hook := &commandCounter{}
-	n.bridge.lanes[0].server().AddHook(hook)
+	n.bridge.lanes[0].server().client.AddHook(hook)
 	if c.once(context.Background()) == nil || hook.mostInOneCall > 6 || hook.calls == 0 {
 		t.Errorf("without Redis a call of %d had %d arguments, want two of PEXPIRE", hook.calls, hook.mostInOneCall)
 	}

@@ -18,7 +18,7 @@ func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a
 	t.Helper()
 	l = startWire(t, s.addr())
 	cfg := testConfig(s.url())
-	cfg.Hold, cfg.Down = time.Minute, down
+	cfg.Hold, cfg.Down, cfg.LogBytes = time.Minute, down, 4<<20
 	a = startNode(t, cfg, 1)
 	cfg.URL, cfg.Hold = l.url(), hold
 	return a, startNode(t, cfg, 1), l

@@ -45,7 +45,12 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 		if !k.serve.Load() {
 			continue
 		}
-		p, n, err := k.bridge.store.info(ctx, k.slow)
+		var p string
+		var n uint64
+		err := k.slow.do(ctx, func(c *redis.Client) (err error) {
+			p, n, err = k.bridge.store.info(ctx, c)
+			return err
+		})
 		if err != nil {
 			if strings.HasPrefix(err.Error(), "NOPERM") && !e.refused {
 				e.refused = true

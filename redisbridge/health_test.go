@@ -258,3 +258,35 @@ func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 		t.Fatalf("got %q, ready %v, %+v", m.frames(), a.bridge.Ready(), a.bridge.Stats())
 	}
 }
+
+// TestANodeHasFourConnectionsToAServer: also while it starts again and everybody wants one.
+func TestANodeHasFourConnectionsToAServer(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := testConfig(s.url())
+	cfg.Lanes = 16
+	a := startNode(t, cfg, 1)
+	var members []*member
+	for i := range 64 {
+		members = append(members, a.join(roomName(i), 0))
+	}
+	a.ready()
+	connections := func() int {
+		return strings.Count(fmt.Sprint(s.do("CLIENT", "LIST")), "\n") - 1 // but the one that asks
+	}
+	for round := range 3 {
+		for _, m := range members {
+			m.say("hello")
+		}
+		eventually(t, "they arrive", func() bool { return members[63].count() == round+1 && a.rests() })
+		for range 20 {
+			if _, err := a.bridge.Members(t.Context(), roomName(round)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "there are four connections at most", func() bool { return connections() <= 4 })
+		s.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		s.do("CLIENT", "KILL", "TYPE", "pubsub")
+		eventually(t, "the node is there again", func() bool { return a.bridge.Ready() == nil && a.rests() })
+	}
+}

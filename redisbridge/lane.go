@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // A lane is a shard of the rooms with one order. What is published goes into its outbox, from where the link of the server that has
@@ -86,7 +84,7 @@ func (l *lane) detach(k *link) {
 }
 
 // server is the client for slow calls to the server that has the lane, nil if there is none now.
-func (l *lane) server() *redis.Client {
+func (l *lane) server() *slow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.link == nil {

@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"dotsconnect/redisbridge/internal/resp"
 )
 
@@ -27,7 +25,7 @@ type link struct {
 	addr   string
 	conn   net.Conn
 	in     *resp.Reader
-	slow   *redis.Client // for the log, and the counts of members
+	slow   *slow // for the log, and the counts of members
 
 	lanes atomic.Pointer[map[string]*lane] // that are subscribed, by channel; the reader changes it
 	heard atomic.Int64                     // when something came last, by the awake clock
@@ -62,9 +60,6 @@ type pending struct {
 	ends    bool          // with its answer one more call with batches may be on its way
 	written time.Duration // by the awake clock
 }
-
-// slowConnections is how many connections a link has beside itself. With the one of store.client a node has four to a server.
-const slowConnections = 2
 
 // window is how many calls with batches are on their way at once. While they are, batches grow.
 const window = 2
@@ -128,7 +123,7 @@ func (k *link) bury() {
 		l.detach(k)
 	}
 	if k.slow != nil {
-		_ = k.slow.Close() // nothing is lost with it
+		_ = k.slow.client.Close() // nothing is lost with it
 	}
 }
 
@@ -365,7 +360,7 @@ func (k *link) connect(ctx context.Context) error {
 		return err
 	}
 	_ = conn.SetDeadline(time.Time{})
-	k.slow = s.openServer(k.addr, slowConnections, 0)
+	k.slow = &slow{client: s.openServer(k.addr, slowConnections, 0), turns: make(chan struct{}, slowConnections)}
 	k.heard.Store(int64(k.bridge.awake.read()))
 	k.serve.Store(true)
 	return nil

@@ -99,15 +99,17 @@ func (b *Bridge) agree(ctx context.Context) error {
 	b.accord.begin(m)
 	b.store.names = newNames(b.cfg.Prefix, m.lanes)
 	b.store.names.db = address.DB
+	b.store.shareLog(m.lanes)
 	return nil
 }
 
-// defaultLanes is how many lanes the first node makes.
+// defaultLanes is how many lanes the first node makes. On one Redis few of them have larger batches, which cost less; on a Cluster they must
+// spread over many servers.
 func defaultLanes(kind Kind) int {
 	if kind == Cluster {
 		return 64
 	}
-	return 16
+	return 4
 }
 
 // findMeta returns what stands in Redis. If nothing does, it writes a new one, but only when no other node was seen for Config.Alone:

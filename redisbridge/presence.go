@@ -214,19 +214,17 @@ func (p *presence) all() (names []string) {
 // Members is the number of members of a room on all nodes that are there. Any goroutine.
 func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	s, lane := b.store, b.LaneOf(room)
-	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
-	defer cancel()
 	server := b.lanes[lane].server()
 	if server == nil {
 		return 0, fmt.Errorf("read the counts: %w", errAway)
 	}
 	nodes := b.presence.all()
 	counts := make([]*redis.StringCmd, len(nodes))
-	_, err := server.Pipelined(timed, func(p redis.Pipeliner) error {
+	err := server.pipeline(ctx, s.cfg.CallMax, func(ctx context.Context, p redis.Pipeliner) func() {
 		for i, node := range nodes {
-			counts[i] = p.HGet(timed, s.names.counts(lane, node), room)
+			counts[i] = p.HGet(ctx, s.names.counts(lane, node), room)
 		}
-		return nil
+		return func() {}
 	})
 	if err != nil && !isNil(err) {
 		return 0, fmt.Errorf("read the counts: %w", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/redis/go-redis/v9"
+
 	"dotsconnect/loop"
 )
 
@@ -184,7 +186,11 @@ func (l *lane) catchUp(ctx context.Context) {
 		q := l.cur.ask()
 		l.mu.Unlock()
 		q.count = count
-		p, err := l.bridge.store.read(ctx, server, l.index, q)
+		var p page
+		err := server.do(ctx, func(c *redis.Client) (err error) {
+			p, err = l.bridge.store.read(ctx, c, l.index, q)
+			return err
+		})
 		if l.server() != server {
 			return
 		}

@@ -21,7 +21,7 @@ import (
 // store is what the nodes share in Redis, and how to come to it: every command but those of the links.
 //
 // Of go-redis's options these matter: ContextTimeoutEnabled, or a call with a deadline of 250 ms returns after 4 s;
-// MaxRetries -1, because we try again by our own rules; one dial a call.
+// MaxRetries -1, because we try again by our own rules; one dial a call; PipelinePoolSize -1, or there are ten connections more.
 type store struct {
 	address   *Address
 	client    redis.UniversalClient // for the keys that belong to no lane
@@ -48,7 +48,8 @@ var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 func newStore(cfg *Config, a *Address) *store {
 	beQuiet()
 	s := &store{cfg: cfg, address: a, send: "PUBLISH", random: fmt.Sprintf("%05x", randomUint64()>>44)}
-	s.generation, s.age = strconv.FormatInt(cfg.LogBytes/2, 10), strconv.FormatInt(int64(cfg.LogAge/time.Second), 10)
+	s.age = strconv.FormatInt(int64(cfg.LogAge/time.Second), 10)
+	s.shareLog(1)
 	if a.Kind == Cluster {
 		s.send = "SPUBLISH"
 	}
@@ -60,6 +61,21 @@ func newStore(cfg *Config, a *Address) *store {
 	return s
 }
 
+// shareLog says how large the log of each of so many lanes may become.
+func (s *store) shareLog(lanes int) {
+	bytes := s.cfg.LogBytes
+	if bytes == 0 {
+		bytes = max(allLogs/int64(lanes), leastLog)
+	}
+	s.generation = strconv.FormatInt(bytes/2, 10)
+}
+
+// What Config.LogBytes says of 0.
+const (
+	allLogs  = 64 << 20
+	leastLog = 4 << 20
+)
+
 // open makes a client that finds its server by itself, with so many connections to each.
 func (s *store) open(connections int) redis.UniversalClient {
 	a, cfg := s.address, s.cfg
@@ -69,13 +85,13 @@ func (s *store) open(connections int) redis.UniversalClient {
 			MasterName: a.Master, SentinelAddrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
 			SentinelUsername: a.SentinelUsername, SentinelPassword: a.SentinelPassword,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: connectionAge,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
 		})
 	case Cluster:
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS, MaxRedirects: 3,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: connectionAge,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
 			MaintNotificationsConfig: quiet,
 		})
 	}
@@ -92,7 +108,7 @@ func (s *store) openServer(addr string, connections int, age time.Duration) *red
 	return redis.NewClient(&redis.Options{
 		Addr: addr, DB: a.DB, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
 		Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: age,
-		DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections,
+		DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
 		MaintNotificationsConfig: quiet,
 	})
 }
