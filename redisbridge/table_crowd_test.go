@@ -142,12 +142,6 @@ func (m *client) gone() bool {
 	return m.over
 }
 
-func (m *client) count() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.heard)
-}
-
 func (k *stand) client() *client {
 	k.mu.Lock()
 	defer k.mu.Unlock()
