@@ -24,11 +24,12 @@ const MaxLoops = 64
 type Entry struct {
 	Name string
 
-	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
-	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
-	placed  atomic.Int64 // of them those that some loop has, and that came through Deliver
-	members atomic.Int32 // on this node
-	marked  atomic.Bool  // set under lane.mu: members changed, and nobody has asked since (marks.go)
+	loops   uint64        // guarded by lane.mu: loops that have members (or a join on its way)
+	flying  atomic.Int64  // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
+	placed  atomic.Int64  // of them those that some loop has, and that came through Deliver
+	members atomic.Int32  // on this node
+	marked  atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (marks.go)
+	gap     atomic.Uint64 // the last one that named it (gaps.go)
 
 	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)
 }
@@ -54,6 +55,7 @@ type lane struct {
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
 	marks   marks
+	gap     atomic.Uint64 // the last one that concerned all of its rooms (gaps.go)
 
 	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
 }
@@ -165,7 +167,7 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 }
 
 // Charge takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
-// other machines too. Deliver, Node.Refuse or Node.Lose settles it.
+// other machines too. Deliver, Node.Refuse, Node.Doubt or Node.Lose settles it.
 func (d *Directory) Charge(p *Publication) {
 	if e := d.Lookup(p.Room); e != nil {
 		p.entry = e

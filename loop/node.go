@@ -66,6 +66,9 @@ type Node struct {
 	held      atomic.Int64 // bytes of all backlogs
 	parked    atomic.Int64 // bytes that wait for their rooms
 
+	gaps    atomic.Uint64 // so many there were (gaps.go)
+	wideGap atomic.Bool   // one of them concerned a whole lane
+
 	roomMembers, maxRooms atomic.Int64 // LimitRooms
 
 	offering sync.Mutex // between looking whether a room admits something and publishing it

@@ -163,22 +163,46 @@ func (b *Bridge) proven() time.Duration {
 	return oldest
 }
 
-// Ready says why the node must get no new clients, nil if it may. Any goroutine.
+// Ready says why the node must get no new clients, nil if it may. Under the policy Local it may while Redis is away. Any goroutine.
 func (b *Bridge) Ready() error {
+	if text := b.accord.misfit.Load(); text != nil {
+		return errors.New(*text)
+	}
 	proven := b.proven()
-	age := time.Since(b.began) - proven
-	if age <= b.cfg.Stale && proven > 0 {
-		if text := b.accord.misfit.Load(); text != nil {
-			return errors.New(*text)
-		}
+	if proven == 0 {
+		return fmt.Errorf("%w%s", errNever, b.why())
+	}
+	if b.cfg.Down == Local {
 		return nil
 	}
-	why := ""
+	return b.stale(proven)
+}
+
+// Alone says why the node serves its own members alone, "" if it does not: by the policy Local, as long as Redis is away. Any goroutine.
+func (b *Bridge) Alone() string {
+	proven := b.proven()
+	if b.cfg.Down != Local || proven == 0 {
+		return ""
+	}
+	if err := b.stale(proven); err != nil {
+		return "serving alone: " + err.Error()
+	}
+	return ""
+}
+
+// stale says since when there was no round trip, nil if the last one is young enough.
+func (b *Bridge) stale(proven time.Duration) error {
+	age := time.Since(b.began) - proven
+	if age <= b.cfg.Stale {
+		return nil
+	}
+	return fmt.Errorf("the last round trip through Redis is %.1f s old%s", age.Seconds(), b.why())
+}
+
+// why is the newest trouble, to be said behind something else.
+func (b *Bridge) why() string {
 	if p := b.trouble.Load(); p != nil {
-		why = ": " + *p
+		return ": " + *p
 	}
-	if proven == 0 {
-		return fmt.Errorf("%w%s", errNever, why)
-	}
-	return fmt.Errorf("the last round trip through Redis is %.1f s old%s", age.Seconds(), why)
+	return ""
 }

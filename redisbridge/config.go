@@ -43,7 +43,7 @@ type Config struct {
 	Silence time.Duration // a connection on which an answer is overdue for so long is dead; longer where answers take long
 	CallMax time.Duration // limit of a call that may take long
 	Beat    time.Duration // how often the connections and all counters are looked after
-	Stale   time.Duration // not ready if the last round trip is older
+	Stale   time.Duration // if the last round trip is older, the node is not ready, or serves alone under Local
 	Look    time.Duration // how often a node shows that it lives, and looks for the others
 	Gone    time.Duration // a node that has not shown for so long is gone, and its members with it
 	Keep    time.Duration // after which Redis forgets what it has of a node
@@ -66,7 +66,7 @@ type Gap struct {
 // Default has every default.
 func Default() Config {
 	return Config{
-		Prefix: "dots", Hold: 2 * time.Second, Down: Local,
+		Prefix: "dots", Hold: 10 * time.Second, Down: Reject,
 		MaxHeld: 16 << 20, MaxWaiting: 8 << 20, BatchMessages: 512, BatchBytes: 256 << 10, LogAge: time.Minute,
 		Silence: time.Second, CallMax: 2 * time.Second, Beat: time.Second,
 		Stale: 3 * time.Second, Look: time.Second, Gone: 8 * time.Second, Keep: 10 * time.Minute, Alone: 3 * time.Second, Upgrade: 10 * time.Minute,

@@ -38,6 +38,7 @@ func testConfig(url string) Config {
 	cfg.Silence, cfg.Beat, cfg.Look, cfg.Gone = 500*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond, 3*time.Second
 	cfg.Alone = 0
 	cfg.Lanes = 4
+	cfg.Hold, cfg.Down = 2*time.Second, Local
 	return cfg
 }
 

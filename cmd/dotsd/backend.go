@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"dotsconnect/loop"
 	"dotsconnect/redisbridge"
 	"dotsconnect/server"
 )
@@ -17,7 +17,7 @@ import (
 func bridgeConfig(c server.Config) redisbridge.Config {
 	b := redisbridge.Default()
 	b.URL, b.Prefix, b.Lanes, b.BatchMessages = c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch
-	b.Hold, b.Down = c.RedisHold, redisbridge.Policy(c.RedisDown)
+	b.Hold, b.Down, b.Stale = c.RedisHold, redisbridge.Policy(c.RedisDown), c.RedisReady
 	return b
 }
 
@@ -32,19 +32,31 @@ func checkRedis(c server.Config) error {
 	return nil
 }
 
-// connect joins the other nodes; without a Redis there are none, and stop does nothing.
-func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *server.Backend, stop func() error, err error) {
-	if c.Redis == "" {
-		return nil, func() error { return nil }, nil
-	}
-	b, err := redisbridge.Connect(ctx, bridgeConfig(c), log)
+// others is what connects this node with the other ones.
+type others struct {
+	backend *server.Backend
+	lost    <-chan error // gets one when this node no longer fits to them, and must be started again
+	stop    func() error
+}
+
+// connect joins the other nodes.
+func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
+	var gap func(lane int, rooms []string) // from Start on, and nothing is missed before
+	cfg := bridgeConfig(c)
+	cfg.OnGap = func(g redisbridge.Gap) { gap(g.Lane, g.Rooms) }
+	b, err := redisbridge.Connect(ctx, cfg, log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--redis: %w%s", err, redisHint(err))
+		return nil, err
 	}
-	return &server.Backend{
-		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Start: b.Start, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,
+	backend := &server.Backend{
+		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Alone: b.Alone, Refuses: b.Refuses, Members: b.Members,
+		Start: func(node *loop.Node, onGap func(lane int, rooms []string)) {
+			gap = onGap
+			b.Start(node)
+		},
 		Stats: func() server.BackendStats { return backendStats(b.Stats()) },
-	}, b.Close, nil
+	}
+	return &others{backend, b.Lost(), b.Close}, nil
 }
 
 // redisHint says what to do about an error of Connect.
