@@ -180,3 +180,38 @@ func runCluster(t *testing.T, down Policy, idle bool, strike func(master, replic
 func (s *site) serves(r *redisServer) bool {
 	return slices.ContainsFunc(s.bridge.homes.all(), func(k *link) bool { return k.addr == r.addr() && len(k.all()) > 0 })
 }
+
+// TestALaneThatCameToAReplicaFindsItsMaster: a replica of a Cluster takes SSUBSCRIBE, so a lane whose new master is not known yet when
+// the old one sends it away subscribes there once more. Nothing else works there.
+func TestALaneThatCameToAReplicaFindsItsMaster(t *testing.T) {
+	t.Parallel()
+	if !long() && !longFaults() {
+		t.Skip("takes long: DOTS_TEST_ALL=1 runs it")
+	}
+	all, url := startCluster(t, 1)
+	a := startNode(t, clusterConfig(url), 1)
+	a.ready()
+	h, l := a.bridge.homes, a.bridge.lanes[0]
+	h.mu.Lock()
+	old := h.of[l]
+	h.mu.Unlock()
+	replica := slices.IndexFunc(all, func(s *redisServer) bool {
+		_, port, _ := net.SplitHostPort(old.addr)
+		return strings.Contains(s.replication(), "role:slave") && strings.Contains(s.replication(), "master_port:"+port+"\r")
+	})
+	k := newLink(a.bridge, all[replica].addr())
+	old.change(func(lanes map[string]*lane) { delete(lanes, a.bridge.store.names.channel(l.index)) })
+	l.detach(old)
+	h.mu.Lock()
+	h.links[k.addr], h.of[l] = k, k
+	a.bridge.wait.Go(func() { h.gone(k, k.run(a.bridge.life)) })
+	k.adopt(l)
+	h.mu.Unlock()
+	since := time.Since(a.bridge.began)
+	eventually(t, "every lane has a round trip again", func() bool { return a.bridge.proven() > since })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.of[l].addr != old.addr {
+		t.Errorf("the lane is at %s, and its master is %s", h.of[l].addr, old.addr)
+	}
+}
