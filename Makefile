@@ -70,7 +70,7 @@ test-tools:
 
 # The rows that make test has too take as long here as such faults mostly do, and some are only here.
 faults: ## print the table of what faults of Redis and of nodes cost (needs redis-server; 2 min)
-	DOTS_FAULTS=long $(GO) test -count=1 -parallel 6 -timeout 20m -run '^TestFaultTable$$' -v ./redisbridge | grep -v '^ *=== '
+	DOTS_FAULTS=long $(GO) test -C redisbridge -count=1 -parallel 6 -timeout 20m -run '^TestFaultTable$$'
 
 lint: ## check formatting, go vet, golangci-lint (the first time builds it, which takes minutes)
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \
