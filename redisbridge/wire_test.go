@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type wireMode struct {
 	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
 	deaf   bool                      // nothing comes back from Redis
 	mute   bool                      // nothing gets to Redis
+	stuck  bool                      // nothing comes back on a connection that has subscribed to something
 	reset  bool                      // a connection through which something comes is reset
 	delay  time.Duration             // in each direction
 	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
@@ -95,8 +97,9 @@ func (w *wire) serve(down *net.TCPConn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { w.pass(up, down, false) })
-	both.Go(func() { w.pass(down, up, true) })
+	var subscribes atomic.Bool
+	both.Go(func() { w.pass(up, down, false, &subscribes) })
+	both.Go(func() { w.pass(down, up, true, &subscribes) })
 	both.Wait()
 	w.mu.Lock()
 	delete(w.conns, down)
@@ -114,7 +117,7 @@ func (w *wire) keep(conns ...*net.TCPConn) bool {
 }
 
 // pass copies one direction, and ends both when it ends.
-func (w *wire) pass(to, from *net.TCPConn, down bool) {
+func (w *wire) pass(to, from *net.TCPConn, down bool, subscribes *atomic.Bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
@@ -122,7 +125,10 @@ func (w *wire) pass(to, from *net.TCPConn, down bool) {
 		if err != nil {
 			return
 		}
-		for m := w.mode.Load(); m.hole || m.deaf && down || m.mute && !down; m = w.mode.Load() {
+		if !down && bytes.Contains(buf[:n], []byte("SUBSCRIBE")) {
+			subscribes.Store(true)
+		}
+		for m := w.mode.Load(); m.hole || m.mute && !down || down && (m.deaf || m.stuck && subscribes.Load()); m = w.mode.Load() {
 			time.Sleep(time.Millisecond) // the fault itself
 		}
 		m := w.mode.Load()
