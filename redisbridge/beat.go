@@ -84,6 +84,10 @@ func (t *beat) clock(v *resp.Value, err error) {
 // counted compares the counter of a lane with what the lane has.
 func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	b := l.bridge
+	if resp.Word(err) == "MOVED" { // the lane was subscribed at a server that no longer had it
+		t.link.part(l, err)
+		return
+	}
 	var at place
 	var oldest int64
 	if err == nil {

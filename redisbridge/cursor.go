@@ -26,6 +26,7 @@ type cursor struct {
 	mute  uint64         // up to here the log of a Redis that was set back is history: it is passed over
 	loose bool           // a gap is announced, and up to the next batch there is no second one
 	ended bool           // the log of the epoch, which is over, was read to its end
+	ahead bool           // members here may have had batches of the epoch, which is over, that its log has not: it was made without them
 }
 
 type knownBatch struct{ n, used uint64 }
@@ -260,14 +261,20 @@ func (c *cursor) start(p page) (more bool) {
 	case p.at.epoch < c.top.epoch && !p.old:
 		c.mute = p.at.seq
 	}
-	if p.at.epoch <= old.epoch && old.epoch != "" && !p.old {
+	switch {
+	case old.epoch == "":
+	case p.old:
+		c.ahead = c.ahead || p.at.epoch == old.epoch || !c.ended
+	case p.at.epoch <= old.epoch:
 		c.damaged()
+	case c.ahead || !c.ended: // the other nodes have announced this epoch, but not what they missed of ours since
+		c.ahead, c.heal, c.broke = false, true, p.at.epoch
 	}
 	if p.at.epoch != old.epoch {
 		c.floor = c.mute
 	}
 	c.at, c.last, c.prev, c.ended = place{epoch: p.at.epoch}, ident{}, ident{}, false
-	if old.epoch != "" && !(c.loose && p.at.epoch > old.epoch) {
+	if old.epoch != "" {
 		reason := "Redis has lost its counters or its log, or was set back to an older copy"
 		if p.at.epoch > old.epoch {
 			reason = "the lane was numbered anew: Redis had lost something"

@@ -171,6 +171,7 @@ func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 }
 
 func (r *realRedis) publish(c call) (answer, error) {
+	r.store.random = fmt.Sprintf("%05x", uint64(c.id.node)) // each node has its own
 	return r.store.publish(context.Background(), r.store.client, c)
 }
 
