@@ -13,7 +13,7 @@ export GO
 export CGO_ENABLED := 0
 export GOFLAGS     := $(shell $(GO) env GOFLAGS) -trimpath
 
-.PHONY: help run build test test-tools test-plain test-build lint fuzz bench smoke scale microbench clean
+.PHONY: help run build test test-tools test-plain test-build faults lint fuzz bench smoke scale microbench clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -67,6 +67,10 @@ test-tools:
 		echo "What can be tested without: go test ./..." >&2; \
 		exit 1; \
 	fi
+
+# The rows that make test has too take as long here as such faults mostly do, and some are only here.
+faults: ## print the table of what faults of Redis and of nodes cost (needs redis-server; 2 min)
+	DOTS_FAULTS=long $(GO) test -C redisbridge -count=1 -parallel 6 -timeout 20m -run '^TestFaultTable$$'
 
 lint: ## check formatting, go vet, golangci-lint (the first time builds it, which takes minutes)
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \

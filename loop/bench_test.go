@@ -266,7 +266,8 @@ func BenchmarkDeliver(b *testing.B) {
 			pubs[i] = &Publication{Room: "chat/a room", Value: value}
 		}
 		n++
-		dir.Deliver(lane, 7, n, pubs)
+		Number(pubs, 7, n)
+		dir.Deliver(lane, pubs)
 		l.Turn(r.now)
 	}
 }

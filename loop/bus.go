@@ -8,8 +8,9 @@ package loop
 //   - the publications of one connection keep their order;
 //   - a loop gets everything that is sequenced after its Joined for the room was posted, until Leave.
 //
-// A bus that cannot keep them says so: Node.Refuse for a publication that it will not deliver, Node.Lose for one that it
-// has lost, Node.HoldBack when it has as much as it may hold. Directory.Charge lets a room's publishers wait for it.
+// A bus that cannot keep them says so: Node.Refuse for a publication that it will not deliver, Node.Doubt for one that may have
+// been, Node.Lose for one that it has lost, Node.Gap for what may have passed members over, Node.HoldBack when it has as much as
+// it may hold. Directory.Charge lets a room's publishers wait for it.
 //
 // None of the calls may block or call back into the loop: they are made on a loop's goroutine.
 type Bus interface {

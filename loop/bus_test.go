@@ -18,7 +18,8 @@ func (b *slowBus) Publish(p *Publication) {
 
 func (b *slowBus) deliver() {
 	for i, p := range b.held {
-		b.dir.Deliver(0, 9, uint64(i+1), []*Publication{p})
+		p.ID = ID{Epoch: 9, Seq: uint64(i + 1)}
+		b.dir.Deliver(0, []*Publication{p})
 	}
 	b.held = nil
 }
@@ -35,22 +36,29 @@ func newSlowRig(t *testing.T, change func(*Config)) (*rig, *slowBus) {
 	return r, b
 }
 
-func TestARefusedPublicationKicksItsPublisherAndNobodyElse(t *testing.T) {
-	r, bus := newSlowRig(t, nil)
-	a, b := r.open(0, "x", 0), r.open(0, "x", 0)
-	r.send(a, "one", "two")
-	for _, p := range bus.held {
-		r.node.Refuse(p)
-	}
-	r.rest()
-	if want := []Why{WhyBackend}; !slices.Equal(a.kicks, want) || len(b.kicks) > 0 {
-		t.Errorf("kicked for %v and %v, want %v and nothing", a.kicks, b.kicks, want)
-	}
-	if !a.finned || a.pending != 0 {
-		t.Errorf("the publisher waits for %d publications that will never come", a.pending)
-	}
-	if e := r.node.Directory().Lookup("x"); e.flying.Load() != 0 {
-		t.Errorf("%d bytes of credit are gone", e.flying.Load())
+func TestAPublicationThatTheBusDoesNotDeliverKicksItsPublisherAndNobodyElse(t *testing.T) {
+	for why, settle := range map[Why]func(*Node, *Publication){WhyBackend: (*Node).Refuse, WhyDoubt: (*Node).Doubt} {
+		t.Run(why.String(), func(t *testing.T) {
+			r, bus := newSlowRig(t, nil)
+			a, b := r.open(0, "x", 0), r.open(0, "x", 0)
+			r.send(a, "one", "two")
+			for _, p := range bus.held {
+				settle(r.node, p)
+			}
+			r.rest()
+			if want := []Why{why}; !slices.Equal(a.kicks, want) || len(b.kicks) > 0 {
+				t.Errorf("kicked for %v and %v, want %v and nothing", a.kicks, b.kicks, want)
+			}
+			if !a.finned || a.pending != 0 {
+				t.Errorf("the publisher waits for %d publications that will never come", a.pending)
+			}
+			if e := r.node.Directory().Lookup("x"); e.flying.Load() != 0 {
+				t.Errorf("%d bytes of credit are gone", e.flying.Load())
+			}
+			if s := r.stats(0); s.Ended[why] != 1 || s.Ended[WhyBackend]+s.Ended[WhyDoubt] != 1 {
+				t.Errorf("counted %d ends for %v, want 1 and none for the other", s.Ended[why], why)
+			}
+		})
 	}
 }
 

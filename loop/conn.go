@@ -76,12 +76,14 @@ const (
 	WhyRoomFull               // RoomMembers reached
 	WhyNodeFull               // MaxRooms reached
 	WhyBackend                // the bus could not deliver what it published (Node.Refuse)
+	WhyDoubt                  // the bus does not know whether it delivered what it published (Node.Doubt)
+	WhyGap                    // messages of its room may have passed it over (Node.Gap), and the server is set to end it for that
 	numWhy
 )
 
 var whyNames = [numWhy]string{"left", "closed", "handshake_timeout", "heartbeat_missed", "frame_stalled", "backlog_hard",
 	"backlog_soft", "shed", "room_full", "node_full",
-	"backend_unavailable"}
+	"backend_unavailable", "backend_doubtful", "gap"}
 
 func (w Why) String() string { return whyNames[w] }
 

@@ -24,11 +24,12 @@ const MaxLoops = 64
 type Entry struct {
 	Name string
 
-	loops   uint64       // guarded by lane.mu: loops that have members (or a join on its way)
-	flying  atomic.Int64 // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
-	placed  atomic.Int64 // of them those that some loop has, and that came through Deliver
-	members atomic.Int32 // on this node
-	marked  atomic.Bool  // set under lane.mu: members changed, and nobody has asked since (marks.go)
+	loops   uint64        // guarded by lane.mu: loops that have members (or a join on its way)
+	flying  atomic.Int64  // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
+	placed  atomic.Int64  // of them those that some loop has, and that came through Deliver
+	members atomic.Int32  // on this node
+	marked  atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (marks.go)
+	gap     atomic.Uint64 // the last one that named it (gaps.go)
 
 	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)
 }
@@ -54,6 +55,7 @@ type lane struct {
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
 	marks   marks
+	gap     atomic.Uint64 // the last one that concerned all of its rooms (gaps.go)
 
 	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
 }
@@ -109,23 +111,30 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	ln.mu.Unlock()
 }
 
-// Deliver hands one sequenced batch of a lane to the loops that have members: it sets the IDs (epoch.seq.index) and
-// appends to their inboxes. Calls for one lane must be serial and in the order of seq; that is the caller's duty.
-func (d *Directory) Deliver(laneIndex int, epoch, seq uint64, pubs []*Publication) {
-	d.deliver(laneIndex, epoch, seq, pubs, false)
+// Name returns the name of a room of a lane that has members on this node.
+func (d *Directory) Name(laneIndex int, room []byte) (name string, here bool) {
+	ln := &d.lanes[laneIndex]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	e := ln.entries[string(room)]
+	if e == nil {
+		return "", false
+	}
+	return e.Name, true
 }
+
+// Deliver hands publications of a lane, which have their IDs, to the loops that have members: it appends to their inboxes. Calls
+// for one lane must be serial and in the order of the IDs; that is the caller's duty.
+func (d *Directory) Deliver(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, false) }
 
 // DeliverLate is Deliver for what comes after a time of silence, with more of it behind: slow members get longer to take it.
-func (d *Directory) DeliverLate(laneIndex int, epoch, seq uint64, pubs []*Publication) {
-	d.deliver(laneIndex, epoch, seq, pubs, true)
-}
+func (d *Directory) DeliverLate(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, true) }
 
-func (d *Directory) deliver(laneIndex int, epoch, seq uint64, pubs []*Publication, late bool) {
+func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 	ln := &d.lanes[laneIndex]
 	var rings uint64
 	ln.mu.Lock()
-	for i, p := range pubs {
-		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
+	for _, p := range pubs {
 		rings |= d.placeOrPark(ln, p, late)
 	}
 	ln.mu.Unlock()
@@ -158,7 +167,7 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 }
 
 // Charge takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
-// other machines too. Deliver, Node.Refuse or Node.Lose settles it.
+// other machines too. Deliver, Node.Refuse, Node.Doubt or Node.Lose settles it.
 func (d *Directory) Charge(p *Publication) {
 	if e := d.Lookup(p.Room); e != nil {
 		p.entry = e

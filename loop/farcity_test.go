@@ -57,7 +57,8 @@ func (b *farBus) run(lane int) {
 		if len(pubs) == 0 {
 			return
 		}
-		b.dir.Deliver(lane, 7, seq, pubs)
+		Number(pubs, 7, seq)
+		b.dir.Deliver(lane, pubs)
 	}
 }
 

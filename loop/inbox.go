@@ -25,6 +25,7 @@ const (
 	postClosed
 	postCall
 	postRefused
+	postDoubted
 	postLost
 )
 

@@ -66,6 +66,9 @@ type Node struct {
 	held      atomic.Int64 // bytes of all backlogs
 	parked    atomic.Int64 // bytes that wait for their rooms
 
+	gaps    atomic.Uint64 // so many there were (gaps.go)
+	wideGap atomic.Bool   // one of them concerned a whole lane
+
 	roomMembers, maxRooms atomic.Int64 // LimitRooms
 
 	offering sync.Mutex // between looking whether a room admits something and publishing it
@@ -169,6 +172,10 @@ func (n *Node) HoldBack(on bool) {
 // Refuse says that the bus will not deliver p after all: its connection is kicked with WhyBackend. Any goroutine; p must
 // not have been delivered.
 func (n *Node) Refuse(p *Publication) { n.settleUndelivered(postRefused, p) }
+
+// Doubt says that the bus does not know whether p reaches the other nodes: its connection is kicked with WhyDoubt. Any goroutine; p
+// must not have been delivered here.
+func (n *Node) Doubt(p *Publication) { n.settleUndelivered(postDoubted, p) }
 
 // Lose says that the bus has lost p, and that this is told in another way. Any goroutine; p must not have been delivered.
 func (n *Node) Lose(p *Publication) { n.settleUndelivered(postLost, p) }

@@ -9,7 +9,9 @@ import (
 
 // elsewhere delivers publications that other nodes have published.
 func (b *slowBus) elsewhere(room string, bodies ...string) {
-	b.dir.Deliver(0, 9, 1, others(room, bodies))
+	pubs := others(room, bodies)
+	Number(pubs, 9, 1)
+	b.dir.Deliver(0, pubs)
 }
 
 func others(room string, bodies []string) []*Publication {
@@ -100,7 +102,7 @@ func TestASlowMemberHoldsUpWhatIsParkedWithinItsBudgetOnly(t *testing.T) {
 }
 
 // holdsUp expects a slow member to hold up what is delivered for a budget of ticks.
-func holdsUp(t *testing.T, deliver func(d *Directory, lane int, epoch, seq uint64, pubs []*Publication), budget int) {
+func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publication), budget int) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 1<<20
 		c.BacklogTime, c.StallBudget = time.Hour, 3*Tick
@@ -114,7 +116,9 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, epoch, seq uint6
 	// Ticks at which it is just below the limit cost nothing, and what has gathered goes on at a pace. In the next burst of the
 	// same minute it holds up nothing.
 	for round, want := range []struct{ least, most int }{{budget - 1, 2*budget + 15}, {0, 1}} {
-		deliver(bus.dir, 0, 9, 1, others("x", bodies))
+		pubs := others("x", bodies)
+		Number(pubs, 9, 1)
+		deliver(bus.dir, 0, pubs)
 		r.rest()
 		ticks := 0
 		for ; len(alive.frames(t)) < (round+1)*len(bodies) && ticks < 100; ticks++ {
@@ -216,7 +220,7 @@ func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 		for n := range messages {
 			for room := range rooms {
 				name := string(rune('a' + room))
-				dir.Deliver(dir.laneOf(name), 7, uint64(n+1), []*Publication{{Room: name, Value: []byte(message(n%90 + 1))}})
+				dir.Deliver(dir.laneOf(name), []*Publication{{Room: name, Value: []byte(message(n%90 + 1)), ID: ID{Epoch: 7, Seq: uint64(n + 1)}}})
 			}
 			parked = parked || w.node.Parked() > 0
 		}

@@ -15,6 +15,13 @@ type ID struct {
 	Index uint32 // of the publication in its batch, from 0
 }
 
+// Number gives the publications of a batch their places.
+func Number(pubs []*Publication, epoch, seq uint64) {
+	for i, p := range pubs {
+		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
+	}
+}
+
 // String is the form that goes over the wire: fixed width, so that the order of the strings is the order of the IDs.
 func (id ID) String() string {
 	return fmt.Sprintf("%016x.%016x.%08x", id.Epoch, id.Seq, id.Index)

@@ -143,7 +143,8 @@ func (b *recordingBus) comeBack(lane int, rng *rand.Rand, others int) {
 	}
 	b.seq++
 	before := b.dir.node.Parked()
-	[]func(*Directory, int, uint64, uint64, []*Publication){(*Directory).Deliver, (*Directory).DeliverLate}[b.seq%2](b.dir, lane, 7, b.seq, pubs)
+	Number(pubs, 7, b.seq)
+	[]func(*Directory, int, []*Publication){(*Directory).Deliver, (*Directory).DeliverLate}[b.seq%2](b.dir, lane, pubs)
 	if b.dir.node.Parked() > before {
 		b.parked++
 	}

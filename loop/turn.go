@@ -158,13 +158,20 @@ func (l *Loop) handle(p post) {
 	case postCall:
 		p.call(l)
 	case postRefused:
-		if c := l.Conn(p.pub.Origin); c != nil && c.state == stateOpen {
-			l.mark(c, WhyBackend)
-		}
-		l.settleOrigin(p.pub.Origin)
+		l.disown(p.pub, WhyBackend)
+	case postDoubted:
+		l.disown(p.pub, WhyDoubt)
 	case postLost:
 		l.settleOrigin(p.pub.Origin)
 	}
+}
+
+// disown kicks who published what the bus will not deliver.
+func (l *Loop) disown(p *Publication, why Why) {
+	if c := l.Conn(p.Origin); c != nil && c.state == stateOpen {
+		l.mark(c, why)
+	}
+	l.settleOrigin(p.Origin)
 }
 
 // settleOrigin counts a publication of one of our connections as no longer on its way.

@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -186,4 +187,17 @@ func (a *Address) String() string {
 		text += "/" + a.Master
 	}
 	return text
+}
+
+// dial opens a connection to one of the servers.
+func (a *Address) dial(ctx context.Context, addr string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if a.TLS == nil {
+		return dialer.DialContext(ctx, "tcp", addr)
+	}
+	config := a.TLS.Clone()
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", addr)
 }

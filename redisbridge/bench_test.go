@@ -63,7 +63,7 @@ func BenchmarkPublish(b *testing.B) {
 			}
 			measure(b, batch, func(i int, n uint64) error {
 				id := ident{node, n}
-				_, err := st.publish(context.Background(), call{lane: i, id: id, random: "01234", batch: string(appendBatch(nil, id, pubs))})
+				_, err := st.publish(context.Background(), st.client, call{lane: i, id: id, left: time.Minute, batch: appendBatch(nil, newestFormat, id, pubs, nil)})
 				return err
 			})
 		})

@@ -28,10 +28,14 @@ type Bridge struct {
 	store      *store
 	node       nodeID
 	localEpoch uint64
-	key        [2]uint64 // of LaneOf
-	meta       string
+	accord     accord
 	lanes      []*lane
-	listener   listener
+	homes      *homes
+	presence   presence
+	eviction   eviction
+	awake      awake
+	pace       pace
+	life       context.Context // ends with Close
 	began      time.Time
 	dir        deliverer
 	rooms      *loop.Directory
@@ -45,10 +49,7 @@ type Bridge struct {
 	held    atomic.Int64 // bytes of publications that are queued or on their way
 	full    atomic.Bool  // the loops were told to hold back; written under telling
 	telling sync.Mutex
-	proven  atomic.Int64 // when the last round trip began, since began
-	reach   atomic.Int64 // of the logs, at the last probe; 0: unknown
 	trouble atomic.Pointer[string]
-	misfit  atomic.Pointer[string]
 	spoke   atomic.Int64 // when the last log line about trouble was written, since began; 0: none since the last round trip
 	away    atomic.Int64 // when the first trouble since the last round trip was met, since began; 0: none
 	journal journal
@@ -58,14 +59,16 @@ type Bridge struct {
 
 // deliverer and loops are what a bridge needs of the core; the model test has its own.
 type deliverer interface {
-	Deliver(lane int, epoch, seq uint64, pubs []*loop.Publication)
-	DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication)
+	Name(lane int, room []byte) (name string, here bool)
+	Deliver(lane int, pubs []*loop.Publication)
+	DeliverLate(lane int, pubs []*loop.Publication)
 }
 
 type loops interface {
 	Congested() int
 	HoldBack(on bool)
 	Refuse(p *loop.Publication)
+	Doubt(p *loop.Publication)
 	Lose(p *loop.Publication)
 }
 
@@ -84,7 +87,7 @@ func (b *Bridge) Descriptors() int { return b.cfg.Lanes + 24 }
 
 // LaneOf is the lane of a room, for loop.Config. Any goroutine.
 func (b *Bridge) LaneOf(room string) int {
-	return int(sipHash(b.key[0], b.key[1], room) % uint64(b.cfg.Lanes))
+	return laneOf(&b.accord.meta, room)
 }
 
 // Start begins to deliver to the node, which must have been made with Lanes and LaneOf.
@@ -100,25 +103,49 @@ func (b *Bridge) attach(node *loop.Node) {
 }
 
 func (b *Bridge) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	b.cancel = cancel
-	b.listener = listener{bridge: b, orphans: make(chan []*lane, len(b.lanes))}
-	for _, l := range b.lanes {
-		b.wait.Go(func() { l.send(ctx) })
-		b.wait.Go(func() { l.receive(ctx) })
-	}
-	b.wait.Go(func() { b.listener.run(ctx) })
-	b.wait.Go(func() { b.probe(ctx) })
-	b.wait.Go(func() { b.count(ctx) })
+	b.link()
+	b.wait.Go(func() { b.count(b.life) })
+	b.wait.Go(func() { b.presence.run(b.life) })
+	b.wait.Go(func() { b.eviction.run(b.life, b.homes, b.log) })
 }
 
-// later calls f on a goroutine of its own that Close waits for. Only from the bridge's goroutines.
-func (b *Bridge) later(f func(ctx context.Context)) {
-	b.wait.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallMax)
-		defer cancel()
-		f(ctx)
-	})
+// link begins to make links, and to watch over them.
+func (b *Bridge) link() {
+	b.homes = newHomes(b)
+	b.wait.Go(func() { b.homes.run(b.life) })
+	b.wait.Go(func() { b.watch(b.life) })
+}
+
+// watch winds the clock, and has all who wait look at it.
+func (b *Bridge) watch(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		b.awake.wind(time.Now())
+		now := b.awake.read()
+		for _, l := range b.lanes {
+			l.watch(now)
+		}
+		for _, k := range b.homes.all() {
+			k.watch(now)
+		}
+		b.relieved()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// pause waits for d or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // Flush waits until nothing that was published here is on its way any more, or until ctx is done.
@@ -137,11 +164,11 @@ func (b *Bridge) Close() error {
 	var err error
 	b.once.Do(func() {
 		close(b.done)
-		if b.cancel != nil {
-			b.cancel()
-			b.wait.Wait()
-			ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallMin)
-			b.store.resign(ctx, b.node.String())
+		b.cancel()
+		b.wait.Wait()
+		if b.homes != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Silence)
+			b.presence.resign(ctx)
 			cancel()
 		}
 		err = b.store.close()
@@ -153,6 +180,10 @@ func (b *Bridge) Close() error {
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Charge(p)
+	if b.accord.broken.Load() { // the others would look for it in another lane
+		b.reject(p)
+		return
+	}
 	b.lanes[b.LaneOf(p.Room)].publish(p)
 }
 
@@ -224,7 +255,8 @@ func (b *Bridge) settleLost(lost []*flight) {
 		b.stats.lost.Add(uint64(len(f.pubs)))
 		for _, p := range f.pubs {
 			if b.cfg.Down == Reject {
-				b.reject(p)
+				b.stats.rejected.Add(1)
+				b.loops.Doubt(p)
 			} else {
 				b.loops.Lose(p)
 			}
@@ -246,6 +278,7 @@ func (b *Bridge) gap(g Gap) {
 
 func (b *Bridge) minted(lane int, a answer) {
 	b.stats.minted.Add(1)
+	b.presence.ring()
 	if a.minted != "no counter" || a.at.seq != 1 {
 		b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes were numbered again", reason: a.minted}, lane)
 	}
@@ -269,7 +302,7 @@ const troubleLines = time.Second
 
 // failed remembers the newest trouble for Ready, and says it in the log once a second.
 func (b *Bridge) failed(err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")
@@ -281,18 +314,17 @@ func (b *Bridge) failed(err error) {
 	}
 }
 
-// proved notes that a round trip through Redis has come to its end, which began at a time since began. What was said of trouble
-// is taken back.
-func (b *Bridge) proved(at time.Duration) {
-	b.proven.Store(int64(at))
+// relieved takes back what was said of trouble when every lane has had a round trip since.
+func (b *Bridge) relieved() {
+	since := b.away.Load()
+	if since == 0 || int64(b.proven()) <= since || !b.away.CompareAndSwap(since, 0) {
+		return
+	}
 	b.trouble.Store(nil)
-	if since := b.away.Swap(0); since > 0 && b.spoke.Swap(0) > 0 {
+	if b.spoke.Swap(0) > 0 {
 		b.log.Info("redis: all is well again", zap.Duration("after", (time.Since(b.began)-time.Duration(since)).Round(time.Millisecond)))
 	}
 }
-
-// random is 5 hexadecimal digits for an epoch.
-func (b *Bridge) random() string { return fmt.Sprintf("%05x", randomUint64()>>44) }
 
 func randomUint64() uint64 {
 	var r [8]byte

@@ -174,9 +174,8 @@ func (tr *traffic) settle() {
 	tr.t.Helper()
 	for _, n := range tr.nodes {
 		eventually(tr.t, "everything was received", func() bool {
-			at, errs, _ := n.bridge.store.counters(context.Background())
-			for i, l := range n.bridge.lanes {
-				if errs[i] != nil || l.position() != at[i] {
+			for _, l := range n.bridge.lanes {
+				if at, err := l.counted(); err != nil || l.position() != at {
 					return false
 				}
 			}
@@ -236,7 +235,7 @@ func (tr *traffic) readyAgain() time.Duration {
 	began := time.Now()
 	for _, n := range tr.nodes {
 		mark := int64(time.Since(n.bridge.began))
-		eventually(tr.t, "ready again", func() bool { return n.bridge.proven.Load() > mark && n.bridge.Ready() == nil })
+		eventually(tr.t, "ready again", func() bool { return int64(n.bridge.proven()) > mark && n.bridge.Ready() == nil })
 	}
 	return time.Since(began)
 }

@@ -1,13 +1,15 @@
 package redisbridge
 
 import (
-	"context"
 	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // startCluster makes a Cluster of three masters, or of three with a replica each.
@@ -44,6 +46,29 @@ func clusterConfig(url string) Config {
 	cfg.Lanes = 12
 	cfg.Down, cfg.Hold = Reject, 30*time.Second
 	return cfg
+}
+
+// TestAClusterWithAUserOfItsOwn: the user may do no more than a node needs.
+func TestAClusterWithAUserOfItsOwn(t *testing.T) {
+	t.Parallel()
+	all, url := startCluster(t, 0)
+	for _, s := range all {
+		s.do(nodeUser(t)...)
+	}
+	core, lines := observer.New(zap.WarnLevel)
+	cfg := clusterConfig(strings.Replace(url, "://", "://node:p%40ss%2Fword@", 1))
+	cfg.Alone = 10 * time.Millisecond
+	a, b := startNode(t, cfg, 1), startNode(t, cfg, 1)
+	a.bridge.eviction.look(t.Context(), a.bridge.homes.all(), zap.New(core))
+	tr := startTraffic(t, a, b)
+	tr.flows()
+	if _, err := a.bridge.Members(t.Context(), roomName(0)); err != nil {
+		t.Errorf("members: %v", err)
+	}
+	tr.calm().judge(t, false)
+	if trouble := a.bridge.trouble.Load(); trouble != nil || lines.Len() > 0 || a.bridge.eviction.refused {
+		t.Errorf("trouble: %v, %v, INFO refused: %v", trouble, lines.All(), a.bridge.eviction.refused)
+	}
 }
 
 func TestClusterSlotMigration(t *testing.T) {
@@ -104,9 +129,8 @@ func TestClusterNodeLoss(t *testing.T) {
 	began := time.Now()
 	all[0].kill()
 	eventually(t, "a replica took over", func() bool {
-		at, errs, _ := a.bridge.store.counters(context.Background())
-		for i := range at {
-			if errs[i] != nil {
+		for _, l := range a.bridge.lanes {
+			if _, err := l.counted(); err != nil {
 				return false
 			}
 		}

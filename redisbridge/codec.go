@@ -1,35 +1,53 @@
 package redisbridge
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"dotsconnect/loop"
 )
 
-// A batch on the wire, all numbers as varints unless they say otherwise:
+// A batch is what a node publishes in a lane with one call. In the log of the lane it stands as it is. In the lane's channel
+// "EPOCH SEQ " stands before it: only the script knows them. Its first byte is the format; format1.go and format2.go have the rest.
 //
-//	version 1 byte · node 8 bytes · n · count · count x (kind 1 byte · room length · room · value length · value)
-//
-// In the log of a lane it stands as it is. In the lane's channel "EPOCH SEQ " stands before it: only the script knows
-// them. node and n name a batch for ever: whatever happened to Redis, a batch with a name that a receiver knows is not new.
-
-// batchVersion is the first byte; it also stands in the meta key, so that nodes of different formats do not meet.
-const batchVersion = 1
+// A node reads both. It writes the one that the nodes have agreed upon in the meta key, so that two versions of the program can
+// run side by side until the older one is gone.
 
 // nodeID is one run of a node, random. 0 is nobody.
 type nodeID uint64
 
 func (id nodeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
-// ident is the name of a batch.
+// ident is the name of a batch, for ever: whatever happened to Redis, a batch with a name that a receiver knows is not new.
 type ident struct {
 	node nodeID
 	n    uint64 // of the node in the lane, from 1
 }
+
+// batch is what was read of one.
+type batch struct {
+	id     ident
+	pubs   []*loop.Publication // into rooms that somebody here is in, with their index
+	notice *notice             // nil: there is none; with those of its rooms that somebody here is in
+}
+
+// rooms is the rooms of the publications.
+func (all *batch) rooms() (rooms []string) {
+	for _, p := range all.pubs {
+		if !slices.Contains(rooms, p.Room) {
+			rooms = append(rooms, p.Room)
+		}
+	}
+	return rooms
+}
+
+// finder tells the name of a room that somebody here is in; false for any other. name is good until it returns.
+type finder func(name []byte) (string, bool)
 
 const (
 	maxRoom  = 1 << 10
@@ -38,126 +56,135 @@ const (
 
 var errBatch = errors.New("this is no batch")
 
-// appendBatch appends a batch to dst.
-func appendBatch(dst []byte, id ident, pubs []*loop.Publication) []byte {
-	dst = append(dst, batchVersion)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(id.node))
-	dst = binary.AppendUvarint(dst, id.n)
-	dst = binary.AppendUvarint(dst, uint64(len(pubs)))
-	for _, p := range pubs {
-		dst = append(dst, byte(p.Kind))
-		dst = binary.AppendUvarint(dst, uint64(len(p.Room)))
-		dst = append(dst, p.Room...)
-		dst = binary.AppendUvarint(dst, uint64(len(p.Value)))
-		dst = append(dst, p.Value...)
+// appendBatch appends a batch in one of the formats to dst. Format 2 wants pubs sorted by room; only it has notices.
+func appendBatch(dst []byte, format int, id ident, pubs []*loop.Publication, n *notice) []byte {
+	if format == 1 {
+		return appendBatch1(dst, id, pubs)
 	}
-	return dst
+	return appendBatch2(dst, id, pubs, n)
 }
 
-// parseIdent reads the name of a batch and returns the rest.
-func parseIdent(b string) (id ident, rest string, err error) {
-	if len(b) < 10 || b[0] != batchVersion {
-		return ident{}, "", errBatch
-	}
-	for _, c := range []byte(b[1:9]) {
-		id.node = id.node<<8 | nodeID(c)
-	}
-	rest = b[9:]
-	if id.n, err = cutUvarint(&rest); err != nil || id.node == 0 || id.n == 0 {
-		return ident{}, "", errBatch
-	}
-	return id, rest, nil
-}
-
-// parseBatch reads a whole batch. Rooms share the bytes of b; each value is a copy.
-func parseBatch(b string) (id ident, pubs []*loop.Publication, err error) {
-	id, rest, err := parseIdent(b)
-	if err != nil {
-		return ident{}, nil, err
-	}
-	count, err := cutUvarint(&rest)
-	if err != nil || count > uint64(len(rest))/3 { // three bytes are the shortest publication
-		return ident{}, nil, errBatch
-	}
-	pubs = make([]*loop.Publication, 0, count)
-	for range count {
-		p, err := cutPublication(&rest)
-		if err != nil {
-			return ident{}, nil, err
+// parseBatch reads a whole batch of any format. What it returns shares no bytes with b.
+func parseBatch(b []byte, find finder) (batch, error) {
+	if len(b) > 0 {
+		switch b[0] {
+		case 1:
+			return parseBatch1(b, find)
+		case 2:
+			return parseBatch2(b, find)
 		}
-		pubs = append(pubs, p)
 	}
-	if rest != "" {
-		return ident{}, nil, errBatch
-	}
-	return id, pubs, nil
+	return batch{}, errBatch
 }
 
-func cutPublication(rest *string) (*loop.Publication, error) {
-	if *rest == "" {
-		return nil, errBatch
-	}
-	kind := loop.Kind((*rest)[0])
-	*rest = (*rest)[1:]
-	room, err := cutText(rest, maxRoom)
-	if err != nil || kind > loop.KindBinary {
-		return nil, errBatch
-	}
-	value, err := cutText(rest, maxValue)
-	if err != nil {
-		return nil, err
-	}
-	return &loop.Publication{Room: room, Value: []byte(value), Kind: kind}, nil
+// nobody is a finder: no room is here.
+func nobody([]byte) (string, bool) { return "", false }
+
+// checkBatch reads the name of a batch that is whole.
+func checkBatch(b []byte) (ident, error) {
+	all, err := parseBatch(b, nobody)
+	return all.id, err
 }
 
-func cutText(rest *string, limit uint64) (string, error) {
+// senderOf is the node that a batch says it comes from, 0 if it is too short. Nothing is checked.
+func senderOf(b []byte) nodeID {
+	at := 1
+	if len(b) > 0 && b[0] == 2 {
+		at = 5
+	}
+	if len(b) < at+8 {
+		return 0
+	}
+	return nodeID(binary.BigEndian.Uint64(b[at:]))
+}
+
+// appendIdent appends the name of a batch.
+func appendIdent(dst []byte, id ident) []byte {
+	return binary.AppendUvarint(binary.BigEndian.AppendUint64(dst, uint64(id.node)), id.n)
+}
+
+// cutIdent takes it from the beginning of rest.
+func cutIdent(rest *[]byte) (id ident, err error) {
+	if len(*rest) < 9 {
+		return ident{}, errBatch
+	}
+	id.node = nodeID(binary.BigEndian.Uint64(*rest))
+	*rest = (*rest)[8:]
+	if id.n, err = cutUvarint(rest); err != nil || id.node == 0 || id.n == 0 {
+		return ident{}, errBatch
+	}
+	return id, nil
+}
+
+// cutText takes a text with its length before it.
+func cutText(rest *[]byte, limit uint64) ([]byte, error) {
 	n, err := cutUvarint(rest)
 	if err != nil || n > limit || n > uint64(len(*rest)) {
-		return "", errBatch
+		return nil, errBatch
 	}
 	text := (*rest)[:n]
 	*rest = (*rest)[n:]
 	return text, nil
 }
 
-func cutUvarint(rest *string) (x uint64, err error) {
-	for i := range min(len(*rest), binary.MaxVarintLen64) {
-		c := (*rest)[i]
-		if i == binary.MaxVarintLen64-1 && c > 1 {
-			break
-		}
-		x |= uint64(c&0x7f) << (7 * i)
-		if c < 0x80 {
-			*rest = (*rest)[i+1:]
-			return x, nil
-		}
+func cutUvarint(rest *[]byte) (x uint64, err error) {
+	x, n := binary.Uvarint(*rest)
+	if n <= 0 {
+		return 0, errBatch
 	}
-	return 0, errBatch
+	*rest = (*rest)[n:]
+	return x, nil
 }
 
-// message is a batch as it comes through the channel.
+func appendText[T string | []byte](dst []byte, text T) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+}
+
+// sizeUvarint is how many bytes a number takes.
+func sizeUvarint(x uint64) (n int) {
+	for n = 1; x >= 0x80; n++ {
+		x >>= 7
+	}
+	return n
+}
+
+func sizeText(n int) int { return sizeUvarint(uint64(n)) + n }
+
+// message is a batch as it comes through the channel. batch shares the bytes of the payload.
 type message struct {
 	at    place
-	batch string
+	batch []byte
 }
 
-func parseMessage(payload string) (m message, err error) {
-	epoch, rest, ok := strings.Cut(payload, " ")
-	seq, batch, ok2 := strings.Cut(rest, " ")
-	if !ok || !ok2 || !validEpoch(epoch) {
+func parseMessage(payload []byte) (m message, err error) {
+	epoch, rest, ok := bytes.Cut(payload, []byte(" "))
+	seq, batch, ok2 := bytes.Cut(rest, []byte(" "))
+	if !ok || !ok2 {
 		return message{}, errBatch
 	}
-	n, err := strconv.ParseUint(seq, 10, 53)
-	if err != nil || n == 0 {
+	if m.at, err = parsePlace(epoch, seq); err != nil || m.at.epoch == "" || m.at.seq == 0 {
 		return message{}, errBatch
 	}
-	return message{place{epoch, n}, batch}, nil
+	m.batch = batch
+	return m, nil
 }
 
 // place is a number in a lane's order. An epoch is 16 hexadecimal digits, a later one is greater; "" is before all.
 type place struct {
 	epoch string
 	seq   uint64
+}
+
+// parsePlace reads a counter; there is none if epoch is "".
+func parsePlace(epoch, seq []byte) (place, error) {
+	if len(epoch) == 0 {
+		return place{}, nil
+	}
+	n, err := strconv.ParseUint(string(seq), 10, 53)
+	if err != nil || !validEpoch(string(epoch)) {
+		return place{}, errReply
+	}
+	return place{string(epoch), n}, nil
 }
 
 func (a place) before(b place) bool {

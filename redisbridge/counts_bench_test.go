@@ -47,7 +47,7 @@ func BenchmarkCounts(b *testing.B) {
 	const rooms, changes = 1_000_000, 100
 	s := startRedis(b)
 	cfg := testConfig(s.url())
-	cfg.Lanes, cfg.Lease = 16, time.Hour
+	cfg.Lanes, cfg.Keep = 16, time.Hour
 	n, c := stillNode(b, cfg, 1)
 	l, ctx := n.node.Loops()[0], context.Background()
 	room := func(i int) string { return "chat/room-" + strconv.Itoa(i) }

@@ -2,12 +2,14 @@ package redisbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,9 +19,9 @@ import (
 // stillNode is a node whose bridge makes no passes of its own: the test makes them.
 func stillNode(t testing.TB, cfg Config, loops int) (*testNode, *counter) {
 	t.Helper()
-	n := startNode(t, cfg, loops)
-	n.bridge.cancel()
-	n.bridge.wait.Wait()
+	n := newNode(t, cfg, loops)
+	n.bridge.link()
+	n.ready()
 	return n, newCounter(n.bridge)
 }
 
@@ -96,7 +98,7 @@ func TestCountsFollowChurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	cfg := testConfig(s.url())
-	cfg.Lease, cfg.CallMax = time.Hour, time.Minute // no hash expires because the machine is busy
+	cfg.Keep, cfg.CallMax = time.Hour, time.Minute // no hash expires because the machine is busy
 	n, c := stillNode(t, cfg, 2)
 	ctx := context.Background()
 	ch := &churn{rng: rand.New(rand.NewPCG(1, 2)), n: n, here: map[*guest]string{}, rooms: map[string]int{}}
@@ -194,7 +196,7 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	const rooms = 40_000
 	s := startRedis(t)
 	cfg := testConfig(s.url())
-	cfg.Lanes, cfg.Lease, cfg.CallMax = 1, time.Hour, time.Minute
+	cfg.Lanes, cfg.Keep, cfg.CallMax = 1, time.Hour, time.Minute
 	n, c := stillNode(t, cfg, 1)
 	l := n.node.Loops()[0]
 	for i := range rooms {
@@ -202,7 +204,7 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	}
 	settled(l)
 	hook := &commandCounter{}
-	n.bridge.store.client.AddHook(hook)
+	n.bridge.lanes[0].server().client.AddHook(hook)
 	pass := func() *commandCounter {
 		t.Helper()
 		*hook = commandCounter{}
@@ -250,7 +252,7 @@ func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	cfg := testConfig(s.url())
-	cfg.CallMax = time.Minute
+	cfg.Lanes, cfg.CallMax, cfg.Silence = 1, 300*time.Millisecond, time.Hour
 	n, c := stillNode(t, cfg, 1)
 	l := n.node.Loops()[0]
 	guests := []*guest{seat(l, "chat/a"), seat(l, "chat/b")}
@@ -258,19 +260,23 @@ func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 	if err := c.once(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s.kill()
+	s.signal(syscall.SIGSTOP)
 	l.Closed(&guests[0].Conn)
 	settled(l)
 	if c.once(context.Background()) == nil {
 		t.Fatal("a pass without Redis said nothing")
 	}
 	hook := &commandCounter{}
-	n.bridge.store.client.AddHook(hook)
-	if c.once(context.Background()) == nil || hook.mostInOneCall > 6 {
-		t.Errorf("without Redis a call had %d arguments, want two of PEXPIRE", hook.mostInOneCall)
+	n.bridge.lanes[0].server().client.AddHook(hook)
+	if c.once(context.Background()) == nil || hook.mostInOneCall > 6 || hook.calls == 0 {
+		t.Errorf("without Redis a call of %d had %d arguments, want two of PEXPIRE", hook.calls, hook.mostInOneCall)
+	}
+	s.kill()
+	if err := c.once(context.Background()); !errors.Is(err, errAway) {
+		eventually(t, "there is nobody to call", func() bool { return errors.Is(c.once(context.Background()), errAway) })
 	}
 	s.start()           // without data, which
-	c.due = time.Time{} // is found when the lease is refreshed, if the lane has no new epoch
+	c.due = time.Time{} // is found when the hash is refreshed, if the lane has no new epoch
 	eventually(t, "a pass succeeds", func() bool { return c.once(context.Background()) == nil })
 	if got, want := written(t, n, s), map[string]int{"chat/b": 1}; !maps.Equal(got, want) {
 		t.Errorf("Redis has %v, want %v", got, want)

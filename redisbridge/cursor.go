@@ -13,6 +13,7 @@ package redisbridge
 type cursor struct {
 	at    place
 	last  ident // of at
+	prev  ident // of the place before; 0: unknown
 	top   place
 	asked place // top when the log was read
 	known map[nodeID]knownBatch
@@ -24,6 +25,8 @@ type cursor struct {
 	floor uint64         // from here to at, in this epoch, nothing was left out
 	mute  uint64         // up to here the log of a Redis that was set back is history: it is passed over
 	loose bool           // a gap is announced, and up to the next batch there is no second one
+	ended bool           // the log of the epoch, which is over, was read to its end
+	ahead bool           // members here may have had batches of the epoch, which is over, that its log has not: it was made without them
 }
 
 type knownBatch struct{ n, used uint64 }
@@ -36,18 +39,29 @@ type verdict uint8
 const (
 	verdictNext  verdict = iota // deliver it
 	verdictKnown                // its number is next, or old; its content is not new
+	verdictAlone                // its number is next, and its content was delivered here without Redis
 	verdictRead                 // read the log
 )
 
 // entry is a batch in the log.
 type entry struct {
 	seq   uint64
-	batch string
+	batch []byte
+}
+
+// question is what read.lua is asked.
+type question struct {
+	from  uint64 // seq
+	count int    // of entries, at most
+	nodes bool   // and the last batch of each node
+	epoch string // that the reader is in, "": only the log of today is wanted
+	ended bool   // its log was read to the end
 }
 
 // page is what read.lua says.
 type page struct {
 	at      place // the counter
+	old     bool  // of an epoch that is over, but the reader has not come to its end
 	entries []entry
 	nodes   map[nodeID]uint64
 }
@@ -60,7 +74,7 @@ func (c *cursor) begin(p page) {
 		c.learn(ident{node, n})
 	}
 	if last := len(p.entries) - 1; last >= 0 && p.entries[last].seq == p.at.seq {
-		if id, _, err := parseIdent(p.entries[last].batch); err == nil {
+		if id, err := checkBatch(p.entries[last].batch); err == nil {
 			c.last = id
 		}
 	}
@@ -104,24 +118,37 @@ func (c *cursor) live(at place, id ident) verdict {
 
 // step moves the cursor on to at.
 func (c *cursor) step(at place, id ident) verdict {
-	c.at, c.last, c.loose = at, id, false
+	c.prev = ident{}
+	if at.seq == c.at.seq+1 {
+		c.prev = c.last
+	}
+	c.at, c.last, c.loose, c.ended = at, id, false, false
 	c.saw(at)
-	if c.knows(id) {
+	alone := c.done[id]
+	if c.knows(id) && !alone {
 		return verdictKnown
 	}
 	c.learn(id)
+	delete(c.done, id)
 	for old := range c.done { // a later one of the same node: it will not come any more
 		if old.node == id.node && old.n < id.n {
 			delete(c.done, old)
 		}
 	}
+	if alone {
+		return verdictAlone
+	}
 	return verdictNext
 }
 
-// from is the seq from which the log has to be read now.
-func (c *cursor) from() uint64 {
+// ask is where the log has to be read now.
+func (c *cursor) ask() question {
 	c.asked = c.top
-	return c.at.seq
+	q := question{from: c.at.seq, epoch: c.at.epoch, ended: c.ended}
+	if c.prev != (ident{}) {
+		q.from--
+	}
+	return q
 }
 
 // saw notes a place that an answer of the script named: Redis must never be behind it again.
@@ -148,10 +175,10 @@ func (c *cursor) claim() place {
 	return c.top
 }
 
-// refill goes on by a page of the log that was read from `from`. It calls take for every batch that is to be delivered, in
-// order, and reports whether the log has more.
-func (c *cursor) refill(p page, take func(at place, id ident, batch string)) (more bool) {
-	if p.at.before(c.asked) {
+// refill goes on by a page of the log, the answer to `ask`. It calls take for every batch that is not known, in order, and reports
+// whether there is more to be read. An epoch that is over is read to its end before the next one is begun.
+func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v verdict, at place, all batch)) (more bool) {
+	if !p.old && p.at.before(c.asked) {
 		c.damaged()
 	}
 	if p.at.epoch != c.at.epoch || p.at.seq < c.at.seq || c.contradicts(p) {
@@ -165,25 +192,31 @@ func (c *cursor) refill(p page, take func(at place, id ident, batch string)) (mo
 		if e.seq <= c.at.seq {
 			continue
 		}
-		id, _, err := parseIdent(e.batch)
-		if err != nil { // somebody else wrote into our log
-			id = ident{}
-		}
+		all, err := parse(e.batch)
 		c.hole(e.seq)
+		if err != nil {
+			all = batch{}
+		}
 		at := place{p.at.epoch, e.seq}
-		if c.step(at, id) == verdictNext && err == nil && e.seq > c.mute {
-			take(at, id, e.batch)
+		v := c.step(at, all.id)
+		switch {
+		case err != nil:
+			c.gap(1, "a batch in the log of the lane is damaged, or somebody else has written it")
+		case v != verdictKnown && e.seq > c.mute:
+			take(v, at, all)
 		}
 	}
 	if len(p.entries) == 0 || c.at.seq == before && p.entries[len(p.entries)-1].seq <= before {
 		c.hole(p.at.seq + 1)
 		if c.at.seq < p.at.seq {
-			c.at.seq, c.last = p.at.seq, ident{}
+			c.at.seq, c.last, c.prev = p.at.seq, ident{}, ident{}
 		}
 		c.saw(c.at)
-		return false
+		c.ended = p.old
+		return p.old
 	}
-	return c.at.seq < p.at.seq
+	c.ended = p.old && c.at.seq >= p.at.seq
+	return p.old || c.at.seq < p.at.seq
 }
 
 // hole announces that the log does not have what is between the cursor and next.
@@ -197,13 +230,22 @@ func (c *cursor) hole(next uint64) {
 	c.floor = next - 1
 }
 
-// contradicts reports that the log has another batch than we have at the cursor, or none so that nobody knows.
+// contradicts reports that the log has another batch than we have at the cursor or before it. (Where Redis was set back, a call that
+// is made again may get the same number. Twice in a row it was not seen.)
 func (c *cursor) contradicts(p page) bool {
-	if c.at.seq == 0 || c.last == (ident{}) || len(p.entries) == 0 || p.entries[0].seq != c.at.seq {
-		return false
+	for _, e := range p.entries {
+		if e.seq > c.at.seq {
+			break
+		}
+		want := c.last
+		if e.seq != c.at.seq {
+			want = c.prev
+		}
+		if id, err := checkBatch(e.batch); err == nil && want != (ident{}) && id != want {
+			return true
+		}
 	}
-	id, _, err := parseIdent(p.entries[0].batch)
-	return err == nil && id != c.last
+	return false
 }
 
 // start begins with a numbering that is not the one we were in. In the log of a new epoch everything is new that is not
@@ -216,16 +258,22 @@ func (c *cursor) start(p page) (more bool) {
 	switch {
 	case p.at.epoch == old.epoch:
 		c.mute = c.floor
-	case p.at.epoch < c.top.epoch:
+	case p.at.epoch < c.top.epoch && !p.old:
 		c.mute = p.at.seq
 	}
-	if p.at.epoch <= old.epoch && old.epoch != "" {
+	switch {
+	case old.epoch == "":
+	case p.old:
+		c.ahead = c.ahead || p.at.epoch == old.epoch || !c.ended
+	case p.at.epoch <= old.epoch:
 		c.damaged()
+	case c.ahead || !c.ended: // the other nodes have announced this epoch, but not what they missed of ours since
+		c.ahead, c.heal, c.broke = false, true, p.at.epoch
 	}
 	if p.at.epoch != old.epoch {
 		c.floor = c.mute
 	}
-	c.at, c.last = place{epoch: p.at.epoch}, ident{}
+	c.at, c.last, c.prev, c.ended = place{epoch: p.at.epoch}, ident{}, ident{}, false
 	if old.epoch != "" {
 		reason := "Redis has lost its counters or its log, or was set back to an older copy"
 		if p.at.epoch > old.epoch {
@@ -233,7 +281,7 @@ func (c *cursor) start(p page) (more bool) {
 		}
 		c.gap(0, reason)
 	}
-	return p.at.seq > 0
+	return p.at.seq > 0 || p.old
 }
 
 func (c *cursor) gap(lost uint64, reason string) {

@@ -12,15 +12,15 @@ import (
 	"dotsconnect/loop"
 )
 
-// startPair is two nodes on one Redis, the second behind a link of its own. The first one is not to be cut off, and so patient
-// that a busy machine does not look like it.
-func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a, b *testNode, l *link) {
+// startPair is two nodes on one Redis, the second behind a link of its own, under traffic. The first one is not to be cut off, and so
+// patient that a busy machine does not look like it.
+func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a, b *testNode, l *wire) {
 	t.Helper()
-	l = startLink(t, s.addr())
+	l = startWire(t, s.addr())
 	cfg := testConfig(s.url())
-	cfg.Hold, cfg.Down = time.Minute, down
+	cfg.Hold, cfg.Down, cfg.LogBytes = time.Minute, down, 4<<20
 	a = startNode(t, cfg, 1)
-	cfg.URL, cfg.Hold = "redis://"+l.addr, hold
+	cfg.URL, cfg.Hold = l.url(), hold
 	return a, startNode(t, cfg, 1), l
 }
 
@@ -38,10 +38,10 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			a, b, l := startPair(t, startRedis(t), row.hold, row.down)
 			tr := startTraffic(t, a, b)
 			tr.flows()
-			l.blackhole()
-			eventually(t, "the one that is cut off is not ready, and has done what the policy says", func() bool {
+			l.hole()
+			eventually(t, "the one that is cut off says so, and has done what the policy says", func() bool {
 				st := b.bridge.Stats()
-				return b.bridge.Ready() != nil && (name == "held" || st.Rejected+st.Local > 0)
+				return (b.bridge.Ready() != nil) == (row.down == Reject) && (b.bridge.Alone() != "") == (row.down == Local) && (name == "held" || st.Rejected+st.Local > 0)
 			})
 			eventually(t, "the other one is ready", func() bool { return a.bridge.Ready() == nil })
 			l.heal()
@@ -67,16 +67,16 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t, "--client-output-buffer-limit", "pubsub 1mb 512kb 1")
-	l := startLink(t, s.addr())
+	l := startWire(t, s.addr())
 	cfg := testConfig(s.url())
 	cfg.Down, cfg.Hold, cfg.LogBytes = Reject, 30*time.Second, 64<<20
-	cfg.Ping = 10 * time.Second // or the node would find out first
+	cfg.Silence = 30 * time.Second // or the node would find out first
 	a := startNode(t, cfg, 1)
-	cfg.URL = "redis://" + l.addr
+	cfg.URL = l.url()
 	b := startNode(t, cfg, 1)
 	m := b.join("chat/x", 0)
 	b.ready()
-	l.toxic(`{"name":"narrow","type":"bandwidth","stream":"downstream","attributes":{"rate":1}}`)
+	l.set(wireMode{rate: 1000})
 	const messages = 1000
 	for i := range messages {
 		for a.bridge.full.Load() {
@@ -91,9 +91,7 @@ func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 		text, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
 		return strings.Contains(string(text), "output buffer limits")
 	})
-	if err := l.proxy.Toxics.RemoveToxic(context.Background(), "narrow"); err != nil {
-		t.Fatal(err)
-	}
+	l.heal()
 	lost := func() uint64 { return b.bridge.Stats().Lost }
 	eventually(t, "the last one arrives", func() bool {
 		got := m.frames()
@@ -137,7 +135,9 @@ func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 			here.say("before")
 			eventually(t, "both have it", func() bool { return len(here.frames())+len(there.frames()) == 2 })
 			s.do("SAVE")
-			l.blackhole()
+			l.hole()
+			before := b.bridge.Stats().Reconnects
+			eventually(t, "the connection is given up", func() bool { return b.bridge.Stats().Reconnects > before })
 			here.say("missed")
 			eventually(t, "it arrives here", func() bool { return len(here.frames()) == 2 })
 			switch {

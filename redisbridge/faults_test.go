@@ -2,16 +2,10 @@ package redisbridge
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 )
 
 // fault is one row of the table in RESULTS.md: what happens to Redis while 2,000 messages a second pass through it, and
@@ -33,7 +27,7 @@ type fault struct {
 type struck struct {
 	*traffic
 	redis *redisServer
-	link  *link
+	wire  *wire
 }
 
 func faults() []fault {
@@ -67,19 +61,19 @@ func faults() []fault {
 		{name: "CLIENT PAUSE 2 s", strike: pauseFor(2000)},
 		{name: "CLIENT PAUSE 5 s", long: true, strike: pauseFor(5000)},
 		{name: "blackhole 3 s", strike: func(f *struck) {
-			f.link.blackhole()
+			f.wire.hole()
 			sleep(3 * time.Second)
-			f.link.heal()
+			f.wire.heal()
 		}},
 		{name: "blackhole 3 s, hold time 0.5 s", hold: 500 * time.Millisecond, strike: func(f *struck) {
-			f.link.blackhole()
+			f.wire.hole()
 			sleep(3 * time.Second)
-			f.link.heal()
+			f.wire.heal()
 		}},
 		{name: "200 ms round trip", unfelt: true, strike: func(f *struck) {
-			f.link.slow(100)
+			f.wire.slow(100 * time.Millisecond)
 			sleep(3 * time.Second)
-			f.link.heal()
+			f.wire.heal()
 		}},
 		{name: "FLUSHALL", mayLose: true, unfelt: true, strike: func(f *struck) { f.redis.do("FLUSHALL") }},
 		{name: "password set while running, 2 s", strike: func(f *struck) {
@@ -160,8 +154,8 @@ func TestFaults(t *testing.T) {
 
 func (f fault) run(t *testing.T) verdicts {
 	s := startRedis(t, f.redis...)
-	l := startLink(t, s.addr())
-	cfg := testConfig("redis://" + l.addr)
+	l := startWire(t, s.addr())
+	cfg := testConfig(l.url())
 	cfg.Down, cfg.Hold = Reject, 30*time.Second
 	if f.hold > 0 {
 		cfg.Hold = f.hold
@@ -197,50 +191,5 @@ func (s *redisServer) withPassword(password string, args ...any) {
 	}
 	if err := conn.Do(ctx, args...).Err(); err != nil {
 		s.t.Fatalf("%v: %v", args, err)
-	}
-}
-
-// link is a toxiproxy between the nodes and Redis.
-type link struct {
-	t     testing.TB
-	proxy *toxiproxy.Proxy
-	addr  string
-}
-
-func startLink(t testing.TB, upstream string) *link {
-	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.New(io.Discard))
-	p := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", upstream)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	return &link{t, p, p.Listen}
-}
-
-func (l *link) toxic(text string) {
-	l.t.Helper()
-	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// blackhole swallows everything in both directions; connections stay open.
-func (l *link) blackhole() {
-	l.toxic(`{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)
-	l.toxic(`{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
-}
-
-// slow delays each direction by so many milliseconds.
-func (l *link) slow(ms int) {
-	l.toxic(fmt.Sprintf(`{"name":"up","type":"latency","stream":"upstream","attributes":{"latency":%d}}`, ms))
-	l.toxic(fmt.Sprintf(`{"name":"down","type":"latency","stream":"downstream","attributes":{"latency":%d}}`, ms))
-}
-
-func (l *link) heal() {
-	for _, name := range []string{"up", "down"} {
-		if err := l.proxy.Toxics.RemoveToxic(context.Background(), name); err != nil {
-			l.t.Fatal(err)
-		}
 	}
 }

@@ -3,11 +3,9 @@ package redisbridge
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,157 +77,104 @@ func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	}
 }
 
-// switchboard passes connections on to a Redis that can be exchanged. Those that subscribed stay with the old one: it is
-// a master that was replaced, and lives on where only they can reach it.
-type switchboard struct {
-	addr   string
-	target atomic.Pointer[string]
-	mu     sync.Mutex
-	calls  map[net.Conn]bool // connections that did not subscribe
-	wait   sync.WaitGroup
-}
-
-func startSwitchboard(t *testing.T, target string) *switchboard {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sb := &switchboard{addr: l.Addr().String(), calls: map[net.Conn]bool{}}
-	sb.target.Store(&target)
-	sb.wait.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			sb.wait.Go(func() { sb.serve(c) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); sb.wait.Wait() })
-	return sb
-}
-
-func (sb *switchboard) serve(c net.Conn) {
-	defer c.Close()
-	up, err := net.Dial("tcp", *sb.target.Load())
-	if err != nil {
-		return
-	}
-	defer up.Close()
-	sb.mu.Lock()
-	sb.calls[c] = true
-	sb.mu.Unlock()
-	sb.wait.Go(func() {
-		_, _ = io.Copy(c, up)
-		c.Close()
-	})
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buf)
-		if err != nil {
-			return
-		}
-		if strings.Contains(strings.ToLower(string(buf[:n])), "\r\nsubscribe\r\n") {
-			sb.mu.Lock()
-			delete(sb.calls, c)
-			sb.mu.Unlock()
-		}
-		if _, err := up.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// exchange has all calls go to another Redis from now on.
-func (sb *switchboard) exchange(target string) {
-	sb.target.Store(&target)
-	sb.mu.Lock()
-	defer sb.mu.Unlock()
-	for c := range sb.calls {
-		c.Close()
-	}
-	clear(sb.calls)
-}
-
-// TestADeafSubscriptionIsMadeAnew: it is confirmed and answers every ping, but what is published goes elsewhere.
-func TestADeafSubscriptionIsMadeAnew(t *testing.T) {
+// TestANodeFollowsAnAddressThatLeadsElsewhere: what has been connected stays with the old master, which takes all that is published
+// there, and so looks as well as ever.
+func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	t.Parallel()
 	old, now := startRedis(t), startRedis(t)
-	sb := startSwitchboard(t, old.addr())
-	cfg := testConfig("redis://" + sb.addr)
+	w := startWire(t, old.addr())
+	cfg := testConfig(w.url())
 	cfg.Down, cfg.Hold = Reject, 30*time.Second
 	a := startNode(t, cfg, 1)
 	m := a.join("chat/x", 0)
 	a.ready()
-	sb.exchange(now.addr())
-	m.say("before anybody knows")
+	w.exchange(now.addr())
 	said := 0
-	heard := func() bool { // without the probe, which finds it in the log a second later
+	say := func() {
 		said++
-		refilled := a.bridge.Stats().Refilled
 		m.say(fmt.Sprint(said))
-		have := len(m.frames())
-		waitFor(2*time.Second, func() bool { return len(m.frames()) > have })
-		return a.bridge.Stats().Refilled == refilled && a.bridge.Stats().Reconnects > 0 && a.bridge.Ready() == nil
+		eventually(t, "it arrives", func() bool { return m.count() == said })
 	}
-	if !waitFor(20*time.Second, heard) {
-		t.Fatalf("still deaf: %+v, %v", a.bridge.Stats(), a.bridge.Ready())
+	say()
+	eventually(t, "the node is there", func() bool {
+		return subscribers(now, a) == 1 && subscribers(old, a) == 0 && a.bridge.Ready() == nil && a.rests()
+	})
+	refilled := a.bridge.Stats().Refilled
+	say()
+	say()
+	if n := a.bridge.Stats().Refilled - refilled; n > 0 {
+		t.Errorf("%d batches came from the log: the subscription is deaf", n)
 	}
-	eventually(t, "everything arrives once", func() bool { return len(m.frames()) == said+1 })
 }
 
-// TestADeafSubscriptionIsFoundThoughNobodySaysAnything: the new master has all that the old one had, so that there is nothing to
-// miss, and nothing that counters could tell.
-func TestADeafSubscriptionIsFoundThoughNobodySaysAnything(t *testing.T) {
+// TestALinkThatIsHeardAndNotAnsweredIsReplaced: what others publish comes, and what this node writes goes nowhere.
+func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	a := startNode(t, testConfig(s.url()), 1)
+	w := startWire(t, s.addr())
+	cfg := testConfig(w.url())
+	cfg.Down, cfg.Hold, cfg.Silence = Reject, time.Minute, 200*time.Millisecond
+	b := startNode(t, cfg, 1)
+	m := b.join("chat/x", 0)
+	a.ready()
+	b.ready()
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				a.node.Publish(roomName(i%10), 0, loop.KindText, []byte("all the time"))
+			}
+		}
+	})
+	before := b.bridge.Stats().Reconnects
+	w.set(wireMode{mute: true})
+	m.say("hello")
+	eventually(t, "the link is given up", func() bool { return b.bridge.Stats().Reconnects > before })
+	w.heal()
+	eventually(t, "the message arrives over another", func() bool { return m.count() == 1 && b.bridge.Ready() == nil })
+	close(stop)
+	wait.Wait()
+}
+
+// subscribers is how many of the first lane a server has.
+func subscribers(s *redisServer, n *testNode) int64 {
+	return s.do("PUBSUB", "NUMSUB", n.bridge.store.names.channel(0)).([]any)[1].(int64)
+}
+
+// TestANodeLeavesAMasterThatWasReplacedBehindItsAddress: the new one has all that the old one had, and the old one became its
+// replica: it takes nothing any more, and all connections to it live on.
+func TestANodeLeavesAMasterThatWasReplacedBehindItsAddress(t *testing.T) {
 	t.Parallel()
 	old, now := startRedis(t), startRedis(t)
-	sb := startSwitchboard(t, old.addr())
-	a := startNode(t, testConfig("redis://"+sb.addr), 1)
+	w := startWire(t, old.addr())
+	cfg := testConfig(w.url())
+	cfg.Down, cfg.Hold = Reject, 30*time.Second
+	a := startNode(t, cfg, 1)
 	m := a.join("chat/x", 0)
 	a.ready()
 	m.say("before")
-	eventually(t, "it arrives", func() bool { return len(m.frames()) == 1 })
-	host, port, _ := net.SplitHostPort(old.addr())
-	now.do("REPLICAOF", host, port)
-	eventually(t, "the replica has what the master has", func() bool {
-		return strings.Contains(fmt.Sprint(now.do("INFO", "replication")), "master_link_status:up") && fmt.Sprint(now.do("DBSIZE")) == fmt.Sprint(old.do("DBSIZE"))
-	})
-	now.do("REPLICAOF", "NO", "ONE")
-	sb.exchange(now.addr())
-	eventually(t, "the subscription is made anew, and the node ready", func() bool {
-		return a.bridge.Stats().Reconnects > 0 && a.bridge.Ready() == nil && fmt.Sprint(now.do("PUBSUB", "NUMSUB", a.bridge.store.names.channel(0)).([]any)[1]) == "1"
-	})
-	l := a.bridge.lanes[a.bridge.LaneOf("chat/x")]
-	eventually(t, "a message is heard", func() bool { // and not found in the log, which is read once after a subscription
-		refilled, have := a.bridge.Stats().Refilled, m.count()
-		m.say("after")
-		eventually(t, "it arrives", func() bool { return m.count() > have && !l.busy.Load() })
-		return a.bridge.Stats().Refilled == refilled
-	})
-	if n := a.gaps.Load(); n > 0 {
-		t.Errorf("%d gaps were announced", n)
+	eventually(t, "it arrives", func() bool { return m.count() == 1 })
+	replicate := func(replica, master *redisServer) {
+		host, port, _ := net.SplitHostPort(master.addr())
+		replica.do("REPLICAOF", host, port)
+		eventually(t, "the replica is in step", func() bool { return strings.Contains(replica.replication(), "master_link_status:up") })
 	}
-}
-
-func TestHelloJudges(t *testing.T) {
-	began := time.Now()
-	var h hello
-	for i, step := range []struct {
-		heard     uint64
-		after     time.Duration
-		ask, deaf bool
-	}{
-		{heard: 5}, {heard: 5, ask: true}, {heard: 5, after: 2 * time.Second}, {heard: 6, after: 9 * time.Second},
-		{heard: 6, after: 9 * time.Second, ask: true}, {heard: 6, after: 12 * time.Second, deaf: true},
-	} {
-		ask, deaf := h.judge(step.heard, began.Add(step.after), 2*time.Second)
-		if ask != step.ask || deaf != step.deaf {
-			t.Errorf("step %d: ask %v, deaf %v; want %v, %v", i, ask, deaf, step.ask, step.deaf)
-		}
-		if ask {
-			h.asked = began.Add(step.after)
-		}
+	replicate(now, old)
+	now.do("REPLICAOF", "NO", "ONE")
+	w.exchange(now.addr())
+	replicate(old, now)
+	for i := range 20 {
+		m.say(fmt.Sprint(i))
+	}
+	eventually(t, "all of it arrives", func() bool { return m.count() == 21 })
+	eventually(t, "the node is there", func() bool { return subscribers(now, a) == 1 && a.bridge.Ready() == nil })
+	if n := a.gaps.Load(); n > 0 || len(m.kicks()) > 0 {
+		t.Errorf("%d gaps were announced, and the sender was told %v", n, m.kicks())
 	}
 }
 
@@ -237,9 +182,9 @@ func TestHelloJudges(t *testing.T) {
 func TestANodeStartsOverASlowLink(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	l := startLink(t, s.addr())
-	l.slow(100)
-	cfg := testConfig("redis://" + l.addr)
+	l := startWire(t, s.addr())
+	l.slow(100 * time.Millisecond)
+	cfg := testConfig(l.url())
 	cfg.Lanes = 64
 	began := time.Now()
 	b := connect(t, cfg)
@@ -253,15 +198,15 @@ func TestANodeStartsOverASlowLink(t *testing.T) {
 func TestALogIsReadOverANarrowLink(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	l := startLink(t, s.addr())
-	cfg := testConfig("redis://" + l.addr)
-	cfg.Lanes, cfg.BatchBytes, cfg.CallMax, cfg.Ping = 1, 32<<10, 500*time.Millisecond, time.Second
+	l := startWire(t, s.addr())
+	cfg := testConfig(l.url())
+	cfg.Lanes, cfg.BatchBytes, cfg.CallMax = 1, 32<<10, 500*time.Millisecond
 	b := startNode(t, cfg, 1)
 	cfg.URL = s.url()
 	a := startNode(t, cfg, 1)
 	m := b.join("chat/x", 0)
 	b.ready()
-	l.blackhole()
+	l.hole()
 	const messages = 100
 	for i := range messages {
 		for a.bridge.full.Load() {
@@ -272,8 +217,7 @@ func TestALogIsReadOverANarrowLink(t *testing.T) {
 	if err := a.bridge.Flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	l.heal()
-	l.toxic(`{"name":"narrow","type":"bandwidth","stream":"downstream","attributes":{"rate":400}}`)
+	l.set(wireMode{rate: 400 << 10})
 	if !waitFor(30*time.Second, func() bool { return len(m.frames()) == messages }) {
 		t.Fatalf("%d of %d arrived", len(m.frames()), messages)
 	}
@@ -302,15 +246,47 @@ func TestDatabasesOfOneRedisAreApart(t *testing.T) {
 func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	l := startLink(t, s.addr())
-	cfg := testConfig("redis://" + l.addr)
+	l := startWire(t, s.addr())
+	cfg := testConfig(l.url())
 	cfg.Down, cfg.Hold = Reject, time.Minute
 	a := startNode(t, cfg, 1)
 	m := a.join("chat/x", 0)
 	a.ready()
-	l.slow(300)
+	l.slow(300 * time.Millisecond)
 	m.say("far")
 	if !waitFor(20*time.Second, func() bool { return len(m.frames()) == 1 && a.bridge.held.Load() == 0 && a.bridge.Ready() == nil }) {
 		t.Fatalf("got %q, ready %v, %+v", m.frames(), a.bridge.Ready(), a.bridge.Stats())
+	}
+}
+
+// TestANodeHasFourConnectionsToAServer: also while it starts again and everybody wants one.
+func TestANodeHasFourConnectionsToAServer(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := testConfig(s.url())
+	cfg.Lanes = 16
+	a := startNode(t, cfg, 1)
+	var members []*member
+	for i := range 64 {
+		members = append(members, a.join(roomName(i), 0))
+	}
+	a.ready()
+	connections := func() int {
+		return strings.Count(fmt.Sprint(s.do("CLIENT", "LIST")), "\n") - 1 // but the one that asks
+	}
+	for round := range 3 {
+		for _, m := range members {
+			m.say("hello")
+		}
+		eventually(t, "they arrive", func() bool { return members[63].count() == round+1 && a.rests() })
+		for range 20 {
+			if _, err := a.bridge.Members(t.Context(), roomName(round)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "there are four connections at most", func() bool { return connections() <= 4 })
+		s.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		s.do("CLIENT", "KILL", "TYPE", "pubsub")
+		eventually(t, "the node is there again", func() bool { return a.bridge.Ready() == nil && a.rests() })
 	}
 }

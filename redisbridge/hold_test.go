@@ -25,20 +25,20 @@ func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
 	if say() {
 		t.Error("the sender has something to do already, and the loop yields")
 	}
-	settle := func(f *flight) {
-		answer, err := m.execute(call{lane: l.index, id: f.id, top: l.cur.claim(), random: "00000", batch: f.batch})
+	settle := func(f *flight, c call) {
+		answer, err := m.execute(c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		l.settle(f, answer)
 	}
 	l.bridge.cfg.BatchMessages = 10
-	f := l.next()
+	f, c := l.take(m.nodes[0].link)
 	if say() {
 		t.Error("a call is in flight, and the loop yields")
 	}
-	settle(f)
-	settle(l.next())
+	settle(f, c)
+	settle(l.take(m.nodes[0].link))
 	if !say() {
 		t.Error("the sender is idle again, and the loop does not yield to it")
 	}
@@ -72,44 +72,42 @@ func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	t.Logf("64 messages within %v arrived within %v", 640*time.Millisecond, time.Since(began))
 }
 
-// order is loops and members that note what is delivered.
-type order struct {
+// deliveries is loops and members that note what is delivered.
+type deliveries struct {
 	*modelNode
 	got []string
 }
 
-func (o *order) Deliver(_ int, _, _ uint64, pubs []*loop.Publication) {
+func (o *deliveries) Deliver(_ int, pubs []*loop.Publication) {
 	for _, p := range pubs {
 		o.got = append(o.got, string(p.Value))
 	}
 }
 
-func (o *order) DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication) {
-	o.Deliver(lane, epoch, seq, pubs)
-}
+func (o *deliveries) DeliverLate(lane int, pubs []*loop.Publication) { o.Deliver(lane, pubs) }
 
 // TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, and before it sends it
 // out. The second one waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
 func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 	for _, down := range []Policy{Local, Reject} {
 		m := newModel(1, newSimRedis(), nil)
-		o := &order{modelNode: m.nodes[0]}
+		o := &deliveries{modelNode: m.nodes[0]}
 		l := o.lane
 		l.bridge.dir, l.bridge.cfg.Down, l.bridge.cfg.BatchMessages = o, down, 10
-		say := func(value string) *flight {
+		say := func(value string) (*flight, call) {
 			o.fate[value] = "pending"
 			l.publish(&loop.Publication{Room: "chat/x", Value: []byte(value), Origin: 1})
-			return l.next()
+			return l.take(o.link)
 		}
-		f := say("first")
-		answer, err := m.execute(call{lane: l.index, id: f.id, top: l.cur.claim(), random: "00000", batch: f.batch})
+		f, c := say("first")
+		answer, err := m.execute(c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		l.settle(f, answer)
 		say("second")
 		l.giveUp(nil)
-		page, err := m.redis.read(l.cur.from(), 10, false)
+		page, err := m.read(l, 10)
 		if err != nil {
 			t.Fatal(err)
 		}

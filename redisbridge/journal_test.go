@@ -59,14 +59,14 @@ func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
 		b := &Bridge{cfg: Default(), log: zap.New(core), began: time.Now()}
 		time.Sleep(time.Minute)
-		b.proved(time.Since(b.began))
+		b.relieved()
 		b.failed(errors.New("no route"))
 		b.failed(errors.New("no route"))
 		time.Sleep(4 * time.Second)
 		b.failed(errors.New("refused"))
 		time.Sleep(time.Second)
-		b.proved(time.Since(b.began))
-		b.proved(time.Since(b.began))
+		b.relieved()
+		b.relieved()
 		var got []string
 		for _, e := range lines.TakeAll() {
 			text := e.Message

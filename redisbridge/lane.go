@@ -1,100 +1,96 @@
 package redisbridge
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
-
-	"dotsconnect/loop"
+	"time"
 )
 
-// A lane is a shard of the rooms with one order. On a node it has two goroutines: the sender takes what waits in the outbox
-// to Redis, the receiver delivers what comes back and refills holes. They share what mu guards, and never hold it while
-// they wait for Redis: Publish takes it on the goroutine of a loop.
+// A lane is a shard of the rooms with one order. What is published goes into its outbox, from where the link of the server that has
+// it takes batches (sending.go); what comes back is delivered by the link's goroutine, and what was missed by one of its own
+// (receiving.go). They share what mu guards, and never hold it while they wait for Redis: Publish takes it on the goroutine of
+// a loop.
 type lane struct {
 	// Immutable.
 	bridge *Bridge
 	index  int
+	find   finder
 
-	mu       sync.Mutex // guards all below
-	out      outbox
-	cur      cursor
+	mu     sync.Mutex // guards all below
+	out    outbox
+	cur    cursor
+	missed incoming
+	link   *link // that it is subscribed on; nil: there is none
+	listed bool  // in the link's list of those that are ready
+
 	localSeq uint64 // of the node's own epoch, while Redis is away under the policy local
-	localN   uint64 // publications delivered under it and not announced yet
+	untold   notice // what was delivered under it, until the other nodes are told
 
-	work     chan struct{} // for the sender: something is queued, or must be healed
-	incoming incoming      // for the receiver
+	counter place // of the last beat
 
-	listening atomic.Bool           // subscribed and confirmed
-	group     atomic.Pointer[group] // that it was subscribed in last
-	heard     atomic.Uint64         // messages that came through the channel
-	busy      atomic.Bool           // the receiver is at work
+	reach atomic.Int64 // of the log, in seconds; 0: unknown
+	good  atomic.Int64 // when the last round trip was begun that came to its end, since the bridge began
 }
 
 func newLane(b *Bridge, index int) *lane {
-	l := &lane{bridge: b, index: index, work: make(chan struct{}, 1)}
-	l.incoming.limit = b.cfg.MaxWaiting
-	l.incoming.bell = make(chan struct{}, 1)
+	l := &lane{bridge: b, index: index}
+	l.find = func(name []byte) (room string, here bool) {
+		if room, here = b.dir.Name(index, name); !here && laneOf(&b.accord.meta, name) != index {
+			b.stray(name)
+		}
+		return room, here
+	}
 	return l
 }
 
 // begin puts the lane where Redis is now: what was before is not for this node. A lane that was never numbered is numbered
 // first; or its first epoch could come and go while we are not listening, and nobody would know that we missed it.
-func (l *lane) begin(publish func(call) (answer, error), read func(from uint64, count int) (page, error)) error {
-	p, err := read(0, 0)
+func (l *lane) begin(publish func(call) (answer, error), read func(question) (page, error)) error {
+	p, err := read(question{})
 	if err == nil && p.at.epoch == "" {
 		l.out.n++
 		id := ident{l.bridge.node, l.out.n}
-		if _, err = publish(call{lane: l.index, id: id, random: l.bridge.random(), batch: string(appendBatch(nil, id, nil))}); err == nil {
-			p, err = read(0, 0)
+		if _, err = publish(call{lane: l.index, id: id, batch: appendBatch(nil, l.bridge.format(), id, nil, nil), left: time.Minute}); err == nil {
+			p, err = read(question{})
 		}
 	}
 	if err == nil {
-		p, err = read(p.at.seq, 1) // with the batch that stands there
+		p, err = read(question{from: p.at.seq, count: 1, nodes: true}) // with the batch that stands there
 	}
 	l.cur.begin(p)
 	return err
 }
 
-// publish queues p, or does what the policy says when Redis is away. A loop's goroutine.
-func (l *lane) publish(p *loop.Publication) {
-	held := heldBytes(p)
+// attach says that the lane is subscribed on a link. What was published while it was on none is in the log.
+func (l *lane) attach(k *link) {
 	l.mu.Lock()
-	switch {
-	case !l.out.down:
-		idle := len(l.out.queue) == 0 && l.out.flight == nil
-		l.out.add(p)
-		l.mu.Unlock() // from here on p may be delivered
-		l.bridge.hold(held)
-		l.wake()
-		if idle {
-			l.bridge.woke.Store(true)
-		}
-		return
-	case l.bridge.cfg.Down == Local:
-		l.deliverLocally([]*loop.Publication{p})
-	default:
-		l.bridge.reject(p)
+	l.link, l.listed = k, false
+	if f := l.out.flight; f != nil {
+		f.due = 0
+	}
+	l.offer(l.bridge.awake.read())
+	l.mu.Unlock()
+	l.poke()
+	l.bridge.presence.ring()
+}
+
+// detach says that the lane is no longer on the link.
+func (l *lane) detach(k *link) {
+	l.mu.Lock()
+	if l.link == k {
+		l.link, l.listed = nil, false
 	}
 	l.mu.Unlock()
 }
 
-func (l *lane) wake() {
-	select {
-	case l.work <- struct{}{}:
-	default:
+// server is the client for slow calls to the server that has the lane, nil if there is none now.
+func (l *lane) server() *slow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.link == nil {
+		return nil
 	}
-}
-
-// deliverLocally gives publications to the members of this node alone. mu is held.
-func (l *lane) deliverLocally(pubs []*loop.Publication) {
-	if len(pubs) == 0 {
-		return
-	}
-	l.localSeq++
-	l.localN += uint64(len(pubs))
-	l.bridge.stats.local.Add(uint64(len(pubs)))
-	l.bridge.dir.Deliver(l.index, l.bridge.localEpoch, l.localSeq, pubs)
+	return l.link.slow
 }
 
 // announce tells of gaps. mu may be held.
@@ -110,65 +106,4 @@ func (l *lane) position() place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cur.at
-}
-
-// top is the latest place that was ever seen.
-func (l *lane) top() place {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.cur.top
-}
-
-// incoming is what was received and not handled yet. The receive loop puts and never waits; what is over the limit is let
-// go, and the receiver is told to read the log.
-type incoming struct {
-	mu     sync.Mutex
-	queue  []string
-	bytes  int64
-	limit  int64
-	behind bool
-	bell   chan struct{}
-}
-
-func (in *incoming) put(payload string) {
-	in.mu.Lock()
-	if in.bytes+int64(len(payload)) > in.limit {
-		in.behind = true
-	} else {
-		in.queue = append(in.queue, payload)
-		in.bytes += int64(len(payload))
-	}
-	in.mu.Unlock()
-	in.ring()
-}
-
-// poke asks the receiver to read the log.
-func (in *incoming) poke() {
-	in.mu.Lock()
-	in.behind = true
-	in.mu.Unlock()
-	in.ring()
-}
-
-func (in *incoming) ring() {
-	select {
-	case in.bell <- struct{}{}:
-	default:
-	}
-}
-
-// take waits for something and takes all of it; ok is false when ctx is done.
-func (in *incoming) take(ctx context.Context, reuse []string) (queue []string, bytes int64, behind, ok bool) {
-	select {
-	case <-ctx.Done():
-		return nil, 0, false, false
-	case <-in.bell:
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	clear(reuse)
-	queue, in.queue = in.queue, reuse[:0]
-	behind, in.behind = in.behind, false
-	bytes, in.bytes = in.bytes, 0
-	return queue, bytes, behind, true
 }

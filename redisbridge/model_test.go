@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -92,7 +93,7 @@ func (t *modelTally) add(m *model) {
 // modelRedis is one lane of a Redis.
 type modelRedis interface {
 	publish(c call) (answer, error)
-	read(from uint64, count int, nodes bool) (page, error)
+	read(q question) (page, error)
 	loseCounter()
 	loseLog()
 	loseAll()
@@ -210,6 +211,8 @@ func (m *model) publish(n *modelNode) {
 	n.lane.publish(&loop.Publication{Room: "r", Value: []byte(v), Origin: 1})
 }
 
+var errTest = errors.New("the answer is lost")
+
 // execute has Redis run a call, and sends the message out.
 func (m *model) execute(c call) (answer, error) {
 	a, err := m.redis.publish(c)
@@ -221,8 +224,8 @@ func (m *model) execute(c call) (answer, error) {
 		m.epochs++
 	}
 	if _, twice := m.text[c.id]; !twice {
-		_, pubs, _ := parseBatch(c.batch)
-		for _, p := range pubs {
+		all, _ := parseBatch(c.batch, anybody)
+		for _, p := range all.pubs {
 			m.text[c.id] += string(p.Value) + " "
 		}
 	}
@@ -239,15 +242,13 @@ func (m *model) execute(c call) (answer, error) {
 // send does one step of the sender's work.
 func (m *model) send(n *modelNode, calm bool) {
 	l := n.lane
-	if n.flight == nil {
-		if n.flight, n.executed = l.next(), false; n.flight == nil {
-			return
-		}
+	f, c := l.take(n.link)
+	if f == nil {
+		return
 	}
-	f := n.flight
-	l.mu.Lock()
-	c := call{id: f.id, top: l.cur.claim(), random: fmt.Sprintf("%05x", m.rng.Uint32()>>12), batch: f.batch}
-	l.mu.Unlock()
+	if f != n.flight {
+		n.flight, n.executed = f, false
+	}
 	luck := m.rng.IntN(10)
 	if calm {
 		luck = 9
@@ -260,19 +261,17 @@ func (m *model) send(n *modelNode, calm bool) {
 		n.executed = true
 		if err == nil && luck >= 4 {
 			l.settle(f, a)
-			n.flight = nil
 			return
 		}
 	} else if luck == 0 {
 		m.calls = append(m.calls, c) // it is on its way, and comes late
 	}
-	switch {
-	case l.cameBack(f):
-		n.flight = nil
-	case m.rng.IntN(4) == 0: // the hold time is over
+	if l.fail(f, errTest, 0, false); l.out.flight == nil {
+		return // it came back
+	}
+	if m.rng.IntN(4) == 0 { // the hold time is over
 		m.log("%s: given up %v", n.name, f.id)
-		l.giveUp(nil)
-		n.flight = nil
+		l.giveUp(errTest)
 	}
 }
 
@@ -288,14 +287,28 @@ func (m *model) receive(n *modelNode) {
 	}
 	payload := n.conn[0]
 	n.conn = n.conn[1:]
-	if n.lane.handle(payload, false) == verdictRead {
+	n.lane.mu.Lock()
+	v, lost := n.lane.handle([]byte(payload), false)
+	n.lane.mu.Unlock()
+	n.lane.bridge.settleLost(lost)
+	if v == verdictRead {
 		m.catchUp(n)
 	}
 }
 
+// read reads a page for a lane.
+func (m *model) read(l *lane, count int) (page, error) {
+	q := l.cur.ask()
+	q.count = count
+	return m.redis.read(q)
+}
+
+// anybody is a finder: every room is here.
+func anybody(name []byte) (string, bool) { return string(name), true }
+
 func (m *model) catchUp(n *modelNode) {
 	for range 1000 {
-		p, err := m.redis.read(n.lane.cur.from(), 3, false)
+		p, err := m.read(n.lane, 4)
 		if err != nil {
 			panic(err)
 		}
@@ -316,7 +329,7 @@ func (m *model) rest() {
 				n.subscribe()
 			}
 			n.lane.mu.Lock()
-			busy = busy || n.behind || len(n.conn) > 0 || n.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0
+			busy = busy || n.behind || len(n.conn) > 0 || n.lane.out.flight != nil || len(n.lane.out.queue) > 0 || n.lane.cur.heal || n.lane.out.down || len(n.lane.out.sent) > 0 || n.lane.tells()
 			n.lane.mu.Unlock()
 			m.send(n, true)
 			m.receive(n)
@@ -325,7 +338,7 @@ func (m *model) rest() {
 			continue
 		}
 		for _, n := range m.nodes { // the probe
-			p, _ := m.redis.read(0, 0, false)
+			p, _ := m.redis.read(question{})
 			if p.at.before(n.lane.cur.top) || n.lane.cur.behind(p.at) {
 				n.behind, busy = true, true
 			}

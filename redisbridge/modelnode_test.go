@@ -19,8 +19,9 @@ type modelNode struct {
 	up     bool
 	behind bool // a subscription was confirmed: read the log
 
-	flight   *flight
-	executed bool // the call of flight, at least once
+	link     *link
+	flight   *flight // the last one that was sent
+	executed bool    // the call of flight, at least once
 	fate     map[string]string
 	rejected int
 	local    int
@@ -35,14 +36,17 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	cfg.BatchMessages = 1 + m.rng.IntN(3)
 	cfg.Down = []Policy{Local, Reject}[m.rng.IntN(2)]
 	b := &Bridge{cfg: cfg, log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: id, dir: n, loops: n, localEpoch: 99}
+	b.presence.init(b)
+	b.accord.begin(meta{version: 1 + m.rng.IntN(2), lanes: 1})
 	b.cfg.OnGap = func(g Gap) {
 		m.log("%s: gap: %+v", n.name, g)
 		n.stream = append(n.stream, gapMark)
 	}
 	n.lane = newLane(b, 0)
-	n.lane.incoming.limit = 1 << 20
+	n.link = newLink(b, "model")
+	n.lane.link, n.lane.missed.running = n.link, true // the model does what its goroutine would
 	n.subscribe()
-	err := n.lane.begin(m.execute, func(from uint64, count int) (page, error) { return m.redis.read(from, count, true) })
+	err := n.lane.begin(m.execute, m.redis.read)
 	if err != nil {
 		panic(err)
 	}
@@ -55,15 +59,16 @@ func (n *modelNode) subscribe() {
 }
 
 // DeliverLate is the same to the model.
-func (n *modelNode) DeliverLate(lane int, epoch, seq uint64, pubs []*loop.Publication) {
-	n.Deliver(lane, epoch, seq, pubs)
-}
+func (n *modelNode) DeliverLate(lane int, pubs []*loop.Publication) { n.Deliver(lane, pubs) }
+
+// Name is the same to everybody.
+func (n *modelNode) Name(_ int, room []byte) (string, bool) { return anybody(room) }
 
 // Deliver, Refuse and Lose are what the core would be told.
-func (n *modelNode) Deliver(_ int, epoch, _ uint64, pubs []*loop.Publication) {
+func (n *modelNode) Deliver(_ int, pubs []*loop.Publication) {
 	for _, p := range pubs {
 		v := string(p.Value)
-		if epoch == 99 {
+		if p.ID.Epoch == 99 {
 			n.local++
 			n.settle(v, "local")
 			continue
@@ -75,6 +80,7 @@ func (n *modelNode) Deliver(_ int, epoch, _ uint64, pubs []*loop.Publication) {
 	}
 }
 func (n *modelNode) Refuse(p *loop.Publication) { n.rejected++; n.settle(string(p.Value), "rejected") }
+func (n *modelNode) Doubt(p *loop.Publication)  { n.Refuse(p) }
 func (n *modelNode) Lose(p *loop.Publication)   { n.lost++; n.settle(string(p.Value), "lost") }
 func (n *modelNode) Congested() int             { return 0 }
 func (n *modelNode) HoldBack(bool)              {}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"strings"
 )
 
 // Names that Redis sees: keys and channels. None is made of anything that a client can choose; names of rooms are only
@@ -15,6 +16,7 @@ import (
 //	dots:{3.0}:state          lane 3: epoch, seq, and the last batch of each node
 //	dots:{3.0}:log            lane 3: what was published, to be read again
 //	dots:{3.0}:counts:ID      lane 3: members of each room on a node
+//	dots:{3.0}:beat           never there (beat.go)
 //	dots:{3.0}                the channel of lane 3; dots:{3.0}:db:1 in database 1
 //
 // The part in braces decides the slot on a Cluster. It is chosen so that lane i of n has a slot in the i-th of n equal
@@ -51,15 +53,22 @@ func (n *names) lease(node string) string { return n.prefix + ":node:" + node }
 func (n *names) lane(lane int) string     { return n.prefix + ":{" + n.tags[lane] + "}" }
 func (n *names) state(lane int) string    { return n.lane(lane) + ":state" }
 func (n *names) log(lane int) string      { return n.lane(lane) + ":log" }
+func (n *names) beat(lane int) string     { return n.lane(lane) + ":beat" }
 func (n *names) counts(lane int, node string) string {
 	return n.lane(lane) + ":counts:" + node
 }
-func (n *names) channel(lane int) string {
+func (n *names) channel(lane int) string { return n.lane(lane) + n.database() }
+
+// database ends the names of channels.
+func (n *names) database() string {
 	if n.db == 0 {
-		return n.lane(lane)
+		return ""
 	}
-	return n.lane(lane) + ":db:" + strconv.Itoa(n.db)
+	return ":db:" + strconv.Itoa(n.db)
 }
+
+// owns reports that a channel, which begins as those of lanes do, is one of this database.
+func (n *names) owns(channel string) bool { return strings.HasSuffix(channel, "}"+n.database()) }
 
 // slotOf is the slot of a hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
 func slotOf(tag string) int {
@@ -80,7 +89,7 @@ func slotOf(tag string) int {
 // sipHash is SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), the hash that keeps its promise when
 // the names are chosen by an enemy who does not know the key. The standard library has it only with a key that
 // dies with the process, and all nodes must agree.
-func sipHash(k0, k1 uint64, text string) uint64 {
+func sipHash[T string | []byte](k0, k1 uint64, text T) uint64 {
 	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d
 	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573
 	round := func() {

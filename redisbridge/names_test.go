@@ -27,11 +27,10 @@ func TestSipHashIsTheReference(t *testing.T) {
 
 func TestAMillionChosenNamesSpreadEvenly(t *testing.T) {
 	const names, lanes = 1_000_000, 16
-	b := &Bridge{key: [2]uint64{randomUint64(), randomUint64()}}
-	b.cfg.Lanes = lanes
+	m := &meta{key: [2]uint64{randomUint64(), randomUint64()}, lanes: lanes}
 	var count [lanes]int
 	for i := range names { // names that would all be one lane for a plain modulus or a hash without a key
-		count[b.LaneOf(fmt.Sprintf("chat/%08d", i*lanes))]++
+		count[laneOf(m, fmt.Sprintf("chat/%08d", i*lanes))]++
 	}
 	const mean = names / lanes
 	for i, n := range count {

@@ -35,12 +35,22 @@ type testNode struct {
 func testConfig(url string) Config {
 	cfg := Default()
 	cfg.URL = url
-	cfg.Ping, cfg.Probe, cfg.Lease = 200*time.Millisecond, 300*time.Millisecond, 3*time.Second
+	cfg.Silence, cfg.Beat, cfg.Look, cfg.Gone = 500*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond, 3*time.Second
+	cfg.Alone = 0
 	cfg.Lanes = 4
+	cfg.Hold, cfg.Down = 2*time.Second, Local
 	return cfg
 }
 
 func startNode(t testing.TB, cfg Config, loops int) *testNode {
+	t.Helper()
+	n := newNode(t, cfg, loops)
+	n.bridge.run()
+	return n
+}
+
+// newNode is a node whose bridge has not begun.
+func newNode(t testing.TB, cfg Config, loops int) *testNode {
 	t.Helper()
 	n := &testNode{t: t, stop: make(chan struct{}), began: time.Now(), rejected: map[string]bool{}}
 	old := cfg.OnGap
@@ -78,7 +88,6 @@ func startNode(t testing.TB, cfg Config, loops int) *testNode {
 	}
 	b.attach(n.node)
 	b.loops = n
-	b.run()
 	t.Cleanup(n.close)
 	return n
 }
@@ -123,6 +132,9 @@ func (n *testNode) Refuse(p *loop.Publication) {
 	n.mu.Unlock()
 	n.node.Refuse(p)
 }
+
+// Doubt is the same to the tests: its sender is told.
+func (n *testNode) Doubt(p *loop.Publication) { n.Refuse(p) }
 
 func (n *testNode) close() {
 	n.once.Do(func() {
@@ -314,4 +326,24 @@ func TestAMessageReachesTheMembersOfAllNodesInOneOrder(t *testing.T) {
 	if err := a.bridge.Flush(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// counted asks Redis for the counter of the lane.
+func (l *lane) counted() (place, error) {
+	s := l.bridge.store
+	p, err := s.read(context.Background(), s.client, l.index, question{})
+	return p.at, err
+}
+
+// rests reports that every lane is subscribed, and has nothing to send, to read or to heal.
+func (n *testNode) rests() bool {
+	for _, l := range n.bridge.lanes {
+		l.mu.Lock()
+		rests := l.link != nil && !l.missed.running && !l.cur.heal && l.out.flight == nil && len(l.out.queue) == 0 && len(l.out.sent) == 0
+		l.mu.Unlock()
+		if !rests {
+			return false
+		}
+	}
+	return true
 }

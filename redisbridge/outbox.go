@@ -1,6 +1,8 @@
 package redisbridge
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"dotsconnect/loop"
@@ -27,10 +29,18 @@ type flight struct {
 	id    ident
 	pubs  []*loop.Publication
 	bytes int64 // of pubs, as they count against MaxHeld
-	batch string
-	began time.Time
-	acked place // where the script says it stands; zero: nobody knows
-	back  bool  // it came back
+	batch []byte
+	told  *notice       // in the batch; nil: none
+	began time.Duration // by the awake clock
+	acked place         // where the script says it stands; zero: nobody knows
+	back  bool          // it came back
+
+	flying bool          // in a call that has no answer yet
+	alone  bool          // the next call has no other lane's batches
+	doubt  bool          // Redis may have it
+	due    time.Duration // of the next call, by the awake clock, after one that failed
+	pause  time.Duration // before it
+	why    error         // of the last one that failed
 }
 
 // heldBytes is what a publication counts against MaxHeld.
@@ -42,9 +52,9 @@ func (o *outbox) add(p *loop.Publication) {
 }
 
 // cut makes the next batch of what waits; it may be empty, to have the script look after the lane.
-func (o *outbox) cut(node nodeID, messages, bytes int, now time.Time) *flight {
+func (o *outbox) cut(node nodeID, format, messages, bytes int, now time.Duration, told *notice) *flight {
 	o.n++
-	f := &flight{id: ident{node, o.n}, began: now}
+	f := &flight{id: ident{node, o.n}, began: now, told: told}
 	count, size := 0, 0
 	for count < len(o.queue) && count < messages {
 		n := len(o.queue[count].Room) + len(o.queue[count].Value) + 8
@@ -58,7 +68,8 @@ func (o *outbox) cut(node nodeID, messages, bytes int, now time.Time) *flight {
 	f.pubs = append(make([]*loop.Publication, 0, count), o.queue[:count]...)
 	o.consume(count)
 	o.bytes -= f.bytes
-	f.batch = string(appendBatch(make([]byte, 0, size+32), f.id, f.pubs))
+	slices.SortStableFunc(f.pubs, func(a, b *loop.Publication) int { return strings.Compare(a.Room, b.Room) })
+	f.batch = appendBatch(make([]byte, 0, size+64), format, f.id, f.pubs, told)
 	o.flight = f
 	o.sent = append(o.sent, f)
 	return f
@@ -76,8 +87,13 @@ func (o *outbox) consume(count int) {
 // settle notes that the script has taken a batch.
 func (o *outbox) settle(f *flight, at place) {
 	f.acked = at
-	f.batch = ""
+	f.batch = nil
 	o.flight = nil
+}
+
+// awaits reports that the batch n is to come back.
+func (o *outbox) awaits(n uint64) bool {
+	return slices.ContainsFunc(o.sent, func(f *flight) bool { return f.id.n == n })
 }
 
 // home takes the batch n out of sent, because it came back: nil if it is not there. Those before it did not come and never
@@ -116,9 +132,8 @@ func (o *outbox) drop(n int) {
 
 // giveUp takes everything that no call has settled: the batch in flight, if it has not come back, and the queue. With all it
 // takes before them the batches that were settled and have not come back. held is what all of it counted.
-func (o *outbox) giveUp(all bool) (given []*flight, queue []*loop.Publication, held int64) {
-	f := o.flight
-	o.flight = nil
+func (o *outbox) giveUp(all bool) (taken []*flight, f *flight, queue []*loop.Publication, held int64) {
+	f, o.flight = o.flight, nil
 	if f != nil && f.back {
 		f = nil
 	}
@@ -127,17 +142,18 @@ func (o *outbox) giveUp(all bool) (given []*flight, queue []*loop.Publication, h
 		o.sent = o.sent[:last]
 	}
 	if all {
-		given = append(given, o.sent...)
+		taken = append(taken, o.sent...)
 		o.drop(len(o.sent))
 	}
-	if f != nil {
-		given = append(given, f)
-	}
 	held = o.bytes
-	for _, f := range given {
+	for _, f := range taken {
+		held += f.bytes
+	}
+	if f != nil {
+		f.doubt = f.doubt || f.flying
 		held += f.bytes
 	}
 	queue = append(queue, o.queue...)
 	o.queue, o.bytes = nil, 0
-	return given, queue, held
+	return taken, f, queue, held
 }

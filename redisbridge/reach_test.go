@@ -52,24 +52,24 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 func TestTheLogIsReadToItsEndAfterReadsThatRanOut(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	l := startLink(t, s.addr())
+	l := startWire(t, s.addr())
 	cfg := testConfig(s.url())
 	cfg.Lanes, cfg.Down, cfg.Hold = 1, Reject, time.Minute
 	a := startNode(t, cfg, 1)
-	cfg.URL, cfg.CallMax = "redis://"+l.addr, 300*time.Millisecond
+	cfg.URL, cfg.CallMax = l.url(), 300*time.Millisecond
 	b := startNode(t, cfg, 1)
 	here, there := a.join("chat/x", 0), b.join("chat/x", 0)
 	a.ready()
 	b.ready()
 	here.say("before")
 	eventually(t, "it arrives", func() bool { return there.count() == 1 })
-	l.blackhole()
+	l.hole()
 	const batches = 10
 	for i := range batches {
 		here.say(fmt.Sprint(i))
 		eventually(t, "it arrives here", func() bool { return here.count() == i+2 })
 	}
-	b.bridge.lanes[0].incoming.poke()
+	b.bridge.lanes[0].poke()
 	time.Sleep(6 * cfg.CallMax) // 64, 16, 4 and 1 batch
 	l.heal()
 	eventually(t, "everything arrives there", func() bool { return there.count() == batches+1 || b.gaps.Load() > 0 })

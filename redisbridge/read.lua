@@ -1,6 +1,9 @@
--- read.lua: what a lane's log has from a seq on, and the numbering it belongs to, at one moment.
--- KEYS  1 state  2 log        ARGV  1 from this seq  2 at most so many  3 "1": and the last batch of every node
-local st = redis.call('HMGET', KEYS[1], 'e', 's')
+-- read.lua: what a lane's log has from a seq on, and the numbering it belongs to, at one moment. While the reader has not come to
+-- the end of an epoch that is over, that one's log is read, and then those of the epochs after it.
+-- KEYS  1 state  2 log
+-- ARGV  1 from this seq  2 at most so many  3 "1": and the last batch of every node
+--       4 the epoch that the reader is in, or ''  5 "1": its log was read to the end
+local st = redis.call('HMGET', KEYS[1], 'e', 's', 'h')
 local nodes = {}
 if ARGV[3] == '1' then
   local all = redis.call('HGETALL', KEYS[1])
@@ -11,4 +14,16 @@ if ARGV[3] == '1' then
     end
   end
 end
-return {st[1] or '', st[2] or '0', redis.call('XRANGE', KEYS[2], ARGV[1] .. '-0', '+', 'COUNT', ARGV[2]), nodes}
+if ARGV[4] ~= '' and st[1] and st[1] ~= ARGV[4] and st[3] then
+  for epoch in string.gmatch(st[3], '%x+') do -- they grow
+    if epoch > ARGV[4] or epoch == ARGV[4] and ARGV[5] ~= '1' then
+      local log = KEYS[2] .. ':' .. epoch
+      local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+      if last then
+        local from = epoch == ARGV[4] and ARGV[1] or '0'
+        return {epoch, string.match(last[1], '^%d+'), redis.call('XRANGE', log, from .. '-0', '+', 'COUNT', ARGV[2]), nodes, 1}
+      end
+    end
+  end
+end
+return {st[1] or '', st[2] or '0', redis.call('XRANGE', KEYS[2], ARGV[1] .. '-0', '+', 'COUNT', ARGV[2]), nodes, 0}

@@ -16,23 +16,13 @@ var publishSource string
 //go:embed read.lua
 var readSource string
 
+// metaSource puts the agreement of the nodes back.
+//
+//go:embed meta.lua
+var metaSource string
+
 var (
 	publishScript = redis.NewScript(publishSource)
 	readScript    = redis.NewScript(readSource)
+	metaScript    = redis.NewScript(metaSource)
 )
-
-// call is what publish.lua is given for a batch.
-type call struct {
-	lane   int
-	id     ident
-	top    place  // the latest that this node has ever seen
-	random string // 5 hexadecimal digits, for an epoch
-	batch  string
-}
-
-// answer is what it says.
-type answer struct {
-	fresh  bool // false: the batch was applied before
-	at     place
-	minted string // why there is a new epoch; "": there is none
-}

@@ -82,14 +82,26 @@ func failover(t *testing.T, cfg Config, master, replica *redisServer) {
 // startSentinels starts three that watch the master, with more lines of configuration, and returns their addresses.
 func startSentinels(t *testing.T, master *redisServer, lines ...string) (hosts string) {
 	t.Helper()
-	var all []string
+	return hostsOf(threeSentinels(t, master, lines...))
+}
+
+func threeSentinels(t *testing.T, master *redisServer, lines ...string) (all []*redisServer) {
+	t.Helper()
 	for range 3 {
 		all = append(all, startSentinel(t, master.port, lines))
 	}
-	return strings.Join(all, ",")
+	return all
 }
 
-func startSentinel(t *testing.T, master int, lines []string) (host string) {
+func hostsOf(all []*redisServer) string {
+	var hosts []string
+	for _, s := range all {
+		hosts = append(hosts, s.addr())
+	}
+	return strings.Join(hosts, ",")
+}
+
+func startSentinel(t *testing.T, master int, lines []string) *redisServer {
 	t.Helper()
 	s := &redisServer{t: t, dir: t.TempDir(), port: freePort(t)}
 	conf := filepath.Join(s.dir, "sentinel.conf")
@@ -102,5 +114,5 @@ func startSentinel(t *testing.T, master int, lines []string) (host string) {
 	s.args = []string{conf, "--sentinel"}
 	s.start()
 	t.Cleanup(s.kill)
-	return s.addr()
+	return s
 }

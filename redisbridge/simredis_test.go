@@ -15,7 +15,8 @@ import (
 type simRedis struct {
 	now  lane0
 	copy lane0
-	time uint64 // milliseconds
+	old  map[string][]entry // logs of epochs that are over
+	time uint64             // milliseconds
 }
 
 type lane0 struct {
@@ -25,6 +26,7 @@ type lane0 struct {
 	bytes      int
 	log        []entry
 	nodes      map[nodeID]applied
+	before     []string // the last epochs
 }
 
 type applied struct {
@@ -34,10 +36,12 @@ type applied struct {
 
 const simGeneration = 400 // bytes
 
-func newSimRedis() *simRedis { return &simRedis{now: lane0{nodes: map[nodeID]applied{}}} }
+func newSimRedis() *simRedis {
+	return &simRedis{now: lane0{nodes: map[nodeID]applied{}}, old: map[string][]entry{}}
+}
 
 func (l lane0) clone() lane0 {
-	l.log, l.nodes = slices.Clone(l.log), maps.Clone(l.nodes)
+	l.log, l.nodes, l.before = slices.Clone(l.log), maps.Clone(l.nodes), slices.Clone(l.before)
 	return l
 }
 
@@ -67,7 +71,12 @@ func (r *simRedis) publish(c call) (answer, error) {
 				later = s + 1
 			}
 		}
-		l.has, l.at, l.first, l.gen, l.bytes, l.log = true, place{fmt.Sprintf("%011x%s", later, c.random), 0}, 1, 1, 0, nil
+		if before := l.at.epoch; before != "" && len(l.log) > 0 {
+			r.old[before] = l.log
+			l.before = append(l.before, before)
+			l.before = l.before[max(len(l.before)-8, 0):]
+		}
+		l.has, l.at, l.first, l.gen, l.bytes, l.log = true, place{fmt.Sprintf("%011x%s", later, "00000"), 0}, 1, 1, 0, nil
 	}
 	if l.at.seq >= l.gen && l.bytes+len(c.batch) > simGeneration {
 		l.log = slices.DeleteFunc(l.log, func(e entry) bool { return e.seq < l.gen })
@@ -80,18 +89,44 @@ func (r *simRedis) publish(c call) (answer, error) {
 	return answer{fresh: true, at: l.at, minted: minted}, nil
 }
 
-func (r *simRedis) read(from uint64, count int, nodes bool) (page, error) {
-	l := &r.now
-	p := page{nodes: map[nodeID]uint64{}}
-	if l.has {
-		p.at = l.at
+// past is the page of an epoch that is over, if the reader has not come to its end.
+func (r *simRedis) past(q question) (p page, ok bool) {
+	if q.epoch == "" || !r.now.has || r.now.at.epoch == q.epoch {
+		return page{}, false
 	}
-	for _, e := range l.log {
-		if e.seq >= from && len(p.entries) < count {
-			p.entries = append(p.entries, e)
+	for _, epoch := range r.now.before {
+		log := r.old[epoch]
+		if len(log) == 0 || epoch < q.epoch || epoch == q.epoch && q.ended {
+			continue
+		}
+		from := uint64(0)
+		if epoch == q.epoch {
+			from = q.from
+		}
+		return page{at: place{epoch, log[len(log)-1].seq}, old: true, entries: some(log, from, q.count)}, true
+	}
+	return page{}, false
+}
+
+func some(log []entry, from uint64, count int) (entries []entry) {
+	for _, e := range log {
+		if e.seq >= from && len(entries) < count {
+			entries = append(entries, e)
 		}
 	}
-	if nodes {
+	return entries
+}
+
+func (r *simRedis) read(q question) (page, error) {
+	l := &r.now
+	p, ok := r.past(q)
+	if !ok {
+		if p.entries = some(l.log, q.from, q.count); l.has {
+			p.at = l.at
+		}
+	}
+	p.nodes = map[nodeID]uint64{}
+	if q.nodes {
 		for node, a := range l.nodes {
 			p.nodes[node] = a.n
 		}
@@ -122,7 +157,7 @@ type realRedis struct {
 func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 	cfg := Default()
 	cfg.LogBytes = 2 * simGeneration
-	cfg.CallMin, cfg.CallMax = time.Minute, time.Minute // a call that fails was not executed, for the model
+	cfg.CallMax = time.Minute // a call that fails was not executed, for the model
 	a, err := ParseAddress(s.url())
 	if err != nil {
 		t.Fatal(err)
@@ -136,11 +171,12 @@ func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 }
 
 func (r *realRedis) publish(c call) (answer, error) {
-	return r.store.publish(context.Background(), c)
+	r.store.random = fmt.Sprintf("%05x", uint64(c.id.node)) // each node has its own
+	return r.store.publish(context.Background(), r.store.client, c)
 }
 
-func (r *realRedis) read(from uint64, count int, nodes bool) (page, error) {
-	return r.store.read(context.Background(), 0, from, count, nodes)
+func (r *realRedis) read(q question) (page, error) {
+	return r.store.read(context.Background(), r.store.client, 0, q)
 }
 
 func (r *realRedis) keys() []string {

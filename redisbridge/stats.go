@@ -18,26 +18,31 @@ type Stats struct {
 	Gaps, Lost                         uint64        // announced; batches or own publications known to be lost
 	Rejected, Local                    uint64        // publications, by policy
 	Reconnects, Epochs, ForeignEntries uint64
+	Evicting                           bool   // a Redis may evict keys when its memory is full
+	Evicted                            uint64 // keys; of now, it falls when a Redis is started again
 }
 
 // Stats reads the figures. Any goroutine.
 func (b *Bridge) Stats() Stats {
 	s := Stats{
 		Lanes: len(b.lanes), Ready: b.Ready() == nil, HeldBytes: b.held.Load(),
-		RoundTripAge: time.Since(b.began) - time.Duration(b.proven.Load()),
-		LogReach:     time.Duration(b.reach.Load()),
+		RoundTripAge: time.Since(b.began) - b.proven(),
 		Published:    b.stats.published.Load(), Batches: b.stats.batches.Load(),
-		Calls: b.store.calls.Load(), Failures: b.store.failures.Load(), CallTime: time.Duration(b.store.nanos.Load()), CallTimeout: b.store.pace.timeout(),
+		Calls: b.store.calls.Load(), Failures: b.store.failures.Load(), CallTime: time.Duration(b.store.nanos.Load()), CallTimeout: b.pace.timeout(),
 		Received: b.stats.received.Load(), Refilled: b.stats.refilled.Load(), Gaps: b.stats.gaps.Load(), Lost: b.stats.lost.Load(),
 		Rejected: b.stats.rejected.Load(), Local: b.stats.local.Load(), Reconnects: b.stats.reconnects.Load(),
 		Epochs: b.stats.minted.Load(), ForeignEntries: b.stats.foreign.Load(),
+		Evicting: b.eviction.policy.Load() != nil, Evicted: b.eviction.evicted.Load(),
 	}
 	for _, l := range b.lanes {
 		if l.isDown() {
 			s.LanesDown++
 		}
-		if l.listening.Load() {
+		if l.server() != nil {
 			s.LanesListening++
+		}
+		if reach := time.Duration(l.reach.Load()) * time.Second; reach > 0 && (s.LogReach == 0 || reach < s.LogReach) {
+			s.LogReach = reach
 		}
 	}
 	return s

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,94 +14,103 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"dotsconnect/redisbridge/internal/resp"
 )
 
-// store is every command that goes to Redis, but the subscriptions.
+// store is what the nodes share in Redis, and how to come to it: every command but those of the links.
 //
 // Of go-redis's options these matter: ContextTimeoutEnabled, or a call with a deadline of 250 ms returns after 4 s;
-// MaxRetries -1, because the sender tries again by its own rules; one dial a call.
+// MaxRetries -1, because we try again by our own rules; one dial a call; PipelinePoolSize -1, or there are ten connections more.
 type store struct {
-	client  redis.UniversalClient
-	cluster *redis.ClusterClient // nil if it is none
-	names   *names               // nil until the number of lanes is known
-	cfg     *Config
-	pace    pace
-	send    string // PUBLISH or SPUBLISH
+	address   *Address
+	client    redis.UniversalClient // for the keys that belong to no lane
+	cluster   *redis.ClusterClient  // the same; nil if it is none
+	sentinels *sentinels            // nil if there are none
+	names     *names                // nil until the number of lanes is known
+	cfg       *Config
 
-	calls, failures, nanos atomic.Uint64 // of publish
+	// What publish.lua is told in each call.
+	random, generation, age, send string
+
+	calls, failures, nanos atomic.Uint64 // of publish.lua
 }
 
-// dialTimeout is short: a hidden reconnect of go-redis makes a dead subscription wait for it before it says so.
+// dialTimeout is short: the next try may meet another server.
 const dialTimeout = time.Second
 
 // beQuiet switches go-redis's own log off: what goes wrong comes back as an error, and the bridge says it once. It is a
 // setting of the whole process there.
 var beQuiet = sync.OnceFunc(logging.Disable)
 
+var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+
 func newStore(cfg *Config, a *Address) *store {
 	beQuiet()
-	s := &store{cfg: cfg, send: "PUBLISH"}
-	s.pace.init(cfg.CallMin, cfg.CallMax)
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	const poolSize = 128 // at most one call a lane, and a few
-	switch a.Kind {
-	case Sentinel:
-		s.client = redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: a.Master, SentinelAddrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
-			SentinelUsername: a.SentinelUsername, SentinelPassword: a.SentinelPassword,
-			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: poolSize,
-		})
-	case Cluster:
+	s := &store{cfg: cfg, address: a, send: "PUBLISH", random: fmt.Sprintf("%05x", randomUint64()>>44)}
+	s.age = strconv.FormatInt(int64(cfg.LogAge/time.Second), 10)
+	s.shareLog(1)
+	if a.Kind == Cluster {
 		s.send = "SPUBLISH"
-		s.cluster = redis.NewClusterClient(&redis.ClusterOptions{
-			Addrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS, MaxRedirects: 3,
-			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: poolSize,
-			MaintNotificationsConfig: quiet,
-		})
-		s.client = s.cluster
-	case Standalone:
-		s.client = redis.NewClient(&redis.Options{
-			Addr: a.Hosts[0], DB: a.DB, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
-			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: poolSize,
-			MaintNotificationsConfig: quiet,
-		})
 	}
+	if a.Kind == Sentinel {
+		s.sentinels = newSentinels(a, cfg)
+	}
+	s.client = s.open(1)
+	s.cluster, _ = s.client.(*redis.ClusterClient)
 	return s
 }
 
-// pace is the timeout of a call: eight times what calls take, doubled by each that ran out, within limits.
-type pace struct {
-	low, high time.Duration
-	now       atomic.Int64
-	mean      atomic.Int64 // of what calls took
-}
-
-func (p *pace) init(low, high time.Duration) {
-	p.low, p.high = low, high
-	p.now.Store(int64(low))
-}
-
-func (p *pace) timeout() time.Duration { return time.Duration(p.now.Load()) }
-
-func (p *pace) took(d time.Duration, err error) {
-	if err != nil {
-		if timedOut(err) {
-			p.now.Store(min(2*p.now.Load(), int64(p.high)))
-		}
-		return
+// shareLog says how large the log of each of so many lanes may become.
+func (s *store) shareLog(lanes int) {
+	bytes := s.cfg.LogBytes
+	if bytes == 0 {
+		bytes = max(allLogs/int64(lanes), leastLog)
 	}
-	mean := p.mean.Load()
-	mean += (int64(d) - mean) / 8
-	p.mean.Store(mean)
-	p.now.Store(int64(p.usual()))
+	s.generation = strconv.FormatInt(bytes/2, 10)
 }
 
-// usual is the timeout of a call before any ran out.
-func (p *pace) usual() time.Duration {
-	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
+// What Config.LogBytes says of 0.
+const (
+	allLogs  = 64 << 20
+	leastLog = 4 << 20
+)
+
+// open makes a client that finds its server by itself, with so many connections to each.
+func (s *store) open(connections int) redis.UniversalClient {
+	a, cfg := s.address, s.cfg
+	switch a.Kind {
+	case Sentinel:
+		return redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: a.Master, SentinelAddrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
+			SentinelUsername: a.SentinelUsername, SentinelPassword: a.SentinelPassword,
+			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: connectionAge,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
+		})
+	case Cluster:
+		return redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: a.Hosts, Username: a.Username, Password: a.Password, TLSConfig: a.TLS, MaxRedirects: 3,
+			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: connectionAge,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
+			MaintNotificationsConfig: quiet,
+		})
+	}
+	return s.openServer(a.Hosts[0], connections, connectionAge)
+}
+
+// connectionAge is how long store.client keeps a connection: by a new one the beat finds out that the address leads to another
+// server than it did.
+const connectionAge = 3 * time.Second
+
+// openServer makes a client of one server. Its connections may be so old, 0: as they like.
+func (s *store) openServer(addr string, connections int, age time.Duration) *redis.Client {
+	a, cfg := s.address, s.cfg
+	return redis.NewClient(&redis.Options{
+		Addr: addr, DB: a.DB, Username: a.Username, Password: a.Password, TLSConfig: a.TLS,
+		Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, ConnMaxLifetime: age,
+		DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax, PoolSize: connections, PipelinePoolSize: -1,
+		MaintNotificationsConfig: quiet,
+	})
 }
 
 // timedOut reports that an answer did not come in time. Mostly the socket says so, which takes its deadline from the context.
@@ -109,82 +119,68 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
-// publish makes the one call for a batch.
-func (s *store) publish(ctx context.Context, c call) (answer, error) {
-	timed, cancel := context.WithTimeout(ctx, s.pace.timeout())
+// atKey says which keys an error is about that Redis gave for their type, and what helps.
+func atKey(err error, keys ...string) error {
+	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		return err
+	}
+	return fmt.Errorf("%w: something else stands at %s; the nodes make it again after DEL %s", err, strings.Join(keys, " or "), strings.Join(keys, " "))
+}
+
+// publish has one batch applied, before there is a link.
+func (s *store) publish(ctx context.Context, client redis.UniversalClient, c call) (answer, error) {
+	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
-	began := time.Now()
-	keys := []string{s.names.state(c.lane), s.names.log(c.lane), s.names.channel(c.lane)}
-	reply, err := publishScript.Run(timed, s.client, keys, c.id.node.String(), c.id.n, c.top.epoch, c.top.seq, c.random, c.batch,
-		s.cfg.LogBytes/2, int(s.cfg.LogAge/time.Second), s.send).Slice()
-	took := time.Since(began)
-	s.pace.took(took, err)
-	s.calls.Add(1)
-	s.nanos.Add(uint64(took))
+	now, err := client.Time(timed).Result()
 	if err != nil {
-		s.failures.Add(1)
+		return answer{}, fmt.Errorf("read the time: %w", err)
+	}
+	calls := []call{c}
+	var args []any
+	for _, a := range s.argsOf(calls, now.Add(c.left).UnixMilli()) {
+		args = append(args, a)
+	}
+	reply, err := publishScript.Run(timed, client, s.keysOf(calls), args...).Slice()
+	if err != nil {
 		return answer{}, fmt.Errorf("publish: %w", err)
 	}
-	return parseAnswer(reply)
+	v := resp.Value{Kind: '*'}
+	for _, text := range reply {
+		v.List = append(v.List, resp.Value{Kind: '$', Text: fmt.Append(nil, text)})
+	}
+	answers, err := parseAnswers(&v, 1)
+	if err != nil {
+		return answer{}, err
+	}
+	return answers[0], nil
 }
 
 var errReply = errors.New("redis gave an answer that this program does not know")
 
-func parseAnswer(reply []any) (a answer, err error) {
-	if len(reply) != 4 {
-		return answer{}, errReply
-	}
-	fresh, ok := reply[0].(int64)
-	epoch, _ := reply[1].(string)
-	seq, _ := reply[2].(string)
-	a.minted, _ = reply[3].(string)
-	if a.at, err = parsePlace(epoch, seq); err != nil || !ok || epoch == "" {
-		return answer{}, errReply
-	}
-	a.fresh = fresh == 1
-	return a, nil
-}
-
-// parsePlace reads a counter; there is none if epoch is "".
-func parsePlace(epoch, seq string) (place, error) {
-	if epoch == "" {
-		return place{}, nil
-	}
-	n, err := strconv.ParseUint(seq, 10, 53)
-	if err != nil || !validEpoch(epoch) {
-		return place{}, errReply
-	}
-	return place{epoch, n}, nil
-}
-
-// read reads a page of a lane's log; nodes asks for the last batch of every node too. A page begins with the batch at the
-// cursor itself, so that one of a single batch would have nothing new, and look like the end of the log.
-func (s *store) read(ctx context.Context, lane int, from uint64, count int, nodes bool) (page, error) {
+// read reads a page of a lane's log. A page begins with the batch at the cursor and the one before, so that one of two batches would
+// have nothing new, and look like the end of the log.
+func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q question) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
-	all := "0"
-	if nodes {
-		all = "1"
-	}
-	if count == 1 {
-		count = 2
-	}
-	reply, err := readScript.Run(timed, s.client, []string{s.names.state(lane), s.names.log(lane)}, from, count, all).Slice()
+	q.count = max(q.count, 3)
+	reply, err := readScript.Run(timed, server, []string{s.names.state(lane), s.names.log(lane)}, q.from, q.count, q.nodes, q.epoch, q.ended).Slice()
 	if err != nil {
-		return page{}, fmt.Errorf("read the log: %w", err)
+		return page{}, fmt.Errorf("read the log: %w", atKey(err, s.names.state(lane), s.names.log(lane)))
 	}
 	return parsePage(reply)
 }
 
 func parsePage(reply []any) (p page, err error) {
-	if len(reply) != 4 {
+	if len(reply) != 5 {
 		return page{}, errReply
 	}
 	epoch, _ := reply[0].(string)
 	seq, _ := reply[1].(string)
 	entries, _ := reply[2].([]any)
 	nodes, _ := reply[3].([]any)
-	if p.at, err = parsePlace(epoch, seq); err != nil {
+	old, _ := reply[4].(int64)
+	p.old = old == 1
+	if p.at, err = parsePlace([]byte(epoch), []byte(seq)); err != nil {
 		return page{}, err
 	}
 	for _, e := range entries {
@@ -199,7 +195,7 @@ func parsePage(reply []any) (p page, err error) {
 			return page{}, errReply
 		}
 		batch, _ := fields[1].(string)
-		p.entries = append(p.entries, entry{n, batch})
+		p.entries = append(p.entries, entry{n, []byte(batch)})
 	}
 	p.nodes = map[nodeID]uint64{}
 	for i := 0; i+1 < len(nodes); i += 2 {
@@ -214,44 +210,9 @@ func parsePage(reply []any) (p page, err error) {
 	return p, nil
 }
 
-// counters reads where all lanes are, in one pipeline. A lane that did not answer has its error in errs. reach is how far
-// the log of a lane that answered reaches back, the least of them.
-func (s *store) counters(ctx context.Context) (at []place, errs []error, reach time.Duration) {
-	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
-	defer cancel()
-	lanes := len(s.names.tags)
-	at, errs = make([]place, lanes), make([]error, lanes)
-	cmds := make([]*redis.SliceCmd, lanes)
-	var clock *redis.TimeCmd
-	_, err := s.client.Pipelined(timed, func(p redis.Pipeliner) error {
-		for i := range cmds {
-			cmds[i] = p.HMGet(timed, s.names.state(i), "e", "s", "o")
-		}
-		clock = p.Time(timed) // the servers of a Cluster agree about it well enough
-		return nil
-	})
-	oldest := int64(0)
-	for i, cmd := range cmds {
-		v, e := cmd.Result()
-		switch {
-		case e != nil:
-			errs[i] = e
-		case len(v) != 3: // the pipeline never came so far
-			errs[i] = errors.Join(errReply, err)
-		default:
-			epoch, _ := v[0].(string)
-			seq, _ := v[1].(string)
-			at[i], errs[i] = parsePlace(epoch, seq)
-			since, _ := v[2].(string)
-			if n, err := strconv.ParseInt(since, 10, 64); err == nil {
-				oldest = max(oldest, n)
-			}
-		}
+func (s *store) close() error {
+	if s.sentinels != nil {
+		s.sentinels.close()
 	}
-	if now := clock.Val(); oldest > 0 && !now.IsZero() {
-		reach = max(now.Sub(time.Unix(oldest, 0)), 0)
-	}
-	return at, errs, reach
+	return s.client.Close()
 }
-
-func (s *store) close() error { return s.client.Close() }

@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -8,12 +9,12 @@ import (
 	"time"
 )
 
-// wire passes bytes on between the nodes and Redis, as well as it is told to. Toxiproxy does more, but can stand still for
-// ever when a toxic is removed while connections end (InterruptToxic), which one of some hundred faults of a soak meets.
+// wire passes bytes on between the nodes and Redis, as well as it is told to.
 type wire struct {
-	addr, target string
-	mode         atomic.Pointer[wireMode]
-	wait         sync.WaitGroup
+	addr   string
+	target atomic.Pointer[string]
+	mode   atomic.Pointer[wireMode]
+	wait   sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[*net.TCPConn]bool // guarded by mu
@@ -22,10 +23,15 @@ type wire struct {
 
 // wireMode is how well. The zero value is a good wire.
 type wireMode struct {
-	hole  bool          // nothing comes through; TCP keeps it until the wire is good again
-	reset bool          // a connection through which something comes is reset
-	delay time.Duration // in each direction
-	rate  int           // bytes a second in each direction and connection; 0: no limit
+	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
+	deaf   bool                      // nothing comes back from Redis
+	mute   bool                      // nothing gets to Redis
+	stuck  bool                      // nothing comes back on a connection that has subscribed to something
+	reset  bool                      // a connection through which something comes is reset
+	delay  time.Duration             // in each direction
+	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
+	damage func(p []byte, down bool) // of what comes through; down: from Redis
+	watch  func(p []byte, down bool) // sees what comes through
 }
 
 func startWire(t testing.TB, target string) *wire {
@@ -34,8 +40,9 @@ func startWire(t testing.TB, target string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{addr: l.Addr().String(), target: target, conns: map[*net.TCPConn]bool{}}
-	w.set(wireMode{})
+	w := &wire{addr: l.Addr().String(), conns: map[*net.TCPConn]bool{}}
+	w.target.Store(&target)
+	w.heal()
 	w.wait.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -47,7 +54,7 @@ func startWire(t testing.TB, target string) *wire {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		w.set(wireMode{})
+		w.heal()
 		w.mu.Lock()
 		w.closed = true
 		for c := range w.conns {
@@ -59,12 +66,28 @@ func startWire(t testing.TB, target string) *wire {
 	return w
 }
 
-func (w *wire) set(m wireMode) { w.mode.Store(&m) }
+func (w *wire) url() string          { return "redis://" + w.addr }
+func (w *wire) set(m wireMode)       { w.mode.Store(&m) }
+func (w *wire) heal()                { w.set(wireMode{}) }
+func (w *wire) hole()                { w.set(wireMode{hole: true}) }
+func (w *wire) slow(d time.Duration) { w.set(wireMode{delay: d}) }
+
+// exchange has new connections go to another Redis.
+func (w *wire) exchange(target string) { w.target.Store(&target) }
+
+// cut closes the connections that are there.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		_ = c.Close()
+	}
+}
 
 // serve connects one client through.
 func (w *wire) serve(down *net.TCPConn) {
 	defer func() { _ = down.Close() }()
-	c, err := net.Dial("tcp", w.target)
+	c, err := net.Dial("tcp", *w.target.Load())
 	if err != nil {
 		return
 	}
@@ -74,8 +97,9 @@ func (w *wire) serve(down *net.TCPConn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { w.pass(up, down) })
-	both.Go(func() { w.pass(down, up) })
+	var subscribes atomic.Bool
+	both.Go(func() { w.pass(up, down, false, &subscribes) })
+	both.Go(func() { w.pass(down, up, true, &subscribes) })
 	both.Wait()
 	w.mu.Lock()
 	delete(w.conns, down)
@@ -93,7 +117,7 @@ func (w *wire) keep(conns ...*net.TCPConn) bool {
 }
 
 // pass copies one direction, and ends both when it ends.
-func (w *wire) pass(to, from *net.TCPConn) {
+func (w *wire) pass(to, from *net.TCPConn, down bool, subscribes *atomic.Bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
@@ -101,7 +125,10 @@ func (w *wire) pass(to, from *net.TCPConn) {
 		if err != nil {
 			return
 		}
-		for w.mode.Load().hole {
+		if !down && bytes.Contains(buf[:n], []byte("SUBSCRIBE")) {
+			subscribes.Store(true)
+		}
+		for m := w.mode.Load(); m.hole || m.mute && !down || down && (m.deaf || m.stuck && subscribes.Load()); m = w.mode.Load() {
 			time.Sleep(time.Millisecond) // the fault itself
 		}
 		m := w.mode.Load()
@@ -109,12 +136,24 @@ func (w *wire) pass(to, from *net.TCPConn) {
 			_, _ = to.SetLinger(0), from.SetLinger(0)
 			return
 		}
-		time.Sleep(m.delay)
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
+		if m.damage != nil {
+			m.damage(buf[:n], down)
 		}
-		if m.rate > 0 {
-			time.Sleep(time.Duration(n) * time.Second / time.Duration(m.rate))
+		if m.watch != nil {
+			m.watch(buf[:n], down)
+		}
+		time.Sleep(m.delay)
+		for part := buf[:n]; len(part) > 0; {
+			some := part
+			if m.rate > 0 && down {
+				some = part[:min(len(part), max(1, m.rate/100))]
+				time.Sleep(time.Duration(len(some)) * time.Second / time.Duration(m.rate))
+			}
+			if _, err := to.Write(some); err != nil {
+				return
+			}
+			part = part[len(some):]
+			m = w.mode.Load()
 		}
 	}
 }

@@ -1,17 +1,13 @@
 package server
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/websocket"
@@ -42,30 +38,10 @@ const (
 	receiveBuffer = 128 << 10
 )
 
-func newAcceptor(s *Server, address string) (*acceptor, error) {
-	config := net.ListenConfig{
-		KeepAlive: -1, // heartbeats find dead peers sooner, and for less
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var err error
-			cerr := c.Control(func(fd uintptr) { // accepted sockets inherit both
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-				if err != nil || s.cfg.UnsentLimit == 0 {
-					return
-				}
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, int(s.cfg.UnsentLimit))
-			})
-			return errors.Join(cerr, err)
-		},
-	}
-	// Of a Multipath TCP listener, Go's default, plain TCP connections do not inherit options.
-	config.SetMultipathTCP(false)
-	listener, err := config.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen for clients: %w", err)
-	}
+func newAcceptor(s *Server, listener net.Listener) *acceptor {
 	a := &acceptor{srv: s, listener: listener, refusals: make(chan refusal, s.files.refusals), done: make(chan struct{})}
 	a.keepSpares()
-	return a, nil
+	return a
 }
 
 func (a *acceptor) addr() string { return a.listener.Addr().String() }

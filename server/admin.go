@@ -59,22 +59,23 @@ const (
 	maxScrapes        = 4 // at a time; one more gets 503
 )
 
-// newAdmin opens the admin address. Requests wait until start.
-func newAdmin(s *Server) (*admin, error) {
-	listener, err := listenAdmin(s.cfg.Admin, s.files.admin, s.cfg.AdminToken != "", &s.counts.adminCut)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the admin: %w", err)
-	}
+// newAdmin makes the admin address of a socket. Requests wait until start. without, if not nil, is what the API answers to everything.
+func newAdmin(s *Server, socket net.Listener, without *apiError) (*admin, error) {
+	listener := newAdminListener(socket, s.files.admin, s.cfg.AdminToken != "", &s.counts.adminCut)
 	a := &admin{
 		srv: s, listener: listener, mux: http.NewServeMux(), api: newAPI(s), answering: make(chan struct{}, s.files.admin/2),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
-	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // listenAdmin has taken it
-	routes := a.routes()
+	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // it is open
+	routes := append(a.routes(), a.api.routes()...)
+	if without != nil {
+		refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { refuseRequest(w, r, without) })
+		routes = append(a.routes(), route{pattern: "/api", handler: refuse}, route{pattern: "/api/", handler: refuse})
+	}
 	for _, r := range routes {
 		a.mux.Handle(r.pattern, r.handler)
 	}
-	a.mux.Handle("GET /{$}", plain(func() error { return nil }, index(s.version, routes)))
+	a.mux.Handle("GET /{$}", plain(index(s.version, routes)))
 	ctx, giveUp := context.WithCancel(context.Background())
 	a.giveUp = giveUp
 	logger, err := zap.NewStdLogAt(s.log.Named("admin"), zap.WarnLevel)
@@ -126,10 +127,10 @@ type route struct {
 func (a *admin) routes() []route {
 	s := a.srv
 	scrape := promhttp.HandlerFor(newRegistry(s), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
-	routes := []route{
+	return []route{
 		{"GET /metrics", "counters, for Prometheus", scrape},
-		{"GET /healthz", "200 while the process lives", plain(func() error { return nil }, "ok")},
-		{"GET /readyz", "200 while new clients are welcome, else 503 and why", plain(s.ready, "ready")},
+		{"GET /healthz", "200 while the process lives", plain("ok")},
+		{"GET /readyz", "200 while new clients are welcome, else 503 and why", s.readyz()},
 		{"GET /debug/pprof/", "profiles, for go tool pprof", http.HandlerFunc(pprof.Index)},
 		{pattern: "GET /debug/pprof/cmdline", handler: http.HandlerFunc(pprof.Cmdline)},
 		{pattern: "GET /debug/pprof/profile", handler: http.HandlerFunc(pprof.Profile)},
@@ -137,7 +138,6 @@ func (a *admin) routes() []route {
 		{pattern: "GET /debug/pprof/symbol", handler: http.HandlerFunc(pprof.Symbol)},
 		{pattern: "POST /debug/pprof/symbol", handler: http.HandlerFunc(pprof.Symbol)},
 	}
-	return append(routes, a.api.routes()...)
 }
 
 // index lists the addresses.
@@ -153,14 +153,19 @@ func index(version string, routes []route) string {
 	return b.String()
 }
 
-// plain answers with a text, or with 503 and the reason why not.
-func plain(check func() error, text string) http.Handler {
+// plain answers with a text.
+func plain(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writePlain(w, http.StatusOK, text+"\n") })
+}
+
+// readyz answers that new clients are welcome, and what is to be known beside that, or with 503 and the reason why they are not.
+func (s *Server) readyz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := check(); err != nil {
+		if err := s.ready(); err != nil {
 			writePlain(w, http.StatusServiceUnavailable, err.Error()+"\n")
 			return
 		}
-		writePlain(w, http.StatusOK, text+"\n")
+		writePlain(w, http.StatusOK, s.readyText()+"\n")
 	})
 }
 

@@ -97,7 +97,11 @@ func bareAdmin(t *testing.T, change func(*Config)) *admin {
 		t.Fatal(err)
 	}
 	s.rules.Store(r)
-	a, err := newAdmin(s)
+	socket, err := listenAdmin(cfg.Admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := newAdmin(s, socket, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

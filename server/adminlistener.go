@@ -60,23 +60,7 @@ type adminConn struct {
 // adminConnKey is where the context of a request has its adminConn.
 type adminConnKey struct{}
 
-// listenAdmin opens the admin address for at most n connections (2 or more).
-func listenAdmin(address string, n int, token bool, cut *atomic.Uint64) (*adminListener, error) {
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) {
-			// A second is the least. A kernel that cannot do it, or that sends SYN cookies because too many say nothing, hands
-			// over the silent as well: they are closed like half a head.
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
-		})
-	}}
-	config.SetMultipathTCP(false) // its connections do not inherit options
-	inner, err := config.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return newAdminListener(inner, n, token, cut), nil
-}
-
+// newAdminListener takes at most n connections (2 or more) of a socket.
 func newAdminListener(inner net.Listener, n int, token bool, cut *atomic.Uint64) *adminListener {
 	l := &adminListener{Listener: inner, maxOthers: n - 1, cut: cut, news: make(chan struct{}, 1)} // one is being accepted
 	if token {

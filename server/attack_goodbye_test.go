@@ -267,7 +267,7 @@ func TestAttackFramesAndHalfHandshakesWhileTheServerDrains(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		drained <- s.Drain(ctx)
+		drained <- s.Drain(ctx, s.cfg.DrainDelay)
 	}()
 	var talking sync.WaitGroup
 	for i, w := range members {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -16,14 +17,19 @@ type Backend struct {
 	// Descriptors is how many files the backend may have open, at most.
 	Descriptors int
 	LaneOf      func(room string) int
-	// Start begins to deliver to the node; the bus is in use from then on. Stop ends that, after Flush.
-	Start func(node *loop.Node)
+	// Start begins to deliver to the node; the bus is in use from then on. gap is to be told when members of the rooms, nil: of
+	// all rooms of the lane, may have missed something; from any goroutine, and it does not block.
+	Start func(node *loop.Node, gap func(lane int, rooms []string))
 	// Yield is called by the goroutine of a loop after it has read, before it waits.
 	Yield func()
 	// Flush waits until what was published here is settled. It is called when the last connection has left.
 	Flush func(ctx context.Context) error
 	// Ready says why the node must get no new clients, nil if it may.
 	Ready func() error
+	// Alone says why it serves its own members alone and is ready all the same, "" if it does not.
+	Alone func() string
+	// Warning is what an operator should know though the node is ready, "" for nothing.
+	Warning func() string
 	// Refuses reports that a message into the room would be refused now.
 	Refuses func(room string) bool
 	// Members is the number of members of a room on all nodes.
@@ -44,6 +50,8 @@ type BackendStats struct {
 	Received, Refilled               uint64
 	Gaps, Lost, Rejected, Local      uint64
 	Reconnects, Epochs               uint64
+	Evicting                         bool // a Redis may evict keys
+	Evicted                          uint64
 }
 
 // bus is the backend's, or one for this process alone.
@@ -60,6 +68,26 @@ func (s *Server) backendReady() error {
 		return nil
 	}
 	return s.backend.Ready()
+}
+
+// readyText is what /readyz says of a node that is ready.
+func (s *Server) readyText() string {
+	text := cmp.Or(s.backendAlone(), "ready")
+	if s.backend == nil {
+		return text
+	}
+	if warning := s.backend.Warning(); warning != "" {
+		text += "; but " + warning
+	}
+	return text
+}
+
+// backendAlone says why the node serves its own members alone, "" if it does not, or if that is what it is for.
+func (s *Server) backendAlone() string {
+	if s.backend == nil {
+		return ""
+	}
+	return s.backend.Alone()
 }
 
 // yield lets the backend go on with what was published.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
@@ -17,7 +18,12 @@ type fakeBackend struct {
 	loop.Bus
 	node    *loop.Node
 	refuses atomic.Bool
+	doubts  atomic.Bool
 	trouble atomic.Pointer[string]
+	alone   atomic.Pointer[string]
+	warning atomic.Pointer[string]
+	age     atomic.Int64 // of the last round trip
+	gap     func(lane int, rooms []string)
 	flushed atomic.Bool
 	yields  atomic.Int64
 	others  int // members on other nodes; below 0: nobody knows
@@ -28,6 +34,10 @@ func (f *fakeBackend) Publish(p *loop.Publication) {
 		f.node.Refuse(p)
 		return
 	}
+	if f.doubts.Load() {
+		f.node.Doubt(p)
+		return
+	}
 	f.Bus.Publish(p)
 }
 
@@ -36,11 +46,13 @@ func (f *fakeBackend) Join(room string, l *loop.Loop) {
 }
 func (f *fakeBackend) Leave(e *loop.Entry, l *loop.Loop) { f.Bus.Leave(e, l) }
 
-func startWithBackend(t *testing.T) (*testServer, *fakeBackend) {
+func startWithBackend(t *testing.T, change func(*Config)) (*testServer, *fakeBackend) {
 	f := &fakeBackend{others: 2}
 	b := &Backend{
 		Bus: f, Lanes: 3, LaneOf: func(room string) int { return len(room) % 3 },
-		Start: func(n *loop.Node) { f.node, f.Bus = n, loop.NewEmbedded(n.Directory(), 1) },
+		Start: func(n *loop.Node, gap func(int, []string)) {
+			f.node, f.Bus, f.gap = n, loop.NewEmbedded(n.Directory(), 1), gap
+		},
 		Yield: func() { f.yields.Add(1) },
 		Flush: func(context.Context) error { f.flushed.Store(true); return nil },
 		Ready: func() error {
@@ -49,6 +61,18 @@ func startWithBackend(t *testing.T) (*testServer, *fakeBackend) {
 			}
 			return nil
 		},
+		Alone: func() string {
+			if text := f.alone.Load(); text != nil {
+				return *text
+			}
+			return ""
+		},
+		Warning: func() string {
+			if text := f.warning.Load(); text != nil {
+				return *text
+			}
+			return ""
+		},
 		Refuses: func(string) bool { return f.refuses.Load() },
 		Members: func(context.Context, string) (int, error) {
 			if f.others < 0 {
@@ -56,13 +80,13 @@ func startWithBackend(t *testing.T) (*testServer, *fakeBackend) {
 			}
 			return 1 + f.others, nil
 		},
-		Stats: func() BackendStats { return BackendStats{Lanes: 3, Gaps: 7} },
+		Stats: func() BackendStats { return BackendStats{Lanes: 3, Gaps: 7, RoundTripAge: time.Duration(f.age.Load())} },
 	}
-	return startConnected(t, b, nil), f
+	return startConnected(t, b, change), f
 }
 
 func TestAMessageThatTheBackendRefusesClosesItsSenderWith4104(t *testing.T) {
-	s, f := startWithBackend(t)
+	s, f := startWithBackend(t, nil)
 	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
 	before := f.yields.Load()
 	a.say("one")
@@ -84,8 +108,29 @@ func TestAMessageThatTheBackendRefusesClosesItsSenderWith4104(t *testing.T) {
 	b.hears("three")
 }
 
+// Its sender must not take it for lost: it may have arrived.
+func TestAMessageInDoubtClosesItsSenderAloneWithAReasonThatSaysSo(t *testing.T) {
+	s, f := startWithBackend(t, nil)
+	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
+	f.doubts.Store(true)
+	a.say("one")
+	if got, want := a.endsWith(protocol.CloseBackendUnavailable), "backend_unavailable: a message may or may not have reached the room"; got != want {
+		t.Errorf("got the reason %q, want %q", got, want)
+	}
+	f.doubts.Store(false)
+	b.say("two")
+	b.hears("two")
+	m := s.scrape(t)
+	if got := m[`dots_ended_total{reason="backend_doubtful"}`]; got != "1" {
+		t.Errorf("%s ends are counted, want 1", got)
+	}
+	if got := m[`dots_closes_total{code="4104",name="backend_unavailable"}`]; got != "1" {
+		t.Errorf("%s closes with 4104 are counted, want 1", got)
+	}
+}
+
 func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
-	s, f := startWithBackend(t)
+	s, f := startWithBackend(t, nil)
 	if r := s.get(t, "/readyz"); r.status != http.StatusOK {
 		t.Errorf("got %d", r.status)
 	}
@@ -102,8 +147,42 @@ func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
 	}
 }
 
+// Who has chosen to serve alone is ready, and says so.
+func TestANodeThatServesAloneIsReadyAndSaysSo(t *testing.T) {
+	s, f := startWithBackend(t, func(c *Config) { c.Redis, c.RedisReady, c.PublicReadyz = "redis://a", 4*time.Second, true })
+	look := func(down, body string) {
+		t.Helper()
+		if r := s.get(t, "/readyz"); r.status != http.StatusOK || r.body != body+"\n" {
+			t.Errorf("got %d and %q, want 200 and %q", r.status, r.body, body)
+		}
+		w := s.dial(t)
+		w.write("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if status, text := w.refused(); status != http.StatusOK || text != body+"\n" {
+			t.Errorf("the address for clients: got %d and %q, want 200 and %q", status, text, body)
+		}
+		if got := s.scrape(t); got["dots_redis_down"] != down || got["dots_ready"] != "1" {
+			t.Errorf("metrics: down %s, ready %s; want %s and 1", got["dots_redis_down"], got["dots_ready"], down)
+		}
+	}
+	f.age.Store(int64(4 * time.Second))
+	look("0", "ready")
+	warning := "it evicts"
+	f.warning.Store(&warning)
+	look("0", "ready; but it evicts")
+	f.warning.Store(nil)
+	why := "serving alone: the last round trip through Redis is 4.1 s old"
+	f.alone.Store(&why)
+	f.age.Store(int64(4100 * time.Millisecond))
+	look("1", why)
+	trouble := "the nodes do not fit"
+	f.trouble.Store(&trouble)
+	if r := s.request(t, "GET", "/readyz", ""); r.status != http.StatusServiceUnavailable || r.body != trouble+"\n" {
+		t.Errorf("got %d and %q, want 503 and %q", r.status, r.body, trouble)
+	}
+}
+
 func TestARoomIsCountedOverAllNodes(t *testing.T) {
-	s, f := startWithBackend(t)
+	s, f := startWithBackend(t, nil)
 	member := s.join(t, "/ws/chat/lobby/")
 	if r := s.get(t, "/api/rooms/chat/lobby"); !strings.Contains(r.body, `"members":3,"here":1`) {
 		t.Errorf("got %q", r.body)
@@ -124,8 +203,8 @@ func TestARoomIsCountedOverAllNodes(t *testing.T) {
 }
 
 func TestADrainFlushesTheBackend(t *testing.T) {
-	s, f := startWithBackend(t)
-	if err := s.Drain(t.Context()); err != nil {
+	s, f := startWithBackend(t, nil)
+	if err := s.Drain(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	if !f.flushed.Load() {

@@ -121,6 +121,26 @@ func TestByteSizeReadsWhatItWrites(t *testing.T) {
 	})
 }
 
+func TestPatienceIsATimeOrForever(t *testing.T) {
+	for text, want := range map[string]server.Patience{
+		"forever": server.Forever, " Forever ": server.Forever, "0s": 0, "2m": server.Patience(2 * time.Minute), "-1s": server.Patience(-time.Second),
+	} {
+		var got, again server.Patience
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q: got %v and %v, want %v", text, got, err, want)
+		}
+		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != got {
+			t.Errorf("%v is read back as %v and %v", got, again, err)
+		}
+	}
+	for text, want := range map[string]string{"5": "has no unit", "": "is no time", "ever": "is no time"} {
+		got := server.Patience(7)
+		if err := got.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || got != 7 {
+			t.Errorf("%q: got %v and %v, want %q and no change", text, got, err, want)
+		}
+	}
+}
+
 func TestTimesAreWrittenAsPeopleTypeThem(t *testing.T) {
 	maxAge := settingNamed(t, "max-age")
 	for d, want := range map[time.Duration]string{

@@ -2,6 +2,8 @@
 // with them, and hands what they say to the loops.
 //
 //	descriptors.go how the limit of open files is shared out
+//	doors.go       the sockets that a node listens at
+//	waiting.go     what answers at them while the node cannot begin
 //	acceptor.go    takes connections from the listener and gives each to a loop
 //	poller.go      the seam to nbio: one engine per loop, raw sends and reads, the doorbell
 //	writable.go    connections that wait for room to write

@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// Draining, step by step: not ready, so that load balancers send nobody new; after DrainDelay no more accepting; then every
+// Draining, step by step: not ready, so that load balancers send nobody new; after a delay no more accepting; then every
 // connection is ended in good order with 4200, spread over DrainTime so that they do not all come back elsewhere in the
 // same second; then wait until the last one is gone.
 
@@ -18,9 +18,9 @@ const drainStep = 20 * time.Millisecond
 
 // Drain takes the node out of service. It returns when everybody was told and is gone, or with ctx's error when that is
 // done; Close then cuts the rest.
-func (s *Server) Drain(ctx context.Context) error {
+func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 	s.phase.CompareAndSwap(phaseReady, phaseDraining)
-	if err := pause(ctx, s.cfg.DrainDelay); err != nil {
+	if err := pause(ctx, delay); err != nil {
 		return err
 	}
 	if err := s.acceptor.stop(); err != nil {

@@ -58,7 +58,7 @@ func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		return s.Drain(ctx)
+		return s.Drain(ctx, s.cfg.DrainDelay)
 	})
 	together(t, all...)
 

@@ -161,11 +161,16 @@ func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
 	response := websocket.AppendRefusal(nil, refusal)
 	if r.Method == http.MethodHead {
-		response = response[:bytes.Index(response, []byte("\r\n\r\n"))+4]
+		response = headOf(response)
 	}
 	s.logRefused(r, refusal)
 	s.poller().srv.counts.refuse(refusal.Status)
 	s.Finish(response, loop.WhyClosed)
+}
+
+// headOf is a response without its body.
+func headOf(response []byte) []byte {
+	return response[:bytes.Index(response, []byte("\r\n\r\n"))+4]
 }
 
 // join asks for the room; Joined answers the handshake.

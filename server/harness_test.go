@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -20,7 +21,21 @@ import (
 	"dotsconnect/loop"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails if a goroutine is left. One of net/http lingers for half a second after some answers, longer than goleak waits.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	var left error
+	for deadline := time.Now().Add(patience); code == 0; {
+		if left = goleak.Find(); left == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // patience is how long a test waits for something that must happen. No test asserts that something is fast.
 const patience = 30 * time.Second

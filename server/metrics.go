@@ -132,7 +132,10 @@ func backendMetrics() []metricRow {
 		g("dots_redis_lanes", "Lanes that the rooms are cut into; 0 without Redis.", func(b *BackendStats) float64 { return float64(b.Lanes) }),
 		g("dots_redis_lanes_down", "Lanes whose publications go by --redis-down, because Redis was away for longer than --redis-hold.", func(b *BackendStats) float64 { return float64(b.LanesDown) }),
 		g("dots_redis_lanes_listening", "Lanes with a confirmed subscription.", func(b *BackendStats) float64 { return float64(b.LanesListening) }),
-		g("dots_redis_round_trip_age_seconds", "Age of the last proven round trip through Redis; over 3 s the node is not ready.", func(b *BackendStats) float64 { return b.RoundTripAge.Seconds() }),
+		g("dots_redis_round_trip_age_seconds", "Age of the last proven round trip through Redis.", func(b *BackendStats) float64 { return b.RoundTripAge.Seconds() }),
+		gauge("dots_redis_down", "1 while dots_redis_round_trip_age_seconds is over --redis-ready-after: the node is not ready, or serves alone with --redis-down=local.", cutOff),
+		g("dots_redis_evicting", "1 if a Redis has a maxmemory-policy other than noeviction: it may take messages that nobody has read yet.", func(b *BackendStats) float64 { return oneIf(b.Evicting) }),
+		g("dots_redis_evicted_keys", "Keys that the Redis servers have evicted since they were started.", func(b *BackendStats) float64 { return float64(b.Evicted) }),
 		g("dots_redis_call_timeout_seconds", "Timeout of a call now; it follows what calls take.", func(b *BackendStats) float64 { return b.CallTimeout.Seconds() }),
 		g("dots_redis_log_reach_seconds", "How far back the log of the lane with the least of it reaches: who is away for longer misses something. 0: unknown.", func(b *BackendStats) float64 { return b.LogReach.Seconds() }),
 		g("dots_redis_held_bytes", "Publications that wait for Redis or are on their way through it.", func(b *BackendStats) float64 { return float64(b.HeldBytes) }),
@@ -154,6 +157,17 @@ func backendMetrics() []metricRow {
 
 func ofBackend(value func(*BackendStats) float64) func(scrape, emit) {
 	return func(s scrape, emit emit) { emit(value(&s.backend)) }
+}
+
+func cutOff(s scrape, emit emit) {
+	emit(oneIf(s.srv.backend != nil && s.backend.RoundTripAge > s.srv.cfg.RedisReady))
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func nodeMetrics() []metricRow {

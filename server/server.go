@@ -46,6 +46,7 @@ type Server struct {
 	acceptor *acceptor
 	admin    *admin
 	ticker   *ticker
+	gaps     *gaps // nil: they are told to nobody
 
 	phase     atomic.Int32
 	closeOnce sync.Once
@@ -67,6 +68,25 @@ func New(cfg Config, log *zap.Logger, version string) (*Server, error) {
 
 // NewConnected makes a server that is one of many nodes.
 func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend) (*Server, error) {
+	s, err := newServer(cfg, log, version, backend)
+	if err != nil {
+		return nil, err
+	}
+	s.warnOfLimit(s.rules.Load())
+	s.node = loop.New(s.loopConfig())
+	s.node.Use(s.bus())
+	for _, l := range s.node.Loops() {
+		p, err := newPoller(s, l)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("poller of loop %d: %w", l.Index(), err), s.Close())
+		}
+		s.pollers = append(s.pollers, p)
+	}
+	return s, nil
+}
+
+// newServer is what a server has without loops.
+func newServer(cfg Config, log *zap.Logger, version string, backend *Backend) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -85,16 +105,6 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 		return nil, err
 	}
 	s.rules.Store(r)
-	s.warnOfLimit(r)
-	s.node = loop.New(s.loopConfig())
-	s.node.Use(s.bus())
-	for _, l := range s.node.Loops() {
-		p, err := newPoller(s, l)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("poller of loop %d: %w", l.Index(), err), s.Close())
-		}
-		s.pollers = append(s.pollers, p)
-	}
 	return s, nil
 }
 
@@ -131,12 +141,26 @@ func (s *Server) loopConfig() loop.Config {
 
 // Start opens the addresses and begins to serve.
 func (s *Server) Start() error {
-	var err error
-	if s.acceptor, err = newAcceptor(s, s.cfg.Listen); err != nil {
+	d, err := openDoors(&s.cfg)
+	if err != nil {
 		return err
 	}
-	if s.cfg.Admin != "" {
-		if s.admin, err = newAdmin(s); err != nil {
+	return s.begin(d)
+}
+
+// TakeOver is Start with the addresses of w, which turned clients away until now: no connection is refused or lost in between, and
+// the counters go on.
+func (s *Server) TakeOver(w *Waiting) error {
+	s.counts = w.node.counts
+	return s.begin(w.yield())
+}
+
+// begin serves at d, and owns it.
+func (s *Server) begin(d *doors) error {
+	s.acceptor = newAcceptor(s, d.clients)
+	if d.admin != nil {
+		var err error
+		if s.admin, err = newAdmin(s, d.admin, nil); err != nil {
 			return err
 		}
 		s.admin.start()
@@ -147,7 +171,8 @@ func (s *Server) Start() error {
 		}
 	}
 	if s.backend != nil {
-		s.backend.Start(s.node)
+		s.gaps = startGaps(s)
+		s.backend.Start(s.node, s.gap)
 	}
 	s.ticker = startTicker(s)
 	s.acceptor.start()
@@ -194,6 +219,7 @@ func (s *Server) Close() error {
 		if s.ticker != nil {
 			s.ticker.stop()
 		}
+		s.gaps.stop()
 		for _, p := range s.pollers {
 			p.stop()
 		}
@@ -251,8 +277,8 @@ func randomEpoch() uint64 {
 func (s *Server) publicPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
-	mux.Handle("/healthz", plain(func() error { return nil }, "ok"))
-	readyz := plain(s.ready, "ready")
+	mux.Handle("/healthz", plain("ok"))
+	readyz := s.readyz()
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.rules.Load().cfg.PublicReadyz {
 			http.Error(w, "readiness is told on the admin address (--admin), and here with --public-readyz", http.StatusNotFound)

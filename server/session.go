@@ -16,6 +16,7 @@ type session struct {
 	nb     handle
 	parser websocket.Parser
 	extra  *extra // nil until it is needed
+	gaps   uint64 // so many there had been when it joined
 	phase  phase
 	raw    bool
 	told   bool // the log has its end
@@ -154,6 +155,7 @@ func (s *session) overspent() bool {
 func (s *session) Joined() {
 	now := s.Loop().Now()
 	s.phase = phaseFrames
+	s.gaps = s.poller().srv.node.Gaps()
 	s.poller().srv.counts.upgraded.Add(1)
 	h := s.extra.handshake
 	s.extra = nil // before the answer, which may have to wait there
@@ -187,6 +189,8 @@ func (s *session) Kick(why loop.Why) {
 		s.refuseInFrame(protocol.CloseRoomFull, "this node has its "+counted(cfg.MaxRooms, "room"), why)
 	case loop.WhyBackend:
 		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
+	case loop.WhyDoubt:
+		s.end(protocol.CloseBackendUnavailable, "a message may or may not have reached the room", why)
 	default:
 		s.slow(why)
 	}

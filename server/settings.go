@@ -80,6 +80,8 @@ func takes(t reflect.Type) string {
 		return "a time with its unit, such as 60s, 500ms or 2m"
 	case reflect.TypeFor[ByteSize]():
 		return "a size such as 64KiB, 1MB or 512"
+	case reflect.TypeFor[Patience]():
+		return "forever, or a time with its unit, such as 60s, 500ms or 2m"
 	case reflect.TypeFor[int]():
 		return "a whole number, such as 100"
 	case reflect.TypeFor[bool]():

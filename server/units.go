@@ -66,6 +66,50 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
+// Patience is how long to wait: a time, or Forever.
+type Patience time.Duration
+
+// Forever ends never.
+const Forever Patience = math.MaxInt64
+
+const foreverWord = "forever"
+
+// UnmarshalText reads a time with its unit, or "forever".
+func (p *Patience) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	if strings.EqualFold(s, foreverWord) {
+		*p = Forever
+		return nil
+	}
+	d, err := ParseDuration(s)
+	if err == nil {
+		*p = Patience(d)
+	}
+	return err
+}
+
+// MarshalText writes it in a form that UnmarshalText reads back.
+func (p Patience) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+func (p Patience) String() string {
+	if p == Forever {
+		return foreverWord
+	}
+	return formatDuration(time.Duration(p))
+}
+
+// ParseDuration reads a time with its unit. The error says only what is wrong with the text.
+func ParseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err == nil {
+		return d, nil
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return 0, fmt.Errorf("%q has no unit", text)
+	}
+	return 0, fmt.Errorf("%q is no time", text)
+}
+
 // formatDuration writes a time as a person would type it: 60s and not 1m0s.
 func formatDuration(d time.Duration) string {
 	switch {

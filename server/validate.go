@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -147,7 +148,10 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "lanes", c.Lanes, 0, 1024)
 	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
+	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
+	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute) // there is one each second
+	m.oneOf("on-gap", c.OnGap, "ignore", "close")
 }
 
 // checkAlone finds settings that have no effect without --redis: whoever sets one believes to have many nodes.
@@ -162,6 +166,8 @@ func (c *Config) checkAlone(m *mistakes) {
 	}{
 		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
 		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
+		{"redis-wait", c.RedisWait != d.RedisWait},
+		{"redis-ready-after", c.RedisReady != d.RedisReady}, {"on-gap", c.OnGap != d.OnGap},
 	} {
 		if row.set {
 			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)
@@ -201,10 +207,15 @@ func (m *mistakes) oneOf(name, got string, names ...string) {
 	m.add(name, "%q is unknown; it takes %s or %s", got, strings.Join(names[:last], ", "), names[last])
 }
 
-func inRange[T int | ByteSize | time.Duration](m *mistakes, name string, got, low, high T) {
-	if got < low || got > high {
-		m.add(name, "%s is out of range; it takes %s to %s", text(got), text(low), text(high))
+func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name string, got, low, high T, or ...T) {
+	if got >= low && got <= high || slices.Contains(or, got) {
+		return
 	}
+	others := ""
+	for _, o := range or {
+		others += ", or " + text(o)
+	}
+	m.add(name, "%s is out of range; it takes %s to %s%s", text(got), text(low), text(high), others)
 }
 
 // sameAddress tells whether two listeners would get in each other's way. Port 0 is a free one each time.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"dotsconnect/loop"
 	"dotsconnect/redisbridge"
 	"dotsconnect/server"
 )
@@ -17,7 +17,7 @@ import (
 func bridgeConfig(c server.Config) redisbridge.Config {
 	b := redisbridge.Default()
 	b.URL, b.Prefix, b.Lanes, b.BatchMessages = c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch
-	b.Hold, b.Down = c.RedisHold, redisbridge.Policy(c.RedisDown)
+	b.Hold, b.Down, b.Stale = c.RedisHold, redisbridge.Policy(c.RedisDown), c.RedisReady
 	return b
 }
 
@@ -32,19 +32,31 @@ func checkRedis(c server.Config) error {
 	return nil
 }
 
-// connect joins the other nodes; without a Redis there are none, and stop does nothing.
-func connect(ctx context.Context, c server.Config, log *zap.Logger) (backend *server.Backend, stop func() error, err error) {
-	if c.Redis == "" {
-		return nil, func() error { return nil }, nil
-	}
-	b, err := redisbridge.Connect(ctx, bridgeConfig(c), log)
+// others is what connects this node with the other ones.
+type others struct {
+	backend *server.Backend
+	lost    <-chan error // gets one when this node no longer fits to them, and must be started again
+	stop    func() error
+}
+
+// connect joins the other nodes.
+func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
+	var gap func(lane int, rooms []string) // from Start on, and nothing is missed before
+	cfg := bridgeConfig(c)
+	cfg.OnGap = func(g redisbridge.Gap) { gap(g.Lane, g.Rooms) }
+	b, err := redisbridge.Connect(ctx, cfg, log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--redis: %w%s", err, redisHint(err))
+		return nil, err
 	}
-	return &server.Backend{
-		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Start: b.Start, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses, Members: b.Members,
+	backend := &server.Backend{
+		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Alone: b.Alone, Warning: b.Warning, Refuses: b.Refuses, Members: b.Members,
+		Start: func(node *loop.Node, onGap func(lane int, rooms []string)) {
+			gap = onGap
+			b.Start(node)
+		},
 		Stats: func() server.BackendStats { return backendStats(b.Stats()) },
-	}, b.Close, nil
+	}
+	return &others{backend, b.Lost(), b.Close}, nil
 }
 
 // redisHint says what to do about an error of Connect.
@@ -60,6 +72,10 @@ func redisHint(err error) string {
 		return "; write the host as its certificate has it"
 	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "NOPERM"):
 		return "; Redis is there: mend the user and password in --redis, or what the user may do"
+	case strings.Contains(text, "MOVED"), strings.Contains(text, "CLUSTERDOWN"):
+		return "; that is a Redis Cluster: write redis+cluster:// before its hosts"
+	case strings.Contains(text, "unknown command"):
+		return "; something is there, but lacks a command that a node needs: it takes Redis 6.2 or later, 7 for a Cluster"
 	default:
 		return "; start Redis there, or leave --redis out to serve alone"
 	}
@@ -70,6 +86,6 @@ func backendStats(s redisbridge.Stats) server.BackendStats {
 		Lanes: s.Lanes, LanesDown: s.LanesDown, LanesListening: s.LanesListening, RoundTripAge: s.RoundTripAge, CallTimeout: s.CallTimeout, LogReach: s.LogReach,
 		HeldBytes: s.HeldBytes, Published: s.Published, Batches: s.Batches, Calls: s.Calls, Failures: s.Failures, CallTime: s.CallTime,
 		Received: s.Received, Refilled: s.Refilled, Gaps: s.Gaps, Lost: s.Lost, Rejected: s.Rejected, Local: s.Local,
-		Reconnects: s.Reconnects, Epochs: s.Epochs,
+		Reconnects: s.Reconnects, Epochs: s.Epochs, Evicting: s.Evicting, Evicted: s.Evicted,
 	}
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"dotsconnect/server"
 )
@@ -14,24 +14,20 @@ import (
 // knows the setting, where it stands and what it takes.
 
 func parseDuration(text string, target reflect.Value) error {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		if _, err := strconv.ParseFloat(text, 64); err == nil {
-			return fmt.Errorf("%q has no unit", text)
-		}
-		return fmt.Errorf("%q is no time", text)
+	d, err := server.ParseDuration(text)
+	if err == nil {
+		target.SetInt(int64(d))
 	}
-	target.SetInt(int64(d))
-	return nil
+	return err
 }
 
-func parseByteSize(text string, target reflect.Value) error {
-	var b server.ByteSize
-	if err := b.UnmarshalText([]byte(text)); err != nil {
-		return err
+// parseOwn reads a type of the server's that reads itself.
+func parseOwn(text string, target reflect.Value) error {
+	own, ok := target.Addr().Interface().(encoding.TextUnmarshaler)
+	if !ok {
+		return fmt.Errorf("%v cannot read itself", target.Type())
 	}
-	target.SetInt(int64(b))
-	return nil
+	return own.UnmarshalText([]byte(text))
 }
 
 func parseInt(text string, target reflect.Value) error {

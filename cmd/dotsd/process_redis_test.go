@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"dotsconnect/bench/result"
 )
@@ -23,6 +26,7 @@ func TestNodesOnRedis(t *testing.T) {
 		"away for three seconds":             p.testRedisOutage,
 		"away, and rooms are on one node":    p.testRedisOutageLocal,
 		"one of three nodes dies by SIGKILL": p.testNodeDeath,
+		"another agreement on the lanes":     p.testLostAgreement,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,6 +99,29 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // half and all of it if they waited for Redis
 		t.Errorf("p50 %d us, p99 %d us during the outage", hurt.P50, hurt.P99)
 	}
+}
+
+// testLostAgreement has other nodes cut the rooms in another way, by an agreement that is older: nobody here is heard there any more, so
+// the node sends its members to them without a delay, and ends with a code that has it started again. Then it fits.
+func (p programs) testLostAgreement(t *testing.T) {
+	url := startRedis(t)
+	args := []string{"--redis=" + url, "--drain-delay=1h", "--drain-time=100ms"}
+	d := p.serve(t, args...)
+	member := dialRoom(t, d.start)
+	askRedis(t, url, `SET dots:meta "v2 lanes=16 key=00000000000000010000000000000002 at=1"`)
+	if _, _, err := member.Read(t.Context()); websocket.CloseStatus(err) != 4200 {
+		t.Errorf("the member: got %v, want 4200", err)
+	}
+	if code := d.ended(); code != exitFailure {
+		t.Errorf("exit %d, want %d: it is to be started again", code, exitFailure)
+	}
+	const want = "dotsd: --redis: other nodes cut the rooms into lanes in another way, and theirs is older: start this node again"
+	if lines := d.log(); !strings.HasPrefix(lines[len(lines)-1], want) {
+		t.Errorf("it said last %q, want %q", lines[len(lines)-1], want)
+	}
+	again := p.serve(t, args[0])
+	dialRoom(t, again.start)
+	again.terminate()
 }
 
 // testNodeDeath kills one of three nodes while the members of the two others talk, and starts it again after 25 s. These must

@@ -39,7 +39,7 @@ func (p programs) testRedisOverTLS(t *testing.T) {
 		{"another password", strings.Replace(redis, "geheim", "geheim2", 1), cert, "mend the user and password"},
 		{"no TLS", strings.Replace(redis, "rediss", "redis", 1), cert, "start Redis there"},
 	} {
-		cmd := exec.Command(p.path("dotsd"), "--listen=127.0.0.1:0", "--admin=", row.redis)
+		cmd := exec.Command(p.path("dotsd"), "--listen=127.0.0.1:0", "--admin=", "--redis-wait=0s", row.redis)
 		cmd.Env = append(environment(), "SSL_CERT_FILE="+row.file)
 		out, _ := cmd.CombinedOutput()
 		if text := string(out); cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(text, row.want) ||

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,11 +12,16 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
+
+	"dotsconnect/redisbridge"
+	"dotsconnect/server"
 )
 
 // startRedis starts a real redis-server and returns its address for --redis.
@@ -32,12 +38,31 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("DOTS_TEST_ALL") == "" {
 		t.Skip("needs redis-server (apt-get install redis-server)")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	return startRedisAt(t, idlePort(t), args...)
+}
+
+// lastPort is the last one that idlePort gave: each is given once.
+var lastPort atomic.Int32
+
+// idlePort finds a port on which nobody listens. It is below those that the kernel gives to clients: one of them could take it, or whoever
+// tries to connect to it could be connected with itself.
+func idlePort(t *testing.T) string {
+	t.Helper()
+	lastPort.CompareAndSwap(0, int32(os.Getpid()%9000))
+	for range 9000 {
+		port := strconv.Itoa(23000 + int(lastPort.Add(1))%9000)
+		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			listener.Close()
+			return port
+		}
 	}
-	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-	listener.Close()
+	t.Fatal("no idle port")
+	return ""
+}
+
+// startRedisAt is startRedisProcess on a port.
+func startRedisAt(t *testing.T, port string, args ...string) (url string, pid int) {
+	t.Helper()
 	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)
 	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -59,7 +84,23 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 		}
 		return err == nil
 	})
+	agree(t, "127.0.0.1:"+port)
 	return "redis://127.0.0.1:" + port, cmd.Process.Pid
+}
+
+// agree writes into an empty Redis what the first node would write there, after it has looked for others for 3 s. A Redis that wants a
+// password, or is a replica, does not take it.
+func agree(t *testing.T, addr string) {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "SET dots:meta \"v2 lanes=4 key=0000000000000001000000000000000a at=1\"\r\n")
+	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func until(t *testing.T, what string, done func() bool) {
@@ -98,16 +139,7 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	first, stopFirst := startServe(t, "--redis="+redis)
 	second, stopSecond := startServe(t, "--redis="+redis)
 	defer stopSecond()
-	get := func(node logLine, path string) (int, string) {
-		answer, err := http.Get("http://" + node.Admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		return answer.StatusCode, string(body)
-	}
-	defer http.DefaultClient.CloseIdleConnections()
+	get := func(node logLine, path string) (int, string) { return getAdmin(t, node, path) }
 	for _, node := range []logLine{first, second} {
 		until(t, "the node is ready", func() bool { code, _ := get(node, "/readyz"); return code == http.StatusOK })
 	}
@@ -130,7 +162,7 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	})
 	var stderr bytes.Buffer
 	if code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis=" + redis, "--lanes=3"}, stdout: io.Discard, stderr: &stderr}); code != exitUsage ||
-		!strings.Contains(stderr.String(), "have 16 lanes, this one is set to 3") || strings.Count(stderr.String(), "\n") != 1 {
+		!strings.Contains(stderr.String(), "have 4 lanes, this one is set to 3") || strings.Count(stderr.String(), "\n") != 1 {
 		t.Errorf("other lanes: got exit %d and %q, want 2 and one line that names both", code, stderr.String())
 	}
 	stopFirst()
@@ -140,6 +172,109 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	})
 	if _, _, err := a.Read(t.Context()); websocket.CloseStatus(err) != 4200 {
 		t.Errorf("got %v, want 4200", err)
+	}
+}
+
+// With a Redis that is away a node wants no newcomers, or says that it serves alone, by the policy. Both are told by the same metric.
+func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
+	redis, pid := startRedisProcess(t)
+	const old = "the last round trip through Redis is "
+	for down, want := range map[string]struct {
+		status int
+		body   string
+		ready  string
+	}{
+		"local": {http.StatusOK, "serving alone: " + old, "1"}, "reject": {http.StatusServiceUnavailable, old, "0"},
+	} {
+		t.Run(down, func(t *testing.T) {
+			node, stop := startServe(t, "--redis="+redis, "--redis-down="+down, "--redis-hold=100ms", "--redis-ready-after=2s")
+			defer stop()
+			awaitReadiness(t, node, http.StatusOK, "ready\n", "0", "1")
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+			awaitReadiness(t, node, want.status, want.body, "1", want.ready)
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			awaitReadiness(t, node, http.StatusOK, "ready\n", "0", "1")
+		})
+	}
+}
+
+// awaitReadiness waits until the node says so at /readyz, and in its metrics.
+func awaitReadiness(t *testing.T, node logLine, status int, body, down, ready string) {
+	t.Helper()
+	var saw string
+	defer func() {
+		if t.Failed() {
+			t.Logf("the node says %s", saw)
+		}
+	}()
+	until(t, fmt.Sprintf("HTTP %d %q with dots_redis_down %s and dots_ready %s", status, body, down, ready), func() bool {
+		code, text := getAdmin(t, node, "/readyz")
+		_, metrics := getAdmin(t, node, "/metrics")
+		saw = fmt.Sprintf("HTTP %d %q", code, text)
+		return code == status && strings.HasPrefix(text, body) && strings.Contains(metrics, "\ndots_redis_down "+down+"\n") && strings.Contains(metrics, "\ndots_ready "+ready+"\n")
+	})
+}
+
+func getAdmin(t *testing.T, node logLine, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get("http://" + node.Admin + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(body)
+}
+
+// A Redis that lost its data may have lost messages: with --on-gap=close the members are closed with 4105, and who came after it is not.
+func TestWhatRedisLostClosesTheMembers(t *testing.T) {
+	redis := startRedis(t)
+	node, stop := startServe(t, "--redis="+redis, "--on-gap=close")
+	defer stop()
+	first := dialRoom(t, node)
+	say := func(c *websocket.Conn) {
+		t.Helper()
+		if err := c.Write(t.Context(), websocket.MessageText, []byte(`{"message":"hello"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := c.Read(t.Context()); err != nil || string(got) != `{"message":"hello"}` {
+			t.Fatalf("got %q and %v", got, err)
+		}
+	}
+	say(first)
+	askRedis(t, redis, "FLUSHALL")
+	if _, _, err := first.Read(t.Context()); websocket.CloseStatus(err) != 4105 {
+		t.Errorf("got %v, want 4105", err)
+	}
+	until(t, "who comes back stays", func() bool { // other gaps of the same loss may follow
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		c := dialRoom(t, node)
+		err := c.Write(ctx, websocket.MessageText, []byte(`{"message":"again"}`))
+		if err == nil {
+			_, _, err = c.Read(ctx)
+		}
+		return err == nil
+	})
+}
+
+// askRedis has Redis do one command, which must succeed.
+func askRedis(t *testing.T, url, command string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "redis://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, command+"\r\n")
+	if answer, err := bufio.NewReader(conn).ReadString('\n'); answer != "+OK\r\n" {
+		t.Fatalf("%s: Redis says %q, %v", command, answer, err)
 	}
 }
 
@@ -156,10 +291,25 @@ func dialRoom(t *testing.T, node logLine) *websocket.Conn {
 	return c
 }
 
+func TestTheSettingsReachTheBridge(t *testing.T) {
+	c := server.Default()
+	if got, d := bridgeConfig(c), redisbridge.Default(); got.Hold != d.Hold || got.Down != d.Down || got.Stale != d.Stale || got.Prefix != d.Prefix || got.BatchMessages != d.BatchMessages {
+		t.Errorf("the defaults differ: %+v and %+v", got, d)
+	}
+	c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch = "redis://a", "x", 5, 7
+	c.RedisHold, c.RedisDown, c.RedisReady = 11*time.Second, "local", 13*time.Second
+	want := redisbridge.Default()
+	want.URL, want.Prefix, want.Lanes, want.BatchMessages = "redis://a", "x", 5, 7
+	want.Hold, want.Down, want.Stale = 11*time.Second, redisbridge.Local, 13*time.Second
+	if diff := cmp.Diff(want, bridgeConfig(c)); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+}
+
 func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
 	const address = "127.0.0.1:1"
 	var stderr bytes.Buffer
-	code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis=redis://:geheim@" + address}, stdout: io.Discard, stderr: &stderr})
+	code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis-wait=0s", "--redis=redis://:geheim@" + address}, stdout: io.Discard, stderr: &stderr})
 	text := stderr.String()
 	if code != exitFailure || strings.Count(text, "\n") != 1 || !strings.Contains(text, "--redis: redis at "+address) || strings.Contains(text, "geheim") {
 		t.Errorf("got exit %d and %q", code, text)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"strings"
 	"syscall"
 	"time"
 
@@ -121,7 +122,8 @@ func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 		kong.Bind(inv.sources),
 		kong.Resolvers(inv.sources),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), inv.sources.mapper(parseDuration)),
-		kong.TypeMapper(reflect.TypeFor[server.ByteSize](), inv.sources.mapper(parseByteSize)),
+		kong.TypeMapper(reflect.TypeFor[server.ByteSize](), inv.sources.mapper(parseOwn)),
+		kong.TypeMapper(reflect.TypeFor[server.Patience](), inv.sources.mapper(parseOwn)),
 		kong.TypeMapper(reflect.TypeFor[int](), inv.sources.mapper(parseInt)),
 		kong.TypeMapper(reflect.TypeFor[string](), inv.sources.mapper(parseString)),
 		kong.PostBuild(prepareFlags),
@@ -177,13 +179,20 @@ func prepareFlags(k *kong.Kong) error {
 // report prints an error, or each of several joined ones, as a line that names the program.
 func report(w io.Writer, err error) {
 	for _, e := range flatten(err) {
-		fmt.Fprintf(w, "dotsd: %v\n", e)
+		fmt.Fprintf(w, "dotsd: %s\n", oneLine(e))
 	}
 }
 
+// oneLine is the text of an error, of which a part may be joined errors.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// flatten takes joined errors apart. One that adds a text to several stays whole: they say little without it.
 func flatten(err error) (all []error) {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
+	if inner := errors.Unwrap(err); inner != nil && inner.Error() == err.Error() { // kong's, which adds nothing
+		return flatten(inner)
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is below a text is not wanted
+	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
 		return []error{err}
 	}
 	for _, e := range joined.Unwrap() {

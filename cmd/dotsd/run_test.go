@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -25,10 +28,20 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	flag.Parse()
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(built)
-		os.Exit(code)
-	}))
+	code := m.Run()
+	// go-redis looks only once a second whether its pool was closed while it tried to dial.
+	var left error
+	for deadline := time.Now().Add(patience); code == exitOK; time.Sleep(10 * time.Millisecond) {
+		if left = goleak.Find(); left == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, left)
+			code = exitFailure
+		}
+	}
+	_ = os.RemoveAll(built)
+	os.Exit(code)
 }
 
 // call is one run of the program that ends by itself.
@@ -134,6 +147,9 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{args: "--redis-batch=0"},
 		{args: "--redis-hold=11m"},
 		{args: "--redis-down=wait"},
+		{args: "--redis-wait=25h --redis=redis://a"},
+		{args: "--redis-wait=never --redis=redis://a"},
+		{args: "--redis-wait=5s"},
 		{args: "srve"},
 		{args: "serve now"},
 		{args: "config --yaml --markdown"},
@@ -331,6 +347,23 @@ func TestTheSettingIsNamedThatAnotherNameStandsFor(t *testing.T) {
 		}
 		if _, _, stderr := call(t, args, env); !strings.Contains(stderr, row.want+"\n") {
 			t.Errorf("%+v: got %s", row, stderr)
+		}
+	}
+}
+
+func TestAnErrorOfSeveralPartsIsOneLine(t *testing.T) {
+	several := errors.Join(errors.New("a"), errors.New("b"))
+	for want, err := range map[string]error{
+		"dotsd: a\ndotsd: b\n":                  several,
+		"dotsd: a\ndotsd: b\ndotsd: c\n":        errors.Join(several, errors.New("c")),
+		"dotsd: --redis: no sentinel: a; b\n":   fmt.Errorf("--redis: %w", fmt.Errorf("no sentinel: %w", several)),
+		"dotsd: x: a, for the second time: b\n": fmt.Errorf("x: %w, for the second time: %w", errors.New("a"), errors.New("b")),
+		"dotsd: x: a; b\ndotsd: c\n":            errors.Join(fmt.Errorf("x: %w", several), errors.New("c")),
+	} {
+		var out bytes.Buffer
+		report(&out, err)
+		if out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
 		}
 	}
 }

@@ -39,25 +39,73 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	c.Loops = useProcessors(asked, p.env)
 
 	build := readBuild()
-	backend, disconnect, err := connect(ctx, c, log.Logger)
+	r, err := start(ctx, c, log.Logger, build)
+	if errors.Is(err, errEnded) {
+		log.Info("ended before it served", zap.NamedError("cause", context.Cause(ctx)), zap.String("reason", oneLine(err)))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	node, err := server.NewConnected(c, log.Logger, build.version, backend)
-	if err != nil {
-		return errors.Join(err, disconnect())
-	}
-	if err := node.Start(); err != nil {
-		return errors.Join(explainListen(err, c), node.Close(), disconnect())
-	}
-	announce(c, node, build, log, forPeople(c, p.stderr))
+	announce(c, r.node, build, log, forPeople(c, p.stderr))
 
-	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: node, log: log}
+	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: r.node, log: log}
 	go reloads.run(p.hups, ctx.Done()) // which nobody waits for: the file may be one that cannot be read now
-	<-ctx.Done()
-	log.Info("draining", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
-	return errors.Join(drain(node, c), node.Close(), disconnect())
+	var failure, cause error
+	select {
+	case <-ctx.Done():
+		cause = context.Cause(ctx)
+	case err := <-r.lost: // nobody here is heard by the others any more, so nothing is waited for
+		failure, cause = &lostError{err}, err
+		c.DrainDelay = 0
+	}
+	log.Info("draining", zap.NamedError("cause", cause), zap.Duration("delay", c.DrainDelay), zap.Duration("time", c.DrainTime))
+	return errors.Join(failure, drain(r.node, c), r.leave())
 }
+
+// running is a node that serves.
+type running struct {
+	node  *server.Server
+	lost  <-chan error // of others; nil if it stands alone
+	leave func() error // ends it
+}
+
+// start has a node serve: at once, or when Redis is there.
+func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (*running, error) {
+	if c.Redis == "" {
+		node, err := server.New(c, log, build.version)
+		if err != nil {
+			return nil, err
+		}
+		if err := node.Start(); err != nil {
+			return nil, errors.Join(explainListen(err, c), node.Close())
+		}
+		return &running{node: node, leave: node.Close}, nil
+	}
+	waiting, err := server.NewWaiting(c, log, build.version, "Redis")
+	if err != nil {
+		return nil, explainListen(err, c)
+	}
+	o, err := awaitRedis(ctx, c, log, waiting)
+	if err != nil {
+		return nil, errors.Join(err, waiting.Close())
+	}
+	node, err := server.NewConnected(c, log, build.version, o.backend)
+	if err != nil {
+		return nil, errors.Join(err, o.stop(), waiting.Close())
+	}
+	leave := func() error { return errors.Join(node.Close(), o.stop(), waiting.Close()) }
+	if err := node.TakeOver(waiting); err != nil {
+		return nil, errors.Join(err, leave())
+	}
+	return &running{node, o.lost, leave}, nil
+}
+
+// lostError is the end of a node that no longer fits to the others. It does not unwrap to redisbridge.ErrDiffers, which says that the
+// settings are wrong: this node fits again once it is started again.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return "--redis: " + e.err.Error() }
 
 // drain takes the node out of service in good order, but not for ever.
 func drain(node *server.Server, c server.Config) error {
@@ -67,7 +115,7 @@ func drain(node *server.Server, c server.Config) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := node.Drain(ctx); err != nil {
+	if err := node.Drain(ctx, c.DrainDelay); err != nil {
 		return fmt.Errorf("drain: not everybody was gone after %v, the rest was cut: %w", limit, err)
 	}
 	return nil

@@ -21,6 +21,7 @@ const (
 	CloseRateLimited        = 4102
 	CloseRoomFull           = 4103
 	CloseBackendUnavailable = 4104
+	CloseGap                = 4105
 	CloseDraining           = 4200
 	CloseBadFrame           = 4500
 	CloseUnauthorized       = 4501
@@ -48,7 +49,8 @@ var Codes = []Code{
 	{CloseSlowConsumer, "slow_consumer", "the client reads too slowly for what its room sends"},
 	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
 	{CloseRoomFull, "room_full", "the room has all the members, or the node all the rooms, that it may"},
-	{CloseBackendUnavailable, "backend_unavailable", "the connection to the other nodes is down, and this node is set to refuse rather than to serve alone"},
+	{CloseBackendUnavailable, "backend_unavailable", "a message of this client could not be handed to the other nodes, or may not have been: it may have arrived all the same"},
+	{CloseGap, "gap", "messages of the room may have passed this member over, and cannot be made good: fetch it again"},
 	{CloseDraining, "draining", "this node is going away, others are there"},
 	{CloseBadFrame, "bad_frame", "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
 	{CloseUnauthorized, "unauthorized", "token missing, invalid or expired"},

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	_ "net/http/pprof" // the pages under test
@@ -92,5 +93,31 @@ func TestChildrenAreStartedAndStopped(t *testing.T) {
 	begin := time.Now()
 	if _, err = Start("sleep 5 {port}", 50*time.Millisecond); err == nil || time.Since(begin) > 2*time.Second {
 		t.Errorf("a server that does not accept: got %v after %v", err, time.Since(begin))
+	}
+}
+
+func TestAServerThatAnswers503IsNotReady(t *testing.T) {
+	status := http.StatusServiceUnavailable
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	defer web.Close()
+	s := &Server{Addr: web.Listener.Addr().String()}
+	if s.answers() {
+		t.Error("503 is taken for ready")
+	}
+	for _, status = range []int{http.StatusOK, http.StatusNotFound, http.StatusInternalServerError} {
+		if !s.answers() {
+			t.Errorf("%d is not taken for ready", status)
+		}
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Addr = silent.Addr().String(); !s.answers() {
+		t.Error("a server that speaks no HTTP is not taken for ready")
+	}
+	_ = silent.Close()
+	if s.answers() {
+		t.Error("nobody listens, and that is taken for ready")
 	}
 }

@@ -4,8 +4,10 @@
 package probe
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"regexp"
@@ -32,7 +34,7 @@ type Server struct {
 type Command struct {
 	Line  string         // for the shell; {port} and {admin} stand for free ports
 	Dir   string         // working folder; empty: ours
-	Ready *regexp.Regexp // a line of its output that says that clients may come; nil: once {port} accepts
+	Ready *regexp.Regexp // a line of its output that says that clients may come; nil: once {port} accepts and does not answer 503
 	CPUs  *unix.CPUSet   // that it may run on; nil: all of ours
 	Addr  string         // where it accepts; empty: Line has {port}
 }
@@ -108,8 +110,8 @@ func (s *Server) waitReady(ready *regexp.Regexp, limit time.Duration) error {
 			if s.out.isReady() {
 				return nil
 			}
-		} else if c, err := net.DialTimeout("tcp", s.Addr, time.Second); err == nil {
-			return c.Close()
+		} else if s.answers() {
+			return nil
 		}
 	}
 	if ready != nil {
@@ -117,6 +119,25 @@ func (s *Server) waitReady(ready *regexp.Regexp, limit time.Duration) error {
 	}
 	return fmt.Errorf("the server did not accept on %s within %v; its last words: %s", s.Addr, limit, s.LastWords())
 }
+
+// answers reports that the server accepts, and does not say that it is too
+// early (503), as one does that waits for others first.
+func (s *Server) answers() bool {
+	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(askLimit)) // a server that says nothing is one that accepts
+	_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", s.Addr)
+	status := make([]byte, len("HTTP/1.1 503"))
+	n, _ := io.ReadFull(c, status)
+	return !bytes.HasSuffix(status[:n], []byte(" 503"))
+}
+
+// askLimit is how long a server may take to answer. One that speaks no HTTP
+// does not.
+const askLimit = 250 * time.Millisecond
 
 // Died reports whether the server has ended.
 func (s *Server) Died() bool {

@@ -1,0 +1,212 @@
+package redisbridge
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"dotsconnect/redisbridge/internal/resp"
+)
+
+// A beat goes over each link once a second. It tries a write that changes nothing, for a replica, a Redis without memory or one that
+// misses its replicas can be read and takes nothing; it learns the clock of the server; and it reads the counter of each lane. Its
+// answers stand behind everything that was published before on this server, so that a counter which is ahead of its lane says that
+// something was missed, and one that is behind says that Redis was set back. And it reads the number that the node writes over a
+// younger connection: should it not be there, the address leads to another server now.
+//
+// A beat that was answered proves a round trip for each lane whose calls do not fail and that has what the beat before counted.
+// The oldest proof of a lane is the readiness of the node.
+
+// beat is one of them. Its answers come on the reader's goroutine.
+type beat struct {
+	link    *link
+	began   time.Duration // since the bridge began
+	writes  bool          // the server takes them
+	second  int64         // of its clock
+	written uint64        // the number of the node that a younger connection has written
+}
+
+// beat sends one.
+func (k *link) beat() {
+	b := k.bridge
+	lanes := k.all()
+	t := &beat{link: k, began: time.Since(b.began)}
+	if len(lanes) > 0 {
+		// XX: only if the key is there, and it never is.
+		k.send(pending{done: t.wrote}, "SET", b.store.names.beat(lanes[0].index), "", "XX")
+	}
+	k.send(pending{done: t.clock}, "TIME")
+	if b.store.cluster == nil {
+		t.written = b.presence.written.Load()
+		k.send(pending{done: t.same}, "GET", b.store.names.lease(b.node.String()))
+	}
+	for _, l := range lanes {
+		k.send(pending{done: func(v *resp.Value, err error) { t.counted(l, v, err) }}, "HMGET", b.store.names.state(l.index), "e", "s", "o")
+	}
+}
+
+func (t *beat) wrote(_ *resp.Value, err error) {
+	if t.writes = err == nil; err != nil {
+		t.link.bridge.failed(fmt.Errorf("%s takes no writes: %w", t.link.addr, err))
+	}
+}
+
+// same ends the link if another connection, to the same address, has come to another server: it is the one that counts.
+func (t *beat) same(v *resp.Value, err error) {
+	if err != nil {
+		return
+	}
+	if number, _ := v.Int(); number >= int64(t.written) {
+		t.link.apart = 0
+		return
+	}
+	if t.link.apart++; t.link.apart > 1 { // once: a master that failed had not yet passed it on
+		t.link.end(errReplaced)
+	}
+}
+
+func (t *beat) clock(v *resp.Value, err error) {
+	var c clock
+	if err == nil {
+		err = c.set(v)
+	}
+	if err != nil {
+		return // the link is over, or Redis has no time, and the next beat tells
+	}
+	k := t.link
+	k.mu.Lock()
+	k.clock = c
+	k.mu.Unlock()
+	t.second = c.server / 1000
+}
+
+// counted compares the counter of a lane with what the lane has.
+func (t *beat) counted(l *lane, v *resp.Value, err error) {
+	b := l.bridge
+	if resp.Word(err) == "MOVED" { // the lane was subscribed at a server that no longer had it
+		t.link.part(l, err)
+		return
+	}
+	var at place
+	var oldest int64
+	if err == nil {
+		at, oldest, err = parseCounter(v)
+	}
+	if err != nil {
+		state := b.store.names.state(l.index)
+		b.failed(fmt.Errorf("read %s: %w", state, atKey(err, state)))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case errors.Is(err, errReply): // there is no telling what it was
+		l.cur.damaged()
+		l.offer(b.awake.read())
+	case err == nil && (at.before(l.cur.top) || l.cur.behind(at)) && !l.missed.running:
+		l.missed.behind = true
+		l.start()
+	}
+	late := l.counter.epoch != "" && l.cur.behind(l.counter) && l.cur.behind(at)
+	l.counter = at
+	if oldest > 0 && t.second > 0 {
+		l.reach.Store(max(t.second-oldest, 0))
+	}
+	if err == nil && t.writes && !late && !l.out.down && (l.out.flight == nil || l.out.flight.why == nil) {
+		l.proved(t.began)
+	}
+}
+
+// parseCounter reads the fields e, s and o of a lane.
+func parseCounter(v *resp.Value) (at place, oldest int64, err error) {
+	if len(v.List) != 3 {
+		return place{}, 0, errReply
+	}
+	if at, err = parsePlace(v.List[0].Text, v.List[1].Text); err != nil {
+		return place{}, 0, err
+	}
+	oldest, _ = v.List[2].Int()
+	return at, oldest, nil
+}
+
+// clock is what is known of a server's: that it was no earlier than server, in milliseconds, at a moment here.
+type clock struct {
+	server int64
+	at     time.Time
+}
+
+// until is what the server's clock shows at a later moment here, at least.
+func (c clock) until(t time.Time) int64 { return c.server + t.Sub(c.at).Milliseconds() }
+
+// set reads the answer to TIME.
+func (c *clock) set(v *resp.Value) error {
+	if len(v.List) != 2 {
+		return errReply
+	}
+	seconds, err := strconv.ParseInt(string(v.List[0].Text), 10, 64)
+	micros, err2 := strconv.ParseInt(string(v.List[1].Text), 10, 64)
+	if err != nil || err2 != nil {
+		return errReply
+	}
+	*c = clock{seconds*1000 + micros/1000, time.Now()}
+	return nil
+}
+
+// errNever is what Ready says before the first round trip.
+var errNever = errors.New("no round trip through Redis yet")
+
+// proved notes a round trip that came to its end.
+func (l *lane) proved(began time.Duration) { l.good.Store(max(l.good.Load(), int64(began))) }
+
+// proven is when the round trip of the lane that waits for longest began, since the bridge began; 0: some lane has had none.
+func (b *Bridge) proven() time.Duration {
+	oldest := time.Since(b.began)
+	for _, l := range b.lanes {
+		oldest = min(oldest, time.Duration(l.good.Load()))
+	}
+	return oldest
+}
+
+// Ready says why the node must get no new clients, nil if it may. Under the policy Local it may while Redis is away. Any goroutine.
+func (b *Bridge) Ready() error {
+	if text := b.accord.misfit.Load(); text != nil {
+		return errors.New(*text)
+	}
+	proven := b.proven()
+	if proven == 0 {
+		return fmt.Errorf("%w%s", errNever, b.why())
+	}
+	if b.cfg.Down == Local {
+		return nil
+	}
+	return b.stale(proven)
+}
+
+// Alone says why the node serves its own members alone, "" if it does not: by the policy Local, as long as Redis is away. Any goroutine.
+func (b *Bridge) Alone() string {
+	proven := b.proven()
+	if b.cfg.Down != Local || proven == 0 {
+		return ""
+	}
+	if err := b.stale(proven); err != nil {
+		return "serving alone: " + err.Error()
+	}
+	return ""
+}
+
+// stale says since when there was no round trip, nil if the last one is young enough.
+func (b *Bridge) stale(proven time.Duration) error {
+	age := time.Since(b.began) - proven
+	if age <= b.cfg.Stale {
+		return nil
+	}
+	return fmt.Errorf("the last round trip through Redis is %.1f s old%s", age.Seconds(), b.why())
+}
+
+// why is the newest trouble, to be said behind something else.
+func (b *Bridge) why() string {
+	if p := b.trouble.Load(); p != nil {
+		return ": " + *p
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package redisbridge
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+)
+
+// A Redis that evicts may take the counter of a lane, or a batch that nobody has read yet. The nodes find that out and announce it, but
+// cannot prevent it: so an operator is told while nothing is lost yet.
+
+// eviction is what is known of it.
+type eviction struct {
+	policy  atomic.Pointer[string] // that makes a Redis evict, with its address; nil: none does, or nobody knows
+	evicted atomic.Uint64          // keys, over all Redis servers that have a lane
+	refused bool                   // the user may not ask; the goroutine's
+}
+
+// Warning is what an operator should know though the node is ready, "" for nothing. Any goroutine.
+func (b *Bridge) Warning() string {
+	if policy := b.eviction.policy.Load(); policy != nil {
+		return *policy
+	}
+	return ""
+}
+
+// evictionLook is how often Redis is asked.
+const evictionLook = time.Minute
+
+// run is the goroutine.
+func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
+	for ctx.Err() == nil {
+		links := h.all()
+		if e.look(ctx, links, log); len(links) == 0 {
+			pause(ctx, restPause)
+			continue
+		}
+		pause(ctx, evictionLook)
+	}
+}
+
+// look asks each Redis that has a lane.
+func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
+	var policy string
+	var evicted uint64
+	for _, k := range links {
+		if !k.serve.Load() {
+			continue
+		}
+		var p string
+		var n uint64
+		err := k.slow.do(ctx, func(c *redis.Client) (err error) {
+			p, n, err = k.bridge.store.info(ctx, c)
+			return err
+		})
+		if err != nil {
+			if strings.HasPrefix(err.Error(), "NOPERM") && !e.refused {
+				e.refused = true
+				log.Info("redis: the user may not call INFO, so nobody warns if this Redis evicts keys: its maxmemory-policy must be noeviction")
+			}
+			continue
+		}
+		if evicted += n; p != "noeviction" {
+			policy = fmt.Sprintf("%s has maxmemory-policy %s, %d keys were evicted: it may take messages and counters, want noeviction", k.addr, p, n)
+		}
+	}
+	e.evicted.Store(evicted)
+	if policy == "" {
+		e.policy.Store(nil)
+		return
+	}
+	if e.policy.Swap(&policy) == nil {
+		log.Warn("redis: " + policy)
+	}
+}
+
+// info asks a server what it does when its memory is full, and how many keys it has evicted since it was started.
+func (s *store) info(ctx context.Context, server *redis.Client) (policy string, evicted uint64, err error) {
+	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
+	defer cancel()
+	for _, section := range []string{"memory", "stats"} {
+		text, err := server.Info(timed, section).Result()
+		if err != nil {
+			return "", 0, err
+		}
+		for line := range strings.Lines(text) {
+			switch name, value, _ := strings.Cut(strings.TrimSpace(line), ":"); name {
+			case "maxmemory_policy":
+				policy = value
+			case "evicted_keys":
+				evicted, _ = strconv.ParseUint(value, 10, 64) // what Redis does not say is 0
+			}
+		}
+	}
+	return policy, evicted, nil
+}

@@ -1,0 +1,42 @@
+package redisbridge
+
+import (
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func TestARedisThatEvictsIsToldOf(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	a := startNode(t, testConfig(s.url()), 1)
+	a.ready()
+	core, lines := observer.New(zap.DebugLevel)
+	look := func() { a.bridge.eviction.look(t.Context(), a.bridge.homes.all(), zap.New(core)) }
+	look()
+	if a.bridge.Stats().Evicting || lines.Len() > 0 {
+		t.Errorf("noeviction is told of: %v", lines.All())
+	}
+	s.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	look()
+	look()
+	if all := lines.TakeAll(); !a.bridge.Stats().Evicting || len(all) != 1 || !strings.Contains(all[0].Message, "maxmemory-policy allkeys-lru") || !strings.Contains(all[0].Message, s.addr()) {
+		t.Errorf("got %v", all)
+	}
+	if err := a.bridge.Ready(); err != nil {
+		t.Errorf("the node is not ready: %v", err)
+	}
+	s.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	if look(); a.bridge.Stats().Evicting {
+		t.Error("it is told of still")
+	}
+	s.do("ACL", "SETUSER", "default", "-info")
+	look()
+	look()
+	s.do("ACL", "SETUSER", "default", "+info")
+	if all := lines.TakeAll(); len(all) != 1 || !strings.Contains(all[0].Message, "INFO") {
+		t.Errorf("without the right to INFO: %v", all)
+	}
+}

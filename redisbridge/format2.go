@@ -1,0 +1,126 @@
+package redisbridge
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"dotsconnect/loop"
+)
+
+// Format 2 is made of sections that can be passed over by their length: a room that nobody here is in costs no more than its
+// name, and a later version can add kinds of sections, of publications and of what belongs to one. All numbers are varints unless
+// they say otherwise:
+//
+//	2 (one byte) · CRC32C of all that follows (4 bytes) · node (8 bytes) · n · sections: kind (one byte) · length · body
+//	  kind 1, the publications of a room: room length · room · count · count x publication
+//	    publication: kind (one byte) · value length · value; if bit 7 of the kind is set, length · fields that nobody needs to know
+//	  kind 2, a notice (notice.go): messages · 1 if there are rooms that it does not name (one byte) · rooms: length · name
+//
+// The index of a publication is its number among all of the batch, those in sections passed over included.
+
+const (
+	sectionRoom   = 1
+	sectionNotice = 2
+	withFields    = 0x80
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func appendBatch2(dst []byte, id ident, pubs []*loop.Publication, n *notice) []byte {
+	head := len(dst)
+	dst = appendIdent(append(dst, 2, 0, 0, 0, 0), id)
+	if n != nil {
+		dst = appendText(append(dst, sectionNotice), n.append(nil))
+	}
+	for len(pubs) > 0 {
+		count := 1
+		for count < len(pubs) && pubs[count].Room == pubs[0].Room {
+			count++
+		}
+		dst = appendRoom(dst, pubs[:count])
+		pubs = pubs[count:]
+	}
+	binary.BigEndian.PutUint32(dst[head+1:], crc32.Checksum(dst[head+5:], castagnoli))
+	return dst
+}
+
+func appendRoom(dst []byte, pubs []*loop.Publication) []byte {
+	size := sizeText(len(pubs[0].Room)) + sizeUvarint(uint64(len(pubs)))
+	for _, p := range pubs {
+		size += 1 + sizeText(len(p.Value))
+	}
+	dst = binary.AppendUvarint(append(dst, sectionRoom), uint64(size))
+	dst = binary.AppendUvarint(appendText(dst, pubs[0].Room), uint64(len(pubs)))
+	for _, p := range pubs {
+		dst = appendText(append(dst, byte(p.Kind)), p.Value)
+	}
+	return dst
+}
+
+func parseBatch2(b []byte, find finder) (all batch, err error) {
+	if len(b) < 5 || binary.BigEndian.Uint32(b[1:]) != crc32.Checksum(b[5:], castagnoli) {
+		return batch{}, errBatch
+	}
+	rest := b[5:]
+	if all.id, err = cutIdent(&rest); err != nil {
+		return batch{}, err
+	}
+	index := uint32(0)
+	for len(rest) > 0 {
+		kind := rest[0]
+		rest = rest[1:]
+		body, err := cutText(&rest, maxValue)
+		if err != nil {
+			return batch{}, err
+		}
+		switch kind {
+		case sectionRoom:
+			err = all.room(body, &index, find)
+		case sectionNotice:
+			all.notice, err = parseNotice(body, find)
+		}
+		if err != nil {
+			return batch{}, err
+		}
+	}
+	return all, nil
+}
+
+// room reads the publications of a room, if somebody is in it.
+func (all *batch) room(body []byte, index *uint32, find finder) error {
+	name, err := cutText(&body, maxRoom)
+	if err != nil {
+		return err
+	}
+	count, err := cutUvarint(&body)
+	if err != nil || count > uint64(len(body))/2 { // two bytes are the shortest publication
+		return errBatch
+	}
+	first := *index
+	*index += uint32(count)
+	room, here := find(name)
+	if !here {
+		return nil
+	}
+	for i := range uint32(count) {
+		if len(body) == 0 {
+			return errBatch
+		}
+		kind := body[0]
+		body = body[1:]
+		value, err := cutText(&body, maxValue)
+		if err == nil && kind&withFields != 0 {
+			_, err = cutText(&body, maxValue)
+		}
+		if err != nil {
+			return err
+		}
+		if kind := loop.Kind(kind &^ withFields); kind <= loop.KindBinary {
+			all.pubs = append(all.pubs, received(room, kind, value, first+i))
+		}
+	}
+	if len(body) > 0 {
+		return errBatch
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package redisbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Homes are the links, one for each master that has a lane. When a link ends, or a lane's slot moves away, its lanes get another
+// one: of the server that has them now.
+type homes struct {
+	bridge *Bridge
+	bell   chan struct{} // some lane has no link
+
+	mu       sync.Mutex
+	links    map[string]*link // by address; guarded by mu
+	of       map[*lane]*link  // guarded by mu
+	homeless []*lane          // guarded by mu
+}
+
+// restPause keeps a Redis that refuses from being asked without end.
+const restPause = 50 * time.Millisecond
+
+var errReplaced = errors.New("another server is the master now")
+
+func newHomes(b *Bridge) *homes {
+	return &homes{bridge: b, bell: make(chan struct{}, 1), links: map[string]*link{}, of: map[*lane]*link{}, homeless: append([]*lane(nil), b.lanes...)}
+}
+
+// run finds homes for lanes, again and again.
+func (h *homes) run(ctx context.Context) {
+	look := time.NewTicker(h.bridge.cfg.Beat)
+	defer look.Stop()
+	for {
+		h.mu.Lock()
+		lanes := h.homeless
+		h.homeless = nil
+		h.mu.Unlock()
+		h.place(ctx, lanes)
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.bell:
+			pause(ctx, restPause)
+		case <-look.C:
+			h.look(ctx)
+		}
+	}
+}
+
+// place gives lanes to the links of their servers.
+func (h *homes) place(ctx context.Context, lanes []*lane) {
+	for _, l := range lanes {
+		addr, err := h.bridge.store.home(ctx, l.index)
+		if err != nil {
+			h.bridge.failed(err)
+			h.left(l, nil, nil)
+			continue
+		}
+		h.mu.Lock()
+		k := h.links[addr]
+		if k == nil {
+			k = newLink(h.bridge, addr)
+			h.links[addr] = k
+			h.bridge.wait.Go(func() { h.gone(k, k.run(ctx)) })
+		}
+		if h.of[l] = k; !k.adopt(l) {
+			delete(h.of, l)
+			h.homeless = append(h.homeless, l) // it has ended; gone will ring
+		}
+		h.mu.Unlock()
+	}
+}
+
+// left says that a lane has no link any more. Any goroutine.
+func (h *homes) left(l *lane, k *link, why error) {
+	h.bridge.failed(why)
+	h.bridge.store.reload()
+	h.mu.Lock()
+	if h.of[l] == k {
+		delete(h.of, l)
+		h.homeless = append(h.homeless, l)
+	}
+	h.mu.Unlock()
+	h.ring()
+}
+
+// gone says that a link has ended.
+func (h *homes) gone(k *link, why error) {
+	if !errors.Is(why, errClosed) {
+		h.bridge.failed(why)
+		h.bridge.stats.reconnects.Add(1)
+		h.bridge.store.reload()
+	}
+	h.mu.Lock()
+	delete(h.links, k.addr)
+	for l, home := range h.of {
+		if home == k {
+			delete(h.of, l)
+			h.homeless = append(h.homeless, l)
+		}
+	}
+	h.mu.Unlock()
+	h.ring()
+}
+
+func (h *homes) ring() {
+	select {
+	case h.bell <- struct{}{}:
+	default:
+	}
+}
+
+// all is the links that there are.
+func (h *homes) all() (links []*link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range h.links {
+		links = append(links, k)
+	}
+	return links
+}
+
+// look ends the link to a master that sentinels have replaced, should it not have noticed.
+func (h *homes) look(ctx context.Context) {
+	if h.bridge.store.sentinels == nil {
+		return
+	}
+	master, err := h.bridge.store.home(ctx, 0)
+	if err != nil {
+		h.bridge.failed(err)
+		return
+	}
+	for _, k := range h.all() {
+		if k.addr != master {
+			k.end(errReplaced)
+		}
+	}
+}
+
+// home is the address of the server that has a lane.
+func (s *store) home(ctx context.Context, lane int) (addr string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
+	defer cancel()
+	switch {
+	case s.cluster != nil:
+		client, err := s.cluster.MasterForKey(ctx, s.names.channel(lane))
+		if err != nil {
+			return "", fmt.Errorf("find the server of lane %d: %w", lane, err)
+		}
+		return client.Options().Addr, nil
+	case s.sentinels != nil:
+		return s.sentinels.master(ctx)
+	}
+	return s.address.Hosts[0], nil
+}
+
+// reload has a Cluster asked anew who has which slots.
+func (s *store) reload() {
+	if s.cluster != nil {
+		s.cluster.ReloadState(context.Background()) // on a goroutine of its own
+	}
+}

@@ -1,0 +1,261 @@
+package redisbridge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+)
+
+// The nodes must cut the rooms into lanes alike. The first one makes a key for that, and writes it into Redis with the time. A Redis
+// that has lost it gets it back from the nodes, each of which looks once a second and whenever it has subscribed or numbered a lane
+// again. Should two keys meet, because a node found Redis empty that the others could not reach, the older one holds: a node that
+// has the younger takes no more messages and says so through Lost.
+
+// meta is the agreement.
+type meta struct {
+	version int // the format of batches that is written
+	lanes   int
+	key     [2]uint64 // of LaneOf
+	at      uint64    // when it was made, in milliseconds of Redis' clock; 0: by version 1 of the program, which is before all
+}
+
+// newestFormat is what this program can write.
+const newestFormat = 2
+
+// String is how it stands in Redis: "v2 lanes=16 key=HEX at=MILLISECONDS".
+func (m meta) String() string {
+	text := fmt.Sprintf("v%d lanes=%d key=%016x%016x", m.version, m.lanes, m.key[0], m.key[1])
+	if m.at == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s at=%d", text, m.at)
+}
+
+func parseMeta(text string) (m meta, err error) {
+	_, err = fmt.Sscanf(text, "v%d lanes=%d key=%16x%16x", &m.version, &m.lanes, &m.key[0], &m.key[1])
+	if err == nil && (m.lanes < 1 || m.lanes > MaxLanes) {
+		err = errReply
+	}
+	if _, at, ok := strings.Cut(text, " at="); ok && err == nil {
+		_, err = fmt.Sscan(at, &m.at)
+	}
+	return m, err
+}
+
+// same reports that two nodes cut the rooms alike.
+func (m meta) same(o meta) bool { return m.lanes == o.lanes && m.key == o.key }
+
+// laneOf is the lane of a room.
+func laneOf[T string | []byte](m *meta, room T) int {
+	return int(sipHash(m.key[0], m.key[1], room) % uint64(m.lanes))
+}
+
+// accord is what this node has of the agreement.
+type accord struct {
+	meta   meta         // immutable after Connect, but for the version, which is the goroutine's of presence
+	format atomic.Int32 // that is written: meta.version
+	broken atomic.Bool  // another one holds
+	lost   chan error   // gets one when broken
+	misfit atomic.Pointer[string]
+}
+
+// begin takes an agreement over.
+func (a *accord) begin(m meta) {
+	a.meta = m
+	a.format.Store(int32(m.version))
+}
+
+// Lost gets an error when other nodes cut the rooms in another way, and theirs holds: this node must be started again.
+func (b *Bridge) Lost() <-chan error { return b.accord.lost }
+
+func (b *Bridge) format() int { return int(b.accord.format.Load()) }
+
+// agree settles the lanes and the key of LaneOf.
+func (b *Bridge) agree(ctx context.Context) error {
+	address, wanted := b.store.address, b.cfg.Lanes
+	b.store.names = &names{prefix: b.cfg.Prefix, db: address.DB}
+	key := b.store.names.meta()
+	text, err := b.findMeta(ctx)
+	if err != nil {
+		return fmt.Errorf("redis at %s: %w", address, err)
+	}
+	m, err := parseMeta(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("redis at %s: the key %s holds %.60q, which no node wrote; take another prefix: %w", address, key, text, ErrDiffers)
+	case m.version > newestFormat:
+		return fmt.Errorf("redis at %s: the nodes under the prefix %s speak format %d, this one %d; take another prefix, or the same version of the program: %w", address, b.cfg.Prefix, m.version, newestFormat, ErrDiffers)
+	case wanted != 0 && wanted != m.lanes:
+		return fmt.Errorf("redis at %s: the nodes under the prefix %s have %d lanes, this one is set to %d; take %d or 0, or another prefix: %w", address, b.cfg.Prefix, m.lanes, wanted, m.lanes, ErrDiffers)
+	}
+	b.cfg.Lanes = m.lanes
+	b.accord.begin(m)
+	b.store.names = newNames(b.cfg.Prefix, m.lanes)
+	b.store.names.db = address.DB
+	b.store.shareLog(m.lanes)
+	return nil
+}
+
+// defaultLanes is how many lanes the first node makes. On one Redis few of them have larger batches, which cost less; on a Cluster they must
+// spread over many servers.
+func defaultLanes(kind Kind) int {
+	if kind == Cluster {
+		return 64
+	}
+	return 4
+}
+
+// findMeta returns what stands in Redis. If nothing does, it writes a new one, but only when no other node was seen for Config.Alone:
+// Redis may be empty because it was just started, and the others know the old one.
+func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
+	client, key := b.store.client, b.store.names.meta()
+	told := false
+	for began := time.Now(); ; {
+		err = persist(ctx, func() (err error) { text, err = client.Get(ctx, key).Result(); return err })
+		if !isNil(err) {
+			return text, atKey(err, key)
+		}
+		others, err := b.others(ctx)
+		switch {
+		case err != nil:
+			return "", err
+		case others != "":
+			began = time.Now()
+		case time.Since(began) >= b.cfg.Alone:
+			return b.mintMeta(ctx)
+		}
+		if !told {
+			told = true
+			b.log.Info("redis: nothing is agreed there yet, so this node looks for others first", zap.Duration("for", b.cfg.Alone))
+		}
+		if pause(ctx, min(b.cfg.Alone/8, time.Second)); ctx.Err() != nil {
+			return "", fmt.Errorf("the key %s is gone, and it waits for the other nodes (%s) to write it again: %w", key, cmp.Or(others, "none was seen yet"), ctx.Err())
+		}
+	}
+}
+
+// mintMeta writes a new one, unless somebody was faster, and returns what stands there then.
+func (b *Bridge) mintMeta(ctx context.Context) (text string, err error) {
+	client, key := b.store.client, b.store.names.meta()
+	m := meta{version: newestFormat, lanes: b.cfg.Lanes, key: [2]uint64{randomUint64(), randomUint64()}}
+	if m.lanes == 0 {
+		m.lanes = defaultLanes(b.store.address.Kind)
+	}
+	err = persist(ctx, func() error {
+		now, err := client.Time(ctx).Result()
+		if err == nil {
+			m.at = uint64(now.UnixMilli())
+			err = client.SetNX(ctx, key, m.String(), 0).Err()
+		}
+		return err
+	})
+	if err == nil {
+		err = persist(ctx, func() (err error) { text, err = client.Get(ctx, key).Result(); return err })
+	}
+	return text, err
+}
+
+// others says what is to be seen of other nodes, "" for nothing: a lease, or a subscription to a channel of a lane. How many lanes there
+// are cannot be known yet.
+func (b *Bridge) others(ctx context.Context) (what string, err error) {
+	s := b.store
+	nodes, err := s.client.SMembers(ctx, s.names.nodes()).Result()
+	if err != nil {
+		return "", fmt.Errorf("list the nodes: %w", err)
+	}
+	for _, node := range nodes {
+		number, err := s.client.Get(ctx, s.names.lease(node)).Result()
+		if err == nil && number != numberGone {
+			return "node " + node, nil
+		}
+	}
+	var found atomic.Pointer[string]
+	look := func(channels []string) {
+		for _, channel := range channels {
+			if s.names.owns(channel) {
+				found.Store(&channel)
+			}
+		}
+	}
+	pattern := s.names.prefix + ":{*"
+	if s.cluster == nil {
+		var channels []string
+		channels, err = s.client.PubSubChannels(ctx, pattern).Result()
+		look(channels)
+	} else {
+		err = s.cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+			channels, err := master.PubSubShardChannels(ctx, pattern).Result()
+			look(channels)
+			return err
+		})
+	}
+	switch channel := found.Load(); {
+	case channel != nil:
+		return "a subscription to " + *channel, nil
+	case err != nil:
+		return "", fmt.Errorf("list the channels: %w", err)
+	}
+	return "", nil
+}
+
+// tend puts the agreement back if Redis has lost it, writes the newest format into it when no node of an older program was seen for
+// Config.Upgrade, and looks what holds now. upgrade: that time is over.
+func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bool) error {
+	ours := a.meta
+	if upgrade {
+		ours.version = newestFormat
+	}
+	text, err := metaScript.Run(ctx, s.client, []string{s.names.meta()}, ours.String()).Text()
+	if err != nil {
+		return fmt.Errorf("look after %s: %w", s.names.meta(), atKey(err, s.names.meta()))
+	}
+	m, err := parseMeta(text)
+	switch {
+	case err != nil:
+		text := fmt.Sprintf("the key %s holds %.60q, which no node wrote: delete it, and the nodes write it again", s.names.meta(), text)
+		a.misfit.Store(&text)
+		return errors.New(text)
+	case !m.same(a.meta):
+		a.lose(log)
+		return nil
+	case m.version > newestFormat:
+		text := fmt.Sprintf("the other nodes speak format %d now, and this one only %d: it needs the newer version of the program", m.version, newestFormat)
+		a.misfit.Store(&text)
+		return nil
+	case m.version > a.meta.version:
+		log.Info("redis: every node can read format 2: it is written from now on")
+		a.meta.version = m.version
+		a.format.Store(int32(m.version))
+	}
+	a.misfit.Store(nil)
+	return nil
+}
+
+// stray announces that a node published into a room of ours as if it were in another lane: it has another agreement, and this or that
+// node will find out in a moment.
+func (b *Bridge) stray(name []byte) {
+	b.presence.ring()
+	lane := laneOf(&b.accord.meta, name)
+	if room, here := b.dir.Name(lane, name); here {
+		b.gap(Gap{Lane: lane, Missed: 1, Rooms: []string{room}, Reason: "a node cuts the rooms into lanes in another way"})
+	}
+}
+
+// lose says that another agreement holds.
+func (a *accord) lose(log *zap.Logger) {
+	if a.broken.Swap(true) {
+		return
+	}
+	err := fmt.Errorf("other nodes cut the rooms into lanes in another way, and theirs is older: start this node again: %w", ErrDiffers)
+	text := err.Error()
+	a.misfit.Store(&text)
+	log.Error("redis: " + text)
+	a.lost <- err
+}

@@ -1,0 +1,97 @@
+package redisbridge
+
+import "encoding/binary"
+
+// A notice tells the other nodes that messages of a node reached its own members alone, while Redis was away. Every node announces
+// a gap to the rooms that it names, or to all of the lane if there were too many.
+type notice struct {
+	messages uint64
+	more     bool // there are rooms that it does not name
+	rooms    []string
+	named    map[string]bool // rooms, while it is made
+	bytes    int             // of rooms
+}
+
+// Limits of the rooms that a notice names.
+const (
+	noticeRooms = 1000
+	noticeBytes = 64 << 10
+)
+
+func (n *notice) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, n.messages)
+	more := byte(0)
+	if n.more {
+		more = 1
+	}
+	dst = append(dst, more)
+	for _, room := range n.rooms {
+		dst = appendText(dst, room)
+	}
+	return dst
+}
+
+// parseNotice keeps of the rooms those that somebody here is in.
+func parseNotice(body []byte, find finder) (*notice, error) {
+	messages, err := cutUvarint(&body)
+	if err != nil || len(body) == 0 {
+		return nil, errBatch
+	}
+	n := &notice{messages: messages, more: body[0] != 0}
+	for body = body[1:]; len(body) > 0; {
+		name, err := cutText(&body, maxRoom)
+		if err != nil {
+			return nil, err
+		}
+		if room, here := find(name); here {
+			n.rooms = append(n.rooms, room)
+		}
+	}
+	return n, nil
+}
+
+// note adds a message that was delivered here alone.
+func (n *notice) note(room string) {
+	n.messages++
+	n.name(room)
+}
+
+// name adds a room, as long as there is place for it.
+func (n *notice) name(room string) {
+	if n.more || n.named[room] {
+		return
+	}
+	if len(n.rooms) == noticeRooms || n.bytes+len(room) > noticeBytes {
+		n.more = true
+		return
+	}
+	if n.named == nil {
+		n.named = map[string]bool{}
+	}
+	n.named[room] = true
+	n.bytes += len(room)
+	n.rooms = append(n.rooms, room)
+}
+
+// merge adds another notice, nil if there is none.
+func (n *notice) merge(o *notice) {
+	if o == nil {
+		return
+	}
+	n.messages += o.messages
+	n.more = n.more || o.more
+	for _, room := range o.rooms {
+		n.name(room)
+	}
+}
+
+// gap is what a notice says to the members here.
+func (n *notice) gap() Gap {
+	g := Gap{Missed: n.messages, Rooms: n.rooms, Reason: "a node delivered messages to its own members alone while Redis was away"}
+	if n.more {
+		g.Rooms = nil
+	} else if g.Rooms == nil {
+		g.Rooms = []string{}
+	}
+	return g
+}

@@ -1,0 +1,242 @@
+package redisbridge
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Presence is which nodes there are. Each raises a number in Redis once a second, and looks at those of the others: a node whose
+// number has stood still for Config.Gone is gone. Only time in which Redis answered counts, so that an outage makes nobody leave;
+// and whoever has not watched for as long takes all for present. That the keys expire is only to keep Redis clean.
+//
+// A node of format 1 has a number that is always 1, and a lease of 15 s: it is there as long as the key is.
+type presence struct {
+	bridge  *Bridge
+	number  uint64        // the goroutine's
+	bell    chan struct{} // the agreement may be gone from Redis
+	old     time.Duration // for how long no node of an older program was seen; the goroutine's
+	written atomic.Uint64 // the last number that Redis took
+
+	mu    sync.Mutex
+	nodes map[string]*sighting // by name; guarded by mu
+}
+
+// sighting is what was seen of a node.
+type sighting struct {
+	number string
+	still  time.Duration // that the number has not changed, as far as Redis answered
+}
+
+// oldLease is what a lease lasts in version 1 of the program.
+const oldLease = 15 * time.Second
+
+// Numbers with a meaning.
+const (
+	numberOld  = "1" // of a node of format 1
+	numberGone = "0" // of a node that has left
+)
+
+func (p *presence) init(b *Bridge) {
+	p.bridge, p.number, p.nodes, p.bell = b, 1, map[string]*sighting{}, make(chan struct{}, 1)
+}
+
+// run is the goroutine.
+func (p *presence) run(ctx context.Context) {
+	ticker := time.NewTicker(p.bridge.cfg.Look)
+	defer ticker.Stop()
+	var last time.Time // of a look that was answered
+	for {
+		err := p.show(ctx)
+		if err == nil {
+			now := time.Now()
+			since := min(now.Sub(last), 2*p.bridge.cfg.Look)
+			if err = p.look(ctx, since, !last.IsZero()); err == nil {
+				last = now
+				err = p.agree(ctx, since)
+			} else {
+				last = time.Time{}
+			}
+		}
+		p.bridge.failed(err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-p.bell:
+			pause(ctx, restPause) // many lanes ring at once
+		}
+	}
+}
+
+// ring has the agreement looked after at once. Any goroutine.
+func (p *presence) ring() {
+	select {
+	case p.bell <- struct{}{}:
+	default:
+	}
+}
+
+// agree looks after the agreement of the nodes. since is the time since the last look.
+func (p *presence) agree(ctx context.Context, since time.Duration) error {
+	b := p.bridge
+	p.old += since
+	p.mu.Lock()
+	for _, n := range p.nodes {
+		if n.number == numberOld {
+			p.old = 0
+		}
+	}
+	p.mu.Unlock()
+	timed, cancel := context.WithTimeout(ctx, b.cfg.CallMax)
+	defer cancel()
+	return b.accord.tend(timed, b.store, b.log, p.old >= b.cfg.Upgrade)
+}
+
+// show raises the number.
+func (p *presence) show(ctx context.Context) error {
+	s, node := p.bridge.store, p.bridge.node.String()
+	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
+	defer cancel()
+	p.number++
+	keep := s.cfg.Keep
+	if p.bridge.format() == 1 {
+		keep = oldLease // for nodes of version 1, to which a lease that is there is a node that is there
+	}
+	_, err := s.client.Pipelined(timed, func(q redis.Pipeliner) error {
+		q.Set(timed, s.names.lease(node), p.number, keep)
+		q.SAdd(timed, s.names.nodes(), node)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write the lease of the node: %w", atKey(err, s.names.nodes()))
+	}
+	p.written.Store(p.number)
+	return nil
+}
+
+// look looks at the others. since is the time since the last look, if that was answered, too.
+func (p *presence) look(ctx context.Context, since time.Duration, answered bool) error {
+	s := p.bridge.store
+	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
+	defer cancel()
+	names, err := s.client.SMembers(timed, s.names.nodes()).Result()
+	if err != nil {
+		return fmt.Errorf("list the nodes: %w", atKey(err, s.names.nodes()))
+	}
+	p.mu.Lock()
+	for _, name := range names {
+		if p.nodes[name] == nil {
+			p.nodes[name] = &sighting{}
+		}
+	}
+	names = names[:0]
+	for name := range p.nodes {
+		names = append(names, name)
+	}
+	p.mu.Unlock()
+	leases := make([]*redis.StringCmd, len(names))
+	_, err = s.client.Pipelined(timed, func(q redis.Pipeliner) error {
+		for i, name := range names {
+			leases[i] = q.Get(timed, s.names.lease(name))
+		}
+		return nil
+	})
+	if err != nil && !isNil(err) {
+		return fmt.Errorf("read the leases of the nodes: %w", err)
+	}
+	if !answered {
+		since = 0
+	}
+	var gone []any
+	p.mu.Lock()
+	for i, name := range names {
+		if e := leases[i].Err(); e != nil && !isNil(e) { // a pipeline tells only of the first
+			err = fmt.Errorf("read the lease of a node: %w", e)
+		} else if p.nodes[name].see(leases[i].Val(), since, s.cfg.Gone) && name != p.bridge.node.String() {
+			delete(p.nodes, name)
+			gone = append(gone, name)
+		}
+	}
+	p.mu.Unlock()
+	if len(gone) > 0 {
+		_ = s.client.SRem(timed, s.names.nodes(), gone...).Err() // others do it as well
+	}
+	return unlessNil(err)
+}
+
+// unlessNil lets only real errors pass: that there is no such key is none.
+func unlessNil(err error) error {
+	if isNil(err) {
+		return nil
+	}
+	return err
+}
+
+// see notes a number, "" if there is none, and reports that the node is gone.
+func (s *sighting) see(number string, since, gone time.Duration) bool {
+	if number != s.number || number == numberOld {
+		s.number, s.still = number, 0
+	} else {
+		s.still += since
+	}
+	return number == numberGone || s.still >= gone
+}
+
+// resign says that the node has left, and takes its counts away.
+func (p *presence) resign(ctx context.Context) {
+	s, node := p.bridge.store, p.bridge.node.String()
+	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // else the others find out
+		q.Set(ctx, s.names.lease(node), numberGone, 8*s.cfg.Gone)
+		q.SRem(ctx, s.names.nodes(), node)
+		for i := range s.names.tags {
+			q.Del(ctx, s.names.counts(i, node))
+		}
+		return nil
+	})
+}
+
+// all is the names of the nodes that are there.
+func (p *presence) all() (names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range p.nodes {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Members is the number of members of a room on all nodes that are there. Any goroutine.
+func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
+	s, lane := b.store, b.LaneOf(room)
+	server := b.lanes[lane].server()
+	if server == nil {
+		return 0, fmt.Errorf("read the counts: %w", errAway)
+	}
+	nodes := b.presence.all()
+	counts := make([]*redis.StringCmd, len(nodes))
+	err := server.pipeline(ctx, s.cfg.CallMax, func(ctx context.Context, p redis.Pipeliner) func() {
+		for i, node := range nodes {
+			counts[i] = p.HGet(ctx, s.names.counts(lane, node), room)
+		}
+		return func() {}
+	})
+	if err != nil && !isNil(err) {
+		return 0, fmt.Errorf("read the counts: %w", err)
+	}
+	total := 0
+	for _, c := range counts {
+		if err := unlessNil(c.Err()); err != nil { // the pipeline tells only of the first
+			return 0, fmt.Errorf("read the counts: %w", err)
+		}
+		if n, err := strconv.Atoi(c.Val()); err == nil {
+			total += n
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,268 @@
+package redisbridge
+
+import (
+	"errors"
+	"time"
+
+	"dotsconnect/loop"
+	"dotsconnect/redisbridge/internal/resp"
+)
+
+// A batch is sent until it is settled: the script says where it stands, or it came back through the channel, whichever is first.
+// After Config.Hold of trying the lane is down, and the policy decides about everything that is not settled, and about everything
+// that comes until an empty batch gets through.
+//
+// The hold time is time in which this process was awake. Each call carries the end of it, by the clock of the server that it goes
+// to, and the script takes nothing after that: a batch that was given up is taken never, or was taken before.
+
+const (
+	firstPause  = 10 * time.Millisecond // between two tries
+	longestWait = 250 * time.Millisecond
+)
+
+// publish queues p, or does what the policy says when Redis is away. A loop's goroutine.
+func (l *lane) publish(p *loop.Publication) {
+	b := l.bridge
+	l.mu.Lock()
+	if !l.out.down {
+		idle := len(l.out.queue) == 0 && l.out.flight == nil
+		l.out.add(p)
+		b.hold(heldBytes(p)) // before it can be released
+		l.offer(0)
+		l.mu.Unlock()
+		if idle {
+			b.woke.Store(true)
+		}
+		return
+	}
+	if b.cfg.Down == Local {
+		l.deliverHere([]*loop.Publication{p})
+	} else {
+		b.reject(p)
+	}
+	l.mu.Unlock()
+}
+
+// offer has the link come for what the lane has to send, if there is something. mu is held.
+func (l *lane) offer(now time.Duration) {
+	if l.link == nil || l.listed || !l.waits(now) {
+		return
+	}
+	l.listed = true
+	l.link.enqueue(l)
+}
+
+// waits reports that there is something to be sent now. mu is held.
+func (l *lane) waits(now time.Duration) bool {
+	if f := l.out.flight; f != nil {
+		return !f.flying && f.due <= now
+	}
+	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
+}
+
+// tells reports that the other nodes are to be told what was delivered here alone. Format 1 has no words for it. mu is held.
+func (l *lane) tells() bool {
+	return l.untold.messages > 0 && !l.out.down && l.bridge.format() > 1
+}
+
+// take gives the link what is to be sent now, nil if there is nothing. While the lane is down, or something must be healed, the
+// batch may be empty.
+func (l *lane) take(k *link) (*flight, call) {
+	now := l.bridge.awake.read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.link != k {
+		return nil, call{}
+	}
+	l.listed = false
+	if !l.waits(now) {
+		return nil, call{}
+	}
+	f := l.next(now)
+	f.flying = true
+	left := l.bridge.holdTime() - (now - f.began)
+	if l.out.down { // nobody waits for it
+		left = l.bridge.cfg.CallMax
+	}
+	return f, call{lane: l.index, id: f.id, top: l.cur.claim(), batch: f.batch, left: left}
+}
+
+// next is the batch to be sent, a new one if there is none. mu is held.
+func (l *lane) next(now time.Duration) *flight {
+	if l.out.flight != nil {
+		return l.out.flight
+	}
+	var told *notice
+	if l.tells() {
+		n := l.untold
+		told, l.untold = &n, notice{}
+	}
+	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now, told)
+}
+
+// settle notes where the batch stands.
+func (l *lane) settle(f *flight, a answer) {
+	l.mu.Lock()
+	l.cur.saw(a.at)
+	if l.out.flight != f { // it was given up meanwhile
+		l.mu.Unlock()
+		return
+	}
+	l.out.settle(f, a.at)
+	back, alone := l.out.down, l.untold
+	l.out.down = false
+	if back && l.bridge.format() == 1 {
+		l.untold = notice{}
+	}
+	lost := l.out.missed(l.cur.at)
+	l.offer(l.bridge.awake.read())
+	l.mu.Unlock()
+	l.bridge.stats.published.Add(uint64(len(f.pubs)))
+	l.bridge.stats.batches.Add(1)
+	l.bridge.settleLost(lost)
+	if a.minted != "" {
+		l.bridge.minted(l.index, a)
+	}
+	if back && alone.messages > 0 && l.bridge.format() == 1 {
+		l.announce([]Gap{alone.gap()})
+	}
+	if back {
+		l.bridge.laneBack(l.index, alone.messages)
+		l.poke()
+	}
+}
+
+// fail notes that a call failed: it is made again after a pause, unless the batch has come back meanwhile. alone: and with no other
+// lane's.
+func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
+	l.bridge.failed(why)
+	now := l.bridge.awake.read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.out.flight != f {
+		return
+	}
+	if f.back {
+		l.out.flight = nil
+	}
+	f.flying, f.alone, f.why = false, alone, why
+	f.doubt = f.doubt || !undone(why)
+	if pause > 0 {
+		f.pause = min(max(2*f.pause, pause), longestWait)
+		f.due = now + f.pause
+	}
+	l.offer(now)
+}
+
+// watch has what failed sent again when it is time, and gives up what has waited for too long. The watch's goroutine.
+func (l *lane) watch(now time.Duration) {
+	l.mu.Lock()
+	if l.link == nil && l.waits(now) {
+		l.next(now) // its hold time begins
+	}
+	f := l.out.flight
+	if f == nil || l.out.down || now-f.began <= l.bridge.holdTime()+2*tick {
+		l.offer(now)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	l.giveUp(f.why)
+}
+
+// holdTime is how long a batch is tried. One that is shorter than what calls usually need does not cut them.
+func (b *Bridge) holdTime() time.Duration { return max(b.cfg.Hold, b.pace.usual()) }
+
+func (l *lane) isDown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.down
+}
+
+// undone reports that a call failed before Redis did anything.
+func undone(err error) bool {
+	switch resp.Word(err) {
+	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT", "OOM", "NOREPLICAS",
+		"MISCONF", "BUSY", "NOSCRIPT":
+		return true
+	}
+	return errors.Is(err, errLate)
+}
+
+// giveUp is called when the hold time is over: the policy takes everything that is not settled. Locally it takes also what
+// Redis has and did not send back in time: coming when Redis is back, it would stand behind what was said after it.
+func (l *lane) giveUp(why error) {
+	b := l.bridge
+	l.mu.Lock()
+	first := !l.out.down
+	l.out.down = true
+	taken, flight, queue, held := l.out.giveUp(b.cfg.Down == Local)
+	count := len(queue)
+	if flight != nil {
+		count += len(flight.pubs)
+		l.untold.merge(flight.told)
+	}
+	if b.cfg.Down == Local {
+		l.takeOver(taken, flight, queue)
+	} else {
+		b.rejectAll(flight, queue)
+	}
+	l.mu.Unlock()
+	b.release(held)
+	if first {
+		b.laneDown(l.index, count, why)
+	}
+}
+
+// takeOver delivers here what Redis was to deliver. Should a batch come after all, it is known. mu is held.
+func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publication) {
+	var pubs []*loop.Publication
+	for _, f := range taken {
+		pubs = append(pubs, f.pubs...)
+		l.cur.finish(f.id)
+	}
+	l.bridge.stats.local.Add(uint64(len(pubs)))
+	l.number(pubs)
+	if flight != nil {
+		if flight.doubt {
+			l.cur.finish(flight.id)
+		}
+		queue = append(flight.pubs[:len(flight.pubs):len(flight.pubs)], queue...)
+	}
+	l.deliverHere(queue)
+}
+
+// deliverHere gives publications to the members of this node alone, and notes that the others do not get them. mu is held.
+func (l *lane) deliverHere(pubs []*loop.Publication) {
+	for _, p := range pubs {
+		l.untold.note(p.Room)
+	}
+	l.bridge.stats.local.Add(uint64(len(pubs)))
+	l.number(pubs)
+}
+
+// number delivers publications under numbers of this node's own. mu is held.
+func (l *lane) number(pubs []*loop.Publication) {
+	if len(pubs) == 0 {
+		return
+	}
+	l.localSeq++
+	loop.Number(pubs, l.bridge.localEpoch, l.localSeq)
+	l.bridge.dir.Deliver(l.index, pubs)
+}
+
+// rejectAll tells the senders: of a batch that Redis may have, that it may have arrived.
+func (b *Bridge) rejectAll(f *flight, queue []*loop.Publication) {
+	if f != nil {
+		for _, p := range f.pubs {
+			if b.stats.rejected.Add(1); f.doubt {
+				b.loops.Doubt(p)
+			} else {
+				b.loops.Refuse(p)
+			}
+		}
+	}
+	for _, p := range queue {
+		b.reject(p)
+	}
+}

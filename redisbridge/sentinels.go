@@ -1,0 +1,79 @@
+package redisbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// sentinels are asked for the master, all at once: what most of them say counts, for one may be cut off from the rest.
+type sentinels struct {
+	name    string
+	clients []*redis.SentinelClient
+}
+
+func newSentinels(a *Address, cfg *Config) *sentinels {
+	s := &sentinels{name: a.Master}
+	for _, host := range a.Hosts {
+		s.clients = append(s.clients, redis.NewSentinelClient(&redis.Options{
+			Addr: host, Username: a.SentinelUsername, Password: a.SentinelPassword, TLSConfig: a.TLS, Protocol: 2, DisableIdentity: true,
+			ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 1,
+			DialTimeout: dialTimeout, ReadTimeout: cfg.CallMax, WriteTimeout: cfg.CallMax, PoolTimeout: cfg.CallMax,
+			MaintNotificationsConfig: quiet,
+		}))
+	}
+	return s
+}
+
+// master is the address of the master.
+func (s *sentinels) master(ctx context.Context) (string, error) {
+	type word struct {
+		addr string
+		err  error
+	}
+	words := make(chan word, len(s.clients))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, c := range s.clients {
+		go func() {
+			v, err := c.GetMasterAddrByName(ctx, s.name).Result()
+			if err == nil && len(v) != 2 {
+				err = errReply
+			}
+			if err != nil {
+				words <- word{err: err}
+				return
+			}
+			words <- word{addr: net.JoinHostPort(v[0], v[1])}
+		}()
+	}
+	votes, best := map[string]int{}, ""
+	var errs []error
+	for range s.clients {
+		w := <-words
+		if w.err != nil {
+			errs = append(errs, w.err)
+			continue
+		}
+		votes[w.addr]++
+		if votes[w.addr] > votes[best] {
+			best = w.addr
+		}
+		if votes[best] > len(s.clients)/2 {
+			break
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("ask the sentinels for the master %s: %w", s.name, errors.Join(errs...))
+	}
+	return best, nil
+}
+
+func (s *sentinels) close() {
+	for _, c := range s.clients {
+		_ = c.Close() // nothing is lost with it
+	}
+}

@@ -1,0 +1,315 @@
+package redisbridge
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// crowd is real WebSocket clients: in every room each site has a listener, which only listens and must stay, and a speaker, which
+// comes back when it is closed. They are members of raw rooms, where each frame is a sign of life.
+type crowd struct {
+	t      testing.TB
+	rooms  int
+	every  time.Duration // that each speaker says a message
+	sites  []*site
+	laneOf func(room string) int
+	life   context.Context
+	quiet  chan struct{} // closed: the speakers say no more
+	wait   sync.WaitGroup
+
+	mu     sync.Mutex
+	all    []*client // guarded by mu
+	stands []*stand  // guarded by mu
+}
+
+// stand is a speaker with all the clients that it was.
+type stand struct {
+	site, room int
+	mu         sync.Mutex
+	now        *client // guarded by mu; nil: none could connect yet
+}
+
+// client is one connection.
+type client struct {
+	id, site, room int
+	conn           *websocket.Conn
+	joined         time.Time
+
+	mu    sync.Mutex // guards all below
+	said  []time.Time
+	heard []word
+	last  map[int]int // the highest number heard of each client
+	over  bool
+	code  websocket.StatusCode
+}
+
+// pace of a crowd. The rows run side by side.
+const (
+	tableRooms = 6
+	tableEvery = 40 * time.Millisecond
+)
+
+func tableRoom(r int) string { return fmt.Sprintf("raw/room-%d", r) }
+
+func startCrowd(t testing.TB, rooms int, every time.Duration, sites ...*site) *crowd {
+	t.Helper()
+	life, cancel := context.WithCancel(context.Background())
+	c := &crowd{t: t, rooms: rooms, every: every, life: life, quiet: make(chan struct{})}
+	t.Cleanup(func() {
+		c.hush()
+		cancel()
+		c.wait.Wait()
+	})
+	for _, s := range sites {
+		c.add(s)
+	}
+	c.flows()
+	return c
+}
+
+// add has a site take part.
+func (c *crowd) add(s *site) {
+	c.t.Helper()
+	s.index = len(c.sites)
+	c.sites = append(c.sites, s)
+	if c.laneOf == nil {
+		c.laneOf = s.laneOf()
+	}
+	for r := range c.rooms {
+		eventually(c.t, "a listener comes in", func() bool { return c.connect(s, r) != nil })
+	}
+	for r := range c.rooms {
+		k := &stand{site: s.index, room: r}
+		c.mu.Lock()
+		c.stands = append(c.stands, k)
+		c.mu.Unlock()
+		c.wait.Go(func() { c.speak(s, k) })
+	}
+}
+
+// connect makes a client, nil if the node has no ear for it now.
+func (c *crowd) connect(s *site, room int) *client {
+	ctx, cancel := context.WithTimeout(c.life, 10*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws://"+s.addr+"/ws/"+tableRoom(room)+"/", nil) // its body is empty
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := &client{id: len(c.all) + 1, site: s.index, room: room, conn: conn, joined: time.Now(), last: map[int]int{}}
+	c.all = append(c.all, m)
+	c.wait.Go(func() { m.listen(c.life) })
+	return m
+}
+
+func (m *client) listen(life context.Context) {
+	defer func() { _ = m.conn.CloseNow() }()
+	for {
+		_, text, err := m.conn.Read(life)
+		m.mu.Lock()
+		if err != nil {
+			m.over, m.code = life.Err() == nil, websocket.CloseStatus(err)
+			m.mu.Unlock()
+			return
+		}
+		if w, ok := parseWord(string(text)); ok {
+			m.heard = append(m.heard, w)
+			m.last[w.client] = max(m.last[w.client], w.n)
+		}
+		m.mu.Unlock()
+	}
+}
+
+// say says the next message, and reports that the connection took it.
+func (m *client) say(life context.Context) bool {
+	m.mu.Lock()
+	w := word{m.id, len(m.said) + 1}
+	m.said = append(m.said, time.Now())
+	over := m.over
+	m.mu.Unlock()
+	return !over && m.conn.Write(life, websocket.MessageText, []byte(w.String())) == nil
+}
+
+func (m *client) gone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.over
+}
+
+func (k *stand) client() *client {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.now
+}
+
+// speak is the goroutine of a speaker.
+func (c *crowd) speak(s *site, k *stand) {
+	ticker := time.NewTicker(c.every)
+	defer ticker.Stop()
+	for tick := 0; ; tick++ {
+		select {
+		case <-c.quiet:
+			return
+		case <-ticker.C:
+		}
+		m := k.client()
+		if m == nil || m.gone() {
+			if tick%5 != 0 { // a real one would wait for longer
+				continue
+			}
+			if m = c.connect(s, k.room); m == nil {
+				continue
+			}
+			k.mu.Lock()
+			k.now = m
+			k.mu.Unlock()
+		}
+		m.say(c.life)
+	}
+}
+
+// hush ends what the speakers say.
+func (c *crowd) hush() {
+	if !c.hushed() {
+		close(c.quiet)
+	}
+}
+
+func (c *crowd) hushed() bool {
+	select {
+	case <-c.quiet:
+		return true
+	default:
+		return false
+	}
+}
+
+// staying is the clients of a room that are there.
+func (c *crowd) staying(room int) (some []*client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.all {
+		if m.room == room && !m.gone() {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// flows waits until in every room every member that is there has heard more from a speaker of each site that has one.
+func (c *crowd) flows() {
+	c.t.Helper()
+	c.mu.Lock()
+	stands := append([]*stand(nil), c.stands...)
+	c.mu.Unlock()
+	marks := map[*stand]word{}
+	eventually(c.t, "messages flow between all sites", func() bool {
+		flow := true
+		for _, k := range stands {
+			m := k.client()
+			switch {
+			case m == nil || m.gone():
+				flow = flow && !c.sites[k.site].alive()
+			case marks[k].client != m.id:
+				m.mu.Lock()
+				marks[k] = word{m.id, len(m.said) + 3}
+				m.mu.Unlock()
+				flow = false
+			default:
+				flow = flow && c.heard(k.room, marks[k])
+			}
+		}
+		return flow
+	})
+}
+
+// heard reports that every member of the room that is there has heard the message, or a later one of its speaker.
+func (c *crowd) heard(room int, w word) bool {
+	for _, m := range c.staying(room) {
+		m.mu.Lock()
+		has := m.last[w.client] >= w.n
+		m.mu.Unlock()
+		if !has {
+			return false
+		}
+	}
+	return true
+}
+
+// finish ends the talk, waits until everything has arrived, and judges. Every speaker that is there says one more message, again and
+// again, until all have one of them: what comes before it in the order has come, or will not.
+func (c *crowd) finish() (v tally) {
+	c.t.Helper()
+	c.hush()
+	c.mu.Lock()
+	stands := append([]*stand(nil), c.stands...)
+	c.mu.Unlock()
+	var last time.Time
+	marks := map[*client]word{}
+	eventually(c.t, "the last message of every speaker arrives", func() bool {
+		again := time.Since(last) > time.Second
+		if again {
+			last = time.Now()
+		}
+		done := true
+		for _, k := range stands {
+			m := k.client()
+			if m == nil || m.gone() {
+				continue
+			}
+			if marks[m].n == 0 {
+				m.mu.Lock()
+				marks[m] = word{m.id, len(m.said) + 1}
+				m.mu.Unlock()
+			}
+			if c.heard(k.room, marks[m]) {
+				continue
+			}
+			done = false
+			if again {
+				m.say(c.life)
+			}
+		}
+		return done
+	})
+	waitFor(5*time.Second, func() bool { v = c.judge(); return v.silent+v.reordered == 0 }) // a log says it a moment later
+	for _, s := range c.sites {
+		for _, text := range s.givenBack() {
+			if w, ok := parseWord(text); ok && !waitFor(20*time.Second, func() bool { return c.toldOff(w.client) }) {
+				c.t.Errorf("%v was given back, and its sender was not told with %d", w, refusedCode)
+			}
+		}
+	}
+	return v
+}
+
+// toldOff reports that a client was closed with 4104, or went by itself.
+func (c *crowd) toldOff(id int) bool {
+	c.mu.Lock()
+	m := c.all[id-1]
+	c.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.over
+}
+
+func (c *crowd) judge() tally {
+	e := evidence{laneOf: c.laneOf}
+	for _, s := range c.sites {
+		e.gaps = append(e.gaps, s.told())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.all {
+		m.mu.Lock()
+		e.clients = append(e.clients, spoken{m.id, m.site, m.room, m.joined, m.said, m.heard, m.over, m.code})
+		m.mu.Unlock()
+	}
+	return e.judge()
+}

@@ -1,0 +1,240 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/loop"
+	"dotsconnect/server/websocket"
+)
+
+// Waiting answers at the addresses of a node that cannot begin yet: its backend is not there. Such a node lives (/healthz), is
+// not ready and says why (/readyz), has the metrics and profiles of a process that does nothing, and turns everybody else away with 503,
+// to come back later. A load balancer, an orchestrator and a client then see what they see of a node that has lost its backend,
+// instead of a port that is closed.
+//
+// It listens at the addresses and lends the sockets to two ordinary servers of net/http. Server.TakeOver gets the very same sockets:
+// whoever comes in between waits in their queues, and is served. Closing a socket, even one of two that share the port
+// (SO_REUSEPORT), would reset the connections in its queue.
+type Waiting struct {
+	// Immutable after NewWaiting.
+	cfg     Config
+	doors   *doors
+	node    *Server // never started: what the pages and the metrics are about
+	lent    []*lentListener
+	servers []*http.Server
+	admin   *admin // nil if it is off
+
+	why  atomic.Pointer[string] // that the backend is not there
+	wait sync.WaitGroup         // for those who accept
+	once sync.Once
+}
+
+// mostWaiting is how many connections of clients are open at a time. One more closes the oldest that has not sent its request.
+const mostWaiting = 1024
+
+// NewWaiting opens the addresses of a node and begins to turn clients away. what is the backend: "Redis".
+func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, error) {
+	w := &Waiting{}
+	w.because("waiting for " + what)
+	node, err := newServer(cfg, log, version, &Backend{
+		Lanes: 1, LaneOf: func(string) int { return 0 }, Stats: func() BackendStats { return BackendStats{} },
+		Ready: func() error { return errors.New(*w.why.Load()) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	node.node = loop.New(node.loopConfig())
+	node.phase.Store(phaseReady) // all but the backend
+	w.node, w.cfg = node, node.cfg
+	if w.doors, err = openDoors(&w.cfg); err != nil {
+		return nil, err
+	}
+	clients := w.lend(w.doors.clients)
+	places := newAdminListener(clients, min(mostWaiting, max(node.files.clients/2, 2)), false, &node.counts.full)
+	server, err := w.clientServer(places)
+	if err != nil {
+		return nil, errors.Join(err, w.doors.close())
+	}
+	w.serve(server, places)
+	if w.doors.admin == nil {
+		return w, nil
+	}
+	refusal := &apiError{http.StatusServiceUnavailable, "this node waits for " + what + " and has no rooms yet; /readyz says more"}
+	if w.admin, err = newAdmin(node, w.lend(w.doors.admin), refusal); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	w.serve(w.admin.http, w.admin.listener)
+	return w, nil
+}
+
+// clientServer is what answers clients. It does not read on after a head, and keeps no connection.
+func (w *Waiting) clientServer(places *adminListener) (*http.Server, error) {
+	logger, err := zap.NewStdLogAt(w.node.log, zap.InfoLevel)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Server{
+		Handler: http.HandlerFunc(w.answer), ErrorLog: logger,
+		ReadHeaderTimeout: w.cfg.HandshakeTimeout, ReadTimeout: w.cfg.HandshakeTimeout, WriteTimeout: w.cfg.HandshakeTimeout,
+		MaxHeaderBytes: int(w.cfg.MaxHeader), DisableGeneralOptionsHandler: true,
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				w.node.counts.accepted.Add(1)
+			}
+			places.changed(conn, state)
+		},
+	}, nil
+}
+
+func (w *Waiting) lend(l net.Listener) net.Listener {
+	lent := &lentListener{Listener: l, returned: make(chan struct{})}
+	w.lent = append(w.lent, lent)
+	return lent
+}
+
+func (w *Waiting) serve(server *http.Server, l net.Listener) {
+	w.servers = append(w.servers, server)
+	lent := w.lent[len(w.lent)-1] // below l
+	w.wait.Go(func() {
+		defer close(lent.returned)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !lent.over.Load() {
+			w.node.log.Error("the address is gone", zap.Stringer("address", l.Addr()), zap.Error(err))
+		}
+	})
+}
+
+// Because says why the backend is not there.
+func (w *Waiting) Because(reason string) { w.because(w.reason() + ": " + reason) }
+
+func (w *Waiting) because(text string) { w.why.Store(&text) }
+
+// reason is the reason without the error.
+func (w *Waiting) reason() string {
+	text, _, _ := strings.Cut(*w.why.Load(), ":")
+	return text
+}
+
+// Addr is the address for clients, with the port that was chosen if the setting said 0.
+func (w *Waiting) Addr() string { return w.doors.clients.Addr().String() }
+
+// AdminAddr is the admin address, "" if it is off.
+func (w *Waiting) AdminAddr() string {
+	if w.doors.admin == nil {
+		return ""
+	}
+	return w.doors.admin.Addr().String()
+}
+
+// answer answers a client.
+func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
+	if !websocket.IsUpgrade(r.Header) && isHealth(r) {
+		w.node.counts.pages.Add(1)
+		rw.Header().Set("Connection", "close")
+		rw.Header().Set("Cache-Control", "no-store")
+		w.node.pages.ServeHTTP(rw, r)
+		return
+	}
+	conn, _, err := http.NewResponseController(rw).Hijack()
+	if err != nil { // HTTP/2 it is not, so this cannot be
+		http.Error(rw, w.reason(), http.StatusServiceUnavailable)
+		return
+	}
+	defer conn.Close()
+	w.node.counts.refuse(http.StatusServiceUnavailable)
+	turnAway(conn, r.Method == http.MethodHead, w.reason()+": come back later")
+}
+
+// turnAway answers 503 as a session does, and then reads what the client sent without waiting for its answer: unread bytes would make the
+// close a reset, which may destroy the answer on its way.
+func turnAway(conn net.Conn, headOnly bool, text string) {
+	response := websocket.AppendRefusal(nil, &websocket.HeadError{Status: http.StatusServiceUnavailable, Text: text})
+	if headOnly {
+		response = headOf(response)
+	}
+	if conn.SetDeadline(time.Now().Add(refusalTime)) != nil {
+		return
+	}
+	if _, err := conn.Write(response); err != nil {
+		return
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	buf := make([]byte, websocket.DefaultMaxHead)
+	for left := int(receiveBuffer); left > 0; {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+// yield ends the accepting and hands the sockets over. Those who were accepted still get their answers here, in the background. Shutdown
+// of net/http is no help: it drops whoever is about to send a request.
+func (w *Waiting) yield() *doors {
+	w.once.Do(func() {
+		for i, l := range w.lent {
+			w.servers[i].SetKeepAlivesEnabled(false) // the next request is for the node
+			_ = l.Close()                            // fails only if the socket is closed, which Accept will say
+			<-l.returned
+			_ = l.setDeadline(time.Time{})
+		}
+	})
+	return w.doors
+}
+
+// Close ends it at once. After Server.TakeOver it cuts those who have not had their answers from it yet.
+func (w *Waiting) Close() error {
+	var err error
+	w.once.Do(func() { err = w.doors.close() })
+	if w.admin != nil {
+		w.admin.giveUp()
+	}
+	for _, server := range w.servers {
+		_ = server.Close()
+	}
+	w.wait.Wait()
+	return err
+}
+
+// lentListener ends with Close, and the socket does not.
+type lentListener struct {
+	net.Listener
+	over     atomic.Bool
+	returned chan struct{} // closed when nobody is in Accept any more
+}
+
+// Accept fails once it is over. Until then an error is the socket's own.
+func (l *lentListener) Accept() (net.Conn, error) {
+	for {
+		if l.over.Load() {
+			return nil, net.ErrClosed
+		}
+		conn, err := l.Listener.Accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return conn, err
+		}
+	}
+}
+
+// Close wakes Accept, which may return a connection all the same; that is answered like any other.
+func (l *lentListener) Close() error {
+	if l.over.Swap(true) {
+		return nil
+	}
+	return l.setDeadline(time.Unix(1, 0))
+}
+
+func (l *lentListener) setDeadline(t time.Time) error {
+	return l.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
+}
