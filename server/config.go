@@ -59,8 +59,9 @@ type Config struct {
 	RedisWait   Patience      `name:"redis-wait" env:"DOTS_REDIS_WAIT" default:"forever" group:"Many nodes" help:"How long a node that finds no Redis at its start waits for it, alive, not ready, and answering 503. Then it ends. 0s: it tries once. What waiting does not mend ends it at once: a refused login, a missing right, an unknown certificate, nodes that differ."`
 	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"reject" group:"Many nodes" help:"What then becomes of messages. reject: their senders are closed with 4104. local: they reach the members on this node only, which gives up the order and the reach of a room over nodes: the members elsewhere never get them, and each node has an order of its own."`
 
-	RedisReady time.Duration `name:"redis-ready-after" env:"DOTS_REDIS_READY_AFTER" default:"3s" group:"Many nodes" help:"Age of the last round trip through Redis from which on this node counts as cut off: with --redis-down=reject /readyz says 503 then, with local it says that the node serves alone."`
-	OnGap      string        `name:"on-gap" env:"DOTS_ON_GAP" default:"ignore" group:"Many nodes" help:"What becomes of the members of a chat room that may have missed messages, because Redis lost them or a node was away for too long. ignore: they are not told. close: they are closed with 4105, over --drain-time, to come back and fetch what they need."`
+	RedisReady   time.Duration `name:"redis-ready-after" env:"DOTS_REDIS_READY_AFTER" default:"3s" group:"Many nodes" help:"Age of the last round trip through Redis from which on this node counts as cut off: with --redis-down=reject /readyz says 503 then, with local it says that the node serves alone."`
+	RedisUpgrade time.Duration `name:"redis-upgrade-after" env:"DOTS_REDIS_UPGRADE_AFTER" default:"10m" group:"Many nodes" help:"Nodes of version 1.0 speak an older format with each other. The newer one is spoken when none of them was seen for so long; then such a node can no longer join."`
+	OnGap        string        `name:"on-gap" env:"DOTS_ON_GAP" default:"ignore" group:"Many nodes" help:"What becomes of the members of a chat room that may have missed messages, because Redis lost them or a node was away for too long. ignore: they are not told. close: they are closed with 4105, over --drain-time, to come back and fetch what they need."`
 
 	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"After SIGTERM: how long to be not ready but still accept, for load balancers to notice."`
 	DrainTime  time.Duration `name:"drain-time" env:"DOTS_DRAIN_TIME" default:"5s" group:"Draining" help:"After that: the time over which the connections are closed with 4200, so that they do not all come back at once. Also that of --on-gap=close."`
@@ -98,6 +99,7 @@ func Default() Config {
 		RedisWait:        Forever,
 		RedisDown:        "reject",
 		RedisReady:       3 * time.Second,
+		RedisUpgrade:     10 * time.Minute,
 		OnGap:            "ignore",
 		LogFormat:        "auto",
 		LogLevel:         "info",

@@ -43,8 +43,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"chat life": {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
 		"alone, all of Redis": {func(c *server.Config) {
 			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
-			c.RedisReady, c.OnGap, c.RedisWait = 2*time.Second, "close", 0
-		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down", "redis-wait", "redis-ready-after", "on-gap"}},
+			c.RedisReady, c.OnGap, c.RedisWait, c.RedisUpgrade = 2*time.Second, "close", 0, 0
+		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down", "redis-wait", "redis-ready-after", "redis-upgrade-after", "on-gap"}},
 		"Redis, all of it": {func(c *server.Config) {
 			c.Redis, c.RedisPrefix, c.Lanes, c.RedisDown = "redis://a", "x", 3, otherPolicy
 		}, nil},
@@ -78,6 +78,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"wait, a week":          {func(c *server.Config) { c.RedisWait = server.Patience(7 * 24 * time.Hour) }, []string{"redis-wait"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
 		"ready after":           {func(c *server.Config) { c.RedisReady = 2*time.Second - 1 }, []string{"redis-ready-after"}},
+		"upgrade after":         {func(c *server.Config) { c.RedisUpgrade = -1 }, []string{"redis-upgrade-after"}},
 		"on a gap":              {func(c *server.Config) { c.OnGap = "tell" }, []string{"on-gap"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
 	} {
