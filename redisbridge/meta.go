@@ -103,13 +103,13 @@ func (b *Bridge) agree(ctx context.Context) error {
 	return nil
 }
 
-// defaultLanes is how many lanes the first node makes. On one Redis few of them have larger batches, which cost less; on a Cluster they must
+// defaultLanes is how many lanes the first node makes. On one Redis more of them have smaller batches, which cost more; on a Cluster they must
 // spread over many servers.
 func defaultLanes(kind Kind) int {
 	if kind == Cluster {
 		return 64
 	}
-	return 4
+	return 1
 }
 
 // findMeta returns what stands in Redis. If nothing does, it writes a new one, but only when no other node was seen for Config.Alone:
