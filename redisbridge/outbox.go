@@ -36,7 +36,7 @@ type flight struct {
 	back  bool          // it came back
 
 	flying bool          // in a call that has no answer yet
-	alone  bool          // the next call has no other lane's batches
+	alone  bool          // its calls have no other lane's batches
 	doubt  bool          // Redis may have it
 	due    time.Duration // of the next call, by the awake clock, after one that failed
 	pause  time.Duration // before it

@@ -87,6 +87,13 @@ func (l *lane) take(k *link) (*flight, call) {
 	return f, call{lane: l.index, id: f.id, top: l.cur.claim(), batch: f.batch, left: left}
 }
 
+// goesAlone reports that the batch to be sent must not be in a call with those of other lanes.
+func (l *lane) goesAlone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.flight != nil && l.out.flight.alone
+}
+
 // next is the batch to be sent, a new one if there is none. mu is held.
 func (l *lane) next(now time.Duration) *flight {
 	if l.out.flight != nil {
@@ -132,8 +139,8 @@ func (l *lane) settle(f *flight, a answer) {
 	}
 }
 
-// fail notes that a call failed: it is made again after a pause, unless the batch has come back meanwhile. alone: and with no other
-// lane's.
+// fail notes that a call failed: it is made again after a pause, unless the batch has come back meanwhile. alone: from now on with
+// no batch of another lane.
 func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.bridge.failed(why)
 	now := l.bridge.awake.read()
@@ -145,7 +152,7 @@ func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	if f.back {
 		l.out.flight = nil
 	}
-	f.flying, f.alone, f.why = false, alone, why
+	f.flying, f.alone, f.why = false, f.alone || alone, why
 	f.doubt = f.doubt || !undone(why)
 	if pause > 0 {
 		f.pause = min(max(2*f.pause, pause), longestWait)
