@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -62,5 +63,42 @@ func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 	fail(2, false)
 	if got := fmt.Sprint(k.taken()); got != "[[0] [1] [2]]" {
 		t.Errorf("lane 1 is in the middle: the calls are %s, want [[0] [1] [2]]", got)
+	}
+}
+
+// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse it as late, at once and again and again, and with it those of the other
+// lanes in the same call.
+func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
+	k := lonelyLink(2)
+	k.taken()
+	b := k.bridge
+	b.lanes[1].out.flight.until += time.Second
+	b.awake.now.Store(int64(b.cfg.Hold + tick))
+	for _, l := range b.lanes {
+		l.fail(l.out.flight, errLate, 0, false)
+	}
+	if got := fmt.Sprint(k.taken()); got != "[[1]]" {
+		t.Errorf("the calls are %s, want one of lane 1, for the hold time of lane 0 is over", got)
+	}
+}
+
+// TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: the hold time is longer where calls usually take long, and may become shorter while
+// a batch is tried: its last call would still be taken then.
+func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
+	k := lonelyLink(0)
+	b := k.bridge
+	b.cfg.Hold, b.cfg.Down = time.Second, Local
+	b.pace.init(time.Second, 4*time.Second)
+	b.pace.mean.Store(int64(time.Second))
+	l := newLane(b, 0)
+	l.link = k
+	l.publish(publications("chat/x", "message")[0])
+	_, c := l.take(k)
+	b.pace.mean.Store(0)
+	if l.watch(c.left); l.isDown() {
+		t.Errorf("the call is good for %v, and the batch is given up by then", c.left)
+	}
+	if l.watch(c.left + 3*tick); !l.isDown() {
+		t.Error("the batch is not given up")
 	}
 }

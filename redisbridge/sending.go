@@ -55,7 +55,7 @@ func (l *lane) offer(now time.Duration) {
 // waits reports that there is something to be sent now. mu is held.
 func (l *lane) waits(now time.Duration) bool {
 	if f := l.out.flight; f != nil {
-		return !f.flying && f.due <= now
+		return !f.flying && f.due <= now && (l.out.down || now < f.until)
 	}
 	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
 }
@@ -80,7 +80,7 @@ func (l *lane) take(k *link) (*flight, call) {
 	}
 	f := l.next(now)
 	f.flying = true
-	left := l.bridge.holdTime() - (now - f.began)
+	left := f.until - now
 	if l.out.down { // nobody waits for it
 		left = l.bridge.cfg.CallMax
 	}
@@ -104,7 +104,7 @@ func (l *lane) next(now time.Duration) *flight {
 		n := l.untold
 		told, l.untold = &n, notice{}
 	}
-	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now, told)
+	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now+l.bridge.holdTime(), told)
 }
 
 // settle notes where the batch stands.
@@ -168,7 +168,7 @@ func (l *lane) watch(now time.Duration) {
 		l.next(now) // its hold time begins
 	}
 	f := l.out.flight
-	if f == nil || l.out.down || now-f.began <= l.bridge.holdTime()+2*tick {
+	if f == nil || l.out.down || now <= f.until+2*tick {
 		l.offer(now)
 		l.mu.Unlock()
 		return
