@@ -42,7 +42,7 @@ type link struct {
 	beaten   time.Duration // when the last beat was, by the awake clock; the watch's
 
 	loaded atomic.Bool   // the server knows the script
-	apart  int           // how often it has not had what another connection wrote; the reader's
+	apart  uint64        // a number of the node that another connection wrote, and that was not there; 0: none; the reader's
 	bell   chan struct{} // for the writer
 	ended  chan struct{} // closed when over is set
 }
