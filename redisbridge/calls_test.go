@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"dotsconnect/redisbridge/internal/resp"
 )
 
 // lonelyLink is a link that is connected to nothing, with lanes that have a message each.
 func lonelyLink(lanes int) *link {
 	n := &deliveries{}
-	b := &Bridge{cfg: Default(), log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: 1, dir: n, loops: n, store: &store{}}
+	b := &Bridge{cfg: Default(), log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: 1, dir: n, loops: n, store: &store{names: newNames("dots", max(lanes, 1))}}
 	b.presence.init(b)
 	b.accord.begin(meta{version: newestFormat, lanes: lanes})
 	k := newLink(b, "nowhere")
@@ -100,5 +102,18 @@ func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	}
 	if l.watch(c.left + 3*tick); !l.isDown() {
 		t.Error("the batch is not given up")
+	}
+}
+
+// TestACallWithoutAnAnswerIsInDoubt: what ended the connection is the answer to another call. A Redis that was loading its data for that
+// one may take the next.
+func TestACallWithoutAnAnswerIsInDoubt(t *testing.T) {
+	k := lonelyLink(1)
+	l := k.bridge.lanes[0]
+	k.next(nil)
+	k.end(resp.Error("LOADING Redis is loading the dataset in memory"))
+	k.bury()
+	if f := l.out.flight; f.flying || !f.doubt {
+		t.Errorf("after a call that was written and has no answer: flying %v, doubt %v", f.flying, f.doubt)
 	}
 }

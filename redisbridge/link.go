@@ -116,8 +116,9 @@ func (k *link) bury() {
 	}
 	k.waiting, k.commands = nil, nil
 	k.mu.Unlock()
+	why := errors.New(k.over.Error()) // not wrapped: where it was an answer, that was one to another command
 	for _, p := range waiting {
-		p.done(nil, k.over)
+		p.done(nil, why)
 	}
 	for _, l := range *k.lanes.Load() {
 		l.detach(k)
