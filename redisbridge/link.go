@@ -325,16 +325,6 @@ func (k *link) watch(now time.Duration) {
 	}
 }
 
-// overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
-// or something else comes all the time (over a slow way much may stand before it), and for far too long.
-func (b *Bridge) overdue(waited, silent time.Duration) bool {
-	limit := b.pace.timeout()
-	return min(waited, silent) > limit || waited > talkative*limit
-}
-
-// talkative is how much longer an answer may take while other things are heard.
-const talkative = 10
-
 // all is the lanes that are subscribed.
 func (k *link) all() []*lane { return slices.Collect(maps.Values(*k.lanes.Load())) }
 
