@@ -3,6 +3,7 @@ package redisbridge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,23 +37,21 @@ const evictionLook = time.Minute
 // run is the goroutine.
 func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
 	for ctx.Err() == nil {
-		links := h.all()
-		if e.look(ctx, links, log); len(links) == 0 {
+		links := slices.DeleteFunc(h.all(), func(k *link) bool { return !k.serve.Load() })
+		if len(links) == 0 {
 			pause(ctx, restPause)
 			continue
 		}
+		e.look(ctx, links, log)
 		pause(ctx, evictionLook)
 	}
 }
 
-// look asks each Redis that has a lane.
+// look asks each Redis that has a lane. The links are connected.
 func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	var policy string
 	var evicted uint64
 	for _, k := range links {
-		if !k.serve.Load() {
-			continue
-		}
 		var p string
 		var n uint64
 		err := k.slow.do(ctx, func(c *redis.Client) (err error) {

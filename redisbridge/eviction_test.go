@@ -3,6 +3,7 @@ package redisbridge
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -38,5 +39,18 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	s.do("ACL", "SETUSER", "default", "+info")
 	if all := lines.TakeAll(); len(all) != 1 || !strings.Contains(all[0].Message, "INFO") {
 		t.Errorf("without the right to INFO: %v", all)
+	}
+}
+
+// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow way it takes longer than the first look waits, and the next one is a minute away.
+func TestALinkThatIsNotConnectedYetIsAskedSoon(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	w := startWire(t, s.addr())
+	w.slow(100 * time.Millisecond)
+	a := startNode(t, testConfig(w.url()), 1)
+	if !waitFor(evictionLook/2, func() bool { return a.bridge.Warning() != "" }) {
+		t.Errorf("nothing is told within %v", evictionLook/2)
 	}
 }
