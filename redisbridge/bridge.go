@@ -40,7 +40,6 @@ type Bridge struct {
 	dir        deliverer
 	rooms      *loop.Directory
 	loops      loops
-	done       chan struct{} // closed by Close
 	cancel     context.CancelFunc
 	wait       sync.WaitGroup
 
@@ -54,6 +53,7 @@ type Bridge struct {
 	away    atomic.Int64 // when the first trouble since the last round trip was met, since began; 0: none
 	journal journal
 	once    sync.Once
+	closed  atomic.Bool
 	woke    atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
 }
 
@@ -163,7 +163,7 @@ func (b *Bridge) Flush(ctx context.Context) error {
 func (b *Bridge) Close() error {
 	var err error
 	b.once.Do(func() {
-		close(b.done)
+		b.closed.Store(true)
 		b.cancel()
 		b.wait.Wait()
 		if b.homes != nil {
@@ -302,7 +302,7 @@ const troubleLines = time.Second
 
 // failed remembers the newest trouble for Ready, and says it in the log once a second.
 func (b *Bridge) failed(err error) {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
+	if err == nil || b.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")
