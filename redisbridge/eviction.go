@@ -51,6 +51,7 @@ func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
 func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	var policy string
 	var evicted uint64
+	all := true // were asked, and answered
 	for _, k := range links {
 		var p string
 		var n uint64
@@ -63,15 +64,20 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 				e.refused = true
 				log.Info("redis: the user may not call INFO, so nobody warns if this Redis evicts keys: its maxmemory-policy must be noeviction")
 			}
+			all = false
 			continue
 		}
 		if evicted += n; p != "noeviction" {
 			policy = fmt.Sprintf("%s has maxmemory-policy %s, %d keys were evicted: it may take messages and counters, want noeviction", k.addr, p, n)
 		}
 	}
-	e.evicted.Store(evicted)
+	if all {
+		e.evicted.Store(evicted)
+	}
 	if policy == "" {
-		e.policy.Store(nil)
+		if all {
+			e.policy.Store(nil)
+		}
 		return
 	}
 	if e.policy.Swap(&policy) == nil {

@@ -1,6 +1,7 @@
 package redisbridge
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,11 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	look()
 	if all := lines.TakeAll(); !a.bridge.Stats().Evicting || len(all) != 1 || !strings.Contains(all[0].Message, "maxmemory-policy allkeys-lru") || !strings.Contains(all[0].Message, s.addr()) {
 		t.Errorf("got %v", all)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if a.bridge.eviction.look(over, a.bridge.homes.all(), zap.New(core)); !a.bridge.Stats().Evicting || lines.Len() > 0 {
+		t.Error("a look without an answer takes back what is known")
 	}
 	if err := a.bridge.Ready(); err != nil {
 		t.Errorf("the node is not ready: %v", err)
