@@ -48,6 +48,7 @@ type Bridge struct {
 	stats   stats
 	journal journal
 	once    sync.Once
+	closed  atomic.Bool
 	woke    atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
 }
 
@@ -76,8 +77,15 @@ type stats struct {
 // Lanes is how many lanes there are, for loop.Config.
 func (b *Bridge) Lanes() int { return b.cfg.Lanes }
 
-// Descriptors is how many connections to Redis are open when each lane has a call under way, and then some.
-func (b *Bridge) Descriptors() int { return b.cfg.Lanes + 24 }
+// Descriptors is how many connections to Redis may be open: four to each master (of a Cluster that has up to 16), those with which the lanes
+// begin, and those to sentinels.
+func (b *Bridge) Descriptors() int {
+	masters := 1
+	if b.store.cluster != nil {
+		masters = min(b.cfg.Lanes, 16)
+	}
+	return 4*masters + min(b.cfg.Lanes, beginners) + 16
+}
 
 // LaneOf is the lane of a room, for loop.Config. Any goroutine.
 func (b *Bridge) LaneOf(room string) int {
@@ -157,6 +165,7 @@ func (b *Bridge) Flush(ctx context.Context) error {
 func (b *Bridge) Close() error {
 	var err error
 	b.once.Do(func() {
+		b.closed.Store(true)
 		b.cancel()
 		b.wait.Wait()
 		if b.homes != nil {

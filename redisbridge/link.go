@@ -40,7 +40,7 @@ type link struct {
 	beaten   time.Duration // when the last beat was, by the awake clock; the watch's
 
 	loaded atomic.Bool   // the server knows the script
-	apart  int           // how often it has not had what another connection wrote; the reader's
+	apart  uint64        // a number of the node that another connection wrote, and that was not there; 0: none; the reader's
 	bell   chan struct{} // for the writer
 	ended  chan struct{} // closed when over is set
 }
@@ -65,7 +65,7 @@ const window = 2
 var (
 	errSilent = errors.New("no answer in time")
 	errClosed = errors.New("the bridge is closed")
-	errPush   = fmt.Errorf("a push that is none: %w", resp.ErrProtocol)
+	errPush   = fmt.Errorf("a push that does not have its form: %w", resp.ErrProtocol)
 	errAnswer = fmt.Errorf("an answer to nothing: %w", resp.ErrProtocol)
 )
 
@@ -114,8 +114,9 @@ func (k *link) bury() {
 	}
 	k.waiting, k.commands = nil, nil
 	k.mu.Unlock()
+	why := errors.New(k.over.Error()) // not wrapped: where it was an answer, that was one to another command
 	for _, p := range waiting {
-		p.done(nil, k.over)
+		p.done(nil, why)
 	}
 	for _, l := range *k.lanes.Load() {
 		l.detach(k)
@@ -321,16 +322,6 @@ func (k *link) watch(now time.Duration) {
 		k.beat()
 	}
 }
-
-// overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
-// or something else comes all the time (over a slow way much may stand before it), and for far too long.
-func (b *Bridge) overdue(waited, silent time.Duration) bool {
-	limit := b.pace.timeout()
-	return min(waited, silent) > limit || waited > talkative*limit
-}
-
-// talkative is how much longer an answer may take while other things are heard.
-const talkative = 10
 
 // all is the lanes that are subscribed.
 func (k *link) all() []*lane { return slices.Collect(maps.Values(*k.lanes.Load())) }

@@ -208,6 +208,9 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 // tend puts the agreement back if Redis has lost it, writes the newest format into it when no node of an older program was seen for
 // Config.Upgrade, and looks what holds now. upgrade: that time is over.
 func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bool) error {
+	if a.broken.Load() {
+		return nil
+	}
 	ours := a.meta
 	if upgrade {
 		ours.version = newestFormat

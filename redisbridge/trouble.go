@@ -22,14 +22,14 @@ const troubleLines = time.Second
 
 // failed remembers the newest trouble for Ready, and says it in the log once a second.
 func (b *Bridge) failed(err error) {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
+	if err == nil || b.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")
 	b.trouble.Store(&text)
 	now, last := int64(time.Since(b.began)), b.spoke.Load()
 	b.away.CompareAndSwap(0, now)
-	if now-last > int64(troubleLines) && b.spoke.CompareAndSwap(last, now) {
+	if (last == 0 || now-last > int64(troubleLines)) && b.spoke.CompareAndSwap(last, now) {
 		b.log.Warn("redis: trouble", zap.String("what", text))
 	}
 }

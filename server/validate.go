@@ -150,8 +150,8 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
-	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute) // there is one each second
-	inRange(m, "redis-upgrade-after", c.RedisUpgrade, 0, longestTimeout)
+	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute)      // there is one each second
+	inRange(m, "redis-upgrade-after", c.RedisUpgrade, 15*time.Second, longestTimeout) // as long as a sign of life of theirs lasts
 	m.oneOf("on-gap", c.OnGap, "ignore", "close")
 }
 
