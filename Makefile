@@ -13,7 +13,7 @@ export GO
 export CGO_ENABLED := 0
 export GOFLAGS     := $(shell $(GO) env GOFLAGS) -trimpath
 
-.PHONY: help run build test test-tools test-plain test-build faults lint fuzz bench smoke scale microbench clean
+.PHONY: help run build test test-tools test-plain test-build faults lint soak adapters fuzz bench smoke scale microbench clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -71,6 +71,12 @@ test-tools:
 # The rows that make test has too take as long here as such faults mostly do, and some are only here.
 faults: ## print the table of what faults of Redis and of nodes cost (needs redis-server; 2 min)
 	DOTS_FAULTS=long $(GO) test -C redisbridge -count=1 -parallel 6 -timeout 20m -run '^TestFaultTable$$'
+
+soak: ## a million messages through the bridge while faults befall it in a random order (needs redis-server; 5 min)
+	$(GO) test -C redisbridge -count=1 -timeout 30m -run '^TestSoak$$' -v -soak.messages=1000000 -soak.fsync=always
+
+adapters: ## build every server of bench/peers, and try each of them (minutes the first time)
+	DOTS_ADAPTERS=all $(GO) test -C bench/adapter -count=1 -timeout 30m -run '^TestPeers$$' -v
 
 lint: ## check formatting, go vet, golangci-lint (the first time builds it, which takes minutes)
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \

@@ -12,7 +12,7 @@ type awake struct {
 	last time.Time // of the last tick; the watch's
 }
 
-// tick is how often the clock is wound. A step that took longer than two of them counts as two.
+// tick is how often the clock is wound. If more than two ticks have passed since the last time, two are counted.
 const tick = 50 * time.Millisecond
 
 func (a *awake) read() time.Duration { return time.Duration(a.now.Load()) }

@@ -57,12 +57,14 @@ func (t *beat) same(v *resp.Value, err error) {
 	if err != nil {
 		return
 	}
-	if number, _ := v.Int(); number >= int64(t.written) {
-		t.link.apart = 0
-		return
-	}
-	if t.link.apart++; t.link.apart > 1 { // once: a master that failed had not yet passed it on
-		t.link.end(errReplaced)
+	k := t.link
+	switch number, _ := v.Int(); {
+	case number >= int64(t.written):
+		k.apart = 0
+	case k.apart == 0: // a master that failed had not yet passed it on, or Redis lost everything: the next one will be there
+		k.apart = t.written
+	case t.written > k.apart:
+		k.end(errReplaced)
 	}
 }
 

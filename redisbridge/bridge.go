@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,20 +39,16 @@ type Bridge struct {
 	dir        deliverer
 	rooms      *loop.Directory
 	loops      loops
-	done       chan struct{} // closed by Close
 	cancel     context.CancelFunc
 	wait       sync.WaitGroup
 
 	// Any goroutine.
+	brake
+	troubles
 	stats   stats
-	held    atomic.Int64 // bytes of publications that are queued or on their way
-	full    atomic.Bool  // the loops were told to hold back; written under telling
-	telling sync.Mutex
-	trouble atomic.Pointer[string]
-	spoke   atomic.Int64 // when the last log line about trouble was written, since began; 0: none since the last round trip
-	away    atomic.Int64 // when the first trouble since the last round trip was met, since began; 0: none
 	journal journal
 	once    sync.Once
+	closed  atomic.Bool
 	woke    atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
 }
 
@@ -82,8 +77,15 @@ type stats struct {
 // Lanes is how many lanes there are, for loop.Config.
 func (b *Bridge) Lanes() int { return b.cfg.Lanes }
 
-// Descriptors is how many connections to Redis are open when each lane has a call under way, and then some.
-func (b *Bridge) Descriptors() int { return b.cfg.Lanes + 24 }
+// Descriptors is how many connections to Redis may be open: four to each master (of a Cluster that has up to 16), those with which the lanes
+// begin, and those to sentinels.
+func (b *Bridge) Descriptors() int {
+	masters := 1
+	if b.store.cluster != nil {
+		masters = min(b.cfg.Lanes, 16)
+	}
+	return 4*masters + min(b.cfg.Lanes, beginners) + 16
+}
 
 // LaneOf is the lane of a room, for loop.Config. Any goroutine.
 func (b *Bridge) LaneOf(room string) int {
@@ -163,7 +165,7 @@ func (b *Bridge) Flush(ctx context.Context) error {
 func (b *Bridge) Close() error {
 	var err error
 	b.once.Do(func() {
-		close(b.done)
+		b.closed.Store(true)
 		b.cancel()
 		b.wait.Wait()
 		if b.homes != nil {
@@ -205,40 +207,6 @@ func (b *Bridge) Leave(e *loop.Entry, l *loop.Loop) { b.rooms.Leave(e, l) }
 // Refuses reports that a publication into the room would be rejected now. Any goroutine.
 func (b *Bridge) Refuses(room string) bool {
 	return b.cfg.Down == Reject && b.lanes[b.LaneOf(room)].isDown()
-}
-
-// hold counts bytes that are on their way; from half of the limit on the loops read no further.
-func (b *Bridge) hold(n int64) {
-	if b.held.Add(n) > b.cfg.MaxHeld/2 && !b.full.Load() {
-		b.tellLoops()
-	}
-}
-
-// release counts bytes that are settled; at a quarter of the limit the loops go on.
-func (b *Bridge) release(n int64) {
-	if b.held.Add(-n) <= b.cfg.MaxHeld/4 && b.full.Load() {
-		b.tellLoops()
-	}
-}
-
-// tellLoops tells the loops to hold back or to go on. One at a time, and looking again after each word: if the last of two
-// words said at once was to hold back, nothing would be read and nothing published that could ever end it.
-func (b *Bridge) tellLoops() {
-	b.telling.Lock()
-	defer b.telling.Unlock()
-	for {
-		on := b.full.Load()
-		switch held := b.held.Load(); {
-		case held > b.cfg.MaxHeld/2:
-			on = true
-		case held <= b.cfg.MaxHeld/4:
-			on = false
-		}
-		if b.full.Swap(on) == on {
-			return
-		}
-		b.loops.HoldBack(on)
-	}
 }
 
 // reject tells the sender that its message will not be delivered. Any goroutine.
@@ -295,35 +263,6 @@ func (b *Bridge) laneDown(lane, unsettled int, err error) {
 // laneBack says that Redis takes the lane's publications again; local is how many were delivered on this node alone.
 func (b *Bridge) laneBack(lane int, local uint64) {
 	b.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are back", unit: "delivered_here_alone", count: local}, lane)
-}
-
-// troubleLines is the time between two log lines about Redis being away.
-const troubleLines = time.Second
-
-// failed remembers the newest trouble for Ready, and says it in the log once a second.
-func (b *Bridge) failed(err error) {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
-		return
-	}
-	text := strings.ToValidUTF8(err.Error(), "?")
-	b.trouble.Store(&text)
-	now, last := int64(time.Since(b.began)), b.spoke.Load()
-	b.away.CompareAndSwap(0, now)
-	if now-last > int64(troubleLines) && b.spoke.CompareAndSwap(last, now) {
-		b.log.Warn("redis: trouble", zap.String("what", text))
-	}
-}
-
-// relieved takes back what was said of trouble when every lane has had a round trip since.
-func (b *Bridge) relieved() {
-	since := b.away.Load()
-	if since == 0 || int64(b.proven()) <= since || !b.away.CompareAndSwap(since, 0) {
-		return
-	}
-	b.trouble.Store(nil)
-	if b.spoke.Swap(0) > 0 {
-		b.log.Info("redis: all is well again", zap.Duration("after", (time.Since(b.began)-time.Duration(since)).Round(time.Millisecond)))
-	}
 }
 
 func randomUint64() uint64 {

@@ -84,7 +84,12 @@ func (k *link) take(room *int) (some []sent, calls []call) {
 			k.mu.Unlock()
 			break
 		}
-		l := k.ready[0]
+		l := k.ready[0] // nobody else takes it away
+		k.mu.Unlock()
+		if len(some) > 0 && l.goesAlone() {
+			break
+		}
+		k.mu.Lock()
 		if k.ready = k.ready[1:]; len(k.ready) == 0 {
 			k.ready = nil
 		}

@@ -22,7 +22,7 @@ type Config struct {
 	URL    string      // see ParseAddress
 	TLS    *tls.Config // for rediss: whom to trust and who we are; nil: the certificates of the system, or of SSL_CERT_FILE
 	Prefix string      // of every key and channel
-	Lanes  int         // 0: as many as the nodes before us took, else 4, or 64 on a Cluster
+	Lanes  int         // 0: as many as the nodes before us took, else 1, or 64 on a Cluster
 	Hold   time.Duration
 	Down   Policy
 

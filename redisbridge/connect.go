@@ -25,7 +25,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 	if err != nil {
 		return nil, err
 	}
-	b := &Bridge{cfg: cfg, log: log, journal: journal{log: log}, began: time.Now(), done: make(chan struct{}), node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
+	b := &Bridge{cfg: cfg, log: log, journal: journal{log: log}, began: time.Now(), node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
 	b.life, b.cancel = context.WithCancel(context.Background())
 	b.pace.init(cfg.Silence, 4*cfg.Silence)
 	b.presence.init(b)

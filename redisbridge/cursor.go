@@ -24,9 +24,9 @@ type cursor struct {
 	broke string         // so that the nodes which cannot see the damage hear of it
 	floor uint64         // from here to at, in this epoch, nothing was left out
 	mute  uint64         // up to here the log of a Redis that was set back is history: it is passed over
-	loose bool           // a gap is announced, and up to the next batch there is no second one
+	loose bool           // a gap was just announced: a hole up to the next batch belongs to it
 	ended bool           // the log of the epoch, which is over, was read to its end
-	ahead bool           // members here may have had batches of the epoch, which is over, that its log has not: it was made without them
+	ahead bool           // members here may have had batches of an epoch that is over, which are not in its log
 }
 
 type knownBatch struct{ n, used uint64 }

@@ -3,6 +3,7 @@ package redisbridge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,23 +37,22 @@ const evictionLook = time.Minute
 // run is the goroutine.
 func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
 	for ctx.Err() == nil {
-		links := h.all()
-		if e.look(ctx, links, log); len(links) == 0 {
+		links := slices.DeleteFunc(h.all(), func(k *link) bool { return !k.serve.Load() })
+		if len(links) == 0 {
 			pause(ctx, restPause)
 			continue
 		}
+		e.look(ctx, links, log)
 		pause(ctx, evictionLook)
 	}
 }
 
-// look asks each Redis that has a lane.
+// look asks each Redis that has a lane. The links are connected.
 func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	var policy string
 	var evicted uint64
+	all := true // were asked, and answered
 	for _, k := range links {
-		if !k.serve.Load() {
-			continue
-		}
 		var p string
 		var n uint64
 		err := k.slow.do(ctx, func(c *redis.Client) (err error) {
@@ -64,15 +64,20 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 				e.refused = true
 				log.Info("redis: the user may not call INFO, so nobody warns if this Redis evicts keys: its maxmemory-policy must be noeviction")
 			}
+			all = false
 			continue
 		}
-		if evicted += n; p != "noeviction" {
+		if evicted += n; p != "noeviction" && p != "" {
 			policy = fmt.Sprintf("%s has maxmemory-policy %s, %d keys were evicted: it may take messages and counters, want noeviction", k.addr, p, n)
 		}
 	}
-	e.evicted.Store(evicted)
+	if all {
+		e.evicted.Store(evicted)
+	}
 	if policy == "" {
-		e.policy.Store(nil)
+		if all {
+			e.policy.Store(nil)
+		}
 		return
 	}
 	if e.policy.Swap(&policy) == nil {

@@ -1,8 +1,10 @@
 package redisbridge
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -25,6 +27,11 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	if all := lines.TakeAll(); !a.bridge.Stats().Evicting || len(all) != 1 || !strings.Contains(all[0].Message, "maxmemory-policy allkeys-lru") || !strings.Contains(all[0].Message, s.addr()) {
 		t.Errorf("got %v", all)
 	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if a.bridge.eviction.look(over, a.bridge.homes.all(), zap.New(core)); !a.bridge.Stats().Evicting || lines.Len() > 0 {
+		t.Error("a look without an answer takes back what is known")
+	}
 	if err := a.bridge.Ready(); err != nil {
 		t.Errorf("the node is not ready: %v", err)
 	}
@@ -38,5 +45,18 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	s.do("ACL", "SETUSER", "default", "+info")
 	if all := lines.TakeAll(); len(all) != 1 || !strings.Contains(all[0].Message, "INFO") {
 		t.Errorf("without the right to INFO: %v", all)
+	}
+}
+
+// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow way it takes longer than the first look waits, and the next one is a minute away.
+func TestALinkThatIsNotConnectedYetIsAskedSoon(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	w := startWire(t, s.addr())
+	w.slow(100 * time.Millisecond)
+	a := startNode(t, testConfig(w.url()), 1)
+	if !waitFor(evictionLook/2, func() bool { return a.bridge.Warning() != "" }) {
+		t.Errorf("nothing is told within %v", evictionLook/2)
 	}
 }

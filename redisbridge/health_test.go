@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dotsconnect/loop"
+	"dotsconnect/redisbridge/internal/resp"
 )
 
 // TestANodeWhoseRedisTakesNoWritesIsNotReady: such a Redis can still be read, and all its subscriptions are alive.
@@ -288,5 +289,29 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 		s.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 		s.do("CLIENT", "KILL", "TYPE", "pubsub")
 		eventually(t, "the node is there again", func() bool { return a.bridge.Ready() == nil && a.rests() })
+	}
+}
+
+// TestANumberThatOneMasterHasLostEndsNoLink: a failover, or FLUSHALL, takes the node's number away until it is written the next time, and
+// beats follow each other closely while lanes come to a link. Only that a later number is missing, too, says that there are two servers.
+func TestANumberThatOneMasterHasLostEndsNoLink(t *testing.T) {
+	k := lonelyLink(0)
+	beats := func(there string, written ...uint64) error {
+		for _, w := range written {
+			(&beat{link: k, written: w}).same(&resp.Value{Kind: '$', Text: []byte(there)}, nil)
+		}
+		return k.over
+	}
+	if err := beats("99", 100, 100, 100); err != nil {
+		t.Errorf("the number 100 was lost: the link has ended: %v", err)
+	}
+	if err := beats("101", 101); err != nil {
+		t.Errorf("the next one is there: the link has ended: %v", err)
+	}
+	if err := beats("101", 102); err != nil {
+		t.Errorf("the number 102 was lost: the link has ended: %v", err)
+	}
+	if err := beats("101", 103); err == nil {
+		t.Error("the number 103 is not there either, and the link goes on")
 	}
 }

@@ -121,3 +121,35 @@ func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestANoticeThatComesAfterTheNextOutageIsHeardAtHome: Redis took the batch with the notice, and went away again before it sent it back.
+// The other nodes find it in the log, and tell their members; so must the node that it is from.
+func TestANoticeThatComesAfterTheNextOutageIsHeardAtHome(t *testing.T) {
+	m := newModel(1, newSimRedis(), nil)
+	o := &deliveries{modelNode: m.nodes[0]}
+	l := o.lane
+	var gaps []Gap
+	l.bridge.dir, l.bridge.cfg.Down, l.bridge.cfg.OnGap = o, Local, func(g Gap) { gaps = append(gaps, g) }
+	l.bridge.accord.begin(meta{version: 2, lanes: 1})
+	send := func() {
+		f, c := l.take(o.link)
+		answer, err := m.execute(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.settle(f, answer)
+	}
+	l.giveUp(nil)
+	l.publish(publications("chat/x", "alone")[0])
+	send() // empty: Redis is back
+	send() // the notice
+	l.giveUp(nil)
+	page, err := m.read(l, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.refill(page)
+	if len(gaps) != 1 || gaps[0].Missed != 1 || fmt.Sprint(gaps[0].Rooms) != "[chat/x]" {
+		t.Errorf("got the gaps %+v, want one of 1 message in chat/x", gaps)
+	}
+}

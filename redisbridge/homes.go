@@ -52,8 +52,12 @@ func (h *homes) run(ctx context.Context) {
 
 // place gives lanes to the links of their servers.
 func (h *homes) place(ctx context.Context, lanes []*lane) {
-	for _, l := range lanes {
-		addr, err := h.bridge.store.home(ctx, l.index)
+	var addr string
+	var err error
+	for i, l := range lanes {
+		if i == 0 || h.bridge.store.cluster != nil { // else all lanes have one server
+			addr, err = h.bridge.store.home(ctx, l.index)
+		}
 		if err != nil {
 			h.bridge.failed(err)
 			h.left(l, nil, nil)
@@ -74,7 +78,7 @@ func (h *homes) place(ctx context.Context, lanes []*lane) {
 	}
 }
 
-// left says that a lane has no link any more. Any goroutine.
+// left puts a lane on the list of those that need a link. Any goroutine.
 func (h *homes) left(l *lane, k *link, why error) {
 	h.bridge.failed(why)
 	h.bridge.store.reload()

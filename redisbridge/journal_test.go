@@ -83,3 +83,34 @@ func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 		}
 	})
 }
+
+// TestAnEndIsNoTrouble: what waits for an answer when the bridge is closed gets none.
+func TestAnEndIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	w := startWire(t, s.addr())
+	cfg := testConfig(w.url())
+	b := connect(t, cfg)
+	o := &deliveries{}
+	b.dir, b.loops = o, o
+	b.link()
+	eventually(t, "the lanes are subscribed", func() bool { return b.Stats().LanesListening == cfg.Lanes })
+	w.hole()
+	eventually(t, "something waits for an answer", func() bool {
+		for _, k := range b.homes.all() {
+			k.mu.Lock()
+			waits := len(k.waiting) > 0
+			k.mu.Unlock()
+			if waits {
+				return true
+			}
+		}
+		return false
+	})
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if text := b.why(); strings.Contains(text, errClosed.Error()) {
+		t.Errorf("the end is told as trouble%s", text)
+	}
+}

@@ -1,14 +1,12 @@
 package redisbridge
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +40,7 @@ type link struct {
 	beaten   time.Duration // when the last beat was, by the awake clock; the watch's
 
 	loaded atomic.Bool   // the server knows the script
-	apart  int           // how often it has not had what another connection wrote; the reader's
+	apart  uint64        // a number of the node that another connection wrote, and that was not there; 0: none; the reader's
 	bell   chan struct{} // for the writer
 	ended  chan struct{} // closed when over is set
 }
@@ -67,7 +65,7 @@ const window = 2
 var (
 	errSilent = errors.New("no answer in time")
 	errClosed = errors.New("the bridge is closed")
-	errPush   = fmt.Errorf("a push that is none: %w", resp.ErrProtocol)
+	errPush   = fmt.Errorf("a push that does not have its form: %w", resp.ErrProtocol)
 	errAnswer = fmt.Errorf("an answer to nothing: %w", resp.ErrProtocol)
 )
 
@@ -116,8 +114,9 @@ func (k *link) bury() {
 	}
 	k.waiting, k.commands = nil, nil
 	k.mu.Unlock()
+	why := errors.New(k.over.Error()) // not wrapped: where it was an answer, that was one to another command
 	for _, p := range waiting {
-		p.done(nil, k.over)
+		p.done(nil, why)
 	}
 	for _, l := range *k.lanes.Load() {
 		l.detach(k)
@@ -324,80 +323,5 @@ func (k *link) watch(now time.Duration) {
 	}
 }
 
-// overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
-// or something else comes all the time (over a slow way much may stand before it), and for far too long.
-func (b *Bridge) overdue(waited, silent time.Duration) bool {
-	limit := b.pace.timeout()
-	return min(waited, silent) > limit || waited > talkative*limit
-}
-
-// talkative is how much longer an answer may take while other things are heard.
-const talkative = 10
-
 // all is the lanes that are subscribed.
 func (k *link) all() []*lane { return slices.Collect(maps.Values(*k.lanes.Load())) }
-
-// connect opens the connection and greets the server.
-func (k *link) connect(ctx context.Context) error {
-	s := k.bridge.store
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
-	defer cancel()
-	conn, err := s.address.dial(ctx, k.addr)
-	if err != nil {
-		return err
-	}
-	k.mu.Lock()
-	k.conn = conn
-	over := k.over
-	k.mu.Unlock()
-	if over != nil {
-		_ = conn.Close()
-		return over
-	}
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline) // an error shows in what follows
-	if err := k.greet(); err != nil {
-		return err
-	}
-	_ = conn.SetDeadline(time.Time{})
-	k.slow = &slow{client: s.openServer(k.addr, slowConnections, 0), turns: make(chan struct{}, slowConnections)}
-	k.heard.Store(int64(k.bridge.awake.read()))
-	k.serve.Store(true)
-	return nil
-}
-
-// greet says who we are, and learns the clock of the server.
-func (k *link) greet() error {
-	a := k.bridge.store.address
-	hello := []string{"HELLO", "3"}
-	if a.Password != "" {
-		hello = append(hello, "AUTH", cmp.Or(a.Username, "default"), a.Password)
-	}
-	commands := [][]string{hello, {"TIME"}}
-	if a.DB != 0 {
-		commands = append(commands, []string{"SELECT", strconv.Itoa(a.DB)})
-	}
-	var out []byte
-	for _, c := range commands {
-		out = resp.AppendCommand(out, c...)
-	}
-	if _, err := k.conn.Write(out); err != nil {
-		return err
-	}
-	k.in = resp.NewReader(k.conn)
-	for _, c := range commands {
-		v, err := k.in.Read()
-		if err == nil {
-			err = v.Err()
-		}
-		if err == nil && c[0] == "TIME" {
-			k.mu.Lock()
-			err = k.clock.set(&v)
-			k.mu.Unlock()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -103,13 +103,13 @@ func (b *Bridge) agree(ctx context.Context) error {
 	return nil
 }
 
-// defaultLanes is how many lanes the first node makes. On one Redis few of them have larger batches, which cost less; on a Cluster they must
+// defaultLanes is how many lanes the first node makes. On one Redis more of them have smaller batches, which cost more; on a Cluster they must
 // spread over many servers.
 func defaultLanes(kind Kind) int {
 	if kind == Cluster {
 		return 64
 	}
-	return 4
+	return 1
 }
 
 // findMeta returns what stands in Redis. If nothing does, it writes a new one, but only when no other node was seen for Config.Alone:
@@ -208,6 +208,9 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 // tend puts the agreement back if Redis has lost it, writes the newest format into it when no node of an older program was seen for
 // Config.Upgrade, and looks what holds now. upgrade: that time is over.
 func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bool) error {
+	if a.broken.Load() {
+		return nil
+	}
 	ours := a.meta
 	if upgrade {
 		ours.version = newestFormat

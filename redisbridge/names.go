@@ -15,6 +15,7 @@ import (
 //	dots:node:ID              lease of a node
 //	dots:{3.0}:state          lane 3: epoch, seq, and the last batch of each node
 //	dots:{3.0}:log            lane 3: what was published, to be read again
+//	dots:{3.0}:log:EPOCH      lane 3: the log of an epoch that is over
 //	dots:{3.0}:counts:ID      lane 3: members of each room on a node
 //	dots:{3.0}:beat           never there (beat.go)
 //	dots:{3.0}                the channel of lane 3; dots:{3.0}:db:1 in database 1

@@ -31,12 +31,12 @@ type flight struct {
 	bytes int64 // of pubs, as they count against MaxHeld
 	batch []byte
 	told  *notice       // in the batch; nil: none
-	began time.Duration // by the awake clock
+	until time.Duration // when its hold time ends, by the awake clock
 	acked place         // where the script says it stands; zero: nobody knows
 	back  bool          // it came back
 
 	flying bool          // in a call that has no answer yet
-	alone  bool          // the next call has no other lane's batches
+	alone  bool          // its calls have no other lane's batches
 	doubt  bool          // Redis may have it
 	due    time.Duration // of the next call, by the awake clock, after one that failed
 	pause  time.Duration // before it
@@ -52,9 +52,9 @@ func (o *outbox) add(p *loop.Publication) {
 }
 
 // cut makes the next batch of what waits; it may be empty, to have the script look after the lane.
-func (o *outbox) cut(node nodeID, format, messages, bytes int, now time.Duration, told *notice) *flight {
+func (o *outbox) cut(node nodeID, format, messages, bytes int, until time.Duration, told *notice) *flight {
 	o.n++
-	f := &flight{id: ident{node, o.n}, began: now, told: told}
+	f := &flight{id: ident{node, o.n}, until: until, told: told}
 	count, size := 0, 0
 	for count < len(o.queue) && count < messages {
 		n := len(o.queue[count].Room) + len(o.queue[count].Value) + 8

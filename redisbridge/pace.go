@@ -30,7 +30,17 @@ func (p *pace) took(d time.Duration) {
 // ranOut notes an answer that did not come.
 func (p *pace) ranOut() { p.now.Store(min(2*p.now.Load(), int64(p.high))) }
 
-// usual is the time before any ran out.
+// usual is the limit without the doubling for answers that did not come.
 func (p *pace) usual() time.Duration {
 	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
+
+// overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
+// or something else comes all the time (over a slow way much may stand before it), and for far too long.
+func (b *Bridge) overdue(waited, silent time.Duration) bool {
+	limit := b.pace.timeout()
+	return min(waited, silent) > limit || waited > talkative*limit
+}
+
+// talkative is how much longer an answer may take while other things are heard.
+const talkative = 10

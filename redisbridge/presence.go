@@ -13,7 +13,7 @@ import (
 
 // Presence is which nodes there are. Each raises a number in Redis once a second, and looks at those of the others: a node whose
 // number has stood still for Config.Gone is gone. Only time in which Redis answered counts, so that an outage makes nobody leave;
-// and whoever has not watched for as long takes all for present. That the keys expire is only to keep Redis clean.
+// and a node that has watched for less than that counts all as present. That the keys expire is only to keep Redis clean.
 //
 // A node of format 1 has a number that is always 1, and a lease of 15 s: it is there as long as the key is.
 type presence struct {
@@ -57,6 +57,9 @@ func (p *presence) run(ctx context.Context) {
 			now := time.Now()
 			since := min(now.Sub(last), 2*p.bridge.cfg.Look)
 			if err = p.look(ctx, since, !last.IsZero()); err == nil {
+				if last.IsZero() {
+					since = 0
+				}
 				last = now
 				err = p.agree(ctx, since)
 			} else {

@@ -135,6 +135,7 @@ func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*fli
 	case verdictNext:
 		return v, l.deliver(at, all, late)
 	case verdictAlone:
+		l.hearNotice(all.notice)
 		if rooms := all.rooms(); len(rooms) > 0 {
 			l.announce([]Gap{{Missed: uint64(len(all.pubs)), Rooms: rooms, Reason: "messages of this node stand elsewhere in the order than they were delivered here while Redis was away"}})
 		}
@@ -156,9 +157,7 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 			b.release(f.bytes)
 		}
 	}
-	if all.notice != nil {
-		l.announce([]Gap{all.notice.gap()})
-	}
+	l.hearNotice(all.notice)
 	b.stats.received.Add(uint64(len(pubs)))
 	switch {
 	case len(pubs) == 0:
@@ -168,6 +167,13 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 		b.dir.Deliver(l.index, pubs)
 	}
 	return lost
+}
+
+// hearNotice announces what a node delivered alone; nil: nothing.
+func (l *lane) hearNotice(n *notice) {
+	if n != nil {
+		l.announce([]Gap{n.gap()})
+	}
 }
 
 var errAway = errors.New("no connection to the server that has the lane")

@@ -55,7 +55,7 @@ func (l *lane) offer(now time.Duration) {
 // waits reports that there is something to be sent now. mu is held.
 func (l *lane) waits(now time.Duration) bool {
 	if f := l.out.flight; f != nil {
-		return !f.flying && f.due <= now
+		return !f.flying && f.due <= now && (l.out.down || now < f.until)
 	}
 	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
 }
@@ -80,11 +80,18 @@ func (l *lane) take(k *link) (*flight, call) {
 	}
 	f := l.next(now)
 	f.flying = true
-	left := l.bridge.holdTime() - (now - f.began)
+	left := f.until - now
 	if l.out.down { // nobody waits for it
 		left = l.bridge.cfg.CallMax
 	}
 	return f, call{lane: l.index, id: f.id, top: l.cur.claim(), batch: f.batch, left: left}
+}
+
+// goesAlone reports that the batch to be sent must not be in a call with those of other lanes.
+func (l *lane) goesAlone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.flight != nil && l.out.flight.alone
 }
 
 // next is the batch to be sent, a new one if there is none. mu is held.
@@ -97,7 +104,7 @@ func (l *lane) next(now time.Duration) *flight {
 		n := l.untold
 		told, l.untold = &n, notice{}
 	}
-	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now, told)
+	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now+l.bridge.holdTime(), told)
 }
 
 // settle notes where the batch stands.
@@ -132,8 +139,8 @@ func (l *lane) settle(f *flight, a answer) {
 	}
 }
 
-// fail notes that a call failed: it is made again after a pause, unless the batch has come back meanwhile. alone: and with no other
-// lane's.
+// fail notes that a call failed: it is made again after a pause, unless the batch has come back meanwhile. alone: from now on with
+// no batch of another lane.
 func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.bridge.failed(why)
 	now := l.bridge.awake.read()
@@ -145,7 +152,7 @@ func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	if f.back {
 		l.out.flight = nil
 	}
-	f.flying, f.alone, f.why = false, alone, why
+	f.flying, f.alone, f.why = false, f.alone || alone, why
 	f.doubt = f.doubt || !undone(why)
 	if pause > 0 {
 		f.pause = min(max(2*f.pause, pause), longestWait)
@@ -161,7 +168,7 @@ func (l *lane) watch(now time.Duration) {
 		l.next(now) // its hold time begins
 	}
 	f := l.out.flight
-	if f == nil || l.out.down || now-f.began <= l.bridge.holdTime()+2*tick {
+	if f == nil || l.out.down || now <= f.until+2*tick {
 		l.offer(now)
 		l.mu.Unlock()
 		return

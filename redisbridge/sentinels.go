@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// sentinels are asked for the master, all at once: what most of them say counts, for one may be cut off from the rest.
+// sentinels are asked for the master, all at once: what most of them say counts, for one may be cut off from the rest. Where there is no
+// such majority, what was said last holds as long as one of them says so.
 type sentinels struct {
 	name    string
 	clients []*redis.SentinelClient
+	last    atomic.Pointer[string]
 }
 
 func newSentinels(a *Address, cfg *Config) *sentinels {
@@ -69,6 +72,10 @@ func (s *sentinels) master(ctx context.Context) (string, error) {
 	if best == "" {
 		return "", fmt.Errorf("ask the sentinels for the master %s: %w", s.name, errors.Join(errs...))
 	}
+	if last := s.last.Load(); last != nil && votes[best] <= len(s.clients)/2 && votes[*last] > 0 {
+		best = *last
+	}
+	s.last.Store(&best)
 	return best, nil
 }
 

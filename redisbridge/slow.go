@@ -14,7 +14,7 @@ type slow struct {
 	turns  chan struct{}
 }
 
-// slowConnections is how many connections a link has beside itself. With the one of store.client a node has four to a server.
+// slowConnections is how many connections a link has beside itself. With the link itself and the one of store.client a node has four to a server.
 const slowConnections = 2
 
 // do makes a call when it is its turn.

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 )
@@ -16,9 +18,9 @@ var (
 
 const soakEach = 2 // messages of each speaker a tick: 4,000 a second of all
 
-// soak does one fault after the other to a Redis that keeps its data, and to the way to it. Each node has a way of its own,
-// so that a fault may befall one of them or both. No fault is longer than the hold time, and the log reaches back beyond
-// it: nothing may be lost, and nothing announced.
+// soak does one fault after the other to a Redis, and to the way to it. Each node has a way of its own, so that a fault may befall one of
+// them or both. No fault is longer than the hold time, and the log reaches back beyond it: nothing may be lost, and nothing announced
+// but that Redis was emptied, which everybody has heard all before.
 type soak struct {
 	*traffic
 	redis *redisServer
@@ -34,7 +36,7 @@ type harm struct {
 
 func harms() []harm {
 	const most = 3 * time.Second
-	return []harm{
+	all := []harm{
 		{"CLIENT KILL of the subscribers", func(k *soak) string { return k.killClients("pubsub") }},
 		{"CLIENT KILL of all others", func(k *soak) string { return k.killClients("normal") }},
 		{"CLIENT KILL of all", func(k *soak) string { return k.killClients("pubsub", "normal") }},
@@ -59,7 +61,38 @@ func harms() []harm {
 		{"connections reset for 1 to 3 s", hurtWires(wireMode{reset: true})},
 		{"200 ms round trip for 1 to 3 s", hurtWires(wireMode{delay: 100 * time.Millisecond})},
 		{"20 kB/s for 1 to 3 s", hurtWires(wireMode{rate: 20 << 10})},
+		{emptied, func(k *soak) string {
+			k.settleDown()
+			k.redis.do("FLUSHALL")
+			return "at once"
+		}},
 	}
+	if *soakMessages >= 100_000 { // other tests stand still with us
+		all = append(all, harm{"SIGSTOP of both nodes 1 to 3 s", func(k *soak) string {
+			d := k.between(time.Second, most)
+			script := fmt.Sprintf("kill -STOP %d; sleep %.3f; kill -CONT %[1]d", os.Getpid(), d.Seconds())
+			if err := exec.Command("/bin/sh", "-c", script).Run(); err != nil {
+				k.t.Error(err)
+			}
+			return d.String()
+		}})
+	}
+	return all
+}
+
+// emptied is the fault that is announced.
+const emptied = "FLUSHALL"
+
+// settleDown waits until both nodes have all that Redis counts: what one had not heard when Redis was emptied would be lost.
+func (k *soak) settleDown() {
+	eventually(k.t, "both nodes are in step", func() bool {
+		for i, l := range k.nodes[0].bridge.lanes {
+			if l.position().epoch == "" || l.position().epoch != k.nodes[1].bridge.lanes[i].position().epoch || k.nodes[0].bridge.Ready() != nil || k.nodes[1].bridge.Ready() != nil {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // hurtWires has the wire of one node, or of both, suffer from something.
@@ -125,7 +158,10 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	v := k.calm()
-	v.judge(t, false)
+	v.judge(t, done[emptied] > 0)
+	if v.lost > 0 {
+		t.Errorf("%d lost of %d", v.lost, v.accepted)
+	}
 	if v.rejected > 0 || v.accepted < *soakMessages {
 		t.Errorf("%d accepted, %d refused within the hold time", v.accepted, v.rejected)
 	}

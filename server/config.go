@@ -53,14 +53,15 @@ type Config struct {
 
 	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that makes all nodes one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master (with ?sentinel_user=USER&sentinel_password=PASSWORD where the sentinels ask for it) or redis+cluster://host:port,host:port. Users and passwords are percent-encoded. Empty: this node stands alone. On the command line every local user can see a password in it: prefer the variable or the file."`
 	RedisPrefix string        `name:"redis-prefix" env:"DOTS_REDIS_PREFIX" default:"dots" group:"Many nodes" help:"Prefix of all keys and channels in Redis. Nodes with the same prefix are one system."`
-	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 4, or 64 on a Cluster."`
+	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 1, or 64 on a Cluster. More of them let more through where Redis is far away: one call of a lane is on its way at a time."`
 	RedisBatch  int           `name:"redis-batch" env:"DOTS_REDIS_BATCH" default:"512" group:"Many nodes" help:"Messages of a lane that one call to Redis takes at most; it takes those that came while the one before was on its way, and waits for none. 1: one call for each message, to measure what batches save. A smaller number lets other users of the same Redis in sooner."`
 	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"10s" group:"Many nodes" help:"How long messages are held in order while Redis does not take them. Then --redis-down decides."`
 	RedisWait   Patience      `name:"redis-wait" env:"DOTS_REDIS_WAIT" default:"forever" group:"Many nodes" help:"How long a node that finds no Redis at its start waits for it, alive, not ready, and answering 503. Then it ends. 0s: it tries once. What waiting does not mend ends it at once: a refused login, a missing right, an unknown certificate, nodes that differ."`
 	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"reject" group:"Many nodes" help:"What then becomes of messages. reject: their senders are closed with 4104. local: they reach the members on this node only, which gives up the order and the reach of a room over nodes: the members elsewhere never get them, and each node has an order of its own."`
 
-	RedisReady time.Duration `name:"redis-ready-after" env:"DOTS_REDIS_READY_AFTER" default:"3s" group:"Many nodes" help:"Age of the last round trip through Redis from which on this node counts as cut off: with --redis-down=reject /readyz says 503 then, with local it says that the node serves alone."`
-	OnGap      string        `name:"on-gap" env:"DOTS_ON_GAP" default:"ignore" group:"Many nodes" help:"What becomes of the members of a chat room that may have missed messages, because Redis lost them or a node was away for too long. ignore: they are not told. close: they are closed with 4105, over --drain-time, to come back and fetch what they need."`
+	RedisReady   time.Duration `name:"redis-ready-after" env:"DOTS_REDIS_READY_AFTER" default:"3s" group:"Many nodes" help:"Age of the last round trip through Redis from which on this node counts as cut off: with --redis-down=reject /readyz says 503 then, with local it says that the node serves alone."`
+	RedisUpgrade time.Duration `name:"redis-upgrade-after" env:"DOTS_REDIS_UPGRADE_AFTER" default:"10m" group:"Many nodes" help:"Nodes of version 1.0 speak an older format with each other. The newer one is spoken when none of them was seen for so long; then such a node can no longer join."`
+	OnGap        string        `name:"on-gap" env:"DOTS_ON_GAP" default:"ignore" group:"Many nodes" help:"What becomes of the members of a chat room that may have missed messages, because Redis lost them or a node was away for too long. ignore: they are not told. close: they are closed with 4105, over --drain-time, to come back and fetch what they need."`
 
 	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"After SIGTERM: how long to be not ready but still accept, for load balancers to notice."`
 	DrainTime  time.Duration `name:"drain-time" env:"DOTS_DRAIN_TIME" default:"5s" group:"Draining" help:"After that: the time over which the connections are closed with 4200, so that they do not all come back at once. Also that of --on-gap=close."`
@@ -98,6 +99,7 @@ func Default() Config {
 		RedisWait:        Forever,
 		RedisDown:        "reject",
 		RedisReady:       3 * time.Second,
+		RedisUpgrade:     10 * time.Minute,
 		OnGap:            "ignore",
 		LogFormat:        "auto",
 		LogLevel:         "info",

@@ -150,7 +150,8 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
-	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute) // there is one each second
+	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute)      // there is one each second
+	inRange(m, "redis-upgrade-after", c.RedisUpgrade, 15*time.Second, longestTimeout) // as long as a sign of life of theirs lasts
 	m.oneOf("on-gap", c.OnGap, "ignore", "close")
 }
 
@@ -167,7 +168,7 @@ func (c *Config) checkAlone(m *mistakes) {
 		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
 		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
 		{"redis-wait", c.RedisWait != d.RedisWait},
-		{"redis-ready-after", c.RedisReady != d.RedisReady}, {"on-gap", c.OnGap != d.OnGap},
+		{"redis-ready-after", c.RedisReady != d.RedisReady}, {"redis-upgrade-after", c.RedisUpgrade != d.RedisUpgrade}, {"on-gap", c.OnGap != d.OnGap},
 	} {
 		if row.set {
 			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)

@@ -17,7 +17,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		want   []string
 	}{
 		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "redis-ready-after", "on-gap", "log-format", "log-level"}},
+		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "redis-ready-after", "redis-upgrade-after", "on-gap", "log-format", "log-level"}},
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
 		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
 		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
@@ -43,8 +43,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"chat life": {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
 		"alone, all of Redis": {func(c *server.Config) {
 			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
-			c.RedisReady, c.OnGap, c.RedisWait = 2*time.Second, "close", 0
-		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down", "redis-wait", "redis-ready-after", "on-gap"}},
+			c.RedisReady, c.OnGap, c.RedisWait, c.RedisUpgrade = 2*time.Second, "close", 0, time.Hour
+		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down", "redis-wait", "redis-ready-after", "redis-upgrade-after", "on-gap"}},
 		"Redis, all of it": {func(c *server.Config) {
 			c.Redis, c.RedisPrefix, c.Lanes, c.RedisDown = "redis://a", "x", 3, otherPolicy
 		}, nil},
@@ -78,6 +78,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"wait, a week":          {func(c *server.Config) { c.RedisWait = server.Patience(7 * 24 * time.Hour) }, []string{"redis-wait"}},
 		"down":                  {func(c *server.Config) { c.RedisDown = "wait" }, []string{"redis-down"}},
 		"ready after":           {func(c *server.Config) { c.RedisReady = 2*time.Second - 1 }, []string{"redis-ready-after"}},
+		"upgrade after":         {func(c *server.Config) { c.RedisUpgrade = 14 * time.Second }, []string{"redis-upgrade-after"}},
 		"on a gap":              {func(c *server.Config) { c.OnGap = "tell" }, []string{"on-gap"}},
 		"log":                   {func(c *server.Config) { c.LogFormat, c.LogLevel = "XML", "" }, []string{"log-format", "log-level"}},
 	} {

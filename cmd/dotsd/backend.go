@@ -17,6 +17,7 @@ import (
 func bridgeConfig(c server.Config) redisbridge.Config {
 	b := redisbridge.Default()
 	b.URL, b.Prefix, b.Lanes, b.BatchMessages = c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch
+	b.Upgrade = c.RedisUpgrade
 	b.Hold, b.Down, b.Stale = c.RedisHold, redisbridge.Policy(c.RedisDown), c.RedisReady
 	return b
 }

@@ -1,0 +1,119 @@
+package redisbridge
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dotsconnect/redisbridge/internal/resp"
+)
+
+// lonelyLink is a link that is connected to nothing, with lanes that have a message each.
+func lonelyLink(lanes int) *link {
+	n := &deliveries{}
+	b := &Bridge{cfg: Default(), log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: 1, dir: n, loops: n, store: &store{names: newNames("dots", max(lanes, 1))}}
+	b.presence.init(b)
+	b.accord.begin(meta{version: newestFormat, lanes: lanes})
+	k := newLink(b, "nowhere")
+	for i := range lanes {
+		l := newLane(b, i)
+		l.link = k
+		b.lanes = append(b.lanes, l)
+		l.publish(publications("chat/x", fmt.Sprint(i))[0])
+	}
+	return k
+}
+
+// taken is the lanes of the calls that are made now.
+func (k *link) taken() (calls [][]int) {
+	for {
+		room := k.bridge.cfg.BatchBytes
+		some, _ := k.take(&room)
+		if len(some) == 0 {
+			return calls
+		}
+		var lanes []int
+		for _, s := range some {
+			lanes = append(lanes, s.lane.index)
+		}
+		calls = append(calls, lanes)
+	}
+}
+
+// TestALaneThatFailsDoesNotFailTheOthers: nobody knows for which lane a call failed, and each lane makes it again alone. The one for
+// which it fails then, too, stays alone, wherever it stands among those that are ready.
+func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
+	k := lonelyLink(3)
+	if got := fmt.Sprint(k.taken()); got != "[[0 1 2]]" {
+		t.Fatalf("the first calls are %s, want one of all lanes", got)
+	}
+	fail := func(lane int, alone bool) {
+		l := k.bridge.lanes[lane]
+		l.fail(l.out.flight, errors.New("WRONGTYPE"), 0, alone)
+	}
+	fail(1, true)
+	fail(2, false)
+	fail(0, false)
+	if got := fmt.Sprint(k.taken()); got != "[[1] [2 0]]" {
+		t.Errorf("lane 1 is first: the calls are %s, want [[1] [2 0]]", got)
+	}
+	fail(0, false)
+	fail(1, false) // it was made alone
+	fail(2, false)
+	if got := fmt.Sprint(k.taken()); got != "[[0] [1] [2]]" {
+		t.Errorf("lane 1 is in the middle: the calls are %s, want [[0] [1] [2]]", got)
+	}
+}
+
+// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse it as late, at once and again and again, and with it those of the other
+// lanes in the same call.
+func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
+	k := lonelyLink(2)
+	k.taken()
+	b := k.bridge
+	b.lanes[1].out.flight.until += time.Second
+	b.awake.now.Store(int64(b.cfg.Hold + tick))
+	for _, l := range b.lanes {
+		l.fail(l.out.flight, errLate, 0, false)
+	}
+	if got := fmt.Sprint(k.taken()); got != "[[1]]" {
+		t.Errorf("the calls are %s, want one of lane 1, for the hold time of lane 0 is over", got)
+	}
+}
+
+// TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: the hold time is longer where calls usually take long, and may become shorter while
+// a batch is tried: its last call would still be taken then.
+func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
+	k := lonelyLink(0)
+	b := k.bridge
+	b.cfg.Hold, b.cfg.Down = time.Second, Local
+	b.pace.init(time.Second, 4*time.Second)
+	b.pace.mean.Store(int64(time.Second))
+	l := newLane(b, 0)
+	l.link = k
+	l.publish(publications("chat/x", "message")[0])
+	_, c := l.take(k)
+	b.pace.mean.Store(0)
+	if l.watch(c.left); l.isDown() {
+		t.Errorf("the call is good for %v, and the batch is given up by then", c.left)
+	}
+	if l.watch(c.left + 3*tick); !l.isDown() {
+		t.Error("the batch is not given up")
+	}
+}
+
+// TestACallWithoutAnAnswerIsInDoubt: what ended the connection is the answer to another call. A Redis that was loading its data for that
+// one may take the next.
+func TestACallWithoutAnAnswerIsInDoubt(t *testing.T) {
+	k := lonelyLink(1)
+	l := k.bridge.lanes[0]
+	k.next(nil)
+	k.end(resp.Error("LOADING Redis is loading the dataset in memory"))
+	k.bury()
+	if f := l.out.flight; f.flying || !f.doubt {
+		t.Errorf("after a call that was written and has no answer: flying %v, doubt %v", f.flying, f.doubt)
+	}
+}
