@@ -66,8 +66,7 @@ func TestAKeyOfAnotherTypeIsNamed(t *testing.T) {
 	a.ready()
 	names := a.bridge.store.names
 	for i, key := range []string{names.state(0), names.log(0), names.meta(), names.nodes()} {
-		s.do("DEL", key)
-		s.do("LPUSH", key, "x")
+		s.do("EVAL", "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", 1, key) // at once, for the node makes it again
 		m.say(key)
 		eventually(t, "the trouble names "+key, func() bool {
 			text := a.bridge.trouble.Load()

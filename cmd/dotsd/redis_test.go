@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -313,5 +314,18 @@ func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
 	text := stderr.String()
 	if code != exitFailure || strings.Count(text, "\n") != 1 || !strings.Contains(text, "--redis: redis at "+address) || strings.Contains(text, "geheim") {
 		t.Errorf("got exit %d and %q", code, text)
+	}
+}
+
+func TestAnErrorOfRedisSaysWhatHelps(t *testing.T) {
+	for text, want := range map[string]string{
+		"dial tcp 127.0.0.1:6379: connect: connection refused":             "start Redis there",
+		"WRONGPASS invalid username-password pair or user is disabled.":    "mend the user and password",
+		"MOVED 866 127.0.0.1:7001":                                         "redis+cluster://",
+		"ERR unknown command 'EVALSHA', with args beginning with: '71ab' ": "lacks a command",
+	} {
+		if got := redisHint(errors.New(text)); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
 	}
 }
