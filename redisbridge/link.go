@@ -200,15 +200,8 @@ func (k *link) read() {
 			k.end(err)
 			return
 		}
-		if !k.in.Buffered() && k.calls.Load() == 0 && k.bridge.rooms.Rooms() == 0 {
-			time.Sleep(gulp)
-		}
 	}
 }
-
-// gulp is how long a node without members, and without a batch of its own on the way, lets gather what others publish: to wake for each
-// batch costs it 20 us, and nobody waits for them.
-const gulp = 5 * time.Millisecond
 
 // pushed takes what was published, or what the server says about a subscription.
 func (k *link) pushed(v *resp.Value) error {

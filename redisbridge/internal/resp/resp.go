@@ -96,9 +96,6 @@ type Reader struct {
 // NewReader makes one.
 func NewReader(in io.Reader) *Reader { return &Reader{in: bufio.NewReaderSize(in, 64<<10)} }
 
-// Buffered reports whether there is more to read without waiting.
-func (r *Reader) Buffered() bool { return r.in.Buffered() > 0 }
-
 // Read reads the next value. The error is ErrProtocol, or what the connection says.
 func (r *Reader) Read() (Value, error) {
 	if cap(r.text) > 1<<20 { // of a large batch, perhaps: it need not stay
