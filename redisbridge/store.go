@@ -30,7 +30,7 @@ type store struct {
 	names     *names                // nil until the number of lanes is known
 	cfg       *Config
 
-	// What publish.lua is told in each call.
+	// Arguments of publish.lua that are the same in each call.
 	random, generation, age, send string
 
 	calls, failures, nanos atomic.Uint64 // of publish.lua

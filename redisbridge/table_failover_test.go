@@ -13,7 +13,7 @@ import (
 const failoverHold = 10 * time.Second
 
 // failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s: nothing may be refused, or stay on one node.
-// What the old master had taken and the new one never had is announced, and under reject its senders are told.
+// A batch that the old master had taken and the new one never had is announced, and under reject its senders are told.
 func failoverRows() (rows []row) {
 	for _, down := range []Policy{Reject, Local} {
 		add := func(name string, run func(t *testing.T) tally) {

@@ -147,7 +147,7 @@ func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
 	}
 }
 
-// Who has chosen to serve alone is ready, and says so.
+// A node that was set to serve alone is ready, and says so.
 func TestANodeThatServesAloneIsReadyAndSaysSo(t *testing.T) {
 	s, f := startWithBackend(t, func(c *Config) { c.Redis, c.RedisReady, c.PublicReadyz = "redis://a", 4*time.Second, true })
 	look := func(down, body string) {

@@ -78,7 +78,7 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	})
 }
 
-// Whoever sees the lines of a level sees how many of them were left out.
+// The lines of a level say how many of them were left out.
 func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
 	for _, level := range []string{"info", "warn", "error"} {
 		var out bytes.Buffer

@@ -331,7 +331,7 @@ func TestVariablesOfOthersAreNotOurs(t *testing.T) {
 	}
 }
 
-// What people type by the habit of other programs is answered with our setting, in the form of the place where it stands.
+// A name that people know from other programs is answered with our setting, in the form of the place where it stands.
 func TestTheSettingIsNamedThatAnotherNameStandsFor(t *testing.T) {
 	for _, row := range []struct{ args, env, file, want string }{
 		{args: "--port=9000", want: "unknown flag --port; use --listen=:PORT"},
