@@ -21,7 +21,7 @@ package loop
 // shedsPerTurn is small, for each looks at all lagging members.
 const shedsPerTurn = 64
 
-// What it takes to hold a batch, beside what Publication.memory counts, in bytes.
+// The bytes that it takes to hold a batch, beside what Publication.memory counts.
 const (
 	refMemory   = 24  // a ref, in a list that grows by a quarter
 	batchMemory = 168 // the batch itself

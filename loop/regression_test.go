@@ -387,7 +387,7 @@ func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	}
 }
 
-// What a loop says of its slowest member was as old as a tick, and until then the others waited for it to shed somebody who had
+// The slowest member that a loop names was as old as a tick, and until then the others waited for it to shed somebody who had
 // left: two loops that 2,000 members flooded held 92 MiB under a limit of 64.
 func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })

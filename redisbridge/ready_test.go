@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What a node says of itself before, with and without round trips, by the policy; what cannot be served on with is red under both.
+// A node tells how it is before, with and without round trips, by the policy; what cannot be served on with is red under both.
 func TestReadinessByPolicy(t *testing.T) {
 	const misfit = "the nodes do not fit"
 	for name, row := range map[string]struct {

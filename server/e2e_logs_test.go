@@ -66,7 +66,7 @@ func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 	t.Logf("%d hostile connections of %d kinds left lines: %v", times*len(floods), len(floods), lines)
 }
 
-// What strangers write is cut in the log and in answers: ten lines a second of a whole head each would fill a disk as well.
+// Words of strangers are cut in the log and in answers: ten lines a second of a whole head each would fill a disk as well.
 func TestLongWordsOfStrangersAreCut(t *testing.T) {
 	const long, most = 15_000, 4000
 	s := startLogging(t, zapcore.DebugLevel, nil, nil)

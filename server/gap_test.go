@@ -143,7 +143,7 @@ func TestAServerIsClosedInTheMiddleOfARound(t *testing.T) {
 	}
 }
 
-// What came one after the other ends here and there: after a part of the time about that part is closed.
+// Members who came one after the other end here and there: after a part of the time about that part is closed.
 func TestTheClosesOfARoundAreSpread(t *testing.T) {
 	const members, parts = 64, 8
 	s, f := startWithBackend(t, func(c *Config) { c.Loops = 1 })
