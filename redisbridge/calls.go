@@ -71,6 +71,7 @@ func (k *link) batches(out []byte, waiting []pending) ([]byte, []pending) {
 	if len(waiting) > before {
 		waiting[len(waiting)-1].ends = true
 		k.calls.Add(1)
+		k.called.Store(int64(k.bridge.awake.read()))
 	}
 	return out, waiting
 }

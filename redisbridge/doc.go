@@ -11,7 +11,7 @@
 //	sending.go    a batch is sent until it is settled; what happens when Redis is away
 //	outbox.go     publications gather while the batch before them is in flight; brake.go: not too many of them
 //	codec.go      a batch becomes bytes (format1.go, format2.go, notice.go)
-//	link.go       the connection to a master, for the calls and the subscriptions (greeting.go, calls.go, beat.go)
+//	link.go       the connection to a master, for the calls and the subscriptions (greeting.go, calls.go, beat.go, gulps.go)
 //	homes.go      which link a lane has (sentinels.go)
 //	publish.lua   checks first, writes after (script.go)
 //	receiving.go  what comes back is delivered, holes are refilled from the log

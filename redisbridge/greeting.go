@@ -56,7 +56,7 @@ func (k *link) greet() error {
 	if _, err := k.conn.Write(out); err != nil {
 		return err
 	}
-	k.in = resp.NewReader(k.conn)
+	k.in = resp.NewReader(&gulps{Conn: k.conn, idle: k.idle})
 	for _, c := range commands {
 		v, err := k.in.Read()
 		if err == nil {

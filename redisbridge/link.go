@@ -25,11 +25,12 @@ type link struct {
 	in     *resp.Reader
 	slow   *slow // for the log, and the counts of members
 
-	lanes atomic.Pointer[map[string]*lane] // that are subscribed, by channel; the reader changes it
-	heard atomic.Int64                     // when something came last, by the awake clock
-	serve atomic.Bool                      // it is connected
-	soon  atomic.Bool                      // a beat is due: a lane has come
-	calls atomic.Int32                     // with batches, on their way
+	lanes  atomic.Pointer[map[string]*lane] // that are subscribed, by channel; the reader changes it
+	heard  atomic.Int64                     // when something came last, by the awake clock
+	serve  atomic.Bool                      // it is connected
+	soon   atomic.Bool                      // a beat is due: a lane has come
+	calls  atomic.Int32                     // with batches, on their way
+	called atomic.Int64                     // when the last of them was made, by the awake clock
 
 	mu       sync.Mutex
 	over     error         // why it has ended, nil while it has not; guarded by mu
@@ -201,6 +202,12 @@ func (k *link) read() {
 			return
 		}
 	}
+}
+
+// idle reports that nobody waits for what comes over the link: the node has no members, and has published nothing for a second.
+func (k *link) idle() bool {
+	rooms := k.bridge.rooms
+	return rooms != nil && rooms.Rooms() == 0 && k.serve.Load() && k.bridge.awake.read()-time.Duration(k.called.Load()) > time.Second
 }
 
 // pushed takes what was published, or what the server says about a subscription.
