@@ -3,64 +3,13 @@ package client
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// connsPerSource keeps a source address far from the end of its ports
-// (28,232 by default), where the kernel's search for a free one gets slow.
-const connsPerSource = 6000
-
 // ErrNoSlot is returned by Dial when MaxConns connections exist.
 var ErrNoSlot = errors.New("client: all slots are in use")
-
-type source struct {
-	addr  unix.SockaddrInet4
-	conns int
-}
-
-// newSources gives the addresses of SourceNet, or 127.0.0.1, 127.0.0.2 …
-// 127.0.1.1 …, or nothing when the server is not on the IPv4 loopback: there the
-// kernel chooses.
-func newSources(cfg Config) ([]source, error) {
-	if cfg.SourceNet.IsValid() {
-		return sourcesOf(cfg.SourceNet, cfg.MaxConns)
-	}
-	if !cfg.Target.loopback {
-		return nil, nil
-	}
-	n := max(cfg.Sources, (cfg.MaxConns+connsPerSource-1)/connsPerSource)
-	s := make([]source, min(n, 60000))
-	for i := range s {
-		s[i].addr.Addr = [4]byte{127, 0, byte(i / 250), byte(1 + i%250)}
-	}
-	return s, nil
-}
-
-// sourcesOf gives the host addresses of a network: all but the first, which
-// names the network, and the last, which is its broadcast address.
-func sourcesOf(network netip.Prefix, conns int) ([]source, error) {
-	if !network.Addr().Is4() {
-		return nil, fmt.Errorf("client: source %s: must be an IPv4 network", network)
-	}
-	size := 1 << min(32-network.Bits(), 16)
-	addr, hosts := network.Masked().Addr(), size
-	if size > 2 {
-		addr, hosts = addr.Next(), size-2
-	}
-	if conns > hosts*connsPerSource {
-		return nil, fmt.Errorf("client: source %s: %d addresses carry %d connections, and %d are asked for",
-			network, hosts, hosts*connsPerSource, conns)
-	}
-	s := make([]source, min(hosts, 60000))
-	for i := range s {
-		s[i].addr.Addr = addr.As4()
-		addr = addr.Next()
-	}
-	return s, nil
-}
 
 // Dial begins to connect to the path and to ask for a WebSocket. How it went
 // is told to OnOpen or OnClose; only lack of a slot or of a local resource is
@@ -92,7 +41,7 @@ func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
 	}
 	e.free = e.free[:len(e.free)-1]
 	c.state, c.beats, c.reset, c.paused = connecting, false, false, false
-	c.x = e.newExtra()
+	c.x = e.pool.take()
 	c.x.target, c.x.path, c.x.cutAt, c.x.dialed, c.x.failed = target, path, cutAt, dialed, failed
 	e.opening++
 	if failed != 0 {
@@ -112,7 +61,11 @@ func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error
 	if err != nil {
 		return 0, fmt.Errorf("client: socket: %w", err)
 	}
-	if err := e.prepare(fd, c); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		_ = unix.Close(fd)
+		return 0, fmt.Errorf("client: TCP_NODELAY: %w", err)
+	}
+	if c.source, err = e.sources.bind(fd); err != nil {
 		_ = unix.Close(fd)
 		return 0, err
 	}
@@ -134,48 +87,16 @@ func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error
 		return 0, err
 	}
 	c.fd = int32(fd)
-	if len(e.sources) > 0 {
-		e.sources[c.source].conns++
-	}
+	e.sources.count(c.source, 1)
 	return failed, nil
-}
-
-func (e *Engine) prepare(fd int, c *conn) error {
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		return fmt.Errorf("client: TCP_NODELAY: %w", err)
-	}
-	if len(e.sources) == 0 {
-		return nil
-	}
-	// Without this option bind picks a port that is free towards everybody,
-	// so that all sources together have the ports of one.
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
-		return fmt.Errorf("client: IP_BIND_ADDRESS_NO_PORT: %w", err)
-	}
-	c.source = e.pickSource()
-	if err := unix.Bind(fd, &e.sources[c.source].addr); err != nil {
-		return fmt.Errorf("client: bind: %w", err)
-	}
-	return nil
-}
-
-func (e *Engine) pickSource() uint16 {
-	for range e.sources {
-		i := e.nextSrc
-		e.nextSrc = (e.nextSrc + 1) % len(e.sources)
-		if e.sources[i].conns < connsPerSource {
-			return uint16(i)
-		}
-	}
-	panic("client: more connections than sources carry") // newSources made enough
 }
 
 // reportFailed tells of the connects that failed within Dial: not there,
 // because a handler is not called from a call into the engine.
 func (e *Engine) reportFailed(stamp int64) {
 	for i := 0; i < len(e.failed); i++ {
-		if r := e.failed[i]; e.live(r) {
-			e.endFailed(r.id, e.conns[r.id].x.failed, stamp)
+		if r := e.failed[i]; r.live(e.conns) {
+			e.end(r.id, failedClose(e.conns[r.id].x.failed, stamp))
 		}
 	}
 	e.failed = e.failed[:0]
@@ -189,11 +110,12 @@ func (e *Engine) connected(id int32, stamp int64) {
 		errno = int(unix.EBADF)
 	}
 	if errno != 0 {
-		e.endFailed(id, unix.Errno(errno), stamp)
+		e.end(id, failedClose(unix.Errno(errno), stamp))
 		return
 	}
-	e.watch(c, id, unix.EPOLLIN)
-	request := e.request(c.x.target, c.x.path)
+	c.watch(e.ep, id, unix.EPOLLIN)
+	e.scratch = e.key.appendRequest(e.scratch[:0], c.x.target, c.x.path)
+	request := e.scratch
 	c.state = requesting
 	if c.x.cutAt >= 0 {
 		request = request[:min(c.x.cutAt, len(request))]
@@ -207,18 +129,6 @@ func (e *Engine) connected(id int32, stamp int64) {
 	}
 	if c.state == cut && e.h.OnCut != nil {
 		e.h.OnCut(id)
-	}
-}
-
-// watch changes what a socket is polled for. It can only fail for a
-// descriptor that is not ours, which is a bug.
-func (e *Engine) watch(c *conn, id int32, events uint32) {
-	if c.paused {
-		events &^= unix.EPOLLIN
-	}
-	ev := unix.EpollEvent{Events: events, Fd: id, Pad: int32(c.gen)}
-	if err := unix.EpollCtl(e.ep, unix.EPOLL_CTL_MOD, int(c.fd), &ev); err != nil {
-		panic(fmt.Sprintf("client: epoll_ctl: %v", err))
 	}
 }
 

@@ -55,7 +55,7 @@ func TestSourcesAreUsedInTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(sources); n != 42 {
+	if n := len(sources.all); n != 42 {
 		t.Errorf("250,000 connections get %d sources, want 42", n)
 	}
 }

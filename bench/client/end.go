@@ -84,14 +84,12 @@ func (e *Engine) release(id int32) {
 	case open:
 		e.opened--
 	}
-	if len(e.sources) > 0 {
-		e.sources[c.source].conns--
-	}
+	e.sources.count(c.source, -1)
 	e.Beat(id, false)
 	c.state = free
 	c.gen++
 	if c.x != nil {
-		e.recycle(c)
+		e.pool.give(c)
 	}
 	e.free = append(e.free, id)
 }
@@ -106,24 +104,24 @@ func (e *Engine) end(id int32, end Close) {
 	}
 }
 
-func (e *Engine) endFailed(id int32, errno unix.Errno, stamp int64) {
-	end := Close{How: Failed, Reason: errno.Error(), Stamp: stamp}
+// failedClose is the end of a connection whose socket has an error.
+func failedClose(errno unix.Errno, stamp int64) Close {
 	switch errno {
 	case unix.ECONNREFUSED:
-		end = Close{How: Refused, Stamp: stamp}
+		return Close{How: Refused, Stamp: stamp}
 	case unix.ECONNRESET, unix.EPIPE:
-		end = Close{How: ByReset, Stamp: stamp}
+		return Close{How: ByReset, Stamp: stamp}
 	}
-	e.end(id, end)
+	return Close{How: Failed, Reason: errno.Error(), Stamp: stamp}
 }
 
-// endBroken ends a connection whose server sent what cannot be understood.
-func (e *Engine) endBroken(id int32, err error, stamp int64) {
-	end := Close{How: Broken, Reason: err.Error(), Stamp: stamp}
+// brokenClose is the end of a connection whose server sent what cannot be
+// understood.
+func brokenClose(err error, stamp int64) Close {
 	if r := (rejected{}); errors.As(err, &r) {
-		end = Close{How: Rejected, Status: r.status, Reason: r.text, Stamp: stamp}
+		return Close{How: Rejected, Status: r.status, Reason: r.text, Stamp: stamp}
 	}
-	e.end(id, end)
+	return Close{How: Broken, Reason: err.Error(), Stamp: stamp}
 }
 
 // ref is a connection at one time of its slot's life.
@@ -132,8 +130,8 @@ type ref struct {
 	gen uint32
 }
 
-func (e *Engine) live(r ref) bool {
-	c := &e.conns[r.id]
+func (r ref) live(conns []conn) bool {
+	c := &conns[r.id]
 	return c.gen == r.gen && c.state != free
 }
 
@@ -167,10 +165,10 @@ func (d *deadlines) next() int64 {
 
 // pop returns the first connection that is still in one of the states, if its
 // deadline has passed. Those before it that moved on are forgotten.
-func (e *Engine) pop(d *deadlines, now int64, first, last state) (int32, bool) {
+func (d *deadlines) pop(conns []conn, now int64, first, last state) (int32, bool) {
 	for ; d.head < len(d.queue); d.head++ {
 		next := d.queue[d.head]
-		if s := e.conns[next.id].state; !e.live(next.ref) || s < first || s > last {
+		if s := conns[next.id].state; !next.live(conns) || s < first || s > last {
 			continue
 		}
 		if next.at > now {
@@ -185,14 +183,14 @@ func (e *Engine) pop(d *deadlines, now int64, first, last state) (int32, bool) {
 // expire ends what took too long.
 func (e *Engine) expire(now int64) {
 	for {
-		id, ok := e.pop(&e.dials, now, connecting, requesting)
+		id, ok := e.dials.pop(e.conns, now, connecting, requesting)
 		if !ok {
 			break
 		}
 		e.end(id, Close{How: TimedOut, Stamp: now})
 	}
 	for {
-		id, ok := e.pop(&e.closes, now, closing, closing)
+		id, ok := e.closes.pop(e.conns, now, closing, closing)
 		if !ok {
 			break
 		}

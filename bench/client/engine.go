@@ -98,6 +98,12 @@ type Handlers struct {
 	OnBeat func(id int32, before, after int64)
 }
 
+func (h *Handlers) message(id int32, payload []byte, stamp int64) {
+	if h.OnMessage != nil {
+		h.OnMessage(id, payload, stamp)
+	}
+}
+
 // Open tells when a connection came about.
 type Open struct {
 	Dialed    int64 // before connect
@@ -116,53 +122,25 @@ const (
 	closing // the server's close frame is answered and reported; waiting for its FIN
 )
 
-// conn is one slot.
-type conn struct {
-	x      *extra
-	fd     int32
-	gen    uint32 // grows at each end of the slot's life, so that stale events show
-	source uint16
-	state  state
-	beats  bool
-	paused bool
-	reset  bool // a write met an RST: the EOF that read will report is not one
-}
-
-// extra is what a connection needs only for a while.
-type extra struct {
-	in     []byte // read, but not yet a whole frame or response head
-	out    []byte // not yet taken by the kernel
-	frag   []byte // a fragmented message under way
-	inFrag bool
-
-	path              string
-	target            Target
-	cutAt             int // write only this much of the request; -1: all of it
-	dialed, requested int64
-	failed            unix.Errno // connect failed at once; reported by the next Poll
-}
-
 // Engine is the loop and its connections.
 type Engine struct {
 	// Immutable after New.
-	cfg    Config
-	h      Handlers
-	clock  Clock
-	ep     int
-	accept string // the Sec-WebSocket-Accept that our key must get
-	key    string
+	cfg   Config
+	h     Handlers
+	clock Clock
+	ep    int
+	key   key
 
 	// Owned by the goroutine that calls Poll.
 	conns   []conn
 	free    []int32
-	sources []source
-	nextSrc int
+	sources sources
 	events  []unix.EpollEvent
 	buf     []byte // the shared read buffer
 	scratch []byte // the frame being sent
 	reading int32  // the connection whose messages are being handled, with Gather; -1: none
 	held    []byte // what its handlers sent
-	pool    []*extra
+	pool    extras
 	dials   deadlines
 	closes  deadlines
 	failed  []ref
@@ -208,7 +186,7 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 		buf: make([]byte, max(cfg.MaxMessage, maxResponseBytes)+2*maxHeaderBytes),
 	}
 	e.reading = -1
-	e.key, e.accept = newKey()
+	e.key = newKey()
 	// The last in is the first out: a fresh engine gives ids in ascending order.
 	for i := range e.free {
 		e.free[i] = int32(cfg.MaxConns - 1 - i)
@@ -280,7 +258,7 @@ func (e *Engine) Poll(until int64) error {
 			stamp = e.Now()
 		}
 		r := ref{ev.Fd, uint32(ev.Pad)}
-		if e.live(r) {
+		if r.live(e.conns) {
 			e.handle(r.id, ev.Events, stamp)
 		}
 	}

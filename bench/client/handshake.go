@@ -15,26 +15,31 @@ const maxResponseBytes = 16 << 10
 
 var headEnd = []byte("\r\n\r\n")
 
+// key is a Sec-WebSocket-Key, and the Sec-WebSocket-Accept that it must get.
+type key struct{ text, accept string }
+
 // newKey makes the Sec-WebSocket-Key and the answer it must get, RFC 6455
 // section 4.1. One for all connections of an engine: it guards against
 // caches, not against anyone.
-func newKey() (key, accept string) {
+func newKey() key {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails, as documented
-	key = base64.StdEncoding.EncodeToString(b[:])
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return key, base64.StdEncoding.EncodeToString(sum[:])
+	text := base64.StdEncoding.EncodeToString(b[:])
+	sum := sha1.Sum([]byte(text + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return key{text, base64.StdEncoding.EncodeToString(sum[:])}
 }
 
-func (e *Engine) request(to Target, path string) []byte {
-	e.scratch = fmt.Appendf(e.scratch[:0], "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
+// appendRequest appends the request for the path.
+func (k key) appendRequest(dst []byte, to Target, path string) []byte {
+	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
-		path, to.Host, e.key)
-	return e.scratch
+		path, to.Host, k.text)
 }
 
 // RequestBytes is the length of the request for the path, for DialCut.
-func (e *Engine) RequestBytes(path string) int { return len(e.request(e.cfg.Target, path)) }
+func (e *Engine) RequestBytes(path string) int {
+	return len(e.key.appendRequest(nil, e.cfg.Target, path))
+}
 
 // rejected is an HTTP answer other than 101.
 type rejected struct {

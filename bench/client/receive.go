@@ -20,7 +20,7 @@ func (e *Engine) readable(id int32, stamp int64) {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		return
 	case errno != 0:
-		e.endFailed(id, errno, stamp)
+		e.end(id, failedClose(errno, stamp))
 		return
 	case n == 0:
 		how := ByEOF
@@ -42,15 +42,15 @@ func (e *Engine) readable(id int32, stamp int64) {
 		return // a handler ended it
 	}
 	if err != nil {
-		e.endBroken(id, err, stamp)
+		e.end(id, brokenClose(err, stamp))
 		return
 	}
 	if len(rest) > 0 && c.x == nil {
-		c.x = e.newExtra()
+		c.x = e.pool.take()
 	}
 	if c.x != nil {
 		c.x.in = append(c.x.in[:0], rest...)
-		e.dropEmptyExtra(c)
+		e.pool.drop(c)
 	}
 }
 
@@ -61,7 +61,7 @@ func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 	for len(b) > 0 && c.gen == gen {
 		switch c.state {
 		case requesting:
-			n, err := parseResponse(b, e.accept)
+			n, err := parseResponse(b, e.key.accept)
 			if n == 0 {
 				return b, err
 			}
@@ -89,7 +89,7 @@ func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 func (e *Engine) Pause(id int32) {
 	if c := &e.conns[id]; c.state == open {
 		c.paused = true
-		e.watch(c, id, 0)
+		c.watch(e.ep, id, 0)
 	}
 }
 
@@ -99,7 +99,7 @@ func (e *Engine) becomeOpen(id int32, stamp int64) {
 	c.state = open
 	// The bytes behind the head live in the read buffer, not in here.
 	c.x.in, c.x.path, c.x.target = c.x.in[:0], "", Target{}
-	e.dropEmptyExtra(c)
+	e.pool.drop(c)
 	e.opening--
 	e.opened++
 	if e.h.OnOpen != nil {
@@ -125,11 +125,11 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 			return errors.New("a new message inside a fragmented one")
 		}
 		if f.fin {
-			e.deliver(id, f.payload, stamp)
+			e.h.message(id, f.payload, stamp)
 			return nil
 		}
 		if c.x == nil {
-			c.x = e.newExtra()
+			c.x = e.pool.take()
 		}
 		c.x.inFrag = true
 	}
@@ -141,15 +141,9 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 		// The handler may end the connection, and with it the extra.
 		message := c.x.frag
 		c.x.frag, c.x.inFrag = nil, false
-		e.deliver(id, message, stamp)
+		e.h.message(id, message, stamp)
 	}
 	return nil
-}
-
-func (e *Engine) deliver(id int32, payload []byte, stamp int64) {
-	if e.h.OnMessage != nil {
-		e.h.OnMessage(id, payload, stamp)
-	}
 }
 
 func (e *Engine) pong(c *conn, id int32, payload []byte) error {

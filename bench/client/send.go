@@ -66,13 +66,13 @@ func (e *Engine) write(c *conn, id int32, b []byte) error {
 	n := 0
 	if c.x == nil || len(c.x.out) == 0 {
 		var err error
-		if n, err = e.push(c, b); err != nil || n == len(b) {
+		if n, err = c.push(b); err != nil || n == len(b) {
 			return err
 		}
 		if c.x == nil {
-			c.x = e.newExtra()
+			c.x = e.pool.take()
 		}
-		e.watch(c, id, unix.EPOLLIN|unix.EPOLLOUT)
+		c.watch(e.ep, id, unix.EPOLLIN|unix.EPOLLOUT)
 	} else if len(c.x.out)+len(b) > e.cfg.MaxBacklog {
 		return ErrBacklog
 	}
@@ -82,7 +82,7 @@ func (e *Engine) write(c *conn, id int32, b []byte) error {
 
 // push writes once and returns how much was taken. An error leaves the
 // connection to the next read, which finds what the server sent before it.
-func (e *Engine) push(c *conn, b []byte) (int, error) {
+func (c *conn) push(b []byte) (int, error) {
 	n, errno := send(c.fd, b)
 	switch errno {
 	case 0:
@@ -99,46 +99,16 @@ func (e *Engine) push(c *conn, b []byte) (int, error) {
 func (e *Engine) flush(id int32) {
 	c := &e.conns[id]
 	if c.x == nil || len(c.x.out) == 0 {
-		e.watch(c, id, unix.EPOLLIN)
+		c.watch(e.ep, id, unix.EPOLLIN)
 		return
 	}
-	n, err := e.push(c, c.x.out)
+	n, err := c.push(c.x.out)
 	if err != nil {
 		n = len(c.x.out) // nobody will take the rest
 	}
 	c.x.out = c.x.out[:copy(c.x.out, c.x.out[n:])]
 	if len(c.x.out) == 0 {
-		e.watch(c, id, unix.EPOLLIN)
-		e.dropEmptyExtra(c)
+		c.watch(e.ep, id, unix.EPOLLIN)
+		e.pool.drop(c)
 	}
-}
-
-// newExtra takes an extra from the pool.
-func (e *Engine) newExtra() *extra {
-	if n := len(e.pool); n > 0 {
-		x := e.pool[n-1]
-		e.pool = e.pool[:n-1]
-		return x
-	}
-	return &extra{}
-}
-
-// dropEmptyExtra gives the extra back once a connection has no use for it.
-func (e *Engine) dropEmptyExtra(c *conn) {
-	x := c.x
-	if c.state < open || len(x.in) > 0 || len(x.out) > 0 || x.inFrag {
-		return
-	}
-	e.recycle(c)
-}
-
-func (e *Engine) recycle(c *conn) {
-	const keep = 4 << 10 // a larger buffer goes to the collector
-	x := c.x
-	c.x = nil
-	if len(e.pool) >= maxEvents || cap(x.in) > keep || cap(x.out) > keep {
-		return
-	}
-	*x = extra{in: x.in[:0], out: x.out[:0]}
-	e.pool = append(e.pool, x)
 }

@@ -21,7 +21,7 @@ func (r *run) read(into *reading) {
 	if r.cfg.Beside != 0 {
 		into.besideCPU, _ = processCPU(r.cfg.Beside) // one that has ended is told as the server's death
 	}
-	into.serverCPU, into.reads = r.serverCPU(), r.e.Reads()
+	into.serverCPU, into.reads = r.now.readServers(r.cfg.Pids), r.e.Reads()
 	into.steal, into.ticks = cpuTicks()
 	into.pressure = cpuPressure()
 }

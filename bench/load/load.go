@@ -92,7 +92,7 @@ func Run(cfg Config) (*result.Result, error) {
 	if err := cli.NeedDescriptors(len(r.memberOf)); err != nil {
 		return nil, err
 	}
-	if err := r.reach(); err != nil {
+	if err := reach(r.targets); err != nil {
 		return nil, err
 	}
 	// 50 us of slack, the default, would be most of the send lateness.

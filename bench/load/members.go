@@ -69,7 +69,7 @@ func (r *run) openAll() error {
 	if _, err := r.meet(StepReady, Brought{}); err != nil {
 		return err
 	}
-	cpu := r.serverCPU()
+	cpu := r.now.readServers(r.cfg.Pids)
 	err = r.dialAll()
 	if err == nil {
 		// What a server still does for new connections is not the run's.
@@ -82,7 +82,7 @@ func (r *run) openAll() error {
 		return err
 	}
 	if s := r.out.Server; s != nil {
-		s.CPUPerConnect = float64(r.serverCPU()-cpu) / 1000 / float64(r.s.Conns)
+		s.CPUPerConnect = float64(r.now.readServers(r.cfg.Pids)-cpu) / 1000 / float64(r.s.Conns)
 	}
 	r.opened, err = r.look("open")
 	return err

@@ -60,20 +60,21 @@ func (r *run) look(when string) (memory, error) {
 		m.rss += rss(pid)
 	}
 	m.slab = slab()
-	return m, r.debugPages(&m)
+	return m, m.readPages(r.admin, r.cfg.PerCall)
 }
 
-// debugPages reads the inside of a Go server, outside of the time measured.
-func (r *run) debugPages(m *memory) error {
-	if r.admin == nil {
+// readPages reads the inside of a Go server, outside of the time measured. admin
+// may be nil.
+func (m *memory) readPages(admin *probe.Admin, perCall []string) error {
+	if admin == nil {
 		return nil
 	}
-	g, err := r.admin.Read()
+	g, err := admin.Read()
 	if err != nil {
 		return cli.Failf(cli.Usage, "--admin: %w", err)
 	}
-	if len(r.cfg.PerCall) > 0 {
-		if m.counters, err = r.admin.Counters(r.cfg.PerCall...); err != nil {
+	if len(perCall) > 0 {
+		if m.counters, err = admin.Counters(perCall...); err != nil {
 			return cli.Failf(cli.Usage, "per_call: %w", err)
 		}
 	}
@@ -96,33 +97,6 @@ func slab() int64 {
 	return kB * 1024
 }
 
-// serverCPU is the CPU time of all servers in nanoseconds. Of a process that has
-// ended the last figure stays.
-func (r *run) serverCPU() int64 {
-	total := r.now.deadCPU
-	for _, pid := range r.cfg.Pids {
-		if cpu, err := processCPU(pid); err == nil {
-			total += cpu
-		}
-	}
-	r.now.serverCPU = max(r.now.serverCPU, total)
-	return r.now.serverCPU
-}
-
-// newServer takes the place of the last one, which was killed.
-func (r *run) newServer(pid int) {
-	r.now.deadCPU = r.now.serverCPU
-	last := len(r.cfg.Pids) - 1
-	for _, other := range r.cfg.Pids[:max(0, last)] {
-		if cpu, err := processCPU(other); err == nil {
-			r.now.deadCPU -= cpu
-		}
-	}
-	if last >= 0 {
-		r.cfg.Pids[last] = pid
-	}
-}
-
 // reading is everything that only grows, at one moment; figures are differences
 // of two.
 type reading struct {
@@ -138,6 +112,33 @@ type reading struct {
 	steal     int64 // ticks of all CPUs
 	ticks     int64
 	pressure  int64 // us; -1: the kernel does not say
+}
+
+// readServers reads the CPU time of all servers in nanoseconds. Of a process that
+// has ended the last figure stays.
+func (n *reading) readServers(pids []int) int64 {
+	total := n.deadCPU
+	for _, pid := range pids {
+		if cpu, err := processCPU(pid); err == nil {
+			total += cpu
+		}
+	}
+	n.serverCPU = max(n.serverCPU, total)
+	return n.serverCPU
+}
+
+// replaceServer notes that pid takes the place of the last one, which was killed.
+func (n *reading) replaceServer(pids []int, pid int) {
+	n.deadCPU = n.serverCPU
+	last := len(pids) - 1
+	for _, other := range pids[:max(0, last)] {
+		if cpu, err := processCPU(other); err == nil {
+			n.deadCPU -= cpu
+		}
+	}
+	if last >= 0 {
+		pids[last] = pid
+	}
 }
 
 // processCPU is the CPU time of another process in nanoseconds. The id of a

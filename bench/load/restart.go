@@ -60,7 +60,7 @@ func (s *restart) again(r *run, now int64) int64 {
 		if n.Err != nil {
 			r.agenda.failed(cli.Failf(cli.ServerDied, "the server could not be started again: %w", n.Err))
 		} else {
-			r.newServer(n.Pid)
+			r.now.replaceServer(r.cfg.Pids, n.Pid)
 		}
 	default:
 	}

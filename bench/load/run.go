@@ -228,8 +228,8 @@ func CheckPids(pids []int) error {
 }
 
 // reach asks whether anybody listens, before 8,000 connections ask.
-func (r *run) reach() error {
-	for _, t := range r.targets {
+func reach(targets []client.Target) error {
+	for _, t := range targets {
 		c, err := net.DialTimeout("tcp", t.Host, 5*time.Second)
 		if err != nil {
 			return cli.Failf(cli.Usage, "no server at %s: %w; start it, or name another with --url", t.Host, err)

@@ -1,0 +1,101 @@
+package client
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// connsPerSource keeps a source address far from the end of its ports
+// (28,232 by default), where the kernel's search for a free one gets slow.
+const connsPerSource = 6000
+
+// source is an address that connections come from.
+type source struct {
+	addr  unix.SockaddrInet4
+	conns int
+}
+
+// sources are the addresses that connections come from in turn. Without one the
+// kernel chooses.
+type sources struct {
+	all  []source
+	next int
+}
+
+// newSources gives the addresses of SourceNet, or 127.0.0.1, 127.0.0.2 …
+// 127.0.1.1 …, or nothing when the server is not on the IPv4 loopback: there the
+// kernel chooses.
+func newSources(cfg Config) (sources, error) {
+	if cfg.SourceNet.IsValid() {
+		return sourcesOf(cfg.SourceNet, cfg.MaxConns)
+	}
+	if !cfg.Target.loopback {
+		return sources{}, nil
+	}
+	n := max(cfg.Sources, (cfg.MaxConns+connsPerSource-1)/connsPerSource)
+	s := make([]source, min(n, 60000))
+	for i := range s {
+		s[i].addr.Addr = [4]byte{127, 0, byte(i / 250), byte(1 + i%250)}
+	}
+	return sources{all: s}, nil
+}
+
+// sourcesOf gives the host addresses of a network: all but the first, which
+// names the network, and the last, which is its broadcast address.
+func sourcesOf(network netip.Prefix, conns int) (sources, error) {
+	if !network.Addr().Is4() {
+		return sources{}, fmt.Errorf("client: source %s: must be an IPv4 network", network)
+	}
+	size := 1 << min(32-network.Bits(), 16)
+	addr, hosts := network.Masked().Addr(), size
+	if size > 2 {
+		addr, hosts = addr.Next(), size-2
+	}
+	if conns > hosts*connsPerSource {
+		return sources{}, fmt.Errorf("client: source %s: %d addresses carry %d connections, and %d are asked for",
+			network, hosts, hosts*connsPerSource, conns)
+	}
+	s := make([]source, min(hosts, 60000))
+	for i := range s {
+		s[i].addr.Addr = addr.As4()
+		addr = addr.Next()
+	}
+	return sources{all: s}, nil
+}
+
+// bind gives a socket the next address, whose number it returns.
+func (s *sources) bind(fd int) (uint16, error) {
+	if len(s.all) == 0 {
+		return 0, nil
+	}
+	// Without this option bind picks a port that is free towards everybody,
+	// so that all sources together have the ports of one.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return 0, fmt.Errorf("client: IP_BIND_ADDRESS_NO_PORT: %w", err)
+	}
+	i := s.pick()
+	if err := unix.Bind(fd, &s.all[i].addr); err != nil {
+		return 0, fmt.Errorf("client: bind: %w", err)
+	}
+	return i, nil
+}
+
+func (s *sources) pick() uint16 {
+	for range s.all {
+		i := s.next
+		s.next = (s.next + 1) % len(s.all)
+		if s.all[i].conns < connsPerSource {
+			return uint16(i)
+		}
+	}
+	panic("client: more connections than sources carry") // newSources made enough
+}
+
+// count notes that so many connections more come from an address.
+func (s *sources) count(i uint16, more int) {
+	if len(s.all) > 0 {
+		s.all[i].conns += more
+	}
+}
