@@ -19,6 +19,10 @@
 //	ending.go       how a connection ends: last words, close frame, FIN, time limit
 //	marks.go        which rooms have another number of members, for a bus that tells other nodes
 //	wheel.go        every timeout of a connection is one entry here
+//	worklist.go     work that goes on where a panic has left it
+//	bus.go          what the loops expect of a bus
+//	gaps.go         which members may have missed something
+//	node.go         the loops of a process, and what they have in common
 //	ledger.go       accepted × members = delivered + dropped + in flight, checked
 //
 // Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Writable ("the loop's

@@ -188,7 +188,7 @@ func (l *Loop) closed(c *Conn) {
 func (l *Loop) mark(c *Conn, why Why) {
 	if !c.has(flagMarked) {
 		c.flags |= flagMarked
-		l.marked = append(l.marked, marked{c, why})
+		l.marked.add(marked{c, why})
 	}
 }
 
@@ -199,9 +199,7 @@ type marked struct {
 
 // sweep ends the marked connections.
 func (l *Loop) sweep() {
-	for l.swept < len(l.marked) { // a kick may mark more
-		m := l.marked[l.swept]
-		l.swept++
+	for m, ok := l.marked.next(); ok; m, ok = l.marked.next() { // a kick may mark more
 		m.conn.flags &^= flagMarked
 		switch {
 		case m.conn.state == stateGone:
@@ -211,6 +209,4 @@ func (l *Loop) sweep() {
 			m.conn.peer.Kick(m.why)
 		}
 	}
-	clear(l.marked)
-	l.marked, l.swept = l.marked[:0], 0
 }

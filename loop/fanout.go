@@ -10,23 +10,14 @@ package loop
 // flush serves the dirty rooms in the order in which they became dirty, within the budget.
 func (l *Loop) flush() {
 	budget := l.cfg.FlushBudget
-	for budget > 0 && l.dirtyHead < len(l.dirty) {
-		r := l.dirty[l.dirtyHead]
+	for r, ok := l.dirty.first(); ok && budget > 0; r, ok = l.dirty.first() {
 		budget -= l.flushRoom(r, min(budget, l.cfg.FlushSlice))
-		l.dirty[l.dirtyHead] = nil
-		l.dirtyHead++
+		l.dirty.next()
 		if len(r.queue) > 0 {
-			l.dirty = append(l.dirty, r)
+			l.dirty.add(r)
 		} else {
 			r.dirty = false
 		}
-	}
-	if l.dirtyHead == len(l.dirty) {
-		l.dirty, l.dirtyHead = l.dirty[:0], 0
-	} else if l.dirtyHead > 1024 && l.dirtyHead > len(l.dirty)/2 {
-		n := copy(l.dirty, l.dirty[l.dirtyHead:])
-		clear(l.dirty[n:])
-		l.dirty, l.dirtyHead = l.dirty[:n], 0
 	}
 }
 

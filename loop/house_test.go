@@ -19,7 +19,7 @@ import (
 
 // The limits of this package's shape. They may come down and never go up.
 const (
-	maxLoopFields   = 47
+	maxLoopFields   = 42
 	maxConnFields   = 16
 	maxUpwardPer100 = 63
 )
@@ -47,9 +47,9 @@ func TestFilesUseWhatStandsBelowThem(t *testing.T) {
 		}
 	}
 	slices.Sort(list)
-	t.Logf("%d of %d uses between files go upward:\n%s", upward, all, strings.Join(list, "\n"))
+	t.Logf("%d of %d uses between files go upward", upward, all)
 	if upward*100 > maxUpwardPer100*all {
-		t.Errorf("%d of %d uses between files go upward, want at most %d of 100", upward, all, maxUpwardPer100)
+		t.Errorf("want at most %d of 100:\n%s", maxUpwardPer100, strings.Join(list, "\n"))
 	}
 }
 

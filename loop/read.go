@@ -46,7 +46,7 @@ func (l *Loop) Readable(c *Conn, now time.Duration) {
 		l.close(c)
 	}
 	l.serve(c)
-	if len(l.marked) > 0 {
+	if l.marked.len() > 0 {
 		l.again()
 	}
 }
@@ -256,15 +256,12 @@ func (l *Loop) queueReady(c *Conn) {
 // serveReady is step 4 of the turn: everybody who was on the ready list when it began, each with a fresh budget.
 func (l *Loop) serveReady() {
 	l.serveRest()
-	l.ready, l.serving, l.served = l.serving[:0], l.ready, 0
+	l.ready = l.serving.refill(l.ready)
 	l.serveRest()
 }
 
 func (l *Loop) serveRest() {
-	for l.served < len(l.serving) {
-		c := l.serving[l.served]
-		l.serving[l.served] = nil
-		l.served++
+	for c, ok := l.serving.next(); ok; c, ok = l.serving.next() {
 		c.flags &^= flagReady
 		l.serve(c)
 	}

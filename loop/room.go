@@ -200,6 +200,6 @@ func (l *Loop) append(p *Publication) {
 	l.stats.Appended++
 	if !r.dirty {
 		r.dirty = true
-		l.dirty = append(l.dirty, r)
+		l.dirty.add(r)
 	}
 }

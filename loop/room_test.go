@@ -46,7 +46,7 @@ func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.
 			"":        func(rt *rapid.T) { m.check(rt) },
 		})
 		m.rest()
-		for len(m.loop.dirty) > m.loop.dirtyHead {
+		for m.loop.dirty.len() > 0 {
 			m.loop.flush()
 		}
 		for _, c := range m.all {

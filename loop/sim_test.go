@@ -611,9 +611,9 @@ func (w *world) checkIdle() {
 		}
 	}
 	for _, l := range w.node.loops {
-		if len(l.ready)+len(l.dirty)-l.dirtyHead+len(l.suspects)+len(l.unblocked)+len(l.marked) > 0 {
+		if len(l.ready)+l.dirty.len()+len(l.suspects)+l.unblocked.len()+l.marked.len() > 0 {
 			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d marked", l.index, len(l.ready),
-				len(l.dirty)-l.dirtyHead, len(l.suspects), len(l.unblocked), len(l.marked))
+				l.dirty.len(), len(l.suspects), l.unblocked.len(), l.marked.len())
 		}
 		for _, p := range slices.Concat(l.hungry, l.paused) {
 			if p.conn.state == stateOpen && !l.blocked(p.conn) {

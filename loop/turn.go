@@ -33,25 +33,19 @@ type Loop struct {
 	freeSlots []uint32
 	live      int // slots in use
 
-	ready, serving []*Conn
-	served         int      // of serving
+	ready          []*Conn
+	serving        worklist[*Conn]
 	hungry, paused []paused // those who parsed nothing before they were paused, and the others
 	current        *Conn    // being served
 	lagging        []*Conn
-	unblocked      []*Conn
-	resent         int     // of unblocked
-	suspects       []*Conn // expired; kicked in the next turn if they stay silent
-	judging        []*Conn // the suspects of the last turn
-	judged         int     // of judging
-	marked         []marked
-	swept          int // of marked
-	dirty          []*room
-	dirtyHead      int
+	unblocked      worklist[*Conn]
+	suspects       []*Conn         // expired; kicked in the next turn if they stay silent
+	judging        worklist[*Conn] // the suspects of the last turn
+	marked         worklist[marked]
+	dirty          worklist[*room]
 
-	posts   []post // the snapshot of the inbox
-	adopts  []*Conn
-	handled int    // of posts
-	adopted int    // of adopts
+	posts   worklist[post] // the snapshot of the inbox
+	adopts  worklist[*Conn]
 	budget  int    // messages that the connection being served may still parse
 	buf     []byte // what is read
 	scratch []byte // what is sent again
@@ -102,7 +96,8 @@ func (l *Loop) Turn(now time.Duration) {
 		l.sweep()
 	}
 	l.relieve()
-	if sheds > 0 || len(l.ready) > 0 || l.served < len(l.serving) || l.dirtyHead < len(l.dirty) || len(l.suspects) > 0 || l.judged < len(l.judging) || len(l.unblocked) > 0 || len(l.marked) > 0 {
+	if sheds > 0 || len(l.ready) > 0 || l.serving.len() > 0 || l.dirty.len() > 0 ||
+		len(l.suspects) > 0 || l.judging.len() > 0 || l.unblocked.len() > 0 || l.marked.len() > 0 {
 		l.again()
 	}
 	l.publishStats()
@@ -112,8 +107,7 @@ func (l *Loop) Turn(now time.Duration) {
 func (l *Loop) takeInbox() {
 	l.adoptAll() // what a turn that panicked has left
 	l.handleAll()
-	l.posts, l.adopts = l.inbox.take(l.posts, l.adopts)
-	l.adopted, l.handled = 0, 0
+	l.inbox.take(&l.posts, &l.adopts)
 	l.adoptAll()
 	l.handleAll()
 }
@@ -121,27 +115,18 @@ func (l *Loop) takeInbox() {
 // takePosts handles what is in the inbox now, but adopts nobody: that is for the turn.
 func (l *Loop) takePosts() {
 	l.handleAll()
-	l.posts, l.handled = l.inbox.takePosts(l.posts), 0
+	l.inbox.takePosts(&l.posts)
 	l.handleAll()
 }
 
 func (l *Loop) adoptAll() {
-	for l.adopted < len(l.adopts) {
-		c := l.adopts[l.adopted]
-		l.adopts[l.adopted] = nil
-		l.adopted++
+	for c, ok := l.adopts.next(); ok; c, ok = l.adopts.next() {
 		l.adopt(c)
 	}
 }
 
-// handleAll handles the snapshot. Each post is taken off before it is handled: should handling it panic, the host recovers and
-// the next turn goes on behind it. So do the lists of the loop; only a slot of the wheel in which a session panicked is
-// finished a rotation later.
 func (l *Loop) handleAll() {
-	for l.handled < len(l.posts) {
-		p := l.posts[l.handled]
-		l.posts[l.handled] = post{}
-		l.handled++
+	for p, ok := l.posts.next(); ok; p, ok = l.posts.next() {
 		l.handle(p)
 	}
 }
@@ -195,7 +180,7 @@ func (l *Loop) settleOrigin(id ConnID) {
 // poller before the doorbell that this turn rings, so a heartbeat that was in time is read first, however late we are.
 func (l *Loop) advanceTime() {
 	l.judgeAll()
-	l.suspects, l.judging, l.judged = l.judging[:0], l.suspects, 0
+	l.suspects = l.judging.refill(l.suspects)
 	l.judgeAll()
 	to := tickDown(l.now)
 	if to == l.tick {
@@ -212,10 +197,7 @@ func (l *Loop) advanceTime() {
 }
 
 func (l *Loop) judgeAll() {
-	for l.judged < len(l.judging) {
-		c := l.judging[l.judged]
-		l.judging[l.judged] = nil
-		l.judged++
+	for c, ok := l.judging.next(); ok; c, ok = l.judging.next() {
 		l.judgeSilence(c)
 	}
 }
@@ -264,18 +246,14 @@ func (l *Loop) rearm(c *Conn) {
 }
 
 func (l *Loop) resendAll() {
-	for l.resent < len(l.unblocked) {
-		c := l.unblocked[l.resent]
-		l.unblocked[l.resent] = nil
-		l.resent++
+	for c, ok := l.unblocked.next(); ok; c, ok = l.unblocked.next() {
 		l.resend(c)
 	}
-	l.unblocked, l.resent = l.unblocked[:0], 0
 }
 
 // Writable is called once after AwaitRoom, when the kernel has room for c again. On the loop's goroutine: it only takes a note.
 func (l *Loop) Writable(c *Conn) {
-	l.unblocked = append(l.unblocked, c)
+	l.unblocked.add(c)
 	l.again()
 }
 
