@@ -93,6 +93,20 @@ func (in *inbox) takePosts(posts *worklist[post]) {
 	in.mu.Unlock()
 }
 
+func (l *Loop) post(p post) {
+	if l.inbox.put(p) {
+		l.ring()
+	}
+}
+
+func (l *Loop) again() {
+	if l.inbox.knock() {
+		l.ring()
+	}
+}
+
+func (l *Loop) ring() { l.cfg.Ring(l.index) }
+
 // charge adds n bytes to the load of the loop. Any goroutine.
 func (l *Loop) charge(n int64) {
 	if l.load.Add(n) > l.cfg.InboxLimit && l.over.CompareAndSwap(false, true) {
