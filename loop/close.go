@@ -73,7 +73,7 @@ func (c *Conn) close() {
 // catchUp gives c what its room has not fanned out to it yet.
 func (c *Conn) catchUp() {
 	m := &c.member
-	if m.conn == nil {
+	if m.room == nil || c.has(flagJoining) {
 		return
 	}
 	r := m.room

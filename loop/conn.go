@@ -34,6 +34,7 @@ const (
 	flagHeld                       // the session waits for something (Hold)
 	flagEOF                        // nothing more will come from the socket
 	flagFreed                      // the transport has closed the socket
+	flagJoining                    // in no room yet: member.room is the one that it waits for
 	flagPings                      // WantPings
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel

@@ -33,6 +33,11 @@ func (l *Loop) CheckLedger() (Stats, error) {
 		if r.entry != nil && len(r.members) == 0 && len(r.waiting) == 0 {
 			return s, fmt.Errorf("room %q is empty and did not vanish", name)
 		}
+		for _, c := range r.waiting {
+			if !c.has(flagJoining) || c.member.room != r || c.member.conn != nil {
+				return s, fmt.Errorf("room %q: connection %x waits to join and does not know it", name, c.id)
+			}
+		}
 		for i, m := range r.members {
 			if m.conn == nil || m.room != r || int(m.index) != i {
 				return s, fmt.Errorf("room %q: member %d stands at %d", name, i, m.index)

@@ -21,6 +21,7 @@ func (rs *rooms) join(c *Conn, name string) {
 	if r.entry == nil {
 		r.waiting = append(r.waiting, c)
 		c.member.room = r
+		c.flags |= flagJoining
 		return
 	}
 	rs.enter(c, r)
@@ -36,6 +37,7 @@ func (rs *rooms) joined(e *Entry) {
 	for len(r.waiting) > 0 { // who ends inside Joined leaves the room to those who still wait
 		c := r.waiting[0]
 		r.waiting = r.waiting[1:]
+		c.flags &^= flagJoining
 		if c.state == stateOpen {
 			rs.enter(c, r)
 		} else {
@@ -65,10 +67,7 @@ func (rs *rooms) enter(c *Conn, r *room) {
 func (rs *rooms) leave(c *Conn, why Why) {
 	m := &c.member
 	r := m.room
-	if r == nil {
-		return
-	}
-	if m.conn == nil { // still waiting for the bus; joined will pass it over
+	if r == nil || c.has(flagJoining) { // joined will pass it over
 		return
 	}
 	rs.loop.stats.Dropped[why] += uint64(r.pos - r.position(m))
