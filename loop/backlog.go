@@ -65,29 +65,31 @@ func (s *slowSet) endRest(k *backlog) (frames uint64) {
 
 // hold counts one more lagging member on the batch.
 func (s *slowSet) hold(b *batch) {
-	s.loop.node.held.Add(refMemory)
+	l := s.loop
+	l.node.held.Add(refMemory)
 	b.refs++
 	if b.refs > 1 {
 		return
 	}
-	s.loop.node.held.Add(batchMemory)
+	l.node.held.Add(batchMemory)
 	for _, p := range b.pubs {
-		s.loop.node.hold(p)
+		l.node.hold(p)
 	}
 }
 
 func (s *slowSet) release(b *batch) {
-	s.loop.node.held.Add(-refMemory)
+	l := s.loop
+	l.node.held.Add(-refMemory)
 	b.refs--
 	if b.refs > 0 {
 		return
 	}
-	s.loop.node.held.Add(-batchMemory)
+	l.node.held.Add(-batchMemory)
 	for _, p := range b.pubs {
-		s.loop.node.release(p)
+		l.node.release(p)
 	}
 	if b.cost == 0 { // flushed already
-		s.loop.fanout.batches.give(b)
+		l.fanout.batches.give(b)
 	}
 }
 

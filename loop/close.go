@@ -176,9 +176,9 @@ type toClose struct {
 	why  Why
 }
 
-// sweep ends the marked connections.
+// sweep ends the marked connections; a kick may mark more.
 func (l *Loop) sweep() {
-	for m, ok := l.toClose.next(); ok; m, ok = l.toClose.next() { // a kick may mark more
+	l.toClose.each(func(m toClose) {
 		m.conn.flags &^= flagMarked
 		switch {
 		case m.conn.state == stateGone:
@@ -187,5 +187,5 @@ func (l *Loop) sweep() {
 		default:
 			m.conn.peer.Kick(m.why)
 		}
-	}
+	})
 }

@@ -19,7 +19,7 @@ func (f *fanout) flush() {
 	budget := f.loop.cfg.FlushBudget
 	for r, ok := f.dirty.first(); ok && budget > 0; r, ok = f.dirty.first() {
 		budget -= f.flushRoom(r, min(budget, f.loop.cfg.FlushSlice))
-		f.dirty.next()
+		f.dirty.drop()
 		if len(r.queue) > 0 {
 			f.dirty.add(r)
 		} else {
@@ -54,6 +54,7 @@ func (f *fanout) flushRoom(r *room, budget int) (used int) {
 
 // deliver gives m its part of the batch: to the kernel, or behind what already waits for it.
 func (f *fanout) deliver(m *Member, b *batch) {
+	l := f.loop
 	skip := 0
 	if d := int32(m.from - b.base); d > 0 {
 		if int(d) >= len(b.pubs) {
@@ -65,11 +66,11 @@ func (f *fanout) deliver(m *Member, b *batch) {
 	c := m.conn
 	frames := len(b.pubs) - skip
 	if c.has(flagEOF | flagFreed) {
-		f.loop.stats.Dropped[WhyLeft] += uint64(frames)
+		l.stats.Dropped[WhyLeft] += uint64(frames)
 		return
 	}
 	if c.back != nil {
-		f.loop.slow.lag(c, b, skip)
+		l.slow.lag(c, b, skip)
 		return
 	}
 	buf := f.batches.encoded(b, c.variant)
@@ -77,17 +78,17 @@ func (f *fanout) deliver(m *Member, b *batch) {
 		buf = buf[f.batches.offset(b, c.variant, skip):]
 	}
 	n, err := c.peer.Send(buf)
-	f.loop.stats.Writes++
-	f.loop.stats.WrittenBytes += uint64(n)
+	l.stats.Writes++
+	l.stats.WrittenBytes += uint64(n)
 	switch {
 	case err != nil: // the transport will say so; until then it is a member that gets nothing
 		c.flags |= flagEOF
-		f.loop.stats.Dropped[WhyLeft] += uint64(frames)
+		l.stats.Dropped[WhyLeft] += uint64(frames)
 		c.closeLater(WhyLeft)
 	case n == len(buf):
-		f.loop.stats.Delivered += uint64(frames)
+		l.stats.Delivered += uint64(frames)
 	default:
-		f.loop.slow.lagFrom(c, b, skip, n)
+		l.slow.lagFrom(c, b, skip, n)
 	}
 }
 

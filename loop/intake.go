@@ -9,30 +9,18 @@ type intake struct {
 
 // take is steps 1 and 2.
 func (t *intake) take() {
-	t.adoptAll() // what a turn that panicked has left
-	t.handleAll()
+	t.adopts.each(t.adopt) // what a turn that panicked has left
+	t.posts.each(t.handle)
 	t.loop.inbox.take(&t.posts, &t.adopts)
-	t.adoptAll()
-	t.handleAll()
+	t.adopts.each(t.adopt)
+	t.posts.each(t.handle)
 }
 
 // takePosts handles what is in the inbox now, but adopts nobody: that is for the turn.
 func (t *intake) takePosts() {
-	t.handleAll()
+	t.posts.each(t.handle)
 	t.loop.inbox.takePosts(&t.posts)
-	t.handleAll()
-}
-
-func (t *intake) adoptAll() {
-	for c, ok := t.adopts.next(); ok; c, ok = t.adopts.next() {
-		t.adopt(c)
-	}
-}
-
-func (t *intake) handleAll() {
-	for p, ok := t.posts.next(); ok; p, ok = t.posts.next() {
-		t.handle(p)
-	}
+	t.posts.each(t.handle)
 }
 
 func (t *intake) handle(p post) {

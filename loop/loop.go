@@ -57,7 +57,7 @@ func (l *Loop) Turn(now time.Duration) {
 	l.now = now
 	l.stats.Turns++
 	l.intake.take()
-	l.slow.resendAll()
+	l.slow.unblocked.each(l.slow.resend)
 	l.advanceTime()
 	if l.reader.resumed.Swap(false) {
 		l.reader.unpause()

@@ -179,9 +179,10 @@ func (r *reader) hearOut(c *Conn) {
 // stopped puts a connection with something left to parse or to read on the list where it will be found again, or reports that
 // it may go on after all.
 func (r *reader) stopped(c *Conn) (goOn bool) {
+	l := r.loop
 	if !c.has(flagEOF) && c.peer.Finished() {
 		if c.has(flagHeld) {
-			if r.loop.intake.takePosts(); !c.has(flagHeld) {
+			if l.intake.takePosts(); !c.has(flagHeld) {
 				return true
 			}
 		}
@@ -192,11 +193,11 @@ func (r *reader) stopped(c *Conn) (goOn bool) {
 	case c.blocked():
 		if !c.has(flagPaused) {
 			c.flags |= flagPaused
-			r.loop.stats.Pauses++
-			if r.budget == r.loop.cfg.ReadMessages {
-				r.hungry = append(r.hungry, paused{c, r.loop.now})
+			l.stats.Pauses++
+			if r.budget == l.cfg.ReadMessages {
+				r.hungry = append(r.hungry, paused{c, l.now})
 			} else {
-				r.paused = append(r.paused, paused{c, r.loop.now})
+				r.paused = append(r.paused, paused{c, l.now})
 			}
 		}
 	default:
@@ -244,16 +245,14 @@ func (r *reader) queueReady(c *Conn) {
 
 // serveReady is step 4 of the turn: everybody who was on the ready list when it began, each with a fresh budget.
 func (r *reader) serveReady() {
-	r.serveRest()
+	r.serving.each(r.serveAgain)
 	r.ready = r.serving.refill(r.ready)
-	r.serveRest()
+	r.serving.each(r.serveAgain)
 }
 
-func (r *reader) serveRest() {
-	for c, ok := r.serving.next(); ok; c, ok = r.serving.next() {
-		c.flags &^= flagReady
-		r.serve(c)
-	}
+func (r *reader) serveAgain(c *Conn) {
+	c.flags &^= flagReady
+	r.serve(c)
 }
 
 // paused is a connection that may not be parsed because of back-pressure.

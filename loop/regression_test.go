@@ -337,7 +337,7 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	}
 }
 
-// The same for resendAll: what it has taken off is nil in l.slow.unblocked, and the next turn begins with it: a panic in every
+// The same for resend: what was taken off slow.unblocked was nil in it, and the next turn begins with it: a panic in every
 // turn from then on. (A send that panics, for one member, does that.)
 func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	r := newRig(t, nil)

@@ -8,15 +8,16 @@ type rooms struct {
 
 // join puts c into the room, at once if the loop already gets its publications, else when the bus has said so.
 func (rs *rooms) join(c *Conn, name string) {
+	l := rs.loop
 	r := rs.byName[name]
 	if r == nil {
-		if n := int(rs.loop.node.maxRooms.Load()); n > 0 && rs.loop.node.dir.Rooms() >= n && rs.loop.node.dir.Lookup(name) == nil {
+		if n := int(l.node.maxRooms.Load()); n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
 			c.peer.Kick(WhyNodeFull)
 			return
 		}
 		r = &room{name: name}
 		rs.byName[name] = r
-		rs.loop.node.bus.Join(name, rs.loop)
+		l.node.bus.Join(name, l)
 	}
 	if r.entry == nil {
 		r.waiting = append(r.waiting, c)
@@ -49,29 +50,31 @@ func (rs *rooms) joined(e *Entry) {
 }
 
 func (rs *rooms) enter(c *Conn, r *room) {
-	if n, limit := r.entry.members.Add(1), rs.loop.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
+	l := rs.loop
+	if n, limit := r.entry.members.Add(1), l.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
 		r.entry.members.Add(-1)
-		rs.loop.node.dir.counted(r.entry)
+		l.node.dir.counted(r.entry)
 		c.member.room = nil
 		c.peer.Kick(WhyRoomFull)
 		return
 	}
-	rs.loop.node.dir.counted(r.entry)
+	l.node.dir.counted(r.entry)
 	c.member = Member{conn: c, room: r, index: uint32(len(r.members)), from: r.pos}
 	r.members = append(r.members, &c.member)
-	rs.loop.stats.Joins++
+	l.stats.Joins++
 	c.peer.Joined()
 }
 
 // leave takes c out of its room. What it was not given is dropped for the reason why.
 func (rs *rooms) leave(c *Conn, why Why) {
+	l := rs.loop
 	m := &c.member
 	r := m.room
 	if r == nil || c.has(flagJoining) { // joined will pass it over
 		return
 	}
-	rs.loop.stats.Dropped[why] += uint64(r.pos - r.position(m))
-	rs.loop.unstallFor(c)
+	l.stats.Dropped[why] += uint64(r.pos - r.position(m))
+	l.unstallFor(c)
 	i, last := int(m.index), len(r.members)-1
 	if i < r.cursor {
 		r.cursor--
@@ -87,8 +90,8 @@ func (rs *rooms) leave(c *Conn, why Why) {
 		r.members = append(make([]*Member, 0, cap(r.members)/2), r.members...)
 	}
 	r.entry.members.Add(-1)
-	rs.loop.node.dir.counted(r.entry)
-	rs.loop.stats.Leaves++
+	l.node.dir.counted(r.entry)
+	l.stats.Leaves++
 	*m = Member{}
 	rs.vanish(r)
 }
@@ -109,10 +112,11 @@ func (rs *rooms) vanish(r *room) {
 
 // append puts a publication into the room's open batch.
 func (rs *rooms) append(p *Publication) {
+	l := rs.loop
 	r := rs.byName[p.Room]
 	if r == nil || len(r.members) == 0 {
-		rs.loop.settle(p.cost())
-		rs.loop.landed(p)
+		l.settle(p.cost())
+		l.landed(p)
 		return
 	}
 	var b *batch
@@ -120,17 +124,17 @@ func (rs *rooms) append(p *Publication) {
 		b = r.queue[n-1]
 	}
 	if b == nil || b.frozen || b.bytes+p.weight() > maxBatch {
-		b = rs.loop.fanout.batches.take(r.pos)
+		b = l.fanout.batches.take(r.pos)
 		r.queue = append(r.queue, b)
 	}
 	b.pubs = append(b.pubs, p)
 	b.bytes += p.weight()
 	b.cost += p.cost()
 	r.pos++
-	rs.loop.stats.Expected += uint64(len(r.members))
-	rs.loop.stats.Appended++
+	l.stats.Expected += uint64(len(r.members))
+	l.stats.Appended++
 	if !r.dirty {
 		r.dirty = true
-		rs.loop.fanout.dirty.add(r)
+		l.fanout.dirty.add(r)
 	}
 }

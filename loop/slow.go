@@ -28,13 +28,14 @@ func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
 
 // lagFrom begins the backlog of c in the middle of a batch: n bytes from the beginning of pubs[skip] were sent.
 func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
+	l := s.loop
 	i := skip
-	f := b.pubs[i].frame(&s.loop.cfg.Encodings, c.variant)
+	f := b.pubs[i].frame(&l.cfg.Encodings, c.variant)
 	for n >= len(f) {
 		n -= len(f)
-		s.loop.stats.Delivered++
+		l.stats.Delivered++
 		i++
-		f = b.pubs[i].frame(&s.loop.cfg.Encodings, c.variant)
+		f = b.pubs[i].frame(&l.cfg.Encodings, c.variant)
 	}
 	s.block(c, f[n:], b.pubs[i])
 	if i+1 < len(b.pubs) {
@@ -59,29 +60,24 @@ func (s *slowSet) lag(c *Conn, b *batch, from int) {
 
 // judge applies the limits to what waits for c.
 func (s *slowSet) judge(c *Conn) {
+	l := s.loop
 	k := c.back
 	switch weight := k.weight(); {
 	case c.state > stateEnding:
-	case weight > s.loop.cfg.HardBacklog:
+	case weight > l.cfg.HardBacklog:
 		c.closeLater(WhyBacklogHard)
-	case weight <= s.loop.cfg.SoftBacklog:
+	case weight <= l.cfg.SoftBacklog:
 		k.softSince = 0
-		s.loop.unstallFor(c)
+		l.unstallFor(c)
 	case k.softSince == 0:
-		k.softSince = max(s.loop.tick, 1)
-		s.loop.stallFor(c)
-	}
-}
-
-// resendAll goes on with those whom the transport has said to be writable.
-func (s *slowSet) resendAll() {
-	for c, ok := s.unblocked.next(); ok; c, ok = s.unblocked.next() {
-		s.resend(c)
+		k.softSince = max(l.tick, 1)
+		l.stallFor(c)
 	}
 }
 
 // resend goes on with the backlog of c: there is room again.
 func (s *slowSet) resend(c *Conn) {
+	l := s.loop
 	k := c.back
 	if k == nil || c.state == stateGone {
 		return // settled meanwhile
@@ -92,19 +88,19 @@ func (s *slowSet) resend(c *Conn) {
 			s.unlag(c)
 			if c.state == stateClosing {
 				c.lastWords()
-				s.loop.reader.queueReady(c) // to discard
+				l.reader.queueReady(c) // to discard
 			}
 			return
 		}
 		n, err := c.peer.Send(buf)
-		s.loop.stats.Writes++
-		s.loop.stats.WrittenBytes += uint64(n)
+		l.stats.Writes++
+		l.stats.WrittenBytes += uint64(n)
 		if err != nil {
 			c.eof()
 			return
 		}
 		if n > 0 {
-			k.progress = tickDown(s.loop.now)
+			k.progress = tickDown(l.now)
 		}
 		short := n < len(buf)
 		s.advance(c, n)
@@ -130,12 +126,13 @@ func (s *slowSet) unlag(c *Conn) {
 
 // countBacklogs walks all lagging members, so it is done once a tick; the other loops are told the size of the slowest.
 func (s *slowSet) countBacklogs() {
-	s.loop.stats.BacklogBytes, s.loop.stats.BacklogMax = 0, 0
+	l := s.loop
+	l.stats.BacklogBytes, l.stats.BacklogMax = 0, 0
 	slowest := int64(0)
 	for _, c := range s.lagging {
 		b := int64(c.back.bytes)
-		s.loop.stats.BacklogBytes += b
-		s.loop.stats.BacklogMax = max(s.loop.stats.BacklogMax, b)
+		l.stats.BacklogBytes += b
+		l.stats.BacklogMax = max(l.stats.BacklogMax, b)
 		if c.sheddable() {
 			slowest = max(slowest, int64(c.back.weight()))
 		}
@@ -146,22 +143,24 @@ func (s *slowSet) countBacklogs() {
 // tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
 // stalled room pays for the tick.
 func (s *slowSet) tickBacklogs(passed uint32) {
+	l := s.loop
 	for _, c := range s.lagging {
 		k := c.back
 		if k.softSince == 0 || c.state > stateEnding {
 			continue
 		}
-		if s.loop.tick-k.softSince > s.loop.ticks.backlog {
+		if l.tick-k.softSince > l.ticks.backlog {
 			c.closeLater(WhyBacklogSoft)
 		}
-		s.loop.tickStalls(c, passed)
+		l.tickStalls(c, passed)
 	}
 }
 
 // shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
 // loops say about theirs may be a tick old: a loop that would wait for another has it look.
 func (s *slowSet) shed() (ended bool) {
-	if s.loop.node.held.Load() <= s.loop.cfg.BacklogTotal {
+	l := s.loop
+	if l.node.held.Load() <= l.cfg.BacklogTotal {
 		return false
 	}
 	var slowest *Conn
@@ -175,7 +174,7 @@ func (s *slowSet) shed() (ended bool) {
 	if slowest == nil {
 		return false
 	}
-	for _, other := range s.loop.node.loops {
+	for _, other := range l.node.loops {
 		if other != s.loop && other.slow.slowest.Load() > int64(weight) {
 			other.again()
 			return false

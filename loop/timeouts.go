@@ -15,15 +15,9 @@ type timeouts struct {
 
 // judge kicks those who were suspect in the last turn and stayed silent.
 func (t *timeouts) judge() {
-	t.judgeAll() // what a turn that panicked has left
+	t.judging.each(t.judgeSilence) // what a turn that panicked has left
 	t.suspects = t.judging.refill(t.suspects)
-	t.judgeAll()
-}
-
-func (t *timeouts) judgeAll() {
-	for c, ok := t.judging.next(); ok; c, ok = t.judging.next() {
-		t.judgeSilence(c)
-	}
+	t.judging.each(t.judgeSilence)
 }
 
 // expire is the wheel's callback: c's entry has come, perhaps too early.

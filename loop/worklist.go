@@ -27,7 +27,17 @@ func (w *worklist[T]) add(item T) {
 // len is how many items wait.
 func (w *worklist[T]) len() int { return len(w.items) - w.taken }
 
-// first is the item that next will take off, for an item that can be handled in part: a panic leaves it where it is.
+// each takes off one item after the other and handles it.
+func (w *worklist[T]) each(handle func(T)) {
+	for w.taken < len(w.items) {
+		item := w.items[w.taken]
+		w.drop()
+		handle(item)
+	}
+	w.items, w.taken = w.items[:0], 0
+}
+
+// first is the first item, for one that is handled in part: it stays where it is, should that panic, until it is dropped.
 func (w *worklist[T]) first() (item T, ok bool) {
 	if w.taken == len(w.items) {
 		return item, false
@@ -35,15 +45,11 @@ func (w *worklist[T]) first() (item T, ok bool) {
 	return w.items[w.taken], true
 }
 
-// next takes the first item off.
-func (w *worklist[T]) next() (item T, ok bool) {
-	if w.taken == len(w.items) {
-		w.items, w.taken = w.items[:0], 0
-		return item, false
-	}
-	item, w.items[w.taken] = w.items[w.taken], item
+// drop takes the first item off.
+func (w *worklist[T]) drop() {
+	var none T
+	w.items[w.taken] = none
 	w.taken++
-	return item, true
 }
 
 // refill gives an empty list the items, and returns the memory of those that it had.

@@ -6,9 +6,7 @@ import (
 )
 
 func drain(w *worklist[int]) (got []int) {
-	for item, ok := w.next(); ok; item, ok = w.next() {
-		got = append(got, item)
-	}
+	w.each(func(item int) { got = append(got, item) })
 	return got
 }
 
@@ -19,11 +17,11 @@ func TestAWorklistGoesOnBehindTheItemThatPanicked(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		for item, ok := w.next(); ok; item, ok = w.next() {
+		w.each(func(item int) {
 			if item == 1 {
 				panic("a bug")
 			}
-		}
+		})
 	}()
 	if got, want := drain(&w), []int{2, 3}; !slices.Equal(got, want) {
 		t.Errorf("after the panic come %v, want %v", got, want)
@@ -34,11 +32,11 @@ func TestAWorklistHandsOutWhatIsAddedMeanwhile(t *testing.T) {
 	var w worklist[int]
 	w.add(3)
 	var got []int
-	for item, ok := w.next(); ok; item, ok = w.next() {
+	w.each(func(item int) {
 		if got = append(got, item); item > 0 {
 			w.add(item - 1)
 		}
-	}
+	})
 	if want := []int{3, 2, 1, 0}; !slices.Equal(got, want) || w.len() != 0 {
 		t.Errorf("got %v and %d are left, want %v and 0", got, w.len(), want)
 	}
@@ -54,6 +52,10 @@ func TestTheFirstOfAWorklistStaysUntilItIsTakenOff(t *testing.T) {
 		if item, ok := w.first(); !ok || item != 7 || w.len() != 1 {
 			t.Errorf("first is %d, %v, with %d waiting, want 7, true, 1", item, ok, w.len())
 		}
+	}
+	w.drop()
+	if w.len() != 0 {
+		t.Errorf("%d wait after the only one was dropped, want 0", w.len())
 	}
 }
 
@@ -79,9 +81,10 @@ func TestAWorklistThatIsNeverEmptyStaysSmallAndKeepsNothing(t *testing.T) {
 		if i < waiting {
 			continue
 		}
-		if item, _ := w.next(); *item != i-waiting {
+		if item, _ := w.first(); *item != i-waiting {
 			t.Fatalf("item %d came, want %d", *item, i-waiting)
 		}
+		w.drop()
 	}
 	if n := cap(w.items); n > 8*waiting {
 		t.Errorf("memory for %d items with %d waiting, want at most %d", n, waiting, 8*waiting)
