@@ -20,7 +20,7 @@ func TestFramesAreDeliveredWithoutAllocating(t *testing.T) {
 				for range batch {
 					r.node.Publish("room", 0, KindText, body)
 				}
-				for l.Turn(r.now); l.dirtyHead < len(l.dirty); {
+				for l.Turn(r.now); l.fanout.dirty.len() > 0; {
 					l.Turn(r.now)
 				}
 			}

@@ -18,9 +18,6 @@ package loop
 //
 // Loop's goroutine only.
 
-// shedsPerTurn is small, for each looks at all lagging members.
-const shedsPerTurn = 64
-
 // The bytes that it takes to hold a batch, beside what Publication.memory counts.
 const (
 	refMemory   = 24  // a ref, in a list that grows by a quarter
@@ -46,71 +43,29 @@ type backlog struct {
 	stalls    [numBrakes]bool // it is one of its room's stallers
 }
 
-// block begins a backlog with the rest of a frame that the kernel took in part: of p's, or of a control frame (nil). rest is
-// not copied.
-func (l *Loop) block(c *Conn, rest []byte, p *Publication) {
-	if c.back == nil {
-		c.back = &backlog{index: len(l.lagging), progress: tickDown(l.now)}
-		l.lagging = append(l.lagging, c)
-		l.stats.Lags++
-	}
-	l.begin(c.back, rest, p)
-	c.peer.AwaitRoom()
-}
-
 // begin notes that the kernel has taken a frame in part.
-func (l *Loop) begin(k *backlog, rest []byte, p *Publication) {
+func (s *slowSet) begin(k *backlog, rest []byte, p *Publication) {
 	k.rest, k.begun = rest, p
 	k.bytes += len(rest)
 	if p != nil {
-		l.node.hold(p)
+		s.loop.node.hold(p)
 	}
 }
 
 // endRest forgets the rest of the begun frame, and reports how many frames of rooms that was (0 or 1).
-func (l *Loop) endRest(k *backlog) (frames uint64) {
+func (s *slowSet) endRest(k *backlog) (frames uint64) {
 	k.bytes -= len(k.rest)
 	if k.begun != nil {
-		l.node.release(k.begun)
+		s.loop.node.release(k.begun)
 		frames = 1
 	}
 	k.rest, k.begun = nil, nil
 	return frames
 }
 
-// lagFrom begins the backlog of c in the middle of a batch: n bytes from the beginning of pubs[skip] were sent.
-func (l *Loop) lagFrom(c *Conn, b *batch, skip, n int) {
-	i := skip
-	f := b.pubs[i].frame(&l.cfg.Encodings, c.variant)
-	for n >= len(f) {
-		n -= len(f)
-		l.stats.Delivered++
-		i++
-		f = b.pubs[i].frame(&l.cfg.Encodings, c.variant)
-	}
-	l.block(c, f[n:], b.pubs[i])
-	if i+1 < len(b.pubs) {
-		l.lag(c, b, i+1)
-		return
-	}
-	l.judge(c)
-}
-
-// lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.
-func (l *Loop) lag(c *Conn, b *batch, from int) {
-	k := c.back
-	l.hold(b)
-	k.refs = append(k.refs, ref{b, from})
-	size := len(l.encoded(b, c.variant))
-	if from > 0 {
-		size -= l.offset(b, c.variant, from)
-	}
-	k.bytes += size
-	l.judge(c)
-}
-
 // hold counts one more lagging member on the batch.
-func (l *Loop) hold(b *batch) {
+func (s *slowSet) hold(b *batch) {
+	l := s.loop
 	l.node.held.Add(refMemory)
 	b.refs++
 	if b.refs > 1 {
@@ -122,7 +77,8 @@ func (l *Loop) hold(b *batch) {
 	}
 }
 
-func (l *Loop) release(b *batch) {
+func (s *slowSet) release(b *batch) {
+	l := s.loop
 	l.node.held.Add(-refMemory)
 	b.refs--
 	if b.refs > 0 {
@@ -133,7 +89,7 @@ func (l *Loop) release(b *batch) {
 		l.node.release(p)
 	}
 	if b.cost == 0 { // flushed already
-		l.freeBatch(b)
+		l.fanout.batches.give(b)
 	}
 }
 
@@ -151,69 +107,17 @@ func (n *Node) release(p *Publication) {
 	}
 }
 
-// judge applies the limits to what waits for c.
-func (l *Loop) judge(c *Conn) {
-	k := c.back
-	switch weight := k.weight(); {
-	case c.state > stateEnding:
-	case weight > l.cfg.HardBacklog:
-		l.mark(c, WhyBacklogHard)
-	case weight <= l.cfg.SoftBacklog:
-		k.softSince = 0
-		l.unstallFor(c)
-	case k.softSince == 0:
-		k.softSince = max(l.tick, 1)
-		l.stallFor(c)
-	}
-}
-
-// resend goes on with the backlog of c: there is room again.
-func (l *Loop) resend(c *Conn) {
-	k := c.back
-	if k == nil || c.state == stateGone {
-		return // settled meanwhile
-	}
-	for {
-		buf := l.gather(k, c.variant)
-		if len(buf) == 0 {
-			l.unlag(c)
-			if c.state == stateClosing {
-				l.lastWords(c)
-				l.queueReady(c) // to discard
-			}
-			return
-		}
-		n, err := c.peer.Send(buf)
-		l.stats.Writes++
-		l.stats.WrittenBytes += uint64(n)
-		if err != nil {
-			l.eof(c)
-			return
-		}
-		if n > 0 {
-			k.progress = tickDown(l.now)
-		}
-		short := n < len(buf)
-		l.advance(c, n)
-		if short {
-			c.peer.AwaitRoom()
-			l.judge(c)
-			return
-		}
-	}
-}
-
 // gather returns what goes out next: as much as makes a good write, copied into the loop's scratch buffer, but for a rest that
 // is as much already.
-func (l *Loop) gather(k *backlog, v Variant) []byte {
+func (s *slowSet) gather(k *backlog, v Variant) []byte {
 	if len(k.rest) >= maxBatch {
 		return k.rest
 	}
-	buf := append(append(l.scratch[:0], k.rest...), k.control...)
+	buf := append(append(s.scratch[:0], k.rest...), k.control...)
 fill:
 	for _, r := range k.refs {
 		for _, p := range r.batch.pubs[r.next:] {
-			f := p.frame(&l.cfg.Encodings, v)
+			f := p.frame(&s.loop.cfg.Encodings, v)
 			if len(buf) > 0 && len(buf)+len(f) > maxBatch {
 				break fill
 			}
@@ -221,13 +125,13 @@ fill:
 		}
 	}
 	if cap(buf) <= 2*maxBatch {
-		l.scratch = buf[:0]
+		s.scratch = buf[:0]
 	}
 	return buf
 }
 
 // advance takes n sent bytes off the backlog.
-func (l *Loop) advance(c *Conn, n int) {
+func (s *slowSet) advance(c *Conn, n int) {
 	k := c.back
 	if n < len(k.rest) {
 		k.rest = k.rest[n:]
@@ -235,60 +139,48 @@ func (l *Loop) advance(c *Conn, n int) {
 		return
 	}
 	n -= len(k.rest)
-	l.stats.Delivered += l.endRest(k)
+	s.loop.stats.Delivered += s.endRest(k)
 	switch {
 	case n == 0:
 		return
 	case n < len(k.control):
-		l.begin(k, k.control[n:], nil)
+		s.begin(k, k.control[n:], nil)
 		k.control = nil
 		return
 	}
 	n -= len(k.control)
 	k.control = nil
 	for n > 0 {
-		n -= l.advanceFrame(c, n)
+		n -= s.advanceFrame(c, n)
 	}
 }
 
 // advanceFrame takes the next whole frame off the backlog, of which n bytes were sent, or more than there are.
-func (l *Loop) advanceFrame(c *Conn, n int) (sent int) {
+func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	k := c.back
 	r := &k.refs[0]
 	b, p := r.batch, r.batch.pubs[r.next]
-	f := p.frame(&l.cfg.Encodings, c.variant)
+	f := p.frame(&s.loop.cfg.Encodings, c.variant)
 	k.bytes -= len(f)
 	sent = min(n, len(f))
 	if sent < len(f) {
-		l.begin(k, f[sent:], p)
+		s.begin(k, f[sent:], p)
 	} else {
-		l.stats.Delivered++
+		s.loop.stats.Delivered++
 	}
 	if r.next++; r.next == len(b.pubs) {
 		k.refs = k.refs[1:]
-		l.release(b)
+		s.release(b)
 	}
 	return sent
 }
 
-// unlag ends the backlog of c: everything in it was delivered, or dropped by the caller.
-func (l *Loop) unlag(c *Conn) {
-	k := c.back
-	l.unstallFor(c)
-	last := len(l.lagging) - 1
-	l.lagging[k.index] = l.lagging[last]
-	l.lagging[k.index].back.index = k.index
-	l.lagging[last] = nil
-	l.lagging = l.lagging[:last]
-	c.back = nil
-}
-
 // dropRefs drops the whole frames that wait for c. The rest of the begun one stays.
-func (l *Loop) dropRefs(c *Conn, why Why) {
+func (s *slowSet) dropRefs(c *Conn, why Why) {
 	k := c.back
 	for _, r := range k.refs {
-		l.stats.Dropped[why] += uint64(len(r.batch.pubs) - r.next)
-		l.release(r.batch)
+		s.loop.stats.Dropped[why] += uint64(len(r.batch.pubs) - r.next)
+		s.release(r.batch)
 	}
 	k.refs, k.control = nil, nil
 	k.bytes = len(k.rest)
@@ -307,52 +199,3 @@ func (k *backlog) frames() (n uint64) {
 	}
 	return n
 }
-
-// tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
-// stalled room pays for the tick.
-func (l *Loop) tickBacklogs(passed uint32) {
-	for _, c := range l.lagging {
-		k := c.back
-		if k.softSince == 0 || c.state > stateEnding {
-			continue
-		}
-		if l.tick-k.softSince > l.ticks.backlog {
-			l.mark(c, WhyBacklogSoft)
-		}
-		l.tickStalls(c, passed)
-	}
-}
-
-// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
-// loops say about theirs may be a tick old: a loop that would wait for another has it look.
-func (l *Loop) shed() (ended bool) {
-	if l.node.held.Load() <= l.cfg.BacklogTotal {
-		return false
-	}
-	var slowest *Conn
-	weight := 0
-	for _, c := range l.lagging {
-		if w := c.back.weight(); c.sheddable() && w > weight {
-			slowest, weight = c, w
-		}
-	}
-	l.slowest.Store(int64(weight))
-	if slowest == nil {
-		return false
-	}
-	for _, other := range l.node.loops {
-		if other != l && other.slowest.Load() > int64(weight) {
-			other.again()
-			return false
-		}
-	}
-	if slowest.state > stateEnding { // kicked already, and does not even take the frame that it was sent a part of
-		l.gone(slowest, WhyShed)
-		return true
-	}
-	l.mark(slowest, WhyShed)
-	return true
-}
-
-// sheddable reports whether c holds frames that its end would free.
-func (c *Conn) sheddable() bool { return len(c.back.refs) > 0 || c.back.begun != nil }

@@ -120,7 +120,7 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 		}
 		r.step(Tick)
 		turns++
-		if r.loop(0).rooms["room"].entry.stalled(brakePublishers) {
+		if r.loop(0).rooms.byName["room"].entry.stalled(brakePublishers) {
 			waited++
 		}
 		slow.take(100_000)
@@ -367,12 +367,12 @@ func TestABatchIsUsedAgainOnceNobodyHoldsIt(t *testing.T) {
 		f.room = 0
 		r.publish("room", "a", "b", "c")
 		r.rest()
-		if got, want := len(r.loop(0).batches), 0; got != want {
+		if got, want := len(r.loop(0).fanout.batches.free), 0; got != want {
 			t.Fatalf("%d free batches while a member holds the only one, want %d", got, want)
 		}
 		f.take(-1)
 		r.rest()
-		if got, want := len(r.loop(0).batches), 1; got != want {
+		if got, want := len(r.loop(0).fanout.batches.free), 1; got != want {
 			t.Fatalf("%d free batches, want %d", got, want)
 		}
 	}

@@ -18,8 +18,8 @@ func BenchmarkJoinLeave(b *testing.B) {
 			leaveAndEnter(b, func(i int) {
 				c := &conns[i].Conn
 				rm := c.member.room
-				l.leave(c, WhyLeft)
-				l.enter(c, rm)
+				l.rooms.leave(c, WhyLeft)
+				l.rooms.enter(c, rm)
 			})
 		})
 		b.Run(fmt.Sprintf("index/room=%d", size), func(b *testing.B) {
@@ -57,12 +57,12 @@ func benchRooms(b *testing.B, size, total int) (l *Loop, conns []*fake) {
 	l = r.loop(0)
 	for len(conns) < total {
 		rm := &room{name: fmt.Sprintf("room %d", len(conns)), entry: &Entry{}}
-		l.rooms[rm.name] = rm
+		l.rooms.byName[rm.name] = rm
 		for range size {
 			f := &fake{null: true}
 			f.Init(f)
 			f.loop, f.state, f.flags = l, stateOpen, flagUpgraded
-			l.enter(&f.Conn, rm)
+			l.rooms.enter(&f.Conn, rm)
 			conns = append(conns, f)
 		}
 	}
@@ -155,7 +155,7 @@ func BenchmarkFanOut(b *testing.B) {
 					for range batch {
 						r.node.Publish("room", 0, KindText, body)
 					}
-					for l.Turn(r.now); l.dirtyHead < len(l.dirty); {
+					for l.Turn(r.now); l.fanout.dirty.len() > 0; {
 						l.Turn(r.now)
 					}
 				}

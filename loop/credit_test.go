@@ -94,12 +94,12 @@ func TestTheCreditOfARoomIsWholeAgainWhateverBecomesOfItsMembers(t *testing.T) {
 	r.publish("room", numbered("m", 10)...)
 	r.turn(1) // in the middle of a fan-out
 	for _, f := range leaves {
-		r.loop(1).gone(&f.Conn, WhyLeft)
+		f.gone(WhyLeft)
 	}
 	r.publish("room", "only for one loop now")
 	r.rest()
 	r.publish("room", "x")
-	r.loop(0).gone(&stays.Conn, WhyLeft) // with a publication in the inbox
+	stays.gone(WhyLeft) // with a publication in the inbox
 	r.rest()
 	if got := entry.flying.Load(); got != 0 {
 		t.Errorf("%d bytes are still counted, want 0", got)
@@ -351,9 +351,9 @@ func (w *city) checkEmpty() {
 			w.t.Error(err)
 		}
 		pauses, lags = pauses+s.Pauses, lags+s.Lags
-		if l.live != 0 || len(l.rooms) != 0 || l.wheel.armed != 0 || len(l.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
+		if l.slots.live != 0 || len(l.rooms.byName) != 0 || l.timeouts.wheel.armed != 0 || len(l.slow.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
 			w.t.Errorf("loop %d at the end: %d connections, %d rooms, %d timers, %d lagging, load %d, in flight %d; want none", l.index,
-				l.live, len(l.rooms), l.wheel.armed, len(l.lagging), l.load.Load(), s.InFlight)
+				l.slots.live, len(l.rooms.byName), l.timeouts.wheel.armed, len(l.slow.lagging), l.load.Load(), s.InFlight)
 		}
 	}
 	if pauses == 0 || lags == 0 {

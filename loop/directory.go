@@ -28,7 +28,7 @@ type Entry struct {
 	flying  atomic.Int64  // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
 	placed  atomic.Int64  // of them those that some loop has, and that came through Deliver
 	members atomic.Int32  // on this node
-	marked  atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (marks.go)
+	marked  atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
 	gap     atomic.Uint64 // the last one that named it (gaps.go)
 
 	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)

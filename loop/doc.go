@@ -2,26 +2,41 @@
 // loops. It knows no socket, no clock, no goroutine and no logger; all of them are arguments, so that the same code
 // runs in the server and in a seeded simulation.
 //
-// The way of a message, in reading order of the files:
+// The files, from the top to the bottom: a file uses what stands below it, with few exceptions (a test counts them).
 //
-//	read.go         Readable: a socket has bytes; the session parses them within a budget      (read, pause, ready list)
-//	conn.go         Conn.Publish: the session hands over a message
-//	publication.go  the message becomes a Publication; its frame is encoded once per variant
-//	embedded.go     Embedded.Publish gives it its place in the order of its lane               (the Bus seam is in bus.go)
-//	directory.go    which loops have members of the room                                       (lanes, entries)
-//	parking.go      what comes from other nodes at once waits here for its room
-//	inbox.go        each of these loops finds it in its inbox and hears its doorbell ring
-//	turn.go         Loop.Turn: adopt, take the inbox, resend, wheel, reads left over, flush, sweep
-//	room.go         the publication is appended to the batch of the room
-//	fanout.go       every dirty room writes its batch to every member, ONE write a member
-//	backlog.go      what a slow member could not take waits here; three stages of back-pressure
-//	stall.go        how long such a member may hold up its room
-//	ending.go       how a connection ends: last words, close frame, FIN, time limit
-//	marks.go        which rooms have another number of members, for a bus that tells other nodes
-//	wheel.go        every timeout of a connection is one entry here
-//	ledger.go       accepted × members = delivered + dropped + in flight, checked
+//	ledger.go        accepted × members = delivered + dropped + in flight, checked
+//	loop.go          Loop.Turn: take the inbox, resend, wheel, reads left over, flush, sweep
+//	calls.go         what a session asks of its connection: Publish, Join, Control, Hold, …
+//	intake.go        what the turn has taken out of the inbox: adoptions, publications, joins, calls
+//	read.go          a socket has bytes; the session parses them within a budget (read, pause, ready list)
+//	timeouts.go      which deadline of a connection is next, and who has let it pass
+//	rooms.go         the rooms of a loop: join, leave; a publication is appended to the batch of its room
+//	close.go         how a connection ends: last words, close frame, FIN, time limit
+//	fanout.go        every dirty room writes its batch to every member, ONE write a member
+//	slow.go          the members that could not take something: resend, judge, shed
+//	backlog.go       what waits for such a member; three stages of back-pressure
+//	stall.go         how long such a member may hold up its room
+//	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
+//	gaps.go          which members may have missed something
+//	parking.go       what comes from other nodes at once waits here for its room
+//	node.go          the loops of a process, and what they have in common
+//	countchanges.go  which rooms have another number of members, for a bus that tells other nodes
+//	directory.go     which loops have members of the room (lanes, entries)
+//	inbox.go         each of these loops finds a publication in its inbox and hears its doorbell ring
+//	bus.go           the seam: what gives publications their order and carries them
+//	config.go        the limits and times, with their defaults
+//	wheel.go         every timeout of a connection is one entry here
+//	slots.go         the connections of a loop by their ids
+//	conn.go          a connection as its loop sees it
+//	room.go          a room as one loop sees it: members and batches
+//	batch.go         publications that are written at once, and their encoded frames
+//	publication.go   a message that was accepted; its frame is encoded once per variant
+//	peer.go          the seam: what a connection needs of its socket and of its session
+//	reason.go        why a connection is closed
+//	stats.go         the counters
+//	worklist.go      work that goes on behind a panic
 //
 // Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Writable ("the loop's
-// goroutine"). The exceptions say so: Adopt, Call, Closed, Joined and Ring may be called from anywhere. Between loops
-// there is only the inbox of each loop, and the mutex of a lane.
+// goroutine"). The exceptions say so: Adopt, Call, Closed, Connections, Index, Joined, Ring and Stats may be called from
+// any goroutine. Between loops there is only the inbox of each loop, and the mutex of a lane.
 package loop

@@ -111,7 +111,7 @@ func (r *rig) even() {
 		if _, err := l.CheckLedger(); err != nil {
 			r.Fatal(err)
 		}
-		for _, c := range l.lagging {
+		for _, c := range l.slow.lagging {
 			if want := waitingBytes(c); c.Backlog() != want {
 				r.Fatalf("a backlog of %d bytes is counted as %d", want, c.Backlog())
 			}
@@ -339,4 +339,4 @@ func numbered(prefix string, n int) (bodies []string) {
 }
 
 // pausedNow is how many connections wait because of back-pressure.
-func (l *Loop) pausedNow() int { return len(l.hungry) + len(l.paused) }
+func (l *Loop) pausedNow() int { return len(l.reader.hungry) + len(l.reader.paused) }

@@ -7,39 +7,37 @@ package loop
 // A giant room must not starve reads: a turn makes at most Config.FlushBudget writes, and after a slice of
 // Config.FlushSlice writes the next dirty room has its turn.
 
+// fanout is the rooms that have something to write. Loop's goroutine only.
+type fanout struct {
+	loop    *Loop
+	batches batches
+	dirty   worklist[*room]
+}
+
 // flush serves the dirty rooms in the order in which they became dirty, within the budget.
-func (l *Loop) flush() {
-	budget := l.cfg.FlushBudget
-	for budget > 0 && l.dirtyHead < len(l.dirty) {
-		r := l.dirty[l.dirtyHead]
-		budget -= l.flushRoom(r, min(budget, l.cfg.FlushSlice))
-		l.dirty[l.dirtyHead] = nil
-		l.dirtyHead++
+func (f *fanout) flush() {
+	budget := f.loop.cfg.FlushBudget
+	for r, ok := f.dirty.first(); ok && budget > 0; r, ok = f.dirty.first() {
+		budget -= f.flushRoom(r, min(budget, f.loop.cfg.FlushSlice))
+		f.dirty.drop()
 		if len(r.queue) > 0 {
-			l.dirty = append(l.dirty, r)
+			f.dirty.add(r)
 		} else {
 			r.dirty = false
 		}
-	}
-	if l.dirtyHead == len(l.dirty) {
-		l.dirty, l.dirtyHead = l.dirty[:0], 0
-	} else if l.dirtyHead > 1024 && l.dirtyHead > len(l.dirty)/2 {
-		n := copy(l.dirty, l.dirty[l.dirtyHead:])
-		clear(l.dirty[n:])
-		l.dirty, l.dirtyHead = l.dirty[:n], 0
 	}
 }
 
 // flushRoom makes at most budget deliveries and returns how many it made. Nobody leaves meanwhile: who must go is marked
 // and swept at the end of the turn.
-func (l *Loop) flushRoom(r *room, budget int) (used int) {
+func (f *fanout) flushRoom(r *room, budget int) (used int) {
 	for len(r.queue) > 0 && used < budget {
 		b := r.queue[0]
 		b.frozen = true
 		for r.cursor < len(r.members) && used < budget {
 			m := r.members[r.cursor]
 			r.cursor++
-			l.deliver(m, b)
+			f.deliver(m, b)
 			used++
 		}
 		if r.cursor < len(r.members) {
@@ -49,13 +47,14 @@ func (l *Loop) flushRoom(r *room, budget int) (used int) {
 		r.queue[len(r.queue)-1] = nil
 		r.queue = r.queue[:len(r.queue)-1]
 		r.cursor = 0
-		l.complete(b)
+		f.complete(b)
 	}
 	return used
 }
 
 // deliver gives m its part of the batch: to the kernel, or behind what already waits for it.
-func (l *Loop) deliver(m *Member, b *batch) {
+func (f *fanout) deliver(m *Member, b *batch) {
+	l := f.loop
 	skip := 0
 	if d := int32(m.from - b.base); d > 0 {
 		if int(d) >= len(b.pubs) {
@@ -71,12 +70,12 @@ func (l *Loop) deliver(m *Member, b *batch) {
 		return
 	}
 	if c.back != nil {
-		l.lag(c, b, skip)
+		l.slow.lag(c, b, skip)
 		return
 	}
-	buf := l.encoded(b, c.variant)
+	buf := f.batches.encoded(b, c.variant)
 	if skip > 0 {
-		buf = buf[l.offset(b, c.variant, skip):]
+		buf = buf[f.batches.offset(b, c.variant, skip):]
 	}
 	n, err := c.peer.Send(buf)
 	l.stats.Writes++
@@ -85,89 +84,23 @@ func (l *Loop) deliver(m *Member, b *batch) {
 	case err != nil: // the transport will say so; until then it is a member that gets nothing
 		c.flags |= flagEOF
 		l.stats.Dropped[WhyLeft] += uint64(frames)
-		l.mark(c, WhyLeft)
+		c.closeLater(WhyLeft)
 	case n == len(buf):
 		l.stats.Delivered += uint64(frames)
 	default:
-		l.lagFrom(c, b, skip, n)
+		l.slow.lagFrom(c, b, skip, n)
 	}
-}
-
-// encoded returns the frames of the whole batch for a variant. A batch of one is the publication's own shared frame.
-func (l *Loop) encoded(b *batch, v Variant) []byte {
-	if buf := b.bufs[v]; buf != nil {
-		return buf
-	}
-	if len(b.pubs) == 1 {
-		b.bufs[v] = b.pubs[0].frame(&l.cfg.Encodings, v)
-		return b.bufs[v]
-	}
-	buf := l.takeBuffer()
-	for _, p := range b.pubs {
-		buf = append(buf, p.frame(&l.cfg.Encodings, v)...)
-	}
-	b.bufs[v], b.pooled = buf, true
-	return buf
-}
-
-// offset is where the frame of pubs[i] begins in the encoded batch.
-func (l *Loop) offset(b *batch, v Variant, i int) (at int) {
-	for _, p := range b.pubs[:i] {
-		at += len(p.frame(&l.cfg.Encodings, v))
-	}
-	return at
 }
 
 // complete is called when every member was given the batch. Lagging members may still hold it; they need its frames only.
-func (l *Loop) complete(b *batch) {
-	l.settle(b.cost)
+func (f *fanout) complete(b *batch) {
+	f.loop.settle(b.cost)
 	b.cost = 0
 	for _, p := range b.pubs {
-		l.landed(p)
+		f.loop.landed(p)
 	}
-	for v, buf := range b.bufs {
-		if b.pooled && cap(buf) == bufferSize && len(l.buffers) < 16 {
-			l.buffers = append(l.buffers, buf[:0])
-		}
-		b.bufs[v] = nil
-	}
-	b.pooled = false
+	f.batches.strip(b)
 	if b.refs == 0 {
-		l.freeBatch(b)
+		f.batches.give(b)
 	}
-}
-
-func (l *Loop) newBatch(base uint32) *batch {
-	if n := len(l.batches); n > 0 {
-		b := l.batches[n-1]
-		l.batches = l.batches[:n-1]
-		b.base = base
-		return b
-	}
-	return &batch{base: base}
-}
-
-func (l *Loop) freeBatch(b *batch) {
-	clear(b.pubs)
-	pubs := b.pubs[:0]
-	if cap(pubs) > 256 {
-		pubs = nil
-	}
-	*b = batch{pubs: pubs}
-	if len(l.batches) < 256 {
-		l.batches = append(l.batches, b)
-	}
-}
-
-// bufferSize holds a batch and the headers of its frames in all usual cases; a larger one grows its own buffer.
-const bufferSize = maxBatch + maxBatch/8
-
-// takeBuffer returns an empty buffer that a usual batch fits into.
-func (l *Loop) takeBuffer() []byte {
-	if n := len(l.buffers); n > 0 {
-		buf := l.buffers[n-1]
-		l.buffers = l.buffers[:n-1]
-		return buf
-	}
-	return make([]byte, 0, bufferSize)
 }

@@ -38,10 +38,3 @@ func (c *Conn) Missed(after uint64) bool {
 	d := c.loop.node.dir
 	return d.lanes[d.laneOf(r.name)].gap.Load() > after
 }
-
-// Slots is how many slots for connections the loop has, and Slot the connection in one of them, nil if it is free: to go through them
-// a few at a time.
-func (l *Loop) Slots() int { return len(l.slots) }
-
-// Slot is below Slots.
-func (l *Loop) Slot(i int) *Conn { return l.slots[i] }

@@ -77,23 +77,35 @@ func (in *inbox) knock() (ring bool) {
 	return ring
 }
 
-// take swaps the contents for two empty slices: one snapshot per turn. Never "until it is dry": under load it never is.
-func (in *inbox) take(posts []post, adopts []*Conn) ([]post, []*Conn) {
+// take moves the contents to two empty lists: one snapshot per turn. Never "until it is dry": under load it never is.
+func (in *inbox) take(posts *worklist[post], adopts *worklist[*Conn]) {
 	in.mu.Lock()
-	posts, in.posts = in.posts, posts[:0]
-	adopts, in.adopts = in.adopts, adopts[:0]
+	in.posts = posts.refill(in.posts)
+	in.adopts = adopts.refill(in.adopts)
 	in.rung = false
 	in.mu.Unlock()
-	return posts, adopts
 }
 
 // takePosts is take without the new connections; the doorbell stays rung.
-func (in *inbox) takePosts(posts []post) []post {
+func (in *inbox) takePosts(posts *worklist[post]) {
 	in.mu.Lock()
-	posts, in.posts = in.posts, posts[:0]
+	in.posts = posts.refill(in.posts)
 	in.mu.Unlock()
-	return posts
 }
+
+func (l *Loop) post(p post) {
+	if l.inbox.put(p) {
+		l.ring()
+	}
+}
+
+func (l *Loop) again() {
+	if l.inbox.knock() {
+		l.ring()
+	}
+}
+
+func (l *Loop) ring() { l.cfg.Ring(l.index) }
 
 // charge adds n bytes to the load of the loop. Any goroutine.
 func (l *Loop) charge(n int64) {

@@ -79,7 +79,7 @@ func TestAHeartbeatReadBetweenTheMarkAndTheNextTurnSaves(t *testing.T) {
 	f.arrive("H") // in time, but the poller reports the doorbell first
 	r.now += 1100 * time.Millisecond
 	r.turn(0)
-	if got := len(r.loop(0).suspects); got != 1 {
+	if got := len(r.loop(0).timeouts.suspects); got != 1 {
 		t.Fatalf("%d suspects, want 1", got)
 	}
 	r.read(f)

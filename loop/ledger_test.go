@@ -14,16 +14,17 @@ func TestTheLedgerNoticesWhenACounterIsOffOrAMemberStandsWrong(t *testing.T) {
 		"a delivery too few":          {func(l *Loop, _ *fake) { l.stats.Delivered-- }, "delivered"},
 		"a frame lost in silence":     {func(l *Loop, _ *fake) { l.stats.Expected++ }, "expected"},
 		"a drop without a drop":       {func(l *Loop, _ *fake) { l.stats.Dropped[WhyShed]++ }, "dropped"},
-		"a batch lost":                {func(l *Loop, _ *fake) { l.rooms["room"].queue = nil; l.rooms["room"].cursor = 0 }, "in flight"},
-		"the cursor moved":            {func(l *Loop, _ *fake) { l.rooms["room"].cursor++ }, "in flight"},
+		"a batch lost":                {func(l *Loop, _ *fake) { l.rooms.byName["room"].queue = nil; l.rooms.byName["room"].cursor = 0 }, "in flight"},
+		"the cursor moved":            {func(l *Loop, _ *fake) { l.rooms.byName["room"].cursor++ }, "in flight"},
 		"a waiting frame lost":        {func(_ *Loop, f *fake) { f.back.refs = nil }, "in flight"},
 		"a begun frame forgotten":     {func(_ *Loop, f *fake) { f.back.begun = nil }, "in flight"},
-		"a member at another's place": {func(l *Loop, _ *fake) { l.rooms["room"].members[0].index = 1 }, "stands at"},
-		"a member of another room":    {func(l *Loop, _ *fake) { l.rooms["room"].members[1].room = &room{} }, "stands at"},
-		"a member that is nobody":     {func(l *Loop, _ *fake) { l.rooms["room"].members[1].conn = nil }, "stands at"},
+		"a member at another's place": {func(l *Loop, _ *fake) { l.rooms.byName["room"].members[0].index = 1 }, "stands at"},
+		"a member of another room":    {func(l *Loop, _ *fake) { l.rooms.byName["room"].members[1].room = &room{} }, "stands at"},
+		"a member that is nobody":     {func(l *Loop, _ *fake) { l.rooms.byName["room"].members[1].conn = nil }, "stands at"},
 		"a place in the wrong list":   {func(_ *Loop, f *fake) { f.back.index = 3 }, "lagging"},
 		"a backlog forgotten":         {func(_ *Loop, f *fake) { f.back = nil }, "lagging"},
-		"an empty room that stays":    {func(l *Loop, _ *fake) { l.rooms["ghost"] = &room{name: "ghost", entry: &Entry{}} }, "vanish"},
+		"one that waits unknowingly":  {func(l *Loop, f *fake) { l.rooms.byName["room"].waiting = []*Conn{&f.Conn} }, "waits to join"},
+		"an empty room that stays":    {func(l *Loop, _ *fake) { l.rooms.byName["ghost"] = &room{name: "ghost", entry: &Entry{}} }, "vanish"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.FlushBudget, c.FlushSlice = 2, 2 })

@@ -4,59 +4,11 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 )
-
-// Config is what the loops of a node have in common. Start from DefaultConfig; of the numbers that no
-// loop could work without (loops, lanes, reads, flushes, credits) a zero takes the default as well.
-type Config struct {
-	Loops int // 1 to MaxLoops
-	Lanes int // of the directory; more lanes, less contention between loops
-
-	// Ring wakes loop i: its goroutine calls Turn soon. Any goroutine; it must not block.
-	Ring func(i int)
-	// Encodings builds the frames of each variant.
-	Encodings [MaxVariants]Encoding
-	// LaneOf maps a room to a lane; nil takes a hash with a key of this process.
-	LaneOf func(room string) int
-
-	HandshakeTimeout time.Duration // from Adopt to Upgraded
-	MaxAge           time.Duration // without a sign of life
-	FrameTimeout     time.Duration // inside a frame without a byte
-	CloseTimeout     time.Duration // each of ending and closing
-
-	ReadMessages int // a connection parses at most so many a turn
-	ReadBytes    int // and reads at most so many bytes, to the next whole ReadBuffer
-	ReadBuffer   int // bytes read at once, one buffer per loop
-	FlushBudget  int // writes of fan-out in a turn
-	FlushSlice   int // of them to one room before the next has its turn
-
-	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above, nobody parses
-	RoomCredit   int64         // bytes of publications of a room not yet fanned out; above, its publishers wait
-	SoftBacklog  int           // bytes
-	HardBacklog  int           // bytes
-	BacklogTime  time.Duration // over SoftBacklog
-	BacklogTotal int64         // bytes of all backlogs of the node, shared frames counted once
-	StallBudget  time.Duration // per room, in 10 s
-	ParkedTotal  int64         // bytes of publications from elsewhere that wait for their rooms; above, they no longer do
-
-	RoomMembers int // members of a room on this node; 0: no limit
-	MaxRooms    int // rooms with members on this node; 0: no limit
-}
-
-// DefaultConfig has every default; Ring and Encodings are the caller's.
-func DefaultConfig() Config {
-	return Config{
-		Loops: 1, Lanes: 64,
-		HandshakeTimeout: 5 * time.Second, MaxAge: 60 * time.Second, FrameTimeout: 10 * time.Second, CloseTimeout: 2 * time.Second,
-		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushBudget: 1024, FlushSlice: 256,
-		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
-		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
-	}
-}
 
 // Node is the loops of one process with their directory.
 type Node struct {
+	*settings
 	loops []*Loop
 	dir   *Directory
 	bus   Bus
@@ -74,37 +26,18 @@ type Node struct {
 	offering sync.Mutex // between looking whether a room admits something and publishing it
 }
 
-// withDefaults replaces the zeros that no loop could work with.
-func (c Config) withDefaults() Config {
-	d := DefaultConfig()
-	for _, f := range []struct{ field, value *int }{
-		{&c.Loops, &d.Loops}, {&c.Lanes, &d.Lanes}, {&c.ReadMessages, &d.ReadMessages}, {&c.ReadBytes, &d.ReadBytes},
-		{&c.ReadBuffer, &d.ReadBuffer}, {&c.FlushBudget, &d.FlushBudget}, {&c.FlushSlice, &d.FlushSlice},
-	} {
-		if *f.field == 0 {
-			*f.field = *f.value
-		}
-	}
-	if c.InboxLimit == 0 {
-		c.InboxLimit = d.InboxLimit
-	}
-	if c.RoomCredit == 0 {
-		c.RoomCredit = d.RoomCredit
-	}
-	return c
-}
-
 // New makes the loops. Use must be called before the first connection.
 func New(cfg Config) *Node {
-	cfg = cfg.withDefaults()
+	s := newSettings(cfg)
+	cfg = s.cfg
 	if cfg.Loops < 1 || cfg.Loops > MaxLoops {
 		panic(fmt.Sprintf("loop: %d loops, want 1 to %d", cfg.Loops, MaxLoops))
 	}
-	n := &Node{}
+	n := &Node{settings: s}
 	n.LimitRooms(cfg.RoomMembers, cfg.MaxRooms)
 	n.dir = newDirectory(n, cfg.Lanes, cfg.LaneOf)
 	for i := range cfg.Loops {
-		n.loops = append(n.loops, newLoop(n, cfg, i))
+		n.loops = append(n.loops, newLoop(n, i))
 	}
 	return n
 }
@@ -120,7 +53,7 @@ func (n *Node) Loops() []*Loop { return n.loops }
 
 // Publish publishes for a source that is no connection, whatever waits. value is copied. Any goroutine.
 func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
-	n.bus.Publish(newPublication(&n.loops[0].cfg.Encodings[v], v, room, 0, kind, value))
+	n.bus.Publish(newPublication(&n.cfg.Encodings[v], v, room, 0, kind, value))
 }
 
 // Offer publishes if publishers need not wait now, and reports whether it did. Sources that cannot be paused use it (the
@@ -190,7 +123,7 @@ func (n *Node) settleUndelivered(kind postKind, p *Publication) {
 // resume tells every loop to look at its paused connections. Any goroutine.
 func (n *Node) resume() {
 	for _, l := range n.loops {
-		l.resumed.Store(true)
+		l.reader.resumed.Store(true)
 		l.again()
 	}
 }

@@ -175,7 +175,7 @@ func TestWhatIsParkedForARoomThatVanishesIsForNobody(t *testing.T) {
 	old := r.node.Directory().Lookup("x")
 	bus.elsewhere("x", numbered("m", 20)...)
 	bus.deliver()
-	r.loop(0).gone(&f.Conn, WhyLeft)
+	f.gone(WhyLeft)
 	r.rang[0] = false // it does not come to what it has been given
 	next := r.open(1, "x", 0)
 	bus.elsewhere("x", "new")

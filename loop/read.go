@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,133 +36,105 @@ func (in *input) rest() []byte { return in.buf[in.pos:] }
 // parseable reports whether the session could go on with what is there.
 func (in *input) parseable() bool { return in != nil && !in.starved && in.pos < len(in.buf) }
 
-// Readable is the poller's word that there is something to read, or that the peer is gone.
-func (l *Loop) Readable(c *Conn, now time.Duration) {
-	l.now = now
-	l.stats.Reads++
-	if c.has(flagReady|flagPaused) && !c.peer.Finished() {
-		return // when its turn comes
-	}
-	if c.state == stateEnding && c.peer.Finished() {
-		l.close(c)
-	}
-	l.serve(c)
-	if len(l.marked) > 0 {
-		l.again()
-	}
+// reader is the connections that have something to read or to parse. Loop's goroutine only, but for resumed.
+type reader struct {
+	loop           *Loop
+	resumed        atomic.Bool // paused connections should be looked at. Any goroutine.
+	ready          []*Conn
+	serving        worklist[*Conn]
+	hungry, paused []paused // those who parsed nothing before they were paused, and the others
+	current        *Conn    // being served
+	budget         int      // messages that it may still parse
+	buf            []byte   // what is read
 }
 
-// MayParse is what a session asks before each frame.
-func (c *Conn) MayParse() bool {
-	return c.state == stateOpen && !c.has(flagHeld) && c.loop.budget > 0 && !c.loop.blocked(c)
-}
-
-// Took counts one message against the budget of this turn.
-func (c *Conn) Took() { c.loop.budget-- }
-
-// blocked reports that nothing of c may be accepted now.
-func (l *Loop) blocked(c *Conn) bool {
-	if r := c.member.room; r != nil {
-		return !l.node.admits(r.entry)
-	}
-	return !l.node.admits(nil)
-}
-
-// Hold stops parsing until Release.
-func (c *Conn) Hold() { c.flags |= flagHeld }
-
-// Release ends Hold.
-func (c *Conn) Release() {
-	if c.has(flagHeld) {
-		c.flags &^= flagHeld
-		c.loop.queueReady(c)
-	}
-}
+// maxDiscard is how much of what a closing connection still sends is read.
+const maxDiscard = 64 << 10
 
 // serve parses and reads within one turn's budget.
-func (l *Loop) serve(c *Conn) {
-	l.current = c
-	l.serveWithin(c)
-	l.current = nil
+func (r *reader) serve(c *Conn) {
+	r.current = c
+	r.serveWithin(c)
+	r.current = nil
 }
 
-func (l *Loop) serveWithin(c *Conn) {
-	l.budget = l.cfg.ReadMessages
+func (r *reader) serveWithin(c *Conn) {
+	r.budget = r.loop.cfg.ReadMessages
 	was := c.flags
-	for bytes := l.cfg.ReadBytes; c.state == stateOpen; {
+	for bytes := r.loop.cfg.ReadBytes; c.state == stateOpen; {
 		switch {
 		case c.in.parseable() && c.MayParse():
-			l.parseInput(c)
+			r.parseInput(c)
 		case c.in.parseable():
-			if !l.stopped(c) {
+			if !r.stopped(c) {
 				return
 			}
 		case c.has(flagEOF):
-			l.gone(c, WhyLeft)
+			c.gone(WhyLeft)
 		case bytes <= 0 || !c.MayParse():
-			if !l.stopped(c) {
+			if !r.stopped(c) {
 				return
 			}
 		default:
-			n := l.read(c)
+			n := r.read(c)
 			bytes -= n
-			if n < len(l.buf) && !c.in.parseable() && !l.mayHaveFinished(c, was, n) {
+			if n < len(r.buf) && !c.in.parseable() && !r.mayHaveFinished(c, was, n) {
 				return // dry
 			}
 		}
 	}
 	if c.state == stateClosing {
-		l.discard(c)
+		r.discard(c)
 	}
 }
 
 // mayHaveFinished reports that a connection that read n bytes has to be asked for its FIN before the loop returns to the
 // transport: it waits to join, or has joined since it had the flags was. Others are not asked, for it costs a system call.
-func (l *Loop) mayHaveFinished(c *Conn, was flags, n int) bool {
+func (r *reader) mayHaveFinished(c *Conn, was flags, n int) bool {
 	joined := (was^c.flags)&flagUpgraded != 0
 	return c.state != stateOpen || c.has(flagHeld) || joined && n > 0
 }
 
 // parseInput offers what was kept to the session.
-func (l *Loop) parseInput(c *Conn) {
+func (r *reader) parseInput(c *Conn) {
 	in := c.in
 	used := c.peer.Input(in.rest())
 	if c.in == nil { // it ended
 		return
 	}
 	in.pos += used
-	l.stats.UnparsedBytes -= int64(used)
+	r.loop.stats.UnparsedBytes -= int64(used)
 	switch {
 	case in.pos >= len(in.buf):
-		l.freeInput(c)
+		r.freeInput(c)
 	case c.MayParse():
 		in.starved = true
 	}
 }
 
 // read reads once and has it parsed.
-func (l *Loop) read(c *Conn) (n int) {
-	n, err := c.peer.Read(l.buf)
+func (r *reader) read(c *Conn) (n int) {
+	n, err := c.peer.Read(r.buf)
 	if err != nil {
 		if errors.Is(err, ErrAgain) {
 			return 0
 		}
 		if errors.Is(err, io.EOF) {
-			l.hearOut(c)
+			r.hearOut(c)
 		}
-		l.eof(c)
+		c.eof()
 		return 0
 	}
-	l.stats.ReadBytes += uint64(n)
-	c.progress(l.now)
-	p := l.buf[:n]
+	r.loop.stats.ReadBytes += uint64(n)
+	c.progress(r.loop.now)
+	p := r.buf[:n]
 	if c.in != nil { // starved: only together with what is there
-		l.keep(c, p)
+		r.keep(c, p)
 		return n
 	}
 	used := c.peer.Input(p)
 	if used < n && c.state == stateOpen {
-		l.keep(c, p[used:])
+		r.keep(c, p[used:])
 		c.in.starved = c.MayParse()
 	}
 	return n
@@ -175,99 +148,111 @@ func (c *Conn) progress(now time.Duration) {
 }
 
 // keep copies what was read and not parsed.
-func (l *Loop) keep(c *Conn, p []byte) {
+func (r *reader) keep(c *Conn, p []byte) {
 	if c.in == nil {
 		c.in = &input{}
 	}
 	c.in.buf = append(c.in.buf[c.in.pos:], p...)
 	c.in.pos, c.in.starved = 0, false
-	l.stats.InputBytes += int64(len(p))
-	l.stats.UnparsedBytes += int64(len(p))
+	r.loop.stats.InputBytes += int64(len(p))
+	r.loop.stats.UnparsedBytes += int64(len(p))
 }
 
-func (l *Loop) freeInput(c *Conn) {
+func (r *reader) freeInput(c *Conn) {
 	if c.in != nil {
-		l.stats.UnparsedBytes -= int64(len(c.in.rest()))
+		r.loop.stats.UnparsedBytes -= int64(len(c.in.rest()))
 		c.in = nil
 	}
 }
 
 // hearOut gives a peer that has sent FIN what there is for it: its own messages, if they have come back, and what its room has
 // not fanned out.
-func (l *Loop) hearOut(c *Conn) {
+func (r *reader) hearOut(c *Conn) {
 	if c.pending > 0 {
-		l.takePosts()
+		r.loop.intake.takePosts()
 	}
 	if c.state == stateOpen {
-		l.catchUp(c)
+		c.catchUp()
 	}
 }
 
 // stopped puts a connection with something left to parse or to read on the list where it will be found again, or reports that
 // it may go on after all.
-func (l *Loop) stopped(c *Conn) (goOn bool) {
+func (r *reader) stopped(c *Conn) (goOn bool) {
+	l := r.loop
 	if !c.has(flagEOF) && c.peer.Finished() {
 		if c.has(flagHeld) {
-			if l.takePosts(); !c.has(flagHeld) {
+			if l.intake.takePosts(); !c.has(flagHeld) {
 				return true
 			}
 		}
-		l.stash(c)
+		r.stash(c)
 	}
 	switch {
 	case c.state != stateOpen, c.has(flagHeld):
-	case l.blocked(c):
+	case c.blocked():
 		if !c.has(flagPaused) {
 			c.flags |= flagPaused
 			l.stats.Pauses++
-			if l.budget == l.cfg.ReadMessages {
-				l.hungry = append(l.hungry, paused{c, l.now})
+			if r.budget == l.cfg.ReadMessages {
+				r.hungry = append(r.hungry, paused{c, l.now})
 			} else {
-				l.paused = append(l.paused, paused{c, l.now})
+				r.paused = append(r.paused, paused{c, l.now})
 			}
 		}
 	default:
-		l.queueReady(c)
+		r.queueReady(c)
 	}
 	return false
 }
 
 // stash reads to EOF without parsing: the peer has finished, the transport will close the socket.
-func (l *Loop) stash(c *Conn) {
+func (r *reader) stash(c *Conn) {
 	for {
-		n, err := c.peer.Read(l.buf)
+		n, err := c.peer.Read(r.buf)
 		if err != nil {
 			c.flags |= flagEOF
 			return
 		}
-		l.stats.ReadBytes += uint64(n)
-		l.keep(c, l.buf[:n])
+		r.loop.stats.ReadBytes += uint64(n)
+		r.keep(c, r.buf[:n])
 	}
 }
 
-func (l *Loop) queueReady(c *Conn) {
+// discard reads what a closing connection still sends; not before its last words are written, or a flood would use up what
+// it may send while they wait, and they would never be said.
+func (r *reader) discard(c *Conn) {
+	for c.state == stateClosing && c.back == nil && c.end.discarded <= maxDiscard {
+		n, err := c.peer.Read(r.buf)
+		if errors.Is(err, ErrAgain) {
+			return
+		}
+		c.end.discarded += n
+		if err != nil {
+			c.gone(c.end.why)
+			return
+		}
+	}
+}
+
+func (r *reader) queueReady(c *Conn) {
 	if !c.has(flagReady) {
 		c.flags |= flagReady
-		l.ready = append(l.ready, c)
-		l.again()
+		r.ready = append(r.ready, c)
+		r.loop.again()
 	}
 }
 
 // serveReady is step 4 of the turn: everybody who was on the ready list when it began, each with a fresh budget.
-func (l *Loop) serveReady() {
-	l.serveRest()
-	l.ready, l.serving, l.served = l.serving[:0], l.ready, 0
-	l.serveRest()
+func (r *reader) serveReady() {
+	r.serving.each(r.serveAgain)
+	r.ready = r.serving.refill(r.ready)
+	r.serving.each(r.serveAgain)
 }
 
-func (l *Loop) serveRest() {
-	for l.served < len(l.serving) {
-		c := l.serving[l.served]
-		l.serving[l.served] = nil
-		l.served++
-		c.flags &^= flagReady
-		l.serve(c)
-	}
+func (r *reader) serveAgain(c *Conn) {
+	c.flags &^= flagReady
+	r.serve(c)
 }
 
 // paused is a connection that may not be parsed because of back-pressure.
@@ -278,23 +263,23 @@ type paused struct {
 
 // unpause looks at everybody who was paused; who still may not parse stays. First come those who parsed nothing when their
 // turn came last: or one who always has more to say would use up the credit each time, and the others would wait for ever.
-func (l *Loop) unpause() {
-	l.hungry = l.unpauseList(l.hungry)
-	l.paused = l.unpauseList(l.paused)
+func (r *reader) unpause() {
+	r.hungry = r.unpauseList(r.hungry)
+	r.paused = r.unpauseList(r.paused)
 }
 
-func (l *Loop) unpauseList(list []paused) []paused {
+func (r *reader) unpauseList(list []paused) []paused {
 	kept := list[:0]
 	for _, p := range list {
 		c := p.conn
-		if c.state == stateOpen && l.blocked(c) {
+		if c.state == stateOpen && c.blocked() {
 			kept = append(kept, p)
 			continue
 		}
 		c.flags &^= flagPaused
 		if c.state == stateOpen {
-			c.excuse(p.since, l.now)
-			l.queueReady(c)
+			c.excuse(p.since, r.loop.now)
+			r.queueReady(c)
 		}
 	}
 	clear(list[len(kept):])

@@ -359,7 +359,7 @@ func TestASlotIsUsedAgainOnlyAfterTheTransportHasClosedTheSocket(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.open(0, "room", 0)
 	old := a.ID()
-	r.loop(0).gone(&a.Conn, WhyLeft)
+	a.gone(WhyLeft)
 	b := r.open(0, "room", 0)
 	if b.ID().slot() == old.slot() {
 		t.Error("the slot of a socket that is still open was used again")

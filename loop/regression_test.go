@@ -60,7 +60,7 @@ func TestAMemberStillGetsEverythingAfterTwoBillionPublications(t *testing.T) {
 	f := r.open(0, "room", 0)
 	var want []string
 	for _, body := range numbered("m", 5) {
-		r.loop(0).rooms["room"].pos += 1 << 30 // as if so many had been delivered
+		r.loop(0).rooms.byName["room"].pos += 1 << 30 // as if so many had been delivered
 		r.publish("room", body)
 		r.rest()
 		want = append(want, body)
@@ -200,8 +200,8 @@ func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
 	bad.onKick = func() { panic("a bug of the session") }
-	r.loop(0).mark(&bad.Conn, WhyHeartbeat)
-	r.loop(0).mark(&good.Conn, WhyHeartbeat)
+	bad.closeLater(WhyHeartbeat)
+	good.closeLater(WhyHeartbeat)
 	r.panicking(0)
 	defer func() {
 		if p := recover(); p != nil {
@@ -337,7 +337,7 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	}
 }
 
-// The same for resendAll: what it has taken off is nil in l.unblocked, and the next turn begins with it: a panic in every
+// The same for resend: what was taken off slow.unblocked was nil in it, and the next turn begins with it: a panic in every
 // turn from then on. (A send that panics, for one member, does that.)
 func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	r := newRig(t, nil)

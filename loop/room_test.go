@@ -39,15 +39,15 @@ func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.
 		rt.Repeat(map[string]func(*rapid.T){
 			"join":    func(rt *rapid.T) { m.join(rt, room.Draw(rt, "room")) },
 			"publish": func(rt *rapid.T) { m.append(rt, room.Draw(rt, "room"), rapid.IntRange(1, 3).Draw(rt, "publications")) },
-			"flush":   func(*rapid.T) { m.loop.flush() },
+			"flush":   func(*rapid.T) { m.loop.fanout.flush() },
 			"turn":    func(*rapid.T) { m.turn(0) },
 			"finish":  func(rt *rapid.T) { m.finish(rt, room.Draw(rt, "room")) },
 			"leave":   func(rt *rapid.T) { m.leave(rt, room.Draw(rt, "room")) },
 			"":        func(rt *rapid.T) { m.check(rt) },
 		})
 		m.rest()
-		for len(m.loop.dirty) > m.loop.dirtyHead {
-			m.loop.flush()
+		for m.loop.fanout.dirty.len() > 0 {
+			m.loop.fanout.flush()
 		}
 		for _, c := range m.all {
 			if got := c.frames(t); !c.left && !slices.Equal(got, c.want) {
@@ -83,7 +83,7 @@ func (m *roomModel) append(rt *rapid.T, room, publications int) {
 		p.ID.Seq = uint64(m.n)
 		m.loop.charge(p.cost())
 		p.entry = &Entry{} // what place would set
-		m.loop.append(p)
+		m.loop.rooms.append(p)
 		for _, c := range m.here[room] {
 			c.want = append(c.want, body)
 		}
@@ -114,7 +114,7 @@ func (m *roomModel) finish(rt *rapid.T, room int) {
 func (m *roomModel) leave(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
 	c.left = true
-	m.loop.gone(&c.Conn, WhyLeft)
+	c.gone(WhyLeft)
 	if got := c.frames(m); len(got) > len(c.want) || !slices.Equal(got, c.want[:len(got)]) {
 		rt.Fatalf("who left got %q, want a beginning of %q", got, c.want)
 	}
@@ -124,7 +124,7 @@ func (m *roomModel) check(rt *rapid.T) {
 	m.even()
 	for i, name := range m.rooms {
 		members := 0
-		if r := m.loop.rooms[name]; r != nil {
+		if r := m.loop.rooms.byName[name]; r != nil {
 			members = len(r.members)
 			if r.cursor > len(r.members) {
 				rt.Fatalf("the cursor stands at %d of %d members", r.cursor, len(r.members))
@@ -146,15 +146,15 @@ func TestARoomVanishesWithItsLastMember(t *testing.T) {
 	if got, want := r.node.Directory().Rooms(), 1; got != want {
 		t.Errorf("%d rooms, want %d", got, want)
 	}
-	r.loop(0).gone(&a.Conn, WhyLeft)
+	a.gone(WhyLeft)
 	if got, want := r.node.Directory().Lookup("room").Members(), 1; got != want {
 		t.Errorf("%d members after one of two has left, want %d", got, want)
 	}
-	r.loop(1).gone(&b.Conn, WhyLeft)
+	b.gone(WhyLeft)
 	if got, want := r.node.Directory().Rooms(), 0; got != want {
 		t.Errorf("%d rooms, want %d", got, want)
 	}
-	if got := len(r.loop(0).rooms) + len(r.loop(1).rooms); got != 0 {
+	if got := len(r.loop(0).rooms.byName) + len(r.loop(1).rooms.byName); got != 0 {
 		t.Errorf("the loops still know %d rooms, want 0", got)
 	}
 }
@@ -163,7 +163,7 @@ func TestWhoComesBackIntoAVanishedRoomGetsNothingOfBefore(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.open(0, "room", 0)
 	r.publish("room", "before") // in the inbox, where it finds another room of the same name
-	r.loop(0).gone(&a.Conn, WhyLeft)
+	a.gone(WhyLeft)
 	b := &fake{room: -1}
 	b.Init(b)
 	r.loop(0).Adopt(&b.Conn)
@@ -193,7 +193,7 @@ func TestLimitsOfRoomsAndMembersTurnTheNextAway(t *testing.T) {
 			t.Errorf("into %q: kicks %v and %d joins, want only %v", c.room, f.kicks, f.joins, c.want)
 		}
 	}
-	r.loop(0).gone(&a.Conn, WhyLeft)
+	a.gone(WhyLeft)
 	r.open(0, "room", 0) // there is room again
 }
 
@@ -204,11 +204,11 @@ func TestWhoIsGoneBeforeTheBusConfirmsLeavesNoTrace(t *testing.T) {
 	r.loop(0).Adopt(&f.Conn)
 	r.rest()
 	f.Join("room", 0)
-	r.loop(0).gone(&f.Conn, WhyLeft)
+	f.gone(WhyLeft)
 	r.loop(0).Closed(&f.Conn)
 	r.rest()
-	if f.joins != 0 || len(r.loop(0).rooms) != 0 || r.node.Directory().Rooms() != 0 || r.loop(0).Connections() != 0 {
-		t.Errorf("%d joins, %d rooms, %d in the directory, %d connections, want none", f.joins, len(r.loop(0).rooms),
+	if f.joins != 0 || len(r.loop(0).rooms.byName) != 0 || r.node.Directory().Rooms() != 0 || r.loop(0).Connections() != 0 {
+		t.Errorf("%d joins, %d rooms, %d in the directory, %d connections, want none", f.joins, len(r.loop(0).rooms.byName),
 			r.node.Directory().Rooms(), r.loop(0).Connections())
 	}
 }
@@ -217,9 +217,9 @@ func TestARoomShrinksAfterItsPeak(t *testing.T) {
 	r := newRig(t, nil)
 	all := r.openAll(400, 0, "room")
 	for _, f := range all[1:] {
-		r.loop(0).gone(&f.Conn, WhyLeft)
+		f.gone(WhyLeft)
 	}
-	if got := cap(r.loop(0).rooms["room"].members); got > 64 {
+	if got := cap(r.loop(0).rooms.byName["room"].members); got > 64 {
 		t.Errorf("room for %d members is kept for one, want at most 64", got)
 	}
 	r.publish("room", "still here")
@@ -235,9 +235,9 @@ func TestAConnectionThatCannotBeOpenedLeavesNoTrace(t *testing.T) {
 	f.Init(f)
 	r.loop(0).Adopt(&f.Conn)
 	r.rest()
-	if s := r.stats(0); r.loop(0).Connections() != 0 || r.loop(0).live != 0 || r.loop(0).wheel.armed != 0 || s.Ended[WhyLeft] != 1 {
+	if s := r.stats(0); r.loop(0).Connections() != 0 || r.loop(0).slots.live != 0 || r.loop(0).timeouts.wheel.armed != 0 || s.Ended[WhyLeft] != 1 {
 		t.Errorf("%d connections, %d live, %d timers, ended %v, want none and one that left", r.loop(0).Connections(),
-			r.loop(0).live, r.loop(0).wheel.armed, s.Ended)
+			r.loop(0).slots.live, r.loop(0).timeouts.wheel.armed, s.Ended)
 	}
 }
 

@@ -522,10 +522,10 @@ func (w *world) poll(i int) {
 
 // checkSilence: after a turn at a tick, and the turn after, nobody silent for MaxAge is left.
 func (w *world) checkSilence(l *Loop) {
-	if w.now < l.now || len(w.events[l.index]) > 0 || len(l.suspects) > 0 {
+	if w.now < l.now || len(w.events[l.index]) > 0 || len(l.timeouts.suspects) > 0 {
 		return
 	}
-	for _, c := range l.slots {
+	for _, c := range l.slots.conns {
 		if c == nil || c.state != stateOpen || !c.has(flagUpgraded) || c.flags&(flagReady|flagPaused|flagHeld|flagEOF) != 0 {
 			continue
 		}
@@ -611,12 +611,12 @@ func (w *world) checkIdle() {
 		}
 	}
 	for _, l := range w.node.loops {
-		if len(l.ready)+len(l.dirty)-l.dirtyHead+len(l.suspects)+len(l.unblocked)+len(l.marked) > 0 {
-			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d marked", l.index, len(l.ready),
-				len(l.dirty)-l.dirtyHead, len(l.suspects), len(l.unblocked), len(l.marked))
+		if len(l.reader.ready)+l.fanout.dirty.len()+len(l.timeouts.suspects)+l.slow.unblocked.len()+l.toClose.len() > 0 {
+			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d marked", l.index, len(l.reader.ready),
+				l.fanout.dirty.len(), len(l.timeouts.suspects), l.slow.unblocked.len(), l.toClose.len())
 		}
-		for _, p := range slices.Concat(l.hungry, l.paused) {
-			if p.conn.state == stateOpen && !l.blocked(p.conn) {
+		for _, p := range slices.Concat(l.reader.hungry, l.reader.paused) {
+			if p.conn.state == stateOpen && !p.conn.blocked() {
 				w.fail("loop %d sleeps and connection %x may go on", l.index, p.conn.id)
 			}
 		}
@@ -639,9 +639,9 @@ func (w *world) endAll() {
 		if err != nil {
 			w.fail("%v", err)
 		}
-		if l.live != 0 || len(l.rooms) != 0 || l.wheel.armed != 0 || len(l.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
-			w.fail("loop %d is not empty: %d connections, %d rooms, %d timers, %d lagging, load %d, in flight %d", l.index, l.live,
-				len(l.rooms), l.wheel.armed, len(l.lagging), l.load.Load(), s.InFlight)
+		if l.slots.live != 0 || len(l.rooms.byName) != 0 || l.timeouts.wheel.armed != 0 || len(l.slow.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
+			w.fail("loop %d is not empty: %d connections, %d rooms, %d timers, %d lagging, load %d, in flight %d", l.index, l.slots.live,
+				len(l.rooms.byName), l.timeouts.wheel.armed, len(l.slow.lagging), l.load.Load(), s.InFlight)
 		}
 	}
 	if w.node.Held() != 0 || w.node.Parked() != 0 || w.node.Congested() != 0 || w.node.dir.Rooms() != 0 {

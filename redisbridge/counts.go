@@ -16,7 +16,7 @@ import (
 // of a node that is gone vanishes some time; until then nobody looks at it (presence.go). Rooms are fields, never keys.
 //
 // Every second the node writes the rooms whose count has changed since, lane by lane: the directory has marked them
-// (loop/marks.go), so a pass costs what has changed and not what is there. Nothing is remembered of what was written: HSET and
+// (loop/countchanges.go), so a pass costs what has changed and not what is there. Nothing is remembered of what was written: HSET and
 // HDEL say what holds now, whatever Redis had. Only when that may not be the truth of the other rooms too is a lane's hash
 // made anew, from all its rooms: a write failed, the lane has a new epoch (so it always is when Redis has lost something),
 // the hash expired because this process stood still, or the directory lost count. The lanes do not wait for each other: on a

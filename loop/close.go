@@ -1,7 +1,5 @@
 package loop
 
-import "errors"
-
 // How a connection ends.
 //
 //	open ──Finish──> ending ──own publications delivered──> closing ──EOF or CloseTimeout──> gone
@@ -18,9 +16,6 @@ import "errors"
 //
 // A slow consumer does not read: of what it is owed the whole frames are dropped, the one that the kernel has begun is
 // finished, and the last words stand right behind it.
-
-// maxDiscard is how much of what a closing connection still sends is read.
-const maxDiscard = 64 << 10
 
 type ending struct {
 	last      []byte
@@ -42,175 +37,155 @@ func (c *Conn) Finish(last []byte, why Why) {
 	}
 	c.end = &ending{last: last, why: why, due: tickUp(l.now) + l.ticks.close}
 	c.state = stateEnding
-	l.freeInput(c)
+	l.reader.freeInput(c)
 	if c.pending > 0 && !why.Slow() && !c.has(flagEOF) && !c.peer.Finished() {
-		l.rearm(c)
+		c.rearm()
 		return
 	}
-	l.close(c)
+	c.close()
 }
 
 // close gives c the rest of its room's messages and its last words.
-func (l *Loop) close(c *Conn) {
+func (c *Conn) close() {
 	e := c.end
 	c.state = stateClosing
-	e.due = tickUp(l.now) + l.ticks.close
-	l.rearm(c)
+	e.due = tickUp(c.loop.now) + c.loop.ticks.close
+	c.rearm()
 	if c.has(flagEOF | flagFreed) {
-		l.gone(c, e.why)
+		c.gone(e.why)
 		return
 	}
 	if !e.why.Slow() {
-		l.catchUp(c)
+		c.catchUp()
 	}
-	l.leave(c, e.why)
+	c.loop.rooms.leave(c, e.why)
 	k := c.back
 	switch {
 	case k == nil:
-		l.lastWords(c)
+		c.lastWords()
 	case e.why.Slow():
-		l.dropRefs(c, e.why)
+		c.loop.slow.dropRefs(c, e.why)
 		e.said = true
 		k.control = e.last
 	}
 }
 
 // catchUp gives c what its room has not fanned out to it yet.
-func (l *Loop) catchUp(c *Conn) {
+func (c *Conn) catchUp() {
 	m := &c.member
-	if m.conn == nil {
+	if m.room == nil || c.has(flagJoining) {
 		return
 	}
 	r := m.room
 	for i, b := range r.queue {
 		b.frozen = true
 		if i > 0 || int(m.index) >= r.cursor {
-			l.deliver(m, b)
+			c.loop.fanout.deliver(m, b)
 		}
 	}
 	m.from = r.pos
 }
 
 // lastWords are sent when everything before them was, then FIN. Called again when they had to wait.
-func (l *Loop) lastWords(c *Conn) {
+func (c *Conn) lastWords() {
 	e := c.end
 	if !e.said {
 		e.said = true
 		n, err := c.peer.Send(e.last)
 		if err != nil {
-			l.gone(c, e.why)
+			c.gone(e.why)
 			return
 		}
 		if n < len(e.last) {
-			l.block(c, e.last[n:], nil)
+			c.loop.slow.block(c, e.last[n:], nil)
 			return
 		}
 	}
 	c.peer.CloseWrite()
 }
 
-// discard reads what a closing connection still sends; not before its last words are written, or a flood would use up what
-// it may send while they wait, and they would never be said.
-func (l *Loop) discard(c *Conn) {
-	for c.state == stateClosing && c.back == nil && c.end.discarded <= maxDiscard {
-		n, err := c.peer.Read(l.buf)
-		if errors.Is(err, ErrAgain) {
-			return
-		}
-		c.end.discarded += n
-		if err != nil {
-			l.gone(c, c.end.why)
-			return
-		}
-	}
-}
-
 // overdue is called when the time limit of an ending connection has passed.
-func (l *Loop) overdue(c *Conn) {
+func (c *Conn) overdue() {
 	if c.state == stateEnding {
-		l.close(c)
+		c.close()
 		return
 	}
-	l.gone(c, c.end.why)
+	c.gone(c.end.why)
 }
 
 // eof notes that nothing more comes and nothing can be sent. What has come is parsed before the member leaves.
-func (l *Loop) eof(c *Conn) {
+func (c *Conn) eof() {
 	if c.state == stateOpen && !c.has(flagFreed) {
-		l.stash(c) // a reset leaves what had arrived before it readable
+		c.loop.reader.stash(c) // a reset leaves what had arrived before it readable
 	}
 	c.flags |= flagEOF
 	if c.state == stateOpen && c.in.parseable() {
-		l.queueReady(c)
+		c.loop.reader.queueReady(c)
 		return
 	}
-	l.gone(c, WhyLeft)
+	c.gone(WhyLeft)
 }
 
 // gone takes c out of everything. Its slot is free once the transport has closed the socket.
-func (l *Loop) gone(c *Conn, why Why) {
+func (c *Conn) gone(why Why) {
 	if c.state == stateGone {
 		return
 	}
 	if c.state < stateEnding {
-		l.stats.Ended[why]++
+		c.loop.stats.Ended[why]++
 	}
 	c.peer.Shutdown() // while it still knows its room
-	l.leave(c, why)
+	c.loop.rooms.leave(c, why)
 	if k := c.back; k != nil {
-		l.dropRefs(c, why)
-		l.stats.Dropped[why] += l.endRest(k)
-		l.unlag(c)
+		c.loop.slow.dropRefs(c, why)
+		c.loop.stats.Dropped[why] += c.loop.slow.endRest(k)
+		c.loop.slow.unlag(c)
 	}
-	l.freeInput(c)
-	l.wheel.stop(c)
+	c.loop.reader.freeInput(c)
+	c.loop.timeouts.wheel.stop(c)
 	c.state = stateGone
 	c.end = nil
 	if c.has(flagFreed) {
-		l.free(c)
+		c.loop.slots.vacate(c)
 	}
 }
 
 // closed is the transport's word that the socket is closed.
-func (l *Loop) closed(c *Conn) {
+func (c *Conn) closed() {
 	if c.has(flagFreed) {
 		return
 	}
 	c.flags |= flagFreed
 	if c.state == stateGone {
-		l.free(c)
+		c.loop.slots.vacate(c)
 		return
 	}
-	l.eof(c)
+	c.eof()
 }
 
-// mark notes that c must go; sweep does it, because c may be in the middle of something that is being iterated.
-func (l *Loop) mark(c *Conn, why Why) {
+// closeLater notes that c must go; sweep does it, because c may be in the middle of something that is being iterated.
+func (c *Conn) closeLater(why Why) {
 	if !c.has(flagMarked) {
 		c.flags |= flagMarked
-		l.marked = append(l.marked, marked{c, why})
+		c.loop.toClose.add(toClose{c, why})
 	}
 }
 
-type marked struct {
+type toClose struct {
 	conn *Conn
 	why  Why
 }
 
-// sweep ends the marked connections.
+// sweep ends the marked connections; a kick may mark more.
 func (l *Loop) sweep() {
-	for l.swept < len(l.marked) { // a kick may mark more
-		m := l.marked[l.swept]
-		l.swept++
+	l.toClose.each(func(m toClose) {
 		m.conn.flags &^= flagMarked
 		switch {
 		case m.conn.state == stateGone:
 		case m.why == WhyLeft:
-			l.eof(m.conn)
+			m.conn.eof()
 		default:
 			m.conn.peer.Kick(m.why)
 		}
-	}
-	clear(l.marked)
-	l.marked, l.swept = l.marked[:0], 0
+	})
 }

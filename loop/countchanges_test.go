@@ -87,21 +87,21 @@ func TestMarksTellOfEachRoomThatChanged(t *testing.T) {
 	b := r.open(1, "before", 0)
 	expect("a join", RoomCount{"before", 2})
 	expect("nothing since")
-	r.loop(0).gone(&a.Conn, WhyLeft)
+	a.gone(WhyLeft)
 	expect("a leave", RoomCount{"before", 1})
 	for range 5 {
 		c := r.open(0, "before", 0)
-		r.loop(0).gone(&c.Conn, WhyLeft)
+		c.gone(WhyLeft)
 	}
 	expect("ten changes", RoomCount{"before", 1})
-	r.loop(1).gone(&b.Conn, WhyLeft)
+	b.gone(WhyLeft)
 	expect("the room vanished", RoomCount{"before", 0})
 	d := r.open(0, "brief", 0)
-	r.loop(0).gone(&d.Conn, WhyLeft)
+	d.gone(WhyLeft)
 	expect("a room came and went", RoomCount{"brief", 0})
 	e := r.open(0, "again", 0)
 	expect("another room", RoomCount{"again", 1})
-	r.loop(0).gone(&e.Conn, WhyLeft)
+	e.gone(WhyLeft)
 	r.open(1, "again", 0)
 	r.open(1, "again", 0)
 	expect("it vanished and came back", RoomCount{"again", 0}, RoomCount{"again", 2})
@@ -125,7 +125,7 @@ func TestMarksTellOfWhoIsTurnedAway(t *testing.T) {
 func TestNothingIsMarkedWhileNobodyWatches(t *testing.T) {
 	r := newRig(t, nil)
 	for _, f := range r.openAll(10, 0, "room")[1:] {
-		r.loop(0).gone(&f.Conn, WhyLeft)
+		f.gone(WhyLeft)
 	}
 	for i := range r.node.dir.lanes {
 		if got := len(r.node.dir.lanes[i].marks.list); got > 0 {
@@ -151,8 +151,8 @@ func TestAMarkDoesNotAllocate(t *testing.T) {
 		}
 		c := &all[0].Conn
 		again := func() {
-			l.leave(c, WhyLeft)
-			l.enter(c, l.rooms["room"])
+			l.rooms.leave(c, WhyLeft)
+			l.rooms.enter(c, l.rooms.byName["room"])
 		}
 		ask := func() {
 			for i := range r.node.dir.Lanes() {
@@ -184,7 +184,7 @@ func TestTheListOfMarksIsBounded(t *testing.T) {
 	marks := &r.node.dir.lanes[0].marks
 	longest := 0
 	for i := range 3 * marksGone {
-		l.leave(&f.Conn, WhyLeft)
+		l.rooms.leave(&f.Conn, WhyLeft)
 		f.Join(fmt.Sprint("r", i+1), 0)
 		l.Turn(r.now)
 		longest = max(longest, len(marks.list))
@@ -195,7 +195,7 @@ func TestTheListOfMarksIsBounded(t *testing.T) {
 	if !marks.lost || marks.list != nil {
 		t.Error("the list is not dropped")
 	}
-	l.gone(&there.Conn, WhyLeft)
+	there.gone(WhyLeft)
 	m.ask()
 	if want := truth(m.dir); m.read != 1 || !maps.Equal(m.rooms, want) {
 		t.Errorf("%d lanes were read, and the mirror has %v, want %v", m.read, m.rooms, want)
@@ -230,7 +230,7 @@ func TestWhoAsksForMarksKnowsEveryRoom(t *testing.T) {
 					rt.Skip("nobody there")
 				}
 				i := rapid.IntRange(0, len(here)-1).Draw(rt, "who")
-				here[i].Loop().gone(&here[i].Conn, WhyLeft)
+				here[i].gone(WhyLeft)
 				here = append(here[:i], here[i+1:]...)
 			},
 			"turn": func(*rapid.T) { r.rest() },
@@ -316,9 +316,9 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 				return
 			}
 			if c.member.conn == nil {
-				l.enter(c, l.rooms["room"])
+				l.rooms.enter(c, l.rooms.byName["room"])
 			} else {
-				l.leave(c, WhyLeft)
+				l.rooms.leave(c, WhyLeft)
 			}
 			done.Store(round)
 		}
@@ -351,7 +351,7 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 func stroll(l *Loop, rng *rand.Rand, here []*fake) []*fake {
 	if len(here) > 0 && rng.IntN(5) > 1 {
 		i := rng.IntN(len(here))
-		l.gone(&here[i].Conn, WhyLeft)
+		here[i].gone(WhyLeft)
 		return append(here[:i], here[i+1:]...)
 	}
 	f := &fake{room: -1}

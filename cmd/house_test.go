@@ -1,0 +1,86 @@
+package cmd_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// maxMethods is how many methods a type may have: with more it is several things.
+const maxMethods = 40
+
+// manyMethods are the types that still have more, with their numbers. These may come down, and the list may not grow.
+var manyMethods = map[string]int{
+	"bench/client.Engine": 53,
+	"bench/load.run":      44,
+	"redisbridge.Bridge":  47,
+}
+
+func TestNoTypeHasManyMethods(t *testing.T) {
+	numbers := methodsByType(t, "..")
+	for name, n := range numbers {
+		if limit := max(maxMethods, manyMethods[name]); n > limit {
+			t.Errorf("%s has %d methods, want at most %d: give what belongs together a type of its own", name, n, limit)
+		}
+	}
+	for name := range manyMethods {
+		if numbers[name] <= maxMethods {
+			t.Errorf("%s has %d methods: take it off the list of those that have more than %d", name, numbers[name], maxMethods)
+		}
+	}
+}
+
+// methodsByType counts the methods in all files under root that are no tests; a type is named by its folder.
+func methodsByType(t *testing.T, root string) map[string]int {
+	t.Helper()
+	numbers := map[string]int{}
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch name := d.Name(); {
+		case err != nil:
+			return err
+		case d.IsDir() && name != ".." && (strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "node_modules"}, name)):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		for _, decl := range syntax.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv != nil {
+				numbers[path.Clean(filepath.ToSlash(folder))+"."+receiver(f.Recv.List[0].Type)]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return numbers
+}
+
+// receiver is the name of a receiver's type, without pointer and type parameters.
+func receiver(expr ast.Expr) string {
+	switch e := expr.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.IndexListExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return "?"
+}

@@ -1,0 +1,96 @@
+package loop
+
+import (
+	"bytes"
+	"time"
+)
+
+// The calls of a session to its connection. Loop's goroutine only.
+
+// Touch notes a sign of life. Lazy: the wheel finds out when the old deadline comes.
+func (c *Conn) Touch(now time.Duration) {
+	c.seen = tickUp(now)
+}
+
+// Upgraded says that the handshake is done, from which moment MaxAge counts.
+func (c *Conn) Upgraded(now time.Duration) {
+	c.flags |= flagUpgraded
+	c.Touch(now)
+	c.moved = c.seen
+	c.rearm()
+}
+
+// WantPings asks for Session.Ping at each third of MaxAge without a sign of life.
+func (c *Conn) WantPings() {
+	c.flags |= flagPings
+	c.rearm()
+}
+
+// SetPartial says whether c is inside a frame: then FrameTimeout counts, from now and from each byte that comes.
+func (c *Conn) SetPartial(partial bool) {
+	if partial == c.has(flagPartial) {
+		return
+	}
+	c.flags ^= flagPartial
+	if partial {
+		c.moved = tickUp(c.loop.now)
+		c.rearm()
+	}
+}
+
+// Publish accepts a message of c for its room. value is copied.
+func (c *Conn) Publish(kind Kind, value []byte) {
+	l := c.loop
+	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, c.member.room.name, c.id, kind, value)
+	c.pending++
+	l.stats.Accepted++
+	l.node.bus.Publish(p)
+}
+
+// Control sends a whole control frame between batches, never inside one; frame is not kept. While c is blocked one control frame is kept
+// (the newest) and the others are dropped: RFC 6455 5.5.3 lets an endpoint answer only the latest ping.
+func (c *Conn) Control(frame []byte) {
+	if c.state != stateOpen || c.has(flagEOF) {
+		return
+	}
+	if c.back != nil {
+		c.back.control = append(c.back.control[:0], frame...)
+		return
+	}
+	if n, err := c.peer.Send(frame); err == nil && n < len(frame) {
+		c.loop.slow.block(c, bytes.Clone(frame[n:]), nil)
+	}
+}
+
+// Join makes c a member of the room; Session.Joined is called when it is, perhaps before Join returns.
+func (c *Conn) Join(room string, v Variant) {
+	c.variant = v
+	c.loop.rooms.join(c, room)
+}
+
+// MayParse is what a session asks before each frame.
+func (c *Conn) MayParse() bool {
+	return c.state == stateOpen && !c.has(flagHeld) && c.loop.reader.budget > 0 && !c.blocked()
+}
+
+// Took counts one message against the budget of this turn.
+func (c *Conn) Took() { c.loop.reader.budget-- }
+
+// blocked reports that nothing of c may be accepted now.
+func (c *Conn) blocked() bool {
+	if r := c.member.room; r != nil {
+		return !c.loop.node.admits(r.entry)
+	}
+	return !c.loop.node.admits(nil)
+}
+
+// Hold stops parsing until Release.
+func (c *Conn) Hold() { c.flags |= flagHeld }
+
+// Release ends Hold.
+func (c *Conn) Release() {
+	if c.has(flagHeld) {
+		c.flags &^= flagHeld
+		c.loop.reader.queueReady(c)
+	}
+}

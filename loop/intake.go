@@ -1,0 +1,80 @@
+package loop
+
+// intake is what a loop has taken out of its inbox and not handled yet. Loop's goroutine only.
+type intake struct {
+	loop   *Loop
+	posts  worklist[post]
+	adopts worklist[*Conn]
+}
+
+// take is steps 1 and 2.
+func (t *intake) take() {
+	t.adopts.each(t.adopt) // what a turn that panicked has left
+	t.posts.each(t.handle)
+	t.loop.inbox.take(&t.posts, &t.adopts)
+	t.adopts.each(t.adopt)
+	t.posts.each(t.handle)
+}
+
+// takePosts handles what is in the inbox now, but adopts nobody: that is for the turn.
+func (t *intake) takePosts() {
+	t.posts.each(t.handle)
+	t.loop.inbox.takePosts(&t.posts)
+	t.posts.each(t.handle)
+}
+
+func (t *intake) handle(p post) {
+	switch p.kind {
+	case postPublication:
+		t.loop.rooms.append(p.pub)
+		t.settleOrigin(p.pub.Origin)
+	case postJoined:
+		t.loop.rooms.joined(p.entry)
+	case postClosed:
+		p.conn.closed()
+	case postCall:
+		p.call(t.loop)
+	case postRefused:
+		t.disown(p.pub, WhyBackend)
+	case postDoubted:
+		t.disown(p.pub, WhyDoubt)
+	case postLost:
+		t.settleOrigin(p.pub.Origin)
+	}
+}
+
+// disown kicks who published what the bus will not deliver.
+func (t *intake) disown(p *Publication, why Why) {
+	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen {
+		c.closeLater(why)
+	}
+	t.settleOrigin(p.Origin)
+}
+
+// settleOrigin counts a publication of one of our connections as no longer on its way.
+func (t *intake) settleOrigin(id ConnID) {
+	if id == 0 || id.Loop() != t.loop.index {
+		return
+	}
+	c := t.loop.Conn(id)
+	if c == nil {
+		return
+	}
+	c.pending--
+	if c.state == stateEnding && c.pending == 0 {
+		c.close()
+	}
+}
+
+func (t *intake) adopt(c *Conn) {
+	t.loop.slots.occupy(c, t.loop.index)
+	c.state = stateOpen
+	c.opened, c.moved = tickDown(t.loop.now), tickUp(t.loop.now)
+	t.loop.stats.Opened++
+	if err := c.peer.Open(); err != nil {
+		c.flags |= flagFreed
+		c.gone(WhyLeft)
+		return
+	}
+	c.rearm()
+}

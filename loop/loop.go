@@ -1,0 +1,176 @@
+package loop
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Loop owns its connections, its part of the rooms, and a wheel.
+type Loop struct {
+	// Immutable after New.
+	*settings
+	node  *Node
+	index int
+	host  any
+
+	// Any goroutine.
+	inbox inbox
+	load  atomic.Int64 // bytes of publications in the inbox and in batches not yet flushed
+	over  atomic.Bool  // load is counted in node.congested
+
+	// Owned by the loop's goroutine; where a type says so, a part of it is not.
+	now      time.Duration
+	tick     uint32 // tickDown(now) of the last turn
+	intake   intake
+	slots    slots
+	timeouts timeouts
+	reader   reader
+	rooms    rooms
+	fanout   fanout
+	slow     slowSet
+	toClose  worklist[toClose]
+	ledger
+}
+
+func newLoop(n *Node, index int) *Loop {
+	l := &Loop{settings: n.settings, node: n, index: index}
+	l.inbox.loop = l
+	l.intake.loop = l
+	l.timeouts.loop = l
+	l.reader = reader{loop: l, buf: make([]byte, l.cfg.ReadBuffer)}
+	l.rooms = rooms{loop: l, byName: map[string]*room{}}
+	l.fanout = fanout{loop: l, batches: batches{encodings: &l.cfg.Encodings}}
+	l.slow.loop = l
+	return l
+}
+
+// Turn is one turn of the loop. The poller calls it when the doorbell rang; it rings the doorbell itself if work is left.
+// Everything that is not a read happens here, in this order:
+//
+//  1. adopt new connections, before any write: a descriptor number that is freed in this turn cannot be registered in it
+//  2. take one snapshot of the inbox: joins, publications into the batches of their rooms, sockets closed, calls
+//  3. resend to members that can take more; kick who was suspect and stayed silent; advance the wheel
+//  4. parse and read what was left over, within the budgets
+//  5. flush dirty rooms, within the budget
+//  6. sweep who must go; ring again if work is left
+func (l *Loop) Turn(now time.Duration) {
+	l.now = now
+	l.stats.Turns++
+	l.intake.take()
+	l.slow.unblocked.each(l.slow.resend)
+	l.advanceTime()
+	if l.reader.resumed.Swap(false) {
+		l.reader.unpause()
+	}
+	l.reader.serveReady()
+	l.fanout.flush()
+	l.sweep()
+	sheds := 0
+	for ; sheds < shedsPerTurn && l.slow.shed(); sheds++ {
+		l.sweep()
+	}
+	l.relieve()
+	if sheds > 0 || len(l.reader.ready) > 0 || l.reader.serving.len() > 0 || l.fanout.dirty.len() > 0 ||
+		len(l.timeouts.suspects) > 0 || l.timeouts.judging.len() > 0 || l.slow.unblocked.len() > 0 || l.toClose.len() > 0 {
+		l.again()
+	}
+	l.publishStats()
+}
+
+// advanceTime kicks suspects and moves the wheel on.
+func (l *Loop) advanceTime() {
+	l.timeouts.judge()
+	to := tickDown(l.now)
+	if to == l.tick {
+		return
+	}
+	passed := to - l.tick
+	l.tick = to
+	l.timeouts.wheel.advance(to, l.timeouts.expire)
+	l.slow.tickBacklogs(passed)
+	if l.index == 0 {
+		l.node.dir.tickPaced()
+	}
+	l.slow.countBacklogs()
+}
+
+// Readable is the poller's word that there is something to read, or that the peer is gone.
+func (l *Loop) Readable(c *Conn, now time.Duration) {
+	l.now = now
+	l.stats.Reads++
+	if c.has(flagReady|flagPaused) && !c.peer.Finished() {
+		return // when its turn comes
+	}
+	if c.state == stateEnding && c.peer.Finished() {
+		c.close()
+	}
+	l.reader.serve(c)
+	if l.toClose.len() > 0 {
+		l.again()
+	}
+}
+
+// Writable is called once after AwaitRoom, when the kernel has room for c again. On the loop's goroutine: it only takes a note.
+func (l *Loop) Writable(c *Conn) {
+	l.slow.unblocked.add(c)
+	l.again()
+}
+
+// Adopt gives a new connection to the loop. Any goroutine.
+func (l *Loop) Adopt(c *Conn) {
+	l.slots.promised.Add(1)
+	c.loop = l
+	if l.inbox.adopt(c) {
+		l.ring()
+	}
+}
+
+// Closed says that the transport has closed the socket of c. Any goroutine.
+func (l *Loop) Closed(c *Conn) { l.post(post{kind: postClosed, conn: c}) }
+
+// Call has f called in a turn. Any goroutine.
+func (l *Loop) Call(f func(*Loop)) { l.post(post{kind: postCall, call: f}) }
+
+// Joined is for buses with a directory of their own; Directory.Join does it under the lane's mutex. Any goroutine.
+func (l *Loop) Joined(e *Entry) { l.post(post{kind: postJoined, entry: e}) }
+
+// Ring wakes the loop: time has passed. Any goroutine.
+func (l *Loop) Ring() { l.again() }
+
+// SetHost keeps something for the sessions of this loop, so that not each of them needs a pointer to it. Before the first
+// Adopt.
+func (l *Loop) SetHost(host any) { l.host = host }
+
+// Host returns what SetHost was given.
+func (l *Loop) Host() any { return l.host }
+
+// Current is the connection that is being served, nil between: whom a panic is about.
+func (l *Loop) Current() *Conn { return l.reader.current }
+
+// Index of the loop in its node. Any goroutine.
+func (l *Loop) Index() int { return l.index }
+
+// Now is the time of the call in progress.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Connections is the number of connections adopted or about to be, for choosing the least loaded loop. Any goroutine.
+func (l *Loop) Connections() int { return int(l.slots.promised.Load()) }
+
+// Conn returns the connection with this id, nil if it is gone.
+func (l *Loop) Conn(id ConnID) *Conn { return l.slots.conn(id) }
+
+// Each calls f for every connection of the loop until it returns false. f may end connections.
+func (l *Loop) Each(f func(*Conn) bool) {
+	for _, c := range l.slots.conns {
+		if c != nil && !f(c) {
+			return
+		}
+	}
+}
+
+// Slots is how many slots for connections the loop has, and Slot the connection in one of them, nil if it is free: to go through them
+// a few at a time.
+func (l *Loop) Slots() int { return len(l.slots.conns) }
+
+// Slot is below Slots.
+func (l *Loop) Slot(i int) *Conn { return l.slots.conns[i] }

@@ -1,0 +1,140 @@
+package loop
+
+// rooms are the rooms that have members on this loop, or wait for the bus to confirm the first. Loop's goroutine only.
+type rooms struct {
+	loop   *Loop
+	byName map[string]*room
+}
+
+// join puts c into the room, at once if the loop already gets its publications, else when the bus has said so.
+func (rs *rooms) join(c *Conn, name string) {
+	l := rs.loop
+	r := rs.byName[name]
+	if r == nil {
+		if n := int(l.node.maxRooms.Load()); n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
+			c.peer.Kick(WhyNodeFull)
+			return
+		}
+		r = &room{name: name}
+		rs.byName[name] = r
+		l.node.bus.Join(name, l)
+	}
+	if r.entry == nil {
+		r.waiting = append(r.waiting, c)
+		c.member.room = r
+		c.flags |= flagJoining
+		return
+	}
+	rs.enter(c, r)
+}
+
+// joined is the bus's confirmation: from this place in the inbox on, the room's publications arrive.
+func (rs *rooms) joined(e *Entry) {
+	r := rs.byName[e.Name]
+	if r == nil || r.entry != nil {
+		return
+	}
+	r.entry = e
+	for len(r.waiting) > 0 { // who ends inside Joined leaves the room to those who still wait
+		c := r.waiting[0]
+		r.waiting = r.waiting[1:]
+		c.flags &^= flagJoining
+		if c.state == stateOpen {
+			rs.enter(c, r)
+		} else {
+			c.member.room = nil
+		}
+	}
+	r.waiting = nil
+	rs.vanish(r)
+}
+
+func (rs *rooms) enter(c *Conn, r *room) {
+	l := rs.loop
+	if n, limit := r.entry.members.Add(1), l.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
+		r.entry.members.Add(-1)
+		l.node.dir.counted(r.entry)
+		c.member.room = nil
+		c.peer.Kick(WhyRoomFull)
+		return
+	}
+	l.node.dir.counted(r.entry)
+	c.member = Member{conn: c, room: r, index: uint32(len(r.members)), from: r.pos}
+	r.members = append(r.members, &c.member)
+	l.stats.Joins++
+	c.peer.Joined()
+}
+
+// leave takes c out of its room. What it was not given is dropped for the reason why.
+func (rs *rooms) leave(c *Conn, why Why) {
+	l := rs.loop
+	m := &c.member
+	r := m.room
+	if r == nil || c.has(flagJoining) { // joined will pass it over
+		return
+	}
+	l.stats.Dropped[why] += uint64(r.pos - r.position(m))
+	l.unstallFor(c)
+	i, last := int(m.index), len(r.members)-1
+	if i < r.cursor {
+		r.cursor--
+		r.place(i, r.members[r.cursor])
+		i = r.cursor
+	}
+	if i < last {
+		r.place(i, r.members[last])
+	}
+	r.members[last] = nil
+	r.members = r.members[:last]
+	if cap(r.members) > 64 && last < cap(r.members)/4 {
+		r.members = append(make([]*Member, 0, cap(r.members)/2), r.members...)
+	}
+	r.entry.members.Add(-1)
+	l.node.dir.counted(r.entry)
+	l.stats.Leaves++
+	*m = Member{}
+	rs.vanish(r)
+}
+
+// vanish removes an empty room. Batches still queued are for nobody.
+func (rs *rooms) vanish(r *room) {
+	if len(r.members) > 0 || r.entry == nil || len(r.waiting) > 0 {
+		return
+	}
+	for _, b := range r.queue {
+		rs.loop.fanout.complete(b)
+	}
+	r.queue, r.cursor = nil, 0
+	delete(rs.byName, r.name)
+	rs.loop.node.bus.Leave(r.entry, rs.loop)
+	r.entry = nil
+}
+
+// append puts a publication into the room's open batch.
+func (rs *rooms) append(p *Publication) {
+	l := rs.loop
+	r := rs.byName[p.Room]
+	if r == nil || len(r.members) == 0 {
+		l.settle(p.cost())
+		l.landed(p)
+		return
+	}
+	var b *batch
+	if n := len(r.queue); n > 0 {
+		b = r.queue[n-1]
+	}
+	if b == nil || b.frozen || b.bytes+p.weight() > maxBatch {
+		b = l.fanout.batches.take(r.pos)
+		r.queue = append(r.queue, b)
+	}
+	b.pubs = append(b.pubs, p)
+	b.bytes += p.weight()
+	b.cost += p.cost()
+	r.pos++
+	l.stats.Expected += uint64(len(r.members))
+	l.stats.Appended++
+	if !r.dirty {
+		r.dirty = true
+		l.fanout.dirty.add(r)
+	}
+}

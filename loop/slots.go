@@ -1,0 +1,55 @@
+package loop
+
+import "sync/atomic"
+
+// slots are the connections of a loop. A slot that is free is given to the next one, and its generation makes the ids differ: one is
+// used again only after 16 million others in that slot.
+type slots struct {
+	promised atomic.Int64 // connections adopted or about to be, and not yet freed. Any goroutine.
+
+	// Owned by the loop's goroutine.
+	conns []*Conn // by ConnID.slot
+	gens  []uint32
+	free  []uint32
+	live  int // slots in use
+}
+
+// occupy gives c a slot, and its id on the loop.
+func (s *slots) occupy(c *Conn, loop int) {
+	var slot uint32
+	if n := len(s.free); n > 0 {
+		slot = s.free[n-1]
+		s.free = s.free[:n-1]
+	} else {
+		slot = uint32(len(s.conns))
+		s.conns = append(s.conns, nil)
+		s.gens = append(s.gens, 0)
+	}
+	if s.gens[slot]++; s.gens[slot]&0xffffff == 0 {
+		s.gens[slot]++ // id 0 is nobody
+	}
+	s.conns[slot] = c
+	s.live++
+	c.id = makeID(loop, s.gens[slot], slot)
+}
+
+// vacate gives the slot of c back.
+func (s *slots) vacate(c *Conn) {
+	slot := c.id.slot()
+	if s.conns[slot] != c {
+		return
+	}
+	s.conns[slot] = nil
+	s.free = append(s.free, slot)
+	s.live--
+	s.promised.Add(-1)
+}
+
+// conn returns the connection with this id, nil if it is gone.
+func (s *slots) conn(id ConnID) *Conn {
+	slot := id.slot()
+	if int(slot) >= len(s.conns) || s.conns[slot] == nil || s.conns[slot].id != id {
+		return nil
+	}
+	return s.conns[slot]
+}

@@ -1,0 +1,192 @@
+package loop
+
+import "sync/atomic"
+
+// shedsPerTurn is small, for each looks at all lagging members.
+const shedsPerTurn = 64
+
+// slowSet is the members that lag: who is in it, who can go on, and who must go (backlog.go). Loop's goroutine only, but for slowest.
+type slowSet struct {
+	loop      *Loop
+	slowest   atomic.Int64 // weight of what its slowest member has waiting. Any goroutine.
+	lagging   []*Conn
+	unblocked worklist[*Conn]
+	scratch   []byte // what is sent again
+}
+
+// block begins a backlog with the rest of a frame that the kernel took in part: of p's, or of a control frame (nil). rest is
+// not copied.
+func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
+	if c.back == nil {
+		c.back = &backlog{index: len(s.lagging), progress: tickDown(s.loop.now)}
+		s.lagging = append(s.lagging, c)
+		s.loop.stats.Lags++
+	}
+	s.begin(c.back, rest, p)
+	c.peer.AwaitRoom()
+}
+
+// lagFrom begins the backlog of c in the middle of a batch: n bytes from the beginning of pubs[skip] were sent.
+func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
+	l := s.loop
+	i := skip
+	f := b.pubs[i].frame(&l.cfg.Encodings, c.variant)
+	for n >= len(f) {
+		n -= len(f)
+		l.stats.Delivered++
+		i++
+		f = b.pubs[i].frame(&l.cfg.Encodings, c.variant)
+	}
+	s.block(c, f[n:], b.pubs[i])
+	if i+1 < len(b.pubs) {
+		s.lag(c, b, i+1)
+		return
+	}
+	s.judge(c)
+}
+
+// lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.
+func (s *slowSet) lag(c *Conn, b *batch, from int) {
+	k := c.back
+	s.hold(b)
+	k.refs = append(k.refs, ref{b, from})
+	size := len(s.loop.fanout.batches.encoded(b, c.variant))
+	if from > 0 {
+		size -= s.loop.fanout.batches.offset(b, c.variant, from)
+	}
+	k.bytes += size
+	s.judge(c)
+}
+
+// judge applies the limits to what waits for c.
+func (s *slowSet) judge(c *Conn) {
+	l := s.loop
+	k := c.back
+	switch weight := k.weight(); {
+	case c.state > stateEnding:
+	case weight > l.cfg.HardBacklog:
+		c.closeLater(WhyBacklogHard)
+	case weight <= l.cfg.SoftBacklog:
+		k.softSince = 0
+		l.unstallFor(c)
+	case k.softSince == 0:
+		k.softSince = max(l.tick, 1)
+		l.stallFor(c)
+	}
+}
+
+// resend goes on with the backlog of c: there is room again.
+func (s *slowSet) resend(c *Conn) {
+	l := s.loop
+	k := c.back
+	if k == nil || c.state == stateGone {
+		return // settled meanwhile
+	}
+	for {
+		buf := s.gather(k, c.variant)
+		if len(buf) == 0 {
+			s.unlag(c)
+			if c.state == stateClosing {
+				c.lastWords()
+				l.reader.queueReady(c) // to discard
+			}
+			return
+		}
+		n, err := c.peer.Send(buf)
+		l.stats.Writes++
+		l.stats.WrittenBytes += uint64(n)
+		if err != nil {
+			c.eof()
+			return
+		}
+		if n > 0 {
+			k.progress = tickDown(l.now)
+		}
+		short := n < len(buf)
+		s.advance(c, n)
+		if short {
+			c.peer.AwaitRoom()
+			s.judge(c)
+			return
+		}
+	}
+}
+
+// unlag ends the backlog of c: everything in it was delivered, or dropped by the caller.
+func (s *slowSet) unlag(c *Conn) {
+	k := c.back
+	s.loop.unstallFor(c)
+	last := len(s.lagging) - 1
+	s.lagging[k.index] = s.lagging[last]
+	s.lagging[k.index].back.index = k.index
+	s.lagging[last] = nil
+	s.lagging = s.lagging[:last]
+	c.back = nil
+}
+
+// countBacklogs walks all lagging members, so it is done once a tick; the other loops are told the size of the slowest.
+func (s *slowSet) countBacklogs() {
+	l := s.loop
+	l.stats.BacklogBytes, l.stats.BacklogMax = 0, 0
+	slowest := int64(0)
+	for _, c := range s.lagging {
+		b := int64(c.back.bytes)
+		l.stats.BacklogBytes += b
+		l.stats.BacklogMax = max(l.stats.BacklogMax, b)
+		if c.sheddable() {
+			slowest = max(slowest, int64(c.back.weight()))
+		}
+	}
+	s.slowest.Store(slowest)
+}
+
+// tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
+// stalled room pays for the tick.
+func (s *slowSet) tickBacklogs(passed uint32) {
+	l := s.loop
+	for _, c := range s.lagging {
+		k := c.back
+		if k.softSince == 0 || c.state > stateEnding {
+			continue
+		}
+		if l.tick-k.softSince > l.ticks.backlog {
+			c.closeLater(WhyBacklogSoft)
+		}
+		l.tickStalls(c, passed)
+	}
+}
+
+// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
+// loops say about theirs may be a tick old: a loop that would wait for another has it look.
+func (s *slowSet) shed() (ended bool) {
+	l := s.loop
+	if l.node.held.Load() <= l.cfg.BacklogTotal {
+		return false
+	}
+	var slowest *Conn
+	weight := 0
+	for _, c := range s.lagging {
+		if w := c.back.weight(); c.sheddable() && w > weight {
+			slowest, weight = c, w
+		}
+	}
+	s.slowest.Store(int64(weight))
+	if slowest == nil {
+		return false
+	}
+	for _, other := range l.node.loops {
+		if other != s.loop && other.slow.slowest.Load() > int64(weight) {
+			other.again()
+			return false
+		}
+	}
+	if slowest.state > stateEnding { // kicked already, and does not even take the frame that it was sent a part of
+		slowest.gone(WhyShed)
+		return true
+	}
+	slowest.closeLater(WhyShed)
+	return true
+}
+
+// sheddable reports whether c holds frames that its end would free.
+func (c *Conn) sheddable() bool { return len(c.back.refs) > 0 || c.back.begun != nil }

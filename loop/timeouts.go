@@ -1,0 +1,87 @@
+package loop
+
+// timeouts are the deadlines of the connections of a loop. The wheel says when one may have come; who is silent then is suspect.
+//
+// Expiry only marks, and the kick comes one turn later: what had arrived in the socket before the mark is reported by the
+// poller before the doorbell that this turn rings, so a heartbeat that was in time is read first, however late we are.
+//
+// Should a session panic while the wheel advances, the rest of its slot is finished a rotation later. Loop's goroutine only.
+type timeouts struct {
+	loop     *Loop
+	wheel    wheel
+	suspects []*Conn         // expired; kicked in the next turn if they stay silent
+	judging  worklist[*Conn] // the suspects of the last turn
+}
+
+// judge kicks those who were suspect in the last turn and stayed silent.
+func (t *timeouts) judge() {
+	t.judging.each(t.judgeSilence) // what a turn that panicked has left
+	t.suspects = t.judging.refill(t.suspects)
+	t.judging.each(t.judgeSilence)
+}
+
+// expire is the wheel's callback: c's entry has come, perhaps too early.
+func (t *timeouts) expire(c *Conn) {
+	at, _, ping := c.deadline(c.due - 1) // it was armed for the first that was not sent
+	switch {
+	case at > t.loop.tick:
+		t.wheel.start(c, at)
+	case c.state >= stateEnding:
+		c.overdue()
+	case ping:
+		c.peer.Ping()
+		c.rearm()
+	default:
+		t.suspects = append(t.suspects, c)
+	}
+}
+
+// judgeSilence kicks a suspect that is still silent. One whose input is about to be parsed stays suspect until it was.
+func (t *timeouts) judgeSilence(c *Conn) {
+	if c.state != stateOpen {
+		return
+	}
+	at, why, _ := c.deadline(t.loop.tick)
+	switch {
+	case at > t.loop.tick || c.has(flagPaused|flagHeld):
+		c.rearm()
+	case c.has(flagReady):
+		t.suspects = append(t.suspects, c)
+	default:
+		c.closeLater(why)
+	}
+}
+
+// rearm sets the wheel's entry of c to its earliest deadline, if that is earlier than the entry.
+func (c *Conn) rearm() {
+	if c.state == stateNew || c.state == stateGone {
+		return
+	}
+	at, _, _ := c.deadline(c.loop.tick)
+	if !c.has(flagArmed) || at < c.due {
+		c.loop.timeouts.wheel.start(c, at)
+	}
+}
+
+// deadline returns the tick of the earliest timeout of c and what it is. The pings up to tick after were sent. They are due at
+// each third of MaxAge since the last sign of life, which is why nothing has to be kept about them.
+func (c *Conn) deadline(after uint32) (at uint32, why Why, ping bool) {
+	l := c.loop
+	switch {
+	case c.state >= stateEnding:
+		return c.end.due, WhyClosed, false
+	case !c.has(flagUpgraded):
+		return c.moved + l.ticks.handshake, WhyHandshake, false
+	}
+	at, why = c.seen+l.ticks.maxAge, WhyHeartbeat
+	if c.has(flagPartial) && c.moved+l.ticks.frame < at {
+		at, why = c.moved+l.ticks.frame, WhyFrame
+	}
+	if c.has(flagPings) {
+		silent := max(after, c.seen) - c.seen
+		if next := c.seen + (silent/l.ticks.ping+1)*l.ticks.ping; next < at {
+			return next, why, true
+		}
+	}
+	return at, why, false
+}
