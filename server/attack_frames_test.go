@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Rows F1 to F10: what can be wrong with frames.
+// Rows F1 to F11 of ATTACKS.md: what can be wrong with frames.
 
 // violation is what a member sends after two good messages, how it ends, and in which kind of room.
 type violation struct {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Rows H1 to H8: what can be wrong before the first frame.
+// Rows H1 to H8 of ATTACKS.md: what can be wrong before the first frame.
 
 func TestAttackDrippedHeadsAreCutInTimeAndHonestHandshakesGoOn(t *testing.T) {
 	s := startServer(t, hostile)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Rows J1 and J2, and the raw rooms: what can be wrong in messages, and what must not be.
+// Rows J1 to J3 of ATTACKS.md: what can be wrong in messages, and what must not be.
 
 func TestAttackChatTakesWhatTheContractAllowsAndNothingElse(t *testing.T) {
 	s := startServer(t, hostile)

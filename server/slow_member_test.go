@@ -167,7 +167,7 @@ func TestAMemberThatNeverReadsIsCutAndNamed(t *testing.T) {
 	t.Logf("20 MB passed: backlogs held %d bytes at most, the heap grew by %d; %v", most, grown, lines[0].ContextMap()["why"])
 }
 
-// TestAThousandMembersThatNeverReadHarmNobody is S1.
+// TestAThousandMembersThatNeverReadHarmNobody is row S1 of ATTACKS.md.
 func TestAThousandMembersThatNeverReadHarmNobody(t *testing.T) {
 	readers, count := 1000, 2000
 	if testing.Short() {
