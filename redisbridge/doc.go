@@ -4,22 +4,27 @@
 //
 // The way of a publication, in reading order of the files:
 //
-//	bridge.go     Bridge.Publish finds the lane of the room                     (Start, Close, Stats)
-//	connect.go    how a node begins: each lane starts where Redis is
-//	meta.go       how all agree about the lanes
+//	config.go     what can be set; address.go reads --redis, names.go has the keys, the channels, and the lane of a room
+//	bridge.go     Bridge.Publish finds the lane of the room                     (Start, Close; stats.go: its figures)
+//	connect.go    how a node begins: each lane starts where Redis is            (passing.go: may an error pass by itself?)
+//	meta.go       how all agree about the lanes                                 (meta.lua)
 //	lane.go       the lane: what its sending and its receiving side share
 //	sending.go    a batch is sent until it is settled; what happens when Redis is away
 //	outbox.go     publications gather while the batch before them is in flight; brake.go: not too many of them
-//	codec.go      a batch becomes bytes (format1.go, format2.go, notice.go)
-//	link.go       the connection to a master, for the calls and the subscriptions (greeting.go, calls.go, beat.go, gulps.go)
-//	homes.go      which link a lane has (sentinels.go)
-//	publish.lua   checks first, writes after (script.go)
-//	receiving.go  what comes back is delivered, holes are refilled from the log
+//	codec.go      a batch becomes bytes                                         (format1.go, format2.go, notice.go)
+//	calls.go      one call has the batches of many lanes                        (pace.go: how long its answer may take)
+//	publish.lua   checks first, writes after                                    (script.go)
+//	link.go       the connection to a master, for the calls and the subscriptions (greeting.go: how it begins)
+//	homes.go      which link a lane has                                         (sentinels.go: which server is the master)
+//	gulps.go      a node without members reads its link seldom
+//	receiving.go  what comes back is delivered, holes are refilled from the log (read.lua)
 //	cursor.go     the decision about each batch: next, known, or read the log
 //	beat.go       once a second: is what was received all there is, and does Redis take what we write?
+//	eviction.go   does a Redis throw away what it was given?
+//	awake.go      a clock that stands still while this process does
 //	presence.go   which nodes there are; counts.go: members over all nodes
-//	store.go      every command that goes over no link
-//	address.go    --redis; names.go: keys and channels
+//	store.go      every command that goes over no link                          (slow.go: those that may take long)
+//	trouble.go    what is wrong, for readiness and the log                      (journal.go: one line for many lanes)
 //
 // DESIGN.md has the states of a lane, each check of the script, and what is lost when.
 package redisbridge
