@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Config is everything that can be set about a node, and the only place where a setting is written down: the tags carry
-// its name, its environment variable, its default and its help. The command line, the configuration file, the help text
-// and the table in SETTINGS.md are all made from them (see Settings), so this package needs no library to parse flags.
+// Config is everything that can be set about a node. The tags carry the name of a setting, its environment variable, its
+// default and its help: the command line, the configuration file, the help text and the table in SETTINGS.md are made from
+// them (see Settings), so this package needs no library to parse flags. Default repeats the defaults as Go values, and a test
+// holds the two equal; validate.go says what is refused; CONTRIBUTING.md has all the steps to add a setting.
 //
 // The zero Config is not usable; start from Default and change what differs:
 //
