@@ -149,7 +149,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) func(string) bool {
 
 // Every file that the README links to is there.
 func TestTheREADMELinksToWhatIsThere(t *testing.T) {
-	for _, file := range []string{"../README.md", "../bench/README.md", "../SECURITY.md", "PROTOCOL.md", "SETTINGS.md", "ATTACKS.md"} {
+	for _, file := range []string{"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../bench/README.md", "../SECURITY.md", "PROTOCOL.md", "SETTINGS.md", "ATTACKS.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
