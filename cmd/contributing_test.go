@@ -29,7 +29,8 @@ func TestContributingNamesWhatIsThere(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if target := regexp.MustCompile(`^make ([a-z-]+)`).FindStringSubmatch(code[1]); target != nil && !strings.Contains(makefile, "\n"+target[1]+":") {
+		words := strings.Fields(code[1])
+		if len(words) > 1 && words[0] == "make" && !strings.Contains(makefile, "\n"+words[1]+":") {
 			t.Errorf("the Makefile has no target for %q", code[0])
 		}
 	}

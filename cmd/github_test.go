@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -10,7 +11,7 @@ import (
 
 // GitHub ignores a template that it cannot read, and says so to nobody who looks at the code.
 func TestTheFilesForGitHubAreRead(t *testing.T) {
-	forms := 0
+	forms, calls := 0, false
 	for _, pattern := range []string{"../.github/workflows/*.yml", "../.github/ISSUE_TEMPLATE/*.yml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
@@ -31,6 +32,7 @@ func TestTheFilesForGitHubAreRead(t *testing.T) {
 			if err := yaml.Unmarshal(text, &document); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
+			calls = calls || strings.Contains(string(text), "- run: .ci/run\n")
 			if len(document.Body) == 0 {
 				continue
 			}
@@ -44,6 +46,9 @@ func TestTheFilesForGitHubAreRead(t *testing.T) {
 				t.Errorf("%s: a form needs a name", file)
 			}
 		}
+	}
+	if !calls {
+		t.Error("no workflow calls .ci/run")
 	}
 	if forms != 2 {
 		t.Errorf("%d forms with fields, want 2: a fault and a wish", forms)
