@@ -18,7 +18,7 @@ import (
 	"dotsconnect/server"
 )
 
-var update = flag.Bool("update", false, "write the files under testdata, and the example, anew")
+var update = flag.Bool("update", false, "write the files under testdata, and the example")
 
 // beDotsd makes this test binary the program itself, for tests that need a process with signals.
 const beDotsd = "BE_DOTSD"
