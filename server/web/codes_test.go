@@ -1,0 +1,28 @@
+package web
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dotsconnect/server/protocol"
+)
+
+// The page has a sentence for people about every code that a server may close with.
+func TestThePageExplainsEveryCloseCode(t *testing.T) {
+	script, err := os.ReadFile("assets/client.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(script), "const CODES = {\n")
+	table, _, ended := strings.Cut(table, "\n};")
+	if !found || !ended {
+		t.Fatal("client.js has no table CODES")
+	}
+	for _, c := range protocol.Codes {
+		if !strings.Contains(table, "  "+strconv.Itoa(c.Code)+`: "`) {
+			t.Errorf("client.js does not explain %d %s: add it to CODES", c.Code, c.Name)
+		}
+	}
+}
