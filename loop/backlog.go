@@ -132,7 +132,7 @@ fill:
 
 // advance takes n sent bytes off the backlog.
 func (s *slowSet) advance(c *Conn, n int) {
-	k := c.back
+	k := c.backlog
 	if n < len(k.rest) {
 		k.rest = k.rest[n:]
 		k.bytes -= n
@@ -157,7 +157,7 @@ func (s *slowSet) advance(c *Conn, n int) {
 
 // advanceFrame takes the next whole frame off the backlog, of which n bytes were sent, or more than there are.
 func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
-	k := c.back
+	k := c.backlog
 	r := &k.refs[0]
 	b, p := r.batch, r.batch.pubs[r.next]
 	f := p.frame(&s.loop.cfg.Encodings, c.variant)
@@ -177,7 +177,7 @@ func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 
 // dropRefs drops the whole frames that wait for c. The rest of the begun one stays.
 func (s *slowSet) dropRefs(c *Conn, why Why) {
-	k := c.back
+	k := c.backlog
 	for _, r := range k.refs {
 		s.loop.stats.Dropped[why] += uint64(len(r.batch.pubs) - r.next)
 		s.release(r.batch)

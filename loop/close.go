@@ -59,7 +59,7 @@ func (c *Conn) close() {
 		c.catchUp()
 	}
 	c.loop.rooms.leave(c, e.why)
-	k := c.back
+	k := c.backlog
 	switch {
 	case k == nil:
 		c.lastWords()
@@ -136,7 +136,7 @@ func (c *Conn) gone(why Why) {
 	}
 	c.peer.Shutdown() // while it still knows its room
 	c.loop.rooms.leave(c, why)
-	if k := c.back; k != nil {
+	if k := c.backlog; k != nil {
 		c.loop.slow.dropRefs(c, why)
 		c.loop.stats.Dropped[why] += c.loop.slow.endRest(k)
 		c.loop.slow.unlag(c)

@@ -69,7 +69,7 @@ func (f *fanout) deliver(m *Member, b *batch) {
 		l.stats.Dropped[WhyLeft] += uint64(frames)
 		return
 	}
-	if c.back != nil {
+	if c.backlog != nil {
 		l.slow.lag(c, b, skip)
 		return
 	}

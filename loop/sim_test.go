@@ -279,7 +279,7 @@ func (c *client) AwaitRoom() {
 
 func (c *client) Finished() bool { return c.fin || c.rst || c.closed }
 func (c *client) CloseWrite() {
-	if c.back != nil {
+	if c.backlog != nil {
 		panic("FIN before everything was sent")
 	}
 	c.finSent = true
