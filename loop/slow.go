@@ -48,7 +48,7 @@ func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
 // lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.
 func (s *slowSet) lag(c *Conn, b *batch, from int) {
 	k := c.backlog
-	s.hold(b)
+	s.ref(b)
 	k.refs = append(k.refs, ref{b, from})
 	size := len(s.loop.fanout.batches.encoded(b, c.variant))
 	if from > 0 {
