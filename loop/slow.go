@@ -80,7 +80,7 @@ func (s *slowSet) resend(c *Conn) {
 	l := s.loop
 	k := c.backlog
 	if k == nil || c.state == stateGone {
-		return // settled meanwhile
+		return // it has taken everything, or is gone
 	}
 	for {
 		buf := s.gather(k, c.variant)
