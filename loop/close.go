@@ -165,8 +165,8 @@ func (c *Conn) closed() {
 
 // closeLater notes that c must go; sweep does it, because c may be in the middle of something that is being iterated.
 func (c *Conn) closeLater(why Why) {
-	if !c.has(flagMarked) {
-		c.flags |= flagMarked
+	if !c.has(flagToClose) {
+		c.flags |= flagToClose
 		c.loop.toClose.add(toClose{c, why})
 	}
 }
@@ -176,10 +176,10 @@ type toClose struct {
 	why  Why
 }
 
-// sweep ends the marked connections; a kick may mark more.
+// sweep ends those who must go; a kick may add more.
 func (l *Loop) sweep() {
 	l.toClose.each(func(m toClose) {
-		m.conn.flags &^= flagMarked
+		m.conn.flags &^= flagToClose
 		switch {
 		case m.conn.state == stateGone:
 		case m.why == WhyLeft:

@@ -38,7 +38,7 @@ const (
 	flagPings                      // WantPings
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel
-	flagMarked                     // must go; swept at the end of the turn
+	flagToClose                    // must go; swept at the end of the turn
 	flagUpgraded                   // handshake done: MaxAge counts instead of HandshakeTimeout
 )
 

@@ -28,8 +28,8 @@ func (f *fanout) flush() {
 	}
 }
 
-// flushRoom makes at most budget deliveries and returns how many it made. Nobody leaves meanwhile: who must go is marked
-// and swept at the end of the turn.
+// flushRoom makes at most budget deliveries and returns how many it made. Nobody leaves meanwhile: who must go is closed
+// later, at the end of the turn.
 func (f *fanout) flushRoom(r *room, budget int) (used int) {
 	for len(r.queue) > 0 && used < budget {
 		b := r.queue[0]

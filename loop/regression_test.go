@@ -194,7 +194,7 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for sweep: what is marked is neither taken off nor tried again with success, so that a session whose Kick
+// The same for sweep: who is to be closed is neither taken off nor tried again with success, so that a session whose Kick
 // panics once more each time keeps all kicks behind it from happening, and every turn from its end.
 func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)

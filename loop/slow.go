@@ -140,7 +140,7 @@ func (s *slowSet) countBacklogs() {
 	s.slowest.Store(slowest)
 }
 
-// tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
+// tickBacklogs is done once a tick: who lags for too long must go, who takes nothing stalls nobody any more, and each
 // stalled room pays for the tick.
 func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
