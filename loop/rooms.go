@@ -78,11 +78,11 @@ func (rs *rooms) leave(c *Conn, why Why) {
 	i, last := int(m.index), len(r.members)-1
 	if i < r.cursor {
 		r.cursor--
-		r.place(i, r.members[r.cursor])
+		r.seat(i, r.members[r.cursor])
 		i = r.cursor
 	}
 	if i < last {
-		r.place(i, r.members[last])
+		r.seat(i, r.members[last])
 	}
 	r.members[last] = nil
 	r.members = r.members[:last]
