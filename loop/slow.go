@@ -42,10 +42,10 @@ func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
 		s.lag(c, b, i+1)
 		return
 	}
-	s.judge(c)
+	s.checkLimits(c)
 }
 
-// lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.
+// lag puts pubs[from:] of a batch behind what already waits for c, and checks its limits.
 func (s *slowSet) lag(c *Conn, b *batch, from int) {
 	k := c.backlog
 	s.ref(b)
@@ -55,11 +55,11 @@ func (s *slowSet) lag(c *Conn, b *batch, from int) {
 		size -= s.loop.fanout.batches.offset(b, c.variant, from)
 	}
 	k.bytes += size
-	s.judge(c)
+	s.checkLimits(c)
 }
 
-// judge applies the limits to what waits for c.
-func (s *slowSet) judge(c *Conn) {
+// checkLimits applies the limits to what waits for c.
+func (s *slowSet) checkLimits(c *Conn) {
 	l := s.loop
 	k := c.backlog
 	switch weight := k.weight(); {
@@ -106,7 +106,7 @@ func (s *slowSet) resend(c *Conn) {
 		s.advance(c, n)
 		if short {
 			c.peer.AwaitRoom()
-			s.judge(c)
+			s.checkLimits(c)
 			return
 		}
 	}
