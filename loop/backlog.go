@@ -48,7 +48,7 @@ func (s *slowSet) begin(k *backlog, rest []byte, p *Publication) {
 	k.rest, k.begun = rest, p
 	k.bytes += len(rest)
 	if p != nil {
-		s.loop.node.hold(p)
+		s.loop.node.ref(p)
 	}
 }
 
@@ -56,15 +56,15 @@ func (s *slowSet) begin(k *backlog, rest []byte, p *Publication) {
 func (s *slowSet) endRest(k *backlog) (frames uint64) {
 	k.bytes -= len(k.rest)
 	if k.begun != nil {
-		s.loop.node.release(k.begun)
+		s.loop.node.unref(k.begun)
 		frames = 1
 	}
 	k.rest, k.begun = nil, nil
 	return frames
 }
 
-// hold counts one more lagging member on the batch.
-func (s *slowSet) hold(b *batch) {
+// ref counts one more lagging member on the batch.
+func (s *slowSet) ref(b *batch) {
 	l := s.loop
 	l.node.held.Add(refMemory)
 	b.refs++
@@ -73,11 +73,11 @@ func (s *slowSet) hold(b *batch) {
 	}
 	l.node.held.Add(batchMemory)
 	for _, p := range b.pubs {
-		l.node.hold(p)
+		l.node.ref(p)
 	}
 }
 
-func (s *slowSet) release(b *batch) {
+func (s *slowSet) unref(b *batch) {
 	l := s.loop
 	l.node.held.Add(-refMemory)
 	b.refs--
@@ -86,23 +86,23 @@ func (s *slowSet) release(b *batch) {
 	}
 	l.node.held.Add(-batchMemory)
 	for _, p := range b.pubs {
-		l.node.release(p)
+		l.node.unref(p)
 	}
 	if b.cost == 0 { // flushed already
 		l.fanout.batches.give(b)
 	}
 }
 
-// hold counts one more holder of p: a batch that lagging members of some loop hold, or a member that was sent a part of it.
+// ref counts one more holder of p: a batch that lagging members of some loop hold, or a member that was sent a part of it.
 // The first one counts its bytes to the node.
-func (n *Node) hold(p *Publication) {
-	if p.held.Add(1) == 1 {
+func (n *Node) ref(p *Publication) {
+	if p.refs.Add(1) == 1 {
 		n.held.Add(p.memory())
 	}
 }
 
-func (n *Node) release(p *Publication) {
-	if p.held.Add(-1) == 0 {
+func (n *Node) unref(p *Publication) {
+	if p.refs.Add(-1) == 0 {
 		n.held.Add(-p.memory())
 	}
 }
@@ -132,7 +132,7 @@ fill:
 
 // advance takes n sent bytes off the backlog.
 func (s *slowSet) advance(c *Conn, n int) {
-	k := c.back
+	k := c.backlog
 	if n < len(k.rest) {
 		k.rest = k.rest[n:]
 		k.bytes -= n
@@ -157,7 +157,7 @@ func (s *slowSet) advance(c *Conn, n int) {
 
 // advanceFrame takes the next whole frame off the backlog, of which n bytes were sent, or more than there are.
 func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
-	k := c.back
+	k := c.backlog
 	r := &k.refs[0]
 	b, p := r.batch, r.batch.pubs[r.next]
 	f := p.frame(&s.loop.cfg.Encodings, c.variant)
@@ -170,17 +170,17 @@ func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	}
 	if r.next++; r.next == len(b.pubs) {
 		k.refs = k.refs[1:]
-		s.release(b)
+		s.unref(b)
 	}
 	return sent
 }
 
 // dropRefs drops the whole frames that wait for c. The rest of the begun one stays.
 func (s *slowSet) dropRefs(c *Conn, why Why) {
-	k := c.back
+	k := c.backlog
 	for _, r := range k.refs {
 		s.loop.stats.Dropped[why] += uint64(len(r.batch.pubs) - r.next)
-		s.release(r.batch)
+		s.unref(r.batch)
 	}
 	k.refs, k.control = nil, nil
 	k.bytes = len(k.rest)

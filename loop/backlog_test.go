@@ -189,13 +189,13 @@ func TestAMemberThatFallsBelowTheSoftLimitStartsAnewWithItsTime(t *testing.T) {
 			r.rest()
 		}
 		r.step(900 * time.Millisecond)
-		slow.take(slow.back.bytes - 500) // a frame or less is left
+		slow.take(slow.backlog.bytes - 500) // a frame or less is left
 		r.rest()
 		r.publish("room", "x") // below, and judged
 		r.rest()
 	}
-	if slow.back == nil || len(slow.kicks) > 0 {
-		t.Errorf("kicked for %v (lagging: %v), want it to lag all the time and not to be kicked", slow.kicks, slow.back != nil)
+	if slow.backlog == nil || len(slow.kicks) > 0 {
+		t.Errorf("kicked for %v (lagging: %v), want it to lag all the time and not to be kicked", slow.kicks, slow.backlog != nil)
 	}
 }
 
@@ -346,7 +346,7 @@ func TestSlowMembersGetEverythingInOrderHoweverLittleTheyTake(t *testing.T) {
 				f.take(size)
 				r.rest()
 			}
-			for f.back != nil {
+			for f.backlog != nil {
 				f.take(size)
 				r.rest()
 			}
@@ -405,7 +405,7 @@ func TestAControlFrameThatWasCutIsFinishedBeforeAnythingElse(t *testing.T) {
 		r.publish("room", "message")
 		r.rest()
 		f.Control(frame1("pong 2"))
-		for f.back != nil { // a resent control frame is cut as well
+		for f.backlog != nil { // a resent control frame is cut as well
 			f.take(3)
 			r.rest()
 		}

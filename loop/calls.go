@@ -53,8 +53,8 @@ func (c *Conn) Control(frame []byte) {
 	if c.state != stateOpen || c.has(flagEOF) {
 		return
 	}
-	if c.back != nil {
-		c.back.control = append(c.back.control[:0], frame...)
+	if c.backlog != nil {
+		c.backlog.control = append(c.backlog.control[:0], frame...)
 		return
 	}
 	if n, err := c.peer.Send(frame); err == nil && n < len(frame) {

@@ -59,7 +59,7 @@ func (c *Conn) close() {
 		c.catchUp()
 	}
 	c.loop.rooms.leave(c, e.why)
-	k := c.back
+	k := c.backlog
 	switch {
 	case k == nil:
 		c.lastWords()
@@ -136,7 +136,7 @@ func (c *Conn) gone(why Why) {
 	}
 	c.peer.Shutdown() // while it still knows its room
 	c.loop.rooms.leave(c, why)
-	if k := c.back; k != nil {
+	if k := c.backlog; k != nil {
 		c.loop.slow.dropRefs(c, why)
 		c.loop.stats.Dropped[why] += c.loop.slow.endRest(k)
 		c.loop.slow.unlag(c)
@@ -165,8 +165,8 @@ func (c *Conn) closed() {
 
 // closeLater notes that c must go; sweep does it, because c may be in the middle of something that is being iterated.
 func (c *Conn) closeLater(why Why) {
-	if !c.has(flagMarked) {
-		c.flags |= flagMarked
+	if !c.has(flagToClose) {
+		c.flags |= flagToClose
 		c.loop.toClose.add(toClose{c, why})
 	}
 }
@@ -176,10 +176,10 @@ type toClose struct {
 	why  Why
 }
 
-// sweep ends the marked connections; a kick may mark more.
+// sweep ends those who must go; a kick may add more.
 func (l *Loop) sweep() {
 	l.toClose.each(func(m toClose) {
-		m.conn.flags &^= flagMarked
+		m.conn.flags &^= flagToClose
 		switch {
 		case m.conn.state == stateGone:
 		case m.why == WhyLeft:

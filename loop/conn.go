@@ -38,7 +38,7 @@ const (
 	flagPings                      // WantPings
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel
-	flagMarked                     // must go; swept at the end of the turn
+	flagToClose                    // must go; swept at the end of the turn
 	flagUpgraded                   // handshake done: MaxAge counts instead of HandshakeTimeout
 )
 
@@ -53,7 +53,7 @@ type Conn struct {
 	member  Member
 	timer   timer
 	in      *input   // bytes read and not parsed yet; nil for nearly everybody
-	back    *backlog // what the socket did not take; nil for nearly everybody
+	backlog *backlog // what the socket did not take; nil for nearly everybody
 	end     *ending  // how it ends; nil until Finish
 	seen    uint32   // tick of the last sign of life, rounded up
 	moved   uint32   // tick of the last bytes read, or of the handshake's begin, rounded up
@@ -95,8 +95,8 @@ func (c *Conn) Age() time.Duration { return Tick * time.Duration(tickDown(c.loop
 
 // Backlog is the bytes that wait for it here, those in the transport's queue included.
 func (c *Conn) Backlog() int {
-	if c.back == nil {
+	if c.backlog == nil {
 		return 0
 	}
-	return c.back.bytes
+	return c.backlog.bytes
 }

@@ -2,7 +2,7 @@ package loop
 
 import "slices"
 
-// Marks answer one question: which rooms have another number of members than when somebody last asked?
+// Count changes answer one question: which rooms have another number of members than when somebody last asked?
 //
 // A bus that tells other machines how many members the rooms have here (redisbridge does, once a second) could visit all
 // of them. With a million rooms that is a second of a core, to find the hundred that changed. So an entry has a mark, and a
@@ -18,12 +18,12 @@ import "slices"
 // A room that vanishes stays on the list and says 0. Of a room that vanished and came back there are two entries, and only
 // the newer one can have members: each loop leaves an entry after it has marked it, and the new one is made when all have.
 //
-// A list is bounded. Rooms that are there stand on it once; of those that are gone there are at most marksGone more than
+// A list is bounded. Rooms that are there stand on it once; of those that are gone there are at most changesGone more than
 // rooms. Beyond that the list is dropped, and all rooms of the lane must be read: they are fewer than the list was. Until
 // then marks are set for nothing.
 
-// marksGone is how many vanished rooms a lane remembers, beyond as many as it has rooms: 4,096 are 32 KiB and the entries.
-const marksGone = 4096
+// changesGone is how many vanished rooms a lane remembers, beyond as many as it has rooms: 4,096 are 32 KiB and the entries.
+const changesGone = 4096
 
 // RoomCount is a room with its members on this node.
 type RoomCount struct {
@@ -31,8 +31,8 @@ type RoomCount struct {
 	Members int
 }
 
-// marks is what a lane remembers. Its mutex guards it.
-type marks struct {
+// changes is what a lane remembers. Its mutex guards it.
+type changes struct {
 	list  []*Entry
 	spare []*Entry // memory for the next list: else the loops would allocate
 	lost  bool     // the list was longer than it may be: all rooms of the lane must be read
@@ -42,24 +42,24 @@ type marks struct {
 // Any goroutine.
 func (d *Directory) Watch() { d.watched.Store(true) }
 
-// counted says that the number of members of e was changed. Any goroutine, after the change and before Leave.
-func (d *Directory) counted(e *Entry) {
-	if !d.watched.Load() || e.marked.Load() {
+// countChanged says that the number of members of e was changed. Any goroutine, after the change and before Leave.
+func (d *Directory) countChanged(e *Entry) {
+	if !d.watched.Load() || e.changed.Load() {
 		return
 	}
 	ln := &d.lanes[d.laneOf(e.Name)]
 	ln.mu.Lock()
-	ln.mark(e)
+	ln.noteChange(e)
 	ln.mu.Unlock()
 }
 
-func (ln *lane) mark(e *Entry) {
-	m := &ln.marks
-	if e.marked.Swap(true) || m.lost {
+func (ln *lane) noteChange(e *Entry) {
+	m := &ln.changes
+	if e.changed.Swap(true) || m.lost {
 		return
 	}
-	if len(m.list) >= marksGone+2*len(ln.entries) {
-		*m = marks{lost: true}
+	if len(m.list) >= changesGone+2*len(ln.entries) {
+		*m = changes{lost: true}
 		return
 	}
 	m.list = append(m.list, e)
@@ -72,22 +72,22 @@ func (ln *lane) mark(e *Entry) {
 func (d *Directory) Changed(laneIndex int, counts []RoomCount) (_ []RoomCount, ok bool) {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()
-	list, lost := ln.marks.list, ln.marks.lost
+	list, lost := ln.changes.list, ln.changes.lost
 	if len(list) > 0 {
-		ln.marks.list, ln.marks.spare = ln.marks.spare, nil
+		ln.changes.list, ln.changes.spare = ln.changes.spare, nil
 	}
 	ln.mu.Unlock()
 	if lost || len(list) == 0 {
 		return counts, !lost
 	}
 	for _, e := range list {
-		e.marked.Store(false) // first: what changes from here on is on the next list
+		e.changed.Store(false) // first: what changes from here on is on the next list
 		counts = append(counts, RoomCount{e.Name, e.Members()})
 	}
-	if cap(list) <= marksGone { // a burst does not keep its memory
+	if cap(list) <= changesGone { // a burst does not keep its memory
 		clear(list)
 		ln.mu.Lock()
-		ln.marks.spare = list[:0]
+		ln.changes.spare = list[:0]
 		ln.mu.Unlock()
 	}
 	return counts, true
@@ -99,10 +99,10 @@ func (d *Directory) All(laneIndex int, counts []RoomCount) []RoomCount {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	ln.marks = marks{}
+	ln.changes = changes{}
 	counts = slices.Grow(counts, len(ln.entries))
 	for _, e := range ln.entries {
-		e.marked.Store(false)
+		e.changed.Store(false)
 		if n := e.Members(); n > 0 {
 			counts = append(counts, RoomCount{e.Name, n})
 		}

@@ -128,11 +128,11 @@ func TestNothingIsMarkedWhileNobodyWatches(t *testing.T) {
 		f.gone(WhyLeft)
 	}
 	for i := range r.node.dir.lanes {
-		if got := len(r.node.dir.lanes[i].marks.list); got > 0 {
+		if got := len(r.node.dir.lanes[i].changes.list); got > 0 {
 			t.Errorf("lane %d remembers %d rooms, want none", i, got)
 		}
 	}
-	if r.node.dir.Lookup("room").marked.Load() {
+	if r.node.dir.Lookup("room").changed.Load() {
 		t.Error("the room is marked, and nobody watches")
 	}
 }
@@ -181,15 +181,15 @@ func TestTheListOfMarksIsBounded(t *testing.T) {
 	l := r.loop(0)
 	f, there := r.open(0, "r0", 0), r.open(0, "there", 0)
 	m := newMirror(r.node.Directory())
-	marks := &r.node.dir.lanes[0].marks
+	marks := &r.node.dir.lanes[0].changes
 	longest := 0
-	for i := range 3 * marksGone {
+	for i := range 3 * changesGone {
 		l.rooms.leave(&f.Conn, WhyLeft)
 		f.Join(fmt.Sprint("r", i+1), 0)
 		l.Turn(r.now)
 		longest = max(longest, len(marks.list))
 	}
-	if limit := marksGone + 2*3; longest < marksGone || longest > limit {
+	if limit := changesGone + 2*3; longest < changesGone || longest > limit {
 		t.Errorf("the list grew to %d, want to the limit of %d", longest, limit)
 	}
 	if !marks.lost || marks.list != nil {
@@ -329,7 +329,7 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	}
 	forgotten, rounds := 0, int64(0)
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
-		m.dir.counted(entry) // so that there is something to visit
+		m.dir.countChanged(entry) // so that there is something to visit
 		rounds++
 		begun.Store(rounds)
 		for done.Load() < rounds {

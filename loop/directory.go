@@ -28,7 +28,7 @@ type Entry struct {
 	flying  atomic.Int64  // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
 	placed  atomic.Int64  // of them those that some loop has, and that came through Deliver
 	members atomic.Int32  // on this node
-	marked  atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
+	changed atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
 	gap     atomic.Uint64 // the last one that named it (gaps.go)
 
 	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)
@@ -54,7 +54,7 @@ type lane struct {
 	mu      sync.Mutex
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
-	marks   marks
+	changes changes
 	gap     atomic.Uint64 // the last one that concerned all of its rooms (gaps.go)
 
 	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own

@@ -13,7 +13,7 @@
 //	rooms.go         the rooms of a loop: join, leave; a publication is appended to the batch of its room
 //	close.go         how a connection ends: last words, close frame, FIN, time limit
 //	fanout.go        every dirty room writes its batch to every member, ONE write a member
-//	slow.go          the members that could not take something: resend, judge, shed
+//	slow.go          the members that could not take something: resend, limits, shed
 //	backlog.go       what waits for such a member; three stages of back-pressure
 //	stall.go         how long such a member may hold up its room
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane

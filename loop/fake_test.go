@@ -121,12 +121,12 @@ func (r *rig) even() {
 
 // waitingBytes adds up what waits for c.
 func waitingBytes(c *Conn) (n int) {
-	for _, ref := range c.back.refs {
+	for _, ref := range c.backlog.refs {
 		for _, p := range ref.batch.pubs[ref.next:] {
 			n += len(p.frame(&c.loop.cfg.Encodings, c.variant))
 		}
 	}
-	return n + len(c.back.rest)
+	return n + len(c.backlog.rest)
 }
 
 // read is the poller's word that f is readable.

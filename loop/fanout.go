@@ -28,8 +28,8 @@ func (f *fanout) flush() {
 	}
 }
 
-// flushRoom makes at most budget deliveries and returns how many it made. Nobody leaves meanwhile: who must go is marked
-// and swept at the end of the turn.
+// flushRoom makes at most budget deliveries and returns how many it made. Nobody leaves meanwhile: who must go is closed
+// later, at the end of the turn.
 func (f *fanout) flushRoom(r *room, budget int) (used int) {
 	for len(r.queue) > 0 && used < budget {
 		b := r.queue[0]
@@ -69,7 +69,7 @@ func (f *fanout) deliver(m *Member, b *batch) {
 		l.stats.Dropped[WhyLeft] += uint64(frames)
 		return
 	}
-	if c.back != nil {
+	if c.backlog != nil {
 		l.slow.lag(c, b, skip)
 		return
 	}

@@ -27,7 +27,7 @@ func (t *intake) handle(p post) {
 	switch p.kind {
 	case postPublication:
 		t.loop.rooms.append(p.pub)
-		t.settleOrigin(p.pub.Origin)
+		t.cameBack(p.pub.Origin)
 	case postJoined:
 		t.loop.rooms.joined(p.entry)
 	case postClosed:
@@ -39,7 +39,7 @@ func (t *intake) handle(p post) {
 	case postDoubted:
 		t.disown(p.pub, WhyDoubt)
 	case postLost:
-		t.settleOrigin(p.pub.Origin)
+		t.cameBack(p.pub.Origin)
 	}
 }
 
@@ -48,11 +48,11 @@ func (t *intake) disown(p *Publication, why Why) {
 	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen {
 		c.closeLater(why)
 	}
-	t.settleOrigin(p.Origin)
+	t.cameBack(p.Origin)
 }
 
-// settleOrigin counts a publication of one of our connections as no longer on its way.
-func (t *intake) settleOrigin(id ConnID) {
+// cameBack counts a publication of one of our connections as no longer on its way.
+func (t *intake) cameBack(id ConnID) {
 	if id == 0 || id.Loop() != t.loop.index {
 		return
 	}

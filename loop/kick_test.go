@@ -41,12 +41,12 @@ func TestAKickComesAtTheFirstTickAfterMaxAgeAndNeverBefore(t *testing.T) {
 		for at := firstTick(r.now + 1); ; at += Tick {
 			r.now = at + time.Duration(rapid.Int64Range(0, int64(Tick-1)).Draw(rt, "jitter"))
 			r.turn(0)
-			marked := len(f.kicks)
+			early := len(f.kicks)
 			r.rest()
 			late := len(f.kicks) > 0
-			if due := firstTick(seen + maxAge); late != (at >= due) || marked > 0 {
-				rt.Fatalf("last sign of life at %v, max age %v, turn of the tick at %v: kicked %v (in the marking turn: %v), want %v",
-					seen, maxAge, at, late, marked > 0, at >= due)
+			if due := firstTick(seen + maxAge); late != (at >= due) || early > 0 {
+				rt.Fatalf("last sign of life at %v, max age %v, turn of the tick at %v: kicked %v (in the turn before: %v), want %v",
+					seen, maxAge, at, late, early > 0, at >= due)
 			}
 			if late {
 				break
@@ -123,7 +123,7 @@ func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
 func TestASuspectIsJudgedAfterAllInputThatWasThereIsParsed(t *testing.T) {
 	r, f := kickRig(t, time.Second, func(c *Config) { c.ReadMessages = 2 })
 	r.now += 1100 * time.Millisecond
-	r.turn(0) // marks
+	r.turn(0) // makes it suspect
 	r.send(f, "N", "N", "N", "N", "N", "N", "N", "H")
 	for turn := range 3 {
 		if r.turn(0); len(f.kicks) > 0 || len(f.parsed) != 4+2*turn {

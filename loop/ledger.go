@@ -46,10 +46,10 @@ func (l *Loop) CheckLedger() (Stats, error) {
 		}
 	}
 	for i, c := range l.slow.lagging {
-		if c.back == nil || c.back.index != i {
+		if c.backlog == nil || c.backlog.index != i {
 			return s, fmt.Errorf("connection %x is on the list of lagging ones at %d and does not know it", c.id, i)
 		}
-		s.InFlight += c.back.frames()
+		s.InFlight += c.backlog.frames()
 	}
 	var unparsed int64
 	for _, c := range l.slots.conns {

@@ -194,7 +194,7 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for sweep: what is marked is neither taken off nor tried again with success, so that a session whose Kick
+// The same for sweep: who is to be closed is neither taken off nor tried again with success, so that a session whose Kick
 // panics once more each time keeps all kicks behind it from happening, and every turn from its end.
 func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)
@@ -279,10 +279,10 @@ func TestTheRestOfAFrameIsNotCopied(t *testing.T) {
 	}
 	r.publish("room", message(5000))
 	r.rest()
-	first := unsafe.SliceData(all[0].back.rest)
+	first := unsafe.SliceData(all[0].backlog.rest)
 	for i, f := range all {
-		if len(f.back.rest) != 5002-100 || unsafe.SliceData(f.back.rest) != first {
-			t.Errorf("member %d holds %d bytes at %p, want %d at %p", i, len(f.back.rest), unsafe.SliceData(f.back.rest), 5002-100, first)
+		if len(f.backlog.rest) != 5002-100 || unsafe.SliceData(f.backlog.rest) != first {
+			t.Errorf("member %d holds %d bytes at %p, want %d at %p", i, len(f.backlog.rest), unsafe.SliceData(f.backlog.rest), 5002-100, first)
 		}
 	}
 }

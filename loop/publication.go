@@ -72,8 +72,8 @@ type Publication struct {
 	// entry is its room in the directory, and loops how many of its loops have not fanned it out yet. Set by place.
 	entry *Entry
 	loops atomic.Int32
-	// held counts the loops on which a lagging member holds it: the node's backlog counts it once.
-	held atomic.Int32
+	// refs counts the loops on which a lagging member holds it: the node's backlog counts it once.
+	refs atomic.Int32
 }
 
 type frame struct{ bytes []byte }

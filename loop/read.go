@@ -222,7 +222,7 @@ func (r *reader) stash(c *Conn) {
 // discard reads what a closing connection still sends; not before its last words are written, or a flood would use up what
 // it may send while they wait, and they would never be said.
 func (r *reader) discard(c *Conn) {
-	for c.state == stateClosing && c.back == nil && c.end.discarded <= maxDiscard {
+	for c.state == stateClosing && c.backlog == nil && c.end.discarded <= maxDiscard {
 		n, err := c.peer.Read(r.buf)
 		if errors.Is(err, ErrAgain) {
 			return

@@ -52,7 +52,7 @@ func (r *room) position(m *Member) uint32 {
 	return p
 }
 
-func (r *room) place(i int, m *Member) {
+func (r *room) seat(i int, m *Member) {
 	r.members[i] = m
 	m.index = uint32(i)
 }

@@ -53,12 +53,12 @@ func (rs *rooms) enter(c *Conn, r *room) {
 	l := rs.loop
 	if n, limit := r.entry.members.Add(1), l.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
 		r.entry.members.Add(-1)
-		l.node.dir.counted(r.entry)
+		l.node.dir.countChanged(r.entry)
 		c.member.room = nil
 		c.peer.Kick(WhyRoomFull)
 		return
 	}
-	l.node.dir.counted(r.entry)
+	l.node.dir.countChanged(r.entry)
 	c.member = Member{conn: c, room: r, index: uint32(len(r.members)), from: r.pos}
 	r.members = append(r.members, &c.member)
 	l.stats.Joins++
@@ -78,11 +78,11 @@ func (rs *rooms) leave(c *Conn, why Why) {
 	i, last := int(m.index), len(r.members)-1
 	if i < r.cursor {
 		r.cursor--
-		r.place(i, r.members[r.cursor])
+		r.seat(i, r.members[r.cursor])
 		i = r.cursor
 	}
 	if i < last {
-		r.place(i, r.members[last])
+		r.seat(i, r.members[last])
 	}
 	r.members[last] = nil
 	r.members = r.members[:last]
@@ -90,7 +90,7 @@ func (rs *rooms) leave(c *Conn, why Why) {
 		r.members = append(make([]*Member, 0, cap(r.members)/2), r.members...)
 	}
 	r.entry.members.Add(-1)
-	l.node.dir.counted(r.entry)
+	l.node.dir.countChanged(r.entry)
 	l.stats.Leaves++
 	*m = Member{}
 	rs.vanish(r)

@@ -279,7 +279,7 @@ func (c *client) AwaitRoom() {
 
 func (c *client) Finished() bool { return c.fin || c.rst || c.closed }
 func (c *client) CloseWrite() {
-	if c.back != nil {
+	if c.backlog != nil {
 		panic("FIN before everything was sent")
 	}
 	c.finSent = true
@@ -612,7 +612,7 @@ func (w *world) checkIdle() {
 	}
 	for _, l := range w.node.loops {
 		if len(l.reader.ready)+l.fanout.dirty.len()+len(l.timeouts.suspects)+l.slow.unblocked.len()+l.toClose.len() > 0 {
-			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d marked", l.index, len(l.reader.ready),
+			w.fail("loop %d sleeps with %d ready, %d dirty, %d suspects, %d unblocked, %d to close", l.index, len(l.reader.ready),
 				l.fanout.dirty.len(), len(l.timeouts.suspects), l.slow.unblocked.len(), l.toClose.len())
 		}
 		for _, p := range slices.Concat(l.reader.hungry, l.reader.paused) {

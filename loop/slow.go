@@ -17,12 +17,12 @@ type slowSet struct {
 // block begins a backlog with the rest of a frame that the kernel took in part: of p's, or of a control frame (nil). rest is
 // not copied.
 func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
-	if c.back == nil {
-		c.back = &backlog{index: len(s.lagging), progress: tickDown(s.loop.now)}
+	if c.backlog == nil {
+		c.backlog = &backlog{index: len(s.lagging), progress: tickDown(s.loop.now)}
 		s.lagging = append(s.lagging, c)
 		s.loop.stats.Lags++
 	}
-	s.begin(c.back, rest, p)
+	s.begin(c.backlog, rest, p)
 	c.peer.AwaitRoom()
 }
 
@@ -42,26 +42,26 @@ func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
 		s.lag(c, b, i+1)
 		return
 	}
-	s.judge(c)
+	s.checkLimits(c)
 }
 
-// lag puts pubs[from:] of a batch behind what already waits for c, and judges it by its limits.
+// lag puts pubs[from:] of a batch behind what already waits for c, and checks its limits.
 func (s *slowSet) lag(c *Conn, b *batch, from int) {
-	k := c.back
-	s.hold(b)
+	k := c.backlog
+	s.ref(b)
 	k.refs = append(k.refs, ref{b, from})
 	size := len(s.loop.fanout.batches.encoded(b, c.variant))
 	if from > 0 {
 		size -= s.loop.fanout.batches.offset(b, c.variant, from)
 	}
 	k.bytes += size
-	s.judge(c)
+	s.checkLimits(c)
 }
 
-// judge applies the limits to what waits for c.
-func (s *slowSet) judge(c *Conn) {
+// checkLimits applies the limits to what waits for c.
+func (s *slowSet) checkLimits(c *Conn) {
 	l := s.loop
-	k := c.back
+	k := c.backlog
 	switch weight := k.weight(); {
 	case c.state > stateEnding:
 	case weight > l.cfg.HardBacklog:
@@ -78,9 +78,9 @@ func (s *slowSet) judge(c *Conn) {
 // resend goes on with the backlog of c: there is room again.
 func (s *slowSet) resend(c *Conn) {
 	l := s.loop
-	k := c.back
+	k := c.backlog
 	if k == nil || c.state == stateGone {
-		return // settled meanwhile
+		return // it has taken everything, or is gone
 	}
 	for {
 		buf := s.gather(k, c.variant)
@@ -106,7 +106,7 @@ func (s *slowSet) resend(c *Conn) {
 		s.advance(c, n)
 		if short {
 			c.peer.AwaitRoom()
-			s.judge(c)
+			s.checkLimits(c)
 			return
 		}
 	}
@@ -114,14 +114,14 @@ func (s *slowSet) resend(c *Conn) {
 
 // unlag ends the backlog of c: everything in it was delivered, or dropped by the caller.
 func (s *slowSet) unlag(c *Conn) {
-	k := c.back
+	k := c.backlog
 	s.loop.unstallFor(c)
 	last := len(s.lagging) - 1
 	s.lagging[k.index] = s.lagging[last]
-	s.lagging[k.index].back.index = k.index
+	s.lagging[k.index].backlog.index = k.index
 	s.lagging[last] = nil
 	s.lagging = s.lagging[:last]
-	c.back = nil
+	c.backlog = nil
 }
 
 // countBacklogs walks all lagging members, so it is done once a tick; the other loops are told the size of the slowest.
@@ -130,22 +130,22 @@ func (s *slowSet) countBacklogs() {
 	l.stats.BacklogBytes, l.stats.BacklogMax = 0, 0
 	slowest := int64(0)
 	for _, c := range s.lagging {
-		b := int64(c.back.bytes)
+		b := int64(c.backlog.bytes)
 		l.stats.BacklogBytes += b
 		l.stats.BacklogMax = max(l.stats.BacklogMax, b)
 		if c.sheddable() {
-			slowest = max(slowest, int64(c.back.weight()))
+			slowest = max(slowest, int64(c.backlog.weight()))
 		}
 	}
 	s.slowest.Store(slowest)
 }
 
-// tickBacklogs is done once a tick: who lags for too long is marked, who takes nothing stalls nobody any more, and each
+// tickBacklogs is done once a tick: who lags for too long must go, who takes nothing stalls nobody any more, and each
 // stalled room pays for the tick.
 func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
 	for _, c := range s.lagging {
-		k := c.back
+		k := c.backlog
 		if k.softSince == 0 || c.state > stateEnding {
 			continue
 		}
@@ -166,7 +166,7 @@ func (s *slowSet) shed() (ended bool) {
 	var slowest *Conn
 	weight := 0
 	for _, c := range s.lagging {
-		if w := c.back.weight(); c.sheddable() && w > weight {
+		if w := c.backlog.weight(); c.sheddable() && w > weight {
 			slowest, weight = c, w
 		}
 	}
@@ -189,4 +189,4 @@ func (s *slowSet) shed() (ended bool) {
 }
 
 // sheddable reports whether c holds frames that its end would free.
-func (c *Conn) sheddable() bool { return len(c.back.refs) > 0 || c.back.begun != nil }
+func (c *Conn) sheddable() bool { return len(c.backlog.refs) > 0 || c.backlog.begun != nil }

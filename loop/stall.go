@@ -56,7 +56,7 @@ func (e *Entry) stalled(b brake) bool {
 
 // stallFor makes c a staller of its room, if it may be one.
 func (l *Loop) stallFor(c *Conn) {
-	k, r := c.back, c.member.room
+	k, r := c.backlog, c.member.room
 	if r == nil || r.entry == nil {
 		return
 	}
@@ -83,7 +83,7 @@ func (l *Loop) unstallFor(c *Conn) {
 }
 
 func (l *Loop) letGo(c *Conn, b brake) {
-	k, r := c.back, c.member.room
+	k, r := c.backlog, c.member.room
 	if k == nil || !k.stalls[b] {
 		return
 	}
@@ -139,7 +139,7 @@ func (l *Loop) spend(p *pressure, b brake, passed uint32) (exhausted bool) {
 
 // tickStalls has c pay for a tick, and let go when the budget is used up or it takes nothing.
 func (l *Loop) tickStalls(c *Conn, passed uint32) {
-	k := c.back
+	k := c.backlog
 	for b := range numBrakes {
 		if !k.stalls[b] {
 			continue

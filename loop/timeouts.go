@@ -2,7 +2,7 @@ package loop
 
 // timeouts are the deadlines of the connections of a loop. The wheel says when one may have come; who is silent then is suspect.
 //
-// Expiry only marks, and the kick comes one turn later: what had arrived in the socket before the mark is reported by the
+// Expiry makes a suspect, and the kick comes one turn later: what had arrived in the socket before it is reported by the
 // poller before the doorbell that this turn rings, so a heartbeat that was in time is read first, however late we are.
 //
 // Should a session panic while the wheel advances, the rest of its slot is finished a rotation later. Loop's goroutine only.
