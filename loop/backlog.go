@@ -176,10 +176,10 @@ func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 }
 
 // dropRefs drops the whole frames that wait for c. The rest of the begun one stays.
-func (s *slowSet) dropRefs(c *Conn, why Why) {
+func (s *slowSet) dropRefs(c *Conn, reason CloseReason) {
 	k := c.backlog
 	for _, r := range k.refs {
-		s.loop.stats.Dropped[why] += uint64(len(r.batch.pubs) - r.next)
+		s.loop.stats.Dropped[reason] += uint64(len(r.batch.pubs) - r.next)
 		s.unref(r.batch)
 	}
 	k.refs, k.control = nil, nil

@@ -56,7 +56,7 @@ func TestManyTinyMessagesAreALargeBacklog(t *testing.T) {
 		r.publish("room", "x")
 		r.rest()
 	}
-	if want := []Why{WhyBacklogHard}; !slices.Equal(f.kicks, want) {
+	if want := []CloseReason{ReasonBacklogHard}; !slices.Equal(f.kicks, want) {
 		t.Errorf("kicked for %v, want %v", f.kicks, want)
 	}
 }

@@ -225,7 +225,7 @@ func TestAMemberOverTheHardLimitIsKickedAndItsLastWordsStandBehindTheFrameThatHa
 		r.publish("room", message(600))
 		r.rest()
 	}
-	if want := []Why{WhyBacklogHard}; !slices.Equal(slow.kicks, want) {
+	if want := []CloseReason{ReasonBacklogHard}; !slices.Equal(slow.kicks, want) {
 		t.Fatalf("kicks %v, want %v", slow.kicks, want)
 	}
 	if slow.finned {
@@ -242,7 +242,7 @@ func TestAMemberOverTheHardLimitIsKickedAndItsLastWordsStandBehindTheFrameThatHa
 	if got, want := len(other.frames(t)), 5; got != want {
 		t.Errorf("the other member got %d frames, want %d", got, want)
 	}
-	if got, want := r.stats(0).Dropped[WhyBacklogHard], uint64(4-1); got != want && got != want+1 {
+	if got, want := r.stats(0).Dropped[ReasonBacklogHard], uint64(4-1); got != want && got != want+1 {
 		t.Errorf("%d frames dropped, want %d or %d: what was owed when the limit was passed", got, want, want+1)
 	}
 }
@@ -260,7 +260,7 @@ func TestAMemberOverTheSoftLimitForTooLongIsKicked(t *testing.T) {
 	if took := r.now - began; took <= time.Second || took > time.Second+2*Tick {
 		t.Errorf("kicked after %v, want just over %v", took, time.Second)
 	}
-	if want := []Why{WhyBacklogSoft}; !slices.Equal(slow.kicks, want) {
+	if want := []CloseReason{ReasonBacklogSoft}; !slices.Equal(slow.kicks, want) {
 		t.Errorf("kicks %v, want %v", slow.kicks, want)
 	}
 }
@@ -292,7 +292,7 @@ func TestTheSlowestIsShedFirstWhenTheNodeHoldsTooMuch(t *testing.T) {
 		r.publish("slower", message(500), message(500))
 		r.rest()
 	}
-	if want := []Why{WhyShed}; !slices.Equal(slower.kicks, want) || len(slow.kicks)+len(fine.kicks) > 0 {
+	if want := []CloseReason{ReasonShed}; !slices.Equal(slower.kicks, want) || len(slow.kicks)+len(fine.kicks) > 0 {
 		t.Errorf("kicks: slower %v, slow %v, fine %v, want only %v of the slower", slower.kicks, slow.kicks, fine.kicks, want)
 	}
 	if got, limit := r.node.Held(), int64(10_000); got > limit {

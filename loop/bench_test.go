@@ -18,7 +18,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 			leaveAndEnter(b, func(i int) {
 				c := &conns[i].Conn
 				rm := c.member.room
-				l.rooms.leave(c, WhyLeft)
+				l.rooms.leave(c, ReasonLeft)
 				l.rooms.enter(c, rm)
 			})
 		})

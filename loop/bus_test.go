@@ -37,8 +37,8 @@ func newSlowRig(t *testing.T, change func(*Config)) (*rig, *slowBus) {
 }
 
 func TestAPublicationThatTheBusDoesNotDeliverKicksItsPublisherAndNobodyElse(t *testing.T) {
-	for why, settle := range map[Why]func(*Node, *Publication){WhyBackend: (*Node).Refuse, WhyDoubt: (*Node).Doubt} {
-		t.Run(why.String(), func(t *testing.T) {
+	for reason, settle := range map[CloseReason]func(*Node, *Publication){ReasonBackend: (*Node).Refuse, ReasonDoubt: (*Node).Doubt} {
+		t.Run(reason.String(), func(t *testing.T) {
 			r, bus := newSlowRig(t, nil)
 			a, b := r.open(0, "x", 0), r.open(0, "x", 0)
 			r.send(a, "one", "two")
@@ -46,7 +46,7 @@ func TestAPublicationThatTheBusDoesNotDeliverKicksItsPublisherAndNobodyElse(t *t
 				settle(r.node, p)
 			}
 			r.rest()
-			if want := []Why{why}; !slices.Equal(a.kicks, want) || len(b.kicks) > 0 {
+			if want := []CloseReason{reason}; !slices.Equal(a.kicks, want) || len(b.kicks) > 0 {
 				t.Errorf("kicked for %v and %v, want %v and nothing", a.kicks, b.kicks, want)
 			}
 			if !a.finned || a.pending != 0 {
@@ -55,8 +55,8 @@ func TestAPublicationThatTheBusDoesNotDeliverKicksItsPublisherAndNobodyElse(t *t
 			if e := r.node.Directory().Lookup("x"); e.flying.Load() != 0 {
 				t.Errorf("%d bytes of credit are gone", e.flying.Load())
 			}
-			if s := r.stats(0); s.Ended[why] != 1 || s.Ended[WhyBackend]+s.Ended[WhyDoubt] != 1 {
-				t.Errorf("counted %d ends for %v, want 1 and none for the other", s.Ended[why], why)
+			if s := r.stats(0); s.Ended[reason] != 1 || s.Ended[ReasonBackend]+s.Ended[ReasonDoubt] != 1 {
+				t.Errorf("counted %d ends for %v, want 1 and none for the other", s.Ended[reason], reason)
 			}
 		})
 	}

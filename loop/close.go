@@ -19,7 +19,7 @@ package loop
 
 type ending struct {
 	last      []byte
-	why       Why
+	reason    CloseReason
 	due       uint32 // tick of the next time limit
 	discarded int
 	said      bool // the last words are sent or queued
@@ -27,18 +27,18 @@ type ending struct {
 
 // Finish ends c with its last words (whole frames, or an HTTP response; may be empty). Only the first call counts, but
 // for one: who is ending and turns out to be a slow consumer ends as that. Not during a fan-out; sessions never are.
-func (c *Conn) Finish(last []byte, why Why) {
+func (c *Conn) Finish(last []byte, reason CloseReason) {
 	l := c.loop
 	switch {
-	case c.state > stateEnding, c.state == stateEnding && !why.Slow():
+	case c.state > stateEnding, c.state == stateEnding && !reason.Slow():
 		return
 	case c.state == stateOpen:
-		l.stats.Ended[why]++
+		l.stats.Ended[reason]++
 	}
-	c.end = &ending{last: last, why: why, due: tickUp(l.now) + l.ticks.close}
+	c.end = &ending{last: last, reason: reason, due: tickUp(l.now) + l.ticks.close}
 	c.state = stateEnding
 	l.reader.freeInput(c)
-	if c.pending > 0 && !why.Slow() && !c.has(flagEOF) && !c.peer.Finished() {
+	if c.pending > 0 && !reason.Slow() && !c.has(flagEOF) && !c.peer.Finished() {
 		c.rearm()
 		return
 	}
@@ -52,19 +52,19 @@ func (c *Conn) close() {
 	e.due = tickUp(c.loop.now) + c.loop.ticks.close
 	c.rearm()
 	if c.has(flagEOF | flagFreed) {
-		c.gone(e.why)
+		c.gone(e.reason)
 		return
 	}
-	if !e.why.Slow() {
+	if !e.reason.Slow() {
 		c.catchUp()
 	}
-	c.loop.rooms.leave(c, e.why)
+	c.loop.rooms.leave(c, e.reason)
 	k := c.backlog
 	switch {
 	case k == nil:
 		c.lastWords()
-	case e.why.Slow():
-		c.loop.slow.dropRefs(c, e.why)
+	case e.reason.Slow():
+		c.loop.slow.dropRefs(c, e.reason)
 		e.said = true
 		k.control = e.last
 	}
@@ -93,7 +93,7 @@ func (c *Conn) lastWords() {
 		e.said = true
 		n, err := c.peer.Send(e.last)
 		if err != nil {
-			c.gone(e.why)
+			c.gone(e.reason)
 			return
 		}
 		if n < len(e.last) {
@@ -110,7 +110,7 @@ func (c *Conn) overdue() {
 		c.close()
 		return
 	}
-	c.gone(c.end.why)
+	c.gone(c.end.reason)
 }
 
 // eof notes that nothing more comes and nothing can be sent. What has come is parsed before the member leaves.
@@ -123,22 +123,22 @@ func (c *Conn) eof() {
 		c.loop.reader.queueReady(c)
 		return
 	}
-	c.gone(WhyLeft)
+	c.gone(ReasonLeft)
 }
 
 // gone takes c out of everything. Its slot is free once the transport has closed the socket.
-func (c *Conn) gone(why Why) {
+func (c *Conn) gone(reason CloseReason) {
 	if c.state == stateGone {
 		return
 	}
 	if c.state < stateEnding {
-		c.loop.stats.Ended[why]++
+		c.loop.stats.Ended[reason]++
 	}
 	c.peer.Shutdown() // while it still knows its room
-	c.loop.rooms.leave(c, why)
+	c.loop.rooms.leave(c, reason)
 	if k := c.backlog; k != nil {
-		c.loop.slow.dropRefs(c, why)
-		c.loop.stats.Dropped[why] += c.loop.slow.endRest(k)
+		c.loop.slow.dropRefs(c, reason)
+		c.loop.stats.Dropped[reason] += c.loop.slow.endRest(k)
 		c.loop.slow.unlag(c)
 	}
 	c.loop.reader.freeInput(c)
@@ -164,16 +164,16 @@ func (c *Conn) closed() {
 }
 
 // closeLater notes that c must go; sweep does it, because c may be in the middle of something that is being iterated.
-func (c *Conn) closeLater(why Why) {
+func (c *Conn) closeLater(reason CloseReason) {
 	if !c.has(flagToClose) {
 		c.flags |= flagToClose
-		c.loop.toClose.add(toClose{c, why})
+		c.loop.toClose.add(toClose{c, reason})
 	}
 }
 
 type toClose struct {
-	conn *Conn
-	why  Why
+	conn   *Conn
+	reason CloseReason
 }
 
 // sweep ends those who must go; a kick may add more.
@@ -182,10 +182,10 @@ func (l *Loop) sweep() {
 		m.conn.flags &^= flagToClose
 		switch {
 		case m.conn.state == stateGone:
-		case m.why == WhyLeft:
+		case m.reason == ReasonLeft:
 			m.conn.eof()
 		default:
-			m.conn.peer.Kick(m.why)
+			m.conn.peer.Kick(m.reason)
 		}
 	})
 }

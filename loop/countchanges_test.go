@@ -87,21 +87,21 @@ func TestMarksTellOfEachRoomThatChanged(t *testing.T) {
 	b := r.open(1, "before", 0)
 	expect("a join", RoomCount{"before", 2})
 	expect("nothing since")
-	a.gone(WhyLeft)
+	a.gone(ReasonLeft)
 	expect("a leave", RoomCount{"before", 1})
 	for range 5 {
 		c := r.open(0, "before", 0)
-		c.gone(WhyLeft)
+		c.gone(ReasonLeft)
 	}
 	expect("ten changes", RoomCount{"before", 1})
-	b.gone(WhyLeft)
+	b.gone(ReasonLeft)
 	expect("the room vanished", RoomCount{"before", 0})
 	d := r.open(0, "brief", 0)
-	d.gone(WhyLeft)
+	d.gone(ReasonLeft)
 	expect("a room came and went", RoomCount{"brief", 0})
 	e := r.open(0, "again", 0)
 	expect("another room", RoomCount{"again", 1})
-	e.gone(WhyLeft)
+	e.gone(ReasonLeft)
 	r.open(1, "again", 0)
 	r.open(1, "again", 0)
 	expect("it vanished and came back", RoomCount{"again", 0}, RoomCount{"again", 2})
@@ -125,7 +125,7 @@ func TestMarksTellOfWhoIsTurnedAway(t *testing.T) {
 func TestNothingIsMarkedWhileNobodyWatches(t *testing.T) {
 	r := newRig(t, nil)
 	for _, f := range r.openAll(10, 0, "room")[1:] {
-		f.gone(WhyLeft)
+		f.gone(ReasonLeft)
 	}
 	for i := range r.node.dir.lanes {
 		if got := len(r.node.dir.lanes[i].changes.list); got > 0 {
@@ -151,7 +151,7 @@ func TestAMarkDoesNotAllocate(t *testing.T) {
 		}
 		c := &all[0].Conn
 		again := func() {
-			l.rooms.leave(c, WhyLeft)
+			l.rooms.leave(c, ReasonLeft)
 			l.rooms.enter(c, l.rooms.byName["room"])
 		}
 		ask := func() {
@@ -184,7 +184,7 @@ func TestTheListOfMarksIsBounded(t *testing.T) {
 	marks := &r.node.dir.lanes[0].changes
 	longest := 0
 	for i := range 3 * changesGone {
-		l.rooms.leave(&f.Conn, WhyLeft)
+		l.rooms.leave(&f.Conn, ReasonLeft)
 		f.Join(fmt.Sprint("r", i+1), 0)
 		l.Turn(r.now)
 		longest = max(longest, len(marks.list))
@@ -195,7 +195,7 @@ func TestTheListOfMarksIsBounded(t *testing.T) {
 	if !marks.lost || marks.list != nil {
 		t.Error("the list is not dropped")
 	}
-	there.gone(WhyLeft)
+	there.gone(ReasonLeft)
 	m.ask()
 	if want := truth(m.dir); m.read != 1 || !maps.Equal(m.rooms, want) {
 		t.Errorf("%d lanes were read, and the mirror has %v, want %v", m.read, m.rooms, want)
@@ -230,7 +230,7 @@ func TestWhoAsksForMarksKnowsEveryRoom(t *testing.T) {
 					rt.Skip("nobody there")
 				}
 				i := rapid.IntRange(0, len(here)-1).Draw(rt, "who")
-				here[i].gone(WhyLeft)
+				here[i].gone(ReasonLeft)
 				here = append(here[:i], here[i+1:]...)
 			},
 			"turn": func(*rapid.T) { r.rest() },
@@ -318,7 +318,7 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 			if c.member.conn == nil {
 				l.rooms.enter(c, l.rooms.byName["room"])
 			} else {
-				l.rooms.leave(c, WhyLeft)
+				l.rooms.leave(c, ReasonLeft)
 			}
 			done.Store(round)
 		}
@@ -351,7 +351,7 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 func stroll(l *Loop, rng *rand.Rand, here []*fake) []*fake {
 	if len(here) > 0 && rng.IntN(5) > 1 {
 		i := rng.IntN(len(here))
-		here[i].gone(WhyLeft)
+		here[i].gone(ReasonLeft)
 		return append(here[:i], here[i+1:]...)
 	}
 	f := &fake{room: -1}

@@ -94,12 +94,12 @@ func TestTheCreditOfARoomIsWholeAgainWhateverBecomesOfItsMembers(t *testing.T) {
 	r.publish("room", numbered("m", 10)...)
 	r.turn(1) // in the middle of a fan-out
 	for _, f := range leaves {
-		f.gone(WhyLeft)
+		f.gone(ReasonLeft)
 	}
 	r.publish("room", "only for one loop now")
 	r.rest()
 	r.publish("room", "x")
-	stays.gone(WhyLeft) // with a publication in the inbox
+	stays.gone(ReasonLeft) // with a publication in the inbox
 	r.rest()
 	if got := entry.flying.Load(); got != 0 {
 		t.Errorf("%d bytes are still counted, want 0", got)
@@ -570,5 +570,5 @@ func (c *citizen) Joined() {
 	c.mu.Unlock()
 }
 
-func (c *citizen) Kick(why Why) { c.w.t.Errorf("kicked for %v, want nobody kicked", why) }
-func (c *citizen) Ping()        {}
+func (c *citizen) Kick(reason CloseReason) { c.w.t.Errorf("kicked for %v, want nobody kicked", reason) }
+func (c *citizen) Ping()                   {}

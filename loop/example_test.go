@@ -15,14 +15,14 @@ type guest struct {
 	unread [][]byte // what has arrived
 }
 
-func (g *guest) Open() error       { return nil }
-func (g *guest) AwaitRoom()        {}
-func (g *guest) Finished() bool    { return false }
-func (g *guest) CloseWrite()       { fmt.Printf("%s: FIN\n", g.name) }
-func (g *guest) Shutdown()         {}
-func (g *guest) Joined()           { g.Upgraded(g.Loop().Now()) }
-func (g *guest) Kick(why loop.Why) { g.Finish([]byte(why.String()), why) }
-func (g *guest) Ping()             {}
+func (g *guest) Open() error                  { return nil }
+func (g *guest) AwaitRoom()                   {}
+func (g *guest) Finished() bool               { return false }
+func (g *guest) CloseWrite()                  { fmt.Printf("%s: FIN\n", g.name) }
+func (g *guest) Shutdown()                    {}
+func (g *guest) Joined()                      { g.Upgraded(g.Loop().Now()) }
+func (g *guest) Kick(reason loop.CloseReason) { g.Finish([]byte(reason.String()), reason) }
+func (g *guest) Ping()                        {}
 
 func (g *guest) Read(p []byte) (int, error) {
 	if len(g.unread) == 0 {

@@ -194,7 +194,7 @@ type fake struct {
 	sends  int
 	joins  int
 	parsed []string
-	kicks  []Why
+	kicks  []CloseReason
 	pings  int
 	shut   bool
 	finned bool // CloseWrite
@@ -291,7 +291,7 @@ func (f *fake) message(body []byte) {
 	case 'N':
 	case 'H':
 	case 'X':
-		f.Finish(frame1("last words"), WhyClosed)
+		f.Finish(frame1("last words"), ReasonClosed)
 	case 'W':
 		f.Hold()
 	default:
@@ -307,12 +307,12 @@ func (f *fake) Joined() {
 	}
 }
 
-func (f *fake) Kick(why Why) {
+func (f *fake) Kick(reason CloseReason) {
 	if f.onKick != nil {
 		f.onKick()
 	}
-	f.kicks = append(f.kicks, why)
-	f.Finish(frame1("kicked: "+why.String()), why)
+	f.kicks = append(f.kicks, reason)
+	f.Finish(frame1("kicked: "+reason.String()), reason)
 }
 
 func (f *fake) Ping() { f.pings++ }

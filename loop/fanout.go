@@ -66,7 +66,7 @@ func (f *fanout) deliver(m *Member, b *batch) {
 	c := m.conn
 	frames := len(b.pubs) - skip
 	if c.has(flagEOF | flagFreed) {
-		l.stats.Dropped[WhyLeft] += uint64(frames)
+		l.stats.Dropped[ReasonLeft] += uint64(frames)
 		return
 	}
 	if c.backlog != nil {
@@ -83,8 +83,8 @@ func (f *fanout) deliver(m *Member, b *batch) {
 	switch {
 	case err != nil: // the transport will say so; until then it is a member that gets nothing
 		c.flags |= flagEOF
-		l.stats.Dropped[WhyLeft] += uint64(frames)
-		c.closeLater(WhyLeft)
+		l.stats.Dropped[ReasonLeft] += uint64(frames)
+		c.closeLater(ReasonLeft)
 	case n == len(buf):
 		l.stats.Delivered += uint64(frames)
 	default:

@@ -35,18 +35,18 @@ func (t *intake) handle(p post) {
 	case postCall:
 		p.call(t.loop)
 	case postRefused:
-		t.disown(p.pub, WhyBackend)
+		t.disown(p.pub, ReasonBackend)
 	case postDoubted:
-		t.disown(p.pub, WhyDoubt)
+		t.disown(p.pub, ReasonDoubt)
 	case postLost:
 		t.cameBack(p.pub.Origin)
 	}
 }
 
 // disown kicks who published what the bus will not deliver.
-func (t *intake) disown(p *Publication, why Why) {
+func (t *intake) disown(p *Publication, reason CloseReason) {
 	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen {
-		c.closeLater(why)
+		c.closeLater(reason)
 	}
 	t.cameBack(p.Origin)
 }
@@ -73,7 +73,7 @@ func (t *intake) adopt(c *Conn) {
 	t.loop.stats.Opened++
 	if err := c.peer.Open(); err != nil {
 		c.flags |= flagFreed
-		c.gone(WhyLeft)
+		c.gone(ReasonLeft)
 		return
 	}
 	c.rearm()

@@ -52,7 +52,7 @@ func TestAKickComesAtTheFirstTickAfterMaxAgeAndNeverBefore(t *testing.T) {
 				break
 			}
 		}
-		if want := []Why{WhyHeartbeat}; !slices.Equal(f.kicks, want) {
+		if want := []CloseReason{ReasonHeartbeat}; !slices.Equal(f.kicks, want) {
 			rt.Fatalf("kicks %v, want %v", f.kicks, want)
 		}
 	})
@@ -114,7 +114,7 @@ func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
 		if len(alive.kicks) > 0 {
 			t.Errorf("read first %v: kicked whose heartbeat waited", readFirst)
 		}
-		if want := []Why{WhyHeartbeat}; !slices.Equal(silent.kicks, want) {
+		if want := []CloseReason{ReasonHeartbeat}; !slices.Equal(silent.kicks, want) {
 			t.Errorf("read first %v: the silent one has kicks %v, want %v", readFirst, silent.kicks, want)
 		}
 	}
@@ -210,8 +210,8 @@ func TestTheHandshakeHasItsOwnLimitHoweverItDrips(t *testing.T) {
 		r.read(f)
 		r.step(50 * time.Millisecond)
 	}
-	if took := r.now - began; took < time.Second || took > time.Second+2*Tick || f.kicks[0] != WhyHandshake {
-		t.Errorf("kicked for %v after %v, want %v after %v", f.kicks, took, WhyHandshake, time.Second)
+	if took := r.now - began; took < time.Second || took > time.Second+2*Tick || f.kicks[0] != ReasonHandshake {
+		t.Errorf("kicked for %v after %v, want %v after %v", f.kicks, took, ReasonHandshake, time.Second)
 	}
 }
 
@@ -231,8 +231,8 @@ func TestHalfAFrameHasALimitThatEveryByteRenews(t *testing.T) {
 	for len(f.kicks) == 0 {
 		r.step(Tick / 2)
 	}
-	if took := r.now - at; took < time.Second || took > time.Second+Tick || f.kicks[0] != WhyFrame {
-		t.Errorf("kicked for %v after %v, want %v after %v", f.kicks, took, WhyFrame, time.Second)
+	if took := r.now - at; took < time.Second || took > time.Second+Tick || f.kicks[0] != ReasonFrame {
+		t.Errorf("kicked for %v after %v, want %v after %v", f.kicks, took, ReasonFrame, time.Second)
 	}
 }
 
@@ -257,7 +257,7 @@ func TestPingsComeAtEachThirdOfMaxAgeThatIsSilent(t *testing.T) {
 	for range 4 {
 		r.step(Tick)
 	}
-	if want := []Why{WhyHeartbeat}; !slices.Equal(f.kicks, want) {
+	if want := []CloseReason{ReasonHeartbeat}; !slices.Equal(f.kicks, want) {
 		t.Errorf("kicks %v after 3.2 s of silence, want %v", f.kicks, want)
 	}
 }
@@ -333,7 +333,7 @@ func TestHeldConnectionsAreNotKicked(t *testing.T) {
 	for range 3 {
 		r.step(Tick)
 	}
-	if want := []Why{WhyHeartbeat}; !slices.Equal(f.kicks, want) {
+	if want := []CloseReason{ReasonHeartbeat}; !slices.Equal(f.kicks, want) {
 		t.Errorf("kicks %v after Release, want %v: it was silent for 5 s", f.kicks, want)
 	}
 }

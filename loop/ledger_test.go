@@ -13,7 +13,7 @@ func TestTheLedgerNoticesWhenACounterIsOffOrAMemberStandsWrong(t *testing.T) {
 		"a delivery too many":         {func(l *Loop, _ *fake) { l.stats.Delivered++ }, "delivered"},
 		"a delivery too few":          {func(l *Loop, _ *fake) { l.stats.Delivered-- }, "delivered"},
 		"a frame lost in silence":     {func(l *Loop, _ *fake) { l.stats.Expected++ }, "expected"},
-		"a drop without a drop":       {func(l *Loop, _ *fake) { l.stats.Dropped[WhyShed]++ }, "dropped"},
+		"a drop without a drop":       {func(l *Loop, _ *fake) { l.stats.Dropped[ReasonShed]++ }, "dropped"},
 		"a batch lost":                {func(l *Loop, _ *fake) { l.rooms.byName["room"].queue = nil; l.rooms.byName["room"].cursor = 0 }, "in flight"},
 		"the cursor moved":            {func(l *Loop, _ *fake) { l.rooms.byName["room"].cursor++ }, "in flight"},
 		"a waiting frame lost":        {func(_ *Loop, f *fake) { f.backlog.refs = nil }, "in flight"},
@@ -59,8 +59,8 @@ func TestStatsAreThoseOfTheLastTurn(t *testing.T) {
 }
 
 func TestEveryReasonHasItsName(t *testing.T) {
-	seen := map[string]Why{}
-	for w := range Why(NumWhy) {
+	seen := map[string]CloseReason{}
+	for w := range CloseReason(NumReasons) {
 		if name := w.String(); name == "" {
 			t.Errorf("reason %d has no name", w)
 		} else if other, twice := seen[name]; twice {

@@ -83,7 +83,7 @@ func TestOneWhoEndsInsideJoinedDoesNotTakeTheRoomFromTheOthers(t *testing.T) {
 		all = append(all, f)
 	}
 	r.rest()
-	all[0].onJoined = func() { all[0].Finish(frame1("bye"), WhyClosed) }
+	all[0].onJoined = func() { all[0].Finish(frame1("bye"), ReasonClosed) }
 	all[0].Join("room", 0)
 	all[1].Join("room", 0)
 	defer func() {
@@ -200,8 +200,8 @@ func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
 	bad.onKick = func() { panic("a bug of the session") }
-	bad.closeLater(WhyHeartbeat)
-	good.closeLater(WhyHeartbeat)
+	bad.closeLater(ReasonHeartbeat)
+	good.closeLater(ReasonHeartbeat)
 	r.panicking(0)
 	defer func() {
 		if p := recover(); p != nil {
@@ -441,7 +441,7 @@ func TestASingleLargeFrameIsALargeBacklog(t *testing.T) {
 	for range 20 {
 		r.step(Tick)
 	}
-	if want := []Why{WhyBacklogSoft}; !slices.Equal(f.kicks, want) {
+	if want := []CloseReason{ReasonBacklogSoft}; !slices.Equal(f.kicks, want) {
 		t.Errorf("kicked for %v after twice the time, want %v", f.kicks, want)
 	}
 }

@@ -102,11 +102,11 @@ func (n *Node) HoldBack(on bool) {
 	}
 }
 
-// Refuse says that the bus will not deliver p after all: its connection is kicked with WhyBackend. Any goroutine; p must
+// Refuse says that the bus will not deliver p after all: its connection is kicked with ReasonBackend. Any goroutine; p must
 // not have been delivered.
 func (n *Node) Refuse(p *Publication) { n.settleUndelivered(postRefused, p) }
 
-// Doubt says that the bus does not know whether p reaches the other nodes: its connection is kicked with WhyDoubt. Any goroutine; p
+// Doubt says that the bus does not know whether p reaches the other nodes: its connection is kicked with ReasonDoubt. Any goroutine; p
 // must not have been delivered here.
 func (n *Node) Doubt(p *Publication) { n.settleUndelivered(postDoubted, p) }
 

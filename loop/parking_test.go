@@ -91,7 +91,7 @@ func TestAMemberThatTakesNothingHoldsUpNobodyForLong(t *testing.T) {
 	if got, want := len(alive.frames(t)), len(bodies); got != want {
 		t.Errorf("%d messages, want %d", got, want)
 	}
-	if want := []Why{WhyBacklogHard}; !slices.Equal(dead.kicks, want) {
+	if want := []CloseReason{ReasonBacklogHard}; !slices.Equal(dead.kicks, want) {
 		t.Errorf("the dead one is kicked for %v, want %v", dead.kicks, want)
 	}
 }
@@ -175,7 +175,7 @@ func TestWhatIsParkedForARoomThatVanishesIsForNobody(t *testing.T) {
 	old := r.node.Directory().Lookup("x")
 	bus.elsewhere("x", numbered("m", 20)...)
 	bus.deliver()
-	f.gone(WhyLeft)
+	f.gone(ReasonLeft)
 	r.rang[0] = false // it does not come to what it has been given
 	next := r.open(1, "x", 0)
 	bus.elsewhere("x", "new")

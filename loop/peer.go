@@ -33,7 +33,7 @@ type Session interface {
 	// Joined says that Join is done: from here on the member gets everything.
 	Joined()
 	// Kick asks the session to end the connection because it broke a limit; it calls Conn.Finish.
-	Kick(why Why)
+	Kick(reason CloseReason)
 	// Ping asks for a ping: nothing was heard for a third of Config.MaxAge (only after Conn.WantPings).
 	Ping()
 }

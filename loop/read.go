@@ -70,7 +70,7 @@ func (r *reader) serveWithin(c *Conn) {
 				return
 			}
 		case c.has(flagEOF):
-			c.gone(WhyLeft)
+			c.gone(ReasonLeft)
 		case bytes <= 0 || !c.MayParse():
 			if !r.stopped(c) {
 				return
@@ -229,7 +229,7 @@ func (r *reader) discard(c *Conn) {
 		}
 		c.end.discarded += n
 		if err != nil {
-			c.gone(c.end.why)
+			c.gone(c.end.reason)
 			return
 		}
 	}

@@ -328,7 +328,7 @@ func TestAResetMemberCostsTheOthersNothing(t *testing.T) {
 			t.Errorf("member %d got %q, want %q", i, got, want)
 		}
 	}
-	if got, want := r.stats(0).Dropped[WhyLeft], uint64(5*5); got != want {
+	if got, want := r.stats(0).Dropped[ReasonLeft], uint64(5*5); got != want {
 		t.Errorf("%d frames dropped, want %d", got, want)
 	}
 	for i := 0; i < len(all); i += 2 {
@@ -359,7 +359,7 @@ func TestASlotIsUsedAgainOnlyAfterTheTransportHasClosedTheSocket(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.open(0, "room", 0)
 	old := a.ID()
-	a.gone(WhyLeft)
+	a.gone(ReasonLeft)
 	b := r.open(0, "room", 0)
 	if b.ID().slot() == old.slot() {
 		t.Error("the slot of a socket that is still open was used again")
@@ -384,7 +384,7 @@ func TestDrainingEndsEverybodyWithEverythingThatWasAccepted(t *testing.T) {
 	r.turn(0) // one loop is in the middle of it
 	for i := range 2 {
 		r.loop(i).Call(func(l *Loop) {
-			l.Each(func(c *Conn) bool { c.Finish(frame1("bye"), WhyClosed); return true })
+			l.Each(func(c *Conn) bool { c.Finish(frame1("bye"), ReasonClosed); return true })
 		})
 	}
 	r.rest()

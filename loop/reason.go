@@ -1,34 +1,36 @@
 package loop
 
-// Why is the limit that a connection broke; also the reason label of dropped frames.
-type Why uint8
+// CloseReason is the limit that a connection broke; also the reason label of dropped frames.
+type CloseReason uint8
 
 // The reasons.
 const (
-	WhyLeft        Why = iota // the peer closed, reset, or vanished
-	WhyClosed                 // ended by the session: close handshake, protocol error, drain
-	WhyHandshake              // no whole handshake within HandshakeTimeout
-	WhyHeartbeat              // no sign of life for MaxAge
-	WhyFrame                  // half a frame without progress for FrameTimeout
-	WhyBacklogHard            // backlog over HardBacklog
-	WhyBacklogSoft            // backlog over SoftBacklog for BacklogTime
-	WhyShed                   // the slowest, when the node was over BacklogTotal
-	WhyRoomFull               // RoomMembers reached
-	WhyNodeFull               // MaxRooms reached
-	WhyBackend                // the bus could not deliver what it published (Node.Refuse)
-	WhyDoubt                  // the bus does not know whether it delivered what it published (Node.Doubt)
-	WhyGap                    // messages of its room may have passed it over (Node.Gap), and the server is set to end it for that
-	numWhy
+	ReasonLeft        CloseReason = iota // the peer closed, reset, or vanished
+	ReasonClosed                         // ended by the session: close handshake, protocol error, drain
+	ReasonHandshake                      // no whole handshake within HandshakeTimeout
+	ReasonHeartbeat                      // no sign of life for MaxAge
+	ReasonFrame                          // half a frame without progress for FrameTimeout
+	ReasonBacklogHard                    // backlog over HardBacklog
+	ReasonBacklogSoft                    // backlog over SoftBacklog for BacklogTime
+	ReasonShed                           // the slowest, when the node was over BacklogTotal
+	ReasonRoomFull                       // RoomMembers reached
+	ReasonNodeFull                       // MaxRooms reached
+	ReasonBackend                        // the bus could not deliver what it published (Node.Refuse)
+	ReasonDoubt                          // the bus does not know whether it delivered what it published (Node.Doubt)
+	ReasonGap                            // messages of its room may have passed it over (Node.Gap), and the server is set to end it for that
+	numReasons
 )
 
-var whyNames = [numWhy]string{"left", "closed", "handshake_timeout", "heartbeat_missed", "frame_stalled", "backlog_hard",
+var reasonNames = [numReasons]string{"left", "closed", "handshake_timeout", "heartbeat_missed", "frame_stalled", "backlog_hard",
 	"backlog_soft", "shed", "room_full", "node_full",
 	"backend_unavailable", "backend_doubtful", "gap"}
 
-func (w Why) String() string { return whyNames[w] }
+func (r CloseReason) String() string { return reasonNames[r] }
 
 // Slow reports that the connection is a slow consumer.
-func (w Why) Slow() bool { return w == WhyBacklogHard || w == WhyBacklogSoft || w == WhyShed }
+func (r CloseReason) Slow() bool {
+	return r == ReasonBacklogHard || r == ReasonBacklogSoft || r == ReasonShed
+}
 
-// NumWhy is the number of reasons, for tables by reason.
-const NumWhy = int(numWhy)
+// NumReasons is the number of reasons, for tables by reason.
+const NumReasons = int(numReasons)

@@ -103,7 +103,7 @@ func (m *roomModel) pick(rt *rapid.T, room int) *modelMember {
 // finish ends a member orderly: it gets the rest of what is for it, and the last words behind that.
 func (m *roomModel) finish(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
-	c.Finish(frame1("bye"), WhyClosed)
+	c.Finish(frame1("bye"), ReasonClosed)
 	c.want = append(c.want, "bye")
 	if got := c.frames(m); !slices.Equal(got, c.want) {
 		rt.Fatalf("who ended orderly got %q, want %q", got, c.want)
@@ -114,7 +114,7 @@ func (m *roomModel) finish(rt *rapid.T, room int) {
 func (m *roomModel) leave(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
 	c.left = true
-	c.gone(WhyLeft)
+	c.gone(ReasonLeft)
 	if got := c.frames(m); len(got) > len(c.want) || !slices.Equal(got, c.want[:len(got)]) {
 		rt.Fatalf("who left got %q, want a beginning of %q", got, c.want)
 	}
@@ -146,11 +146,11 @@ func TestARoomVanishesWithItsLastMember(t *testing.T) {
 	if got, want := r.node.Directory().Rooms(), 1; got != want {
 		t.Errorf("%d rooms, want %d", got, want)
 	}
-	a.gone(WhyLeft)
+	a.gone(ReasonLeft)
 	if got, want := r.node.Directory().Lookup("room").Members(), 1; got != want {
 		t.Errorf("%d members after one of two has left, want %d", got, want)
 	}
-	b.gone(WhyLeft)
+	b.gone(ReasonLeft)
 	if got, want := r.node.Directory().Rooms(), 0; got != want {
 		t.Errorf("%d rooms, want %d", got, want)
 	}
@@ -163,7 +163,7 @@ func TestWhoComesBackIntoAVanishedRoomGetsNothingOfBefore(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.open(0, "room", 0)
 	r.publish("room", "before") // in the inbox, where it finds another room of the same name
-	a.gone(WhyLeft)
+	a.gone(ReasonLeft)
 	b := &fake{room: -1}
 	b.Init(b)
 	r.loop(0).Adopt(&b.Conn)
@@ -181,19 +181,19 @@ func TestLimitsOfRoomsAndMembersTurnTheNextAway(t *testing.T) {
 	a, _ := r.open(0, "room", 0), r.open(1, "room", 0)
 	for _, c := range []struct {
 		room string
-		want Why
-	}{{"room", WhyRoomFull}, {"another", WhyNodeFull}} {
+		want CloseReason
+	}{{"room", ReasonRoomFull}, {"another", ReasonNodeFull}} {
 		f := &fake{room: -1}
 		f.Init(f)
 		r.loop(0).Adopt(&f.Conn)
 		r.rest()
 		f.Join(c.room, 0)
 		r.rest()
-		if !slices.Equal(f.kicks, []Why{c.want}) || f.joins != 0 {
+		if !slices.Equal(f.kicks, []CloseReason{c.want}) || f.joins != 0 {
 			t.Errorf("into %q: kicks %v and %d joins, want only %v", c.room, f.kicks, f.joins, c.want)
 		}
 	}
-	a.gone(WhyLeft)
+	a.gone(ReasonLeft)
 	r.open(0, "room", 0) // there is room again
 }
 
@@ -204,7 +204,7 @@ func TestWhoIsGoneBeforeTheBusConfirmsLeavesNoTrace(t *testing.T) {
 	r.loop(0).Adopt(&f.Conn)
 	r.rest()
 	f.Join("room", 0)
-	f.gone(WhyLeft)
+	f.gone(ReasonLeft)
 	r.loop(0).Closed(&f.Conn)
 	r.rest()
 	if f.joins != 0 || len(r.loop(0).rooms.byName) != 0 || r.node.Directory().Rooms() != 0 || r.loop(0).Connections() != 0 {
@@ -217,7 +217,7 @@ func TestARoomShrinksAfterItsPeak(t *testing.T) {
 	r := newRig(t, nil)
 	all := r.openAll(400, 0, "room")
 	for _, f := range all[1:] {
-		f.gone(WhyLeft)
+		f.gone(ReasonLeft)
 	}
 	if got := cap(r.loop(0).rooms.byName["room"].members); got > 64 {
 		t.Errorf("room for %d members is kept for one, want at most 64", got)
@@ -235,7 +235,7 @@ func TestAConnectionThatCannotBeOpenedLeavesNoTrace(t *testing.T) {
 	f.Init(f)
 	r.loop(0).Adopt(&f.Conn)
 	r.rest()
-	if s := r.stats(0); r.loop(0).Connections() != 0 || r.loop(0).slots.live != 0 || r.loop(0).timeouts.wheel.armed != 0 || s.Ended[WhyLeft] != 1 {
+	if s := r.stats(0); r.loop(0).Connections() != 0 || r.loop(0).slots.live != 0 || r.loop(0).timeouts.wheel.armed != 0 || s.Ended[ReasonLeft] != 1 {
 		t.Errorf("%d connections, %d live, %d timers, ended %v, want none and one that left", r.loop(0).Connections(),
 			r.loop(0).slots.live, r.loop(0).timeouts.wheel.armed, s.Ended)
 	}

@@ -12,7 +12,7 @@ func (rs *rooms) join(c *Conn, name string) {
 	r := rs.byName[name]
 	if r == nil {
 		if n := int(l.node.maxRooms.Load()); n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
-			c.peer.Kick(WhyNodeFull)
+			c.peer.Kick(ReasonNodeFull)
 			return
 		}
 		r = &room{name: name}
@@ -55,7 +55,7 @@ func (rs *rooms) enter(c *Conn, r *room) {
 		r.entry.members.Add(-1)
 		l.node.dir.countChanged(r.entry)
 		c.member.room = nil
-		c.peer.Kick(WhyRoomFull)
+		c.peer.Kick(ReasonRoomFull)
 		return
 	}
 	l.node.dir.countChanged(r.entry)
@@ -65,15 +65,15 @@ func (rs *rooms) enter(c *Conn, r *room) {
 	c.peer.Joined()
 }
 
-// leave takes c out of its room. What it was not given is dropped for the reason why.
-func (rs *rooms) leave(c *Conn, why Why) {
+// leave takes c out of its room. What it was not given is dropped for that reason.
+func (rs *rooms) leave(c *Conn, reason CloseReason) {
 	l := rs.loop
 	m := &c.member
 	r := m.room
 	if r == nil || c.has(flagJoining) { // joined will pass it over
 		return
 	}
-	l.stats.Dropped[why] += uint64(r.pos - r.position(m))
+	l.stats.Dropped[reason] += uint64(r.pos - r.position(m))
 	l.unstallFor(c)
 	i, last := int(m.index), len(r.members)-1
 	if i < r.cursor {

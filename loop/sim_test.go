@@ -43,8 +43,8 @@ func TestSimulation(t *testing.T) {
 		total.add(w)
 	}
 	t.Logf("%d seeds: %+v", *simSeeds, total)
-	for name, n := range map[string]uint64{"heartbeat kicks": total.Kicks[WhyHeartbeat], "slow kicks": total.Kicks[WhyBacklogHard],
-		"soft kicks": total.Kicks[WhyBacklogSoft], "shed": total.Kicks[WhyShed], "frame kicks": total.Kicks[WhyFrame],
+	for name, n := range map[string]uint64{"heartbeat kicks": total.Kicks[ReasonHeartbeat], "slow kicks": total.Kicks[ReasonBacklogHard],
+		"soft kicks": total.Kicks[ReasonBacklogSoft], "shed": total.Kicks[ReasonShed], "frame kicks": total.Kicks[ReasonFrame],
 		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets,
 		"publications from elsewhere": total.Foreign, "parked ones": total.Parked, "rooms at a pace": total.Paced} {
 		if n == 0 && *simSeeds >= 500 {
@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 
 type tally struct {
 	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced uint64
-	Kicks                                                                                      [NumWhy]uint64
+	Kicks                                                                                      [NumReasons]uint64
 }
 
 func (t *tally) add(w *world) {
@@ -227,7 +227,7 @@ type client struct {
 	touched   time.Duration
 	joined    bool
 	joinedAt  int // length of the room's order when the server said Joined, at the most
-	endWhy    Why
+	endReason CloseReason
 	endedBy   byte // last words
 	accepted  ConnID
 	abandoned bool // reset: what it received proves little
@@ -322,11 +322,11 @@ func (c *client) frame(kind byte, body []byte) {
 	case 'P':
 		c.Control([]byte{'p', 0, 0})
 	case 'B':
-		c.endWhy = WhyClosed
-		c.Finish([]byte{'X', 0, 1, 'B'}, WhyClosed)
+		c.endReason = ReasonClosed
+		c.Finish([]byte{'X', 0, 1, 'B'}, ReasonClosed)
 	case 'C':
-		c.endWhy = WhyClosed
-		c.Finish([]byte{'X', 0, 1, 'C'}, WhyClosed)
+		c.endReason = ReasonClosed
+		c.Finish([]byte{'X', 0, 1, 'C'}, ReasonClosed)
 	}
 }
 
@@ -341,12 +341,12 @@ func (c *client) Joined() {
 	c.Release()
 }
 
-func (c *client) Kick(why Why) {
-	if why == WhyHeartbeat && c.w.now-c.touched < 3*time.Second {
+func (c *client) Kick(reason CloseReason) {
+	if reason == ReasonHeartbeat && c.w.now-c.touched < 3*time.Second {
 		c.w.fail("%s kicked after %v of silence", c.name, c.w.now-c.touched)
 	}
-	c.endWhy = why
-	c.Finish([]byte{'X', 0, 1, 'K'}, why)
+	c.endReason = reason
+	c.Finish([]byte{'X', 0, 1, 'K'}, reason)
 }
 
 func (c *client) Ping() { c.Control([]byte{'p', 0, 0}) }
@@ -532,9 +532,9 @@ func (w *world) checkSilence(l *Loop) {
 		if c.has(flagArmed) && c.due == l.tick+1 {
 			continue // it was paused when it was judged, and is judged again at the next tick
 		}
-		at, why, ping := c.deadline(l.tick)
+		at, reason, ping := c.deadline(l.tick)
 		if at < l.tick {
-			w.fail("%x: due (%v) at tick %d, still there after tick %d", c.id, why, at, l.tick)
+			w.fail("%x: due (%v) at tick %d, still there after tick %d", c.id, reason, at, l.tick)
 		}
 		if ping && (!c.has(flagArmed) || c.due > at) {
 			w.fail("%x: a ping is due at tick %d and not in the wheel (armed %v for %d)", c.id, at, c.has(flagArmed), c.due)
@@ -557,8 +557,8 @@ func (w *world) drain() {
 				if c.Open() {
 					w.drained++
 					p := c.Peer().(*client)
-					p.endWhy = WhyClosed
-					c.Finish([]byte{'X', 0, 1, 'D'}, WhyClosed)
+					p.endReason = ReasonClosed
+					c.Finish([]byte{'X', 0, 1, 'D'}, ReasonClosed)
 				}
 				return true
 			})
@@ -691,15 +691,15 @@ func (w *world) checkClient(c *client) {
 	if c.joined && c.Conn.Open() && !c.has(flagEOF) && !c.rst && !c.fin && at+len(got) != len(order) && len(order) > c.joinedAt {
 		w.fail("%s stayed and misses the last %d of %d", c.name, len(order)-at-len(got), len(order))
 	}
-	if c.endedBy != 0 && !c.endWhy.Slow() && !c.abandoned && !c.fin && w.bus.parked == 0 {
+	if c.endedBy != 0 && !c.endReason.Slow() && !c.abandoned && !c.fin && w.bus.parked == 0 {
 		// Who has sent FIN hears its last words at once; and what is parked may wait for longer than an ending.
 		for _, m := range w.bus.mine[c.accepted] {
 			if !slices.Contains(got, m) {
-				w.fail("%s ended by %c (%v) without its own %q", c.name, c.endedBy, c.endWhy, m)
+				w.fail("%s ended by %c (%v) without its own %q", c.name, c.endedBy, c.endReason, m)
 			}
 		}
 	}
-	if c.fin && !c.rst && c.joined && c.endWhy == WhyLeft {
+	if c.fin && !c.rst && c.joined && c.endReason == ReasonLeft {
 		if want, mine := messagesIn(c.pushed), w.bus.mine[c.accepted]; !slices.Equal(mine, want) {
 			w.fail("%s sent %q before FIN, accepted were %q", c.name, want, mine)
 		}

@@ -65,7 +65,7 @@ func (s *slowSet) checkLimits(c *Conn) {
 	switch weight := k.weight(); {
 	case c.state > stateEnding:
 	case weight > l.cfg.HardBacklog:
-		c.closeLater(WhyBacklogHard)
+		c.closeLater(ReasonBacklogHard)
 	case weight <= l.cfg.SoftBacklog:
 		k.softSince = 0
 		l.unstallFor(c)
@@ -150,7 +150,7 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 			continue
 		}
 		if l.tick-k.softSince > l.ticks.backlog {
-			c.closeLater(WhyBacklogSoft)
+			c.closeLater(ReasonBacklogSoft)
 		}
 		l.tickStalls(c, passed)
 	}
@@ -181,10 +181,10 @@ func (s *slowSet) shed() (ended bool) {
 		}
 	}
 	if slowest.state > stateEnding { // kicked already, and does not even take the frame that it was sent a part of
-		slowest.gone(WhyShed)
+		slowest.gone(ReasonShed)
 		return true
 	}
-	slowest.closeLater(WhyShed)
+	slowest.closeLater(ReasonShed)
 	return true
 }
 

@@ -12,7 +12,7 @@ type Stats struct {
 	Expected, Delivered      uint64 // frames, one per member
 	Writes, WrittenBytes     uint64 // sends of the fan-out
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, readers paused
-	Dropped, Ended           [NumWhy]uint64
+	Dropped, Ended           [NumReasons]uint64
 	InputBytes               int64 // copied because parsing had to stop
 	UnparsedBytes            int64 // now: of them those that wait
 	Conns, Rooms, Timers     int   // now

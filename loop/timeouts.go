@@ -41,14 +41,14 @@ func (t *timeouts) judgeSilence(c *Conn) {
 	if c.state != stateOpen {
 		return
 	}
-	at, why, _ := c.deadline(t.loop.tick)
+	at, reason, _ := c.deadline(t.loop.tick)
 	switch {
 	case at > t.loop.tick || c.has(flagPaused|flagHeld):
 		c.rearm()
 	case c.has(flagReady):
 		t.suspects = append(t.suspects, c)
 	default:
-		c.closeLater(why)
+		c.closeLater(reason)
 	}
 }
 
@@ -65,23 +65,23 @@ func (c *Conn) rearm() {
 
 // deadline returns the tick of the earliest timeout of c and what it is. The pings up to tick after were sent. They are due at
 // each third of MaxAge since the last sign of life, which is why nothing has to be kept about them.
-func (c *Conn) deadline(after uint32) (at uint32, why Why, ping bool) {
+func (c *Conn) deadline(after uint32) (at uint32, reason CloseReason, ping bool) {
 	l := c.loop
 	switch {
 	case c.state >= stateEnding:
-		return c.end.due, WhyClosed, false
+		return c.end.due, ReasonClosed, false
 	case !c.has(flagUpgraded):
-		return c.moved + l.ticks.handshake, WhyHandshake, false
+		return c.moved + l.ticks.handshake, ReasonHandshake, false
 	}
-	at, why = c.seen+l.ticks.maxAge, WhyHeartbeat
+	at, reason = c.seen+l.ticks.maxAge, ReasonHeartbeat
 	if c.has(flagPartial) && c.moved+l.ticks.frame < at {
-		at, why = c.moved+l.ticks.frame, WhyFrame
+		at, reason = c.moved+l.ticks.frame, ReasonFrame
 	}
 	if c.has(flagPings) {
 		silent := max(after, c.seen) - c.seen
 		if next := c.seen + (silent/l.ticks.ping+1)*l.ticks.ping; next < at {
-			return next, why, true
+			return next, reason, true
 		}
 	}
-	return at, why, false
+	return at, reason, false
 }

@@ -112,7 +112,7 @@ func (s *scene) do(command string) {
 		}
 	case "drain":
 		for _, l := range s.rig.node.loops {
-			l.Call(func(l *Loop) { l.Each(func(c *Conn) bool { c.Finish(frame1("goodbye"), WhyClosed); return true }) })
+			l.Call(func(l *Loop) { l.Each(func(c *Conn) bool { c.Finish(frame1("goodbye"), ReasonClosed); return true }) })
 		}
 	case "rest", "show":
 	default:

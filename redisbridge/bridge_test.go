@@ -145,8 +145,8 @@ func TestUnderRejectTheSenderIsToldAndNobodyElse(t *testing.T) {
 	s.kill()
 	speaker.say("held in vain")
 	eventually(t, "the sender is told", func() bool { return len(speaker.kicks()) > 0 })
-	if got := speaker.kicks()[0]; got != loop.WhyBackend {
-		t.Errorf("kicked for %v, want %v", got, loop.WhyBackend)
+	if got := speaker.kicks()[0]; got != loop.ReasonBackend {
+		t.Errorf("kicked for %v, want %v", got, loop.ReasonBackend)
 	}
 	if !a.bridge.Refuses("chat/x") || len(listener.kicks()) > 0 || len(listener.frames()) > 0 {
 		t.Errorf("refuses %v, listener kicked %v and got %q", a.bridge.Refuses("chat/x"), listener.kicks(), listener.frames())

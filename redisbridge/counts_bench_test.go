@@ -21,7 +21,7 @@ func (g *guest) CloseWrite()                {}
 func (g *guest) Shutdown()                  {}
 func (g *guest) Input(p []byte) int         { return len(p) }
 func (g *guest) Joined()                    { g.Upgraded(g.Loop().Now()) }
-func (g *guest) Kick(why loop.Why)          { g.Finish(nil, why) }
+func (g *guest) Kick(why loop.CloseReason)  { g.Finish(nil, why) }
 func (g *guest) Ping()                      {}
 
 // seat lets a guest into the room; it is there when a later Call runs.

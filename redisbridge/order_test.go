@@ -163,7 +163,7 @@ type member struct {
 	got    []string
 	half   []byte
 	sent   []string // published
-	kicked []loop.Why
+	kicked []loop.CloseReason
 	ended  bool
 }
 
@@ -211,10 +211,10 @@ func (m *member) published() []string {
 	return append([]string(nil), m.sent...)
 }
 
-func (m *member) kicks() []loop.Why {
+func (m *member) kicks() []loop.CloseReason {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]loop.Why(nil), m.kicked...)
+	return append([]loop.CloseReason(nil), m.kicked...)
 }
 
 func (m *member) Open() error { return nil }
@@ -275,7 +275,7 @@ func (m *member) Joined() {
 	close(m.joined)
 }
 
-func (m *member) Kick(why loop.Why) {
+func (m *member) Kick(why loop.CloseReason) {
 	m.mu.Lock()
 	m.kicked = append(m.kicked, why)
 	m.mu.Unlock()

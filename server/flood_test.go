@@ -34,7 +34,7 @@ func (*ear) AwaitRoom()                   {}
 func (*ear) Finished() bool               { return false }
 func (*ear) CloseWrite()                  {}
 func (*ear) Shutdown()                    {}
-func (*ear) Kick(loop.Why)                {}
+func (*ear) Kick(loop.CloseReason)        {}
 func (*ear) Ping()                        {}
 func (e *ear) delivered(text string) bool { _, ok := e.turn(text); return ok }
 

@@ -37,7 +37,7 @@ func (s *session) head(p []byte) (used int) {
 	n, refusal := heads.Scan(p)
 	switch {
 	case refusal != nil:
-		s.refuse(refusal, loop.WhyClosed)
+		s.refuse(refusal, loop.ReasonClosed)
 		return 0
 	case n == 0:
 		s.extra = &extra{scanned: len(p)}
@@ -45,7 +45,7 @@ func (s *session) head(p []byte) (used int) {
 	}
 	r, err := s.poller().heads.parse(p[:n])
 	if err != nil {
-		s.refuse(&websocket.HeadError{Status: http.StatusBadRequest, Text: "malformed request: " + err.Error()}, loop.WhyClosed)
+		s.refuse(&websocket.HeadError{Status: http.StatusBadRequest, Text: "malformed request: " + err.Error()}, loop.ReasonClosed)
 		return 0
 	}
 	if refusal = s.route(r); refusal == nil {
@@ -152,7 +152,7 @@ func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 		return refusal
 	}
 	s.poller().srv.counts.pages.Add(1)
-	s.Finish([]byte("HTTP/1.1 204 No Content\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"), loop.WhyClosed)
+	s.Finish([]byte("HTTP/1.1 204 No Content\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"), loop.ReasonClosed)
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
 	}
 	s.logRefused(r, refusal)
 	s.poller().srv.counts.refuse(refusal.Status)
-	s.Finish(response, loop.WhyClosed)
+	s.Finish(response, loop.ReasonClosed)
 }
 
 // headOf is a response without its body.

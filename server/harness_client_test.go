@@ -227,7 +227,7 @@ func (s *testServer) stats() (sum loop.Stats) {
 
 // slowEnded is the number of slow consumers that were kicked.
 func slowEnded(s loop.Stats) uint64 {
-	return s.Ended[loop.WhyBacklogHard] + s.Ended[loop.WhyBacklogSoft] + s.Ended[loop.WhyShed]
+	return s.Ended[loop.ReasonBacklogHard] + s.Ended[loop.ReasonBacklogSoft] + s.Ended[loop.ReasonShed]
 }
 
 // joinNarrow joins with the smallest receive buffer there is, so that a member that does not read is soon noticed.

@@ -86,7 +86,7 @@ func connectionMetrics() []metricRow {
 		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
 		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),
 		counter("dots_closes_total", "Connections ended with a close code, by the code; who is found slow while ending counts twice.", closes, "code", "name"),
-		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumWhy]uint64 { return &s.Ended }), "reason"),
+		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Ended }), "reason"),
 	}
 }
 
@@ -96,7 +96,7 @@ func messageMetrics() []metricRow {
 		counter("dots_publications_total", "Publications taken from the bus, once for each loop with members.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
 		counter("dots_expected_frames_total", "Frames owed: one for each publication and member.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
 		counter("dots_frames_total", "Frames delivered: taken whole by the kernel.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
-		counter("dots_dropped_total", "Frames not delivered, by the reason for which their member left.", byReason(func(s *loop.Stats) *[loop.NumWhy]uint64 { return &s.Dropped }), "reason"),
+		counter("dots_dropped_total", "Frames not delivered, by the reason for which their member left.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
 		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),
 		counter("dots_writes_total", "Writes that delivered frames; frames per write is what batching gains.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
 		counter("dots_written_bytes_total", "Bytes that these writes sent.", sum(func(s *loop.Stats) uint64 { return s.WrittenBytes })),
@@ -214,14 +214,14 @@ func perLoop(field func(*loop.Stats) float64) func(scrape, emit) {
 }
 
 // byReason adds a table by reason up over the loops.
-func byReason(table func(*loop.Stats) *[loop.NumWhy]uint64) func(scrape, emit) {
+func byReason(table func(*loop.Stats) *[loop.NumReasons]uint64) func(scrape, emit) {
 	return func(s scrape, emit emit) {
-		for why := range loop.NumWhy {
+		for why := range loop.NumReasons {
 			total := uint64(0)
 			for i := range s.loops {
 				total += table(&s.loops[i])[why]
 			}
-			emit(float64(total), loop.Why(why).String())
+			emit(float64(total), loop.CloseReason(why).String())
 		}
 	}
 }

@@ -106,7 +106,7 @@ func TestTheNumberOfSeriesDoesNotGrow(t *testing.T) {
 			perLoop++
 		}
 	}
-	if got, most := len(before), 2*perLoop+len(Metrics())+2*loop.NumWhy+len(protocol.Codes)+len(refusalStatuses); got > most {
+	if got, most := len(before), 2*perLoop+len(Metrics())+2*loop.NumReasons+len(protocol.Codes)+len(refusalStatuses); got > most {
 		t.Errorf("%d series, want at most %d", got, most)
 	}
 }

@@ -24,7 +24,7 @@ func (s *session) servePage(r *http.Request) {
 	srv.counts.pages.Add(1)
 	r.Header.Del("Range") // a head full of ranges would keep the loop busy for milliseconds
 	r.Header.Del("If-Range")
-	s.Finish(respond(srv, r), loop.WhyClosed)
+	s.Finish(respond(srv, r), loop.ReasonClosed)
 }
 
 // respond runs the handler and returns its whole response.

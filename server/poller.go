@@ -182,7 +182,7 @@ func (p *poller) rescue(s *session) {
 			s.Shutdown()
 		}
 	}()
-	s.end(protocol.CloseInternalError, id, loop.WhyClosed)
+	s.end(protocol.CloseInternalError, id, loop.ReasonClosed)
 }
 
 // The rest of the file is the Socket half of a session: raw calls under nbio's mutex.

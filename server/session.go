@@ -71,7 +71,7 @@ func (s *session) Input(p []byte) (used int) {
 func (s *session) frame(p []byte) (used int) {
 	used, event, payload, err := s.parser.Next(p, &s.rules().limits)
 	if err != nil {
-		s.finish(err.Code, err.Reason, loop.WhyClosed)
+		s.finish(err.Code, err.Reason, loop.ReasonClosed)
 		return used
 	}
 	if event == websocket.None {
@@ -82,7 +82,7 @@ func (s *session) frame(p []byte) (used int) {
 		s.Touch(s.Loop().Now())
 	}
 	if cheap(event, s.raw, len(payload)) && s.overspent() {
-		s.end(protocol.ClosePolicy, "too many control frames, fragments or tiny messages (see --control-rate)", loop.WhyClosed)
+		s.end(protocol.ClosePolicy, "too many control frames, fragments or tiny messages (see --control-rate)", loop.ReasonClosed)
 		return used
 	}
 	switch event {
@@ -92,7 +92,7 @@ func (s *session) frame(p []byte) (used int) {
 		s.Control(websocket.AppendControl(s.poller().control[:0], websocket.OpPong, payload))
 	case websocket.Close:
 		code, reason := websocket.ParseClose(payload)
-		s.finish(code, string(reason), loop.WhyClosed)
+		s.finish(code, string(reason), loop.ReasonClosed)
 	}
 	return used
 }
@@ -105,11 +105,11 @@ func (s *session) message(event websocket.Event, payload []byte) {
 	case s.raw:
 		s.Publish(loop.KindText, payload)
 	case event == websocket.Binary:
-		s.end(protocol.CloseBadFrame, protocol.ErrBinary.Error(), loop.WhyClosed)
+		s.end(protocol.CloseBadFrame, protocol.ErrBinary.Error(), loop.ReasonClosed)
 	default:
 		in, value, err := s.poller().decoder.DecodeV1(payload)
 		if err != nil {
-			s.end(protocol.CloseBadFrame, err.Error(), loop.WhyClosed)
+			s.end(protocol.CloseBadFrame, err.Error(), loop.ReasonClosed)
 			return
 		}
 		s.Touch(s.Loop().Now())
@@ -174,22 +174,22 @@ func (s *session) Ping() {
 }
 
 // Kick implements loop.Session.
-func (s *session) Kick(why loop.Why) {
+func (s *session) Kick(why loop.CloseReason) {
 	cfg := &s.rules().cfg
 	switch why {
-	case loop.WhyHandshake:
+	case loop.ReasonHandshake:
 		s.refuse(&websocket.HeadError{Status: 408, Text: "the request did not come within " + cfg.HandshakeTimeout.String()}, why)
-	case loop.WhyHeartbeat:
+	case loop.ReasonHeartbeat:
 		s.end(protocol.CloseHeartbeatMissed, "no sign of life for "+cfg.MaxAge.String(), why)
-	case loop.WhyFrame:
+	case loop.ReasonFrame:
 		s.end(protocol.ClosePolicy, "half a frame without progress for "+cfg.FrameTimeout.String(), why)
-	case loop.WhyRoomFull:
+	case loop.ReasonRoomFull:
 		s.refuseInFrame(protocol.CloseRoomFull, "the room has its "+counted(cfg.RoomMembers, "member"), why)
-	case loop.WhyNodeFull:
+	case loop.ReasonNodeFull:
 		s.refuseInFrame(protocol.CloseRoomFull, "this node has its "+counted(cfg.MaxRooms, "room"), why)
-	case loop.WhyBackend:
+	case loop.ReasonBackend:
 		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
-	case loop.WhyDoubt:
+	case loop.ReasonDoubt:
 		s.end(protocol.CloseBackendUnavailable, "a message may or may not have reached the room", why)
 	default:
 		s.slow(why)
@@ -197,32 +197,32 @@ func (s *session) Kick(why loop.Why) {
 }
 
 // slow kicks a slow consumer.
-func (s *session) slow(why loop.Why) {
+func (s *session) slow(why loop.CloseReason) {
 	cfg := &s.rules().cfg
-	detail := map[loop.Why]string{
-		loop.WhyBacklogHard: "more than " + cfg.HardBacklog.String() + " were waiting",
-		loop.WhyBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),
-		loop.WhyShed:        "all backlogs together were over " + cfg.BacklogTotal.String(),
+	detail := map[loop.CloseReason]string{
+		loop.ReasonBacklogHard: "more than " + cfg.HardBacklog.String() + " were waiting",
+		loop.ReasonBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),
+		loop.ReasonShed:        "all backlogs together were over " + cfg.BacklogTotal.String(),
 	}[why]
 	s.end(protocol.CloseSlowConsumer, detail, why)
 }
 
 // kick ends the connection for an operator.
 func (s *session) kick(detail string) {
-	s.end(protocol.CloseKicked, detail, loop.WhyClosed)
+	s.end(protocol.CloseKicked, detail, loop.ReasonClosed)
 }
 
 // leave ends the connection because the node goes out of service.
 func (s *session) leave() {
 	if s.phase == phaseFrames {
-		s.end(protocol.CloseDraining, "", loop.WhyClosed)
+		s.end(protocol.CloseDraining, "", loop.ReasonClosed)
 		return
 	}
-	s.refuse(&websocket.HeadError{Status: 503, Text: "this node goes out of service"}, loop.WhyClosed)
+	s.refuse(&websocket.HeadError{Status: 503, Text: "this node goes out of service"}, loop.ReasonClosed)
 }
 
 // end closes with a code of ours.
-func (s *session) end(code int, detail string, why loop.Why) {
+func (s *session) end(code int, detail string, why loop.CloseReason) {
 	if s.phase != phaseFrames {
 		s.refuse(&websocket.HeadError{Status: 500, Text: detail}, why)
 		return
@@ -231,7 +231,7 @@ func (s *session) end(code int, detail string, why loop.Why) {
 }
 
 // finish sends a close frame as the last words.
-func (s *session) finish(code int, reason string, why loop.Why) {
+func (s *session) finish(code int, reason string, why loop.CloseReason) {
 	if !s.Conn.Open() && !why.Slow() {
 		return
 	}
@@ -241,7 +241,7 @@ func (s *session) finish(code int, reason string, why loop.Why) {
 }
 
 // refuseInFrame answers the handshake and closes at once with a code: a browser cannot read the status of a failed one.
-func (s *session) refuseInFrame(code int, detail string, why loop.Why) {
+func (s *session) refuseInFrame(code int, detail string, why loop.CloseReason) {
 	s.poller().srv.counts.upgraded.Add(1)
 	s.poller().srv.counts.close(code)
 	h := s.extra.handshake
@@ -252,7 +252,7 @@ func (s *session) refuseInFrame(code int, detail string, why loop.Why) {
 }
 
 // refuse answers a request, which may not be there whole, with an HTTP status.
-func (s *session) refuse(e *websocket.HeadError, why loop.Why) {
+func (s *session) refuse(e *websocket.HeadError, why loop.CloseReason) {
 	s.logRefused(nil, e)
 	s.poller().srv.counts.refuse(e.Status)
 	s.Finish(websocket.AppendRefusal(nil, e), why)

@@ -200,7 +200,7 @@ func TestAThousandMembersThatNeverReadHarmNobody(t *testing.T) {
 		t.Errorf("backlogs held %d bytes, want at most %d", mostHeld, limit)
 	}
 	t.Logf("%d members that never read: all kicked, %d frames dropped with them; largest backlog %d bytes, all together %d bytes; %d messages to the others in %v",
-		readers, sum.Dropped[loop.WhyBacklogHard]+sum.Dropped[loop.WhyBacklogSoft], mostOne, mostHeld, 2*count, took.Round(time.Millisecond))
+		readers, sum.Dropped[loop.ReasonBacklogHard]+sum.Dropped[loop.ReasonBacklogSoft], mostOne, mostHeld, 2*count, took.Round(time.Millisecond))
 }
 
 // TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge has many rooms, whose frames are not shared.
@@ -230,14 +230,14 @@ func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 	together(t, all...)
 	most := held()
 	sum := s.stats()
-	if sum.Ended[loop.WhyShed] == 0 {
+	if sum.Ended[loop.ReasonShed] == 0 {
 		t.Error("nobody was shed")
 	}
 	if limit := int64(s.cfg.BacklogTotal) + 256<<10; most > limit {
 		t.Errorf("backlogs held %d bytes, want at most %d", most, limit)
 	}
-	t.Logf("%d of %d were shed, %d over their own limit; backlogs held %d bytes at most, the limit is %d", sum.Ended[loop.WhyShed], rooms,
-		sum.Ended[loop.WhyBacklogHard], most, int64(s.cfg.BacklogTotal))
+	t.Logf("%d of %d were shed, %d over their own limit; backlogs held %d bytes at most, the limit is %d", sum.Ended[loop.ReasonShed], rooms,
+		sum.Ended[loop.ReasonBacklogHard], most, int64(s.cfg.BacklogTotal))
 }
 
 // TestMembersThatReadAreNotKickedInABurst has each of many members send at the same moment, with the default settings: what
