@@ -37,7 +37,7 @@ type backlog struct {
 	control   []byte          // a control frame that waits, or the last words of a slow consumer
 	refs      []ref           // whole frames
 	bytes     int             // of rest, and of the frames in refs
-	index     int             // in Loop.lagging
+	index     int             // in slowSet.lagging
 	softSince uint32          // tick since which it is over SoftBacklog; 0 if it is not
 	progress  uint32          // tick at which the member last took something
 	stalls    [numBrakes]bool // it is one of its room's stallers

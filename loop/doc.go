@@ -2,6 +2,11 @@
 // loops. It knows no socket, no clock, no goroutine and no logger; all of them are arguments, so that the same code
 // runs in the server and in a seeded simulation.
 //
+// The way of a message: read.go finds bytes, and the session parses them within a budget; calls.go takes the message over;
+// publication.go encodes its frame once per variant; embedded.go gives it its place in the order of its lane; directory.go
+// puts it into the inbox.go of each loop that has members of the room; there intake.go takes it out, rooms.go appends it to the
+// batch of its room, and fanout.go writes that to every member. What a member does not take waits in backlog.go.
+//
 // The files, from the top to the bottom: a file uses what stands below it, with few exceptions (a test counts them).
 //
 //	ledger.go        accepted × members = delivered + dropped + in flight, checked

@@ -125,7 +125,7 @@ func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing
 	}
 }
 
-// takeInbox that only finishes the rest of a snapshot does not take the inbox, so that rung stays true without a ring on its
+// intake.take that only finishes the rest of a snapshot does not take the inbox, so that rung stays true without a ring on its
 // way: after a panic in a post the loop is deaf for ever, for the ticker too. Cure: after the rest, take in the same turn.
 func TestALoopHearsItsDoorbellAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
@@ -156,7 +156,7 @@ func (r *rig) panicking(i int) {
 }
 
 // serveReady that panics forgets the others of its list: they keep flagReady and stand on no list, so that Readable ignores
-// them for ever and the silent ones among them stay suspects, a turn each time. Cure: keep a position, as takeInbox does,
+// them for ever and the silent ones among them stay suspects, a turn each time. Cure: keep a position, as intake.take does,
 // or put the rest back at the start of the next serveReady.
 func TestReadyConnectionsAreServedAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.ReadMessages = 1 })
@@ -318,9 +318,9 @@ func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 	}
 }
 
-// tickBacklogs stands before resendAll: after a loop stood still (a long pause of the machine), a member that has taken
+// tickBacklogs stands before resend: after a loop stood still (a long pause of the machine), a member that has taken
 // everything meanwhile, with its Unblocked noted before the turn, is kicked for BacklogTime all the same. Heartbeats are
-// spared this by the kick in two steps. Cure: resendAll before advanceTime.
+// spared this by the kick in two steps. Cure: resend before advanceTime.
 func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog = 1000 })
 	f := r.open(0, "room", 0)
