@@ -24,3 +24,10 @@ func (a *awake) wind(now time.Time) {
 	}
 	a.last = now
 }
+
+// times is the clocks of a bridge, and how long an answer may take.
+type times struct {
+	began time.Time
+	awake awake
+	pace  pace
+}

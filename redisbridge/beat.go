@@ -31,7 +31,7 @@ type beat struct {
 func (k *link) beat() {
 	b := k.bridge
 	lanes := k.all()
-	t := &beat{link: k, began: time.Since(b.began)}
+	t := &beat{link: k, began: time.Since(b.times.began)}
 	if len(lanes) > 0 {
 		// XX: only if the key is there, and it never is.
 		k.send(pending{done: t.wrote}, "SET", b.store.names.beat(lanes[0].index), "", "XX")
@@ -162,7 +162,7 @@ func (l *lane) proved(began time.Duration) { l.good.Store(max(l.good.Load(), int
 
 // proven is when the round trip of the lane that waits for longest began, since the bridge began; 0: some lane has had none.
 func (b *Bridge) proven() time.Duration {
-	oldest := time.Since(b.began)
+	oldest := time.Since(b.times.began)
 	for _, l := range b.lanes {
 		oldest = min(oldest, time.Duration(l.good.Load()))
 	}
@@ -198,17 +198,9 @@ func (b *Bridge) Alone() string {
 
 // stale says since when there was no round trip, nil if the last one is young enough.
 func (b *Bridge) stale(proven time.Duration) error {
-	age := time.Since(b.began) - proven
+	age := time.Since(b.times.began) - proven
 	if age <= b.cfg.Stale {
 		return nil
 	}
 	return fmt.Errorf("the last round trip through Redis is %.1f s old%s", age.Seconds(), b.why())
-}
-
-// why is the newest trouble, to be said behind something else.
-func (b *Bridge) why() string {
-	if p := b.trouble.Load(); p != nil {
-		return ": " + *p
-	}
-	return ""
 }

@@ -81,7 +81,7 @@ func BenchmarkBridge(b *testing.B) {
 	value := make([]byte, 128)
 	b.ResetTimer()
 	for i := range b.N {
-		for n.bridge.full.Load() {
+		for n.bridge.held.full.Load() {
 			time.Sleep(100 * time.Microsecond)
 		}
 		n.node.Publish(roomName(i%64), 0, loop.KindText, value)
@@ -103,7 +103,7 @@ func BenchmarkIdleLatency(b *testing.B) {
 	for b.Loop() {
 		began := time.Now()
 		n.node.Publish("chat/x", 0, loop.KindText, []byte("hello"))
-		for n.bridge.held.Load() > 0 {
+		for n.bridge.held.bytes.Load() > 0 {
 			time.Sleep(10 * time.Microsecond)
 		}
 		all = append(all, time.Since(began))

@@ -23,34 +23,63 @@ import (
 type Bridge struct {
 	// Immutable after Start.
 	cfg        Config
-	log        *zap.Logger
 	store      *store
 	node       nodeID
-	localEpoch uint64
+	localEpoch uint64 // of what is delivered here while Redis is away
 	accord     accord
 	lanes      []*lane
 	homes      *homes
 	presence   presence
 	eviction   eviction
-	awake      awake
-	pace       pace
-	life       context.Context // ends with Close
-	began      time.Time
-	dir        deliverer
-	rooms      *loop.Directory
-	loops      loops
-	cancel     context.CancelFunc
-	wait       sync.WaitGroup
+	life       life
+	times
+	core
 
 	// Any goroutine.
-	brake
-	troubles
-	stats   stats
-	journal journal
-	once    sync.Once
-	closed  atomic.Bool
-	woke    atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
+	reports
+	held held
+	woke atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
 }
+
+// newBridge is a bridge that has no lanes, no store and no loops yet.
+func newBridge(cfg Config, log *zap.Logger) *Bridge {
+	b := &Bridge{cfg: cfg, node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
+	b.times.began = time.Now()
+	b.reports = reports{cfg: &b.cfg, log: log, journal: journal{log: log}, began: b.times.began}
+	b.life.ctx, b.life.cancel = context.WithCancel(context.Background())
+	b.pace.init(cfg.Silence, 4*cfg.Silence)
+	b.presence.init(b)
+	b.accord.lost = make(chan error, 1)
+	b.held.limit, b.held.holdBack = cfg.MaxHeld, func(on bool) { b.loops.HoldBack(on) }
+	return b
+}
+
+// life is the goroutines of a bridge. They end with ctx.
+type life struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+	once   sync.Once
+}
+
+// run has f called on a goroutine of its own.
+func (l *life) run(f func(ctx context.Context)) { l.wait.Go(func() { f(l.ctx) }) }
+
+// end ends them and waits for it.
+func (l *life) end() {
+	l.cancel()
+	l.wait.Wait()
+}
+
+// core is the loops of this node. A test of the bridge has others than loop.Node.
+type core struct {
+	dir   deliverer
+	loops loops
+	rooms *loop.Directory // nil before there is a node
+}
+
+// empty reports that no room has a member here.
+func (c *core) empty() bool { return c.rooms != nil && c.rooms.Rooms() == 0 }
 
 // deliverer and loops are what a bridge needs of the core; the model test has its own.
 type deliverer interface {
@@ -65,13 +94,6 @@ type loops interface {
 	Refuse(p *loop.Publication)
 	Doubt(p *loop.Publication)
 	Lose(p *loop.Publication)
-}
-
-// stats only grow.
-type stats struct {
-	received, refilled, rejected, local, foreign atomic.Uint64
-	published, batches                           atomic.Uint64
-	gaps, lost, reconnects, minted               atomic.Uint64
 }
 
 // Lanes is how many lanes there are, for loop.Config.
@@ -106,16 +128,16 @@ func (b *Bridge) attach(node *loop.Node) {
 
 func (b *Bridge) run() {
 	b.link()
-	b.wait.Go(func() { b.count(b.life) })
-	b.wait.Go(func() { b.presence.run(b.life) })
-	b.wait.Go(func() { b.eviction.run(b.life, b.homes, b.log) })
+	b.life.run(b.count)
+	b.life.run(b.presence.run)
+	b.life.run(func(ctx context.Context) { b.eviction.run(ctx, b.homes, b.log) })
 }
 
 // link begins to make links, and to watch over them.
 func (b *Bridge) link() {
 	b.homes = newHomes(b)
-	b.wait.Go(func() { b.homes.run(b.life) })
-	b.wait.Go(func() { b.watch(b.life) })
+	b.life.run(b.homes.run)
+	b.life.run(b.watch)
 }
 
 // watch winds the clock, and has all who wait look at it.
@@ -131,7 +153,7 @@ func (b *Bridge) watch(ctx context.Context) {
 		for _, k := range b.homes.all() {
 			k.watch(now)
 		}
-		b.relieved()
+		b.relieved(b.proven())
 		select {
 		case <-ctx.Done():
 			return
@@ -152,9 +174,9 @@ func pause(ctx context.Context, d time.Duration) {
 
 // Flush waits until nothing that was published here is on its way any more, or until ctx is done.
 func (b *Bridge) Flush(ctx context.Context) error {
-	for b.held.Load() > 0 {
+	for b.held.bytes.Load() > 0 {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%d bytes of publications are still on their way through Redis: %w", b.held.Load(), ctx.Err())
+			return fmt.Errorf("%d bytes of publications are still on their way through Redis: %w", b.held.bytes.Load(), ctx.Err())
 		}
 		pause(ctx, firstPause)
 	}
@@ -164,10 +186,9 @@ func (b *Bridge) Flush(ctx context.Context) error {
 // Close stops everything. What has not been sent yet is lost; Flush first.
 func (b *Bridge) Close() error {
 	var err error
-	b.once.Do(func() {
+	b.life.once.Do(func() {
 		b.closed.Store(true)
-		b.cancel()
-		b.wait.Wait()
+		b.life.end()
 		if b.homes != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Silence)
 			b.presence.resign(ctx)
@@ -219,7 +240,7 @@ func (b *Bridge) reject(p *loop.Publication) {
 // told. The gap is announced by who found it.
 func (b *Bridge) settleLost(lost []*flight) {
 	for _, f := range lost {
-		b.release(f.bytes)
+		b.held.release(f.bytes)
 		b.stats.lost.Add(uint64(len(f.pubs)))
 		for _, p := range f.pubs {
 			if b.cfg.Down == Reject {
@@ -232,37 +253,12 @@ func (b *Bridge) settleLost(lost []*flight) {
 	}
 }
 
-// gap announces that something may not have reached the members here. Any goroutine.
-func (b *Bridge) gap(g Gap) {
-	b.stats.gaps.Add(1)
-	b.stats.lost.Add(g.Lost)
-	b.journal.write(note{
-		level: zap.WarnLevel, message: "redis: a gap, members here may have missed something", reason: g.Reason, unit: "batches_lost", count: g.Lost,
-	}, g.Lane)
-	if b.cfg.OnGap != nil {
-		b.cfg.OnGap(g)
-	}
-}
-
 func (b *Bridge) minted(lane int, a answer) {
 	b.stats.minted.Add(1)
 	b.presence.ring()
 	if a.minted != "no counter" || a.at.seq != 1 {
 		b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes were numbered again", reason: a.minted}, lane)
 	}
-}
-
-func (b *Bridge) laneDown(lane, unsettled int, err error) {
-	reason := "the hold time of " + b.cfg.Hold.String() + " is over, --redis-down=" + string(b.cfg.Down) + " decides"
-	if err != nil {
-		reason += ": " + err.Error()
-	}
-	b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes are down", reason: reason, unit: "publications", count: uint64(unsettled)}, lane)
-}
-
-// laneBack says that Redis takes the lane's publications again; local is how many were delivered on this node alone.
-func (b *Bridge) laneBack(lane int, local uint64) {
-	b.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are back", unit: "delivered_here_alone", count: local}, lane)
 }
 
 func randomUint64() uint64 {

@@ -180,8 +180,8 @@ func TestAtHalfOfTheHeldBytesPublishersAreReadNoFurther(t *testing.T) {
 			m.say(body)
 		}
 	}
-	eventually(t, "the loops are held back", func() bool { return a.bridge.full.Load() })
-	if held := a.bridge.held.Load(); held > cfg.MaxHeld {
+	eventually(t, "the loops are held back", func() bool { return a.bridge.held.full.Load() })
+	if held := a.bridge.held.bytes.Load(); held > cfg.MaxHeld {
 		t.Errorf("%d bytes are held, want at most %d", held, cfg.MaxHeld)
 	}
 	s.signal(syscall.SIGCONT)
@@ -216,7 +216,7 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 			t.Errorf("a room's name became the key %q", k)
 		}
 	}
-	a.bridge.cancel() // it dies, and takes leave of nobody
+	a.bridge.life.cancel() // it dies, and takes leave of nobody
 	died := time.Now()
 	eventually(t, "the dead node's members vanish", func() bool { return members(b) == 1 })
 	t.Logf("the members of a dead node vanished after %v, and are to after %v", time.Since(died), cfg.Gone)
@@ -236,7 +236,7 @@ func TestAMillionRooms(t *testing.T) {
 	send := func(n int, name string) {
 		for i := range n {
 			if i%1000 == 0 {
-				for a.bridge.full.Load() {
+				for a.bridge.held.full.Load() {
 					time.Sleep(time.Millisecond)
 				}
 			}

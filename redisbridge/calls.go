@@ -161,7 +161,7 @@ func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 			l.fail(f, errLate, 0, false)
 			continue
 		}
-		l.proved(began.Sub(b.began))
+		l.proved(began.Sub(b.times.began))
 		l.settle(f, a)
 	}
 }

@@ -14,8 +14,8 @@ import (
 // lonelyLink is a link that is connected to nothing, with lanes that have a message each.
 func lonelyLink(lanes int) *link {
 	n := &deliveries{}
-	b := &Bridge{cfg: Default(), log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: 1, dir: n, loops: n, store: &store{names: newNames("dots", max(lanes, 1))}}
-	b.presence.init(b)
+	b := newBridge(Default(), zap.NewNop())
+	b.node, b.core, b.store = 1, core{dir: n, loops: n}, &store{names: newNames("dots", max(lanes, 1))}
 	b.accord.begin(meta{version: newestFormat, lanes: lanes})
 	k := newLink(b, "nowhere")
 	for i := range lanes {

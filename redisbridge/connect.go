@@ -25,11 +25,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 	if err != nil {
 		return nil, err
 	}
-	b := &Bridge{cfg: cfg, log: log, journal: journal{log: log}, began: time.Now(), node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
-	b.life, b.cancel = context.WithCancel(context.Background())
-	b.pace.init(cfg.Silence, 4*cfg.Silence)
-	b.presence.init(b)
-	b.accord.lost = make(chan error, 1)
+	b := newBridge(cfg, log)
 	if address.TLS != nil && cfg.TLS != nil {
 		name := address.TLS.ServerName
 		if address.TLS = cfg.TLS.Clone(); address.TLS.ServerName == "" {

@@ -79,7 +79,7 @@ func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	l.set(wireMode{rate: 1000})
 	const messages = 1000
 	for i := range messages {
-		for a.bridge.full.Load() {
+		for a.bridge.held.full.Load() {
 			time.Sleep(time.Millisecond)
 		}
 		a.node.Publish("chat/x", 0, loop.KindText, []byte(fmt.Sprint(i, " ", strings.Repeat("x", 20<<10))))
@@ -182,7 +182,7 @@ func fill(t *testing.T, n *testNode, room string, bytes int) {
 	t.Helper()
 	const size = 64 << 10
 	for range bytes / size {
-		for n.bridge.full.Load() {
+		for n.bridge.held.full.Load() {
 			time.Sleep(time.Millisecond)
 		}
 		n.node.Publish(room, 0, loop.KindText, make([]byte, size))

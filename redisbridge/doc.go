@@ -10,7 +10,7 @@
 //	meta.go       how all agree about the lanes                                 (meta.lua)
 //	lane.go       the lane: what its sending and its receiving side share
 //	sending.go    a batch is sent until it is settled; what happens when Redis is away
-//	outbox.go     publications gather while the batch before them is in flight; brake.go: not too many of them
+//	outbox.go     publications gather while the batch before them is in flight; held.go: not too many of them
 //	codec.go      a batch becomes bytes                                         (format1.go, format2.go, notice.go)
 //	calls.go      one call has the batches of many lanes                        (pace.go: how long its answer may take)
 //	publish.lua   checks first, writes after                                    (script.go)
@@ -24,7 +24,7 @@
 //	awake.go      a clock that stands still while this process does
 //	presence.go   which nodes there are; counts.go: members over all nodes
 //	store.go      every command that goes over no link                          (slow.go: those that may take long)
-//	trouble.go    what is wrong, for readiness and the log                      (journal.go: one line for many lanes)
+//	reports.go    what is wrong, for readiness and the log                      (journal.go: one line for many lanes)
 //
 // DESIGN.md has the states of a lane, each check of the script, and what is lost when.
 package redisbridge

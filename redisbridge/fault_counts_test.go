@@ -172,7 +172,7 @@ func (f fault) run(t *testing.T) verdicts {
 	if felt := a.bridge.Stats().Failures + a.bridge.Stats().Reconnects; felt == 0 && !f.unfelt {
 		t.Error("nobody noticed the fault: the test does not do what it says")
 	}
-	if held := a.bridge.held.Load() + b.bridge.held.Load(); held != 0 {
+	if held := a.bridge.held.bytes.Load() + b.bridge.held.bytes.Load(); held != 0 {
 		t.Errorf("%d bytes are held for ever", held)
 	}
 	return v

@@ -120,7 +120,7 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	t.Helper()
 	began := time.Now()
 	for _, s := range c.sites {
-		since := time.Since(s.bridge.began)
+		since := time.Since(s.bridge.times.began)
 		eventually(t, "the node is at the new master, and ready", func() bool {
 			return s.serves(now) && !s.serves(old) && s.bridge.proven() > since && s.ready()
 		})
@@ -204,10 +204,10 @@ func TestALaneThatCameToAReplicaFindsItsMaster(t *testing.T) {
 	l.detach(old)
 	h.mu.Lock()
 	h.links[k.addr], h.of[l] = k, k
-	a.bridge.wait.Go(func() { h.gone(k, k.run(a.bridge.life)) })
+	a.bridge.life.wait.Go(func() { h.gone(k, k.run(a.bridge.life.ctx)) })
 	k.adopt(l)
 	h.mu.Unlock()
-	since := time.Since(a.bridge.began)
+	since := time.Since(a.bridge.times.began)
 	eventually(t, "every lane has a round trip again", func() bool { return a.bridge.proven() > since })
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -234,7 +234,7 @@ func (tr *traffic) readyAgain() time.Duration {
 	tr.t.Helper()
 	began := time.Now()
 	for _, n := range tr.nodes {
-		mark := int64(time.Since(n.bridge.began))
+		mark := int64(time.Since(n.bridge.times.began))
 		eventually(tr.t, "ready again", func() bool { return int64(n.bridge.proven()) > mark && n.bridge.Ready() == nil })
 	}
 	return time.Since(began)

@@ -1,6 +1,8 @@
 package redisbridge
 
 import (
+	"go.uber.org/zap"
+
 	"context"
 	"fmt"
 	"net"
@@ -65,15 +67,16 @@ func (f *backLoops) HoldBack(on bool) {
 // connection of the node would be read ever again.
 func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	f := &backLoops{hesitate: make(chan struct{}, 1)}
-	b := &Bridge{cfg: Default(), loops: f}
+	b := newBridge(Default(), zap.NewNop())
+	b.loops = f
 	var wait sync.WaitGroup
-	wait.Go(func() { b.hold(b.cfg.MaxHeld) })
+	wait.Go(func() { b.held.add(b.cfg.MaxHeld) })
 	<-f.hesitate
-	b.release(b.cfg.MaxHeld)
+	b.held.release(b.cfg.MaxHeld)
 	wait.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.last || b.full.Load() {
+	if f.last || b.held.full.Load() {
 		t.Errorf("nothing is held, and the loops were last told %v", f.last)
 	}
 }
@@ -210,7 +213,7 @@ func TestALogIsReadOverANarrowLink(t *testing.T) {
 	l.hole()
 	const messages = 100
 	for i := range messages {
-		for a.bridge.full.Load() {
+		for a.bridge.held.full.Load() {
 			time.Sleep(time.Millisecond)
 		}
 		a.node.Publish("chat/x", 0, loop.KindText, []byte(fmt.Sprint(i, strings.Repeat(" ", 20<<10))))
@@ -255,7 +258,7 @@ func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	a.ready()
 	l.slow(300 * time.Millisecond)
 	m.say("far")
-	if !waitFor(20*time.Second, func() bool { return len(m.frames()) == 1 && a.bridge.held.Load() == 0 && a.bridge.Ready() == nil }) {
+	if !waitFor(20*time.Second, func() bool { return len(m.frames()) == 1 && a.bridge.held.bytes.Load() == 0 && a.bridge.Ready() == nil }) {
 		t.Fatalf("got %q, ready %v, %+v", m.frames(), a.bridge.Ready(), a.bridge.Stats())
 	}
 }

@@ -116,8 +116,8 @@ func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 		if down == Reject {
 			want = "[first]"
 		}
-		if got := fmt.Sprint(o.got); got != want || l.bridge.held.Load() != 0 || len(l.out.sent) > 0 {
-			t.Errorf("%s: got %v, want %v; %d bytes held, %d batches are waited for", down, got, want, l.bridge.held.Load(), len(l.out.sent))
+		if got := fmt.Sprint(o.got); got != want || l.bridge.held.bytes.Load() != 0 || len(l.out.sent) > 0 {
+			t.Errorf("%s: got %v, want %v; %d bytes held, %d batches are waited for", down, got, want, l.bridge.held.bytes.Load(), len(l.out.sent))
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (h *homes) place(ctx context.Context, lanes []*lane) {
 		if k == nil {
 			k = newLink(h.bridge, addr)
 			h.links[addr] = k
-			h.bridge.wait.Go(func() { h.gone(k, k.run(ctx)) })
+			h.bridge.life.wait.Go(func() { h.gone(k, k.run(ctx)) })
 		}
 		if h.of[l] = k; !k.adopt(l) {
 			delete(h.of, l)

@@ -206,8 +206,7 @@ func (k *link) read() {
 
 // idle reports that nobody waits for what comes over the link: the node has no members, and has published nothing for a second.
 func (k *link) idle() bool {
-	rooms := k.bridge.rooms
-	return rooms != nil && rooms.Rooms() == 0 && k.serve.Load() && k.bridge.awake.read()-time.Duration(k.called.Load()) > time.Second
+	return k.bridge.empty() && k.serve.Load() && k.bridge.awake.read()-time.Duration(k.called.Load()) > time.Second
 }
 
 // pushed takes what was published, or what the server says about a subscription.

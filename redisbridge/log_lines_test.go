@@ -18,7 +18,7 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
 		cfg := Default()
 		cfg.Down = Local
-		b := &Bridge{cfg: cfg, log: zap.New(core), journal: journal{log: zap.New(core)}}
+		b := newBridge(cfg, zap.New(core))
 		for _, lane := range []int{13, 0, 2, 1, 3, 7, 12, 2} {
 			b.gap(Gap{Lane: lane, Lost: 2, Reason: "lost"})
 		}
@@ -57,16 +57,16 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
-		b := &Bridge{cfg: Default(), log: zap.New(core), began: time.Now()}
+		b := newBridge(Default(), zap.New(core))
 		time.Sleep(time.Minute)
-		b.relieved()
+		b.relieved(b.proven())
 		b.failed(errors.New("no route"))
 		b.failed(errors.New("no route"))
 		time.Sleep(4 * time.Second)
 		b.failed(errors.New("refused"))
 		time.Sleep(time.Second)
-		b.relieved()
-		b.relieved()
+		b.relieved(b.proven())
+		b.relieved(b.proven())
 		var got []string
 		for _, e := range lines.TakeAll() {
 			text := e.Message

@@ -118,7 +118,7 @@ func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 		wait.Go(func() { sys.say(k, 1, each) })
 	}
 	eventually(t, "the third one speaks", func() bool { return c.bridge.Stats().Received > 1000 })
-	c.bridge.cancel() // its calls are cut off where they are
+	c.bridge.life.cancel() // its calls are cut off where they are
 	wait.Wait()
 	d := startNode(t, cfg, 1)
 	sys.add(d)

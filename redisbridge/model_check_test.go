@@ -53,7 +53,7 @@ func (m *model) check(n *modelNode) error {
 			return fmt.Errorf("%s: %s has no end", n.name, v)
 		}
 	}
-	if h := n.lane.bridge.held.Load(); h != 0 {
+	if h := n.lane.bridge.held.bytes.Load(); h != 0 {
 		return fmt.Errorf("%s holds %d bytes", n.name, h)
 	}
 	return nil

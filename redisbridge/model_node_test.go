@@ -35,8 +35,8 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	cfg := Default()
 	cfg.BatchMessages = 1 + m.rng.IntN(3)
 	cfg.Down = []Policy{Local, Reject}[m.rng.IntN(2)]
-	b := &Bridge{cfg: cfg, log: zap.NewNop(), journal: journal{log: zap.NewNop()}, node: id, dir: n, loops: n, localEpoch: 99}
-	b.presence.init(b)
+	b := newBridge(cfg, zap.NewNop())
+	b.node, b.localEpoch, b.core = id, 99, core{dir: n, loops: n}
 	b.accord.begin(meta{version: 1 + m.rng.IntN(2), lanes: 1})
 	b.cfg.OnGap = func(g Gap) {
 		m.log("%s: gap: %+v", n.name, g)

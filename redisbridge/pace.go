@@ -37,8 +37,8 @@ func (p *pace) usual() time.Duration {
 
 // overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
 // or something else comes all the time (over a slow way much may stand before it), and for far too long.
-func (b *Bridge) overdue(waited, silent time.Duration) bool {
-	limit := b.pace.timeout()
+func (t *times) overdue(waited, silent time.Duration) bool {
+	limit := t.pace.timeout()
 	return min(waited, silent) > limit || waited > talkative*limit
 }
 

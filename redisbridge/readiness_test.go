@@ -1,6 +1,8 @@
 package redisbridge
 
 import (
+	"go.uber.org/zap"
+
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +32,7 @@ func TestReadinessByPolicy(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := Default()
 				cfg.Down, cfg.Stale = row.down, 5*time.Second
-				b := &Bridge{cfg: cfg, began: time.Now()}
+				b := newBridge(cfg, zap.NewNop())
 				b.lanes = []*lane{{bridge: b}}
 				b.lanes[0].proved(row.proven)
 				time.Sleep(row.proven + row.ago)

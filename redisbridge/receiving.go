@@ -63,7 +63,7 @@ func (l *lane) poke() {
 func (l *lane) start() {
 	if !l.missed.running {
 		l.missed.running = true
-		l.bridge.wait.Go(func() { l.receive(l.bridge.life) })
+		l.bridge.life.run(l.receive)
 	}
 }
 
@@ -154,7 +154,7 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 		if f, lost = l.out.home(all.id.n); f != nil {
 			pubs, all.notice = f.pubs, f.told
 			loop.Number(pubs, at.number(), at.seq)
-			b.release(f.bytes)
+			b.held.release(f.bytes)
 		}
 	}
 	l.hearNotice(all.notice)

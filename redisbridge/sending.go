@@ -27,7 +27,7 @@ func (l *lane) publish(p *loop.Publication) {
 	if !l.out.down {
 		idle := len(l.out.queue) == 0 && l.out.flight == nil
 		l.out.add(p)
-		b.hold(heldBytes(p)) // before it can be released
+		b.held.add(heldBytes(p)) // before it can be released
 		l.offer(0)
 		l.mu.Unlock()
 		if idle {
@@ -215,7 +215,7 @@ func (l *lane) giveUp(why error) {
 		b.rejectAll(flight, queue)
 	}
 	l.mu.Unlock()
-	b.release(held)
+	b.held.release(held)
 	if first {
 		b.laneDown(l.index, count, why)
 	}

@@ -167,7 +167,7 @@ func TestSoak(t *testing.T) {
 	}
 	var felt Stats
 	for _, n := range k.nodes {
-		if held := n.bridge.held.Load(); held != 0 {
+		if held := n.bridge.held.bytes.Load(); held != 0 {
 			t.Errorf("%d bytes are held for ever", held)
 		}
 		s := n.bridge.Stats()

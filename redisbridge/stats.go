@@ -25,8 +25,8 @@ type Stats struct {
 // Stats reads the figures. Any goroutine.
 func (b *Bridge) Stats() Stats {
 	s := Stats{
-		Lanes: len(b.lanes), Ready: b.Ready() == nil, HeldBytes: b.held.Load(),
-		RoundTripAge: time.Since(b.began) - b.proven(),
+		Lanes: len(b.lanes), Ready: b.Ready() == nil, HeldBytes: b.held.bytes.Load(),
+		RoundTripAge: time.Since(b.times.began) - b.proven(),
 		Published:    b.stats.published.Load(), Batches: b.stats.batches.Load(),
 		Calls: b.store.calls.Load(), Failures: b.store.failures.Load(), CallTime: time.Duration(b.store.nanos.Load()), CallTimeout: b.pace.timeout(),
 		Received: b.stats.received.Load(), Refilled: b.stats.refilled.Load(), Gaps: b.stats.gaps.Load(), Lost: b.stats.lost.Load(),

@@ -1,0 +1,95 @@
+package redisbridge
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// reports is what a bridge says about itself: to the log, to the metrics, and to who asks whether the node is ready. Any goroutine.
+type reports struct {
+	cfg     *Config
+	log     *zap.Logger
+	journal journal
+	stats   stats
+	began   time.Time
+
+	trouble atomic.Pointer[string] // the newest since the last round trip, nil if there is none
+	spoke   atomic.Int64           // when the last log line about trouble was written, since began; 0: none since the last round trip
+	away    atomic.Int64           // when the first trouble since the last round trip was met, since began; 0: none
+	closed  atomic.Bool            // what fails from now on is no trouble
+}
+
+// stats only grow.
+type stats struct {
+	received, refilled, rejected, local, foreign atomic.Uint64
+	published, batches                           atomic.Uint64
+	gaps, lost, reconnects, minted               atomic.Uint64
+}
+
+// troubleLines is the time between two log lines about Redis being away.
+const troubleLines = time.Second
+
+// failed remembers the newest trouble for Ready, and says it in the log once a second.
+func (r *reports) failed(err error) {
+	if err == nil || r.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
+		return
+	}
+	text := strings.ToValidUTF8(err.Error(), "?")
+	r.trouble.Store(&text)
+	now, last := int64(time.Since(r.began)), r.spoke.Load()
+	r.away.CompareAndSwap(0, now)
+	if (last == 0 || now-last > int64(troubleLines)) && r.spoke.CompareAndSwap(last, now) {
+		r.log.Warn("redis: trouble", zap.String("what", text))
+	}
+}
+
+// relieved takes back what was said of trouble if every lane has had a round trip since; proven is when the oldest of the last ones
+// began, since the bridge began.
+func (r *reports) relieved(proven time.Duration) {
+	since := r.away.Load()
+	if since == 0 || int64(proven) <= since || !r.away.CompareAndSwap(since, 0) {
+		return
+	}
+	r.trouble.Store(nil)
+	if r.spoke.Swap(0) > 0 {
+		r.log.Info("redis: all is well again", zap.Duration("after", (time.Since(r.began)-time.Duration(since)).Round(time.Millisecond)))
+	}
+}
+
+// why is the newest trouble, to be said behind something else.
+func (r *reports) why() string {
+	if p := r.trouble.Load(); p != nil {
+		return ": " + *p
+	}
+	return ""
+}
+
+// gap announces that something may not have reached the members here. Any goroutine.
+func (r *reports) gap(g Gap) {
+	r.stats.gaps.Add(1)
+	r.stats.lost.Add(g.Lost)
+	r.journal.write(note{
+		level: zap.WarnLevel, message: "redis: a gap, members here may have missed something", reason: g.Reason, unit: "batches_lost", count: g.Lost,
+	}, g.Lane)
+	if r.cfg.OnGap != nil {
+		r.cfg.OnGap(g)
+	}
+}
+
+func (r *reports) laneDown(lane, unsettled int, err error) {
+	reason := "the hold time of " + r.cfg.Hold.String() + " is over, --redis-down=" + string(r.cfg.Down) + " decides"
+	if err != nil {
+		reason += ": " + err.Error()
+	}
+	r.journal.write(note{level: zap.WarnLevel, message: "redis: lanes are down", reason: reason, unit: "publications", count: uint64(unsettled)}, lane)
+}
+
+// laneBack says that Redis takes the lane's publications again; local is how many were delivered on this node alone.
+func (r *reports) laneBack(lane int, local uint64) {
+	r.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are back", unit: "delivered_here_alone", count: local}, lane)
+}
