@@ -32,15 +32,15 @@ type ref struct {
 
 // What waits goes out in this order: rest, control, refs.
 type backlog struct {
-	rest      []byte          // of a frame of which the kernel has taken the beginning
-	begun     *Publication    // whose frame that is; nil if it is a control frame or there is none
-	control   []byte          // a control frame that waits, or the last words of a slow consumer
-	refs      []ref           // whole frames
-	bytes     int             // of rest, and of the frames in refs
-	index     int             // in slowSet.lagging
-	softSince uint32          // tick since which it is over SoftBacklog; 0 if it is not
-	progress  uint32          // tick at which the member last took something
-	stalls    [numBrakes]bool // it is one of its room's stallers
+	rest      []byte         // of a frame of which the kernel has taken the beginning
+	begun     *Publication   // whose frame that is; nil if it is a control frame or there is none
+	control   []byte         // a control frame that waits, or the last words of a slow consumer
+	refs      []ref          // whole frames
+	bytes     int            // of rest, and of the frames in refs
+	index     int            // in slowSet.lagging
+	softSince uint32         // tick since which it is over SoftBacklog; 0 if it is not
+	progress  uint32         // tick at which the member last took something
+	stalls    [numGates]bool // it is one of its room's stallers
 }
 
 // begin notes that the kernel has taken a frame in part.

@@ -120,7 +120,7 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 		}
 		r.step(Tick)
 		turns++
-		if r.loop(0).rooms.byName["room"].entry.stalled(brakePublishers) {
+		if r.loop(0).rooms.byName["room"].entry.flow.closed(srcLocal) {
 			waited++
 		}
 		slow.take(100_000)
@@ -169,7 +169,7 @@ func TestMembersThatStayOverTheSoftLimitButTakeSomethingStallForTheWholeBudget(t
 			r.rest()
 		}
 		began := r.now
-		for r.node.Directory().Lookup("room").stalled(brakePublishers) && r.now < began+5*time.Second {
+		for r.node.Directory().Lookup("room").flow.closed(srcLocal) && r.now < began+5*time.Second {
 			lagOn(r, slow, step)
 		}
 		if took := r.now - began; took < 900*time.Millisecond || took > 1300*time.Millisecond {

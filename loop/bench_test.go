@@ -271,3 +271,22 @@ func BenchmarkDeliver(b *testing.B) {
 		l.Turn(r.now)
 	}
 }
+
+// BenchmarkMayParse is what a session asks before each frame: in a room as most are, and in one that has had a slow member.
+func BenchmarkMayParse(b *testing.B) {
+	for _, slow := range []bool{false, true} {
+		b.Run(fmt.Sprintf("slow=%v", slow), func(b *testing.B) {
+			r := newRig(b, nil)
+			f := r.open(0, "room", 0)
+			if slow {
+				f.member.room.entry.flow.needPressure()
+			}
+			r.loop(0).reader.budget = 1
+			for b.Loop() {
+				if !f.MayParse() {
+					b.Fatal("it may not")
+				}
+			}
+		})
+	}
+}

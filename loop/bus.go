@@ -10,7 +10,7 @@ package loop
 //
 // A bus that cannot keep them says so: Node.Refuse for a publication that it will not deliver, Node.Doubt for one that may have
 // been, Node.Lose for one that it has lost, Node.Gap for what may have passed members over, Node.HoldBack when it has as much as
-// it may hold. Directory.Charge lets a room's publishers wait for it.
+// it may hold. Directory.Reserve lets a room's publishers wait for it.
 //
 // None of the calls may block or call back into the loop: they are made on a loop's goroutine.
 type Bus interface {

@@ -12,7 +12,7 @@ type slowBus struct {
 }
 
 func (b *slowBus) Publish(p *Publication) {
-	b.dir.Charge(p)
+	b.dir.Reserve(p)
 	b.held = append(b.held, p)
 }
 
@@ -52,8 +52,8 @@ func TestAPublicationThatTheBusDoesNotDeliverKicksItsPublisherAndNobodyElse(t *t
 			if !a.finned || a.pending != 0 {
 				t.Errorf("the publisher waits for %d publications that will never come", a.pending)
 			}
-			if e := r.node.Directory().Lookup("x"); e.flying.Load() != 0 {
-				t.Errorf("%d bytes of credit are gone", e.flying.Load())
+			if e := r.node.Directory().Lookup("x"); e.flow.bytes[srcLocal].Load() != 0 {
+				t.Errorf("%d bytes of credit are gone", e.flow.bytes[srcLocal].Load())
 			}
 			if s := r.stats(0); s.Ended[reason] != 1 || s.Ended[ReasonBackend]+s.Ended[ReasonDoubt] != 1 {
 				t.Errorf("counted %d ends for %v, want 1 and none for the other", s.Ended[reason], reason)
@@ -105,7 +105,7 @@ func TestARoomsCreditIsTakenWhenItsPublicationLeaves(t *testing.T) {
 	if got, want := a.frames(t), []string{"one", "two", "three", "four"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if n := r.node.Directory().Lookup("x").flying.Load(); n != 0 {
+	if n := r.node.Directory().Lookup("x").flow.bytes[srcLocal].Load(); n != 0 {
 		t.Errorf("%d bytes of credit are gone", n)
 	}
 }
@@ -121,7 +121,7 @@ func TestCreditOfARoomThatVanishedMeanwhileIsNotTakenFromTheNewOne(t *testing.T)
 	b := r.open(0, "x", 0)
 	bus.deliver()
 	r.rest()
-	if n := r.node.Directory().Lookup("x").flying.Load(); n != 0 {
+	if n := r.node.Directory().Lookup("x").flow.bytes[srcLocal].Load(); n != 0 {
 		t.Errorf("%d bytes of credit are gone", n)
 	}
 	if got := b.frames(t); len(got) != 2 {

@@ -73,7 +73,7 @@ func (c Config) withDefaults() Config {
 // settings are what New makes of a Config: the same for all loops of a node, and never changed.
 type settings struct {
 	cfg   Config
-	ticks struct{ handshake, maxAge, ping, frame, close, backlog, stall uint32 }
+	ticks struct{ handshake, maxAge, ping, frame, close, backlog uint32 }
 }
 
 func newSettings(cfg Config) *settings {
@@ -84,6 +84,5 @@ func newSettings(cfg Config) *settings {
 	s.ticks.frame = ticks(cfg.FrameTimeout)
 	s.ticks.close = ticks(cfg.CloseTimeout)
 	s.ticks.backlog = ticks(cfg.BacklogTime)
-	s.ticks.stall = ticks(cfg.StallBudget)
 	return s
 }

@@ -30,11 +30,11 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 	}
 	for r.node.Congested() > 0 {
 		if r.turn(1); len(other.parsed) > 0 {
-			t.Fatalf("parsed with a load of %d", r.loop(0).load.Load())
+			t.Fatalf("parsed with a load of %d", r.loop(0).load.bytes.Load())
 		}
 		r.turn(0)
 	}
-	if got, limit := r.loop(0).load.Load(), int64(10_000/2); got >= limit {
+	if got, limit := r.loop(0).load.bytes.Load(), int64(10_000/2); got >= limit {
 		t.Errorf("credit again with a load of %d, want less than %d", got, limit)
 	}
 	if !r.rang[1] {
@@ -56,8 +56,8 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 func TestACongestionThatWasDeclaredTooLateEndsWithTheTurn(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops = 2 })
 	other := r.open(1, "other", 0)
-	r.loop(0).over.Store(true)
-	r.node.congested.Add(1)
+	r.loop(0).load.over.Store(true)
+	r.node.flows.congested.Add(1)
 	r.send(other, "waits")
 	r.turn(0)
 	r.rest()
@@ -101,7 +101,7 @@ func TestTheCreditOfARoomIsWholeAgainWhateverBecomesOfItsMembers(t *testing.T) {
 	r.publish("room", "x")
 	stays.gone(ReasonLeft) // with a publication in the inbox
 	r.rest()
-	if got := entry.flying.Load(); got != 0 {
+	if got := entry.flow.bytes[srcLocal].Load(); got != 0 {
 		t.Errorf("%d bytes are still counted, want 0", got)
 	}
 }
@@ -351,9 +351,9 @@ func (w *city) checkEmpty() {
 			w.t.Error(err)
 		}
 		pauses, lags = pauses+s.Pauses, lags+s.Lags
-		if l.slots.live != 0 || len(l.rooms.byName) != 0 || l.timeouts.wheel.armed != 0 || len(l.slow.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
+		if l.slots.live != 0 || len(l.rooms.byName) != 0 || l.timeouts.wheel.armed != 0 || len(l.slow.lagging) != 0 || l.load.bytes.Load() != 0 || s.InFlight != 0 {
 			w.t.Errorf("loop %d at the end: %d connections, %d rooms, %d timers, %d lagging, load %d, in flight %d; want none", l.index,
-				l.slots.live, len(l.rooms.byName), l.timeouts.wheel.armed, len(l.slow.lagging), l.load.Load(), s.InFlight)
+				l.slots.live, len(l.rooms.byName), l.timeouts.wheel.armed, len(l.slow.lagging), l.load.bytes.Load(), s.InFlight)
 		}
 	}
 	if pauses == 0 || lags == 0 {

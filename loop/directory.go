@@ -3,6 +3,7 @@ package loop
 import (
 	"hash/maphash"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -25,13 +26,11 @@ type Entry struct {
 	Name string
 
 	loops   uint64        // guarded by lane.mu: loops that have members (or a join on its way)
-	flying  atomic.Int64  // bytes of publications that some loop has not fanned out yet, or the bus has: the room's credit
-	placed  atomic.Int64  // of them those that some loop has, and that came through Deliver
 	members atomic.Int32  // on this node
 	changed atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
 	gap     atomic.Uint64 // the last one that named it (gaps.go)
 
-	pressure atomic.Pointer[pressure] // once a member was too slow (stall.go, parking.go)
+	flow flow
 }
 
 // Members is the number of members on this node.
@@ -45,9 +44,6 @@ type Directory struct {
 	rooms  atomic.Int64
 
 	watched atomic.Bool // somebody asks which rooms have changed
-
-	pacing sync.Mutex
-	paced  []*Entry // guarded by pacing: rooms that get at a pace what is parked for them (parking.go)
 }
 
 type lane struct {
@@ -55,6 +51,7 @@ type lane struct {
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
 	changes changes
+	drains  []*Entry      // rooms that get what is deferred for them at a drain rate (deferred.go)
 	gap     atomic.Uint64 // the last one that concerned all of its rooms (gaps.go)
 
 	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
@@ -106,7 +103,9 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	if e.loops == 0 {
 		delete(ln.entries, e.Name)
 		d.rooms.Add(-1)
-		d.unpark(e)
+		for _, p := range d.node.flows.drop(&e.flow) { // it is for nobody
+			d.release(p)
+		}
 	}
 	ln.mu.Unlock()
 }
@@ -135,7 +134,7 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 	var rings uint64
 	ln.mu.Lock()
 	for _, p := range pubs {
-		rings |= d.placeOrPark(ln, p, late)
+		rings |= d.enter(ln, p, late)
 	}
 	ln.mu.Unlock()
 	d.ring(rings)
@@ -144,17 +143,15 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 // place appends p to the inbox of every loop that has its room e, and returns the loops whose doorbell must ring. lane.mu is
 // held.
 func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
+	if p.entry != e || e == nil { // else Reserve did it
+		d.release(p)
+		d.reserve(e, p)
+	}
 	if e == nil {
-		d.refund(p)
 		return 0
 	}
-	if p.entry != e { // else Charge did it
-		d.refund(p)
-		p.entry = e
-		e.flying.Add(int64(p.weight()))
-	}
-	if p.placed {
-		e.placed.Add(int64(p.weight()))
+	if p.delivered {
+		e.flow.reserve(srcRemote, int64(p.weight()))
 	}
 	p.loops.Store(int32(bits.OnesCount64(e.loops)))
 	for set := e.loops; set != 0; set &= set - 1 {
@@ -166,20 +163,92 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 	return rings
 }
 
-// Charge takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
-// other machines too. Deliver, Node.Refuse, Node.Doubt or Node.Lose settles it.
-func (d *Directory) Charge(p *Publication) {
-	if e := d.Lookup(p.Room); e != nil {
+// Reserve takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
+// other machines too. After Deliver the loops release it, when they have fanned it out; Node.Refuse, Node.Doubt and Node.Lose
+// release it at once.
+func (d *Directory) Reserve(p *Publication) { d.reserve(d.Lookup(p.Room), p) }
+
+func (d *Directory) reserve(e *Entry, p *Publication) {
+	if e != nil {
 		p.entry = e
-		e.flying.Add(int64(p.weight()))
+		e.flow.reserve(srcLocal, int64(p.weight()))
 	}
 }
 
-// refund gives back what Charge took.
-func (d *Directory) refund(p *Publication) {
-	if p.entry != nil {
-		d.node.credit(p)
-		p.entry = nil
+// release gives the room's credit for p back, if it was reserved.
+func (d *Directory) release(p *Publication) {
+	e := p.entry
+	if e == nil {
+		return
+	}
+	p.entry = nil
+	if d.node.flows.release(&e.flow, srcLocal, int64(p.weight())) {
+		d.node.resume()
+	}
+}
+
+// enter places what a bus delivers, or defers it. lane.mu is held.
+func (d *Directory) enter(ln *lane, p *Publication, late bool) (rings uint64) {
+	e := ln.entries[p.Room]
+	p.delivered = true
+	if e == nil {
+		return d.place(nil, p)
+	}
+	p.Room = e.Name // else it would keep the whole batch that it came in
+	src := srcRemote
+	if p.entry == e {
+		src = srcReturned
+	}
+	if d.node.flows.enter(&e.flow, p, src, late) {
+		return d.place(e, p)
+	}
+	return d.placeDeferred(e) // the loops may have come to the end before waits was set
+}
+
+// placeDeferred places what is deferred from its beginning, as much as may go on. lane.mu is held.
+func (d *Directory) placeDeferred(e *Entry) (rings uint64) {
+	for p := d.node.flows.next(&e.flow); p != nil; p = d.node.flows.next(&e.flow) {
+		rings |= d.place(e, p)
+	}
+	return rings
+}
+
+// resume goes on with what is deferred if the room can take more. Any goroutine that holds no lane's mutex.
+func (d *Directory) resume(e *Entry) {
+	if !e.flow.defers() || !e.flow.open(srcRemote, d.node.flows.credit) { // not worth the mutex
+		return
+	}
+	ln := &d.lanes[d.laneOf(e.Name)]
+	ln.mu.Lock()
+	rings := d.placeDeferred(e)
+	ln.mu.Unlock()
+	d.ring(rings)
+}
+
+// drain is called before the last member that keeps a gate closed lets it go because its budget is used up. Any goroutine that
+// holds no lane's mutex.
+func (d *Directory) drain(e *Entry) {
+	ln := &d.lanes[d.laneOf(e.Name)]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if e.flow.drain() {
+		ln.drains = append(ln.drains, e)
+	}
+}
+
+// tickDrains gives the rooms with a drain rate what they may have in this tick. The first loop's goroutine.
+func (d *Directory) tickDrains() {
+	for i := range d.lanes {
+		ln := &d.lanes[i]
+		var rings uint64
+		ln.mu.Lock()
+		ln.drains = slices.DeleteFunc(ln.drains, func(e *Entry) bool {
+			draining := d.node.flows.tick(&e.flow)
+			rings |= d.placeDeferred(e)
+			return !draining
+		})
+		ln.mu.Unlock()
+		d.ring(rings)
 	}
 }
 

@@ -23,11 +23,12 @@
 //	stall.go         how long such a member may hold up its room
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
 //	gaps.go          which members may have missed something
-//	parking.go       what comes from other nodes at once waits here for its room
 //	node.go          the loops of a process, and what they have in common
 //	countchanges.go  which rooms have another number of members, for a bus that tells other nodes
 //	directory.go     which loops have members of the room (lanes, entries)
 //	inbox.go         each of these loops finds a publication in its inbox and hears its doorbell ring
+//	deferred.go      what comes from other nodes at once waits here for its room
+//	flow.go          who may add to a room: members, the API, other nodes (accounts, gates)
 //	bus.go           the seam: what gives publications their order and carries them
 //	config.go        the limits and times, with their defaults
 //	wheel.go         every timeout of a connection is one entry here

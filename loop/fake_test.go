@@ -340,3 +340,13 @@ func numbered(prefix string, n int) (bodies []string) {
 
 // pausedNow is how many connections wait because of back-pressure.
 func (l *Loop) pausedNow() int { return len(l.reader.hungry) + len(l.reader.paused) }
+
+// draining is how many rooms get at a drain rate what is deferred for them.
+func (d *Directory) draining() (n int) {
+	for i := range d.lanes {
+		d.lanes[i].mu.Lock()
+		n += len(d.lanes[i].drains)
+		d.lanes[i].mu.Unlock()
+	}
+	return n
+}

@@ -94,13 +94,28 @@ func (f *fanout) deliver(m *Member, b *batch) {
 
 // complete is called when every member was given the batch. Lagging members may still hold it; they need its frames only.
 func (f *fanout) complete(b *batch) {
-	f.loop.settle(b.cost)
+	f.loop.load.release(b.cost)
 	b.cost = 0
 	for _, p := range b.pubs {
-		f.loop.landed(p)
+		f.loop.fannedOut(p)
 	}
 	f.batches.strip(b)
 	if b.refs == 0 {
 		f.batches.give(b)
+	}
+}
+
+// fannedOut says that this loop has fanned p out, or has nobody for it; the last one gives its room the credit back.
+func (l *Loop) fannedOut(p *Publication) {
+	if p.loops.Add(-1) != 0 {
+		return
+	}
+	e := p.entry
+	if p.delivered {
+		l.node.flows.release(&e.flow, srcRemote, int64(p.weight()))
+	}
+	l.node.dir.release(p)
+	if p.delivered {
+		l.node.dir.resume(e)
 	}
 }

@@ -1,6 +1,9 @@
 package loop
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // The inbox is the only way into a loop from outside: publications from the bus, joins confirmed, new connections,
 // connections that the transport has closed, calls.
@@ -49,7 +52,7 @@ type inbox struct {
 // put appends p and reports whether the caller has to ring.
 func (in *inbox) put(p post) (ring bool) {
 	if p.kind == postPublication {
-		in.loop.charge(p.pub.cost())
+		in.loop.load.reserve(p.pub.cost())
 	}
 	in.mu.Lock()
 	in.posts = append(in.posts, p)
@@ -107,48 +110,34 @@ func (l *Loop) again() {
 
 func (l *Loop) ring() { l.cfg.Ring(l.index) }
 
-// charge adds n bytes to the load of the loop. Any goroutine.
-func (l *Loop) charge(n int64) {
-	if l.load.Add(n) > l.cfg.InboxLimit && l.over.CompareAndSwap(false, true) {
-		l.node.congested.Add(1)
+// load is the account of a loop: the bytes of publications in its inbox, and in its batches until they are flushed.
+type load struct {
+	node  *Node
+	limit int64 // Config.InboxLimit
+	bytes atomic.Int64
+	over  atomic.Bool // flows.congested counts it
+}
+
+// reserve adds n bytes. Any goroutine.
+func (a *load) reserve(n int64) {
+	if a.bytes.Add(n) > a.limit && a.over.CompareAndSwap(false, true) {
+		a.node.flows.congested.Add(1)
 	}
 }
 
-// settle takes n bytes from the load, and gives credit back to all loops once this one has drained to half.
-func (l *Loop) settle(n int64) {
-	if l.load.Add(-n) < l.cfg.InboxLimit/2 {
-		l.relieve()
+// release takes n bytes off. Loop's goroutine.
+func (a *load) release(n int64) {
+	if a.bytes.Add(-n) < a.limit/2 {
+		a.relieve()
 	}
 }
 
-// landed says that this loop has fanned p out, or has nobody for it; the last one gives its room the credit back.
-func (l *Loop) landed(p *Publication) {
-	if p.loops.Add(-1) != 0 {
-		return
-	}
-	if !p.placed {
-		l.node.credit(p)
-		return
-	}
-	p.entry.placed.Add(-int64(p.weight()))
-	l.node.credit(p)
-	l.node.dir.resume(p.entry)
-}
-
-// credit gives p's room back what p took of it.
-func (n *Node) credit(p *Publication) {
-	weight, limit := int64(p.weight()), n.loops[0].cfg.RoomCredit
-	if after := p.entry.flying.Add(-weight); after <= limit && after+weight > limit {
-		n.resume()
-	}
-}
-
-// relieve ends the congestion that this loop declared. Loop's goroutine; also called once a turn, because charge may
-// declare it at the very moment in which the last bytes are settled.
-func (l *Loop) relieve() {
-	if l.over.Load() && l.load.Load() < l.cfg.InboxLimit/2 && l.over.CompareAndSwap(true, false) {
-		if l.node.congested.Add(-1) == 0 {
-			l.node.resume()
+// relieve ends the congestion that this loop declared once it has drained to half; the last loop to do so lets all go on. Loop's
+// goroutine; also called once a turn, because reserve may declare it at the very moment in which the last bytes are released.
+func (a *load) relieve() {
+	if a.over.Load() && a.bytes.Load() < a.limit/2 && a.over.CompareAndSwap(true, false) {
+		if a.node.flows.congested.Add(-1) == 0 {
+			a.node.resume()
 		}
 	}
 }

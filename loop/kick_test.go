@@ -150,7 +150,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		before := time.Duration(rapid.Int64Range(0, int64(999*time.Millisecond)).Draw(rt, "before the pause"))
 		pause := time.Duration(rapid.Int64Range(0, int64(5*time.Second)).Draw(rt, "pause"))
 		r.now += before
-		r.node.congested.Add(1)
+		r.node.flows.congested.Add(1)
 		f.in = []byte{0} // half a frame: it pauses, and is no sign of life when it is read at last
 		r.read(f)
 		r.rest()
@@ -163,7 +163,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		if len(f.kicks) > 0 {
 			rt.Fatalf("kicked while paused")
 		}
-		r.node.congested.Add(-1)
+		r.node.flows.congested.Add(-1)
 		r.node.resume()
 		r.rest()
 		for len(f.kicks) == 0 {
@@ -181,10 +181,10 @@ func TestManyShortPausesDoNotPutTheKickOff(t *testing.T) {
 	r, f := kickRig(t, time.Second, nil)
 	seen := r.now
 	for range 1000 {
-		r.node.congested.Add(1)
+		r.node.flows.congested.Add(1)
 		f.arrive("N") // noise, no sign of life
 		r.read(f)
-		r.node.congested.Add(-1)
+		r.node.flows.congested.Add(-1)
 		r.node.resume()
 		r.rest()
 		r.now += 100 * time.Microsecond

@@ -15,7 +15,7 @@ import "fmt"
 func (l *Loop) publishStats() {
 	s := l.stats
 	s.Conns, s.Rooms, s.Timers = l.slots.live, len(l.rooms.byName), l.timeouts.wheel.armed
-	s.LaggingConns, s.PausedNow, s.LoadBytes = len(l.slow.lagging), len(l.reader.hungry)+len(l.reader.paused), l.load.Load()
+	s.LaggingConns, s.PausedNow, s.LoadBytes = len(l.slow.lagging), len(l.reader.hungry)+len(l.reader.paused), l.load.bytes.Load()
 	if len(l.slow.lagging) == 0 && s.BacklogBytes > 0 {
 		l.slow.countBacklogs()
 		s.BacklogBytes, s.BacklogMax = 0, 0

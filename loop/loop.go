@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +14,7 @@ type Loop struct {
 
 	// Any goroutine.
 	inbox inbox
-	load  atomic.Int64 // bytes of publications in the inbox and in batches not yet flushed
-	over  atomic.Bool  // load is counted in node.congested
+	load  load
 
 	// Owned by the loop's goroutine; where a type says so, a part of it is not.
 	now      time.Duration
@@ -35,6 +33,7 @@ type Loop struct {
 func newLoop(n *Node, index int) *Loop {
 	l := &Loop{settings: n.settings, node: n, index: index}
 	l.inbox.loop = l
+	l.load.node, l.load.limit = n, n.cfg.InboxLimit
 	l.intake.loop = l
 	l.timeouts.loop = l
 	l.reader = reader{loop: l, buf: make([]byte, l.cfg.ReadBuffer)}
@@ -69,7 +68,7 @@ func (l *Loop) Turn(now time.Duration) {
 	for ; sheds < shedsPerTurn && l.slow.shed(); sheds++ {
 		l.sweep()
 	}
-	l.relieve()
+	l.load.relieve()
 	if sheds > 0 || len(l.reader.ready) > 0 || l.reader.serving.len() > 0 || l.fanout.dirty.len() > 0 ||
 		len(l.timeouts.suspects) > 0 || l.timeouts.judging.len() > 0 || l.slow.unblocked.len() > 0 || l.toClose.len() > 0 {
 		l.again()
@@ -89,7 +88,7 @@ func (l *Loop) advanceTime() {
 	l.timeouts.wheel.advance(to, l.timeouts.expire)
 	l.slow.tickBacklogs(passed)
 	if l.index == 0 {
-		l.node.dir.tickPaced()
+		l.node.dir.tickDrains()
 	}
 	l.slow.countBacklogs()
 }

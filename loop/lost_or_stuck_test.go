@@ -19,14 +19,14 @@ func TestAPausedPublisherWithHalfAFrameLosesNothing(t *testing.T) {
 	stream := f.in
 	f.in = append([]byte(nil), stream[:6]...) // one frame and a half
 	r.read(f)
-	r.node.congested.Add(1)
+	r.node.flows.congested.Add(1)
 	f.in = stream[6:]
 	f.fin = true
 	r.read(f)
 	f.in = nil
 	r.loop(0).Closed(&f.Conn)
 	r.rest()
-	r.node.congested.Add(-1)
+	r.node.flows.congested.Add(-1)
 	r.node.resume()
 	r.rest()
 	if got, want := other.frames(t), numbered("m", 3); !slices.Equal(got, want) {
@@ -306,7 +306,7 @@ func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 				r.rest()
 			}
 			r.step(Tick)
-			if r.node.Directory().Lookup("room").stalled(brakePublishers) {
+			if r.node.Directory().Lookup("room").flow.closed(srcLocal) {
 				waited++
 			}
 			slow.take(-1)
@@ -370,14 +370,14 @@ func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 // the window begins again and what was spent is forgotten; and two loops that are out of step pay each tick twice, so that a
 // budget of a second lasts half a second. Cure: compare as int32, and pay min(passed, tick-paid) only if tick is after paid.
 func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
-	b := &stallBudget{}
+	b := &window{}
 	b.spend(1000, 1, 1, 10, 100)
 	b.spend(1001, 1, 1, 10, 100)
 	b.spend(999, 1, 1, 10, 100)
-	if b.window != 1000 || b.ticks != 2 {
-		t.Errorf("window from %d with %d ticks spent after a late loop, want 1000 and 2", b.window, b.ticks)
+	if b.began != 1000 || b.ticks != 2 {
+		t.Errorf("window from %d with %d ticks spent after a late loop, want 1000 and 2", b.began, b.ticks)
 	}
-	b = &stallBudget{}
+	b = &window{}
 	for tick := uint32(1000); tick < 1008; tick++ {
 		b.spend(tick+1, 1, 1, 10, 100) // a loop that is early
 		b.spend(tick, 1, 1, 10, 100)

@@ -13,10 +13,8 @@ type Node struct {
 	dir   *Directory
 	bus   Bus
 
-	congested atomic.Int32 // loops that are over InboxLimit
-	full      atomic.Bool  // the bus has as much as it may hold
-	held      atomic.Int64 // bytes of all backlogs
-	parked    atomic.Int64 // bytes that wait for their rooms
+	flows flows        // who may add to a room, and what all rooms wait for
+	held  atomic.Int64 // bytes of all backlogs
 
 	gaps    atomic.Uint64 // so many there were (gaps.go)
 	wideGap atomic.Bool   // one of them concerned a whole lane
@@ -33,7 +31,8 @@ func New(cfg Config) *Node {
 	if cfg.Loops < 1 || cfg.Loops > MaxLoops {
 		panic(fmt.Sprintf("loop: %d loops, want 1 to %d", cfg.Loops, MaxLoops))
 	}
-	n := &Node{settings: s}
+	n := &Node{settings: s, flows: flows{credit: cfg.RoomCredit, mostDeferred: cfg.ParkedTotal, stall: ticks(cfg.StallBudget),
+		mostDrained: int64(cfg.HardBacklog-cfg.SoftBacklog) / 2}}
 	n.LimitRooms(cfg.RoomMembers, cfg.MaxRooms)
 	n.dir = newDirectory(n, cfg.Lanes, cfg.LaneOf)
 	for i := range cfg.Loops {
@@ -68,14 +67,14 @@ func (n *Node) Offer(room string, v Variant, kind Kind, value []byte) (accepted 
 	return true
 }
 
-// admits reports whether something may be published into a room now: neither the node nor the room has as much under way as it
-// may, and no slow member holds the room's publishers. Every source on this node asks it before it adds; e is nil for a room
-// that has no members here, or before a connection has joined. Any goroutine.
+// admits reports whether somebody on this node may publish into a room now. e is nil for a room that has no members here, or
+// before a connection has joined. Any goroutine.
 func (n *Node) admits(e *Entry) bool {
-	if n.congested.Load() > 0 || n.full.Load() {
-		return false
+	var f *flow
+	if e != nil {
+		f = &e.flow
 	}
-	return e == nil || !e.stalled(brakePublishers) && e.flying.Load() <= n.loops[0].cfg.RoomCredit
+	return n.flows.admit(f, srcLocal)
 }
 
 // LimitRooms sets Config.RoomMembers and Config.MaxRooms anew. Who is there stays. Any goroutine.
@@ -88,15 +87,15 @@ func (n *Node) LimitRooms(members, rooms int) {
 func (n *Node) Held() int64 { return n.held.Load() }
 
 // Parked is the bytes of publications from elsewhere that wait for their rooms.
-func (n *Node) Parked() int64 { return n.parked.Load() }
+func (n *Node) Parked() int64 { return n.flows.deferred.Load() }
 
 // Congested is the number of loops that are over their InboxLimit: while it is not 0, nothing is accepted.
-func (n *Node) Congested() int { return int(n.congested.Load()) }
+func (n *Node) Congested() int { return int(n.flows.congested.Load()) }
 
 // HoldBack stops the parsing of every connection, or lets it go on: the word of a bus that has as much as it may hold. What
 // is being parsed may still publish a message for each loop. Any goroutine.
 func (n *Node) HoldBack(on bool) {
-	n.full.Store(on)
+	n.flows.busFull.Store(on)
 	if !on {
 		n.resume()
 	}
@@ -104,17 +103,17 @@ func (n *Node) HoldBack(on bool) {
 
 // Refuse says that the bus will not deliver p after all: its connection is kicked with ReasonBackend. Any goroutine; p must
 // not have been delivered.
-func (n *Node) Refuse(p *Publication) { n.settleUndelivered(postRefused, p) }
+func (n *Node) Refuse(p *Publication) { n.undelivered(postRefused, p) }
 
 // Doubt says that the bus does not know whether p reaches the other nodes: its connection is kicked with ReasonDoubt. Any goroutine; p
 // must not have been delivered here.
-func (n *Node) Doubt(p *Publication) { n.settleUndelivered(postDoubted, p) }
+func (n *Node) Doubt(p *Publication) { n.undelivered(postDoubted, p) }
 
 // Lose says that the bus has lost p, and that this is told in another way. Any goroutine; p must not have been delivered.
-func (n *Node) Lose(p *Publication) { n.settleUndelivered(postLost, p) }
+func (n *Node) Lose(p *Publication) { n.undelivered(postLost, p) }
 
-func (n *Node) settleUndelivered(kind postKind, p *Publication) {
-	n.dir.refund(p)
+func (n *Node) undelivered(kind postKind, p *Publication) {
+	n.dir.release(p)
 	if p.Origin != 0 {
 		n.loops[p.Origin.Loop()].post(post{kind: kind, pub: p})
 	}

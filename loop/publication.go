@@ -62,7 +62,7 @@ type Publication struct {
 	ID     ID
 	Kind   Kind
 
-	placed bool // Entry.placed counts it: it came through Deliver
+	delivered bool // it came through Deliver: flow.bytes[srcRemote] counts it
 
 	// frames holds each variant's frame from the moment that somebody needed it. Two loops may build the same one at the
 	// same time; the first to store it wins and the other takes that: a frame in use is the only one there is.

@@ -107,7 +107,7 @@ func TestAReadyPublisherThatSendsMoreAndFinishesLosesNothing(t *testing.T) {
 func TestAPausedPublisherThatSendsAndFinishesLosesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
-	r.node.congested.Add(1)
+	r.node.flows.congested.Add(1)
 	r.send(f, "m0", "m1")
 	r.rest()
 	if len(f.parsed) != 0 {
@@ -121,7 +121,7 @@ func TestAPausedPublisherThatSendsAndFinishesLosesNothing(t *testing.T) {
 	for range 20 {
 		r.step(Tick)
 	}
-	r.node.congested.Add(-1)
+	r.node.flows.congested.Add(-1)
 	r.node.resume()
 	r.rest()
 	if got, want := other.frames(t), append(numbered("m", 2), numbered("n", 1000)...); !slices.Equal(got, want) {

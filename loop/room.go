@@ -34,7 +34,7 @@ type room struct {
 	cursor int      // members[:cursor] have queue[0]
 	dirty  bool     // on the loop's list of dirty rooms
 
-	stallers [numBrakes]int // local members that stall it (stall.go)
+	stallers [numGates]int // local members that stall it (stall.go)
 }
 
 // position is up to where m was given the publications of its room.

@@ -54,8 +54,8 @@ func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.
 				rt.Fatalf("a member got %q, want %q", got, c.want)
 			}
 		}
-		if s := m.stats(0); s.InFlight != 0 || m.loop.load.Load() != 0 {
-			rt.Fatalf("%d frames in flight and a load of %d at rest, want none", s.InFlight, m.loop.load.Load())
+		if s := m.stats(0); s.InFlight != 0 || m.loop.load.bytes.Load() != 0 {
+			rt.Fatalf("%d frames in flight and a load of %d at rest, want none", s.InFlight, m.loop.load.bytes.Load())
 		}
 	})
 }
@@ -81,7 +81,7 @@ func (m *roomModel) append(rt *rapid.T, room, publications int) {
 		body := fmt.Sprintf("%d", m.n)
 		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[room], 0, KindText, []byte(body))
 		p.ID.Seq = uint64(m.n)
-		m.loop.charge(p.cost())
+		m.loop.load.reserve(p.cost())
 		p.entry = &Entry{} // what place would set
 		m.loop.rooms.append(p)
 		for _, c := range m.here[room] {

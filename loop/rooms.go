@@ -115,8 +115,8 @@ func (rs *rooms) append(p *Publication) {
 	l := rs.loop
 	r := rs.byName[p.Room]
 	if r == nil || len(r.members) == 0 {
-		l.settle(p.cost())
-		l.landed(p)
+		l.load.release(p.cost())
+		l.fannedOut(p)
 		return
 	}
 	var b *batch

@@ -113,7 +113,7 @@ func (b *recordingBus) Publish(p *Publication) {
 		b.mine[p.Origin] = append(b.mine[p.Origin], string(p.Value))
 	}
 	if b.far {
-		b.dir.Charge(p)
+		b.dir.Reserve(p)
 		lane := b.dir.laneOf(p.Room)
 		b.away[lane] = append(b.away[lane], p)
 		return
@@ -403,7 +403,7 @@ func (w *world) tick(d time.Duration) {
 	before := tickDown(w.now)
 	w.now += d
 	if tickDown(w.now) != before {
-		w.paced += uint64(len(w.node.dir.paced))
+		w.paced += uint64(w.node.dir.draining())
 		w.bus.allComeBack() // nothing is away for longer than an ending may take
 		for _, l := range w.node.loops {
 			l.Ring()
@@ -605,8 +605,8 @@ func (w *world) checkIdle() {
 	}
 	for i := range w.node.dir.lanes {
 		for _, e := range w.node.dir.lanes[i].entries {
-			if k := e.pressure.Load(); e.parks() && w.node.dir.mayGoOn(e, k) {
-				w.fail("%d publications are parked and may go on", len(k.parked.pubs))
+			if e.flow.defers() && w.node.flows.admit(&e.flow, srcDeferred) {
+				w.fail("%d publications are parked and may go on", len(e.flow.pressure.Load().deferred.pubs))
 			}
 		}
 	}
@@ -639,9 +639,9 @@ func (w *world) endAll() {
 		if err != nil {
 			w.fail("%v", err)
 		}
-		if l.slots.live != 0 || len(l.rooms.byName) != 0 || l.timeouts.wheel.armed != 0 || len(l.slow.lagging) != 0 || l.load.Load() != 0 || s.InFlight != 0 {
+		if l.slots.live != 0 || len(l.rooms.byName) != 0 || l.timeouts.wheel.armed != 0 || len(l.slow.lagging) != 0 || l.load.bytes.Load() != 0 || s.InFlight != 0 {
 			w.fail("loop %d is not empty: %d connections, %d rooms, %d timers, %d lagging, load %d, in flight %d", l.index, l.slots.live,
-				len(l.rooms.byName), l.timeouts.wheel.armed, len(l.slow.lagging), l.load.Load(), s.InFlight)
+				len(l.rooms.byName), l.timeouts.wheel.armed, len(l.slow.lagging), l.load.bytes.Load(), s.InFlight)
 		}
 	}
 	if w.node.Held() != 0 || w.node.Parked() != 0 || w.node.Congested() != 0 || w.node.dir.Rooms() != 0 {

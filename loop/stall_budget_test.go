@@ -92,7 +92,7 @@ func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 		t.Errorf("it took %d ticks, want 60 to 130: the budget, and more at a pace", ticks)
 	}
 	r.step(Tick)
-	if n := len(r.node.Directory().paced); n != 0 {
+	if n := r.node.Directory().draining(); n != 0 {
 		t.Errorf("%d rooms are still paced", n)
 	}
 }
@@ -131,7 +131,7 @@ func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 	}
 	for _, parked := range []bool{false, true} {
 		if parked {
-			e.needPressure().brakes[brakeParked].loops.Add(1)
+			e.flow.slow(srcRemote, 1)
 		}
 		before := heap()
 		for range batches {

@@ -32,7 +32,7 @@ func newFarBus(e *Embedded) *farBus {
 }
 
 func (b *farBus) Publish(p *Publication) {
-	b.dir.Charge(p)
+	b.dir.Reserve(p)
 	b.put(p)
 }
 
@@ -77,10 +77,7 @@ func (b *farBus) close() {
 func TestOwnAndForeignPublicationsAllGoOnUnderStalls(t *testing.T) {
 	const loops, rooms, stable, perMember, foreign, churners, churn = 3, 3, 4, 300, 600, 3, 40
 	w := newCity(t, loops)
-	for _, l := range w.node.loops {
-		l.ticks.stall = 2
-		l.cfg.ParkedTotal = 40_000
-	}
+	w.node.flows.stall, w.node.flows.mostDeferred = 2, 40_000
 	bus := newFarBus(w.node.bus.(*Embedded))
 	w.node.Use(bus)
 	var members []*citizen
@@ -130,10 +127,7 @@ func TestOwnAndForeignPublicationsAllGoOnUnderStalls(t *testing.T) {
 				return
 			default:
 			}
-			d := w.node.dir
-			d.pacing.Lock()
-			paced += len(d.paced)
-			d.pacing.Unlock()
+			paced += w.node.dir.draining()
 			if w.node.Parked() > 0 {
 				parked++
 			}

@@ -202,7 +202,7 @@ func (b *Bridge) Close() error {
 
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
-	b.rooms.Charge(p)
+	b.rooms.Reserve(p)
 	if b.accord.broken.Load() { // the others would look for it in another lane
 		b.reject(p)
 		return

@@ -148,7 +148,7 @@ func TestOwnPublicationsStayBehindWhatIsParked(t *testing.T) {
 	if own == 4 {
 		t.Error("all were on their way at once: the test does not reach what it is for")
 	}
-	if n := r.node.Directory().Lookup("x").flying.Load(); n != 0 {
+	if n := r.node.Directory().Lookup("x").flow.bytes[srcLocal].Load(); n != 0 {
 		t.Errorf("%d bytes of credit are gone", n)
 	}
 }
@@ -158,9 +158,9 @@ func TestNobodyOvertakesWhatIsParked(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	f := r.open(0, "x", 0)
 	e := r.node.Directory().Lookup("x")
-	e.needPressure().brakes[brakeParked].loops.Add(1)
+	e.flow.slow(srcRemote, 1)
 	bus.elsewhere("x", "first")
-	e.needPressure().brakes[brakeParked].loops.Add(-1)
+	e.flow.slow(srcRemote, -1)
 	bus.elsewhere("x", "second")
 	r.rest()
 	if got, want := f.frames(t), []string{"first", "second"}; !slices.Equal(got, want) {
@@ -184,7 +184,7 @@ func TestWhatIsParkedForARoomThatVanishesIsForNobody(t *testing.T) {
 	if got, want := next.frames(t), []string{"new"}; !slices.Equal(got, want) {
 		t.Errorf("the new room got %q, want %q", got, want)
 	}
-	if n, m := r.node.Parked(), old.flying.Load(); n != 0 || m != 0 {
+	if n, m := r.node.Parked(), old.flow.bytes[srcLocal].Load(); n != 0 || m != 0 {
 		t.Errorf("%d bytes are counted as parked and %d of credit are gone", n, m)
 	}
 }
