@@ -13,7 +13,7 @@ export GO
 export CGO_ENABLED := 0
 export GOFLAGS     := $(shell $(GO) env GOFLAGS) -trimpath
 
-.PHONY: help run build test test-tools test-plain test-build faults lint soak adapters fuzz bench smoke scale microbench clean
+.PHONY: help run build docs test test-tools test-plain test-build faults lint soak adapters fuzz bench smoke scale microbench clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -25,6 +25,9 @@ run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000
 
 build: ## build static programs into bin/
 	$(GO) build -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
+
+docs: ## write the tables, help texts and examples that are made from the code
+	$(GO) test -count=1 ./server ./cmd/dotsd -run 'TheTableOf|TestHelpNames|TestTheExampleFile|TestMistakesAre' -update
 
 # Most tests wait for something: six of a package run at once. What the race detector and the fuzzer need is built while
 # they wait, at the lowest priority.

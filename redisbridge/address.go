@@ -55,7 +55,7 @@ func ParseAddress(text string) (*Address, error) {
 	kinds := map[string]Kind{"redis": Standalone, "redis+sentinel": Sentinel, "redis+cluster": Cluster}
 	kind, known := kinds[scheme]
 	if !found || !known {
-		return nil, fmt.Errorf("this is no address of a Redis; %w", errAddress)
+		return nil, fmt.Errorf("this is not an address of a Redis; %w", errAddress)
 	}
 	a := &Address{Kind: kind}
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
@@ -116,7 +116,7 @@ func (a *Address) parseHosts(text string) error {
 		case errors.Is(err, strconv.ErrRange):
 			return fmt.Errorf("the port of host %d of %d is above 65535; %w", i+1, len(all), errAddress)
 		case name == "" || strings.ContainsAny(name, " ?#") || err != nil || n == 0:
-			return fmt.Errorf("host %d of %d is no host:port; %w", i+1, len(all), errAddress)
+			return fmt.Errorf("host %d of %d is not a host:port; %w", i+1, len(all), errAddress)
 		}
 		a.Hosts = append(a.Hosts, host)
 	}
@@ -145,7 +145,7 @@ func (a *Address) parsePath(path string) (err error) {
 			return nil
 		}
 		if a.DB, err = strconv.Atoi(path); err != nil || a.DB < 0 {
-			return fmt.Errorf("what follows the host is no number of a database; %w", errAddress)
+			return fmt.Errorf("what follows the host is not a number of a database; %w", errAddress)
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ const (
 	maxValue = 64 << 20
 )
 
-var errBatch = errors.New("this is no batch")
+var errBatch = errors.New("this is not a batch")
 
 // appendBatch appends a batch in one of the formats to dst. Format 2 wants pubs sorted by room; only it has notices.
 func appendBatch(dst []byte, format int, id ident, pubs []*loop.Publication, n *notice) []byte {

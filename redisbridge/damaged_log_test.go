@@ -33,9 +33,9 @@ func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 		do   []any
 	}{
 		{"e is gone", []any{"HDEL", state, "e"}}, {"s is gone", []any{"HDEL", state, "s"}}, {"f is gone", []any{"HDEL", state, "f"}},
-		{"e is short", []any{"HSET", state, "e", "123"}}, {"e is no number", []any{"HSET", state, "e", "xxxxxxxxxxxxxxxx"}},
-		{"s is no number", []any{"HSET", state, "s", "many"}}, {"s is negative", []any{"HSET", state, "s", "-1"}},
-		{"f is no number", []any{"HSET", state, "f", "x"}}, {"p, t, b and o are no numbers", []any{"HSET", state, "p", "x", "t", "x", "b", "x", "o", "x"}},
+		{"e is short", []any{"HSET", state, "e", "123"}}, {"e is not a number", []any{"HSET", state, "e", "xxxxxxxxxxxxxxxx"}},
+		{"s is not a number", []any{"HSET", state, "s", "many"}}, {"s is negative", []any{"HSET", state, "s", "-1"}},
+		{"f is not a number", []any{"HSET", state, "f", "x"}}, {"p, t, b and o are no numbers", []any{"HSET", state, "p", "x", "t", "x", "b", "x", "o", "x"}},
 		{"the batch of the node is none", []any{"HSET", state, own, "x"}}, {"the old epochs are none", []any{"HSET", state, "h", "../../x"}},
 		{"the state is gone", []any{"DEL", state}}, {"the log is gone", []any{"DEL", log}},
 		{"the log has an entry more", []any{"XADD", log, "*", "b", "x"}},

@@ -132,7 +132,7 @@ func TestWhatMayPassAmongOthers(t *testing.T) {
 		{replyError("ERR Error running script (call to f_1): @user_script:7: -READONLY You can't write against a read only replica."), true},
 		{replyError("ERR Error running script (call to f_1): @user_script:7: -NOPERM nothing for you"), false},
 		{replyError("MOVED 1 127.0.0.1:7000"), true},
-		{replyError("ERR LOADINGS is no command"), false},
+		{replyError("ERR LOADINGS is not a command"), false},
 	} {
 		if got := MayPass(row.err); got != row.want {
 			t.Errorf("%v: got %v, want %v", row.err, got, row.want)

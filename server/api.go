@@ -241,7 +241,7 @@ func chatMessage(_ *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	input, value, err := protocol.NewDecoder(protocol.MaxDepth).DecodeV1(body)
 	switch {
 	case err != nil:
-		return 0, nil, &apiError{http.StatusBadRequest, "the body is no message: " + err.Error()}
+		return 0, nil, &apiError{http.StatusBadRequest, "the body is not a message: " + err.Error()}
 	case input == protocol.Heartbeat:
 		return 0, nil, &apiError{http.StatusBadRequest, "a heartbeat is a sign of life and no message"}
 	}

@@ -200,6 +200,6 @@ func TestAttackChatAndRawRoomsOfOneNameNeverMeet(t *testing.T) {
 			t.Fatalf("heard %q of the other room", others)
 		}
 	}
-	tricky := s.watch(t, "/ws/raw/chat") // "raw/chat" is no prefix of anything
+	tricky := s.watch(t, "/ws/raw/chat") // "raw/chat" is not a prefix of anything
 	tricky.exchange()
 }

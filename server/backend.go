@@ -38,20 +38,25 @@ type Backend struct {
 	Stats func() BackendStats
 }
 
-// BackendStats are what /metrics says about the backend. Those with a plural name only grow, the others are of now.
+// BackendStats are what /metrics says about the backend. Those with a plural name only grow, the others are of now. The bridge has
+// the same fields (redisbridge.Stats), and one is converted into the other.
 type BackendStats struct {
-	Lanes, LanesDown, LanesListening int
-	RoundTripAge, CallTimeout        time.Duration
-	LogReach                         time.Duration // back to which a node that was away misses nothing; 0: unknown
-	HeldBytes                        int64
-	Published, Batches               uint64 // publications taken, and the calls that took them
-	Calls, Failures                  uint64
-	CallTime                         time.Duration // of all calls together
-	Received, Refilled               uint64
-	Gaps, Lost, Rejected, Local      uint64
-	Reconnects, Epochs               uint64
-	Evicting                         bool // a Redis may evict keys
-	Evicted                          uint64
+	Lanes, LanesDown, LanesListening   int
+	Ready                              bool
+	RoundTripAge                       time.Duration // of the last round trip that was proven
+	LogReach                           time.Duration // back to which everything can be read again, in the lane with the least; 0: unknown
+	HeldBytes                          int64         // publications queued or on their way
+	Published                          uint64        // publications that Redis took
+	Batches                            uint64        // calls that took them
+	Calls, Failures                    uint64        // of the script
+	CallTime                           time.Duration // of all calls together
+	CallTimeout                        time.Duration // now
+	Received, Refilled                 uint64        // publications delivered; batches read from the log
+	Gaps, Lost                         uint64        // announced; batches or own publications known to be lost
+	Rejected, Local                    uint64        // publications, by policy
+	Reconnects, Epochs, ForeignEntries uint64
+	Evicting                           bool   // a Redis may evict keys when its memory is full
+	Evicted                            uint64 // keys; of now, it falls when a Redis is started again
 }
 
 // bus is the backend's, or one for this process alone.

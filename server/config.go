@@ -8,8 +8,8 @@ import (
 
 // Config is everything that can be set about a node. The tags carry the name of a setting, its environment variable, its
 // default and its help: the command line, the configuration file, the help text and the table in SETTINGS.md are made from
-// them (see Settings), so this package needs no library to parse flags. Default repeats the defaults as Go values, and a test
-// holds the two equal; validate.go says what is refused; CONTRIBUTING.md has all the steps to add a setting.
+// them (see Settings), so this package needs no library to parse flags. validate.go says what is refused; CONTRIBUTING.md has
+// all the steps to add a setting.
 //
 // The zero Config is not usable; start from Default and change what differs:
 //
@@ -71,40 +71,17 @@ type Config struct {
 	LogLevel  string `name:"log-level" env:"DOTS_LOG_LEVEL" default:"info" group:"Logging" reload:"true" help:"debug, info, warn or error."`
 }
 
-// Default is the Config that runs when nothing is set. A test holds it equal to the defaults in the tags.
-func Default() Config {
-	return Config{
-		Listen:           ":8000",
-		Admin:            "127.0.0.1:8001",
-		MaxMessage:       64 * KiB,
-		MaxHeader:        16 * KiB,
-		MaxFragments:     1024,
-		ControlRate:      100,
-		ControlBurst:     2000,
-		MaxAge:           60 * time.Second,
-		ChatLife:         "messages",
-		HandshakeTimeout: 5 * time.Second,
-		FrameTimeout:     10 * time.Second,
-		CloseTimeout:     2 * time.Second,
-		SoftBacklog:      64 * KiB,
-		HardBacklog:      256 * KiB,
-		BacklogTime:      10 * time.Second,
-		BacklogTotal:     64 * MiB,
-		StallBudget:      time.Second,
-		UnsentLimit:      128 * KiB,
-		InboxLimit:       8 * MiB,
-		DrainTime:        5 * time.Second,
-		RedisPrefix:      "dots",
-		RedisBatch:       512,
-		RedisHold:        10 * time.Second,
-		RedisWait:        Forever,
-		RedisDown:        "reject",
-		RedisReady:       3 * time.Second,
-		RedisUpgrade:     10 * time.Minute,
-		OnGap:            "ignore",
-		LogFormat:        "auto",
-		LogLevel:         "info",
+// Default is the Config that runs when nothing is set: what the tags say.
+func Default() (c Config) {
+	for _, s := range Settings() {
+		if s.Default == "" {
+			continue
+		}
+		if err := s.Set(&c, s.Default); err != nil {
+			panic("server: the default of " + s.Name + ": " + err.Error())
+		}
 	}
+	return c
 }
 
 // LoadAdminToken reads AdminTokenFile, if one is set, into AdminToken and clears its name. White space around the token,

@@ -133,7 +133,7 @@ func TestPatienceIsATimeOrForever(t *testing.T) {
 			t.Errorf("%v is read back as %v and %v", got, again, err)
 		}
 	}
-	for text, want := range map[string]string{"5": "has no unit", "": "is no time", "ever": "is no time"} {
+	for text, want := range map[string]string{"5": "has no unit", "": "is not a time", "ever": "is not a time"} {
 		got := server.Patience(7)
 		if err := got.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || got != 7 {
 			t.Errorf("%q: got %v and %v, want %q and no change", text, got, err, want)
@@ -182,6 +182,6 @@ func TestEveryFieldIsASetting(t *testing.T) {
 }
 
 // The table of settings is the output of "dotsd config --markdown" between two markers.
-func TestTheDocumentHoldsTheTableOfSettings(t *testing.T) {
+func TestTheTableOfSettingsIsThatOfTheCode(t *testing.T) {
 	doctable.Check(t, "SETTINGS.md", "settings", server.SettingsMarkdown())
 }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,6 +48,43 @@ func Settings() []Setting {
 
 // Get returns the setting's field of c.
 func (s Setting) Get(c Config) any { return reflect.ValueOf(c).Field(s.field).Interface() }
+
+// Set reads the text into the setting's field of c. An error says only what is wrong with the text.
+func (s Setting) Set(c *Config, text string) error {
+	return Parse(text, reflect.ValueOf(c).Elem().Field(s.field))
+}
+
+// Parse reads a text into a field of Config, but for lists. An error says only what is wrong with the text: the caller knows the
+// setting, where it stands and what it takes.
+func Parse(text string, field reflect.Value) error {
+	switch to := field.Addr().Interface().(type) {
+	case *time.Duration:
+		d, err := ParseDuration(text)
+		if err == nil {
+			*to = d
+		}
+		return err
+	case encoding.TextUnmarshaler:
+		return to.UnmarshalText([]byte(text))
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		*to = n
+	case *bool:
+		on, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		*to = on
+	case *string:
+		*to = text
+	default:
+		return fmt.Errorf("%v cannot be read from a text", field.Type())
+	}
+	return nil
+}
 
 // copy sets the setting's field of dst to that of src.
 func (s Setting) copy(dst, src *Config) {

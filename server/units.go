@@ -39,7 +39,7 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is too large", s)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no size", s)
+		return fmt.Errorf("%q is not a size", s)
 	}
 	for _, u := range byteUnits {
 		if !strings.EqualFold(u.name, cmp.Or(unit, "B")) {
@@ -107,7 +107,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		return 0, fmt.Errorf("%q has no unit", text)
 	}
-	return 0, fmt.Errorf("%q is no time", text)
+	return 0, fmt.Errorf("%q is not a time", text)
 }
 
 // formatDuration writes a time as a person would type it: 60s and not 1m0s.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,7 +144,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 // checkRedis checks what can be checked without knowing Redis; its address is read by who connects.
 func (c *Config) checkRedis(m *mistakes) {
 	if c.RedisPrefix == "" || len(c.RedisPrefix) > 64 || strings.ContainsFunc(c.RedisPrefix, notPrefix) {
-		m.add("redis-prefix", "%q is no prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
+		m.add("redis-prefix", "%q is not a prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
 	}
 	inRange(m, "lanes", c.Lanes, 0, 1024)
 	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)
@@ -161,20 +162,15 @@ func (c *Config) checkAlone(m *mistakes) {
 		return
 	}
 	d := Default()
-	for _, row := range []struct {
-		name string
-		set  bool
-	}{
-		{"redis-prefix", c.RedisPrefix != d.RedisPrefix}, {"lanes", c.Lanes != d.Lanes}, {"redis-batch", c.RedisBatch != d.RedisBatch},
-		{"redis-hold", c.RedisHold != d.RedisHold}, {"redis-down", c.RedisDown != d.RedisDown},
-		{"redis-wait", c.RedisWait != d.RedisWait},
-		{"redis-ready-after", c.RedisReady != d.RedisReady}, {"redis-upgrade-after", c.RedisUpgrade != d.RedisUpgrade}, {"on-gap", c.OnGap != d.OnGap},
-	} {
-		if row.set {
-			m.add(row.name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", row.name)
+	for _, s := range Settings() {
+		if s.Group == groupOfNodes && !reflect.DeepEqual(s.Get(*c), s.Get(d)) {
+			m.add(s.Name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", s.Name)
 		}
 	}
 }
+
+// groupOfNodes is the group of the settings that need --redis.
+const groupOfNodes = "Many nodes"
 
 func wholeKiB(b ByteSize) ByteSize { return (b + KiB - 1) / KiB * KiB }
 

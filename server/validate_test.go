@@ -17,7 +17,6 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		want   []string
 	}{
 		"nothing":               {func(*server.Config) {}, nil},
-		"zero config":           {func(c *server.Config) { *c = server.Config{} }, []string{"listen", "max-message", "max-header", "max-fragments", "control-rate", "control-burst", "max-age", "chat-life", "handshake-timeout", "frame-timeout", "close-timeout", "backlog-soft", "backlog-hard", "backlog-time", "backlog-hard", "inbox-limit", "redis-prefix", "redis-batch", "redis-down", "redis-ready-after", "redis-upgrade-after", "on-gap", "log-format", "log-level"}},
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, []string{"listen"}},
 		"port too large":        {func(c *server.Config) { c.Listen = ":65536" }, []string{"listen"}},
 		"named port":            {func(c *server.Config) { c.Listen = ":http" }, []string{"listen"}},
@@ -44,7 +43,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"alone, all of Redis": {func(c *server.Config) {
 			c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy
 			c.RedisReady, c.OnGap, c.RedisWait, c.RedisUpgrade = 2*time.Second, "close", 0, time.Hour
-		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-down", "redis-wait", "redis-ready-after", "redis-upgrade-after", "on-gap"}},
+		}, []string{"redis-prefix", "lanes", "redis-batch", "redis-hold", "redis-wait", "redis-down", "redis-ready-after", "redis-upgrade-after", "on-gap"}},
 		"Redis, all of it": {func(c *server.Config) {
 			c.Redis, c.RedisPrefix, c.Lanes, c.RedisDown = "redis://a", "x", 3, otherPolicy
 		}, nil},
@@ -122,6 +121,20 @@ func TestValidateSaysWhatIsWanted(t *testing.T) {
 		change(&c)
 		if err := c.Validate(); err == nil || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+}
+
+// The zero Config cannot be served, and each mistake in it is one that the setting's default is none of.
+func TestTheZeroConfigIsRefused(t *testing.T) {
+	var zero server.Config
+	mistakes := settingsIn(zero.Validate())
+	if len(mistakes) == 0 {
+		t.Fatal("the zero Config is taken")
+	}
+	for _, name := range mistakes {
+		if s := settingNamed(t, name); s.Value(zero) == s.Default {
+			t.Errorf("%s is refused with its default", s.Flag)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func (a *Adapter) mistakes() []mistake {
 	}
 	expression := func(field, text string) {
 		if _, err := regexp.Compile(text); err != nil {
-			wrong(field, "is no regular expression: %v", err)
+			wrong(field, "is not a regular expression: %v", err)
 		}
 	}
 	if a.Name == "" || strings.ContainsAny(a.Name, " \t\n,:|") {

@@ -64,7 +64,7 @@ func checkNumber(threshold string) error {
 	value := strings.TrimLeft(threshold[strings.LastIndexAny(threshold, "<>")+1:], "= ")
 	v, err := strconv.ParseFloat(strings.TrimRight(value, " x/s"), 64)
 	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
-		return cli.Failf(cli.Usage, "--threshold %q: %q is no limit", threshold, value)
+		return cli.Failf(cli.Usage, "--threshold %q: %q is not a limit", threshold, value)
 	}
 	return nil
 }

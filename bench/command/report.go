@@ -66,7 +66,7 @@ func resultFiles(dir string) ([]string, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, cli.Failf(cli.Usage, "%s: %w; name a folder that dotsbench run --out has written", dir, withoutPath(err))
 	} else if !info.IsDir() {
-		return nil, cli.Failf(cli.Usage, "%s: is no folder; name the one that has the result.json", dir)
+		return nil, cli.Failf(cli.Usage, "%s: is not a folder; name the one that has the result.json", dir)
 	}
 	file := filepath.Join(dir, "result.json")
 	if _, err := os.Stat(file); err == nil {

@@ -129,9 +129,9 @@ func TestMistakesInLimitsSayWhatIsWanted(t *testing.T) {
 	for text, want := range map[string]string{
 		"latency.p99":       "wants FIGURE<NUMBERx",
 		"latency.p98<1x":    "unknown figure; there are server.cpu_us_per_delivery",
-		"latency.p99<1.05":  `"1.05" is no ratio of B to A such as 1.05x`,
-		"latency.p99<-1x":   "is no ratio",
-		"latency.p99<=1.1x": "is no ratio",
+		"latency.p99<1.05":  `"1.05" is not a ratio of B to A such as 1.05x`,
+		"latency.p99<-1x":   "is not a ratio",
+		"latency.p99<=1.1x": "is not a ratio",
 	} {
 		if _, err := ParseLimit(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)

@@ -39,7 +39,7 @@ func ParseLimit(text string) (Limit, error) {
 	digits, ok := strings.CutSuffix(value, "x")
 	v, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || !(v > 0) {
-		return Limit{}, fmt.Errorf("threshold %q: %q is no ratio of B to A such as 1.05x", text, value)
+		return Limit{}, fmt.Errorf("threshold %q: %q is not a ratio of B to A such as 1.05x", text, value)
 	}
 	return Limit{text, all[i], text[at] == '<', v}, nil
 }

@@ -65,17 +65,17 @@ func Load(path string) (*Result, error) {
 		Program string `json:"program"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench (%w); make the run again", path, err)
+		return nil, cli.Failf(cli.Usage, "%s: is not a result of dotsbench (%w); make the run again", path, err)
 	}
 	if head.Program != "dotsbench" {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of a run of dotsbench", path)
+		return nil, cli.Failf(cli.Usage, "%s: is not a result of a run of dotsbench", path)
 	}
 	if head.Schema < 1 || head.Schema > Schema {
 		return nil, cli.Failf(cli.Usage, "%s: unknown schema %d; this dotsbench reads 1 to %d", path, head.Schema, Schema)
 	}
 	r := &Result{}
 	if err := json.Unmarshal(text, r); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is no result of dotsbench (%w); make the run again", path, err)
+		return nil, cli.Failf(cli.Usage, "%s: is not a result of dotsbench (%w); make the run again", path, err)
 	}
 	return r, nil
 }

@@ -29,7 +29,7 @@ func parseScaled(text string, thousand int) (int, error) {
 	}
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 0 || n > 1<<31/by {
-		return 0, fmt.Errorf("%q is no such number", text)
+		return 0, fmt.Errorf("%q is not a number", text)
 	}
 	return n * by, nil
 }
@@ -40,7 +40,7 @@ func parseSpan(text string) (time.Duration, error) {
 		if _, err := strconv.ParseFloat(text, 64); err == nil {
 			return 0, fmt.Errorf("%q has no unit", text)
 		}
-		return 0, fmt.Errorf("%q is no time", text)
+		return 0, fmt.Errorf("%q is not a time", text)
 	}
 	return d, nil
 }
@@ -57,7 +57,7 @@ func parseShare(text string) (float64, error) {
 	digits, ok := strings.CutSuffix(text, "%")
 	v, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || !(v >= 0 && v <= 100) {
-		return 0, fmt.Errorf("%q is no share of 0%% to 100%%", text)
+		return 0, fmt.Errorf("%q is not a share of 0%% to 100%%", text)
 	}
 	return v / 100, nil
 }
@@ -85,7 +85,7 @@ func ParseRate(text string) (Rate, error) {
 	}
 	v, err := strconv.ParseFloat(digits, 64)
 	if err != nil || !(v >= 0 && v*by <= 10e6) {
-		return Rate{}, fmt.Errorf("%q is no rate up to 10 million", text)
+		return Rate{}, fmt.Errorf("%q is not a rate up to 10 million", text)
 	}
 	return Rate{PerSecond: v * by}, nil
 }

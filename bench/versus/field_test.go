@@ -51,7 +51,7 @@ func TestAMistakeInATableIsNamedWithItsLine(t *testing.T) {
 		{"[slow, fast]", "[slow, nobody]", `there is no server "nobody"`},
 		{"[slow, fast]", "[slow]", `"fast" is none of the table's servers: slow`},
 		{"base: slow", "base: nobody", `"nobody" is none of the table's servers`},
-		{">= 5 x", "> 5 x", "f.yaml:7: \"fast rate > 5 x slow\" is no goal"},
+		{">= 5 x", "> 5 x", "f.yaml:7: \"fast rate > 5 x slow\" is not a goal"},
 		{"500us", "half", "invalid duration"},
 		{goodTables, "tables: 5", "tables must be a list"},
 		{goodTables, "peers: []", "there are no tables in it"},

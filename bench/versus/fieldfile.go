@@ -75,7 +75,7 @@ func parseDemand(text string) (Demand, error) {
 		d.MoreUs = float64(more) / 1000
 		return d, err
 	}
-	return d, fmt.Errorf("%q is no goal; want A rate >= 5 x B, or A p50 <= B + 500us", text)
+	return d, fmt.Errorf("%q is not a goal; want A rate >= 5 x B, or A p50 <= B + 500us", text)
 }
 
 // LoadTables reads the tables of an adapter file whose servers are known.

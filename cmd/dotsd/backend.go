@@ -55,7 +55,7 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 			gap = onGap
 			b.Start(node)
 		},
-		Stats: func() server.BackendStats { return backendStats(b.Stats()) },
+		Stats: func() server.BackendStats { return server.BackendStats(b.Stats()) },
 	}
 	return &others{backend, b.Lost(), b.Close}, nil
 }
@@ -72,21 +72,12 @@ func redisHint(err error) string {
 	case errors.As(err, &host):
 		return "; write the host as its certificate has it"
 	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "NOPERM"):
-		return "; Redis is there: mend the user and password in --redis, or what the user may do"
+		return "; Redis refused the login: check user, password and ACL in --redis"
 	case strings.Contains(text, "MOVED"), strings.Contains(text, "CLUSTERDOWN"):
 		return "; that is a Redis Cluster: write redis+cluster:// before its hosts"
 	case strings.Contains(text, "unknown command"):
 		return "; something is there, but lacks a command that a node needs: it takes Redis 6.2 or later, 7 for a Cluster"
 	default:
 		return "; start Redis there, or leave --redis out to serve alone"
-	}
-}
-
-func backendStats(s redisbridge.Stats) server.BackendStats {
-	return server.BackendStats{
-		Lanes: s.Lanes, LanesDown: s.LanesDown, LanesListening: s.LanesListening, RoundTripAge: s.RoundTripAge, CallTimeout: s.CallTimeout, LogReach: s.LogReach,
-		HeldBytes: s.HeldBytes, Published: s.Published, Batches: s.Batches, Calls: s.Calls, Failures: s.Failures, CallTime: s.CallTime,
-		Received: s.Received, Refilled: s.Refilled, Gaps: s.Gaps, Lost: s.Lost, Rejected: s.Rejected, Local: s.Local,
-		Reconnects: s.Reconnects, Epochs: s.Epochs, Evicting: s.Evicting, Evicted: s.Evicted,
 	}
 }

@@ -1,48 +1,11 @@
 package main
 
 import (
-	"encoding"
 	"fmt"
-	"reflect"
-	"strconv"
 	"strings"
 
 	"dotsconnect/server"
 )
-
-// Each function here reads the text of one type into a field. An error says only what is wrong with the text: the caller
-// knows the setting, where it stands and what it takes.
-
-func parseDuration(text string, target reflect.Value) error {
-	d, err := server.ParseDuration(text)
-	if err == nil {
-		target.SetInt(int64(d))
-	}
-	return err
-}
-
-// parseOwn reads a type of the server's that reads itself.
-func parseOwn(text string, target reflect.Value) error {
-	own, ok := target.Addr().Interface().(encoding.TextUnmarshaler)
-	if !ok {
-		return fmt.Errorf("%v cannot read itself", target.Type())
-	}
-	return own.UnmarshalText([]byte(text))
-}
-
-func parseInt(text string, target reflect.Value) error {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return fmt.Errorf("%q is no whole number", text)
-	}
-	target.SetInt(int64(n))
-	return nil
-}
-
-func parseString(text string, target reflect.Value) error {
-	target.SetString(text)
-	return nil
-}
 
 // habits are the names that settings of ours have in other programs, with what they take here.
 var habits = map[string]struct{ setting, value string }{

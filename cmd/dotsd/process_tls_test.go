@@ -36,7 +36,7 @@ func (p programs) testRedisOverTLS(t *testing.T) {
 		{"nobody vouches for it", redis, "", "in the variable SSL_CERT_FILE"},
 		{"the file is not there", redis, filepath.Join(folder, "none.pem"), "in the variable SSL_CERT_FILE"},
 		{"another name", strings.Replace(redis, "127.0.0.1", "localhost", 1), cert, "write the host as its certificate has it"},
-		{"another password", strings.Replace(redis, "geheim", "geheim2", 1), cert, "mend the user and password"},
+		{"another password", strings.Replace(redis, "geheim", "geheim2", 1), cert, "check user, password and ACL"},
 		{"no TLS", strings.Replace(redis, "rediss", "redis", 1), cert, "start Redis there"},
 	} {
 		cmd := exec.Command(p.path("dotsd"), "--listen=127.0.0.1:0", "--admin=", "--redis-wait=0s", row.redis)

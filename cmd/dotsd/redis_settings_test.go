@@ -320,7 +320,7 @@ func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
 func TestAnErrorOfRedisSaysWhatHelps(t *testing.T) {
 	for text, want := range map[string]string{
 		"dial tcp 127.0.0.1:6379: connect: connection refused":             "start Redis there",
-		"WRONGPASS invalid username-password pair or user is disabled.":    "mend the user and password",
+		"WRONGPASS invalid username-password pair or user is disabled.":    "check user, password and ACL",
 		"MOVED 866 127.0.0.1:7001":                                         "redis+cluster://",
 		"ERR unknown command 'EVALSHA', with args beginning with: '71ab' ": "lacks a command",
 	} {

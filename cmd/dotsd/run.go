@@ -121,11 +121,11 @@ func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 		kong.Exit(func(int) { helped = true }),
 		kong.Bind(inv.sources),
 		kong.Resolvers(inv.sources),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), inv.sources.mapper(parseDuration)),
-		kong.TypeMapper(reflect.TypeFor[server.ByteSize](), inv.sources.mapper(parseOwn)),
-		kong.TypeMapper(reflect.TypeFor[server.Patience](), inv.sources.mapper(parseOwn)),
-		kong.TypeMapper(reflect.TypeFor[int](), inv.sources.mapper(parseInt)),
-		kong.TypeMapper(reflect.TypeFor[string](), inv.sources.mapper(parseString)),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), inv.sources.mapper()),
+		kong.TypeMapper(reflect.TypeFor[server.ByteSize](), inv.sources.mapper()),
+		kong.TypeMapper(reflect.TypeFor[server.Patience](), inv.sources.mapper()),
+		kong.TypeMapper(reflect.TypeFor[int](), inv.sources.mapper()),
+		kong.TypeMapper(reflect.TypeFor[string](), inv.sources.mapper()),
 		kong.PostBuild(prepareFlags),
 	)
 	if err != nil {

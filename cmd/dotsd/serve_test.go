@@ -109,7 +109,7 @@ func TestOtherReasonsNotToListen(t *testing.T) {
 		want string
 	}{
 		{&net.OpError{Op: "listen", Err: syscall.EACCES}, "choose a port above 1023"},
-		{&net.OpError{Op: "listen", Err: syscall.EADDRNOTAVAIL}, "is no address of this machine"},
+		{&net.OpError{Op: "listen", Err: syscall.EADDRNOTAVAIL}, "is not an address of this machine"},
 		{&net.OpError{Op: "listen", Err: syscall.ENOBUFS}, "--listen: :8000: listen: no buffer space"},
 		{errors.New("something else"), "something else"},
 	} {

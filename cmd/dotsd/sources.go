@@ -176,8 +176,8 @@ func (s *sources) locate(err error) error {
 	return errors.Join(located...)
 }
 
-// mapper makes a kong.Mapper of a function that parses a text. The error says what the setting takes.
-func (s *sources) mapper(parse func(text string, target reflect.Value) error) kong.Mapper {
+// mapper has kong read a setting as the server does. The error says what the setting takes.
+func (s *sources) mapper() kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		takes := "a value"
 		if setting, ok := s.settings[ctx.Value.Name]; ok {
@@ -191,7 +191,7 @@ func (s *sources) mapper(parse func(text string, target reflect.Value) error) ko
 		if !ok {
 			return fmt.Errorf("is a list; it takes %s", takes)
 		}
-		if err := parse(text, target); err != nil {
+		if err := server.Parse(text, target); err != nil {
 			return fmt.Errorf("%w; it takes %s", err, takes)
 		}
 		return nil

@@ -96,7 +96,7 @@ func TestOriginPolicy(t *testing.T) {
 		{"anything", []string{"*"}, "https://evil.com", "x", true},
 		{"null where anything goes", []string{"*"}, "null", "x", true},
 		{"garbage where anything goes", []string{"https://a.com", "*"}, "\x00", "x", true},
-		{"an own address that is no host of the request", []string{"*.example.org"}, "http://127.0.0.1", "app.example.org", false},
+		{"an own address that is not a host of the request", []string{"*.example.org"}, "http://127.0.0.1", "app.example.org", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, err := NewOriginPolicy(test.patterns, "web1", "good.com")

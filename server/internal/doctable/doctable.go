@@ -2,12 +2,15 @@
 package doctable
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+var update = flag.Bool("update", false, "write the tables into the documents")
 
 // Check fails unless the document has exactly this table between "<!-- name:begin -->" and "<!-- name:end -->".
 func Check(t *testing.T, file, name, want string) {
@@ -22,7 +25,15 @@ func Check(t *testing.T, file, name, want string) {
 	if !found || !ended {
 		t.Fatalf("%s has no table between %q and %q", file, begin, end)
 	}
+	if *update {
+		before, _, _ := strings.Cut(string(document), begin)
+		_, after, _ := strings.Cut(rest, end)
+		if err := os.WriteFile(file, []byte(before+begin+strings.TrimSpace(want)+"\n"+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got)); diff != "" {
-		t.Errorf("the table in %s differs (- code, + document):\n%s\nput this between the markers:\n%s", file, diff, want)
+		t.Errorf("the table in %s differs (- code, + document):\n%s\nmake docs writes it", file, diff)
 	}
 }
