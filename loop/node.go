@@ -89,6 +89,20 @@ func (n *Node) Held() int64 { return n.held.Load() }
 // Parked is the bytes of publications from elsewhere that wait for their rooms.
 func (n *Node) Parked() int64 { return n.flows.deferred.Load() }
 
+// Reserved is the bytes of all accounts: of rooms, of loops, and of what waits for its room. It is 0 when everything that was accepted
+// is fanned out. It visits all rooms. Any goroutine.
+func (n *Node) Reserved() (bytes int64) {
+	for _, l := range n.loops {
+		bytes += l.load.bytes.Load()
+	}
+	n.dir.Each(func(e *Entry) {
+		for src := range numGates {
+			bytes += e.flow.bytes[src].Load()
+		}
+	})
+	return bytes + n.flows.deferred.Load()
+}
+
 // Congested is the number of loops that are over their InboxLimit: while it is not 0, nothing is accepted.
 func (n *Node) Congested() int { return int(n.flows.congested.Load()) }
 

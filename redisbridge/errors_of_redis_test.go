@@ -90,7 +90,7 @@ func TestWhatMayPassByItself(t *testing.T) {
 		{"sentinels that refuse the login", sentinels("-NOAUTH Authentication required.", "-NOAUTH Authentication required."), "NOAUTH", false},
 		{"a sentinel that refuses the login, one that is not there", "redis+sentinel://" + nobody + "," + answerer(t, "-WRONGPASS invalid") + "/dots", "WRONGPASS", false},
 		{"no Cluster", "redis+cluster://" + answerer(t, "-ERR This instance has cluster support disabled"), "cluster support", false},
-		{"no address", "redis:/nothing", "no address", false},
+		{"no address", "redis:/nothing", "not an address", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
