@@ -5,8 +5,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -71,4 +73,31 @@ func receiver(expr ast.Expr) string {
 		return e.Name
 	}
 	return "?"
+}
+
+// A reader who follows the list of a doc.go meets every file, and none that is not there.
+func TestTheReadingOrderHasEveryFile(t *testing.T) {
+	for _, folder := range []string{"loop", "server", "redisbridge"} {
+		dir := filepath.Join("..", folder)
+		text, err := os.ReadFile(filepath.Join(dir, "doc.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile(`\b[a-z0-9_]+\.(go|lua)\b`).FindAllString(string(text), -1)
+		for _, file := range named {
+			if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+				t.Errorf("the doc.go of %s names %s: %v", folder, file, err)
+			}
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			source := strings.HasSuffix(f.Name(), ".go") && !strings.HasSuffix(f.Name(), "_test.go") || strings.HasSuffix(f.Name(), ".lua")
+			if source && f.Name() != "doc.go" && !slices.Contains(named, f.Name()) {
+				t.Errorf("%s/%s is not in the reading order of doc.go", folder, f.Name())
+			}
+		}
+	}
 }

@@ -104,7 +104,7 @@ func (a *acceptor) take(conn net.Conn) error {
 		return err
 	}
 	p := s.leastLoaded()
-	n := &session{nb: nb}
+	n := &session{socket: socket{nb: nb}}
 	n.Init(n)
 	p.loop.Adopt(&n.Conn)
 	return nil

@@ -3,11 +3,8 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +18,6 @@ import (
 
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
-	"dotsconnect/server/websocket"
 )
 
 // The poller seam: the only place that knows nbio. One engine with one epoll loop per loop.Loop; its goroutine is the
@@ -185,129 +181,11 @@ func (p *poller) rescue(s *session) {
 	s.end(protocol.CloseInternalError, id, loop.ReasonClosed)
 }
 
-// The rest of the file is the Socket half of a session: raw calls under nbio's mutex.
-
 // handle is what a session knows its socket by.
 type handle = *nbio.Conn
 
 // takeOver makes the descriptor of an accepted connection nbio's, and closes conn. After an error conn is still open.
 func takeOver(conn net.Conn) (handle, error) { return nbio.NBConn(conn) }
-
-// register adds the socket to the poller. After an error nbio has closed it.
-func (s *session) register() error {
-	s.nb.SetSession(s)
-	_, err := s.poller().engine.AddConn(s.nb)
-	return err
-}
-
-// locked calls f with the descriptor while it is certainly still this connection's.
-func (s *session) locked(f func(fd int)) (open bool) {
-	s.nb.Lock()
-	defer s.nb.Unlock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		return false
-	}
-	f(s.nb.Hash())
-	return true
-}
-
-// Read implements loop.Socket.
-func (s *session) Read(b []byte) (int, error) {
-	s.nb.Lock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		s.nb.Unlock()
-		return 0, net.ErrClosed
-	}
-	n, errno := transfer(syscall.SYS_RECVFROM, s.nb.Hash(), b, unix.MSG_DONTWAIT)
-	s.nb.Unlock()
-	switch {
-	case errno == syscall.EAGAIN:
-		return 0, loop.ErrAgain
-	case errno != 0:
-		return 0, errno
-	case n == 0:
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-// Send implements loop.Socket.
-func (s *session) Send(b []byte) (int, error) {
-	s.nb.Lock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		s.nb.Unlock()
-		return 0, net.ErrClosed
-	}
-	n, errno := transfer(syscall.SYS_SENDTO, s.nb.Hash(), b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	s.nb.Unlock()
-	switch errno {
-	case 0, syscall.EAGAIN:
-		return n, nil
-	}
-	return 0, errno
-}
-
-// transfer is recvfrom(2) or sendto(2) without addresses. Neither can block, so the scheduler is not told about them:
-// it would take the thread's processor away again and again (measured: 15 to 30 % less CPU a delivery without).
-func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno) {
-	if len(b) == 0 {
-		return 0, 0
-	}
-	for {
-		n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), flags, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), 0
-		case syscall.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}
-
-// Finished implements loop.Socket.
-func (s *session) Finished() bool {
-	s.nb.Lock()
-	defer s.nb.Unlock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		return true
-	}
-	var state uint8 // the first byte of struct tcp_info
-	size := uint32(1)
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(s.nb.Hash()), unix.IPPROTO_TCP, unix.TCP_INFO,
-		uintptr(unsafe.Pointer(&state)), uintptr(unsafe.Pointer(&size)), 0)
-	return errno != 0 || state != unix.BPF_TCP_ESTABLISHED
-}
-
-// CloseWrite implements loop.Socket.
-func (s *session) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }) }
-
-// Shutdown implements loop.Socket. The poller closes the socket at the event that this causes.
-//
-// The session gives up its buffers here: nbio may remember it for a while (its list of closed connections is cut, not
-// cleared), and half a message can be 64 KiB.
-func (s *session) Shutdown() {
-	s.logLost()
-	s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) })
-	s.parser, s.extra = websocket.Parser{}, nil
-}
-
-// remoteAddr is the peer's address, for people: the kernel keeps it, so we need not. It is empty once the peer has reset.
-func (s *session) remoteAddr() (text string) {
-	s.locked(func(fd int) {
-		switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {
-		case *unix.SockaddrInet4:
-			text = netip.AddrPortFrom(netip.AddrFrom4(peer.Addr), uint16(peer.Port)).String()
-		case *unix.SockaddrInet6:
-			addr := netip.AddrFrom16(peer.Addr).Unmap()
-			if peer.ZoneId != 0 {
-				addr = addr.WithZone(strconv.Itoa(int(peer.ZoneId)))
-			}
-			text = netip.AddrPortFrom(addr, uint16(peer.Port)).String()
-		}
-	})
-	return text
-}
 
 // nbioLog passes on what nbio complains about, sampled by our logger, and swallows its chatter.
 type nbioLog struct{ log *zap.Logger }

@@ -13,7 +13,7 @@ import (
 // there are hundreds of thousands. Loop's goroutine only.
 type session struct {
 	loop.Conn
-	nb     handle
+	socket
 	parser websocket.Parser
 	extra  *extra // nil until it is needed
 	gaps   uint64 // so many there had been when it joined
@@ -45,8 +45,22 @@ func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
 // rules are those of now.
 func (s *session) rules() *rules { return s.poller().srv.rules.Load() }
 
-// Open implements loop.Socket.
-func (s *session) Open() error { return s.register() }
+// Open implements loop.Socket: it adds the socket to the poller. After an error nbio has closed it.
+func (s *session) Open() error {
+	s.nb.SetSession(s)
+	_, err := s.poller().engine.AddConn(s.nb)
+	return err
+}
+
+// Shutdown implements loop.Socket. The poller closes the socket at the event that this causes.
+//
+// The session gives up its buffers here: nbio may remember it for a while (its list of closed connections is cut, not
+// cleared), and half a message can be 64 KiB.
+func (s *session) Shutdown() {
+	s.logLost()
+	s.shut()
+	s.parser, s.extra = websocket.Parser{}, nil
+}
 
 // Input implements loop.Session.
 func (s *session) Input(p []byte) (used int) {
