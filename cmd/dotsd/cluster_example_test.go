@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -81,7 +80,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(c.folder) })
 	for _, name := range []string{"HTTP_PORT", "HTTPS_PORT", "STATS"} {
-		c.ports[name] = freePort(t)
+		c.ports[name] = idlePort(t)
 	}
 	c.certify()
 	return c
@@ -94,21 +93,6 @@ func (c *cluster) start(args ...string) {
 	c.nodes = []*daemon{c.node(1, args...), c.node(2, args...)}
 	c.startHAProxy(c.environment(c.nodes[0].start, c.nodes[1].start))
 	c.awaitServers("UP", "UP")
-}
-
-// freePort is a port for a program that cannot take any free one and say which. It is below those that Linux gives to
-// outgoing connections, one of which could else have it before the program does.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		port := itoa(20_000 + rand.IntN(12_000))
-		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			listener.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // certify makes a certificate for localhost.
@@ -218,7 +202,7 @@ func reachableAt(address string) bool {
 // startRedis gives it the settings of the example and asks it whether they are in force.
 func (c *cluster) startRedis() {
 	c.t.Helper()
-	port := freePort(c.t)
+	port := idlePort(c.t)
 	conf := readClusterFile(c.t, "redis.conf") + "bind 127.0.0.1\nport " + port + "\nrequirepass " + clusterPassword + "\ndir " + c.folder + "\n"
 	c.redis = exec.Command(c.redisServer, c.write("redis.conf", conf))
 	startProcess(c.t, c.redis)

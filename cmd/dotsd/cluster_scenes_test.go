@@ -59,7 +59,7 @@ func (c *cluster) checkFront() {
 func (c *cluster) checkHealth() {
 	c.t.Helper()
 	args := healthcheck(c.t)
-	for address, healthy := range map[string]bool{c.nodes[0].start.Admin: true, "127.0.0.1:" + freePort(c.t): false} {
+	for address, healthy := range map[string]bool{c.nodes[0].start.Admin: true, "127.0.0.1:" + idlePort(c.t): false} {
 		cmd := exec.Command(c.programs.path(filepath.Base(args[0])), args[1:]...)
 		cmd.Env = append(environment(), "DOTS_ADMIN="+address)
 		if out, err := cmd.CombinedOutput(); (err == nil) != healthy {

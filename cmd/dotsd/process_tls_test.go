@@ -11,7 +11,7 @@ import (
 // testRedisOverTLS has a Redis whose certificate only the file in SSL_CERT_FILE vouches for. With it the node serves; without
 // it, and by another name than the certificate has, it ends and says what to do.
 func (p programs) testRedisOverTLS(t *testing.T) {
-	folder, port := t.TempDir(), freePort(t)
+	folder, port := t.TempDir(), idlePort(t)
 	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
 	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
 		"-subj", "/CN=dots", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert).CombinedOutput()

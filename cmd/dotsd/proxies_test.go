@@ -118,11 +118,11 @@ func TestBehindNginx(t *testing.T) {
 		}
 		startProxy(t, port, nginx, "-e", "stderr", "-p", folder, "-c", file)
 	}
-	whole := freePort(t)
+	whole := idlePort(t)
 	start(whole, readmeBlock(t, "nginx", d.start.Address))
 	checkThrough(t, whole)
 
-	bare := freePort(t)
+	bare := idlePort(t)
 	start(bare, "location / { proxy_pass http://"+d.start.Address+"; }")
 	if status, body := fetched(t, bare, "/healthz"); status != 200 || body != "ok\n" {
 		t.Errorf("/healthz through a bare proxy_pass: HTTP %d %q, want 200", status, body)
@@ -146,7 +146,7 @@ func TestBehindNginx(t *testing.T) {
 func TestBehindHAProxy(t *testing.T) {
 	haproxy := need(t, "haproxy")
 	d := buildPrograms(t).serve(t, "--public-readyz")
-	folder, port, stats := t.TempDir(), freePort(t), freePort(t)
+	folder, port, stats := t.TempDir(), idlePort(t), idlePort(t)
 	file := filepath.Join(folder, "haproxy.cfg")
 	text := "defaults\n  mode http\n  timeout client 10s\nfrontend in\n  bind 127.0.0.1:" + port + "\n  default_backend dotsd\n" +
 		"frontend stats\n  bind 127.0.0.1:" + stats + "\n  stats enable\n  stats uri /\n" + readmeBlock(t, "haproxy", d.start.Address) +

@@ -46,13 +46,14 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 var lastPort atomic.Int32
 
 // idlePort finds a port on which nobody listens. It is below those that the kernel gives to clients: one of them could take it, or whoever
-// tries to connect to it could be connected with itself.
+// tries to connect to it could be connected with itself. And it is below those of the bridge's tests, which run at the same time.
 func idlePort(t *testing.T) string {
 	t.Helper()
-	lastPort.CompareAndSwap(0, int32(os.Getpid()%9000))
-	for range 9000 {
-		port := strconv.Itoa(23000 + int(lastPort.Add(1))%9000)
-		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+	const first, count = 4000, 6000
+	lastPort.CompareAndSwap(0, int32(os.Getpid()%count))
+	for range count {
+		port := strconv.Itoa(first + int(lastPort.Add(1))%count)
+		if listener, err := net.Listen("tcp", ":"+port); err == nil { // on all addresses, as HAProxy does
 			listener.Close()
 			return port
 		}
