@@ -76,6 +76,11 @@ var importRules = []importRule{
 		},
 	},
 	{
+		"loop/bustest is for tests: no program has it",
+		func(file string) bool { return !within(file, "loop/bustest") },
+		func(_, imported string) bool { return !within(imported, ours("loop/bustest")) },
+	},
+	{
 		"flags and configuration files are the business of cmd",
 		func(file string) bool { return !within(file, "cmd") && !within(file, "bench") },
 		func(_, imported string) bool {
@@ -182,6 +187,7 @@ func TestEachImportRuleFindsABadFile(t *testing.T) {
 		bridge   = "of our own packages, redisbridge imports loop"
 		load     = "bench speaks the wire and imports none of our other packages"
 		poller   = "nbio and its mempool are imported by server/poller.go, and its logging by server/poller*.go; nothing else of it is used"
+		suite    = "loop/bustest is for tests: no program has it"
 		settings = "flags and configuration files are the business of cmd"
 	)
 	for _, row := range []struct {
@@ -219,6 +225,7 @@ func TestEachImportRuleFindsABadFile(t *testing.T) {
 		{"cmd/dotsd/serve.go", nbio, []string{poller}},
 		{"loop/loop.go", nbio, []string{core, poller}},
 		{"cmd/dotsd/serve.go", "dotsconnect/redisbridge", nil},
+		{"redisbridge/lane.go", "dotsconnect/loop/bustest", []string{suite}},
 		{"cmd/dotsd/run.go", "github.com/alecthomas/kong", nil},
 	} {
 		source := "package x\n\nimport (\n\t\"fmt\"\n\tname \"" + row.imported + "\"\n)\n\nvar _ = fmt.Sprint(name.X)\n"

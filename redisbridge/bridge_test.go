@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,7 +159,16 @@ func TestUnderRejectTheSenderIsToldAndNobodyElse(t *testing.T) {
 	eventually(t, "up again", func() bool { return !a.bridge.Refuses("chat/x") })
 	again := a.join("chat/x", 0)
 	again.say("hello")
-	eventually(t, "it works again", func() bool { return fmt.Sprint(listener.frames()) == "[hello]" })
+	eventually(t, "it works again", func() bool {
+		if len(again.kicks()) > 0 { // the hold time is short, and this machine may be busy
+			again = a.join("chat/x", 0)
+			again.say("hello")
+		}
+		return slices.Contains(listener.frames(), "hello")
+	})
+	if slices.ContainsFunc(listener.frames(), func(f string) bool { return f != "hello" }) {
+		t.Errorf("the listener got %q", listener.frames())
+	}
 }
 
 func TestAtHalfOfTheHeldBytesPublishersAreReadNoFurther(t *testing.T) {

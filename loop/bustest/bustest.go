@@ -65,6 +65,11 @@ func meeting(s *system, members []*member, each int) {
 			s.until(fmt.Sprintf("the last message of member %d reaches all", k), func() bool { return m.hears(fmt.Sprintf("%d.last", k)) })
 		}
 	}
+	for k, m := range members {
+		if kicks := m.kicked(); len(kicks) > 0 {
+			s.Errorf("member %d was kicked for %v", k, kicks)
+		}
+	}
 }
 
 // oneOrder: all loops of all nodes get the publications of a room in the same order with the same ids, each exactly once; ids grow; those
@@ -257,6 +262,6 @@ func creditComesBack(s *system) {
 	members[0].say("the end")
 	s.until("the end", func() bool { return members[0].hears("the end") })
 	for i, n := range s.nodes {
-		s.until(fmt.Sprintf("node %d has nothing reserved: %d bytes", i, n.Reserved()), func() bool { return n.Reserved() == 0 })
+		s.until(fmt.Sprintf("node %d has nothing reserved", i), func() bool { return n.Reserved() == 0 })
 	}
 }

@@ -129,8 +129,8 @@ func (s *system) join(room string, node, loopIndex int) *member {
 	l.Call(func(*loop.Loop) { m.Join(room, 0) })
 	select {
 	case <-m.joined:
-	case <-time.After(patience):
-		s.Fatalf("after %v a member has not joined %q", patience, room)
+	case <-time.After(s.patience):
+		s.Fatalf("after %v a member has not joined %q", s.patience, room)
 	}
 	return m
 }
@@ -170,6 +170,12 @@ func (m *member) hasGone() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.gone
+}
+
+func (m *member) kicked() []loop.CloseReason {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]loop.CloseReason(nil), m.kicks...)
 }
 
 // hears reports whether the member got the value.
