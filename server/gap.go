@@ -143,6 +143,6 @@ func (s *session) closeForGap() bool {
 	if s.phase != phaseFrames || s.raw || !s.Missed(s.gaps) {
 		return false
 	}
-	s.end(protocol.CloseGap, "messages of the room may have passed this member over", loop.ReasonGap)
+	s.end(protocol.CloseGap, "this member may have missed messages of the room", loop.ReasonGap)
 	return true
 }

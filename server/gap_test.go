@@ -32,7 +32,7 @@ func talks(who *wire, text string, all ...*wire) {
 // endsForTheGap expects the close of a gap, and nothing before it.
 func (w *wire) endsForTheGap() {
 	w.t.Helper()
-	if reason := w.endsWith(protocol.CloseGap); reason != "gap: messages of the room may have passed this member over" {
+	if reason := w.endsWith(protocol.CloseGap); reason != "gap: this member may have missed messages of the room" {
 		w.t.Errorf("got the reason %q", reason)
 	}
 }
