@@ -213,14 +213,9 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 		a.join(hostile, 0)
 	}
 	b.join(hostile, 0)
-	members := func(n *testNode) int {
-		got, err := n.bridge.Members(context.Background(), hostile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
+	for _, n := range []*testNode{a, b} {
+		counted(t, n, hostile, 4)
 	}
-	eventually(t, "four members on two nodes", func() bool { return members(a) == 4 && members(b) == 4 })
 	for _, k := range keysOf(s) {
 		if strings.Contains(k, "keyspace") || strings.Contains(k, "*") {
 			t.Errorf("a room's name became the key %q", k)
@@ -228,7 +223,7 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 	}
 	a.bridge.life.cancel() // it dies, and takes leave of nobody
 	died := time.Now()
-	eventually(t, "the dead node's members vanish", func() bool { return members(b) == 1 })
+	counted(t, b, hostile, 1)
 	t.Logf("the members of a dead node vanished after %v, and are to after %v", time.Since(died), cfg.Gone)
 }
 

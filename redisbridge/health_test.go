@@ -284,9 +284,7 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 		}
 		eventually(t, "they arrive", func() bool { return members[63].count() == round+1 && a.rests() })
 		for range 20 {
-			if _, err := a.bridge.Members(t.Context(), roomName(round)); err != nil {
-				t.Fatal(err)
-			}
+			counted(t, a, roomName(round), 1)
 		}
 		eventually(t, "there are four connections at most", func() bool { return connections() <= 4 })
 		s.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
