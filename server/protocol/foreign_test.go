@@ -9,7 +9,7 @@ import (
 
 // A query may be nearly as long as a request's head, and costs its sender nothing.
 func TestALongQueryLeavesNoGarbage(t *testing.T) {
-	if raceFactor > 1 {
+	if raced {
 		t.Skip("the race detector allocates")
 	}
 	for _, query := range []string{strings.Repeat("a&", 8000), strings.Repeat("%61=%62&", 2000), strings.Repeat("=&", 5000) + "EIO=4"} {

@@ -2,5 +2,5 @@
 
 package protocol_test
 
-// raceFactor is how much slower the race detector may make things.
-const raceFactor = 30
+// raced says that the race detector is on, which makes everything slow.
+const raced = true
