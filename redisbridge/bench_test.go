@@ -89,9 +89,9 @@ func BenchmarkBridge(b *testing.B) {
 	if err := n.bridge.Flush(context.Background()); err != nil {
 		b.Fatal(err)
 	}
-	st := n.bridge.Stats()
+	st := &n.bridge.stats
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
-	b.ReportMetric(float64(st.Published)/float64(st.Batches), "msg/batch")
+	b.ReportMetric(float64(st.published.Load())/float64(st.batches.Load()), "msg/batch")
 }
 
 // BenchmarkIdleLatency measures what the way through Redis adds to a single message, from Publish until it came back.

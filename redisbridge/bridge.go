@@ -27,7 +27,7 @@ type Bridge struct {
 	node       nodeID
 	localEpoch uint64 // of what is delivered here while Redis is away
 	accord     accord
-	lanes      []*lane
+	lanes      lanes
 	homes      *homes
 	presence   presence
 	eviction   eviction

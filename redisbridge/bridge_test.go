@@ -96,7 +96,7 @@ func TestWithoutRedisUnderLocal(t *testing.T) {
 	stopped := time.Now()
 	n++
 	speaker.say(fmt.Sprint(n)) // held, then delivered here
-	eventually(t, "it is delivered locally", func() bool { return a.bridge.Stats().Local > 0 })
+	eventually(t, "it is delivered locally", func() bool { return a.bridge.stats.local.Load() > 0 })
 	t.Logf("local after %v", time.Since(stopped))
 	turns := a.node.Loops()[0].Stats().Turns
 	latency("during")
@@ -112,7 +112,7 @@ func TestWithoutRedisUnderLocal(t *testing.T) {
 	}
 	t.Logf("alone after %v: %v", time.Since(stopped), a.bridge.Alone())
 	s.signal(syscall.SIGCONT)
-	eventually(t, "the lane is up again", func() bool { return a.bridge.Stats().LanesDown == 0 && a.bridge.Alone() == "" })
+	eventually(t, "the lane is up again", func() bool { return a.bridge.lanes.down() == 0 && a.bridge.Alone() == "" })
 	latency("after")
 	for i, f := range here.frames() {
 		if f != fmt.Sprint(i+1) {
@@ -260,7 +260,7 @@ func TestAMillionRooms(t *testing.T) {
 	if n := a.node.Directory().Rooms(); n != 0 {
 		t.Errorf("%d rooms are left in the node", n)
 	}
-	if st := a.bridge.Stats(); st.Published < uint64(rooms) || st.Received < uint64(rooms) || st.Local+st.Lost+st.Gaps > 0 {
+	if st := &a.bridge.stats; st.published.Load() < uint64(rooms) || st.received.Load() < uint64(rooms) || st.local.Load()+st.lost.Load()+st.gaps.Load() > 0 {
 		t.Errorf("not everything went through Redis: %+v", st)
 	}
 	grown := int64(heapNow()) - int64(heap)

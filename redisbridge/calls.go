@@ -135,8 +135,8 @@ func (k *link) appendCall(out []byte, calls []call) []byte {
 // settle handles the answer to a call, or that there is none. The reader's goroutine.
 func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 	b, took := k.bridge, time.Since(began)
-	b.store.calls.Add(1)
-	b.store.nanos.Add(uint64(took))
+	b.stats.calls.Add(1)
+	b.stats.callNanos.Add(uint64(took))
 	var answers []answer
 	if err == nil {
 		k.loaded.Store(true)
@@ -144,7 +144,7 @@ func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 		answers, err = parseAnswers(v, len(some))
 	}
 	if err != nil {
-		b.store.failures.Add(1)
+		b.stats.failures.Add(1)
 		if len(some) == 1 {
 			names := b.store.names
 			err = atKey(err, names.state(some[0].lane.index), names.log(some[0].lane.index))

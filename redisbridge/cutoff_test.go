@@ -40,8 +40,8 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			tr.flows()
 			l.hole()
 			eventually(t, "the one that is cut off says so, and has done what the policy says", func() bool {
-				st := b.bridge.Stats()
-				return (b.bridge.Ready() != nil) == (row.down == Reject) && (b.bridge.Alone() != "") == (row.down == Local) && (name == "held" || st.Rejected+st.Local > 0)
+				st := &b.bridge.stats
+				return (b.bridge.Ready() != nil) == (row.down == Reject) && (b.bridge.Alone() != "") == (row.down == Local) && (name == "held" || st.rejected.Load()+st.local.Load() > 0)
 			})
 			eventually(t, "the other one is ready", func() bool { return a.bridge.Ready() == nil })
 			l.heal()
@@ -56,8 +56,8 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			case row.down == Local && (v.lost == 0 || b.gaps.Load() == 0):
 				t.Errorf("%d lost, %d gaps: what was said to the members of the one must not come to the other, and be announced", v.lost, b.gaps.Load())
 			}
-			if (v.rejected > 0) != (name == "reject") || a.bridge.Stats().Local > 0 {
-				t.Errorf("%d refused, %d local on the node that was not cut off", v.rejected, a.bridge.Stats().Local)
+			if (v.rejected > 0) != (name == "reject") || a.bridge.stats.local.Load() > 0 {
+				t.Errorf("%d refused, %d local on the node that was not cut off", v.rejected, a.bridge.stats.local.Load())
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 		return strings.Contains(string(text), "output buffer limits")
 	})
 	l.heal()
-	lost := func() uint64 { return b.bridge.Stats().Lost }
+	lost := func() uint64 { return b.bridge.stats.lost.Load() }
 	eventually(t, "the last one arrives", func() bool {
 		got := m.frames()
 		return len(got) > 0 && strings.HasPrefix(got[len(got)-1], fmt.Sprint(messages-1, " "))
@@ -136,8 +136,8 @@ func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 			eventually(t, "both have it", func() bool { return len(here.frames())+len(there.frames()) == 2 })
 			s.do("SAVE")
 			l.hole()
-			before := b.bridge.Stats().Reconnects
-			eventually(t, "the connection is given up", func() bool { return b.bridge.Stats().Reconnects > before })
+			before := b.bridge.stats.reconnects.Load()
+			eventually(t, "the connection is given up", func() bool { return b.bridge.stats.reconnects.Load() > before })
 			here.say("missed")
 			eventually(t, "it arrives here", func() bool { return len(here.frames()) == 2 })
 			switch {
@@ -155,9 +155,9 @@ func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 			for _, text := range there.frames() {
 				missed = missed && text != "missed"
 			}
-			eventually(t, "every gap that is counted is told", func() bool { return b.bridge.Stats().Gaps == b.gaps.Load() })
+			eventually(t, "every gap that is counted is told", func() bool { return b.bridge.stats.gaps.Load() == b.gaps.Load() })
 			announced := b.gaps.Load() > 0
-			t.Logf("missed %v, %d gaps there, %d here, %+v", missed, b.gaps.Load(), gaps, b.bridge.Stats())
+			t.Logf("missed %v, %d gaps there, %d here, %s", missed, b.gaps.Load(), gaps, figures(b.bridge))
 			if missed != announced && !(strike != nil && announced) { // who cannot know that it has all announces, too
 				t.Errorf("missed %v, announced %v", missed, announced)
 			}

@@ -5,7 +5,7 @@
 // The way of a publication, in reading order of the files:
 //
 //	config.go     what can be set; address.go reads --redis, names.go has the keys, the channels, and the lane of a room
-//	bridge.go     Bridge.Publish finds the lane of the room                     (Start, Close; stats.go: its figures)
+//	bridge.go     Bridge.Publish finds the lane of the room                     (Start, Close; metrics.go: its figures)
 //	connect.go    how a node begins: each lane starts where Redis is            (passing.go: may an error pass by itself?)
 //	meta.go       how all agree about the lanes                                 (meta.lua)
 //	lane.go       the lane: what its sending and its receiving side share

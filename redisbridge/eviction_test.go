@@ -18,25 +18,25 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	core, lines := observer.New(zap.DebugLevel)
 	look := func() { a.bridge.eviction.look(t.Context(), a.bridge.homes.all(), zap.New(core)) }
 	look()
-	if a.bridge.Stats().Evicting || lines.Len() > 0 {
+	if a.bridge.eviction.policy.Load() != nil || lines.Len() > 0 {
 		t.Errorf("noeviction is told of: %v", lines.All())
 	}
 	s.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	look()
 	look()
-	if all := lines.TakeAll(); !a.bridge.Stats().Evicting || len(all) != 1 || !strings.Contains(all[0].Message, "maxmemory-policy allkeys-lru") || !strings.Contains(all[0].Message, s.addr()) {
+	if all := lines.TakeAll(); a.bridge.eviction.policy.Load() == nil || len(all) != 1 || !strings.Contains(all[0].Message, "maxmemory-policy allkeys-lru") || !strings.Contains(all[0].Message, s.addr()) {
 		t.Errorf("got %v", all)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if a.bridge.eviction.look(over, a.bridge.homes.all(), zap.New(core)); !a.bridge.Stats().Evicting || lines.Len() > 0 {
+	if a.bridge.eviction.look(over, a.bridge.homes.all(), zap.New(core)); a.bridge.eviction.policy.Load() == nil || lines.Len() > 0 {
 		t.Error("a look without an answer takes back what is known")
 	}
 	if err := a.bridge.Ready(); err != nil {
 		t.Errorf("the node is not ready: %v", err)
 	}
 	s.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
-	if look(); a.bridge.Stats().Evicting {
+	if look(); a.bridge.eviction.policy.Load() != nil {
 		t.Error("it is told of still")
 	}
 	s.do("ACL", "SETUSER", "default", "-info")

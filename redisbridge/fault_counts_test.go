@@ -169,7 +169,7 @@ func (f fault) run(t *testing.T) verdicts {
 	if v.rejected > 0 && f.hold == 0 {
 		t.Errorf("%d refused within the hold time", v.rejected)
 	}
-	if felt := a.bridge.Stats().Failures + a.bridge.Stats().Reconnects; felt == 0 && !f.unfelt {
+	if felt := a.bridge.stats.failures.Load() + a.bridge.stats.reconnects.Load(); felt == 0 && !f.unfelt {
 		t.Error("nobody noticed the fault: the test does not do what it says")
 	}
 	if held := a.bridge.held.bytes.Load() + b.bridge.held.bytes.Load(); held != 0 {

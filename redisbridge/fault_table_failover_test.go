@@ -134,7 +134,7 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	refused, _ := v.noteGiven(c.sites)
 	local := uint64(0)
 	for _, s := range c.sites {
-		local += s.bridge.Stats().Local
+		local += s.bridge.stats.local.Load()
 	}
 	if (refused > 0 || local > 0) && took+well < failoverHold { // else a slow machine may have been the reason
 		t.Errorf("%d refused, %d stayed on one node within the hold time", refused, local)

@@ -151,7 +151,7 @@ func awayRows() (rows []row) {
 				v := c.finish()
 				var local uint64
 				for _, s := range sites {
-					local += s.bridge.Stats().Local
+					local += s.bridge.stats.local.Load()
 				}
 				refused, _ := v.noteGiven(sites)
 				v.note += fmt.Sprintf("; %d on one node only", local)
@@ -212,10 +212,10 @@ func runFlips(t *testing.T, _ *build) tally {
 	w.heal()
 	c.flows()
 	v := c.finish()
-	st := far.bridge.Stats()
-	v.note = fmt.Sprintf("%d damaged, %d batches from the log", flips.Load(), st.Refilled)
-	if st.ForeignEntries == 0 || v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
-		t.Errorf("%d damaged batches were noticed; %+v", st.ForeignEntries, v)
+	st := &far.bridge.stats
+	v.note = fmt.Sprintf("%d damaged, %d batches from the log", flips.Load(), st.refilled.Load())
+	if st.foreign.Load() == 0 || v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
+		t.Errorf("%d damaged batches were noticed; %+v", st.foreign.Load(), v)
 	}
 	return v
 }
@@ -251,15 +251,15 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
 	w.set(m)
 	eventually(t, "the policy decides", func() bool {
-		st := far.bridge.Stats()
-		return st.LanesDown > 0 && st.Local+st.Rejected > 100
+		st := &far.bridge.stats
+		return far.bridge.lanes.down() > 0 && st.local.Load()+st.rejected.Load() > 100
 	})
 	w.heal()
 	c.flows()
 	v := c.finish()
-	st := far.bridge.Stats()
+	st := &far.bridge.stats
 	refused, doubted := far.given()
-	v.note = fmt.Sprintf("%d on one node only, %d given back as not taken, %d in doubt", st.Local, refused, doubted)
+	v.note = fmt.Sprintf("%d on one node only, %d given back as not taken, %d in doubt", st.local.Load(), refused, doubted)
 	if v.closed > 0 || m.hole && v.moved > 0 {
 		t.Errorf("%d clients closed, %d out of order", v.closed, v.moved)
 	}

@@ -84,7 +84,7 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 	sc.Listen, sc.Admin, sc.Loops = "127.0.0.1:0", "127.0.0.1:0", 1
 	node, err := server.NewConnected(sc, zap.NewNop(), "test", &server.Backend{
 		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses,
-		Members: b.Members, Alone: b.Alone, Warning: b.Warning, Stats: func() server.BackendStats { return server.BackendStats{} },
+		Members: b.Members, Alone: b.Alone, Warning: b.Warning,
 		Start: func(node *loop.Node, _ func(lane int, rooms []string)) { // the checker is told, not the members
 			b.attach(node)
 			b.loops = &siteLoops{b.loops, s}

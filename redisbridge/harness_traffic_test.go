@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -279,4 +280,13 @@ func (tr *traffic) flows() {
 			eventually(tr.t, "messages flow", func() bool { return m.count() > have+5 })
 		}
 	}
+}
+
+// figures is what the bridge says about itself.
+func figures(b *Bridge) string {
+	var s strings.Builder
+	for _, m := range b.Metrics() {
+		fmt.Fprintf(&s, "\n%s %v", m.Name, m.Value())
+	}
+	return s.String()
 }

@@ -103,10 +103,10 @@ func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	eventually(t, "the node is there", func() bool {
 		return subscribers(now, a) == 1 && subscribers(old, a) == 0 && a.bridge.Ready() == nil && a.rests()
 	})
-	refilled := a.bridge.Stats().Refilled
+	refilled := a.bridge.stats.refilled.Load()
 	say()
 	say()
-	if n := a.bridge.Stats().Refilled - refilled; n > 0 {
+	if n := a.bridge.stats.refilled.Load() - refilled; n > 0 {
 		t.Errorf("%d batches came from the log: the subscription is deaf", n)
 	}
 }
@@ -135,10 +135,10 @@ func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
 			}
 		}
 	})
-	before := b.bridge.Stats().Reconnects
+	before := b.bridge.stats.reconnects.Load()
 	w.set(wireMode{mute: true})
 	m.say("hello")
-	eventually(t, "the link is given up", func() bool { return b.bridge.Stats().Reconnects > before })
+	eventually(t, "the link is given up", func() bool { return b.bridge.stats.reconnects.Load() > before })
 	w.heal()
 	eventually(t, "the message arrives over another", func() bool { return m.count() == 1 && b.bridge.Ready() == nil })
 	close(stop)
@@ -259,7 +259,7 @@ func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	l.slow(300 * time.Millisecond)
 	m.say("far")
 	if !waitFor(20*time.Second, func() bool { return len(m.frames()) == 1 && a.bridge.held.bytes.Load() == 0 && a.bridge.Ready() == nil }) {
-		t.Fatalf("got %q, ready %v, %+v", m.frames(), a.bridge.Ready(), a.bridge.Stats())
+		t.Fatalf("got %q, ready %v, %s", m.frames(), a.bridge.Ready(), figures(a.bridge))
 	}
 }
 

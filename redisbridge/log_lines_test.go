@@ -94,7 +94,7 @@ func TestAnEndIsNoTrouble(t *testing.T) {
 	o := &deliveries{}
 	b.dir, b.loops = o, o
 	b.link()
-	eventually(t, "the lanes are subscribed", func() bool { return b.Stats().LanesListening == cfg.Lanes })
+	eventually(t, "the lanes are subscribed", func() bool { return b.lanes.listening() == cfg.Lanes })
 	w.hole()
 	eventually(t, "something waits for an answer", func() bool {
 		for _, k := range b.homes.all() {

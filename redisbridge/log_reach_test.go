@@ -19,7 +19,7 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	a := startNode(t, cfg, 1)
 	a.ready()
 	state := a.bridge.store.names.state(0)
-	eventually(t, "it grows from the first batch on", func() bool { return a.bridge.Stats().LogReach > 2*time.Second })
+	eventually(t, "it grows from the first batch on", func() bool { return a.bridge.lanes.reach() > 2*time.Second })
 	say := func(n int) {
 		for i := range n {
 			a.node.Publish("chat/x", 0, loop.KindText, []byte(fmt.Sprint(i, strings.Repeat("x", 1000))))
@@ -29,11 +29,11 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 		}
 	}
 	say(5)
-	if got := a.bridge.Stats().LogReach; got < 2*time.Second {
+	if got := a.bridge.lanes.reach(); got < 2*time.Second {
 		t.Errorf("the log lost nothing, and reaches %v", got)
 	}
 	say(80) // several generations
-	eventually(t, "it shrinks", func() bool { return a.bridge.Stats().LogReach < 2*time.Second })
+	eventually(t, "it shrinks", func() bool { return a.bridge.lanes.reach() < 2*time.Second })
 	if first := fmt.Sprint(s.do("HGET", state, "f")); first == "1" {
 		t.Error("the log has lost nothing: the test does not do what it says")
 	}

@@ -117,7 +117,7 @@ func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 	for k := range 3 {
 		wait.Go(func() { sys.say(k, 1, each) })
 	}
-	eventually(t, "the third one speaks", func() bool { return c.bridge.Stats().Received > 1000 })
+	eventually(t, "the third one speaks", func() bool { return c.bridge.stats.received.Load() > 1000 })
 	c.bridge.life.cancel() // its calls are cut off where they are
 	wait.Wait()
 	d := startNode(t, cfg, 1)

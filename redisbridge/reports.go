@@ -24,13 +24,6 @@ type reports struct {
 	closed  atomic.Bool            // what fails from now on is no trouble
 }
 
-// stats only grow.
-type stats struct {
-	received, refilled, rejected, local, foreign atomic.Uint64
-	published, batches                           atomic.Uint64
-	gaps, lost, reconnects, minted               atomic.Uint64
-}
-
 // troubleLines is the time between two log lines about Redis being away.
 const troubleLines = time.Second
 

@@ -165,15 +165,15 @@ func TestSoak(t *testing.T) {
 	if v.rejected > 0 || v.accepted < *soakMessages {
 		t.Errorf("%d accepted, %d refused within the hold time", v.accepted, v.rejected)
 	}
-	var felt Stats
+	var reconnects, failures, refilled uint64
 	for _, n := range k.nodes {
 		if held := n.bridge.held.bytes.Load(); held != 0 {
 			t.Errorf("%d bytes are held for ever", held)
 		}
-		s := n.bridge.Stats()
-		felt.Reconnects, felt.Failures, felt.Refilled = felt.Reconnects+s.Reconnects, felt.Failures+s.Failures, felt.Refilled+s.Refilled
+		st := &n.bridge.stats
+		reconnects, failures, refilled = reconnects+st.reconnects.Load(), failures+st.failures.Load(), refilled+st.refilled.Load()
 	}
-	faults := fmt.Sprintf("\n%d calls failed, %d subscriptions were made anew, %d batches came from the log", felt.Failures, felt.Reconnects, felt.Refilled)
+	faults := fmt.Sprintf("\n%d calls failed, %d subscriptions were made anew, %d batches came from the log", failures, reconnects, refilled)
 	for _, h := range harms() {
 		faults += fmt.Sprintf("\n%4d x %s", done[h.name], h.name)
 	}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,8 +31,6 @@ type store struct {
 
 	// Arguments of publish.lua that are the same in each call.
 	random, generation, age, send string
-
-	calls, failures, nanos atomic.Uint64 // of publish.lua
 }
 
 // dialTimeout is short: the next try may meet another server.

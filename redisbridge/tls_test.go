@@ -98,7 +98,7 @@ func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 		return fmt.Sprint(here.frames(), there.frames()) == "[hello] [hello]"
 	})
 	counted(t, a, "chat/x", 2)
-	if f := a.bridge.Stats().Failures; f > 0 {
+	if f := a.bridge.stats.failures.Load(); f > 0 {
 		t.Errorf("%d calls failed", f)
 	}
 }

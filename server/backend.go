@@ -34,29 +34,8 @@ type Backend struct {
 	Refuses func(room string) bool
 	// Members is the number of members of a room on all nodes.
 	Members func(ctx context.Context, room string) (int, error)
-	// Stats are the figures for /metrics.
-	Stats func() BackendStats
-}
-
-// BackendStats are what /metrics says about the backend. Those with a plural name only grow, the others are of now. The bridge has
-// the same fields (redisbridge.Stats), and one is converted into the other.
-type BackendStats struct {
-	Lanes, LanesDown, LanesListening   int
-	Ready                              bool
-	RoundTripAge                       time.Duration // of the last round trip that was proven
-	LogReach                           time.Duration // back to which everything can be read again, in the lane with the least; 0: unknown
-	HeldBytes                          int64         // publications queued or on their way
-	Published                          uint64        // publications that Redis took
-	Batches                            uint64        // calls that took them
-	Calls, Failures                    uint64        // of the script
-	CallTime                           time.Duration // of all calls together
-	CallTimeout                        time.Duration // now
-	Received, Refilled                 uint64        // publications delivered; batches read from the log
-	Gaps, Lost                         uint64        // announced; batches or own publications known to be lost
-	Rejected, Local                    uint64        // publications, by policy
-	Reconnects, Epochs, ForeignEntries uint64
-	Evicting                           bool   // a Redis may evict keys when its memory is full
-	Evicted                            uint64 // keys; of now, it falls when a Redis is started again
+	// Metrics are shown by /metrics beside those of the node.
+	Metrics []BackendMetric
 }
 
 // bus is the backend's, or one for this process alone.
@@ -108,14 +87,6 @@ func (s *Server) flushBackend(ctx context.Context) error {
 		return nil
 	}
 	return s.backend.Flush(ctx)
-}
-
-// backendStats are all 0 without a backend.
-func (s *Server) backendStats() BackendStats {
-	if s.backend == nil {
-		return BackendStats{}
-	}
-	return s.backend.Stats()
 }
 
 // membersPatience is how long a request waits for the counts of the other nodes.

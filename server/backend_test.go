@@ -22,7 +22,6 @@ type fakeBackend struct {
 	trouble atomic.Pointer[string]
 	alone   atomic.Pointer[string]
 	warning atomic.Pointer[string]
-	age     atomic.Int64 // of the last round trip
 	gap     func(lane int, rooms []string)
 	flushed atomic.Bool
 	yields  atomic.Int64
@@ -80,7 +79,7 @@ func startWithBackend(t *testing.T, change func(*Config)) (*testServer, *fakeBac
 			}
 			return 1 + f.others, nil
 		},
-		Stats: func() BackendStats { return BackendStats{Lanes: 3, Gaps: 7, RoundTripAge: time.Duration(f.age.Load())} },
+		Metrics: []BackendMetric{{"dots_redis_gaps_total", "counter", "Gaps announced.", func() float64 { return 7 }}},
 	}
 	return startConnected(t, b, change), f
 }
@@ -150,7 +149,7 @@ func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
 // A node that was set to serve alone is ready, and says so.
 func TestANodeThatServesAloneIsReadyAndSaysSo(t *testing.T) {
 	s, f := startWithBackend(t, func(c *Config) { c.Redis, c.RedisReady, c.PublicReadyz = "redis://a", 4*time.Second, true })
-	look := func(down, body string) {
+	look := func(body string) {
 		t.Helper()
 		if r := s.get(t, "/readyz"); r.status != http.StatusOK || r.body != body+"\n" {
 			t.Errorf("got %d and %q, want 200 and %q", r.status, r.body, body)
@@ -160,20 +159,18 @@ func TestANodeThatServesAloneIsReadyAndSaysSo(t *testing.T) {
 		if status, text := w.refused(); status != http.StatusOK || text != body+"\n" {
 			t.Errorf("the address for clients: got %d and %q, want 200 and %q", status, text, body)
 		}
-		if got := s.scrape(t); got["dots_redis_down"] != down || got["dots_ready"] != "1" {
-			t.Errorf("metrics: down %s, ready %s; want %s and 1", got["dots_redis_down"], got["dots_ready"], down)
+		if got := s.scrape(t)["dots_ready"]; got != "1" {
+			t.Errorf("dots_ready is %s, want 1", got)
 		}
 	}
-	f.age.Store(int64(4 * time.Second))
-	look("0", "ready")
+	look("ready")
 	warning := "it evicts"
 	f.warning.Store(&warning)
-	look("0", "ready; but it evicts")
+	look("ready; but it evicts")
 	f.warning.Store(nil)
 	why := "serving alone: the last round trip through Redis is 4.1 s old"
 	f.alone.Store(&why)
-	f.age.Store(int64(4100 * time.Millisecond))
-	look("1", why)
+	look(why)
 	trouble := "the nodes do not fit"
 	f.trouble.Store(&trouble)
 	if r := s.request(t, "GET", "/readyz", ""); r.status != http.StatusServiceUnavailable || r.body != trouble+"\n" {

@@ -32,8 +32,8 @@ type Metric struct {
 	Help   string
 }
 
-// Metrics lists everything that /metrics has about dotsconnect. The Go runtime and the process are described by their own
-// metrics, which begin with go_ and process_.
+// Metrics lists everything that /metrics has about this node; the backend has more (Backend.Metrics). The Go runtime and the
+// process are described by their own metrics, which begin with go_ and process_.
 func Metrics() []Metric {
 	rows := metricRows()
 	table := make([]Metric, len(rows))
@@ -43,11 +43,17 @@ func Metrics() []Metric {
 	return table
 }
 
-// MetricsMarkdown is the table of all metrics in METRICS.md.
-func MetricsMarkdown() string {
+// A BackendMetric is a metric of the backend. It has no labels, so its list is fixed. Any goroutine may call Value.
+type BackendMetric struct {
+	Name, Type, Help string
+	Value            func() float64
+}
+
+// MetricsMarkdown is a table of metrics for METRICS.md.
+func MetricsMarkdown(metrics []Metric) string {
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | what it says |\n|---|---|---|---|\n")
-	for _, m := range Metrics() {
+	for _, m := range metrics {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), strings.ReplaceAll(m.Help, "|", `\|`))
 	}
 	return b.String()
@@ -61,16 +67,15 @@ type metricRow struct {
 
 // scrape is what the samples are made of.
 type scrape struct {
-	srv     *Server
-	loops   []loop.Stats
-	backend BackendStats
+	srv   *Server
+	loops []loop.Stats
 }
 
 // emit takes one sample, with the values of the labels in their order.
 type emit func(value float64, labels ...string)
 
 func metricRows() []metricRow {
-	return slices.Concat(connectionMetrics(), messageMetrics(), pressureMetrics(), backendMetrics(), nodeMetrics())
+	return slices.Concat(connectionMetrics(), messageMetrics(), pressureMetrics(), nodeMetrics())
 }
 
 func connectionMetrics() []metricRow {
@@ -120,56 +125,6 @@ func pressureMetrics() []metricRow {
 	}
 }
 
-// backendMetrics are all 0 on a node that stands alone.
-func backendMetrics() []metricRow {
-	g := func(name, help string, value func(*BackendStats) float64) metricRow {
-		return gauge(name, help, ofBackend(value))
-	}
-	c := func(name, help string, value func(*BackendStats) float64) metricRow {
-		return counter(name, help, ofBackend(value))
-	}
-	return []metricRow{
-		g("dots_redis_lanes", "Lanes that the rooms are cut into; 0 without Redis.", func(b *BackendStats) float64 { return float64(b.Lanes) }),
-		g("dots_redis_lanes_down", "Lanes whose publications go by --redis-down, because Redis was away for longer than --redis-hold.", func(b *BackendStats) float64 { return float64(b.LanesDown) }),
-		g("dots_redis_lanes_listening", "Lanes with a confirmed subscription.", func(b *BackendStats) float64 { return float64(b.LanesListening) }),
-		g("dots_redis_round_trip_age_seconds", "Age of the last proven round trip through Redis.", func(b *BackendStats) float64 { return b.RoundTripAge.Seconds() }),
-		gauge("dots_redis_down", "1 while dots_redis_round_trip_age_seconds is over --redis-ready-after: the node is not ready, or serves alone with --redis-down=local.", cutOff),
-		g("dots_redis_evicting", "1 if a Redis has a maxmemory-policy other than noeviction: it may take messages that nobody has read yet.", func(b *BackendStats) float64 { return oneIf(b.Evicting) }),
-		g("dots_redis_evicted_keys", "Keys that the Redis servers have evicted since they were started.", func(b *BackendStats) float64 { return float64(b.Evicted) }),
-		g("dots_redis_call_timeout_seconds", "Timeout of a call now; it follows what calls take.", func(b *BackendStats) float64 { return b.CallTimeout.Seconds() }),
-		g("dots_redis_log_reach_seconds", "How far back the log of the lane with the least of it reaches: who is away for longer misses something. 0: unknown.", func(b *BackendStats) float64 { return b.LogReach.Seconds() }),
-		g("dots_redis_held_bytes", "Publications that wait for Redis or are on their way through it.", func(b *BackendStats) float64 { return float64(b.HeldBytes) }),
-		c("dots_redis_publications_total", "Publications that Redis took; by dots_redis_batches_total it is the size of a batch.", func(b *BackendStats) float64 { return float64(b.Published) }),
-		c("dots_redis_batches_total", "Batches that Redis took.", func(b *BackendStats) float64 { return float64(b.Batches) }),
-		c("dots_redis_calls_total", "Calls of the script, retries included.", func(b *BackendStats) float64 { return float64(b.Calls) }),
-		c("dots_redis_call_failures_total", "Calls of the script that failed.", func(b *BackendStats) float64 { return float64(b.Failures) }),
-		c("dots_redis_call_seconds_total", "Time of all calls; by dots_redis_calls_total it is the time to publish.", func(b *BackendStats) float64 { return b.CallTime.Seconds() }),
-		c("dots_redis_received_total", "Publications that came back from Redis, those of other nodes included.", func(b *BackendStats) float64 { return float64(b.Received) }),
-		c("dots_redis_refilled_batches_total", "Batches that were missed and read from the log.", func(b *BackendStats) float64 { return float64(b.Refilled) }),
-		c("dots_redis_gaps_total", "Gaps announced: members here may have missed something.", func(b *BackendStats) float64 { return float64(b.Gaps) }),
-		c("dots_redis_lost_total", "Batches, or publications of this node, that are known to be lost.", func(b *BackendStats) float64 { return float64(b.Lost) }),
-		c("dots_redis_rejected_total", "Publications refused with 4104.", func(b *BackendStats) float64 { return float64(b.Rejected) }),
-		c("dots_redis_local_total", "Publications delivered on this node alone.", func(b *BackendStats) float64 { return float64(b.Local) }),
-		c("dots_redis_reconnects_total", "Subscriptions that were lost and made again.", func(b *BackendStats) float64 { return float64(b.Reconnects) }),
-		c("dots_redis_epochs_total", "Times that this node had to begin a new numbering of a lane.", func(b *BackendStats) float64 { return float64(b.Epochs) }),
-	}
-}
-
-func ofBackend(value func(*BackendStats) float64) func(scrape, emit) {
-	return func(s scrape, emit emit) { emit(value(&s.backend)) }
-}
-
-func cutOff(s scrape, emit emit) {
-	emit(oneIf(s.srv.backend != nil && s.backend.RoundTripAge > s.srv.cfg.RedisReady))
-}
-
-func oneIf(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
-}
-
 func nodeMetrics() []metricRow {
 	return []metricRow{
 		counter("dots_turns_total", "Turns of the loop.", perLoop(func(s *loop.Stats) float64 { return float64(s.Turns) }), "loop"),
@@ -178,6 +133,18 @@ func nodeMetrics() []metricRow {
 		gauge("dots_ready", "1 while new clients are welcome, else 0.", node(readiness)),
 		gauge("dots_build_info", "Always 1; the labels say what is running.", buildInfo, "version", "goversion"),
 	}
+}
+
+// backendRows are the metrics of the backend, if there is one.
+func (s *Server) backendRows() []metricRow {
+	if s.backend == nil {
+		return nil
+	}
+	var rows []metricRow
+	for _, m := range s.backend.Metrics {
+		rows = append(rows, metricRow{Metric{m.Name, m.Type, nil, m.Help}, node(func(*Server) float64 { return m.Value() })})
+	}
+	return rows
 }
 
 func counter(name, help string, read func(scrape, emit), labels ...string) metricRow {
@@ -266,7 +233,7 @@ type collector struct {
 
 // newRegistry has everything that /metrics shows.
 func newRegistry(s *Server) *prometheus.Registry {
-	c := &collector{srv: s, rows: metricRows()}
+	c := &collector{srv: s, rows: slices.Concat(metricRows(), s.backendRows())}
 	for _, m := range c.rows {
 		c.descs = append(c.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, nil))
 	}
@@ -284,7 +251,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. Any goroutine.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := scrape{srv: c.srv, backend: c.srv.backendStats()}
+	s := scrape{srv: c.srv}
 	for _, l := range c.srv.node.Loops() {
 		s.loops = append(s.loops, l.Stats())
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"dotsconnect/loop"
+	"dotsconnect/redisbridge"
 	"dotsconnect/server/internal/doctable"
 	"dotsconnect/server/protocol"
 )
@@ -72,7 +73,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
 	}
-	for _, m := range Metrics() {
+	for _, m := range slices.Concat(Metrics(), bridgeMetrics()) {
 		if (m.Type == "counter") != strings.HasSuffix(m.Name, "_total") || !strings.HasSuffix(m.Help, ".") {
 			t.Errorf("%s: a %s with the help %q", m.Name, m.Type, m.Help)
 		}
@@ -154,7 +155,17 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
-// METRICS.md's table is the output of MetricsMarkdown between two markers.
+// bridgeMetrics are what a bridge adds.
+func bridgeMetrics() []Metric {
+	var all []Metric
+	for _, m := range new(redisbridge.Bridge).Metrics() {
+		all = append(all, Metric{Name: m.Name, Type: m.Type, Help: m.Help})
+	}
+	return all
+}
+
+// The tables of METRICS.md are the output of MetricsMarkdown between two markers.
 func TestTheTableOfMetricsIsThatOfTheCode(t *testing.T) {
-	doctable.Check(t, "METRICS.md", "metrics", MetricsMarkdown())
+	doctable.Check(t, "METRICS.md", "metrics", MetricsMarkdown(Metrics()))
+	doctable.Check(t, "METRICS.md", "redis", MetricsMarkdown(bridgeMetrics()))
 }

@@ -46,8 +46,7 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 	w := &Waiting{}
 	w.because("waiting for " + what)
 	node, err := newServer(cfg, log, version, &Backend{
-		Lanes: 1, LaneOf: func(string) int { return 0 }, Stats: func() BackendStats { return BackendStats{} },
-		Ready: func() error { return errors.New(*w.why.Load()) },
+		Lanes: 1, LaneOf: func(string) int { return 0 }, Ready: func() error { return errors.New(*w.why.Load()) },
 	})
 	if err != nil {
 		return nil, err

@@ -55,7 +55,9 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 			gap = onGap
 			b.Start(node)
 		},
-		Stats: func() server.BackendStats { return server.BackendStats(b.Stats()) },
+	}
+	for _, m := range b.Metrics() {
+		backend.Metrics = append(backend.Metrics, server.BackendMetric(m))
 	}
 	return &others{backend, b.Lost(), b.Close}, nil
 }
