@@ -169,3 +169,7 @@ func TestTheTableOfMetricsIsThatOfTheCode(t *testing.T) {
 	doctable.Check(t, "METRICS.md", "metrics", MetricsMarkdown(Metrics()))
 	doctable.Check(t, "METRICS.md", "redis", MetricsMarkdown(bridgeMetrics()))
 }
+
+func TestTheTableOfCloseCodesIsThatOfTheCode(t *testing.T) {
+	doctable.Check(t, "PROTOCOL.md", "codes", protocol.CodesMarkdown())
+}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,7 +37,7 @@ type Code struct {
 	When string
 }
 
-// Codes is the table itself, the same as in PROTOCOL.md. It is not to be changed.
+// Codes is the table itself, which PROTOCOL.md has too. Nobody changes it at run time.
 var Codes = []Code{
 	{CloseNormal, "normal closure", "the client closed; its code is echoed"},
 	{CloseGoingAway, "going away", "the client closed, as browsers do when a page is left; its code is echoed"},
@@ -56,6 +57,16 @@ var Codes = []Code{
 	{CloseUnauthorized, "unauthorized", "token missing, invalid or expired"},
 	{CloseKicked, "kicked", "closed by an operator"},
 	{CloseForbidden, "forbidden", "the token does not allow this room"},
+}
+
+// CodesMarkdown is the table for PROTOCOL.md.
+func CodesMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| code | name | when |\n|---|---|---|\n")
+	for _, c := range Codes {
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", c.Code, c.Name, c.When)
+	}
+	return b.String()
 }
 
 // maxReason is what a close frame leaves for the reason: 125 bytes of a control

@@ -1,39 +1,12 @@
 package protocol_test
 
 import (
-	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"dotsconnect/server/protocol"
 )
-
-func TestTheDocumentHasTheTableOfCodes(t *testing.T) {
-	document, err := os.ReadFile("../PROTOCOL.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	row := regexp.MustCompile(`(?m)^\| (\d{4}) \| (.*?) \| (.*) \|$`)
-	var documented []protocol.Code
-	for _, cells := range row.FindAllStringSubmatch(string(document), -1) {
-		code, err := strconv.Atoi(cells[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		documented = append(documented, protocol.Code{Code: code, Name: cells[2], When: cells[3]})
-	}
-	if len(documented) != len(protocol.Codes) {
-		t.Fatalf("the document has %d rows, want %d", len(documented), len(protocol.Codes))
-	}
-	for i, want := range protocol.Codes {
-		if documented[i] != want {
-			t.Errorf("the document has\n%+v, want\n%+v", documented[i], want)
-		}
-	}
-}
 
 func TestCodesAreOrderedAndFitTheirBands(t *testing.T) {
 	names := map[string]bool{}
