@@ -12,6 +12,7 @@
 //	socket.go      the transport of a connection: raw sends and reads
 //	writable.go    connections that wait for room to write
 //	session.go     one connection: frames in, messages to the loop, every end with its code
+//	encodings.go   a publication becomes a frame
 //	handshake.go   the request head, routed into a room or to the pages
 //	pages.go       plain HTTP on the port for clients; hostnames.go is whose pages are our own
 //	drain.go       out of service, in good order

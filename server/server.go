@@ -15,14 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"dotsconnect/loop"
-	"dotsconnect/server/protocol"
 	"dotsconnect/server/web"
-)
-
-// The variants of frames, indices into the loop's encodings.
-const (
-	variantV1 loop.Variant = iota
-	variantRaw
 )
 
 // Server is one node: the loops with their pollers, the acceptor, and the admin address.
@@ -122,20 +115,7 @@ func (s *Server) loopConfig() loop.Config {
 	if s.backend != nil {
 		c.Lanes, c.LaneOf = s.backend.Lanes, s.backend.LaneOf
 	}
-	c.Encodings[variantV1] = loop.Encoding{
-		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
-			frame := protocol.AppendV1(dst, p.Value)
-			return frame, len(frame) - 1 - len(p.Value)
-		},
-		Size: func(p *loop.Publication) int { return protocol.SizeV1(len(p.Value)) },
-	}
-	c.Encodings[variantRaw] = loop.Encoding{
-		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
-			frame := protocol.AppendRaw(dst, p.Kind == loop.KindBinary, p.Value)
-			return frame, len(frame) - len(p.Value)
-		},
-		Size: func(p *loop.Publication) int { return protocol.SizeRaw(len(p.Value)) },
-	}
+	c.Encodings = encodings()
 	return c
 }
 
