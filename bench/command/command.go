@@ -18,6 +18,7 @@ const about = `dotsbench measures a WebSocket room server, and proves that it lo
   dotsbench suite NAME     a list of scenarios, with a table at the end: smoke, full or million
   dotsbench compare A B    two results side by side
   dotsbench duel A B NAME  two servers in turns, until a difference can be told from noise
+  dotsbench slices         servers that are up at once and work in turns: tells 2 to 3 % from noise
   dotsbench max SCENARIO   the highest rate at which a server keeps what is demanded of it
   dotsbench peers          our server against others, in one table
   dotsbench field FILE     any number of servers in turns, in the tables of a file: as bench/peers/redis.yaml
@@ -43,7 +44,7 @@ type command struct {
 
 func commands() []command {
 	return []command{{"run", runCommand}, {"suite", suiteCommand}, {"compare", compareCommand}, {"duel", duelCommand}, {"max", maxCommand},
-		{"peers", peersCommand}, {"field", fieldCommand},
+		{"slices", slicesCommand}, {"peers", peersCommand}, {"field", fieldCommand},
 		{"floor", floorCommand}, {"selftest", selftestCommand}, {"report", reportCommand}, {"worker", workerCommand}}
 }
 

@@ -22,7 +22,7 @@ func (r *run) read(into *reading) {
 		into.besideCPU, _ = processCPU(r.cfg.Beside) // one that has ended is told as the server's death
 	}
 	into.serverCPU, into.reads = r.now.readServers(r.cfg.Pids), r.e.Reads()
-	into.steal, into.ticks = cpuTicks()
+	into.steal, _, into.ticks = cpuTicks()
 	into.pressure = cpuPressure()
 }
 

@@ -163,23 +163,27 @@ func threadCPU() int64 {
 func rss(pid int) int64 { return probe.RSS(pid) }
 
 // cpuTicks reads the first line of /proc/stat: user nice system idle iowait irq
-// softirq steal, and guest times that user contains.
-func cpuTicks() (steal, all int64) {
+// softirq steal, and guest times that user contains. busy is all but the idle ones.
+func cpuTicks() (steal, busy, all int64) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, 0
+		return 0, 0, 0
 	}
 	line, _, _ := strings.Cut(string(b), "\n")
 	for i, word := range strings.Fields(line) {
 		n, _ := strconv.ParseInt(word, 10, 64)
 		if i >= 1 && i <= 8 {
 			all += n
+			busy += n
 		}
-		if i == 8 {
+		switch i {
+		case 4, 5:
+			busy -= n
+		case 8:
 			steal = n
 		}
 	}
-	return steal, all
+	return steal, busy, all
 }
 
 // cpuPressure is how long, in all, some task waited for a CPU.

@@ -59,8 +59,8 @@ func (p Pin) OnServer(f func() error) error {
 	return errors.Join(f(), unix.SchedSetaffinity(0, &before))
 }
 
-// generator moves this process to the others, until unpin moves it back.
-func (p Pin) generator() (unpin func(), err error) {
+// Generator moves this process to the others, until unpin moves it back.
+func (p Pin) Generator() (unpin func(), err error) {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &all); err != nil {
 		return nil, err
@@ -96,4 +96,17 @@ func moveProcess(pid int, cpus *unix.CPUSet) error {
 		}
 	}
 	return nil
+}
+
+// ServerCPU is the number of the CPU that a pinned server has, or of the only one.
+func ServerCPU() (int, error) {
+	var ours unix.CPUSet
+	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
+		return 0, fmt.Errorf("read the CPUs of this process: %w", err)
+	}
+	cpu := 0
+	for !ours.IsSet(cpu) {
+		cpu++
+	}
+	return cpu, nil
 }

@@ -47,7 +47,7 @@ func TestPinningMovesAllThreadsAndBack(t *testing.T) {
 		return s
 	}
 	before := cpus()
-	unpin, err := p.generator()
+	unpin, err := p.Generator()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (s Spec) pin() (servers *unix.CPUSet, unpin func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	unpin, err = p.generator()
+	unpin, err = p.Generator()
 	return &p.Server, unpin, err
 }
 

@@ -1,0 +1,57 @@
+package slices
+
+import (
+	"fmt"
+	"time"
+
+	"dotsconnect/bench/scenario"
+)
+
+// Row is one kind of work.
+type Row struct {
+	Key      string // for --only
+	Title    string
+	Scenario scenario.Scenario
+	Connects int // connections that are opened and reset in a slice, in place of messages; 0: none are
+	Figures  []Figure
+}
+
+// Figure is what is measured in a row, and how much of the reference it may be.
+type Figure struct {
+	Name, Unit string
+	Must, Aim  float64 // 0: no goal
+}
+
+const messageBytes = 128
+
+// MostConns is how many connections all servers of a row have together, at most.
+const MostConns = 16_000
+
+// Rows are those that a comparison of so many servers plays.
+func Rows(servers int) []Row {
+	small := min(8000, MostConns/servers) / 8 * 8
+	cpu := func(must, aim float64) []Figure { return []Figure{{"CPU per delivery", "us", must, aim}} }
+	row := func(key, title string, conns, rooms, burst int, rate scenario.Rate, figures []Figure) Row {
+		s := scenario.Default()
+		s.Name, s.Conns, s.Rooms, s.Rate, s.Burst, s.Sizes = key, conns, rooms, rate, burst, []int{messageBytes}
+		return Row{Key: key, Title: title, Scenario: s, Figures: figures}
+	}
+	per := func(n float64) scenario.Rate { return scenario.Rate{PerSecond: n} }
+	rooms := small / 8
+	connects := row("connects", "connects, rooms of 8", 8, 1, 1, per(0), []Figure{{"CPU per connection", "us", 1.35, 1}})
+	connects.Connects = 1000
+	light := row("light", fmt.Sprintf("1,000/s to %d rooms of 8", rooms), small, rooms, 1, per(1000),
+		[]Figure{{"CPU per delivery", "us", 1.1, 0.95}, {"p50", "us", 1, 0.95}})
+	return []Row{
+		row("one", "one at a time to 1,000", 1000, 1, 1, per(100), cpu(1.03, 1)),
+		row("bursts", "bursts of 32 to 1,000", 1000, 1, 32, per(640), cpu(0.55, 0.45)),
+		row("steady", fmt.Sprintf("%d rooms of 8, all publishing, 8 under way each", rooms), small, rooms, 8, scenario.Rate{Max: true}, cpu(1, 0.9)),
+		row("rooms", fmt.Sprintf("%d rooms of 8, all publishing, 1 under way each", rooms), small, rooms, 1, scenario.Rate{Max: true}, cpu(0.25, 0.2)),
+		row("echo", "echo, 20,000/s to 1,000 rooms of 1", 1000, 1000, 1, per(20_000), cpu(1.08, 1)),
+		connects,
+		light,
+	}
+}
+
+// DefaultLength is how long a slice is.
+const DefaultLength = 300 * time.Millisecond
