@@ -42,6 +42,7 @@ func (c *Conn) SetPartial(partial bool) {
 func (c *Conn) Publish(kind Kind, value []byte) {
 	l := c.loop
 	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, c.member.room.name, c.id, kind, value)
+	p.from = c.member.room.entry
 	c.pending++
 	l.stats.Accepted++
 	l.node.bus.Publish(p)

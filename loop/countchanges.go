@@ -47,7 +47,7 @@ func (d *Directory) countChanged(e *Entry) {
 	if !d.watched.Load() || e.changed.Load() {
 		return
 	}
-	ln := &d.lanes[d.laneOf(e.Name)]
+	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
 	ln.noteChange(e)
 	ln.mu.Unlock()

@@ -29,6 +29,8 @@ type Entry struct {
 	members atomic.Int32  // on this node
 	changed atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
 	gap     atomic.Uint64 // the last one that named it (gaps.go)
+	lane    uint32
+	rooms   []*room // by loop, nil where it has no members: each loop reads and writes its own, so that a publication finds it
 
 	flow flow
 }
@@ -78,13 +80,14 @@ func (d *Directory) Rooms() int { return int(d.rooms.Load()) }
 
 // Join sets the loop's bit and posts Joined to it, both under the lane's mutex: whatever is sequenced later comes later
 // in its inbox too.
-func (d *Directory) Join(room string, l *Loop) {
-	ln := &d.lanes[d.laneOf(room)]
+func (d *Directory) Join(name string, l *Loop) {
+	i := d.laneOf(name)
+	ln := &d.lanes[i]
 	ln.mu.Lock()
-	e := ln.entries[room]
+	e := ln.entries[name]
 	if e == nil {
-		e = &Entry{Name: room}
-		ln.entries[room] = e
+		e = &Entry{Name: name, lane: uint32(i), rooms: make([]*room, len(d.node.loops))}
+		ln.entries[name] = e
 		d.rooms.Add(1)
 	}
 	e.loops |= 1 << l.index
@@ -97,7 +100,7 @@ func (d *Directory) Join(room string, l *Loop) {
 
 // Leave clears the loop's bit; a room without loops vanishes.
 func (d *Directory) Leave(e *Entry, l *Loop) {
-	ln := &d.lanes[d.laneOf(e.Name)]
+	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
 	e.loops &^= 1 << l.index
 	if e.loops == 0 {
@@ -166,7 +169,13 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 // Reserve takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
 // other machines too. After Deliver the loops release it, when they have fanned it out; Node.Refuse, Node.Doubt and Node.Lose
 // release it at once.
-func (d *Directory) Reserve(p *Publication) { d.reserve(d.Lookup(p.Room), p) }
+func (d *Directory) Reserve(p *Publication) {
+	e := p.from
+	if e == nil {
+		e = d.Lookup(p.Room)
+	}
+	d.reserve(e, p)
+}
 
 func (d *Directory) reserve(e *Entry, p *Publication) {
 	if e != nil {
@@ -187,9 +196,25 @@ func (d *Directory) release(p *Publication) {
 	}
 }
 
+// laneFor is the lane of p's room.
+func (d *Directory) laneFor(p *Publication) *lane {
+	if p.from != nil {
+		return &d.lanes[p.from.lane]
+	}
+	return &d.lanes[d.laneOf(p.Room)]
+}
+
+// entryOf is the room of p, nil if it has no members on this node. lane.mu is held.
+func (ln *lane) entryOf(p *Publication) *Entry {
+	if e := p.from; e != nil && e.loops != 0 { // one without loops is in the map no more
+		return e
+	}
+	return ln.entries[p.Room]
+}
+
 // enter places what a bus delivers, or defers it. lane.mu is held.
 func (d *Directory) enter(ln *lane, p *Publication, late bool) (rings uint64) {
-	e := ln.entries[p.Room]
+	e := ln.entryOf(p)
 	p.delivered = true
 	if e == nil {
 		return d.place(nil, p)
@@ -218,7 +243,7 @@ func (d *Directory) resume(e *Entry) {
 	if !e.flow.defers() || !e.flow.open(srcRemote, d.node.flows.credit) { // not worth the mutex
 		return
 	}
-	ln := &d.lanes[d.laneOf(e.Name)]
+	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
 	rings := d.placeDeferred(e)
 	ln.mu.Unlock()
@@ -228,7 +253,7 @@ func (d *Directory) resume(e *Entry) {
 // drain is called before the last member that keeps a gate closed lets it go because its budget is used up. Any goroutine that
 // holds no lane's mutex.
 func (d *Directory) drain(e *Entry) {
-	ln := &d.lanes[d.laneOf(e.Name)]
+	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	if e.flow.drain() {

@@ -14,11 +14,11 @@ func NewEmbedded(dir *Directory, epoch uint64) *Embedded {
 
 // Publish implements Bus.
 func (b *Embedded) Publish(p *Publication) {
-	ln := &b.dir.lanes[b.dir.laneOf(p.Room)]
+	ln := b.dir.laneFor(p)
 	ln.mu.Lock()
 	ln.seq++
 	p.ID = ID{Epoch: b.epoch, Seq: ln.seq}
-	rings := b.dir.place(ln.entries[p.Room], p)
+	rings := b.dir.place(ln.entryOf(p), p)
 	ln.mu.Unlock()
 	b.dir.ring(rings)
 }

@@ -32,9 +32,8 @@ func (c *Conn) Missed(after uint64) bool {
 		return false
 	case r.entry.gap.Load() > after:
 		return true
-	case !c.loop.node.wideGap.Load(): // it is a hash of the name
+	case !c.loop.node.wideGap.Load():
 		return false
 	}
-	d := c.loop.node.dir
-	return d.lanes[d.laneOf(r.name)].gap.Load() > after
+	return c.loop.node.dir.lanes[r.entry.lane].gap.Load() > after
 }

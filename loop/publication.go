@@ -69,6 +69,9 @@ type Publication struct {
 	frames [MaxVariants]atomic.Pointer[frame]
 	// own is the frame of the publisher's own variant, kept inside to save an allocation.
 	own frame
+	// from is the room of the member that published it, nil for the API or another node. It may be gone from the directory since.
+	from *Entry
+
 	// entry is its room in the directory, and loops how many of its loops have not fanned it out yet. Set by place.
 	entry *Entry
 	loops atomic.Int32

@@ -75,16 +75,21 @@ func (m *roomModel) join(rt *rapid.T, room int) {
 }
 
 // append appends at once, past the bus, so that the model knows who is a member then.
-func (m *roomModel) append(rt *rapid.T, room, publications int) {
+func (m *roomModel) append(rt *rapid.T, in, publications int) {
 	for range publications {
 		m.n++
 		body := fmt.Sprintf("%d", m.n)
-		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[room], 0, KindText, []byte(body))
+		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[in], 0, KindText, []byte(body))
 		p.ID.Seq = uint64(m.n)
 		m.loop.load.reserve(p.cost())
-		p.entry = &Entry{} // what place would set
+		e := &Entry{rooms: make([]*room, 1)}
+		if r := m.loop.rooms.byName[m.rooms[in]]; r != nil && r.entry != nil {
+			e = r.entry
+		}
+		m.node.dir.reserve(e, p) // as place does
+		p.loops.Store(1)
 		m.loop.rooms.append(p)
-		for _, c := range m.here[room] {
+		for _, c := range m.here[in] {
 			c.want = append(c.want, body)
 		}
 	}

@@ -34,7 +34,7 @@ func (rs *rooms) joined(e *Entry) {
 	if r == nil || r.entry != nil {
 		return
 	}
-	r.entry = e
+	r.entry, e.rooms[rs.loop.index] = e, r
 	for len(r.waiting) > 0 { // who ends inside Joined leaves the room to those who still wait
 		c := r.waiting[0]
 		r.waiting = r.waiting[1:]
@@ -106,6 +106,7 @@ func (rs *rooms) vanish(r *room) {
 	}
 	r.queue, r.cursor = nil, 0
 	delete(rs.byName, r.name)
+	r.entry.rooms[rs.loop.index] = nil
 	rs.loop.node.bus.Leave(r.entry, rs.loop)
 	r.entry = nil
 }
@@ -113,7 +114,7 @@ func (rs *rooms) vanish(r *room) {
 // append puts a publication into the room's open batch.
 func (rs *rooms) append(p *Publication) {
 	l := rs.loop
-	r := rs.byName[p.Room]
+	r := p.entry.rooms[l.index]
 	if r == nil || len(r.members) == 0 {
 		l.load.release(p.cost())
 		l.fannedOut(p)
