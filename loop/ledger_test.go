@@ -62,7 +62,7 @@ func TestEveryReasonHasItsName(t *testing.T) {
 	seen := map[string]CloseReason{}
 	for w := range CloseReason(NumReasons) {
 		if name := w.String(); name == "" {
-			t.Errorf("reason %d has no name", w)
+			t.Errorf("reason %d has no name: add it to reasonNames in reason.go", w)
 		} else if other, twice := seen[name]; twice {
 			t.Errorf("reasons %d and %d are both %q", w, other, name)
 		}

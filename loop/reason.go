@@ -21,9 +21,21 @@ const (
 	numReasons
 )
 
-var reasonNames = [numReasons]string{"left", "closed", "handshake_timeout", "heartbeat_missed", "frame_stalled", "backlog_hard",
-	"backlog_soft", "shed", "room_full", "node_full",
-	"backend_unavailable", "backend_doubtful", "gap"}
+var reasonNames = [numReasons]string{
+	ReasonLeft:        "left",
+	ReasonClosed:      "closed",
+	ReasonHandshake:   "handshake_timeout",
+	ReasonHeartbeat:   "heartbeat_missed",
+	ReasonFrame:       "frame_stalled",
+	ReasonBacklogHard: "backlog_hard",
+	ReasonBacklogSoft: "backlog_soft",
+	ReasonShed:        "shed",
+	ReasonRoomFull:    "room_full",
+	ReasonNodeFull:    "node_full",
+	ReasonBackend:     "backend_unavailable",
+	ReasonDoubt:       "backend_doubtful",
+	ReasonGap:         "gap",
+}
 
 func (r CloseReason) String() string { return reasonNames[r] }
 

@@ -86,7 +86,7 @@ func TestClusterSlotMigration(t *testing.T) {
 	for lane := range 4 { // the lanes of the first server
 		moved += moveSlot(t, all, from, to, slotOf(a.bridge.store.names.tags[lane]))
 	}
-	t.Logf("%d slots moved, with %d resubscriptions", moved, a.bridge.stats.reconnects.Load())
+	t.Logf("%d slots moved, %d connections ended", moved, a.bridge.stats.reconnects.Load())
 	v := tr.calm()
 	t.Logf("\n%s\n%s", tableHead, v.row("Cluster: slots of 4 of 12 lanes moved"))
 	v.judge(t, false)

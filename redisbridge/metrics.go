@@ -37,7 +37,7 @@ func (b *Bridge) Metrics() []Metric {
 		total("dots_redis_lost_total", "Batches, or publications of this node, that are known to be lost.", &b.stats.lost),
 		total("dots_redis_rejected_total", "Publications refused with 4104.", &b.stats.rejected),
 		total("dots_redis_local_total", "Publications delivered on this node alone.", &b.stats.local),
-		total("dots_redis_reconnects_total", "Subscriptions that were lost and made again.", &b.stats.reconnects),
+		total("dots_redis_reconnects_total", "Connections to Redis that ended or could not be made, each followed by another attempt.", &b.stats.reconnects),
 		total("dots_redis_epochs_total", "Times that this node had to begin a new numbering of a lane.", &b.stats.minted),
 	}
 }

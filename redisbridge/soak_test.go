@@ -173,7 +173,7 @@ func TestSoak(t *testing.T) {
 		st := &n.bridge.stats
 		reconnects, failures, refilled = reconnects+st.reconnects.Load(), failures+st.failures.Load(), refilled+st.refilled.Load()
 	}
-	faults := fmt.Sprintf("\n%d calls failed, %d subscriptions were made anew, %d batches came from the log", failures, reconnects, refilled)
+	faults := fmt.Sprintf("\n%d calls failed, %d connections ended, %d batches came from the log", failures, reconnects, refilled)
 	for _, h := range harms() {
 		faults += fmt.Sprintf("\n%4d x %s", done[h.name], h.name)
 	}

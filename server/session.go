@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"go.uber.org/zap"
+
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
 	"dotsconnect/server/websocket"
@@ -205,20 +207,16 @@ func (s *session) Kick(why loop.CloseReason) {
 		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
 	case loop.ReasonDoubt:
 		s.end(protocol.CloseBackendUnavailable, "a message may or may not have reached the room", why)
+	case loop.ReasonBacklogHard:
+		s.end(protocol.CloseSlowConsumer, "more than "+cfg.HardBacklog.String()+" were waiting", why)
+	case loop.ReasonBacklogSoft:
+		s.end(protocol.CloseSlowConsumer, "more than "+cfg.SoftBacklog.String()+" were waiting for "+cfg.BacklogTime.String(), why)
+	case loop.ReasonShed:
+		s.end(protocol.CloseSlowConsumer, "all backlogs together were over "+cfg.BacklogTotal.String(), why)
 	default:
-		s.slow(why)
+		s.poller().srv.log.Error("a reason to kick has no close code", zap.Stringer("reason", why))
+		s.end(protocol.CloseInternalError, why.String(), why)
 	}
-}
-
-// slow kicks a slow consumer.
-func (s *session) slow(why loop.CloseReason) {
-	cfg := &s.rules().cfg
-	detail := map[loop.CloseReason]string{
-		loop.ReasonBacklogHard: "more than " + cfg.HardBacklog.String() + " were waiting",
-		loop.ReasonBacklogSoft: "more than " + cfg.SoftBacklog.String() + " were waiting for " + cfg.BacklogTime.String(),
-		loop.ReasonShed:        "all backlogs together were over " + cfg.BacklogTotal.String(),
-	}[why]
-	s.end(protocol.CloseSlowConsumer, detail, why)
 }
 
 // kick ends the connection for an operator.
