@@ -2,13 +2,13 @@ package loop
 
 import "time"
 
-// Config is what the loops of a node have in common. Start from DefaultConfig; of the numbers that no
-// loop could work without (loops, lanes, reads, flushes, credits) a zero takes the default as well.
+// Config is what the loops of a node have in common. Start from DefaultConfig. A zero takes the default in the numbers that no
+// loop could work without (loops, lanes, reads, flushes, credits).
 type Config struct {
 	Loops int // 1 to MaxLoops
-	Lanes int // of the directory; more lanes, less contention between loops
+	Lanes int // of the directory; with more lanes, loops contend less
 
-	// Ring wakes loop i: its goroutine calls Turn soon. Any goroutine; it must not block.
+	// Ring wakes loop i, so that its goroutine calls Turn soon. It is called from any goroutine and must not block.
 	Ring func(i int)
 	// Encodings builds the frames of each variant.
 	Encodings [MaxVariants]Encoding
@@ -16,30 +16,30 @@ type Config struct {
 	LaneOf func(room string) int
 
 	HandshakeTimeout time.Duration // from Adopt to Upgraded
-	MaxAge           time.Duration // without a sign of life
-	FrameTimeout     time.Duration // inside a frame without a byte
-	CloseTimeout     time.Duration // each of ending and closing
+	MaxAge           time.Duration // a connection without a sign of life for this long is kicked
+	FrameTimeout     time.Duration // limit for the next byte inside a frame
+	CloseTimeout     time.Duration // limit for ending, and again for closing
 
-	ReadMessages int // a connection parses at most so many a turn
-	ReadBytes    int // and reads at most so many bytes, to the next whole ReadBuffer
-	ReadBuffer   int // bytes read at once, one buffer per loop
-	FlushBudget  int // writes of fan-out in a turn
-	FlushSlice   int // of them to one room before the next has its turn
+	ReadMessages int // most messages that a connection parses per turn
+	ReadBytes    int // most bytes that it reads per turn, up to the next whole ReadBuffer
+	ReadBuffer   int // bytes per read; one buffer per loop
+	FlushBudget  int // writes of fan-out per turn
+	FlushSlice   int // writes to one room before the next room has its turn
 
-	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above, nobody parses
-	RoomCredit   int64         // bytes of publications of a room not yet fanned out; above, its publishers wait
-	SoftBacklog  int           // bytes
-	HardBacklog  int           // bytes
-	BacklogTime  time.Duration // over SoftBacklog
+	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above this no connection is parsed
+	RoomCredit   int64         // bytes of publications of a room not yet fanned out; above this its publishers wait
+	SoftBacklog  int           // bytes for one member; above this it stalls its room
+	HardBacklog  int           // bytes for one member; above this it is kicked
+	BacklogTime  time.Duration // a member is kicked after this time over SoftBacklog
 	BacklogTotal int64         // bytes of all backlogs of the node, shared frames counted once
-	StallBudget  time.Duration // per room, in 10 s
-	ParkedTotal  int64         // bytes of publications from elsewhere that wait for their rooms; above, they no longer do
+	StallBudget  time.Duration // how long a room may be stalled in 10 s
+	ParkedTotal  int64         // bytes of publications from other nodes that are deferred; above this they no longer wait
 
 	RoomMembers int // members of a room on this node; 0: no limit
 	MaxRooms    int // rooms with members on this node; 0: no limit
 }
 
-// DefaultConfig has every default; Ring and Encodings are the caller's.
+// DefaultConfig returns all defaults. The caller sets Ring and Encodings.
 func DefaultConfig() Config {
 	return Config{
 		Loops: 1, Lanes: 64,
@@ -70,7 +70,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// settings are what New makes of a Config: the same for all loops of a node, and never changed.
+// settings are derived from a Config by New. They are the same for all loops of a node and never change.
 type settings struct {
 	cfg   Config
 	ticks struct{ handshake, maxAge, ping, frame, close, backlog uint32 }

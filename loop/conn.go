@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// ConnID names a connection on this node: loop, generation and slot. 0 is nobody.
+// ConnID names a connection on this node: loop, generation and slot. 0 means no connection.
 type ConnID uint64
 
 func makeID(loop int, gen, slot uint32) ConnID {
@@ -22,8 +22,8 @@ const (
 	stateNew     state = iota // not adopted yet
 	stateOpen                 // handshake or messages: the session knows which
 	stateEnding               // parses no more; waits for its own publications in flight
-	stateClosing              // last words said; reads and discards until EOF
-	stateGone                 // left for good; waits for the transport to free the socket
+	stateClosing              // last words sent; reads and discards until EOF
+	stateGone                 // closed; waits for the transport to free the socket
 )
 
 type flags uint16
@@ -34,7 +34,7 @@ const (
 	flagHeld                       // the session waits for something (Hold)
 	flagEOF                        // nothing more will come from the socket
 	flagFreed                      // the transport has closed the socket
-	flagJoining                    // in no room yet: member.room is the one that it waits for
+	flagJoining                    // in no room yet: member.room is the one that it waits to join
 	flagPings                      // WantPings
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel
@@ -52,20 +52,20 @@ type Conn struct {
 	id      ConnID
 	member  Member
 	timer   timer
-	in      *input   // bytes read and not parsed yet; nil for nearly everybody
-	backlog *backlog // what the socket did not take; nil for nearly everybody
+	in      *input   // bytes read and not parsed yet; nil for nearly every connection
+	backlog *backlog // bytes that the socket did not take; nil for nearly every connection
 	end     *ending  // how it ends; nil until Finish
 	seen    uint32   // tick of the last sign of life, rounded up
-	moved   uint32   // tick of the last bytes read, or of the handshake's begin, rounded up
+	moved   uint32   // tick of the last bytes read, or of the start of the handshake, rounded up
 	opened  uint32   // tick of its adoption
-	due     uint32   // tick of the wheel's entry
+	due     uint32   // tick of its entry in the wheel
 	pending int32    // own publications with the bus
 	flags   flags
 	state   state
 	variant Variant
 }
 
-// Init ties c to its peer. Before Adopt.
+// Init ties c to its peer. Call it before Adopt.
 func (c *Conn) Init(p Peer) { c.peer = p }
 
 // ID is 0 until the loop has adopted c.
@@ -74,10 +74,10 @@ func (c *Conn) ID() ConnID { return c.id }
 // Loop returns the loop that c belongs to.
 func (c *Conn) Loop() *Loop { return c.loop }
 
-// Peer returns what Init was given.
+// Peer returns the peer given to Init.
 func (c *Conn) Peer() Peer { return c.peer }
 
-// Room is the name of its room, "" outside of any.
+// Room is the name of its room, "" if it is in none.
 func (c *Conn) Room() string {
 	if c.member.room == nil {
 		return ""
@@ -87,13 +87,13 @@ func (c *Conn) Room() string {
 
 func (c *Conn) has(f flags) bool { return c.flags&f != 0 }
 
-// Open reports that the connection still takes part: Finish was not called and the peer has not gone.
+// Open reports that the connection is still in use: Finish was not called and the peer has not gone.
 func (c *Conn) Open() bool { return c.state == stateOpen }
 
 // Age is how long ago the loop adopted it, to a tick.
 func (c *Conn) Age() time.Duration { return Tick * time.Duration(tickDown(c.loop.now)-c.opened) }
 
-// Backlog is the bytes that wait for it here, those in the transport's queue included.
+// Backlog is how many bytes wait for it here, including those in the transport's queue.
 func (c *Conn) Backlog() int {
 	if c.backlog == nil {
 		return 0

@@ -1,24 +1,24 @@
-// Package loop is the core of dotsconnect: connections, rooms, timeouts, fan-out, back-pressure and the bus between
-// loops. It knows no socket, no clock, no goroutine and no logger; all of them are arguments, so that the same code
-// runs in the server and in a seeded simulation.
+// Package loop is the core of dotsconnect: connections, rooms, timeouts, fan-out, back-pressure and the bus between loops. It has
+// no socket, clock, goroutine or logger; all of them are arguments, so that the same code runs in the server and in a seeded
+// simulation.
 //
-// The way of a message: read.go finds bytes, and the session parses them within a budget; calls.go takes the message over;
-// publication.go encodes its frame once per variant; embedded.go gives it its place in the order of its lane; directory.go
-// puts it into the inbox.go of each loop that has members of the room; there intake.go takes it out, rooms.go appends it to the
-// batch of its room, and fanout.go writes that to every member. What a member does not take waits in backlog.go.
+// The path of a message: read.go reads bytes, and the session parses them within a budget. calls.go accepts the message.
+// publication.go encodes its frame once per variant. embedded.go gives it its place in the order of its lane. directory.go puts
+// it into the inbox (inbox.go) of each loop that has members of the room. There intake.go takes it out, rooms.go appends it to
+// the batch of its room, and fanout.go writes that batch to every member. Bytes that a member does not take wait in backlog.go.
 //
-// The files, from the top to the bottom: a file uses what stands below it, with few exceptions (a test counts them).
+// The files, from top to bottom: a file uses the files below it, with few exceptions (a test counts them).
 //
 //	ledger.go        accepted × members = delivered + dropped + in flight, checked
 //	loop.go          Loop.Turn: take the inbox, resend, wheel, reads left over, flush, sweep
 //	calls.go         what a session asks of its connection: Publish, Join, Control, Hold, …
-//	intake.go        what the turn has taken out of the inbox: adoptions, publications, joins, calls
+//	intake.go        handles what the turn took from the inbox: adoptions, publications, joins, calls
 //	read.go          a socket has bytes; the session parses them within a budget (read, pause, ready list)
-//	timeouts.go      which deadline of a connection is next, and who has let it pass
+//	timeouts.go      which deadline of a connection is next, and which connections missed theirs
 //	rooms.go         the rooms of a loop: join, leave; a publication is appended to the batch of its room
 //	close.go         how a connection ends: last words, close frame, FIN, time limit
-//	fanout.go        every dirty room writes its batch to every member, ONE write a member
-//	slow.go          the members that could not take something: resend, limits, shed
+//	fanout.go        every dirty room writes its batch to every member, ONE write per member
+//	slow.go          the members with a backlog: resend, limits, shed
 //	backlog.go       what waits for such a member; three stages of back-pressure
 //	stall.go         how long such a member may hold up its room
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
@@ -26,10 +26,10 @@
 //	node.go          the loops of a process, and what they have in common
 //	countchanges.go  which rooms have another number of members, for a bus that tells other nodes
 //	directory.go     which loops have members of the room (lanes, entries)
-//	inbox.go         each of these loops finds a publication in its inbox and hears its doorbell ring
-//	deferred.go      what comes from other nodes at once waits here for its room
+//	inbox.go         other goroutines leave publications and calls for a loop here and ring its doorbell
+//	deferred.go      publications of other nodes that come all at once wait here for their room
 //	flow.go          who may add to a room: members, the API, other nodes (accounts, gates)
-//	bus.go           the seam: what gives publications their order and carries them
+//	bus.go           the interface that gives publications their order and carries them
 //	config.go        the limits and times, with their defaults
 //	wheel.go         every timeout of a connection is one entry here
 //	slots.go         the connections of a loop by their ids
@@ -37,12 +37,12 @@
 //	room.go          a room as one loop sees it: members and batches
 //	batch.go         publications that are written at once, and their encoded frames
 //	publication.go   a message that was accepted; its frame is encoded once per variant
-//	peer.go          the seam: what a connection needs of its socket and of its session
+//	peer.go          the interface: what a connection needs of its socket and of its session
 //	reason.go        why a connection is closed
 //	stats.go         the counters
-//	worklist.go      work that goes on behind a panic
+//	worklist.go      lists of work, which go on after a panic
 //
-// Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Writable ("the loop's
-// goroutine"). The exceptions say so: Adopt, Call, Closed, Connections, Index, Joined, Ring and Stats may be called from
-// any goroutine. Between loops there is only the inbox of each loop, and the mutex of a lane.
+// Threads: everything of a Loop belongs to the one goroutine that calls Turn, Readable and Writable ("the loop's goroutine"). The
+// exceptions say so: Adopt, Call, Closed, Connections, Index, Joined, Ring and Stats may be called from any goroutine. Loops
+// share only their inboxes and the mutexes of the lanes.
 package loop

@@ -11,13 +11,13 @@ type Socket interface {
 	Open() error
 	// Read reads what is there: n > 0, or ErrAgain, or io.EOF, or another error (the connection is gone).
 	Read(p []byte) (n int, err error)
-	// Send writes what the kernel takes at once and queues nothing: n < len(p) means that there is no more room. An
-	// error means that the connection is gone; the transport reports that by Closed in its own time.
+	// Send writes what the kernel takes at once and queues nothing: n < len(p) means that the kernel has no more room. An error
+	// means that the connection is gone; the transport reports that by Closed later.
 	Send(p []byte) (n int, err error)
-	// AwaitRoom asks for a call of Loop.Writable as soon as there is room again.
+	// AwaitRoom asks for a call of Loop.Writable as soon as the kernel has room again.
 	AwaitRoom()
-	// Finished reports that the peer has closed its side or is gone: the transport may then close the socket as soon as
-	// the loop returns to it, and what is not read by then is lost.
+	// Finished reports that the peer has closed its side or is gone. The transport may then close the socket as soon as the loop
+	// returns to it, and unread bytes are lost.
 	Finished() bool
 	// CloseWrite sends FIN.
 	CloseWrite()
@@ -27,10 +27,10 @@ type Socket interface {
 
 // Session is the protocol side of a connection. All calls come from the loop's goroutine.
 type Session interface {
-	// Input parses p and returns the bytes it consumed. Before each frame it asks MayParse and after each message it
-	// calls Took. What it does not consume is kept and offered again: if MayParse still holds, only together with more.
+	// Input parses p and returns the number of bytes it consumed. Before each frame it asks MayParse and after each message it
+	// calls Took. The rest is kept and offered again: if MayParse still holds, only together with more bytes.
 	Input(p []byte) (n int)
-	// Joined says that Join is done: from here on the member gets everything.
+	// Joined says that Join is done: from here on the member gets every publication.
 	Joined()
 	// Kick asks the session to end the connection because it broke a limit; it calls Conn.Finish.
 	Kick(reason CloseReason)
@@ -38,9 +38,9 @@ type Session interface {
 	Ping()
 }
 
-// Peer is a socket with its session: the one object that the server has per connection, with the Conn inside. What stands between a
-// session and its socket (TLS, say) is part of that object's Socket; the loop does not see it. With the two apart, a Conn would
-// hold two interfaces instead of one: 16 bytes for each connection, and nothing could be done with them that cannot be now.
+// Peer is a socket with its session: the one object that the server has per connection, with the Conn inside. A layer between
+// session and socket (such as TLS) belongs to that object's Socket; the loop does not see it. Two separate objects would cost
+// each Conn 16 bytes for a second interface, without any gain.
 type Peer interface {
 	Socket
 	Session

@@ -15,19 +15,19 @@ type ID struct {
 	Index uint32 // of the publication in its batch, from 0
 }
 
-// Number gives the publications of a batch their places.
+// Number gives the publications of a batch their ids.
 func Number(pubs []*Publication, epoch, seq uint64) {
 	for i, p := range pubs {
 		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
 	}
 }
 
-// String is the form that goes over the wire: fixed width, so that the order of the strings is the order of the IDs.
+// String is the form that goes over the wire. Its width is fixed, so that the strings sort like the IDs.
 func (id ID) String() string {
 	return fmt.Sprintf("%016x.%016x.%08x", id.Epoch, id.Seq, id.Index)
 }
 
-// Kind says what the value of a publication is made of; the loop only carries it.
+// Kind says what the value of a publication is. The loop only carries it.
 type Kind uint8
 
 // The kinds of values.
@@ -36,20 +36,20 @@ const (
 	KindBinary             // a binary message (raw rooms)
 )
 
-// Variant is how a connection wants its frames: the index into Config.Encodings.
+// Variant says how a connection wants its frames: it is an index into Config.Encodings.
 type Variant uint8
 
-// MaxVariants is how many variants there can be. Each costs 8 bytes a publication while it is in flight.
+// MaxVariants is how many variants there can be. Each costs 8 bytes per publication in flight.
 const MaxVariants = 4
 
 // Encoding builds the frames of one variant.
 type Encoding struct {
-	// Append appends the whole frame for p to dst, and returns where p.Value stands in the result (-1 if it does not
-	// stand there in one piece). It must not keep p or dst and must give the same bytes every time.
+	// Append appends the whole frame for p to dst, and returns where p.Value is in the result (-1 if it is not there in one
+	// piece). It must not keep p or dst and must give the same bytes every time.
 	Append func(dst []byte, p *Publication) (frame []byte, valueAt int)
-	// Size is the number of bytes that Append will add, for an allocation of exactly that.
+	// Size is the number of bytes that Append will add, to allocate exactly that.
 	Size func(p *Publication) int
-	// NeedsID says that the frame shows the ID, so that it can be built only after the bus has numbered it.
+	// NeedsID says that the frame contains the ID, so that it can be built only after the bus has numbered the publication.
 	NeedsID bool
 }
 
@@ -64,15 +64,15 @@ type Publication struct {
 
 	delivered bool // it came through Deliver: flow.bytes[srcRemote] counts it
 
-	// frames holds each variant's frame from the moment that somebody needed it. Two loops may build the same one at the
-	// same time; the first to store it wins and the other takes that: a frame in use is the only one there is.
+	// frames holds each variant's frame once it was needed. Two loops may build the same one at the same time: the first to store
+	// it wins, and the other uses that one.
 	frames [MaxVariants]atomic.Pointer[frame]
-	// own is the frame of the publisher's own variant, kept inside to save an allocation.
+	// own is the frame of the publisher's own variant; it is a field here to save an allocation.
 	own frame
-	// from is the room of the member that published it, nil for the API or another node. It may be gone from the directory since.
+	// from is the room of the member that published it, nil for the API or another node. It may have left the directory since.
 	from *Entry
 
-	// entry is its room in the directory, and loops how many of its loops have not fanned it out yet. Set by place.
+	// entry is its room in the directory; loops is how many of that room's loops have not fanned it out yet. place sets both.
 	entry *Entry
 	loops atomic.Int32
 	// refs counts the loops on which a lagging member holds it: the node's backlog counts it once.
@@ -81,7 +81,7 @@ type Publication struct {
 
 type frame struct{ bytes []byte }
 
-// newPublication copies value once: into the frame of the publisher's own variant, where p.Value then points.
+// newPublication copies value once: into the frame of the publisher's own variant, to which p.Value then points.
 func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind Kind, value []byte) *Publication {
 	p := &Publication{Room: room, Origin: origin, Kind: kind, Value: value}
 	if enc.Append != nil && !enc.NeedsID {
@@ -97,7 +97,7 @@ func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind K
 	return p
 }
 
-// frame returns the frame for the variant, building it at the first call.
+// frame returns the frame for the variant. The first call builds it.
 func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
 	if f := p.frames[v].Load(); f != nil {
 		return f.bytes
@@ -111,17 +111,17 @@ func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
 	return f.bytes
 }
 
-// frameOverhead is what an encoding adds to a value, at most or nearly so: a header of 2 to 10 bytes and an envelope.
+// frameOverhead is about the most that an encoding adds to a value: a header of 2 to 10 bytes and an envelope.
 const frameOverhead = 24
 
-// weight is what one member is given with p, in bytes.
+// weight is the number of bytes that one member gets with p.
 func (p *Publication) weight() int { return len(p.Value) + frameOverhead }
 
-// cost is what the publication weighs in an inbox, in bytes: its value and what carries it.
+// cost is the publication's size in an inbox, in bytes: its value and what carries it.
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }
 
-// memory is what the publication takes once its frame is built, in bytes: itself, its place in a batch, the frame, and the
-// value, unless it was made together with the frame and its value stands in there. No room has frames of two variants.
+// memory is the publication's size once its frame is built, in bytes: itself, its place in a batch, the frame, and the value,
+// unless the value is part of the frame. It assumes that no room has frames of two variants.
 func (p *Publication) memory() int64 {
 	n := len(p.Value)
 	if p.own.bytes == nil {

@@ -1,6 +1,6 @@
 package loop
 
-// CloseReason is the limit that a connection broke; also the reason label of dropped frames.
+// CloseReason is the limit that a connection broke. Dropped frames have it as the reason label, too.
 type CloseReason uint8
 
 // The reasons.
@@ -17,7 +17,7 @@ const (
 	ReasonNodeFull                       // MaxRooms reached
 	ReasonBackend                        // the bus could not deliver what it published (Node.Refuse)
 	ReasonDoubt                          // the bus does not know whether it delivered what it published (Node.Doubt)
-	ReasonGap                            // messages of its room may have passed it over (Node.Gap), and the server is set to end it for that
+	ReasonGap                            // messages of its room may have been missed (Node.Gap), and the server is set to end it for that
 	numReasons
 )
 

@@ -1,12 +1,13 @@
 package loop
 
-// rooms are the rooms that have members on this loop, or wait for the bus to confirm the first. Loop's goroutine only.
+// rooms are the rooms that have members on this loop, or wait for the bus to confirm the first. Only the loop's goroutine uses
+// them.
 type rooms struct {
 	loop   *Loop
 	byName map[string]*room
 }
 
-// join puts c into the room, at once if the loop already gets its publications, else when the bus has said so.
+// join puts c into the room: at once if the loop already gets its publications, else when the bus has confirmed.
 func (rs *rooms) join(c *Conn, name string) {
 	l := rs.loop
 	r := rs.byName[name]
@@ -35,7 +36,7 @@ func (rs *rooms) joined(e *Entry) {
 		return
 	}
 	r.entry, e.rooms[rs.loop.index] = e, r
-	for len(r.waiting) > 0 { // who ends inside Joined leaves the room to those who still wait
+	for len(r.waiting) > 0 { // a connection may end inside Joined; the others still wait
 		c := r.waiting[0]
 		r.waiting = r.waiting[1:]
 		c.flags &^= flagJoining
@@ -65,12 +66,12 @@ func (rs *rooms) enter(c *Conn, r *room) {
 	c.peer.Joined()
 }
 
-// leave takes c out of its room. What it was not given is dropped for that reason.
+// leave takes c out of its room. Publications that it was not given are counted as dropped for that reason.
 func (rs *rooms) leave(c *Conn, reason CloseReason) {
 	l := rs.loop
 	m := &c.member
 	r := m.room
-	if r == nil || c.has(flagJoining) { // joined will pass it over
+	if r == nil || c.has(flagJoining) { // joined will skip it
 		return
 	}
 	l.stats.Dropped[reason] += uint64(r.pos - r.position(m))
@@ -96,7 +97,7 @@ func (rs *rooms) leave(c *Conn, reason CloseReason) {
 	rs.vanish(r)
 }
 
-// vanish removes an empty room. Batches still queued are for nobody.
+// vanish removes an empty room. Batches still queued have no receivers.
 func (rs *rooms) vanish(r *room) {
 	if len(r.members) > 0 || r.entry == nil || len(r.waiting) > 0 {
 		return

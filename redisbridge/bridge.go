@@ -19,13 +19,14 @@ import (
 
 // Bridge implements loop.Bus over Redis.
 //
-// Connect finds out how the rooms are cut into lanes; then the loops are made, with Lanes and LaneOf; then Start begins.
+// Connect learns how the rooms are divided into lanes. Then the loops are made, with Lanes and LaneOf. Then Start begins to
+// deliver.
 type Bridge struct {
 	// Immutable after Start.
 	cfg        Config
 	store      *store
 	node       nodeID
-	localEpoch uint64 // of what is delivered here while Redis is away
+	localEpoch uint64 // of publications delivered here while Redis is away
 	accord     accord
 	lanes      lanes
 	homes      *homes
@@ -62,16 +63,16 @@ type life struct {
 	once   sync.Once
 }
 
-// run has f called on a goroutine of its own.
+// run calls f on a new goroutine.
 func (l *life) run(f func(ctx context.Context)) { l.wait.Go(func() { f(l.ctx) }) }
 
-// end ends them and waits for it.
+// end ends the goroutines and waits for them.
 func (l *life) end() {
 	l.cancel()
 	l.wait.Wait()
 }
 
-// core is the loops of this node. A test of the bridge has others than loop.Node.
+// core is the loops of this node. Tests of the bridge replace them.
 type core struct {
 	dir   deliverer
 	loops loops
@@ -96,11 +97,11 @@ type loops interface {
 	Lose(p *loop.Publication)
 }
 
-// Lanes is how many lanes there are, for loop.Config.
+// Lanes is the number of lanes, for loop.Config.
 func (b *Bridge) Lanes() int { return b.cfg.Lanes }
 
-// Descriptors is how many connections to Redis may be open: four to each master (of a Cluster that has up to 16), those with which the lanes
-// begin, and those to sentinels.
+// Descriptors is how many connections to Redis may be open: four to each master (of a Cluster, counting up to 16 masters), those
+// with which the lanes start, and those to sentinels.
 func (b *Bridge) Descriptors() int {
 	masters := 1
 	if b.store.cluster != nil {
@@ -140,7 +141,7 @@ func (b *Bridge) link() {
 	b.life.run(b.watch)
 }
 
-// watch winds the clock, and has all who wait look at it.
+// watch advances the clock, and lets lanes and links check it.
 func (b *Bridge) watch(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -172,7 +173,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Flush waits until nothing that was published here is on its way any more, or until ctx is done.
+// Flush waits until no publication of this node is in flight any more, or until ctx is done.
 func (b *Bridge) Flush(ctx context.Context) error {
 	for b.held.bytes.Load() > 0 {
 		if ctx.Err() != nil {
@@ -183,7 +184,7 @@ func (b *Bridge) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close stops everything. What has not been sent yet is lost; Flush first.
+// Close stops everything. Publications not sent yet are lost, so call Flush first.
 func (b *Bridge) Close() error {
 	var err error
 	b.life.once.Do(func() {
@@ -203,23 +204,23 @@ func (b *Bridge) Close() error {
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Reserve(p)
-	if b.accord.broken.Load() { // the others would look for it in another lane
+	if b.accord.broken.Load() { // the other nodes would look for it in another lane
 		b.reject(p)
 		return
 	}
 	b.lanes[b.LaneOf(p.Room)].publish(p)
 }
 
-// Yield lets a sender that was idle and has something to do now run before the goroutine of a loop waits for the kernel. There
-// the scheduler does not see it waiting, and would wake another thread for the sender, which takes 0.1 ms on a machine that
-// is idle. To be called by a loop's goroutine between two events.
+// Yield lets a sender that was idle and now has something to do run before the goroutine of a loop waits for the kernel. The
+// scheduler does not see that wait, so it would wake another thread for the sender, which takes 0.1 ms on an idle machine. A
+// loop's goroutine calls it between two events.
 func (b *Bridge) Yield() {
 	if b.woke.Load() && b.woke.Swap(false) {
 		runtime.Gosched()
 	}
 }
 
-// Join implements loop.Bus: every lane is subscribed anyhow, so there is nobody to ask.
+// Join implements loop.Bus. Every lane is subscribed anyway, so Redis need not be asked.
 func (b *Bridge) Join(room string, l *loop.Loop) { b.rooms.Join(room, l) }
 
 // Leave implements loop.Bus.
@@ -236,8 +237,8 @@ func (b *Bridge) reject(p *loop.Publication) {
 	b.loops.Refuse(p)
 }
 
-// settleLost gives up batches that Redis took and lost before they came back: under the policy reject their senders are
-// told. The gap is announced by who found it.
+// settleLost gives up batches that Redis took and lost before they came back. Under the policy reject their senders are told. The
+// code that found the gap announces it.
 func (b *Bridge) settleLost(lost []*flight) {
 	for _, f := range lost {
 		b.held.release(f.bytes)

@@ -9,30 +9,31 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A call of publish.lua has the batches of all lanes that are ready; on a Cluster, where lanes have different slots, of one. When it
-// fails, nobody knows for which lanes it was made, and each makes it again alone. That does no harm: a batch has a name.
+// A call of publish.lua has the batches of all ready lanes; on a Cluster, where lanes have different slots, of one lane. If it
+// fails, it is unknown for which lanes it was made, and each lane repeats it alone. That does no damage, because a batch has a
+// name.
 
-// call is a batch in it.
+// call is one batch of such a call.
 type call struct {
 	lane  int
 	id    ident
-	top   place // the latest that this node has ever seen
+	top   place // the latest place that this node has ever seen
 	batch []byte
-	left  time.Duration // after which the node gives the batch up
+	left  time.Duration // time until the node gives the batch up
 }
 
-// answer is what publish.lua says of a batch.
+// answer is the answer of publish.lua about a batch.
 type answer struct {
 	fresh  bool // false: it was applied before
 	at     place
-	minted string // why there is a new epoch; "": there is none
-	late   int64  // not 0: nothing was done, because the clock of the server says so many milliseconds
+	minted string // reason for the new epoch; "": there is none
+	late   int64  // not 0: nothing was done because it was too late; this is the server's clock, in milliseconds
 }
 
-// errLate says that a call came too late to be made, by the clock of the server.
+// errLate says that a call was too late by the clock of the server.
 var errLate = errors.New("a call came to Redis later than it was good for")
 
-// keysOf and argsOf are what publish.lua is given.
+// keysOf and argsOf are the arguments of publish.lua.
 func (s *store) keysOf(calls []call) []string {
 	keys := make([]string, 0, 2*len(calls))
 	for _, c := range calls {
@@ -56,7 +57,7 @@ type sent struct {
 	flight *flight
 }
 
-// batches appends the calls for the lanes that are ready. On a Cluster they are many, in one write.
+// batches appends the calls for the ready lanes. On a Cluster there are many, in one write.
 func (k *link) batches(out []byte, waiting []pending) ([]byte, []pending) {
 	before, room := len(waiting), k.bridge.cfg.BatchBytes
 	for room > 0 {
@@ -76,7 +77,7 @@ func (k *link) batches(out []byte, waiting []pending) ([]byte, []pending) {
 	return out, waiting
 }
 
-// take takes what one call may have, while there is room for more bytes.
+// take collects the batches of one call, while there is room for more bytes.
 func (k *link) take(room *int) (some []sent, calls []call) {
 	alone := k.bridge.store.cluster != nil
 	for *room > 0 && (len(some) == 0 || !alone) {
@@ -85,7 +86,7 @@ func (k *link) take(room *int) (some []sent, calls []call) {
 			k.mu.Unlock()
 			break
 		}
-		l := k.ready[0] // nobody else takes it away
+		l := k.ready[0] // no other goroutine removes it
 		k.mu.Unlock()
 		if len(some) > 0 && l.goesAlone() {
 			break
@@ -132,7 +133,7 @@ func (k *link) appendCall(out []byte, calls []call) []byte {
 	return out
 }
 
-// settle handles the answer to a call, or that there is none. The reader's goroutine.
+// settle handles the answer to a call, or its failure. The reader's goroutine.
 func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 	b, took := k.bridge, time.Since(began)
 	b.stats.calls.Add(1)
@@ -166,7 +167,7 @@ func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 	}
 }
 
-// failed has batches sent again whose call failed.
+// failed makes the batches of a failed call be sent again.
 func (k *link) failed(some []sent, err error) {
 	pause := firstPause
 	switch resp.Word(err) {
@@ -185,7 +186,7 @@ func (k *link) failed(some []sent, err error) {
 	}
 }
 
-// parseAnswers reads what publish.lua says of n batches.
+// parseAnswers reads the answers of publish.lua about n batches.
 func parseAnswers(v *resp.Value, n int) ([]answer, error) {
 	if len(v.List) != 4*n {
 		return nil, errReply

@@ -12,31 +12,32 @@ import (
 	"dotsconnect/loop"
 )
 
-// A batch is what a node publishes in a lane with one call. In the log of the lane it stands as it is. In the lane's channel
-// "EPOCH SEQ " stands before it: only the script knows them. Its first byte is the format; format1.go and format2.go have the rest.
+// A batch is what a node publishes in a lane with one call. The log of the lane has it unchanged. In the lane's channel "EPOCH
+// SEQ " precedes it, because only the script knows them. Its first byte is the format; format1.go and format2.go describe the
+// rest.
 //
-// A node reads both. It writes the one that the nodes have agreed upon in the meta key, so that two versions of the program can
-// run side by side until the older one is gone.
+// A node reads both formats. It writes the format that the nodes have agreed upon in the meta key, so that two versions of the
+// program can run side by side until the older one is gone.
 
-// nodeID is one run of a node, random. 0 is nobody.
+// nodeID names one run of a node. It is random; 0 means no node.
 type nodeID uint64
 
 func (id nodeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
-// ident is the name of a batch, for ever: whatever happened to Redis, a batch with a name that a receiver knows is not new.
+// ident is the permanent name of a batch. Whatever happened to Redis, a batch whose name a receiver knows is not new.
 type ident struct {
 	node nodeID
 	n    uint64 // of the node in the lane, from 1
 }
 
-// batch is what was read of one.
+// batch is the content of a batch that was read.
 type batch struct {
 	id     ident
-	pubs   []*loop.Publication // into rooms that somebody here is in, with their index
-	notice *notice             // nil: there is none; with those of its rooms that somebody here is in
+	pubs   []*loop.Publication // into rooms with members here, with their index
+	notice *notice             // nil: there is none; of its rooms it has those with members here
 }
 
-// rooms is the rooms of the publications.
+// rooms returns the rooms of the publications.
 func (all *batch) rooms() (rooms []string) {
 	for _, p := range all.pubs {
 		if !slices.Contains(rooms, p.Room) {
@@ -46,7 +47,7 @@ func (all *batch) rooms() (rooms []string) {
 	return rooms
 }
 
-// finder tells the name of a room that somebody here is in; false for any other. name is good until it returns.
+// finder returns the name of a room if it has members here, and false for any other room. name is valid until it returns.
 type finder func(name []byte) (string, bool)
 
 const (
@@ -64,7 +65,7 @@ func appendBatch(dst []byte, format int, id ident, pubs []*loop.Publication, n *
 	return appendBatch2(dst, id, pubs, n)
 }
 
-// parseBatch reads a whole batch of any format. What it returns shares no bytes with b.
+// parseBatch reads a whole batch of any format. The result shares no bytes with b.
 func parseBatch(b []byte, find finder) (batch, error) {
 	if len(b) > 0 {
 		switch b[0] {
@@ -77,16 +78,16 @@ func parseBatch(b []byte, find finder) (batch, error) {
 	return batch{}, errBatch
 }
 
-// nobody is a finder: no room is here.
+// nobody is a finder for which no room has members here.
 func nobody([]byte) (string, bool) { return "", false }
 
-// checkBatch reads the name of a batch that is whole.
+// checkBatch reads the name of a batch, after checking that it is whole.
 func checkBatch(b []byte) (ident, error) {
 	all, err := parseBatch(b, nobody)
 	return all.id, err
 }
 
-// senderOf is the node that a batch says it comes from, 0 if it is too short. Nothing is checked.
+// senderOf is the node that a batch names as its sender, 0 if the batch is too short. Nothing is checked.
 func senderOf(b []byte) nodeID {
 	at := 1
 	if len(b) > 0 && b[0] == 2 {
@@ -103,7 +104,7 @@ func appendIdent(dst []byte, id ident) []byte {
 	return binary.AppendUvarint(binary.BigEndian.AppendUint64(dst, uint64(id.node)), id.n)
 }
 
-// cutIdent takes it from the beginning of rest.
+// cutIdent takes the name of a batch from the beginning of rest.
 func cutIdent(rest *[]byte) (id ident, err error) {
 	if len(*rest) < 9 {
 		return ident{}, errBatch
@@ -116,7 +117,7 @@ func cutIdent(rest *[]byte) (id ident, err error) {
 	return id, nil
 }
 
-// cutText takes a text with its length before it.
+// cutText takes a text from the beginning of rest, where its length precedes it.
 func cutText(rest *[]byte, limit uint64) ([]byte, error) {
 	n, err := cutUvarint(rest)
 	if err != nil || n > limit || n > uint64(len(*rest)) {
@@ -169,13 +170,13 @@ func parseMessage(payload []byte) (m message, err error) {
 	return m, nil
 }
 
-// place is a number in a lane's order. An epoch is 16 hexadecimal digits, a later one is greater; "" is before all.
+// place is a position in a lane's order. An epoch is 16 hexadecimal digits, and a later one is greater; "" is before all.
 type place struct {
 	epoch string
 	seq   uint64
 }
 
-// parsePlace reads a counter; there is none if epoch is "".
+// parsePlace reads a counter. If epoch is "", there is none.
 func parsePlace(epoch, seq []byte) (place, error) {
 	if len(epoch) == 0 {
 		return place{}, nil
@@ -197,6 +198,6 @@ func validEpoch(epoch string) bool {
 
 // number is the epoch for loop.ID.
 func (a place) number() uint64 {
-	n, _ := strconv.ParseUint(a.epoch, 16, 64) // checked where it came in
+	n, _ := strconv.ParseUint(a.epoch, 16, 64) // checked when it arrived
 	return n
 }

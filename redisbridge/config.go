@@ -8,62 +8,63 @@ import (
 	"time"
 )
 
-// Policy says what becomes of publications while Redis is away for longer than Config.Hold.
+// Policy says what happens to publications while Redis is away for longer than Config.Hold.
 type Policy string
 
 // The policies.
 const (
-	Local  Policy = "local"  // they reach the members on this node, and are never sent to the others
-	Reject Policy = "reject" // their senders are told with 4104
+	Local  Policy = "local"  // they reach the members on this node, and are never sent to the other nodes
+	Reject Policy = "reject" // their senders are closed with 4104
 )
 
-// Config is everything about a bridge. Start from Default; URL is the one thing that has none.
+// Config is the configuration of a bridge. Start from Default; only URL has no default.
 type Config struct {
 	URL    string      // see ParseAddress
-	TLS    *tls.Config // for rediss: whom to trust and who we are; nil: the certificates of the system, or of SSL_CERT_FILE
+	TLS    *tls.Config // for rediss: trusted authorities and our certificate; nil: the system's authorities, or those of SSL_CERT_FILE
 	Prefix string      // of every key and channel
-	Lanes  int         // 0: as many as the nodes before us took, else 1, or 64 on a Cluster
+	Lanes  int         // 0: as many as the existing nodes use; for the first node 1, or 64 on a Cluster
 	Hold   time.Duration
 	Down   Policy
 
-	// MaxHeld is the bytes of publications that may be on their way through Redis. From half of it on no connection of
-	// the node is read any further, until a quarter is left: TCP slows the senders down, and nothing is lost.
+	// MaxHeld limits the bytes of publications in flight through Redis. When half of it is used, no connection of the node is
+	// read any further until usage is down to a quarter: TCP slows the senders down, and nothing is lost.
 	MaxHeld int64
-	// MaxWaiting is the bytes received for a lane and not delivered yet, because a loop catches up. What comes beyond is
-	// let go and read from the log later.
+	// MaxWaiting limits the bytes received for a lane and not delivered yet because a loop catches up. Batches beyond it are
+	// discarded and read from the log later.
 	MaxWaiting int64
-	// A batch is cut at so many publications or bytes.
+	// A batch is cut at this many publications or bytes.
 	BatchMessages int
 	BatchBytes    int
-	// The log of a lane keeps at most LogBytes (0: a part of 64 MiB, at least 4 MiB), and while something is published at most 2 x LogAge; at least half of the
-	// bytes or LogAge, whichever is reached first. What it reaches back is what a node can be away for without a gap.
+	// The log of a lane keeps at most LogBytes (0: a part of 64 MiB, at least 4 MiB), and while something is published at most 2
+	// x LogAge. It keeps at least half of the bytes or LogAge, whichever is reached first. A node can be away without a gap for
+	// as long as the log reaches back.
 	LogBytes int64
 	LogAge   time.Duration
 
-	Silence time.Duration // a connection on which an answer is overdue for so long is dead; longer where answers take long
+	Silence time.Duration // a connection on which an answer is overdue for this long is dead; longer if answers take long
 	CallMax time.Duration // limit of a call that may take long
-	Beat    time.Duration // how often the connections and all counters are looked after
+	Beat    time.Duration // how often the connections and all counters are checked
 	Stale   time.Duration // if the last round trip is older, the node is not ready, or serves alone under Local
-	Look    time.Duration // how often a node shows that it lives, and looks for the others
-	Gone    time.Duration // a node that has not shown for so long is gone, and its members with it
-	Keep    time.Duration // after which Redis forgets what it has of a node
-	Alone   time.Duration // a node that finds nothing in Redis waits so long for others to show before it begins on its own
-	Upgrade time.Duration // the newest format is written when no node of an older program was seen for so long
+	Look    time.Duration // how often a node shows that it is alive, and looks for the others
+	Gone    time.Duration // a node that has not shown itself for this long is gone, and its members with it
+	Keep    time.Duration // after this time Redis forgets the keys of a node
+	Alone   time.Duration // a node that finds nothing in Redis waits this long for others before it starts a new system
+	Upgrade time.Duration // the newest format is written when no node of an older program was seen for this long
 
-	// OnGap is told of every gap, from any goroutine; it must not block.
+	// OnGap is called for every gap, from any goroutine; it must not block.
 	OnGap func(Gap)
 }
 
 // Gap says that publications of a lane did not reach the members on this node, or may not have.
 type Gap struct {
 	Lane   int
-	Lost   uint64   // batches that are known to be missing; 0: nobody knows
-	Missed uint64   // messages that did not come, or stand in another place than here; 0: nobody knows
-	Rooms  []string // that it concerns, of those with members here; nil: all of the lane
+	Lost   uint64   // batches that are known to be missing; 0: unknown
+	Missed uint64   // messages that did not come, or have another place in the order than here; 0: unknown
+	Rooms  []string // affected rooms with members here; nil: all rooms of the lane
 	Reason string
 }
 
-// Default has every default.
+// Default returns all defaults.
 func Default() Config {
 	return Config{
 		Prefix: "dots", Hold: 10 * time.Second, Down: Reject,
@@ -73,7 +74,7 @@ func Default() Config {
 	}
 }
 
-// MaxLanes keeps the numbers of goroutines and keys sane.
+// MaxLanes limits the numbers of goroutines and keys.
 const MaxLanes = 1024
 
 // Validate reports the first thing that is wrong with c.

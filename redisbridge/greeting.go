@@ -27,7 +27,7 @@ func (k *link) connect(ctx context.Context) error {
 		return over
 	}
 	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline) // an error shows in what follows
+	_ = conn.SetDeadline(deadline) // an error shows in the following calls
 	if err := k.greet(); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (k *link) connect(ctx context.Context) error {
 	return nil
 }
 
-// greet says who we are, and learns the clock of the server.
+// greet sends our greeting, and learns the clock of the server.
 func (k *link) greet() error {
 	a := k.bridge.store.address
 	hello := []string{"HELLO", "3"}

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// A node without members reads what others publish in gulps: to wake for each batch costs some 20 us, and nobody waits for them. To
-// sleep between two reads is not enough, for the scheduler is woken by every packet all the same. So while it sleeps the socket
-// says nothing before a gulp is full (SO_RCVLOWAT, socket(7)).
+// A node without members reads what others publish in gulps: waking for each batch costs some 20 us, and nobody waits for the
+// batches. It is not enough to sleep between two reads, because every packet wakes the scheduler anyway. So during that sleep the
+// socket reports nothing before a gulp is full (SO_RCVLOWAT, socket(7)).
 const (
 	gulpTime  = 10 * time.Millisecond
 	gulpBytes = 32 << 10
 )
 
-// gulps is a connection that is read so while it is idle. What fills a gulp is read on at once: a server drops a subscriber that
-// falls behind.
+// gulps is a connection that is read in this way while it is idle. When a gulp is full, it reads on at once, because a server
+// drops a subscriber that falls behind.
 type gulps struct {
 	net.Conn
-	idle func() bool // nobody waits for what comes
-	full bool        // the last read brought a gulp
+	idle func() bool // nobody waits for the data
+	full bool        // the last read filled a gulp
 }
 
 // Read implements net.Conn.
@@ -34,7 +34,7 @@ func (g *gulps) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// lowest sets how many bytes the socket waits for. Where that cannot be had, packets wake the scheduler.
+// lowest sets how many bytes the socket waits for. If the system does not support it, packets wake the scheduler.
 func (g *gulps) lowest(bytes int) {
 	conn := g.Conn
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {

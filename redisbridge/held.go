@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// held counts the bytes of publications that are queued or on their way through Redis. While they are too many the loops read no
+// held counts the bytes of publications that are queued or in flight through Redis. While there are too many, the loops read no
 // further. Any goroutine.
 type held struct {
 	limit    int64
@@ -15,22 +15,22 @@ type held struct {
 	telling  sync.Mutex
 }
 
-// add counts bytes that are on their way; from half of the limit on the loops read no further.
+// add counts bytes that are now in flight. From half of the limit on, the loops read no further.
 func (h *held) add(n int64) {
 	if h.bytes.Add(n) > h.limit/2 && !h.full.Load() {
 		h.tellLoops()
 	}
 }
 
-// release counts bytes that are settled; at a quarter of the limit the loops go on.
+// release takes off bytes that are settled. At a quarter of the limit the loops go on.
 func (h *held) release(n int64) {
 	if h.bytes.Add(-n) <= h.limit/4 && h.full.Load() {
 		h.tellLoops()
 	}
 }
 
-// tellLoops tells the loops to hold back or to go on. One caller at a time does so, and looks again after each word: if the last of
-// two words said at once was to hold back, nothing would be read and nothing published that could ever end it.
+// tellLoops tells the loops to hold back or to go on. One caller at a time does so, and checks again after each call. Otherwise
+// two calls at once could end with "hold back": nothing would be read, so nothing would be published that could end it.
 func (h *held) tellLoops() {
 	h.telling.Lock()
 	defer h.telling.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 // Homes are the links, one for each master that has a lane. When a link ends, or a lane's slot moves away, its lanes get another
-// one: of the server that has them now.
+// link: to the server that has them now.
 type homes struct {
 	bridge *Bridge
 	bell   chan struct{} // some lane has no link
@@ -20,7 +20,7 @@ type homes struct {
 	homeless []*lane          // guarded by mu
 }
 
-// restPause keeps a Redis that refuses from being asked without end.
+// restPause limits how often a Redis that refuses is asked.
 const restPause = 50 * time.Millisecond
 
 var errReplaced = errors.New("another server is the master now")
@@ -55,7 +55,7 @@ func (h *homes) place(ctx context.Context, lanes []*lane) {
 	var addr string
 	var err error
 	for i, l := range lanes {
-		if i == 0 || h.bridge.store.cluster != nil { // else all lanes have one server
+		if i == 0 || h.bridge.store.cluster != nil { // else one server has all lanes
 			addr, err = h.bridge.store.home(ctx, l.index)
 		}
 		if err != nil {
@@ -72,13 +72,13 @@ func (h *homes) place(ctx context.Context, lanes []*lane) {
 		}
 		if h.of[l] = k; !k.adopt(l) {
 			delete(h.of, l)
-			h.homeless = append(h.homeless, l) // it has ended; gone will ring
+			h.homeless = append(h.homeless, l) // the link has ended; gone will ring
 		}
 		h.mu.Unlock()
 	}
 }
 
-// left puts a lane on the list of those that need a link. Any goroutine.
+// left puts a lane on the list of lanes that need a link. Any goroutine.
 func (h *homes) left(l *lane, k *link, why error) {
 	h.bridge.failed(why)
 	h.bridge.store.reload()
@@ -117,7 +117,7 @@ func (h *homes) ring() {
 	}
 }
 
-// all is the links that there are.
+// all returns the links.
 func (h *homes) all() (links []*link) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,7 +127,7 @@ func (h *homes) all() (links []*link) {
 	return links
 }
 
-// look ends the link to a master that sentinels have replaced, should it not have noticed.
+// look ends the link to a master that sentinels have replaced, in case the link has not noticed.
 func (h *homes) look(ctx context.Context) {
 	if h.bridge.store.sentinels == nil {
 		return
@@ -161,9 +161,9 @@ func (s *store) home(ctx context.Context, lane int) (addr string, err error) {
 	return s.address.Hosts[0], nil
 }
 
-// reload has a Cluster asked anew who has which slots.
+// reload lets the client of a Cluster ask again which server has which slots.
 func (s *store) reload() {
 	if s.cluster != nil {
-		s.cluster.ReloadState(context.Background()) // on a goroutine of its own
+		s.cluster.ReloadState(context.Background()) // it does so on another goroutine
 	}
 }

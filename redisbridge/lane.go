@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A lane is a shard of the rooms with one order. What is published goes into its outbox, from where the link of the server that has
-// it takes batches (sending.go); what comes back is delivered by the link's goroutine, and what was missed by one of its own
-// (receiving.go). They share what mu guards, and never hold it while they wait for Redis: Publish takes it on the goroutine of
-// a loop.
+// A lane is a shard of the rooms with one order. Publications go into its outbox, from which the link to its server takes batches
+// (sending.go). Batches that arrive are delivered by the link's goroutine; missed batches by a goroutine of the lane
+// (receiving.go). The two sides share what mu guards, and never hold mu while they wait for Redis, because Publish takes it on
+// the goroutine of a loop.
 type lane struct {
 	// Immutable.
 	bridge *Bridge
@@ -20,16 +20,16 @@ type lane struct {
 	out    outbox
 	cur    cursor
 	missed incoming
-	link   *link // that it is subscribed on; nil: there is none
-	listed bool  // in the link's list of those that are ready
+	link   *link // the link on which it is subscribed; nil if there is none
+	listed bool  // in the link's list of ready lanes
 
 	localSeq uint64 // of the node's own epoch, while Redis is away under the policy local
-	untold   notice // what was delivered under it, until the other nodes are told
+	untold   notice // messages delivered under that policy, until the other nodes are told
 
 	counter place // of the last beat
 
 	reach atomic.Int64 // of the log, in seconds; 0: unknown
-	good  atomic.Int64 // when the last round trip was begun that came to its end, since the bridge began
+	good  atomic.Int64 // start of the last completed round trip, measured from the start of the bridge
 }
 
 func newLane(b *Bridge, index int) *lane {
@@ -43,8 +43,9 @@ func newLane(b *Bridge, index int) *lane {
 	return l
 }
 
-// begin puts the lane where Redis is now: what was before is not for this node. A lane that was never numbered is numbered
-// first; or its first epoch could come and go while we are not listening, and nobody would know that we missed it.
+// begin sets the lane to where Redis is now: this node does not get anything from before. A lane that was never numbered is
+// numbered first. Otherwise its first epoch could begin and end while we are not listening, and we would not know that we missed
+// it.
 func (l *lane) begin(publish func(call) (answer, error), read func(question) (page, error)) error {
 	p, err := read(question{})
 	if err == nil && p.at.epoch == "" {
@@ -55,13 +56,13 @@ func (l *lane) begin(publish func(call) (answer, error), read func(question) (pa
 		}
 	}
 	if err == nil {
-		p, err = read(question{from: p.at.seq, count: 1, nodes: true}) // with the batch that stands there
+		p, err = read(question{from: p.at.seq, count: 1, nodes: true}) // including the batch at that place
 	}
 	l.cur.begin(p)
 	return err
 }
 
-// attach says that the lane is subscribed on a link. What was published while it was on none is in the log.
+// attach says that the lane is subscribed on a link. Batches published while it had no link are in the log.
 func (l *lane) attach(k *link) {
 	l.mu.Lock()
 	l.link, l.listed = k, false
@@ -83,7 +84,7 @@ func (l *lane) detach(k *link) {
 	l.mu.Unlock()
 }
 
-// server is the client for slow calls to the server that has the lane, nil if there is none now.
+// server is the client for slow calls to the server that has the lane, nil if there is none at the moment.
 func (l *lane) server() *slow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +94,7 @@ func (l *lane) server() *slow {
 	return l.link.slow
 }
 
-// announce tells of gaps. mu may be held.
+// announce reports gaps. mu may be held.
 func (l *lane) announce(gaps []Gap) {
 	for _, g := range gaps {
 		g.Lane = l.index

@@ -1,7 +1,8 @@
--- meta.lua: puts back how the nodes cut the rooms into lanes. Of two answers the older one holds, and of one answer the later version.
+-- meta.lua writes back how the nodes divide the rooms into lanes. Of two agreements the older one wins; of the same agreement the
+-- later version.
 -- KEYS  1 meta
 -- ARGV  1 what this node knows
--- Says  what holds now
+-- Returns the agreement that now holds
 local function read(text)
   local version, lanes, key = string.match(text, '^v(%d+) lanes=(%d+) key=(%x+)')
   return tonumber(version), lanes, key, tonumber(string.match(text, ' at=(%d+)') or '0')

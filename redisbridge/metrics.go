@@ -53,7 +53,7 @@ func oneIf(is bool) float64 {
 	return 0
 }
 
-// stats only grow.
+// stats are counters that only grow.
 type stats struct {
 	received, refilled, rejected, local, foreign atomic.Uint64
 	published, batches                           atomic.Uint64
@@ -61,10 +61,10 @@ type stats struct {
 	calls, failures, callNanos                   atomic.Uint64 // of the script
 }
 
-// roundTripAge is the age of the last round trip that was proven.
+// roundTripAge is the age of the last proven round trip.
 func (b *Bridge) roundTripAge() time.Duration { return time.Since(b.times.began) - b.proven() }
 
-// lanes are those of a bridge, by their number.
+// lanes are the lanes of a bridge, by number.
 type lanes []*lane
 
 func (all lanes) down() (n int) {
@@ -85,7 +85,7 @@ func (all lanes) listening() (n int) {
 	return n
 }
 
-// reach is the time back to which everything can be read again, in the lane with the shortest log; 0: unknown.
+// reach is how far back all lanes can be read from the log; the lane with the shortest log decides. 0: unknown.
 func (all lanes) reach() (shortest time.Duration) {
 	for _, l := range all {
 		if reach := time.Duration(l.reach.Load()) * time.Second; reach > 0 && (shortest == 0 || reach < shortest) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Names that Redis sees: keys and channels. None is made of anything that a client can choose; names of rooms are only
-// values, and fields of the hashes of counts.
+// The names that Redis sees: keys and channels. Clients cannot choose any part of them. Names of rooms are only values, and
+// fields of the hashes of counts.
 //
 //	dots:meta                 how the nodes cut rooms into lanes
 //	dots:nodes                the nodes that were seen
@@ -20,15 +20,15 @@ import (
 //	dots:{3.0}:beat           never there (beat.go)
 //	dots:{3.0}                the channel of lane 3; dots:{3.0}:db:1 in database 1
 //
-// The part in braces decides the slot on a Cluster. It is chosen so that lane i of n has a slot in the i-th of n equal
-// parts of the slots: the lanes spread over the servers however these share the slots in runs.
+// On a Cluster the part in braces decides the slot. It is chosen so that lane i of n has a slot in the i-th of n equal parts of
+// the slots. So the lanes spread over the servers if each server has contiguous ranges of slots.
 type names struct {
 	prefix string
 	db     int // channels, unlike keys, are the same in all databases of a Redis
 	tags   []string
 }
 
-// slots is how many a Redis Cluster has.
+// slots is the number of slots of a Redis Cluster.
 const slots = 16384
 
 func newNames(prefix string, lanes int) *names {
@@ -60,7 +60,7 @@ func (n *names) counts(lane int, node string) string {
 }
 func (n *names) channel(lane int) string { return n.lane(lane) + n.database() }
 
-// database ends the names of channels.
+// database is the end of channel names.
 func (n *names) database() string {
 	if n.db == 0 {
 		return ""
@@ -68,10 +68,10 @@ func (n *names) database() string {
 	return ":db:" + strconv.Itoa(n.db)
 }
 
-// owns reports that a channel, which begins as those of lanes do, is one of this database.
+// owns reports that a channel, whose name begins like those of lanes, belongs to this database.
 func (n *names) owns(channel string) bool { return strings.HasSuffix(channel, "}"+n.database()) }
 
-// slotOf is the slot of a hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
+// slotOf is the slot of a hash tag: CRC-16/XMODEM, according to the Redis Cluster specification.
 func slotOf(tag string) int {
 	crc := uint16(0)
 	for i := range len(tag) {
@@ -87,9 +87,9 @@ func slotOf(tag string) int {
 	return int(crc) % slots
 }
 
-// sipHash is SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"), the hash that keeps its promise when
-// the names are chosen by an enemy who does not know the key. The standard library has it only with a key that
-// dies with the process, and all nodes must agree.
+// sipHash is SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). Its values stay evenly spread even if an
+// attacker who does not know the key chooses the names. The standard library has it only with a random key per process, and all
+// nodes must use the same key.
 func sipHash[T string | []byte](k0, k1 uint64, text T) uint64 {
 	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d
 	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573

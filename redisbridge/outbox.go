@@ -8,19 +8,19 @@ import (
 	"dotsconnect/loop"
 )
 
-// An outbox is what a lane has to send. Publications gather in the queue while the previous call is in flight, and the next
-// call takes them all, up to a limit: the busier Redis is, the larger are the batches, and an idle lane waits for nobody.
-// One call is in flight at a time: the script keeps the last batch of each node, so that the next one has to wait until
-// this one is settled, and the lanes are many.
+// An outbox is what a lane has to send. Publications gather in the queue while the previous call is in flight, and the next call
+// takes them all, up to a limit. So batches grow when Redis is busy, and an idle lane sends at once. One call is in flight at a
+// time, because the script keeps only the last batch of each node: the next batch has to wait until this one is settled. There
+// are many lanes, so this costs little.
 //
-// Owned by the lane: guarded by lane.mu.
+// Owned by the lane; lane.mu guards it.
 type outbox struct {
 	queue []*loop.Publication
 	bytes int64 // of queue
 
 	n      uint64    // of the last batch that was cut
 	flight *flight   // being sent
-	sent   []*flight // sent, or in flight, and not come back yet; ordered by n
+	sent   []*flight // sent or in flight, and not come back yet; ordered by n
 	down   bool      // Redis did not take a batch within the hold time
 }
 
@@ -28,22 +28,22 @@ type outbox struct {
 type flight struct {
 	id    ident
 	pubs  []*loop.Publication
-	bytes int64 // of pubs, as they count against MaxHeld
+	bytes int64 // of pubs, as counted against MaxHeld
 	batch []byte
-	told  *notice       // in the batch; nil: none
-	until time.Duration // when its hold time ends, by the awake clock
-	acked place         // where the script says it stands; zero: nobody knows
+	told  *notice       // the notice in the batch; nil: none
+	until time.Duration // end of its hold time, by the awake clock
+	acked place         // its place by the script's answer; zero: unknown
 	back  bool          // it came back
 
 	flying bool          // in a call that has no answer yet
-	alone  bool          // its calls have no other lane's batches
+	alone  bool          // its calls have no batches of other lanes
 	doubt  bool          // Redis may have it
-	due    time.Duration // of the next call, by the awake clock, after one that failed
-	pause  time.Duration // before it
-	why    error         // of the last one that failed
+	due    time.Duration // time of the next call, after one that failed, by the awake clock
+	pause  time.Duration // before the next call
+	why    error         // error of the last failed call
 }
 
-// heldBytes is what a publication counts against MaxHeld.
+// heldBytes is how much a publication counts against MaxHeld.
 func heldBytes(p *loop.Publication) int64 { return int64(len(p.Room)+len(p.Value)) + 256 }
 
 func (o *outbox) add(p *loop.Publication) {
@@ -51,7 +51,7 @@ func (o *outbox) add(p *loop.Publication) {
 	o.bytes += heldBytes(p)
 }
 
-// cut makes the next batch of what waits; it may be empty, to have the script look after the lane.
+// cut makes the next batch from the queue. The batch may be empty, to let the script check the lane.
 func (o *outbox) cut(node nodeID, format, messages, bytes int, until time.Duration, told *notice) *flight {
 	o.n++
 	f := &flight{id: ident{node, o.n}, until: until, told: told}
@@ -91,13 +91,13 @@ func (o *outbox) settle(f *flight, at place) {
 	o.flight = nil
 }
 
-// awaits reports that the batch n is to come back.
+// awaits reports that batch n has not come back yet.
 func (o *outbox) awaits(n uint64) bool {
 	return slices.ContainsFunc(o.sent, func(f *flight) bool { return f.id.n == n })
 }
 
-// home takes the batch n out of sent, because it came back: nil if it is not there. Those before it did not come and never
-// will; they are returned as lost.
+// home removes batch n from sent because it came back, and returns it; nil if it is not there. The batches before it did not come
+// and never will; they are returned as lost.
 func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
 	i := 0
 	for i < len(o.sent) && o.sent[i].id.n < n {
@@ -113,7 +113,7 @@ func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
 	return f, lost
 }
 
-// missed returns the batches that should have come back if everything up to at did.
+// missed returns the batches that should have come back if everything up to at was received.
 func (o *outbox) missed(at place) (lost []*flight) {
 	i := 0
 	for i < len(o.sent) && o.sent[i].acked.epoch != "" && !at.before(o.sent[i].acked) {
@@ -130,8 +130,8 @@ func (o *outbox) drop(n int) {
 	o.sent = o.sent[:rest]
 }
 
-// giveUp takes everything that no call has settled: the batch in flight, if it has not come back, and the queue. With all it
-// takes before them the batches that were settled and have not come back. held is what all of it counted.
+// giveUp removes everything that no call has settled: the batch in flight, if it has not come back, and the queue. If all is set,
+// it also takes, before them, the batches that were settled and have not come back. held is how much all of that counted.
 func (o *outbox) giveUp(all bool) (taken []*flight, f *flight, queue []*loop.Publication, held int64) {
 	f, o.flight = o.flight, nil
 	if f != nil && f.back {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// pace is how long an answer may take: eight times what answers take, doubled each time that one did not come, within limits.
+// pace is how long an answer may take: eight times the usual time, doubled for each answer that did not come, within limits.
 type pace struct {
 	low, high time.Duration
 	now       atomic.Int64
-	mean      atomic.Int64 // of what answers took
+	mean      atomic.Int64 // of the time that answers took
 }
 
 func (p *pace) init(low, high time.Duration) {
@@ -30,17 +30,17 @@ func (p *pace) took(d time.Duration) {
 // ranOut notes an answer that did not come.
 func (p *pace) ranOut() { p.now.Store(min(2*p.now.Load(), int64(p.high))) }
 
-// usual is the limit without the doubling for answers that did not come.
+// usual is the limit without the doubling for missing answers.
 func (p *pace) usual() time.Duration {
 	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
 
-// overdue reports that an answer does not come any more: it has been waited for, and nothing was heard, for longer than answers take;
-// or something else comes all the time (over a slow way much may stand before it), and for far too long.
+// overdue reports that an answer will not come any more. Either nothing was heard, for longer than answers take. Or other data
+// kept coming (on a slow connection much may be ahead of the answer), but the wait was far too long.
 func (t *times) overdue(waited, silent time.Duration) bool {
 	limit := t.pace.timeout()
 	return min(waited, silent) > limit || waited > talkative*limit
 }
 
-// talkative is how much longer an answer may take while other things are heard.
+// talkative is how many times longer an answer may take while other data is heard.
 const talkative = 10

@@ -1,13 +1,14 @@
--- publish.lua: a batch of a node gets its place in the order of its lane; one call has batches of one lane or of many.
+-- publish.lua gives a batch of a node its place in the order of its lane. One call has batches of one lane or of many.
 -- KEYS  for each lane: state, log
 -- ARGV  1 node  2 random  3 bytes and 4 seconds of a generation of the log  5 PUBLISH or SPUBLISH
---       6 milliseconds of this server's clock after which nothing is taken any more
+--       6 deadline by this server's clock, in milliseconds; after it nothing is taken
 --       for each lane: channel, n, epoch and seq (the latest place that the node has seen), batch
--- Says  for each lane: 1 taken, 0 taken before, 2 too late; epoch; seq, or the clock if it is too late; why the epoch is new, or ''
+-- Returns, for each lane: 1 taken, 0 taken before, 2 too late; epoch; seq, or the clock if it is too late; reason for a new epoch,
+-- or ''
 -- state e epoch, s seq; f first seq in the log, o when it came; p, t, b first seq, time, bytes of the log's younger generation;
 --       n:NODE "n seq epoch time" of the node's last batch; h the last epochs before e, whose logs are at LOG:EPOCH
--- All checks of a lane come before its first write, and that is one which Redis refuses when it is out of memory (no later lane's
--- is refused then); so a call writes everything or nothing, unless a key is of another type.
+-- All checks of a lane come before its first write. When Redis is out of memory, it refuses the first write of the call; once it has
+-- taken that one, it refuses none of the others. So a call writes everything or nothing, unless a key has the wrong type.
 local time = redis.call('TIME')
 local now = tonumber(time[1])
 local ms = now * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -20,7 +21,7 @@ for i = 0, #KEYS / 2 - 1 do
   local e, s, f, p, t, b = st[1], tonumber(st[2]) or 0, tonumber(st[3]) or 1, tonumber(st[4]) or 1, tonumber(st[5]) or 0, tonumber(st[6]) or 0
   local o = tonumber(st[7]) or t
 
-  -- Was it taken before? A call whose answer was lost is made again.
+  -- Was it taken before? A call whose answer was lost is repeated.
   local last = st[8] and tonumber(string.match(st[8], '^%d+'))
   if last and tonumber(n) <= last then
     local seq, epoch = string.match(st[8], '^%d+ (%d+) (%x+)')
@@ -28,8 +29,8 @@ for i = 0, #KEYS / 2 - 1 do
   elseif ms > tonumber(ARGV[6]) then
     answers[#answers + 1], answers[#answers + 2], answers[#answers + 3], answers[#answers + 4] = 2, '', string.format('%.0f', ms), ''
   else
-    -- Does everything fit? The counter must be there, must not be behind what the node has seen, and the log must have each
-    -- number from f to s. (XADD takes only ids above the last one, so that the count proves it.)
+    -- Is everything intact? The counter must exist, must not be behind the place that the node has seen, and the log must have
+    -- each number from f to s. (XADD takes only ids above the last one, so the count proves it.)
     local minted = ''
     local whole = e and #e == 16 and string.match(e, '^%x+$')
     if not whole or not st[2] then
@@ -40,8 +41,7 @@ for i = 0, #KEYS / 2 - 1 do
       minted = 'log lost'
     end
 
-    -- If not, the numbering starts again in a new epoch: 11 digits of milliseconds, later than every epoch that is known here,
-    -- and 5 random ones.
+    -- If not, a new epoch begins: 11 digits of milliseconds, later than every epoch that is known here, and 5 random ones.
     local before = e
     if minted ~= '' then
       local later = ms
@@ -53,14 +53,14 @@ for i = 0, #KEYS / 2 - 1 do
       s, f, p, t, b, o = 0, 1, 1, now, 0, now
     end
 
-    -- The log has two generations; when the younger is full or old, the older one goes.
+    -- The log has two generations. When the younger one is full or old, the older one is deleted.
     local trim = false
     if s >= p and (b + #batch > tonumber(ARGV[3]) or now - t >= tonumber(ARGV[4]) or now < t) then
       trim = f < p
       f, p, o, t, b = p, s + 1, t, now, 0
     end
 
-    -- Mostly three fields change, and each that is written costs as much as a small command.
+    -- Usually only three fields change. Each one written costs as much as a small command.
     s = s + 1
     local number, bytes = string.format('%.0f', s), string.format('%.0f', b + #batch)
     local place = n .. ' ' .. number .. ' ' .. e .. ' ' .. time[1]
@@ -71,7 +71,8 @@ for i = 0, #KEYS / 2 - 1 do
         'o', string.format('%.0f', o), 'b', bytes, own, place)
     end
 
-    -- What others wrote into the epoch that ends is kept for as long as the log reaches back: who has not read it reads it first.
+    -- The log of the epoch that ends is kept for as long as a log reaches back: nodes that have not read it to its end do so
+    -- first.
     if minted ~= '' then
       if whole and redis.call('EXISTS', log) == 1 then
         redis.call('RENAME', log, log .. ':' .. before)
@@ -87,7 +88,7 @@ for i = 0, #KEYS / 2 - 1 do
     end
     redis.call(ARGV[5], channel, e .. ' ' .. number .. ' ' .. batch)
 
-    -- A new node sweeps out those that have been silent for an hour: nobody makes a call again after that.
+    -- A new node removes nodes that have been silent for an hour, because no call is repeated after that long.
     if not st[8] and redis.call('HLEN', state) > 64 then
       local all = redis.call('HGETALL', state)
       for j = 1, #all, 2 do

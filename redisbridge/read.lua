@@ -1,8 +1,8 @@
--- read.lua: what a lane's log has from a seq on, and the numbering it belongs to, at one moment. While the reader has not come to
--- the end of an epoch that is over, that one's log is read, and then those of the epochs after it.
+-- read.lua returns a lane's log from a seq on, and its epoch and counter at the same moment. A reader that has not come to the
+-- end of an epoch that is over gets the log of that epoch first, and then those of the epochs after it.
 -- KEYS  1 state  2 log
--- ARGV  1 from this seq  2 at most so many  3 "1": and the last batch of every node
---       4 the epoch that the reader is in, or ''  5 "1": its log was read to the end
+-- ARGV  1 from this seq  2 most entries to return  3 "1": also the last batch of every node
+--       4 the epoch that the reader is in, or ''  5 "1": the reader has read its log to the end
 local st = redis.call('HMGET', KEYS[1], 'e', 's', 'h')
 local nodes = {}
 if ARGV[3] == '1' then

@@ -8,19 +8,20 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A batch is sent until it is settled: the script says where it stands, or it came back through the channel, whichever is first.
-// After Config.Hold of trying the lane is down, and the policy decides about everything that is not settled, and about everything
-// that comes until an empty batch gets through.
+// A batch is sent until it is settled: the script answers with its place, or it comes back through the channel, whichever is
+// first. If that fails for Config.Hold, the lane is down. Then the policy decides about everything that is not settled, and about
+// everything that comes until an empty batch gets through.
 //
-// The hold time is time in which this process was awake. Each call carries the end of it, by the clock of the server that it goes
-// to, and the script takes nothing after that: a batch that was given up is taken never, or was taken before.
+// The hold time counts only time in which this process was awake. Each call carries the end of the hold time by the clock of its
+// server, and the script takes nothing after that. So a batch that was given up is never taken later; it may have been taken
+// before.
 
 const (
-	firstPause  = 10 * time.Millisecond // between two tries
+	firstPause  = 10 * time.Millisecond // between two attempts
 	longestWait = 250 * time.Millisecond
 )
 
-// publish queues p, or does what the policy says when Redis is away. A loop's goroutine.
+// publish queues p, or follows the policy if Redis is away. A loop's goroutine calls it.
 func (l *lane) publish(p *loop.Publication) {
 	b := l.bridge
 	l.mu.Lock()
@@ -43,7 +44,7 @@ func (l *lane) publish(p *loop.Publication) {
 	l.mu.Unlock()
 }
 
-// offer has the link come for what the lane has to send, if there is something. mu is held.
+// offer asks the link to fetch what the lane has to send, if there is something. mu is held.
 func (l *lane) offer(now time.Duration) {
 	if l.link == nil || l.listed || !l.waits(now) {
 		return
@@ -52,7 +53,7 @@ func (l *lane) offer(now time.Duration) {
 	l.link.enqueue(l)
 }
 
-// waits reports that there is something to be sent now. mu is held.
+// waits reports that there is something to send now. mu is held.
 func (l *lane) waits(now time.Duration) bool {
 	if f := l.out.flight; f != nil {
 		return !f.flying && f.due <= now && (l.out.down || now < f.until)
@@ -60,13 +61,13 @@ func (l *lane) waits(now time.Duration) bool {
 	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
 }
 
-// tells reports that the other nodes are to be told what was delivered here alone. Format 1 has no words for it. mu is held.
+// tells reports that the other nodes must be told what was delivered here alone. Format 1 cannot express it. mu is held.
 func (l *lane) tells() bool {
 	return l.untold.messages > 0 && !l.out.down && l.bridge.format() > 1
 }
 
-// take gives the link what is to be sent now, nil if there is nothing. While the lane is down, or something must be healed, the
-// batch may be empty.
+// take gives the link the batch to send now, nil if there is none. While the lane is down, or if the script must start a new
+// epoch, the batch may be empty.
 func (l *lane) take(k *link) (*flight, call) {
 	now := l.bridge.awake.read()
 	l.mu.Lock()
@@ -81,20 +82,20 @@ func (l *lane) take(k *link) (*flight, call) {
 	f := l.next(now)
 	f.flying = true
 	left := f.until - now
-	if l.out.down { // nobody waits for it
+	if l.out.down { // no publication waits for it
 		left = l.bridge.cfg.CallMax
 	}
 	return f, call{lane: l.index, id: f.id, top: l.cur.claim(), batch: f.batch, left: left}
 }
 
-// goesAlone reports that the batch to be sent must not be in a call with those of other lanes.
+// goesAlone reports that the batch must not share a call with batches of other lanes.
 func (l *lane) goesAlone() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.out.flight != nil && l.out.flight.alone
 }
 
-// next is the batch to be sent, a new one if there is none. mu is held.
+// next is the batch to send; if there is none, it makes a new one. mu is held.
 func (l *lane) next(now time.Duration) *flight {
 	if l.out.flight != nil {
 		return l.out.flight
@@ -107,7 +108,7 @@ func (l *lane) next(now time.Duration) *flight {
 	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now+l.bridge.holdTime(), told)
 }
 
-// settle notes where the batch stands.
+// settle notes the place of the batch.
 func (l *lane) settle(f *flight, a answer) {
 	l.mu.Lock()
 	l.cur.saw(a.at)
@@ -139,8 +140,8 @@ func (l *lane) settle(f *flight, a answer) {
 	}
 }
 
-// fail notes that a call failed: it is made again after a pause, unless the batch has come back meanwhile. alone: from now on with
-// no batch of another lane.
+// fail notes that a call failed. It is repeated after a pause, unless the batch has come back meanwhile. alone: from now on
+// without batches of other lanes.
 func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.bridge.failed(why)
 	now := l.bridge.awake.read()
@@ -161,7 +162,8 @@ func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.offer(now)
 }
 
-// watch has what failed sent again when it is time, and gives up what has waited for too long. The watch's goroutine.
+// watch sends failed batches again when it is time, and gives up batches that have waited too long. The watch's goroutine calls
+// it.
 func (l *lane) watch(now time.Duration) {
 	l.mu.Lock()
 	if l.link == nil && l.waits(now) {
@@ -177,7 +179,7 @@ func (l *lane) watch(now time.Duration) {
 	l.giveUp(f.why)
 }
 
-// holdTime is how long a batch is tried. One that is shorter than what calls usually need does not cut them.
+// holdTime is how long a batch is tried. It is at least as long as calls usually take.
 func (b *Bridge) holdTime() time.Duration { return max(b.cfg.Hold, b.pace.usual()) }
 
 func (l *lane) isDown() bool {
@@ -196,8 +198,8 @@ func undone(err error) bool {
 	return errors.Is(err, errLate)
 }
 
-// giveUp is called when the hold time is over: the policy takes everything that is not settled. Locally it takes also what
-// Redis has and did not send back in time: coming when Redis is back, it would stand behind what was said after it.
+// giveUp is called when the hold time is over: the policy decides about everything that is not settled. Under local that includes
+// batches that Redis has but did not send back in time: if they came when Redis is back, they would come after later messages.
 func (l *lane) giveUp(why error) {
 	b := l.bridge
 	l.mu.Lock()
@@ -221,7 +223,7 @@ func (l *lane) giveUp(why error) {
 	}
 }
 
-// takeOver delivers here what Redis was to deliver. Should a batch come after all, it is known. mu is held.
+// takeOver delivers here what Redis should have delivered. If a batch comes after all, it is known. mu is held.
 func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publication) {
 	var pubs []*loop.Publication
 	for _, f := range taken {
@@ -248,7 +250,7 @@ func (l *lane) deliverHere(pubs []*loop.Publication) {
 	l.number(pubs)
 }
 
-// number delivers publications under numbers of this node's own. mu is held.
+// number delivers publications with ids of this node's own epoch. mu is held.
 func (l *lane) number(pubs []*loop.Publication) {
 	if len(pubs) == 0 {
 		return
@@ -258,7 +260,7 @@ func (l *lane) number(pubs []*loop.Publication) {
 	l.bridge.dir.Deliver(l.index, pubs)
 }
 
-// rejectAll tells the senders: of a batch that Redis may have, that it may have arrived.
+// rejectAll tells the senders that their messages are refused; for a batch that Redis may have, that it may have arrived.
 func (b *Bridge) rejectAll(f *flight, queue []*loop.Publication) {
 	if f != nil {
 		for _, p := range f.pubs {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// sentinels are asked for the master, all at once: what most of them say counts, for one may be cut off from the rest. Where there is no
-// such majority, what was said last holds as long as one of them says so.
+// All sentinels are asked for the master at once. The answer of most of them counts, because one may be cut off from the rest. If
+// there is no majority, the last answer holds as long as one of them still gives it.
 type sentinels struct {
 	name    string
 	clients []*redis.SentinelClient
