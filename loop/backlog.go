@@ -1,24 +1,24 @@
 package loop
 
-// A backlog is what a member could not take at once. Three stages of back-pressure, each with its limit:
+// A backlog is the frames that a member could not take at once. Three stages of back-pressure, each with its limit:
 //
 //  1. Batches. Under load more frames share a write, so that a write costs less per frame. Nothing to configure.
 //  2. Stall. A member over SoftBacklog stalls its room: local publishers into that room are read no further, so that TCP
-//     slows them down, until it is below again, for as long as its budget lasts (stall.go).
+//     slows them down, until it is below again, for as long as the budget lasts (stall.go).
 //  3. Kick. A member over HardBacklog, or over SoftBacklog for BacklogTime, is a slow consumer and is kicked. If all
-//     backlogs of the node together hold more than BacklogTotal, the slowest are shed first. What it is owed is dropped
-//     whole frame by whole frame: a frame that the kernel has begun to send is finished, then comes the close frame.
+//     backlogs of the node together hold more than BacklogTotal, the slowest are shed first. Whole frames that wait for the
+//     member are dropped; a frame that the kernel has begun to send is finished, then comes the close frame.
 //
-// The memory is the frames themselves, which all members of the room share: a lagging member holds references to batches and
-// a position, and of the frame that the kernel has taken in part a reference to the rest. Node.held counts each frame once,
-// whoever holds it and how often, and each reference: where messages are small and come one by one, a batch is a message, and
-// the references of many members are more than what they refer to. The limits of a member count its references too.
+// The memory is the frames themselves, which all members of the room share. A lagging member refers to batches, with a position,
+// and to the rest of the frame that the kernel has taken in part. Node.held counts each frame once, however many members refer to
+// it, and it counts each reference: if small messages come one by one, each batch is one message, and the references of many
+// members take more memory than the frames. The limits of a member count its references too.
 //
-// Invariant: while a backlog exists, nothing is sent to the socket but by resend, so that order is kept.
+// Invariant: while a backlog exists, only resend writes to the socket, so that order is kept.
 //
-// Loop's goroutine only.
+// Only the loop's goroutine uses it.
 
-// The bytes that it takes to hold a batch, beside what Publication.memory counts.
+// The memory in bytes that it takes to refer to a batch, in addition to what Publication.memory counts.
 const (
 	refMemory   = 24  // a ref, in a list that grows by a quarter
 	batchMemory = 168 // the batch itself
@@ -30,16 +30,16 @@ type ref struct {
 	next  int
 }
 
-// What waits goes out in this order: rest, control, refs.
+// backlog is written in this order: rest, control, refs.
 type backlog struct {
-	rest      []byte         // of a frame of which the kernel has taken the beginning
-	begun     *Publication   // whose frame that is; nil if it is a control frame or there is none
+	rest      []byte         // the rest of a frame of which the kernel has taken the beginning
+	begun     *Publication   // the publication of that frame; nil if it is a control frame or there is none
 	control   []byte         // a control frame that waits, or the last words of a slow consumer
 	refs      []ref          // whole frames
 	bytes     int            // of rest, and of the frames in refs
 	index     int            // in slowSet.lagging
 	softSince uint32         // tick since which it is over SoftBacklog; 0 if it is not
-	progress  uint32         // tick at which the member last took something
+	progress  uint32         // tick at which the member last took a byte
 	stalls    [numGates]bool // it is one of its room's stallers
 }
 
@@ -63,7 +63,7 @@ func (s *slowSet) endRest(k *backlog) (frames uint64) {
 	return frames
 }
 
-// ref counts one more lagging member on the batch.
+// ref counts one more lagging member that refers to the batch.
 func (s *slowSet) ref(b *batch) {
 	l := s.loop
 	l.node.held.Add(refMemory)
@@ -93,8 +93,8 @@ func (s *slowSet) unref(b *batch) {
 	}
 }
 
-// ref counts one more holder of p: a batch that lagging members of some loop hold, or a member that was sent a part of it.
-// The first one counts its bytes to the node.
+// ref counts one more user of p: a batch that lagging members of a loop refer to, or a member that was sent a part of it. The
+// first one adds the bytes of p to those that the node holds.
 func (n *Node) ref(p *Publication) {
 	if p.refs.Add(1) == 1 {
 		n.held.Add(p.memory())
@@ -107,8 +107,8 @@ func (n *Node) unref(p *Publication) {
 	}
 }
 
-// gather returns what goes out next: as much as makes a good write, copied into the loop's scratch buffer, but for a rest that
-// is as much already.
+// gather returns the bytes to send next: as many as make a good write. They are copied into the loop's scratch buffer, unless the
+// rest alone is that large.
 func (s *slowSet) gather(k *backlog, v Variant) []byte {
 	if len(k.rest) >= maxBatch {
 		return k.rest
@@ -130,7 +130,7 @@ fill:
 	return buf
 }
 
-// advance takes n sent bytes off the backlog.
+// advance removes n sent bytes from the backlog.
 func (s *slowSet) advance(c *Conn, n int) {
 	k := c.backlog
 	if n < len(k.rest) {
@@ -155,7 +155,8 @@ func (s *slowSet) advance(c *Conn, n int) {
 	}
 }
 
-// advanceFrame takes the next whole frame off the backlog, of which n bytes were sent, or more than there are.
+// advanceFrame removes the next whole frame from the backlog. n is the number of bytes sent from its beginning on; they may end
+// inside the frame or after it.
 func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	k := c.backlog
 	r := &k.refs[0]
@@ -175,7 +176,7 @@ func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	return sent
 }
 
-// dropRefs drops the whole frames that wait for c. The rest of the begun one stays.
+// dropRefs drops the whole frames that wait for c. The rest of the begun frame stays.
 func (s *slowSet) dropRefs(c *Conn, reason CloseReason) {
 	k := c.backlog
 	for _, r := range k.refs {
@@ -186,10 +187,10 @@ func (s *slowSet) dropRefs(c *Conn, reason CloseReason) {
 	k.bytes = len(k.rest)
 }
 
-// weight is what waits for the member, with the memory of its own that this takes.
+// weight is the size of the backlog, with the memory that its references take.
 func (k *backlog) weight() int { return k.bytes + refMemory*len(k.refs) }
 
-// frames is how many frames of rooms wait for the member, for the ledger.
+// frames is how many frames of rooms wait for the member; the ledger needs it.
 func (k *backlog) frames() (n uint64) {
 	for _, r := range k.refs {
 		n += uint64(len(r.batch.pubs) - r.next)

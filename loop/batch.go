@@ -1,23 +1,23 @@
 package loop
 
-// maxBatch is where a batch is cut: what a write is worth grows little beyond, and a lagging member keeps whole batches.
+// maxBatch is the size at which a batch is cut: larger writes gain little, and a lagging member refers to whole batches.
 const maxBatch = 64 << 10
 
-// batch is a run of publications of one room that is written at once. It lives until the last lagging member has it.
+// batch is a run of publications of one room that are written at once. It lives until the last lagging member has it.
 type batch struct {
 	base   uint32 // room.pos of pubs[0]
 	pubs   []*Publication
 	bufs   [MaxVariants][]byte // built when the first member of the variant needs it
-	bytes  int                 // of the frames, nearly, for the cut
-	cost   int64               // charged to the inbox limit until it is flushed
-	refs   int                 // lagging members that hold it
+	bytes  int                 // of the frames, approximately; for the cut
+	cost   int64               // bytes reserved in the loop's load until it is flushed
+	refs   int                 // lagging members that refer to it
 	frozen bool
 	pooled bool // bufs come from the loop's free list
 }
 
 func (b *batch) end() uint32 { return b.base + uint32(len(b.pubs)) }
 
-// batches makes batches and encodes them, and keeps some that were given back with the buffers that they were encoded into.
+// batches makes and encodes batches. It keeps some used ones, and the buffers of their encoded frames, for reuse.
 type batches struct {
 	encodings *[MaxVariants]Encoding
 	free      []*batch
@@ -35,7 +35,7 @@ func (p *batches) take(base uint32) *batch {
 	return &batch{base: base}
 }
 
-// encoded returns the frames of the whole batch for a variant. A batch of one is the publication's own shared frame.
+// encoded returns the frames of the whole batch for a variant. For a batch of one that is the publication's own shared frame.
 func (p *batches) encoded(b *batch, v Variant) []byte {
 	if buf := b.bufs[v]; buf != nil {
 		return buf
@@ -60,7 +60,7 @@ func (p *batches) offset(b *batch, v Variant, i int) (at int) {
 	return at
 }
 
-// strip takes the encoded frames from a batch; a member that lags builds from the publications what it needs.
+// strip removes the encoded frames from a batch. Lagging members build the frames they need from the publications.
 func (p *batches) strip(b *batch) {
 	for v, buf := range b.bufs {
 		if b.pooled && cap(buf) == bufferSize && len(p.buffers) < 16 {
@@ -71,7 +71,7 @@ func (p *batches) strip(b *batch) {
 	b.pooled = false
 }
 
-// give takes back a batch that nobody holds.
+// give takes back a batch that nobody refers to.
 func (p *batches) give(b *batch) {
 	clear(b.pubs)
 	pubs := b.pubs[:0]
@@ -84,10 +84,10 @@ func (p *batches) give(b *batch) {
 	}
 }
 
-// bufferSize holds a batch and the headers of its frames in all usual cases; a larger one grows its own buffer.
+// bufferSize fits a batch and the headers of its frames in all usual cases; a larger batch grows its own buffer.
 const bufferSize = maxBatch + maxBatch/8
 
-// buffer returns an empty buffer that a usual batch fits into.
+// buffer returns an empty buffer into which a usual batch fits.
 func (p *batches) buffer() []byte {
 	if n := len(p.buffers); n > 0 {
 		buf := p.buffers[n-1]

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// The calls of a session to its connection. Loop's goroutine only.
+// The calls of a session to its connection. Only the loop's goroutine makes them.
 
-// Touch notes a sign of life. Lazy: the wheel finds out when the old deadline comes.
+// Touch notes a sign of life. It is lazy: the wheel finds out when the old deadline comes.
 func (c *Conn) Touch(now time.Duration) {
 	c.seen = tickUp(now)
 }
 
-// Upgraded says that the handshake is done, from which moment MaxAge counts.
+// Upgraded says that the handshake is done. MaxAge counts from now on.
 func (c *Conn) Upgraded(now time.Duration) {
 	c.flags |= flagUpgraded
 	c.Touch(now)
@@ -26,7 +26,7 @@ func (c *Conn) WantPings() {
 	c.rearm()
 }
 
-// SetPartial says whether c is inside a frame: then FrameTimeout counts, from now and from each byte that comes.
+// SetPartial says whether c is inside a frame. If so, FrameTimeout counts, from now and again from each byte that comes.
 func (c *Conn) SetPartial(partial bool) {
 	if partial == c.has(flagPartial) {
 		return
@@ -48,8 +48,8 @@ func (c *Conn) Publish(kind Kind, value []byte) {
 	l.node.bus.Publish(p)
 }
 
-// Control sends a whole control frame between batches, never inside one; frame is not kept. While c is blocked one control frame is kept
-// (the newest) and the others are dropped: RFC 6455 5.5.3 lets an endpoint answer only the latest ping.
+// Control sends a whole control frame between batches, never inside one; frame is not kept. While c is blocked, only the newest
+// control frame is kept and the others are dropped: RFC 6455 5.5.3 lets an endpoint answer only the latest ping.
 func (c *Conn) Control(frame []byte) {
 	if c.state != stateOpen || c.has(flagEOF) {
 		return
@@ -63,13 +63,13 @@ func (c *Conn) Control(frame []byte) {
 	}
 }
 
-// Join makes c a member of the room; Session.Joined is called when it is, perhaps before Join returns.
+// Join makes c a member of the room. Session.Joined is called once it is a member, perhaps before Join returns.
 func (c *Conn) Join(room string, v Variant) {
 	c.variant = v
 	c.loop.rooms.join(c, room)
 }
 
-// MayParse is what a session asks before each frame.
+// MayParse reports whether the session may parse another frame. The session asks before each one.
 func (c *Conn) MayParse() bool {
 	return c.state == stateOpen && !c.has(flagHeld) && c.loop.reader.budget > 0 && !c.blocked()
 }
@@ -77,7 +77,7 @@ func (c *Conn) MayParse() bool {
 // Took counts one message against the budget of this turn.
 func (c *Conn) Took() { c.loop.reader.budget-- }
 
-// blocked reports that nothing of c may be accepted now.
+// blocked reports that no message of c may be accepted now.
 func (c *Conn) blocked() bool {
 	if r := c.member.room; r != nil {
 		return !c.loop.node.admits(r.entry)

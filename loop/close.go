@@ -5,17 +5,17 @@ package loop
 //	open ──Finish──> ending ──own publications delivered──> closing ──EOF or CloseTimeout──> gone
 //	  └─────────────────── peer gone (EOF, reset): what it had sent is parsed first ──────────────────┘
 //
-// Ending: nothing more is parsed, but what this connection published is still on its way to it; its own last good
+// Ending: nothing more is parsed, but the publications of this connection are still on their way to it. Its last good
 // messages must arrive before the close frame says why the next one was bad. At most CloseTimeout.
-// Closing: it was given everything that its room has for it and has left; the last words (a close frame, or an HTTP
-// response) go out behind that, then FIN. What it still sends is read and thrown away, so that no reset destroys the
-// last words in its receive buffer (RFC 6455 7.1.1, RFC 9112 9.6), for CloseTimeout at most. Who floods on is read no further
-// after 64 KiB: TCP stops it, and the last words still have their time to arrive.
-// A peer that has sent FIN hears its last words at once, for the transport closes the socket when the loop returns to it.
-// Gone: both directions are shut down; the transport frees the socket and says Closed.
+// Closing: it was given everything that its room has for it and has left. The last words (a close frame, or an HTTP
+// response) follow, then FIN. Bytes that it still sends are read and discarded, so that no reset destroys the last words in its
+// receive buffer (RFC 6455 7.1.1, RFC 9112 9.6), for CloseTimeout at most. After 64 KiB of a flood nothing more is read: TCP stops
+// the sender, and the last words still have their time to arrive.
+// A peer that has sent FIN gets its last words at once, because the transport closes the socket when the loop returns to it.
+// Gone: both directions are shut down; the transport frees the socket and calls Closed.
 //
-// A slow consumer does not read: of what it is owed the whole frames are dropped, the one that the kernel has begun is
-// finished, and the last words stand right behind it.
+// A slow consumer does not read: whole frames that wait for it are dropped, the frame that the kernel has begun is finished, and
+// the last words follow it directly.
 
 type ending struct {
 	last      []byte
@@ -25,8 +25,9 @@ type ending struct {
 	said      bool // the last words are sent or queued
 }
 
-// Finish ends c with its last words (whole frames, or an HTTP response; may be empty). Only the first call counts, but
-// for one: who is ending and turns out to be a slow consumer ends as that. Not during a fan-out; sessions never are.
+// Finish ends c with its last words (whole frames, or an HTTP response; may be empty). Only the first call counts, with one
+// exception: an ending connection that turns out to be a slow consumer ends as a slow consumer. Finish must not be called during
+// a fan-out; sessions never do.
 func (c *Conn) Finish(last []byte, reason CloseReason) {
 	l := c.loop
 	switch {
@@ -70,7 +71,7 @@ func (c *Conn) close() {
 	}
 }
 
-// catchUp gives c what its room has not fanned out to it yet.
+// catchUp gives c the messages that its room has not fanned out to it yet.
 func (c *Conn) catchUp() {
 	m := &c.member
 	if m.room == nil || c.has(flagJoining) {
@@ -86,7 +87,7 @@ func (c *Conn) catchUp() {
 	m.from = r.pos
 }
 
-// lastWords are sent when everything before them was, then FIN. Called again when they had to wait.
+// lastWords sends the last words once everything before them was sent, then FIN. It is called again if they had to wait.
 func (c *Conn) lastWords() {
 	e := c.end
 	if !e.said {
@@ -113,10 +114,10 @@ func (c *Conn) overdue() {
 	c.gone(c.end.reason)
 }
 
-// eof notes that nothing more comes and nothing can be sent. What has come is parsed before the member leaves.
+// eof notes that nothing more comes and nothing can be sent. The bytes that have come are parsed before the member leaves.
 func (c *Conn) eof() {
 	if c.state == stateOpen && !c.has(flagFreed) {
-		c.loop.reader.stash(c) // a reset leaves what had arrived before it readable
+		c.loop.reader.stash(c) // after a reset, bytes that arrived before it can still be read
 	}
 	c.flags |= flagEOF
 	if c.state == stateOpen && c.in.parseable() {
@@ -126,7 +127,7 @@ func (c *Conn) eof() {
 	c.gone(ReasonLeft)
 }
 
-// gone takes c out of everything. Its slot is free once the transport has closed the socket.
+// gone removes c from everything. Its slot is free once the transport has closed the socket.
 func (c *Conn) gone(reason CloseReason) {
 	if c.state == stateGone {
 		return
@@ -134,7 +135,7 @@ func (c *Conn) gone(reason CloseReason) {
 	if c.state < stateEnding {
 		c.loop.stats.Ended[reason]++
 	}
-	c.peer.Shutdown() // while it still knows its room
+	c.peer.Shutdown() // while the peer still knows its room
 	c.loop.rooms.leave(c, reason)
 	if k := c.backlog; k != nil {
 		c.loop.slow.dropRefs(c, reason)
@@ -150,7 +151,7 @@ func (c *Conn) gone(reason CloseReason) {
 	}
 }
 
-// closed is the transport's word that the socket is closed.
+// closed is called when the transport has closed the socket.
 func (c *Conn) closed() {
 	if c.has(flagFreed) {
 		return
@@ -163,7 +164,7 @@ func (c *Conn) closed() {
 	c.eof()
 }
 
-// closeLater notes that c must go; sweep does it, because c may be in the middle of something that is being iterated.
+// closeLater notes that c must go. sweep closes it, because c may be part of a list that is being iterated.
 func (c *Conn) closeLater(reason CloseReason) {
 	if !c.has(flagToClose) {
 		c.flags |= flagToClose
@@ -176,7 +177,7 @@ type toClose struct {
 	reason CloseReason
 }
 
-// sweep ends those who must go; a kick may add more.
+// sweep closes the connections that must go; a kick may add more.
 func (l *Loop) sweep() {
 	l.toClose.each(func(m toClose) {
 		m.conn.flags &^= flagToClose

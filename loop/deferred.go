@@ -1,31 +1,32 @@
 package loop
 
-// What other nodes have published cannot be told to wait: its publisher is held by the room's credit there, which knows
-// nothing of members here. Mostly that is enough, but a node that was cut off, or whose loops were behind, is handed
-// everything that it missed at once, and a member that reads as well as ever would be over its HardBacklog.
+// Publishers on other nodes cannot be made to wait from here: only the room's credit there holds them back, and it knows nothing
+// of members here. Mostly that is enough. But a node that was cut off, or whose loops were behind, gets everything that it missed
+// at once. Then even a member that reads well would be over its HardBacklog.
 //
-// So what the room's flow does not admit is deferred in its entry, and all later publications of the room behind it. They go
-// on, in their order, when the flow admits the first of them. Other rooms of the lane do not wait.
+// So a publication that the room's flow does not admit is deferred in the room's entry, and all later publications of the room
+// behind it. They go on, in their order, when the flow admits the first of them. Other rooms of the lane do not wait.
 //
-// What is deferred on the node is bounded by ParkedTotal: beyond it a room is given as much of its own, the oldest first, as
-// brings the node back to it.
+// ParkedTotal limits the deferred bytes of the node. Above it, a room gets its oldest deferred publications until the node is
+// back at the limit.
 //
-// A room whose budget was used up by slow members has no gate left, and gets what gathered meanwhile at a drain rate: all at
-// once it would be too much for members that read well. For each byte that comes two go on, and each tick at least a share.
+// If slow members have used up the budget of a room, no gate is left. Then the deferred publications go on at a drain rate,
+// because all at once would be too much for members that read well. For each byte that comes two go on, and in each tick at least
+// a share.
 type deferred struct {
 	pubs  []*Publication
-	bytes int64 // their cost
+	bytes int64 // cost of pubs
 
 	draining bool  // on lane.drains
-	least    int64 // what goes on in a tick at the least
-	allow    int64 // what may go on before the next one
-	given    int64 // since the last one, for what came
+	least    int64 // least bytes that go on in a tick
+	allow    int64 // bytes that may go on before the next tick
+	given    int64 // bytes that came since the last tick
 }
 
-// may reports whether the drain rate, if there is one, lets the next one go on.
+// may reports whether the drain rate, if there is one, lets the next publication go on.
 func (q *deferred) may() bool { return !q.draining || q.allow > 0 }
 
-// enter reports whether p may be placed now; else it is deferred. lane.mu is held.
+// enter reports whether p may be placed now; if not, p is deferred. lane.mu is held.
 func (s *flows) enter(f *flow, p *Publication, src source, late bool) (now bool) {
 	if s.admit(f, src) {
 		return true
@@ -46,7 +47,7 @@ func (s *flows) enter(f *flow, p *Publication, src source, late bool) (now bool)
 	return false
 }
 
-// next takes off the first of what is deferred, if it may go on; else it returns nil. lane.mu is held.
+// next removes and returns the first deferred publication if it may go on, else nil. lane.mu is held.
 func (s *flows) next(f *flow) *Publication {
 	k := f.pressure.Load()
 	q := &k.deferred
@@ -68,7 +69,7 @@ func (s *flows) next(f *flow) *Publication {
 	return p
 }
 
-// drain sets the drain rate, if there is something to drain and no rate yet, and reports whether it did. lane.mu is held.
+// drain sets the drain rate, if something is deferred and there is no rate yet, and reports whether it did. lane.mu is held.
 func (f *flow) drain() (began bool) {
 	q := &f.pressure.Load().deferred
 	if q.draining || len(q.pubs) == 0 {
@@ -78,9 +79,9 @@ func (f *flow) drain() (began bool) {
 	return true
 }
 
-// tick lets go on what a tick may bring on, and reports whether something was left to do so. lane.mu is held.
+// tick lets the share of one tick go on, and reports whether something was left to drain. lane.mu is held.
 //
-// What is deferred takes no longer than its budget was, unless that is too much at once for a member below its soft limit.
+// Deferred publications take no longer than the budget was, unless that is too much at once for a member below its soft limit.
 func (s *flows) tick(f *flow) (draining bool) {
 	q := &f.pressure.Load().deferred
 	q.draining = len(q.pubs) > 0
@@ -92,7 +93,7 @@ func (s *flows) tick(f *flow) (draining bool) {
 	return q.draining
 }
 
-// drop takes off everything that is deferred. lane.mu is held.
+// drop removes everything that is deferred. lane.mu is held.
 func (s *flows) drop(f *flow) []*Publication {
 	k := f.pressure.Load()
 	if k == nil {

@@ -10,15 +10,15 @@ import (
 
 // The directory answers one question: which loops of this node have members of a room?
 //
-// It is cut into lanes by a keyed hash of the room's name (keyed, so that nobody can choose names that all fall into one
-// lane). A lane is a mutex, a sequence and a map from name to entry. An entry is a set of loops, one bit each. Whoever
-// sequences publications (the embedded bus, or the bridge's receive loop) holds the lane's mutex while it appends to the
-// inboxes of all these loops. That is the whole ordering mechanism: two publications of one lane can never stand in
-// different orders in two inboxes, because nobody else appends publications of that lane meanwhile.
+// It is divided into lanes by a keyed hash of the room's name (keyed, so that nobody can choose names that all fall into one
+// lane). A lane is a mutex, a sequence and a map from name to entry. An entry is a set of loops, one bit each. The code that
+// sequences publications (the embedded bus, or the bridge's receiving side) holds the lane's mutex while it appends to the
+// inboxes of all these loops. That is the whole ordering mechanism: two publications of one lane never have different orders in
+// two inboxes, because no other code appends publications of that lane meanwhile.
 //
-// Inboxes never block (see inbox.go), so the mutex is held for some hundred nanoseconds and two loops cannot deadlock.
+// Inboxes never block (see inbox.go), so the mutex is held for a few hundred nanoseconds and two loops cannot deadlock.
 
-// MaxLoops is how many loops a node can have: the bits of an entry's set.
+// MaxLoops is how many loops a node can have: the number of bits in an entry's set.
 const MaxLoops = 64
 
 // Entry is one room in the directory of a node.
@@ -28,9 +28,9 @@ type Entry struct {
 	loops   uint64        // guarded by lane.mu: loops that have members (or a join on its way)
 	members atomic.Int32  // on this node
 	changed atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
-	gap     atomic.Uint64 // the last one that named it (gaps.go)
+	gap     atomic.Uint64 // the last gap that named it (gaps.go)
 	lane    uint32
-	rooms   []*room // by loop, nil where it has no members: each loop reads and writes its own, so that a publication finds it
+	rooms   []*room // by loop, nil where it has no members; each loop reads and writes only its own, to find the room of a publication
 
 	flow flow
 }
@@ -38,14 +38,14 @@ type Entry struct {
 // Members is the number of members on this node.
 func (e *Entry) Members() int { return int(e.members.Load()) }
 
-// Directory is the rooms of a node with the loops that have them. All methods may be called from any goroutine.
+// Directory is the rooms of a node with the loops that have members of them. All methods may be called from any goroutine.
 type Directory struct {
 	lanes  []lane
 	laneOf func(room string) int
 	node   *Node
 	rooms  atomic.Int64
 
-	watched atomic.Bool // somebody asks which rooms have changed
+	watched atomic.Bool // Watch was called
 }
 
 type lane struct {
@@ -53,13 +53,13 @@ type lane struct {
 	entries map[string]*Entry
 	seq     uint64 // of the embedded bus
 	changes changes
-	drains  []*Entry      // rooms that get what is deferred for them at a drain rate (deferred.go)
-	gap     atomic.Uint64 // the last one that concerned all of its rooms (gaps.go)
+	drains  []*Entry      // rooms whose deferred publications go on at a drain rate (deferred.go)
+	gap     atomic.Uint64 // the last gap that concerned all of its rooms (gaps.go)
 
-	_ [64]byte // lanes are used by different CPUs: keep them in cache lines of their own
+	_ [64]byte // lanes are used by different CPUs: keep them in separate cache lines
 }
 
-// newDirectory makes n lanes. laneOf maps a room to one of them; nil takes a hash with a key of this process.
+// newDirectory makes n lanes. laneOf maps a room to one of them; if it is nil, a hash with a key of this process is used.
 func newDirectory(node *Node, n int, laneOf func(room string) int) *Directory {
 	if laneOf == nil {
 		seed := maphash.MakeSeed()
@@ -78,8 +78,8 @@ func (d *Directory) Lanes() int { return len(d.lanes) }
 // Rooms is the number of rooms with members on this node.
 func (d *Directory) Rooms() int { return int(d.rooms.Load()) }
 
-// Join sets the loop's bit and posts Joined to it, both under the lane's mutex: whatever is sequenced later comes later
-// in its inbox too.
+// Join sets the loop's bit and posts Joined to it, both under the lane's mutex: publications sequenced later also come later in
+// its inbox.
 func (d *Directory) Join(name string, l *Loop) {
 	i := d.laneOf(name)
 	ln := &d.lanes[i]
@@ -106,14 +106,14 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	if e.loops == 0 {
 		delete(ln.entries, e.Name)
 		d.rooms.Add(-1)
-		for _, p := range d.node.flows.drop(&e.flow) { // it is for nobody
+		for _, p := range d.node.flows.drop(&e.flow) { // nobody is left to get it
 			d.release(p)
 		}
 	}
 	ln.mu.Unlock()
 }
 
-// Name returns the name of a room of a lane that has members on this node.
+// Name returns the name of a room, if it has members on this node.
 func (d *Directory) Name(laneIndex int, room []byte) (name string, here bool) {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()
@@ -125,11 +125,11 @@ func (d *Directory) Name(laneIndex int, room []byte) (name string, here bool) {
 	return e.Name, true
 }
 
-// Deliver hands publications of a lane, which have their IDs, to the loops that have members: it appends to their inboxes. Calls
-// for one lane must be serial and in the order of the IDs; that is the caller's duty.
+// Deliver hands publications of a lane, which have their IDs, to the loops that have members: it appends to their inboxes. The
+// caller must make the calls for one lane serially and in the order of the IDs.
 func (d *Directory) Deliver(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, false) }
 
-// DeliverLate is Deliver for what comes after a time of silence, with more of it behind: slow members get longer to take it.
+// DeliverLate is Deliver after a time of silence, when more publications follow: slow members get more time to take them.
 func (d *Directory) DeliverLate(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, true) }
 
 func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
@@ -166,9 +166,9 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 	return rings
 }
 
-// Reserve takes the room's credit for p before a bus sequences it, so that publishers wait for what is on its way through
-// other machines too. After Deliver the loops release it, when they have fanned it out; Node.Refuse, Node.Doubt and Node.Lose
-// release it at once.
+// Reserve takes the room's credit for p before a bus sequences it, so that publishers also wait for publications that are on
+// their way through other machines. After Deliver the loops release it, once they have fanned it out; Node.Refuse, Node.Doubt and
+// Node.Lose release it at once.
 func (d *Directory) Reserve(p *Publication) {
 	e := p.from
 	if e == nil {
@@ -184,7 +184,7 @@ func (d *Directory) reserve(e *Entry, p *Publication) {
 	}
 }
 
-// release gives the room's credit for p back, if it was reserved.
+// release releases the room's credit for p, if it was reserved.
 func (d *Directory) release(p *Publication) {
 	e := p.entry
 	if e == nil {
@@ -206,20 +206,20 @@ func (d *Directory) laneFor(p *Publication) *lane {
 
 // entryOf is the room of p, nil if it has no members on this node. lane.mu is held.
 func (ln *lane) entryOf(p *Publication) *Entry {
-	if e := p.from; e != nil && e.loops != 0 { // one without loops is in the map no more
+	if e := p.from; e != nil && e.loops != 0 { // an entry without loops is no longer in the map
 		return e
 	}
 	return ln.entries[p.Room]
 }
 
-// enter places what a bus delivers, or defers it. lane.mu is held.
+// enter places a publication that a bus delivers, or defers it. lane.mu is held.
 func (d *Directory) enter(ln *lane, p *Publication, late bool) (rings uint64) {
 	e := ln.entryOf(p)
 	p.delivered = true
 	if e == nil {
 		return d.place(nil, p)
 	}
-	p.Room = e.Name // else it would keep the whole batch that it came in
+	p.Room = e.Name // else p.Room would keep the memory of the whole batch
 	src := srcRemote
 	if p.entry == e {
 		src = srcReturned
@@ -227,10 +227,10 @@ func (d *Directory) enter(ln *lane, p *Publication, late bool) (rings uint64) {
 	if d.node.flows.enter(&e.flow, p, src, late) {
 		return d.place(e, p)
 	}
-	return d.placeDeferred(e) // the loops may have come to the end before waits was set
+	return d.placeDeferred(e) // the loops may have finished before waits was set
 }
 
-// placeDeferred places what is deferred from its beginning, as much as may go on. lane.mu is held.
+// placeDeferred places deferred publications, oldest first, as many as may go on. lane.mu is held.
 func (d *Directory) placeDeferred(e *Entry) (rings uint64) {
 	for p := d.node.flows.next(&e.flow); p != nil; p = d.node.flows.next(&e.flow) {
 		rings |= d.place(e, p)
@@ -238,7 +238,7 @@ func (d *Directory) placeDeferred(e *Entry) (rings uint64) {
 	return rings
 }
 
-// resume goes on with what is deferred if the room can take more. Any goroutine that holds no lane's mutex.
+// resume goes on with deferred publications if the room can take more. Any goroutine that holds no lane's mutex.
 func (d *Directory) resume(e *Entry) {
 	if !e.flow.defers() || !e.flow.open(srcRemote, d.node.flows.credit) { // not worth the mutex
 		return
@@ -250,7 +250,7 @@ func (d *Directory) resume(e *Entry) {
 	d.ring(rings)
 }
 
-// drain is called before the last member that keeps a gate closed lets it go because its budget is used up. Any goroutine that
+// drain is called before the last member that keeps a gate closed lets it open because its budget is used up. Any goroutine that
 // holds no lane's mutex.
 func (d *Directory) drain(e *Entry) {
 	ln := &d.lanes[e.lane]
@@ -261,7 +261,7 @@ func (d *Directory) drain(e *Entry) {
 	}
 }
 
-// tickDrains gives the rooms with a drain rate what they may have in this tick. The first loop's goroutine.
+// tickDrains gives the rooms with a drain rate what they may have in this tick. Only the first loop's goroutine calls it.
 func (d *Directory) tickDrains() {
 	for i := range d.lanes {
 		ln := &d.lanes[i]

@@ -7,7 +7,7 @@ type Embedded struct {
 	epoch uint64
 }
 
-// NewEmbedded makes the bus. epoch should be random: clients must not take ids of an earlier process for ours.
+// NewEmbedded makes the bus. epoch should be random, so that clients do not mistake ids of an earlier process for ours.
 func NewEmbedded(dir *Directory, epoch uint64) *Embedded {
 	return &Embedded{dir: dir, epoch: epoch}
 }

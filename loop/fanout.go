@@ -1,13 +1,13 @@
 package loop
 
-// Fan-out: a dirty room writes its batch to every member, one write a member, however many frames the batch has. One
-// send() of a frame to a loopback socket costs 5 to 8 µs and nearly the same up to 4 KB; 32 frames in it cost 0.25 µs a
-// frame. Frames per write is the big lever, and the batch is what gathers them.
+// Fan-out: a dirty room writes its batch to every member, with one write per member, however many frames the batch has. One
+// send() of a frame to a loopback socket costs 5 to 8 µs, and nearly the same up to 4 KB; with 32 frames in it, it costs 0.25 µs
+// per frame. So frames per write matter most, and the batch gathers them.
 //
-// A giant room must not starve reads: a turn makes at most Config.FlushBudget writes, and after a slice of
-// Config.FlushSlice writes the next dirty room has its turn.
+// A giant room must not delay reads: a turn makes at most Config.FlushBudget writes, and after a slice of Config.FlushSlice
+// writes it is the next dirty room's turn.
 
-// fanout is the rooms that have something to write. Loop's goroutine only.
+// fanout is the rooms that have something to write. Only the loop's goroutine uses it.
 type fanout struct {
 	loop    *Loop
 	batches batches
@@ -28,8 +28,8 @@ func (f *fanout) flush() {
 	}
 }
 
-// flushRoom makes at most budget deliveries and returns how many it made. Nobody leaves meanwhile: who must go is closed
-// later, at the end of the turn.
+// flushRoom makes at most budget deliveries and returns how many it made. No member leaves meanwhile: connections that must go
+// are closed at the end of the turn.
 func (f *fanout) flushRoom(r *room, budget int) (used int) {
 	for len(r.queue) > 0 && used < budget {
 		b := r.queue[0]
@@ -52,7 +52,7 @@ func (f *fanout) flushRoom(r *room, budget int) (used int) {
 	return used
 }
 
-// deliver gives m its part of the batch: to the kernel, or behind what already waits for it.
+// deliver gives m its part of the batch: to the kernel, or to its backlog if it has one.
 func (f *fanout) deliver(m *Member, b *batch) {
 	l := f.loop
 	skip := 0
@@ -81,7 +81,7 @@ func (f *fanout) deliver(m *Member, b *batch) {
 	l.stats.Writes++
 	l.stats.WrittenBytes += uint64(n)
 	switch {
-	case err != nil: // the transport will say so; until then it is a member that gets nothing
+	case err != nil: // the transport will report it; until then the member gets nothing
 		c.flags |= flagEOF
 		l.stats.Dropped[ReasonLeft] += uint64(frames)
 		c.closeLater(ReasonLeft)
@@ -92,7 +92,8 @@ func (f *fanout) deliver(m *Member, b *batch) {
 	}
 }
 
-// complete is called when every member was given the batch. Lagging members may still hold it; they need its frames only.
+// complete is called when every member was given the batch. Lagging members may still refer to it, but need only its
+// publications.
 func (f *fanout) complete(b *batch) {
 	f.loop.load.release(b.cost)
 	b.cost = 0
@@ -105,7 +106,7 @@ func (f *fanout) complete(b *batch) {
 	}
 }
 
-// fannedOut says that this loop has fanned p out, or has nobody for it; the last one gives its room the credit back.
+// fannedOut says that this loop has fanned p out, or has no members for it. The last loop releases the credit of the room.
 func (l *Loop) fannedOut(p *Publication) {
 	if p.loops.Add(-1) != 0 {
 		return

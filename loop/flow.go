@@ -5,24 +5,26 @@ import (
 	"sync/atomic"
 )
 
-// A flow decides who may add to a room. Whatever goes into a room asks flows.admit, and nothing else decides it: a connection
-// before each frame that it parses (MayParse), the API (Node.Offer), and a bus that delivers (Directory.enter). DESIGN.md has
-// the picture.
+// A flow decides who may add to a room. Everything that goes into a room asks flows.admit, and nothing else decides it: a
+// connection asks before each frame that it parses (MayParse), the API in Node.Offer, and a bus that delivers in Directory.enter.
+// DESIGN.md has the picture.
 //
-// Two accounts count the bytes of a room that are not fanned out yet: all that were accepted, those that are with the bus among
-// them; and those that some loop has and that came through Deliver. The first is what local publishers wait for. The second is
-// what other nodes wait for: what is with the bus will stand behind what they have sent, so waiting for it would never end.
+// Two accounts count the bytes of a room that are not fanned out yet. One counts all accepted publications, including those with
+// the bus; local publishers wait for it. The other counts the publications that came through Deliver and are in some loop; other
+// nodes wait for it. They must not wait for the first account: publications with the bus will come after those of the other
+// nodes, so the wait would never end.
 //
-// Two gates can be closed by a member over its SoftBacklog (stall.go): one for each of the same two. A gate has a budget over
-// all loops, a window: local publishers may be stopped for StallBudget in any 10 s; other nodes for StallBudget in any minute,
-// or for five times that if what they sent comes late, after an outage, for then it is much at once. Once the budget is used up
-// the gate stays open until the window is over.
+// A member over its SoftBacklog can close two gates (stall.go): one for local publishers, one for other nodes. A gate has a
+// budget over all loops, in a window: local publishers may be stopped for StallBudget in any 10 s. Other nodes may be stopped for
+// StallBudget in any minute, or for five times that if their publications come late, after an outage, because then there are many
+// at once. Once the budget is used up, the gate stays open until the window is over.
 //
-// A flow has no clock, and no lock but that of a window. The accounts and gates are atomic: admit for srcLocal costs three loads,
-// four once the room has had a slow member. What is deferred belongs to whoever holds the mutex of the room's lane (deferred.go).
+// A flow has no clock, and no lock except that of a window. The accounts and gates are atomic: admit for srcLocal costs three
+// loads, four once the room has had a slow member. Deferred publications are guarded by the mutex of the room's lane
+// (deferred.go).
 type flow struct {
 	bytes    [numGates]atomic.Int64
-	pressure atomic.Pointer[pressure] // once a member was too slow for what came; most rooms never have one
+	pressure atomic.Pointer[pressure] // set once a member was too slow; most rooms never have one
 }
 
 // source is where a publication comes from. The first numGates have an account and a gate.
@@ -30,18 +32,18 @@ type source uint8
 
 const (
 	srcLocal    source = iota // a member, or the API: waits outside, unread or refused
-	srcRemote                 // another node: its publisher cannot be told to wait, so it is deferred
-	srcReturned               // this node, brought back by a bus: has waited before it was accepted
-	srcDeferred               // the first of what is deferred
+	srcRemote                 // another node: its publisher cannot be made to wait, so the publication is deferred
+	srcReturned               // this node, through a bus: it waited before it was accepted
+	srcDeferred               // the first deferred publication
 
 	numGates = srcReturned
 )
 
-// flows is what the flows of a node have in common: the limits, and what holds all rooms.
+// flows is what the flows of a node have in common: the limits, and the states that stop all rooms.
 type flows struct {
 	credit       int64  // Config.RoomCredit
 	mostDeferred int64  // Config.ParkedTotal
-	mostDrained  int64  // of a room in a tick
+	mostDrained  int64  // bytes of a room in a tick
 	stall        uint32 // ticks of Config.StallBudget
 
 	congested atomic.Int32 // loops that are over InboxLimit
@@ -49,7 +51,7 @@ type flows struct {
 	deferred  atomic.Int64 // bytes that are deferred in all rooms
 }
 
-// pressure is the rare half of a flow.
+// pressure is the rarely needed half of a flow.
 type pressure struct {
 	gates    [numGates]gate
 	waits    atomic.Bool // something is deferred, or is about to be
@@ -58,7 +60,7 @@ type pressure struct {
 }
 
 type gate struct {
-	loops  atomic.Int32 // that have a slow member which keeps it closed
+	loops  atomic.Int32 // loops with a slow member that keeps it closed
 	budget window
 }
 
@@ -67,13 +69,14 @@ var (
 	gateShares = [numGates]uint32{srcLocal: 1, srcRemote: lateShare} // StallBudgets in it
 )
 
-const lateShare = 5 // a tick for which something waits that is not late costs so much more
+const lateShare = 5 // a tick costs this many times more if what waits is not late
 
 // admit reports whether src may add to a room now. f is nil for a room that has no members here, or before a connection has
 // joined one. Any goroutine; for srcDeferred lane.mu is held.
 //
-// What holds the whole node holds srcLocal only: while a loop is congested a bus reads nothing more (Node.Congested), and what it
-// has read already keeps its place. srcReturned waited as srcLocal before it was accepted, and is not held a second time.
+// The states that stop the whole node stop srcLocal only: while a loop is congested a bus reads nothing more (Node.Congested),
+// and what it has already read keeps its place. srcReturned waited as srcLocal before it was accepted, and does not wait a second
+// time.
 func (s *flows) admit(f *flow, src source) bool {
 	switch {
 	case src == srcLocal:
@@ -87,7 +90,7 @@ func (s *flows) admit(f *flow, src source) bool {
 	}
 }
 
-// open reports whether an account has credit and no member keeps its gate closed: the half of admit that is the room's.
+// open reports whether an account has credit and no member keeps its gate closed: the part of admit that concerns the room.
 func (f *flow) open(src source, credit int64) bool {
 	return f.bytes[src].Load() <= credit && !f.closed(src)
 }
@@ -107,7 +110,7 @@ func (f *flow) defers() bool {
 // reserve takes n bytes of an account.
 func (f *flow) reserve(src source, n int64) { f.bytes[src].Add(n) }
 
-// release gives them back, and reports whether that ended a time without credit: who waits for it has to be woken.
+// release takes n bytes off, and reports whether that ended a time without credit: then the waiting publishers must be woken.
 func (s *flows) release(f *flow, src source, n int64) (opened bool) {
 	after := f.bytes[src].Add(-n)
 	return after <= s.credit && after+n > s.credit
@@ -121,14 +124,14 @@ func (f *flow) needPressure() *pressure {
 	return f.pressure.Load()
 }
 
-// slow counts a loop that has a slow member now (1), or none any more (-1), and reports whether that opened the gate. Any
+// slow counts a loop that now has a slow member (1), or no longer has one (-1), and reports whether that opened the gate. Any
 // goroutine.
 func (f *flow) slow(src source, loops int32) (opened bool) {
 	return f.needPressure().gates[src].loops.Add(loops) == 0
 }
 
-// pay has the budget of a gate pay for passed ticks in which it was closed, and reports whether the budget is used up. Other
-// nodes pay only while something of theirs waits.
+// pay charges the budget of a gate for passed ticks in which it was closed, and reports whether the budget is used up. Other
+// nodes pay only while publications of theirs wait.
 func (s *flows) pay(f *flow, src source, tick, passed uint32) (exhausted bool) {
 	k, price := f.needPressure(), uint32(1)
 	if src == srcRemote {
@@ -142,7 +145,7 @@ func (s *flows) pay(f *flow, src source, tick, passed uint32) (exhausted bool) {
 	return k.gates[src].budget.spend(tick, passed, price, s.stall*gateShares[src], gateSpans[src])
 }
 
-// window is what a gate has left of its budget, over all loops.
+// window is what a gate has used of its budget, over all loops.
 type window struct {
 	mu    sync.Mutex
 	began uint32 // tick
@@ -150,8 +153,8 @@ type window struct {
 	paid  uint32 // the tick that was paid last
 }
 
-// spend takes passed ticks off at tick (once, whoever comes first), at a price each, and reports whether the budget is used
-// up: limit in so many ticks as span.
+// spend takes passed ticks off at tick, at a price each. Of several loops that do so for the same tick, only the first counts. It
+// reports whether the budget is used up: limit in a span of ticks.
 func (w *window) spend(tick, passed, price, limit, span uint32) (exhausted bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,8 +1,8 @@
 package loop
 
-// Gaps. A bus that could not keep its word says so by Node.Gap. Nothing is listed for that, however many rooms it concerns: gaps are
-// numbered, and a room and a lane keep the number of the last one that concerned them. Whoever wants to know whether a member may
-// have missed something compares that with how many there had been when it came.
+// Gaps. A bus that could not keep its guarantee reports it with Node.Gap. No list of gaps is kept, however many rooms they
+// concern: gaps are numbered, and a room and a lane store the number of their last gap. To learn whether a member may have missed
+// something, compare that with the number of gaps at the time when the member came.
 
 // Gap says that the members of the rooms, or of all rooms of the lane if rooms is nil, may have missed something. Any goroutine.
 func (n *Node) Gap(lane int, rooms []string) {
@@ -21,10 +21,10 @@ func (n *Node) Gap(lane int, rooms []string) {
 	}
 }
 
-// Gaps is how many there were. Any goroutine.
+// Gaps is the number of gaps so far. Any goroutine.
 func (n *Node) Gaps() uint64 { return n.gaps.Load() }
 
-// Missed reports that there was a gap in the room of c after the first so many.
+// Missed reports that there was a gap in the room of c with a number above after.
 func (c *Conn) Missed(after uint64) bool {
 	r := c.member.room
 	switch {

@@ -5,20 +5,20 @@ import (
 	"sync/atomic"
 )
 
-// The inbox is the only way into a loop from outside: publications from the bus, joins confirmed, new connections,
-// connections that the transport has closed, calls.
+// The inbox is the only way into a loop from outside: for publications from the bus, confirmed joins, new connections,
+// connections that the transport has closed, and calls.
 //
-// put never blocks and never fails. It must not: it is called under a lane's mutex, and two loops that waited for each
-// other's inbox there would never wake up. What bounds it is credit, given before anything is accepted: the bytes of
-// publications that are in the inbox or in batches not yet flushed are the loop's load; while the load of some loop is
-// over Config.InboxLimit, no loop parses input (Conn.MayParse is asked before each frame), TCP slows the senders down,
-// and the loop that has drained to half of the limit lets all of them go on.
+// put never blocks and never fails. It must not: it is called under a lane's mutex, and two loops that waited for each other's
+// inbox there would deadlock. The limit is credit, checked before anything is accepted. The bytes of publications that are in the
+// inbox or in unflushed batches are the loop's load. While the load of some loop is over Config.InboxLimit, no loop parses input
+// (Conn.MayParse is asked before each frame), and TCP slows the senders down. When the last loop over its limit has drained to
+// half of it, all go on.
 //
-// A room has credit too: while more than Config.RoomCredit bytes of its publications wait to be fanned out by some loop, its
-// publishers are not parsed. So what a member is given at once stays below its limit however many talk at once (RoomCredit
-// and, for each loop that looked at the same moment, one message), and who reads is not kicked for a burst.
+// A room has credit too: while more than Config.RoomCredit bytes of its publications are not fanned out by all loops, its
+// publishers are not parsed. So the bytes that a member is given at once stay below its limit however many publish at once
+// (RoomCredit and, for each loop that looked at the same moment, one message). A member that reads is not kicked for a burst.
 //
-// The doorbell wakes the loop's goroutine out of its wait. rung makes it one ring per turn, however much is posted.
+// The doorbell wakes the loop's goroutine. rung limits that to one ring per turn, however much is posted.
 
 type postKind uint8
 
@@ -80,7 +80,8 @@ func (in *inbox) knock() (ring bool) {
 	return ring
 }
 
-// take moves the contents to two empty lists: one snapshot per turn. Never "until it is dry": under load it never is.
+// take moves the contents to two empty lists: one snapshot per turn. It does not wait until the inbox is empty, because under
+// load it never is.
 func (in *inbox) take(posts *worklist[post], adopts *worklist[*Conn]) {
 	in.mu.Lock()
 	in.posts = posts.refill(in.posts)
@@ -125,15 +126,16 @@ func (a *load) reserve(n int64) {
 	}
 }
 
-// release takes n bytes off. Loop's goroutine.
+// release takes n bytes off. Only the loop's goroutine calls it.
 func (a *load) release(n int64) {
 	if a.bytes.Add(-n) < a.limit/2 {
 		a.relieve()
 	}
 }
 
-// relieve ends the congestion that this loop declared once it has drained to half; the last loop to do so lets all go on. Loop's
-// goroutine; also called once a turn, because reserve may declare it at the very moment in which the last bytes are released.
+// relieve ends the congestion of this loop once it has drained to half; the last loop to do so lets all go on. Only the loop's
+// goroutine calls it. It is also called once per turn, because reserve may set over at the moment in which the last bytes are
+// released.
 func (a *load) relieve() {
 	if a.over.Load() && a.bytes.Load() < a.limit/2 && a.over.CompareAndSwap(true, false) {
 		if a.node.flows.congested.Add(-1) == 0 {

@@ -1,22 +1,22 @@
 package loop
 
-// intake is what a loop has taken out of its inbox and not handled yet. Loop's goroutine only.
+// intake is what a loop has taken out of its inbox and not handled yet. Only the loop's goroutine uses it.
 type intake struct {
 	loop   *Loop
 	posts  worklist[post]
 	adopts worklist[*Conn]
 }
 
-// take is steps 1 and 2.
+// take is steps 1 and 2 of the turn.
 func (t *intake) take() {
-	t.adopts.each(t.adopt) // what a turn that panicked has left
+	t.adopts.each(t.adopt) // work left by a turn that panicked
 	t.posts.each(t.handle)
 	t.loop.inbox.take(&t.posts, &t.adopts)
 	t.adopts.each(t.adopt)
 	t.posts.each(t.handle)
 }
 
-// takePosts handles what is in the inbox now, but adopts nobody: that is for the turn.
+// takePosts handles the posts that are in the inbox now. It adopts no connection; the turn does that.
 func (t *intake) takePosts() {
 	t.posts.each(t.handle)
 	t.loop.inbox.takePosts(&t.posts)
@@ -43,7 +43,7 @@ func (t *intake) handle(p post) {
 	}
 }
 
-// disown kicks who published what the bus will not deliver.
+// disown kicks the publisher of a publication that the bus will not deliver.
 func (t *intake) disown(p *Publication, reason CloseReason) {
 	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen {
 		c.closeLater(reason)
@@ -51,7 +51,7 @@ func (t *intake) disown(p *Publication, reason CloseReason) {
 	t.cameBack(p.Origin)
 }
 
-// cameBack counts a publication of one of our connections as no longer on its way.
+// cameBack notes that a publication of one of our connections is no longer in flight.
 func (t *intake) cameBack(id ConnID) {
 	if id == 0 || id.Loop() != t.loop.index {
 		return

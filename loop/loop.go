@@ -16,7 +16,7 @@ type Loop struct {
 	inbox inbox
 	load  load
 
-	// Owned by the loop's goroutine; where a type says so, a part of it is not.
+	// Owned by the loop's goroutine, except for the parts whose type says otherwise.
 	now      time.Duration
 	tick     uint32 // tickDown(now) of the last turn
 	intake   intake
@@ -44,14 +44,14 @@ func newLoop(n *Node, index int) *Loop {
 }
 
 // Turn is one turn of the loop. The poller calls it when the doorbell rang; it rings the doorbell itself if work is left.
-// Everything that is not a read happens here, in this order:
+// Everything except reading happens here, in this order:
 //
 //  1. adopt new connections, before any write: a descriptor number that is freed in this turn cannot be registered in it
 //  2. take one snapshot of the inbox: joins, publications into the batches of their rooms, sockets closed, calls
-//  3. resend to members that can take more; kick who was suspect and stayed silent; advance the wheel
+//  3. resend to members that can take more; kick the suspects that stayed silent; advance the wheel
 //  4. parse and read what was left over, within the budgets
 //  5. flush dirty rooms, within the budget
-//  6. sweep who must go; ring again if work is left
+//  6. sweep the connections that must go; ring again if work is left
 func (l *Loop) Turn(now time.Duration) {
 	l.now = now
 	l.stats.Turns++
@@ -76,7 +76,7 @@ func (l *Loop) Turn(now time.Duration) {
 	l.publishStats()
 }
 
-// advanceTime kicks suspects and moves the wheel on.
+// advanceTime kicks suspects and advances the wheel.
 func (l *Loop) advanceTime() {
 	l.timeouts.judge()
 	to := tickDown(l.now)
@@ -93,12 +93,12 @@ func (l *Loop) advanceTime() {
 	l.slow.countBacklogs()
 }
 
-// Readable is the poller's word that there is something to read, or that the peer is gone.
+// Readable is called by the poller when there is something to read, or when the peer is gone.
 func (l *Loop) Readable(c *Conn, now time.Duration) {
 	l.now = now
 	l.stats.Reads++
 	if c.has(flagReady|flagPaused) && !c.peer.Finished() {
-		return // when its turn comes
+		return // the ready or paused list will serve it
 	}
 	if c.state == stateEnding && c.peer.Finished() {
 		c.close()
@@ -109,7 +109,8 @@ func (l *Loop) Readable(c *Conn, now time.Duration) {
 	}
 }
 
-// Writable is called once after AwaitRoom, when the kernel has room for c again. On the loop's goroutine: it only takes a note.
+// Writable is called once after AwaitRoom, when the kernel has room for c again. It runs on the loop's goroutine and only takes a
+// note.
 func (l *Loop) Writable(c *Conn) {
 	l.slow.unblocked.add(c)
 	l.again()
@@ -130,20 +131,20 @@ func (l *Loop) Closed(c *Conn) { l.post(post{kind: postClosed, conn: c}) }
 // Call has f called in a turn. Any goroutine.
 func (l *Loop) Call(f func(*Loop)) { l.post(post{kind: postCall, call: f}) }
 
-// Joined is for buses with a directory of their own; Directory.Join does it under the lane's mutex. Any goroutine.
+// Joined is for buses that have their own directory; Directory.Join does the same under the lane's mutex. Any goroutine.
 func (l *Loop) Joined(e *Entry) { l.post(post{kind: postJoined, entry: e}) }
 
-// Ring wakes the loop: time has passed. Any goroutine.
+// Ring wakes the loop because time has passed. Any goroutine.
 func (l *Loop) Ring() { l.again() }
 
-// SetHost keeps something for the sessions of this loop, so that not each of them needs a pointer to it. Before the first
+// SetHost stores a value for the sessions of this loop, so that they do not each need a pointer to it. Call it before the first
 // Adopt.
 func (l *Loop) SetHost(host any) { l.host = host }
 
-// Host returns what SetHost was given.
+// Host returns the value given to SetHost.
 func (l *Loop) Host() any { return l.host }
 
-// Current is the connection that is being served, nil between: whom a panic is about.
+// Current is the connection that is being served, nil between two: it tells which connection a panic concerns.
 func (l *Loop) Current() *Conn { return l.reader.current }
 
 // Index of the loop in its node. Any goroutine.
@@ -152,7 +153,7 @@ func (l *Loop) Index() int { return l.index }
 // Now is the time of the call in progress.
 func (l *Loop) Now() time.Duration { return l.now }
 
-// Connections is the number of connections adopted or about to be, for choosing the least loaded loop. Any goroutine.
+// Connections is the number of connections adopted or about to be. It serves to choose the least loaded loop. Any goroutine.
 func (l *Loop) Connections() int { return int(l.slots.promised.Load()) }
 
 // Conn returns the connection with this id, nil if it is gone.
@@ -167,9 +168,8 @@ func (l *Loop) Each(f func(*Conn) bool) {
 	}
 }
 
-// Slots is how many slots for connections the loop has, and Slot the connection in one of them, nil if it is free: to go through them
-// a few at a time.
+// Slots is how many slots for connections the loop has. With Slot it allows to visit them a few at a time.
 func (l *Loop) Slots() int { return len(l.slots.conns) }
 
-// Slot is below Slots.
+// Slot is the connection in slot i, nil if the slot is free. i is less than Slots.
 func (l *Loop) Slot(i int) *Conn { return l.slots.conns[i] }

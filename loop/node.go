@@ -13,15 +13,15 @@ type Node struct {
 	dir   *Directory
 	bus   Bus
 
-	flows flows        // who may add to a room, and what all rooms wait for
+	flows flows        // who may add to a room, and the limits that all rooms share
 	held  atomic.Int64 // bytes of all backlogs
 
-	gaps    atomic.Uint64 // so many there were (gaps.go)
+	gaps    atomic.Uint64 // number of gaps so far (gaps.go)
 	wideGap atomic.Bool   // one of them concerned a whole lane
 
 	roomMembers, maxRooms atomic.Int64 // LimitRooms
 
-	offering sync.Mutex // between looking whether a room admits something and publishing it
+	offering sync.Mutex // held from the check whether a room admits a publication until it is published
 }
 
 // New makes the loops. Use must be called before the first connection.
@@ -44,19 +44,19 @@ func New(cfg Config) *Node {
 // Use sets the bus.
 func (n *Node) Use(b Bus) { n.bus = b }
 
-// Directory is where the bus finds the loops of a room.
+// Directory tells the bus which loops have members of a room.
 func (n *Node) Directory() *Directory { return n.dir }
 
 // Loops returns the loops by index.
 func (n *Node) Loops() []*Loop { return n.loops }
 
-// Publish publishes for a source that is no connection, whatever waits. value is copied. Any goroutine.
+// Publish publishes for a source that is not a connection. It ignores back-pressure. value is copied. Any goroutine.
 func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
 	n.bus.Publish(newPublication(&n.cfg.Encodings[v], v, room, 0, kind, value))
 }
 
-// Offer publishes if publishers need not wait now, and reports whether it did. Sources that cannot be paused use it (the
-// API): they are admitted one after the other, so that together they add as little as one connection. Any goroutine.
+// Offer publishes unless publishers must wait now, and reports whether it did. Sources that cannot be paused (the API) use it.
+// They are admitted one after the other, so that together they add as little as one connection. Any goroutine.
 func (n *Node) Offer(room string, v Variant, kind Kind, value []byte) (accepted bool) {
 	n.offering.Lock()
 	defer n.offering.Unlock()
@@ -67,7 +67,7 @@ func (n *Node) Offer(room string, v Variant, kind Kind, value []byte) (accepted 
 	return true
 }
 
-// admits reports whether somebody on this node may publish into a room now. e is nil for a room that has no members here, or
+// admits reports whether a publisher on this node may publish into a room now. e is nil for a room that has no members here, or
 // before a connection has joined. Any goroutine.
 func (n *Node) admits(e *Entry) bool {
 	var f *flow
@@ -77,20 +77,20 @@ func (n *Node) admits(e *Entry) bool {
 	return n.flows.admit(f, srcLocal)
 }
 
-// LimitRooms sets Config.RoomMembers and Config.MaxRooms anew. Who is there stays. Any goroutine.
+// LimitRooms changes Config.RoomMembers and Config.MaxRooms. Present members stay. Any goroutine.
 func (n *Node) LimitRooms(members, rooms int) {
 	n.roomMembers.Store(int64(members))
 	n.maxRooms.Store(int64(rooms))
 }
 
-// Held is the bytes that all backlogs of the node hold, frames shared by several members counted once.
+// Held is the number of bytes that all backlogs of the node hold; frames shared by several members count once.
 func (n *Node) Held() int64 { return n.held.Load() }
 
-// Parked is the bytes of publications from elsewhere that wait for their rooms.
+// Parked is the number of bytes of publications of other nodes that are deferred.
 func (n *Node) Parked() int64 { return n.flows.deferred.Load() }
 
-// Reserved is the bytes of all accounts: of rooms, of loops, and of what waits for its room. It is 0 when everything that was accepted
-// is fanned out. It visits all rooms. Any goroutine.
+// Reserved is the number of bytes in all accounts: of rooms, of loops, and of deferred publications. It is 0 when everything that
+// was accepted is fanned out. It visits all rooms. Any goroutine.
 func (n *Node) Reserved() (bytes int64) {
 	for _, l := range n.loops {
 		bytes += l.load.bytes.Load()
@@ -103,11 +103,11 @@ func (n *Node) Reserved() (bytes int64) {
 	return bytes + n.flows.deferred.Load()
 }
 
-// Congested is the number of loops that are over their InboxLimit: while it is not 0, nothing is accepted.
+// Congested is the number of loops that are over their InboxLimit. While it is not 0, nothing is accepted.
 func (n *Node) Congested() int { return int(n.flows.congested.Load()) }
 
-// HoldBack stops the parsing of every connection, or lets it go on: the word of a bus that has as much as it may hold. What
-// is being parsed may still publish a message for each loop. Any goroutine.
+// HoldBack stops the parsing of every connection, or lets it go on. A bus calls it when it has as much as it may hold. A parse in
+// progress may still publish one message per loop. Any goroutine.
 func (n *Node) HoldBack(on bool) {
 	n.flows.busFull.Store(on)
 	if !on {
@@ -115,15 +115,15 @@ func (n *Node) HoldBack(on bool) {
 	}
 }
 
-// Refuse says that the bus will not deliver p after all: its connection is kicked with ReasonBackend. Any goroutine; p must
-// not have been delivered.
+// Refuse says that the bus will not deliver p after all. Its connection is kicked with ReasonBackend. p must not have been
+// delivered. Any goroutine.
 func (n *Node) Refuse(p *Publication) { n.undelivered(postRefused, p) }
 
-// Doubt says that the bus does not know whether p reaches the other nodes: its connection is kicked with ReasonDoubt. Any goroutine; p
-// must not have been delivered here.
+// Doubt says that the bus does not know whether p reaches the other nodes. Its connection is kicked with ReasonDoubt. p must not
+// have been delivered here. Any goroutine.
 func (n *Node) Doubt(p *Publication) { n.undelivered(postDoubted, p) }
 
-// Lose says that the bus has lost p, and that this is told in another way. Any goroutine; p must not have been delivered.
+// Lose says that the bus has lost p and reports that in another way. p must not have been delivered. Any goroutine.
 func (n *Node) Lose(p *Publication) { n.undelivered(postLost, p) }
 
 func (n *Node) undelivered(kind postKind, p *Publication) {

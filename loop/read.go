@@ -8,47 +8,47 @@ import (
 )
 
 // Reading. The poller calls Readable; the session parses in place, in the loop's one read buffer. Three things may stop
-// a connection before everything is read, and each has its list:
+// a connection before everything is read:
 //
-//   - its budget for this turn is used up (64 messages, 256 KiB): ready list, served in step 4 of the next turn. One
-//     flooding socket read until it is dry held a loop for 461 ms;
-//   - its room or a loop has no credit, or publishers of the room are stalled: paused list, until the node says resume;
-//   - the session waits for something (Hold): nowhere, until Release.
+//   - its budget for this turn is used up (64 messages, 256 KiB): it goes on the ready list, served in step 4 of the next turn.
+//     Without a budget, one flooding socket held a loop for 461 ms;
+//   - its room or a loop has no credit, or publishers of the room are stalled: it goes on the paused list, until the node resumes;
+//   - the session waits for something (Hold): it is on no list, until Release.
 //
-// What was read and not parsed is copied into an input of the connection's own: at most one read buffer. The poller is
-// edge-triggered, so nobody else will tell us that there is more.
+// Bytes that were read and not parsed are copied into an input of the connection: at most one read buffer. The poller is
+// edge-triggered, so it will not report them again.
 //
-// A peer that sends and closes: the transport closes the socket as soon as the loop returns to it, with everything that
-// was not read. So whoever stops early asks Finished first, and if so reads on to EOF, whatever the budget says; only
-// parsing waits. What that costs is bounded by the kernel's receive buffer. Such a peer may still be listening (a request and
-// FIN in one segment): what it is due must be sent before the loop returns, so its join and its own messages are taken out of
-// the inbox at once where they are there already.
+// A peer may send and then close. The transport closes the socket as soon as the loop returns to it, and unread bytes are lost.
+// So code that stops early asks Finished first, and if it is true reads on to EOF, whatever the budget says; only parsing waits.
+// The kernel's receive buffer limits how much that costs. Such a peer may still be listening (a request and FIN in one segment),
+// so everything for it must be sent before the loop returns. Therefore its join and its own messages are taken from the inbox at
+// once if they are there already.
 
-// input is what was read and not parsed.
+// input holds bytes that were read and not parsed.
 type input struct {
 	buf     []byte
 	pos     int
-	starved bool // what is there is too little for the session: only more bytes will help
+	starved bool // the session needs more bytes before it can go on
 }
 
 func (in *input) rest() []byte { return in.buf[in.pos:] }
 
-// parseable reports whether the session could go on with what is there.
+// parseable reports whether the session could go on with the bytes that are there.
 func (in *input) parseable() bool { return in != nil && !in.starved && in.pos < len(in.buf) }
 
-// reader is the connections that have something to read or to parse. Loop's goroutine only, but for resumed.
+// reader is the connections that have something to read or to parse. Only the loop's goroutine uses it, except for resumed.
 type reader struct {
 	loop           *Loop
 	resumed        atomic.Bool // paused connections should be looked at. Any goroutine.
 	ready          []*Conn
 	serving        worklist[*Conn]
-	hungry, paused []paused // those who parsed nothing before they were paused, and the others
+	hungry, paused []paused // those that parsed nothing before they were paused, and the others
 	current        *Conn    // being served
 	budget         int      // messages that it may still parse
-	buf            []byte   // what is read
+	buf            []byte   // the bytes that were read
 }
 
-// maxDiscard is how much of what a closing connection still sends is read.
+// maxDiscard is how many bytes are read from a connection after it is closing.
 const maxDiscard = 64 << 10
 
 // serve parses and reads within one turn's budget.
@@ -79,7 +79,7 @@ func (r *reader) serveWithin(c *Conn) {
 			n := r.read(c)
 			bytes -= n
 			if n < len(r.buf) && !c.in.parseable() && !r.mayHaveFinished(c, was, n) {
-				return // dry
+				return // nothing left to read
 			}
 		}
 	}
@@ -88,14 +88,15 @@ func (r *reader) serveWithin(c *Conn) {
 	}
 }
 
-// mayHaveFinished reports that a connection that read n bytes has to be asked for its FIN before the loop returns to the
-// transport: it waits to join, or has joined since it had the flags was. Others are not asked, for it costs a system call.
+// mayHaveFinished reports that a connection that read n bytes must be asked for its FIN before the loop returns to the transport:
+// it waits to join, or has joined since it had the flags was. Other connections are not asked, because asking costs a system
+// call.
 func (r *reader) mayHaveFinished(c *Conn, was flags, n int) bool {
 	joined := (was^c.flags)&flagUpgraded != 0
 	return c.state != stateOpen || c.has(flagHeld) || joined && n > 0
 }
 
-// parseInput offers what was kept to the session.
+// parseInput offers the kept bytes to the session.
 func (r *reader) parseInput(c *Conn) {
 	in := c.in
 	used := c.peer.Input(in.rest())
@@ -112,7 +113,7 @@ func (r *reader) parseInput(c *Conn) {
 	}
 }
 
-// read reads once and has it parsed.
+// read reads once and lets the session parse.
 func (r *reader) read(c *Conn) (n int) {
 	n, err := c.peer.Read(r.buf)
 	if err != nil {
@@ -128,7 +129,7 @@ func (r *reader) read(c *Conn) (n int) {
 	r.loop.stats.ReadBytes += uint64(n)
 	c.progress(r.loop.now)
 	p := r.buf[:n]
-	if c.in != nil { // starved: only together with what is there
+	if c.in != nil { // starved: the session needs the kept bytes and these together
 		r.keep(c, p)
 		return n
 	}
@@ -140,14 +141,15 @@ func (r *reader) read(c *Conn) (n int) {
 	return n
 }
 
-// progress notes that bytes came. Before the handshake is done the clock runs from its beginning: a head that drips is cut.
+// progress notes that bytes came. Until the handshake is done, the clock runs from its beginning, so a slowly dripping head is
+// cut.
 func (c *Conn) progress(now time.Duration) {
 	if c.has(flagUpgraded) {
 		c.moved = tickUp(now)
 	}
 }
 
-// keep copies what was read and not parsed.
+// keep copies bytes that were read and not parsed.
 func (r *reader) keep(c *Conn, p []byte) {
 	if c.in == nil {
 		c.in = &input{}
@@ -165,8 +167,8 @@ func (r *reader) freeInput(c *Conn) {
 	}
 }
 
-// hearOut gives a peer that has sent FIN what there is for it: its own messages, if they have come back, and what its room has
-// not fanned out.
+// hearOut gives a peer that has sent FIN what is there for it: its own messages, if they have come back, and the messages that
+// its room has not fanned out.
 func (r *reader) hearOut(c *Conn) {
 	if c.pending > 0 {
 		r.loop.intake.takePosts()
@@ -176,8 +178,7 @@ func (r *reader) hearOut(c *Conn) {
 	}
 }
 
-// stopped puts a connection with something left to parse or to read on the list where it will be found again, or reports that
-// it may go on after all.
+// stopped puts a connection with something left to parse or to read on the right list, or reports that it may go on after all.
 func (r *reader) stopped(c *Conn) (goOn bool) {
 	l := r.loop
 	if !c.has(flagEOF) && c.peer.Finished() {
@@ -206,7 +207,7 @@ func (r *reader) stopped(c *Conn) (goOn bool) {
 	return false
 }
 
-// stash reads to EOF without parsing: the peer has finished, the transport will close the socket.
+// stash reads to EOF without parsing: the peer has finished, and the transport will close the socket.
 func (r *reader) stash(c *Conn) {
 	for {
 		n, err := c.peer.Read(r.buf)
@@ -219,8 +220,8 @@ func (r *reader) stash(c *Conn) {
 	}
 }
 
-// discard reads what a closing connection still sends; not before its last words are written, or a flood would use up what
-// it may send while they wait, and they would never be said.
+// discard reads what a closing connection still sends. It starts only after the last words are written: otherwise a flood would
+// use up maxDiscard while they wait, and they would never be sent.
 func (r *reader) discard(c *Conn) {
 	for c.state == stateClosing && c.backlog == nil && c.end.discarded <= maxDiscard {
 		n, err := c.peer.Read(r.buf)
@@ -243,7 +244,8 @@ func (r *reader) queueReady(c *Conn) {
 	}
 }
 
-// serveReady is step 4 of the turn: everybody who was on the ready list when it began, each with a fresh budget.
+// serveReady is step 4 of the turn: it serves every connection that was on the ready list at its beginning, each with a fresh
+// budget.
 func (r *reader) serveReady() {
 	r.serving.each(r.serveAgain)
 	r.ready = r.serving.refill(r.ready)
@@ -261,8 +263,9 @@ type paused struct {
 	since time.Duration
 }
 
-// unpause looks at everybody who was paused; who still may not parse stays. First come those who parsed nothing when their
-// turn came last: or one who always has more to say would use up the credit each time, and the others would wait for ever.
+// unpause looks at all paused connections; those that still may not parse stay paused. Connections that parsed nothing at their
+// last turn go first. Otherwise one that always has more to send would use up the credit each time, and the others would wait
+// without end.
 func (r *reader) unpause() {
 	r.hungry = r.unpauseList(r.hungry)
 	r.paused = r.unpauseList(r.paused)
@@ -286,7 +289,7 @@ func (r *reader) unpauseList(list []paused) []paused {
 	return kept
 }
 
-// excuse gives c back the whole ticks in which we did not listen; never more than up to now.
+// excuse moves the deadlines of c by the whole ticks in which we did not listen, but never beyond now.
 func (c *Conn) excuse(since, now time.Duration) {
 	from, to := tickUp(since), tickDown(now)
 	if to <= from {

@@ -2,7 +2,7 @@ package loop
 
 import "sync/atomic"
 
-// slots are the connections of a loop. A slot that is free is given to the next one, and its generation makes the ids differ: one is
+// slots are the connections of a loop. A free slot is given to the next connection. A generation makes the ids differ: an id is
 // used again only after 16 million others in that slot.
 type slots struct {
 	promised atomic.Int64 // connections adopted or about to be, and not yet freed. Any goroutine.
@@ -26,14 +26,14 @@ func (s *slots) occupy(c *Conn, loop int) {
 		s.gens = append(s.gens, 0)
 	}
 	if s.gens[slot]++; s.gens[slot]&0xffffff == 0 {
-		s.gens[slot]++ // id 0 is nobody
+		s.gens[slot]++ // id 0 means no connection
 	}
 	s.conns[slot] = c
 	s.live++
 	c.id = makeID(loop, s.gens[slot], slot)
 }
 
-// vacate gives the slot of c back.
+// vacate frees the slot of c.
 func (s *slots) vacate(c *Conn) {
 	slot := c.id.slot()
 	if s.conns[slot] != c {

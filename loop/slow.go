@@ -2,20 +2,21 @@ package loop
 
 import "sync/atomic"
 
-// shedsPerTurn is small, for each looks at all lagging members.
+// shedsPerTurn is small because each shed looks at all lagging members.
 const shedsPerTurn = 64
 
-// slowSet is the members that lag: who is in it, who can go on, and who must go (backlog.go). Loop's goroutine only, but for slowest.
+// slowSet is the members that lag: which lag, which can go on, and which must go (backlog.go). Only the loop's goroutine uses it,
+// except for slowest.
 type slowSet struct {
 	loop      *Loop
-	slowest   atomic.Int64 // weight of what its slowest member has waiting. Any goroutine.
+	slowest   atomic.Int64 // weight of the backlog of its slowest member. Any goroutine.
 	lagging   []*Conn
 	unblocked worklist[*Conn]
-	scratch   []byte // what is sent again
+	scratch   []byte // bytes to be sent again
 }
 
-// block begins a backlog with the rest of a frame that the kernel took in part: of p's, or of a control frame (nil). rest is
-// not copied.
+// block begins a backlog with the rest of a frame that the kernel took in part: a frame of p, or a control frame (p is nil). rest
+// is not copied.
 func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
 	if c.backlog == nil {
 		c.backlog = &backlog{index: len(s.lagging), progress: tickDown(s.loop.now)}
@@ -45,7 +46,7 @@ func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
 	s.checkLimits(c)
 }
 
-// lag puts pubs[from:] of a batch behind what already waits for c, and checks its limits.
+// lag adds pubs[from:] of a batch to the backlog of c, and checks its limits.
 func (s *slowSet) lag(c *Conn, b *batch, from int) {
 	k := c.backlog
 	s.ref(b)
@@ -58,7 +59,7 @@ func (s *slowSet) lag(c *Conn, b *batch, from int) {
 	s.checkLimits(c)
 }
 
-// checkLimits applies the limits to what waits for c.
+// checkLimits applies the limits to the backlog of c.
 func (s *slowSet) checkLimits(c *Conn) {
 	l := s.loop
 	k := c.backlog
@@ -75,12 +76,12 @@ func (s *slowSet) checkLimits(c *Conn) {
 	}
 }
 
-// resend goes on with the backlog of c: there is room again.
+// resend goes on with the backlog of c, because the kernel has room again.
 func (s *slowSet) resend(c *Conn) {
 	l := s.loop
 	k := c.backlog
 	if k == nil || c.state == stateGone {
-		return // it has taken everything, or is gone
+		return // everything was taken, or the member is gone
 	}
 	for {
 		buf := s.gather(k, c.variant)
@@ -124,7 +125,7 @@ func (s *slowSet) unlag(c *Conn) {
 	c.backlog = nil
 }
 
-// countBacklogs walks all lagging members, so it is done once a tick; the other loops are told the size of the slowest.
+// countBacklogs walks all lagging members, so it is called once per tick. The other loops read the weight of the slowest member.
 func (s *slowSet) countBacklogs() {
 	l := s.loop
 	l.stats.BacklogBytes, l.stats.BacklogMax = 0, 0
@@ -140,8 +141,8 @@ func (s *slowSet) countBacklogs() {
 	s.slowest.Store(slowest)
 }
 
-// tickBacklogs is done once a tick: who lags for too long must go, who takes nothing stalls nobody any more, and each
-// stalled room pays for the tick.
+// tickBacklogs is called once per tick. Members that lag for too long must go, members that take nothing stop stalling their
+// room, and each stalled room pays for the tick.
 func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
 	for _, c := range s.lagging {
@@ -156,8 +157,8 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 	}
 }
 
-// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. What the other
-// loops say about theirs may be a tick old: a loop that would wait for another has it look.
+// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. The weights of the
+// other loops may be a tick old: if another loop seems to have the slowest member, it is woken to look.
 func (s *slowSet) shed() (ended bool) {
 	l := s.loop
 	if l.node.held.Load() <= l.cfg.BacklogTotal {
@@ -180,7 +181,7 @@ func (s *slowSet) shed() (ended bool) {
 			return false
 		}
 	}
-	if slowest.state > stateEnding { // kicked already, and does not even take the frame that it was sent a part of
+	if slowest.state > stateEnding { // kicked already, and does not even take the rest of its frame
 		slowest.gone(ReasonShed)
 		return true
 	}

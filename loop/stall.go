@@ -1,10 +1,10 @@
 package loop
 
 // A member over its SoftBacklog stalls its room: it keeps both gates of the room's flow closed (flow.go), as long as they have
-// budget left and the member still takes something. One that took no byte for more than three ticks keeps none: the slow may
-// slow the room down a little, the dead may not.
+// budget left and the member still takes something. A member that took no byte for more than three ticks keeps no gate closed:
+// slow members may slow the room down a little, dead ones may not.
 
-const stallProgressTicks = 3 // a member that took nothing for longer stalls nobody
+const stallProgressTicks = 3 // a member that took nothing for longer stalls nothing
 
 // stallFor makes c a staller of its room, if it may be one.
 func (l *Loop) stallFor(c *Conn) {
@@ -52,7 +52,7 @@ func (l *Loop) letGo(c *Conn, src source) {
 	}
 }
 
-// tickStalls has c pay for a tick, and let go when the budget is used up or it takes nothing.
+// tickStalls makes c pay for a tick. c stops stalling when the budget is used up or when it takes nothing.
 func (l *Loop) tickStalls(c *Conn, passed uint32) {
 	k := c.backlog
 	for src := range numGates {

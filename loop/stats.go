@@ -2,7 +2,7 @@ package loop
 
 import "sync"
 
-// Stats are the counters of a loop; they only grow, except where a comment says so.
+// Stats are the counters of a loop. They only grow, except where a comment says otherwise.
 type Stats struct {
 	Turns, Reads, ReadBytes  uint64
 	Opened                   uint64 // connections adopted
@@ -13,8 +13,8 @@ type Stats struct {
 	Writes, WrittenBytes     uint64 // sends of the fan-out
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, readers paused
 	Dropped, Ended           [NumReasons]uint64
-	InputBytes               int64 // copied because parsing had to stop
-	UnparsedBytes            int64 // now: of them those that wait
+	InputBytes               int64 // bytes copied because parsing had to stop
+	UnparsedBytes            int64 // now: those of them that still wait
 	Conns, Rooms, Timers     int   // now
 	LaggingConns, PausedNow  int   // now
 	LoadBytes                int64 // now: inbox and batches

@@ -1,11 +1,13 @@
 package loop
 
-// timeouts are the deadlines of the connections of a loop. The wheel says when one may have come; who is silent then is suspect.
+// timeouts are the deadlines of the connections of a loop. The wheel says when one may have come; a connection that is silent
+// then is a suspect.
 //
-// Expiry makes a suspect, and the kick comes one turn later: what had arrived in the socket before it is reported by the
-// poller before the doorbell that this turn rings, so a heartbeat that was in time is read first, however late we are.
+// Expiry makes a suspect, and the kick comes one turn later. The poller reports bytes that had arrived before it reports the
+// doorbell that this turn rings. So a heartbeat that was in time is read first, however late we are.
 //
-// Should a session panic while the wheel advances, the rest of its slot is finished a rotation later. Loop's goroutine only.
+// If a session panics while the wheel advances, the rest of its slot is finished one rotation later. Only the loop's goroutine
+// uses it.
 type timeouts struct {
 	loop     *Loop
 	wheel    wheel
@@ -13,16 +15,16 @@ type timeouts struct {
 	judging  worklist[*Conn] // the suspects of the last turn
 }
 
-// judge kicks those who were suspect in the last turn and stayed silent.
+// judge kicks the suspects of the last turn that stayed silent.
 func (t *timeouts) judge() {
-	t.judging.each(t.judgeSilence) // what a turn that panicked has left
+	t.judging.each(t.judgeSilence) // work left by a turn that panicked
 	t.suspects = t.judging.refill(t.suspects)
 	t.judging.each(t.judgeSilence)
 }
 
-// expire is the wheel's callback: c's entry has come, perhaps too early.
+// expire is called by the wheel when c's entry comes, perhaps too early.
 func (t *timeouts) expire(c *Conn) {
-	at, _, ping := c.deadline(c.due - 1) // it was armed for the first that was not sent
+	at, _, ping := c.deadline(c.due - 1) // the entry was set for the first ping that was not sent
 	switch {
 	case at > t.loop.tick:
 		t.wheel.start(c, at)
@@ -36,7 +38,7 @@ func (t *timeouts) expire(c *Conn) {
 	}
 }
 
-// judgeSilence kicks a suspect that is still silent. One whose input is about to be parsed stays suspect until it was.
+// judgeSilence kicks a suspect that is still silent. A connection whose input is about to be parsed stays a suspect until then.
 func (t *timeouts) judgeSilence(c *Conn) {
 	if c.state != stateOpen {
 		return
@@ -63,8 +65,8 @@ func (c *Conn) rearm() {
 	}
 }
 
-// deadline returns the tick of the earliest timeout of c and what it is. The pings up to tick after were sent. They are due at
-// each third of MaxAge since the last sign of life, which is why nothing has to be kept about them.
+// deadline returns the tick of the earliest timeout of c, and which timeout it is. It assumes that the pings up to tick after
+// were sent. Pings are due at each third of MaxAge since the last sign of life, so nothing has to be stored about them.
 func (c *Conn) deadline(after uint32) (at uint32, reason CloseReason, ping bool) {
 	l := c.loop
 	switch {

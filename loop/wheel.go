@@ -4,9 +4,9 @@ import "time"
 
 // The wheel holds every timeout of every connection: a hashed timing wheel (Varghese and Lauck 1987, scheme 6).
 //
-// Time is counted in ticks of 100 ms. There are 1,024 slots; an entry for tick t hangs in the list of slot t mod 1,024.
-// Each tick looks at one slot: entries of this very tick expire, entries of a later rotation stay. A connection has one
-// entry, inside the Conn itself (two pointers and a tick), for the earliest of its deadlines:
+// Time is counted in ticks of 100 ms. There are 1,024 slots; an entry for tick t is in the list of slot t mod 1,024. Each tick
+// looks at one slot: entries of this very tick expire, entries of a later rotation stay. A connection has one entry, inside the
+// Conn itself (two pointers and a tick), for the earliest of its deadlines:
 //
 //	tick 100   opened: handshake due by 150   -> started for 150, slot 150
 //	tick 103   101 sent, life due by 703      -> the entry stays at 150: too early is harmless
@@ -14,11 +14,11 @@ import "time"
 //	tick 400   heartbeat: due at 1000         -> only a number is stored, the entry is not touched (lazy)
 //	tick 703   expires; really due at 1000    -> started for 1000, slot 1000
 //
-// So a heartbeat costs one store, and an idle connection one visit per max_age. Starting and stopping are O(1), a tick
-// costs its slot, and nothing allocates. Not a heap (O(log n) and a cache miss a step at each heartbeat), and not a
-// time.Timer (184 B each in nbio, and a goroutine to run it).
+// So a heartbeat costs one store, and an idle connection one visit per MaxAge. Starting and stopping are O(1), a tick costs its
+// slot, and nothing allocates. A heap would cost O(log n) and a cache miss per step at each heartbeat; a time.Timer 184 B each in
+// nbio, and a goroutine to run it.
 //
-// Loop's goroutine only.
+// Only the loop's goroutine uses it.
 
 const (
 	// Tick is the resolution of all timeouts.
@@ -30,13 +30,13 @@ const (
 // tickDown is the number of whole ticks that have passed at now.
 func tickDown(now time.Duration) uint32 { return uint32(now / Tick) }
 
-// tickUp rounds up: something seen at now is never taken for older than it is.
+// tickUp rounds up, so that an event at now never counts as older than it is.
 func tickUp(now time.Duration) uint32 { return uint32((now + Tick - 1) / Tick) }
 
 // ticks converts a timeout, rounded up.
 func ticks(d time.Duration) uint32 { return tickUp(d) }
 
-// timer is the wheel's entry inside a Conn; it hangs in a slot while flagArmed is set, for the tick Conn.due.
+// timer is the wheel's entry inside a Conn. While flagArmed is set, it is in a slot, for the tick Conn.due.
 type timer struct{ next, prev *Conn }
 
 type wheel struct {
@@ -45,7 +45,7 @@ type wheel struct {
 	armed int
 }
 
-// start arms c for tick at (at least the next one); armed before, it is moved.
+// start arms c for tick at (at least the next one). If c was armed, it is moved.
 func (w *wheel) start(c *Conn, at uint32) {
 	if c.has(flagArmed) {
 		if c.due == at {
@@ -86,8 +86,8 @@ func (w *wheel) stop(c *Conn) {
 	w.armed--
 }
 
-// advance moves the wheel to tick to and calls expire for every entry that is due, disarmed. expire may start and stop
-// the connection that it is called with, and no other.
+// advance moves the wheel to tick to, disarms every entry that is due and calls expire for it. expire may start and stop only the
+// connection that it is called with.
 func (w *wheel) advance(to uint32, expire func(*Conn)) {
 	if to <= w.now {
 		return
