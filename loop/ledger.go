@@ -35,19 +35,19 @@ func (l *Loop) CheckLedger() (Stats, error) {
 		}
 		for _, c := range r.waiting {
 			if !c.has(flagJoining) || c.member.room != r || c.member.conn != nil {
-				return s, fmt.Errorf("room %q: connection %x waits to join and does not know it", name, c.id)
+				return s, fmt.Errorf("room %q: connection %x waits to join, but its state says otherwise", name, c.id)
 			}
 		}
 		for i, m := range r.members {
 			if m.conn == nil || m.room != r || int(m.index) != i {
-				return s, fmt.Errorf("room %q: member %d stands at %d", name, i, m.index)
+				return s, fmt.Errorf("room %q: the member at %d has index %d", name, i, m.index)
 			}
 			s.InFlight += uint64(r.pos - r.position(m))
 		}
 	}
 	for i, c := range l.slow.lagging {
 		if c.backlog == nil || c.backlog.index != i {
-			return s, fmt.Errorf("connection %x is on the list of lagging ones at %d and does not know it", c.id, i)
+			return s, fmt.Errorf("connection %x is at %d on the list of lagging connections, but its state says otherwise", c.id, i)
 		}
 		s.InFlight += c.backlog.frames()
 	}
@@ -58,7 +58,7 @@ func (l *Loop) CheckLedger() (Stats, error) {
 		}
 	}
 	if s.UnparsedBytes != unparsed {
-		return s, fmt.Errorf("loop %d: %d bytes are not parsed yet and %d are counted", l.index, unparsed, s.UnparsedBytes)
+		return s, fmt.Errorf("loop %d: %d bytes are not parsed yet, but %d are counted", l.index, unparsed, s.UnparsedBytes)
 	}
 	dropped := uint64(0)
 	for _, n := range s.Dropped {

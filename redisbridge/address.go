@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// Address is where Redis is.
+// Address is the address of a Redis installation.
 type Address struct {
 	Kind               Kind
 	Hosts              []string // host:port; of the sentinels, or of some nodes of the Cluster
-	Master             string   // the name that the sentinels know it by
+	Master             string   // the master's name at the sentinels
 	Username, Password string
 	DB                 int
 	TLS                *tls.Config // nil: none
 
-	SentinelUsername, SentinelPassword string // what the sentinels themselves ask for
+	SentinelUsername, SentinelPassword string // for the sentinels themselves
 }
 
-// Kind of a Redis installation.
+// Kind is the kind of a Redis installation.
 type Kind uint8
 
 // The kinds.
@@ -35,27 +35,27 @@ const (
 
 var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master[?sentinel_user=…&sentinel_password=…] or redis+cluster://host:port,host:port")
 
-// ParseAddress reads one of
+// ParseAddress reads one of these forms:
 //
 //	redis://[user:password@]host[:port][/db]                      rediss:// is the same over TLS
 //	redis+sentinel://[user:password@]host:port,host:port/master   rediss+sentinel://
 //	redis+cluster://[user:password@]host:port,host:port           rediss+cluster://
 //
-// User and password are those of Redis itself. Sentinels that ask for a password of their own get it from parameters
-// behind the master, of which the user may be left out:
+// User and password are those of Redis itself. Sentinels with their own password get it from parameters after the master; the
+// user may be left out:
 //
 //	redis+sentinel://…/master?sentinel_user=USER&sentinel_password=PASSWORD
 //
-// Users and passwords are percent-encoded (a plus is a plus). Above all / ? # and @ must be: where they are not, nobody can
-// say where the password ends and the host begins. No error repeats anything of what was given: a password may be anywhere
-// in it.
+// Users and passwords are percent-encoded (a plus is a plus). Above all / ? # and @ must be encoded; otherwise it is unclear
+// where the password ends and the host begins. No error repeats any part of the address, because a password may be anywhere in
+// it.
 func ParseAddress(text string) (*Address, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	secure, scheme := strings.HasPrefix(scheme, "rediss"), strings.Replace(scheme, "rediss", "redis", 1)
 	kinds := map[string]Kind{"redis": Standalone, "redis+sentinel": Sentinel, "redis+cluster": Cluster}
 	kind, known := kinds[scheme]
 	if !found || !known {
-		return nil, fmt.Errorf("this is not an address of a Redis; %w", errAddress)
+		return nil, fmt.Errorf("this is not a Redis address; %w", errAddress)
 	}
 	a := &Address{Kind: kind}
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
@@ -89,17 +89,17 @@ func ParseAddress(text string) (*Address, error) {
 
 func (a *Address) parseUser(text string) (err error) {
 	if strings.ContainsAny(text, "/?#@") {
-		return fmt.Errorf("before the last @ there is one of / ? # @ that is not percent-encoded (%%2F, %%3F, %%23, %%40); %w", errAddress)
+		return fmt.Errorf("one of / ? # @ before the last @ is not percent-encoded (%%2F, %%3F, %%23, %%40); %w", errAddress)
 	}
 	user, password, has := strings.Cut(text, ":")
 	if !has {
-		return fmt.Errorf("there is a user without a password (write user:password@, or :password@); %w", errAddress)
+		return fmt.Errorf("the user has no password (write user:password@, or :password@); %w", errAddress)
 	}
 	if a.Username, err = url.PathUnescape(user); err == nil {
 		a.Password, err = url.PathUnescape(password)
 	}
 	if err != nil {
-		return fmt.Errorf("user or password is not percent-encoded; %w", errAddress)
+		return fmt.Errorf("the user or the password is not percent-encoded; %w", errAddress)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (a *Address) parseHosts(text string) error {
 		a.Hosts = append(a.Hosts, host)
 	}
 	if a.Kind == Standalone && len(a.Hosts) > 1 {
-		return fmt.Errorf("several hosts are a redis+cluster:// or have sentinels; %w", errAddress)
+		return fmt.Errorf("more than one host needs redis+cluster:// or redis+sentinel://; %w", errAddress)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (a *Address) parseHosts(text string) error {
 func (a *Address) parsePath(path string) (err error) {
 	path, err = url.PathUnescape(strings.TrimSuffix(path, "/"))
 	if err != nil || strings.ContainsAny(path, "?#") {
-		return fmt.Errorf("there is something behind the hosts that has no meaning; %w", errAddress)
+		return fmt.Errorf("the text after the hosts has no meaning; %w", errAddress)
 	}
 	switch a.Kind {
 	case Sentinel:
@@ -145,26 +145,26 @@ func (a *Address) parsePath(path string) (err error) {
 			return nil
 		}
 		if a.DB, err = strconv.Atoi(path); err != nil || a.DB < 0 {
-			return fmt.Errorf("what follows the host is not a number of a database; %w", errAddress)
+			return fmt.Errorf("the text after the host is not the number of a database; %w", errAddress)
 		}
 	}
 	return nil
 }
 
-// parseQuery reads the parameters. A misspelt one must not be passed over: the node would ask without its password.
+// parseQuery reads the parameters. It refuses unknown ones: with a misspelt one the node would ask without its password.
 func (a *Address) parseQuery(text string) (err error) {
 	if a.Kind != Sentinel {
-		return fmt.Errorf("only the address of sentinels has parameters; %w", errAddress)
+		return fmt.Errorf("only redis+sentinel:// takes parameters; %w", errAddress)
 	}
 	into := map[string]*string{"sentinel_user": &a.SentinelUsername, "sentinel_password": &a.SentinelPassword}
 	for parameter := range strings.SplitSeq(text, "&") {
 		name, value, _ := strings.Cut(parameter, "=")
 		place, known := into[name]
 		if !known {
-			return fmt.Errorf("there is a parameter that is neither sentinel_user nor sentinel_password; %w", errAddress)
+			return fmt.Errorf("a parameter is neither sentinel_user nor sentinel_password; %w", errAddress)
 		}
 		if *place != "" {
-			return fmt.Errorf("%s is there twice; %w", name, errAddress)
+			return fmt.Errorf("%s is given twice; %w", name, errAddress)
 		}
 		// Not QueryUnescape, which makes a plus a space.
 		if *place, err = url.PathUnescape(value); err != nil || strings.Contains(value, "#") {
@@ -175,7 +175,7 @@ func (a *Address) parseQuery(text string) (err error) {
 		}
 	}
 	if a.SentinelPassword == "" {
-		return fmt.Errorf("there is a sentinel_user without a sentinel_password; %w", errAddress)
+		return fmt.Errorf("sentinel_user needs a sentinel_password; %w", errAddress)
 	}
 	return nil
 }

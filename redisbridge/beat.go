@@ -9,22 +9,22 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A beat goes over each link once a second. It tries a write that changes nothing, for a replica, a Redis without memory or one that
-// misses its replicas can be read and takes nothing; it learns the clock of the server; and it reads the counter of each lane. Its
-// answers stand behind everything that was published before on this server, so that a counter which is ahead of its lane says that
-// something was missed, and one that is behind says that Redis was set back. And it reads the number that the node writes over a
-// younger connection: should it not be there, the address leads to another server now.
+// A beat goes over each link once a second. It tries a write that changes nothing, because a replica, a Redis without memory or
+// one that misses its replicas can be read but takes no writes. It learns the clock of the server. It reads the counter of each
+// lane: its answers come after everything that was published before on this server, so a counter ahead of its lane means that
+// something was missed, and one that is behind means that Redis was set back. And it reads the number that the node writes over a
+// newer connection: if it is not there, the address now leads to another server.
 //
-// A beat that was answered proves a round trip for each lane whose calls do not fail and that has what the beat before counted.
-// The oldest proof of a lane is the readiness of the node.
+// An answered beat proves a round trip for each lane whose calls do not fail and that has reached the counter of the beat before.
+// The oldest proof of all lanes decides whether the node is ready.
 
-// beat is one of them. Its answers come on the reader's goroutine.
+// beat is one beat. Its answers come on the reader's goroutine.
 type beat struct {
 	link    *link
 	began   time.Duration // since the bridge began
-	writes  bool          // the server takes them
-	second  int64         // of its clock
-	written uint64        // the number of the node that a younger connection has written
+	writes  bool          // the server takes writes
+	second  int64         // by its clock
+	written uint64        // the number that a newer connection of the node has written
 }
 
 // beat sends one.
@@ -33,7 +33,7 @@ func (k *link) beat() {
 	lanes := k.all()
 	t := &beat{link: k, began: time.Since(b.times.began)}
 	if len(lanes) > 0 {
-		// XX: only if the key is there, and it never is.
+		// XX: only if the key exists, and it never does.
 		k.send(pending{done: t.wrote}, "SET", b.store.names.beat(lanes[0].index), "", "XX")
 	}
 	k.send(pending{done: t.clock}, "TIME")
@@ -52,7 +52,7 @@ func (t *beat) wrote(_ *resp.Value, err error) {
 	}
 }
 
-// same ends the link if another connection, to the same address, has come to another server: it is the one that counts.
+// same ends the link if a newer connection to the same address has reached another server: the newer one counts.
 func (t *beat) same(v *resp.Value, err error) {
 	if err != nil {
 		return
@@ -61,7 +61,7 @@ func (t *beat) same(v *resp.Value, err error) {
 	switch number, _ := v.Int(); {
 	case number >= int64(t.written):
 		k.apart = 0
-	case k.apart == 0: // a master that failed had not yet passed it on, or Redis lost everything: the next one will be there
+	case k.apart == 0: // a failed master had not replicated it yet, or Redis lost everything: the next number will be there
 		k.apart = t.written
 	case t.written > k.apart:
 		k.end(errReplaced)
@@ -74,7 +74,7 @@ func (t *beat) clock(v *resp.Value, err error) {
 		err = c.set(v)
 	}
 	if err != nil {
-		return // the link is over, or Redis has no time, and the next beat tells
+		return // the link is over, or Redis has no time; the next beat will tell
 	}
 	k := t.link
 	k.mu.Lock()
@@ -83,10 +83,10 @@ func (t *beat) clock(v *resp.Value, err error) {
 	t.second = c.server / 1000
 }
 
-// counted compares the counter of a lane with what the lane has.
+// counted compares the counter of a lane with the lane's position.
 func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	b := l.bridge
-	if resp.Word(err) == "MOVED" { // the lane was subscribed at a server that no longer had it
+	if resp.Word(err) == "MOVED" { // the lane was subscribed on a server that no longer had it
 		t.link.part(l, err)
 		return
 	}
@@ -102,7 +102,7 @@ func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case errors.Is(err, errReply): // there is no telling what it was
+	case errors.Is(err, errReply): // it is unclear what the reply was
 		l.cur.damaged()
 		l.offer(b.awake.read())
 	case err == nil && (at.before(l.cur.top) || l.cur.behind(at)) && !l.missed.running:
@@ -131,13 +131,13 @@ func parseCounter(v *resp.Value) (at place, oldest int64, err error) {
 	return at, oldest, nil
 }
 
-// clock is what is known of a server's: that it was no earlier than server, in milliseconds, at a moment here.
+// clock is what we know of a server's clock: it showed at least server, in milliseconds, at a moment here.
 type clock struct {
 	server int64
 	at     time.Time
 }
 
-// until is what the server's clock shows at a later moment here, at least.
+// until is the least that the server's clock shows at a later moment here.
 func (c clock) until(t time.Time) int64 { return c.server + t.Sub(c.at).Milliseconds() }
 
 // set reads the answer to TIME.
@@ -154,13 +154,14 @@ func (c *clock) set(v *resp.Value) error {
 	return nil
 }
 
-// errNever is what Ready says before the first round trip.
+// errNever is the error of Ready before the first round trip.
 var errNever = errors.New("no round trip through Redis yet")
 
-// proved notes a round trip that came to its end.
+// proved notes a completed round trip.
 func (l *lane) proved(began time.Duration) { l.good.Store(max(l.good.Load(), int64(began))) }
 
-// proven is when the round trip of the lane that waits for longest began, since the bridge began; 0: some lane has had none.
+// proven is the time at which the last round trip began, since the start of the bridge, for the lane where it is oldest; 0: some
+// lane has had none.
 func (b *Bridge) proven() time.Duration {
 	oldest := time.Since(b.times.began)
 	for _, l := range b.lanes {
@@ -169,7 +170,8 @@ func (b *Bridge) proven() time.Duration {
 	return oldest
 }
 
-// Ready says why the node must get no new clients, nil if it may. Under the policy Local it may while Redis is away. Any goroutine.
+// Ready says why the node must not get new clients, nil if it may. Under the policy Local it may while Redis is away. Any
+// goroutine.
 func (b *Bridge) Ready() error {
 	if text := b.accord.misfit.Load(); text != nil {
 		return errors.New(*text)
@@ -184,7 +186,8 @@ func (b *Bridge) Ready() error {
 	return b.stale(proven)
 }
 
-// Alone says why the node serves its own members alone, "" if it does not: by the policy Local, as long as Redis is away. Any goroutine.
+// Alone says why the node serves only its own members, "" if it does not: under the policy Local, as long as Redis is away. Any
+// goroutine.
 func (b *Bridge) Alone() string {
 	proven := b.proven()
 	if b.cfg.Down != Local || proven == 0 {
@@ -196,7 +199,7 @@ func (b *Bridge) Alone() string {
 	return ""
 }
 
-// stale says since when there was no round trip, nil if the last one is young enough.
+// stale returns an error if the last round trip is too old, else nil.
 func (b *Bridge) stale(proven time.Duration) error {
 	age := time.Since(b.times.began) - proven
 	if age <= b.cfg.Stale {

@@ -177,7 +177,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (b *Bridge) Flush(ctx context.Context) error {
 	for b.held.bytes.Load() > 0 {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%d bytes of publications are still on their way through Redis: %w", b.held.bytes.Load(), ctx.Err())
+			return fmt.Errorf("%d bytes of publications are still in flight through Redis: %w", b.held.bytes.Load(), ctx.Err())
 		}
 		pause(ctx, firstPause)
 	}
@@ -258,7 +258,7 @@ func (b *Bridge) minted(lane int, a answer) {
 	b.stats.minted.Add(1)
 	b.presence.ring()
 	if a.minted != "no counter" || a.at.seq != 1 {
-		b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes were numbered again", reason: a.minted}, lane)
+		b.journal.write(note{level: zap.WarnLevel, message: "redis: lanes have a new epoch", reason: a.minted}, lane)
 	}
 }
 

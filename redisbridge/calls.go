@@ -31,7 +31,7 @@ type answer struct {
 }
 
 // errLate says that a call was too late by the clock of the server.
-var errLate = errors.New("a call came to Redis later than it was good for")
+var errLate = errors.New("a call reached Redis after its deadline")
 
 // keysOf and argsOf are the arguments of publish.lua.
 func (s *store) keysOf(calls []call) []string {

@@ -10,13 +10,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrDiffers says that this node is set up in another way than those that are there.
+// ErrDiffers says that this node is configured differently from the existing nodes.
 var ErrDiffers = errors.New("nodes of one system must agree")
 
 // connectTimeout is how long Connect waits for Redis.
 const connectTimeout = 5 * time.Second
 
-// Connect finds Redis, and agrees with the other nodes about the lanes: who comes first writes it down.
+// Connect finds Redis, and agrees with the other nodes about the lanes: the first node writes the agreement.
 func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := b.agree(ctx); err != nil {
-		_ = b.store.close() // the reason is err
+		_ = b.store.close() // err is the reason to report
 		return nil, err
 	}
 	for i := range b.cfg.Lanes {
@@ -49,11 +49,12 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 	return b, nil
 }
 
-// beginners is how many lanes begin at once: one after the other, 64 of them would take a minute over a link of 200 ms.
+// beginners is how many lanes begin at once: one after the other, 64 lanes would take a minute over a connection with a round
+// trip of 200 ms.
 const beginners = 64
 
-// begin puts every lane where Redis is now. The first calls may take longer than later ones: there is no connection yet,
-// and Redis does not know the scripts. So they are tried until ctx is done.
+// begin sets every lane to where Redis is now. The first calls may take longer than later ones, because there is no connection
+// yet and Redis does not know the scripts. So they are tried until ctx is done.
 func (b *Bridge) begin(ctx context.Context) error {
 	client := b.store.open(beginners)
 	defer func() { _ = client.Close() }()
@@ -83,7 +84,7 @@ func (b *Bridge) begin(ctx context.Context) error {
 	return nil
 }
 
-// persist calls f until it no longer runs out of time, or ctx is done. Any other error is the answer.
+// persist calls f until it no longer times out, or ctx is done. It returns any other error.
 func persist(ctx context.Context, f func() error) error {
 	for {
 		err := f()

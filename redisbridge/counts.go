@@ -12,20 +12,21 @@ import (
 	"dotsconnect/loop"
 )
 
-// Members over all nodes. For each lane with members a node has a hash: room -> members on this node. It is refreshed, so that one
-// of a node that is gone vanishes some time; until then nobody looks at it (presence.go). Rooms are fields, never keys.
+// Members over all nodes. For each lane with members a node has a hash: room -> members on this node. The node keeps refreshing
+// it, so the hash of a node that is gone expires some time later; until then nobody reads it (presence.go). Rooms are fields,
+// never keys.
 //
-// Every second the node writes the rooms whose count has changed since, lane by lane: the directory has marked them
-// (loop/countchanges.go), so a pass costs what has changed and not what is there. Nothing is remembered of what was written: HSET and
-// HDEL say what holds now, whatever Redis had. Only when that may not be the truth of the other rooms too is a lane's hash
-// made anew, from all its rooms: a write failed, the lane has a new epoch (so it always is when Redis has lost something),
-// the hash expired because this process stood still, or the directory lost count. The lanes do not wait for each other: on a
+// Every second the node writes, lane by lane, the rooms whose count has changed since: the directory has marked them
+// (loop/countchanges.go), so a pass costs as much as there are changes, not rooms. Nothing is remembered of what was written:
+// HSET and HDEL write the current counts, whatever Redis had. A lane's hash is rebuilt from all its rooms only if the other rooms
+// in it may be wrong too: a write failed, the lane has a new epoch (which is always so when Redis has lost something), the hash
+// expired because this process stood still, or the directory dropped its list. The lanes do not wait for each other, because on a
 // Cluster one may be out of reach.
 
 const (
 	countsPerCommand = 512
-	countsPerCall    = 32 * countsPerCommand // a call has a time limit, and Redis does other things between two
-	refreshEvery     = 5                     // passes: then a hash is found that somebody has taken away
+	countsPerCall    = 32 * countsPerCommand // a call has a time limit, and Redis does other things between two calls
+	refreshEvery     = 5                     // passes; then a deleted hash is noticed
 	countsAtOnce     = 16                    // lanes
 )
 
@@ -36,11 +37,11 @@ type counter struct {
 	due    time.Time // of the next refresh
 }
 
-// countedLane is what the counter knows of a lane's hash.
+// countedLane is what the counter knows about a lane's hash.
 type countedLane struct {
 	epoch string // of the lane when the hash was made
-	whole bool   // Redis has taken everything since: changes are enough
-	there bool   // the hash has fields, and so exists
+	whole bool   // Redis has taken everything since: writing the changes is enough
+	there bool   // the hash has fields, so it exists
 }
 
 func newCounter(b *Bridge) *counter {
@@ -106,7 +107,7 @@ func (c *counter) write(ctx context.Context, lane int, refresh bool) error {
 	kept, there, err := c.bridge.writeCounts(ctx, lane, changed, false)
 	switch {
 	case err != nil:
-		l.whole = false // nobody knows what Redis took
+		l.whole = false // it is unknown what Redis took
 		return err
 	case l.there && !kept:
 		return c.anew(ctx, lane)
@@ -115,7 +116,8 @@ func (c *counter) write(ctx context.Context, lane int, refresh bool) error {
 	return nil
 }
 
-// anew makes a lane's hash of all its rooms, if Redis answers: else a second without Redis would cost a visit to all of them.
+// anew rebuilds a lane's hash from all its rooms, but only if Redis answers: otherwise each second without Redis would cost a
+// visit to all rooms.
 func (c *counter) anew(ctx context.Context, lane int) error {
 	l, b := &c.lanes[lane], c.bridge
 	l.whole = false
@@ -130,8 +132,8 @@ func (c *counter) anew(ctx context.Context, lane int) error {
 	return nil
 }
 
-// writeCounts writes counts, 0 for a room that is gone, and gives the hash its time to live. kept: it was there before;
-// there: it is now.
+// writeCounts writes counts, 0 for a room that is gone, and sets the expiry of the hash. kept: the hash existed before; there: it
+// exists now.
 func (b *Bridge) writeCounts(ctx context.Context, lane int, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
 	server, key := b.lanes[lane].server(), b.store.names.counts(lane, b.node.String())
 	if server == nil {
@@ -155,7 +157,7 @@ func (s *store) writeSome(ctx context.Context, server *slow, key string, counts 
 		if anew {
 			p.Del(ctx, key)
 		}
-		for some := range slices.Chunk(gone, countsPerCommand) { // first: a room may have vanished and come back
+		for some := range slices.Chunk(gone, countsPerCommand) { // first, because a room may have vanished and come back
 			p.HDel(ctx, key, some...)
 		}
 		for some := range slices.Chunk(set, 2*countsPerCommand) {

@@ -1,45 +1,45 @@
 package redisbridge
 
-// A cursor is where a node stands in the order of a lane. It decides about every batch that comes, and knows no socket, no
-// clock and no goroutine; the model test drives it together with the script's semantics.
+// A cursor is the position of a node in the order of a lane. It decides about every batch that comes. It has no socket, clock or
+// goroutine; the model test runs it together with a model of the script.
 //
-//	at        the last place that was taken, and whose batch stood there
-//	top       the latest place ever seen; the script mints a new epoch if Redis is behind it
-//	known     the last batch taken of each node: a batch that is known is never delivered again, whatever number it bears
+//	at        the last place that was taken, and the batch that had it
+//	top       the latest place ever seen; the script begins a new epoch if Redis is behind it
+//	known     the last batch taken of each node: a known batch is never delivered again, whatever its number
 //
-// Live batches mostly come one after the other (next). Everything else is settled by the log, not by guessing: a jump is
-// a hole to be refilled; another epoch, or an old number on a new batch, says that Redis was set back. To find the second
-// even when nobody saw it happen, the log is read from `at` itself, and the batch there must be the one that we know.
+// Live batches mostly come one after the other (next). Everything else is decided by the log, not by guessing: a jump is a hole
+// to be refilled; another epoch, or an old number on a new batch, means that Redis was set back. To notice that even when nobody
+// saw it happen, the log is read from `at` itself, and the batch there must be the known one.
 type cursor struct {
 	at    place
-	last  ident // of at
-	prev  ident // of the place before; 0: unknown
+	last  ident // the batch at that place
+	prev  ident // the batch at the place before; 0: unknown
 	top   place
 	asked place // top when the log was read
 	known map[nodeID]knownBatch
-	clock uint64         // of known, for forgetting the oldest
-	done  map[ident]bool // delivered here without Redis; those before them may still come
-	gaps  []Gap          // found by the call that is being made; the caller takes them
-	heal  bool           // Redis was set back within the epoch broke, or to before it: a batch must make the script mint a new one,
-	broke string         // so that the nodes which cannot see the damage hear of it
-	floor uint64         // from here to at, in this epoch, nothing was left out
-	mute  uint64         // up to here the log of a Redis that was set back is history: it is passed over
+	clock uint64         // counts uses of known, to forget the oldest
+	done  map[ident]bool // batches delivered here without Redis; those before them may still come
+	gaps  []Gap          // found by the current call; the caller takes them
+	heal  bool           // Redis was set back within the epoch broke, or to before it: a batch must make the script begin a new
+	broke string         // one, so that the nodes which cannot see the damage learn of it
+	floor uint64         // from here to at, in this epoch, no batch was left out
+	mute  uint64         // up to here the log of a Redis that was set back is too old: it is skipped
 	loose bool           // a gap was just announced: a hole up to the next batch belongs to it
 	ended bool           // the log of the epoch, which is over, was read to its end
-	ahead bool           // members here may have had batches of an epoch that is over, which are not in its log
+	ahead bool           // members here may have had batches of an epoch that is over which are not in its log
 }
 
 type knownBatch struct{ n, used uint64 }
 
-// maxKnown bounds known: a run of a node is forgotten when so many others were heard of since.
+// maxKnown limits known: a node's last batch is forgotten after about this many batches of other nodes.
 const maxKnown = 1024
 
 type verdict uint8
 
 const (
 	verdictNext  verdict = iota // deliver it
-	verdictKnown                // its number is next, or old; its content is not new
-	verdictAlone                // its number is next, and its content was delivered here without Redis
+	verdictKnown                // its number is next, or old; its content is known already
+	verdictAlone                // its number is next; its content was delivered here without Redis
 	verdictRead                 // read the log
 )
 
@@ -49,24 +49,24 @@ type entry struct {
 	batch []byte
 }
 
-// question is what read.lua is asked.
+// question is the arguments of read.lua.
 type question struct {
 	from  uint64 // seq
-	count int    // of entries, at most
-	nodes bool   // and the last batch of each node
-	epoch string // that the reader is in, "": only the log of today is wanted
-	ended bool   // its log was read to the end
+	count int    // most entries to return
+	nodes bool   // also the last batch of each node
+	epoch string // the epoch of the reader; "": only the log of the current epoch is wanted
+	ended bool   // the reader has read the log of that epoch to the end
 }
 
-// page is what read.lua says.
+// page is the answer of read.lua.
 type page struct {
 	at      place // the counter
-	old     bool  // of an epoch that is over, but the reader has not come to its end
+	old     bool  // of an epoch that is over, whose end the reader has not reached
 	entries []entry
 	nodes   map[nodeID]uint64
 }
 
-// begin puts the cursor where the lane is now: what was before is not for this node.
+// begin sets the cursor to where the lane is now: this node does not get anything from before.
 func (c *cursor) begin(p page) {
 	c.at, c.top, c.floor = p.at, p.at, p.at.seq
 	c.known = map[nodeID]knownBatch{}
@@ -82,7 +82,7 @@ func (c *cursor) begin(p page) {
 
 func (c *cursor) knows(id ident) bool { return id.n <= c.known[id.node].n || c.done[id] }
 
-// finish says that a batch was delivered without Redis: should it come, it is known.
+// finish says that a batch was delivered without Redis: if it comes later, it is known.
 func (c *cursor) finish(id ident) {
 	if c.done == nil {
 		c.done = map[ident]bool{}
@@ -116,7 +116,7 @@ func (c *cursor) live(at place, id ident) verdict {
 	return verdictRead
 }
 
-// step moves the cursor on to at.
+// step moves the cursor to at.
 func (c *cursor) step(at place, id ident) verdict {
 	c.prev = ident{}
 	if at.seq == c.at.seq+1 {
@@ -130,7 +130,7 @@ func (c *cursor) step(at place, id ident) verdict {
 	}
 	c.learn(id)
 	delete(c.done, id)
-	for old := range c.done { // a later one of the same node: it will not come any more
+	for old := range c.done { // a later batch of the same node came, so these will not come any more
 		if old.node == id.node && old.n < id.n {
 			delete(c.done, old)
 		}
@@ -141,7 +141,7 @@ func (c *cursor) step(at place, id ident) verdict {
 	return verdictNext
 }
 
-// ask is where the log has to be read now.
+// ask returns the question for reading the log from the cursor on.
 func (c *cursor) ask() question {
 	c.asked = c.top
 	q := question{from: c.at.seq, epoch: c.at.epoch, ended: c.ended}
@@ -164,10 +164,11 @@ func (c *cursor) saw(at place) {
 // damaged notes that Redis was set back.
 func (c *cursor) damaged() { c.heal, c.broke = true, c.top.epoch }
 
-// lastSeq is above every seq.
+// lastSeq is greater than every seq.
 const lastSeq = 1<<53 - 1
 
-// claim is what the script is told that we have seen. What was damaged is claimed whole, so that it cannot be gone on with.
+// claim is the place that we tell the script we have seen. For a damaged epoch it is the end of the epoch, so that the script
+// cannot continue it.
 func (c *cursor) claim() place {
 	if c.heal {
 		return place{c.broke, lastSeq}
@@ -175,8 +176,8 @@ func (c *cursor) claim() place {
 	return c.top
 }
 
-// refill goes on by a page of the log, the answer to `ask`. It calls take for every batch that is not known, in order, and reports
-// whether there is more to be read. An epoch that is over is read to its end before the next one is begun.
+// refill goes on by a page of the log, which answers `ask`. It calls take for every batch that is not known, in order, and
+// reports whether there is more to read. An epoch that is over is read to its end before the next one is begun.
 func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v verdict, at place, all batch)) (more bool) {
 	if !p.old && p.at.before(c.asked) {
 		c.damaged()
@@ -184,7 +185,7 @@ func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v v
 	if p.at.epoch != c.at.epoch || p.at.seq < c.at.seq || c.contradicts(p) {
 		return c.start(p)
 	}
-	if p.at.epoch == "" { // a log without its counter says nothing; the script will delete it
+	if p.at.epoch == "" { // a log without its counter proves nothing; the script will delete it
 		return false
 	}
 	before := c.at.seq
@@ -201,7 +202,7 @@ func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v v
 		v := c.step(at, all.id)
 		switch {
 		case err != nil:
-			c.gap(1, "a batch in the log of the lane is damaged, or somebody else has written it")
+			c.gap(1, "a batch in the log of the lane is damaged, or another program has written it")
 		case v != verdictKnown && e.seq > c.mute:
 			take(v, at, all)
 		}
@@ -219,7 +220,7 @@ func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v v
 	return p.old || c.at.seq < p.at.seq
 }
 
-// hole announces that the log does not have what is between the cursor and next.
+// hole announces that the batches between the cursor and next are not in the log.
 func (c *cursor) hole(next uint64) {
 	if next <= c.at.seq+1 {
 		return
@@ -230,8 +231,8 @@ func (c *cursor) hole(next uint64) {
 	c.floor = next - 1
 }
 
-// contradicts reports that the log has another batch than we have at the cursor or before it. (Where Redis was set back, a call that
-// is made again may get the same number. Twice in a row it was not seen.)
+// contradicts reports that the log has other batches than we have at the cursor or before it. (If Redis was set back, a repeated
+// call may get the same number again. That was not seen twice in a row.)
 func (c *cursor) contradicts(p page) bool {
 	for _, e := range p.entries {
 		if e.seq > c.at.seq {
@@ -248,10 +249,10 @@ func (c *cursor) contradicts(p page) bool {
 	return false
 }
 
-// start begins with a numbering that is not the one we were in. In the log of a new epoch everything is new that is not
-// known. If Redis was set back within our epoch, what is unknown was written since; but below floor it may be what we
-// missed once, and coming late it would stand in another order here than elsewhere. If it was set back to an older
-// epoch, nobody can tell, and its whole log is history.
+// start begins an epoch other than ours, or our own after Redis was set back. In the log of a new epoch every batch is new unless
+// it is known. If Redis was set back within our epoch, unknown batches were written since. But a batch below floor may be one
+// that we missed before; delivered now, it would have another place in the order here than elsewhere. If Redis was set back to an
+// older epoch, the two cannot be told apart, and its whole log is skipped.
 func (c *cursor) start(p page) (more bool) {
 	old := c.at
 	c.mute = 0
@@ -267,7 +268,7 @@ func (c *cursor) start(p page) (more bool) {
 		c.ahead = c.ahead || p.at.epoch == old.epoch || !c.ended
 	case p.at.epoch <= old.epoch:
 		c.damaged()
-	case c.ahead || !c.ended: // the other nodes have announced this epoch, but not what they missed of ours since
+	case c.ahead || !c.ended: // the other nodes have announced this epoch, but not the batches of ours that they missed since
 		c.ahead, c.heal, c.broke = false, true, p.at.epoch
 	}
 	if p.at.epoch != old.epoch {
@@ -277,7 +278,7 @@ func (c *cursor) start(p page) (more bool) {
 	if old.epoch != "" {
 		reason := "Redis has lost its counters or its log, or was set back to an older copy"
 		if p.at.epoch > old.epoch {
-			reason = "the lane was numbered anew: Redis had lost something"
+			reason = "the lane has a new epoch, because Redis had lost data"
 		}
 		c.gap(0, reason)
 	}
@@ -289,14 +290,14 @@ func (c *cursor) gap(lost uint64, reason string) {
 	c.gaps = append(c.gaps, Gap{Lost: lost, Reason: reason})
 }
 
-// takeGaps returns what is to be announced.
+// takeGaps returns the gaps to announce.
 func (c *cursor) takeGaps() []Gap {
 	g := c.gaps
 	c.gaps = nil
 	return g
 }
 
-// behind reports that a counter which was read earlier says more than was received.
+// behind reports that a counter which was read earlier is ahead of what was received.
 func (c *cursor) behind(counter place) bool {
 	return counter.epoch != c.at.epoch || counter.seq > c.at.seq
 }

@@ -13,17 +13,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Redis that evicts may take the counter of a lane, or a batch that nobody has read yet. The nodes find that out and announce it, but
-// cannot prevent it: so an operator is told while nothing is lost yet.
+// A Redis that evicts keys may delete the counter of a lane, or a batch that nobody has read yet. The nodes find that out and
+// announce it, but cannot prevent it. So the operator is told while nothing is lost yet.
 
-// eviction is what is known of it.
+// eviction is what is known about evicting servers.
 type eviction struct {
-	policy  atomic.Pointer[string] // that makes a Redis evict, with its address; nil: none does, or nobody knows
-	evicted atomic.Uint64          // keys, over all Redis servers that have a lane
-	refused bool                   // the user may not ask; the goroutine's
+	policy  atomic.Pointer[string] // a policy under which a Redis evicts keys, with its address; nil: none found
+	evicted atomic.Uint64          // keys evicted by all Redis servers that have a lane
+	refused bool                   // the user may not call INFO; only the goroutine uses it
 }
 
-// Warning is what an operator should know though the node is ready, "" for nothing. Any goroutine.
+// Warning is what an operator should know although the node is ready, "" for nothing. Any goroutine.
 func (b *Bridge) Warning() string {
 	if policy := b.eviction.policy.Load(); policy != nil {
 		return *policy
@@ -51,7 +51,7 @@ func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
 func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	var policy string
 	var evicted uint64
-	all := true // were asked, and answered
+	all := true // all were asked, and answered
 	for _, k := range links {
 		var p string
 		var n uint64
@@ -62,13 +62,13 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 		if err != nil {
 			if strings.HasPrefix(err.Error(), "NOPERM") && !e.refused {
 				e.refused = true
-				log.Info("redis: the user may not call INFO, so nobody warns if this Redis evicts keys: its maxmemory-policy must be noeviction")
+				log.Info("redis: the user may not call INFO, so there is no warning if this Redis evicts keys; make sure that its maxmemory-policy is noeviction")
 			}
 			all = false
 			continue
 		}
 		if evicted += n; p != "noeviction" && p != "" {
-			policy = fmt.Sprintf("%s has maxmemory-policy %s, %d keys were evicted: it may take messages and counters, want noeviction", k.addr, p, n)
+			policy = fmt.Sprintf("%s has maxmemory-policy %s and has evicted %d keys: it may evict messages and counters, want noeviction", k.addr, p, n)
 		}
 	}
 	if all {
@@ -85,7 +85,7 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	}
 }
 
-// info asks a server what it does when its memory is full, and how many keys it has evicted since it was started.
+// info asks a server what it does when its memory is full, and how many keys it has evicted since its start.
 func (s *store) info(ctx context.Context, server *redis.Client) (policy string, evicted uint64, err error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
@@ -99,7 +99,7 @@ func (s *store) info(ctx context.Context, server *redis.Client) (policy string, 
 			case "maxmemory_policy":
 				policy = value
 			case "evicted_keys":
-				evicted, _ = strconv.ParseUint(value, 10, 64) // what Redis does not say is 0
+				evicted, _ = strconv.ParseUint(value, 10, 64) // a missing value counts as 0
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// Format 1 is what version 1 of the program speaks, and no other. All numbers are varints unless they say otherwise:
+// Format 1 is the only format of version 1 of the program. All numbers are varints unless stated otherwise:
 //
 //	1 (one byte) · node (8 bytes) · n · count · count x (kind (one byte) · room length · room · value length · value)
 
@@ -25,7 +25,7 @@ func parseBatch1(b []byte, find finder) (all batch, err error) {
 		return batch{}, err
 	}
 	count, err := cutUvarint(&rest)
-	if err != nil || count > uint64(len(rest))/3 { // three bytes are the shortest publication
+	if err != nil || count > uint64(len(rest))/3 { // the shortest publication has three bytes
 		return batch{}, errBatch
 	}
 	for i := range uint32(count) {

@@ -7,16 +7,16 @@ import (
 	"dotsconnect/loop"
 )
 
-// Format 2 is made of sections that can be passed over by their length: a room that nobody here is in costs no more than its
-// name, and a later version can add kinds of sections, of publications and of what belongs to one. All numbers are varints unless
-// they say otherwise:
+// Format 2 is made of sections that can be skipped by their length: a room without members here costs no more than its name, and
+// a later version can add kinds of sections, of publications and of fields in one. All numbers are varints unless stated
+// otherwise:
 //
 //	2 (one byte) · CRC32C of all that follows (4 bytes) · node (8 bytes) · n · sections: kind (one byte) · length · body
 //	  kind 1, the publications of a room: room length · room · count · count x publication
 //	    publication: kind (one byte) · value length · value; if bit 7 of the kind is set, length · fields that nobody needs to know
 //	  kind 2, a notice (notice.go): messages · 1 if there are rooms that it does not name (one byte) · rooms: length · name
 //
-// The index of a publication is its number among all of the batch, those in sections passed over included.
+// The index of a publication is its number among all publications of the batch, including those in skipped sections.
 
 const (
 	sectionRoom   = 1
@@ -86,14 +86,14 @@ func parseBatch2(b []byte, find finder) (all batch, err error) {
 	return all, nil
 }
 
-// room reads the publications of a room, if somebody is in it.
+// room reads the publications of a room, if it has members here.
 func (all *batch) room(body []byte, index *uint32, find finder) error {
 	name, err := cutText(&body, maxRoom)
 	if err != nil {
 		return err
 	}
 	count, err := cutUvarint(&body)
-	if err != nil || count > uint64(len(body))/2 { // two bytes are the shortest publication
+	if err != nil || count > uint64(len(body))/2 { // the shortest publication has two bytes
 		return errBatch
 	}
 	first := *index

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// The journal writes to the log what befalls lanes. Mostly it befalls many of them in the same moment, and a log that is sampled
-// would name only some: so notes of one kind gather for a moment, and one line names all lanes concerned.
+// The journal writes events of lanes to the log. Usually one event concerns many lanes at the same moment, and a sampled log
+// would name only some of them. So notes of one kind gather for a moment, and one line names all lanes concerned.
 type journal struct {
 	log *zap.Logger
 
@@ -24,12 +24,12 @@ type journal struct {
 // gatherTime is how long notes gather.
 const gatherTime = 250 * time.Millisecond
 
-// note is one line to be.
+// note becomes one line.
 type note struct {
 	level   zapcore.Level
 	message string
-	reason  string // notes of another reason are another line
-	unit    string // what count counts, "" for nothing
+	reason  string // notes with another reason become another line
+	unit    string // unit of count, "" if there is no count
 	count   uint64
 	lanes   []int
 }
@@ -53,7 +53,7 @@ func (j *journal) write(n note, lane int) {
 	}
 }
 
-// flush writes what has gathered, in the order in which it began.
+// flush writes the gathered notes, in the order in which they began.
 func (j *journal) flush() {
 	j.mu.Lock()
 	notes := j.notes

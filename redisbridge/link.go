@@ -14,10 +14,10 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A link is the connection to one master. The calls of all lanes that live there go over it, many at once, and what is published
-// in them comes back over it: so what is heard stands in one order with the answers, and a server that sends one sends the other.
-// It has a goroutine that reads and one that writes, and ends with the first thing that is wrong with it. The connections for what
-// may take long end with it: they may be connections to a master that was replaced.
+// A link is the connection to one master. It carries the calls of all lanes on that master, many at once, and the batches that
+// are published there. So batches and answers arrive in one order, and a server that sends one also sends the other. A link has
+// one goroutine that reads and one that writes, and ends at the first error. The connections for slow commands end with it,
+// because they may be connections to a master that was replaced.
 type link struct {
 	bridge *Bridge
 	addr   string
@@ -25,28 +25,28 @@ type link struct {
 	in     *resp.Reader
 	slow   *slow // for the log, and the counts of members
 
-	lanes  atomic.Pointer[map[string]*lane] // that are subscribed, by channel; the reader changes it
-	heard  atomic.Int64                     // when something came last, by the awake clock
+	lanes  atomic.Pointer[map[string]*lane] // subscribed lanes, by channel; the reader changes it
+	heard  atomic.Int64                     // when the last data came, by the awake clock
 	serve  atomic.Bool                      // it is connected
-	soon   atomic.Bool                      // a beat is due: a lane has come
-	calls  atomic.Int32                     // with batches, on their way
+	soon   atomic.Bool                      // a beat is due because a lane was added
+	calls  atomic.Int32                     // with batches, in flight
 	called atomic.Int64                     // when the last of them was made, by the awake clock
 
 	mu       sync.Mutex
 	over     error         // why it has ended, nil while it has not; guarded by mu
 	commands []command     // to be written next; guarded by mu
-	ready    []*lane       // that have a batch; guarded by mu
-	waiting  []pending     // for an answer, in the order of what was written; guarded by mu
+	ready    []*lane       // lanes that have a batch; guarded by mu
+	waiting  []pending     // commands without an answer, in the order in which they were written; guarded by mu
 	clock    clock         // of the server; guarded by mu
-	beaten   time.Duration // when the last beat was, by the awake clock; the watch's
+	beaten   time.Duration // when the last beat was, by the awake clock; only the watch uses it
 
 	loaded atomic.Bool   // the server knows the script
-	apart  uint64        // a number of the node that another connection wrote, and that was not there; 0: none; the reader's
+	apart  uint64        // a number of the node that another connection wrote and that was not found here; 0: none; only the reader uses it
 	bell   chan struct{} // for the writer
 	ended  chan struct{} // closed when over is set
 }
 
-// command is one that carries no batch.
+// command is a command without a batch.
 type command struct {
 	bytes []byte
 	pending
@@ -56,18 +56,18 @@ type command struct {
 type pending struct {
 	done    func(v *resp.Value, err error)
 	channel string        // a subscription is answered by a push with this channel
-	ends    bool          // with its answer one more call with batches may be on its way
+	ends    bool          // after its answer one more call with batches may be in flight
 	written time.Duration // by the awake clock
 }
 
-// window is how many calls with batches are on their way at once. While they are, batches grow.
+// window is how many calls with batches are in flight at once. Meanwhile the next batches grow.
 const window = 2
 
 var (
 	errSilent = errors.New("no answer in time")
 	errClosed = errors.New("the bridge is closed")
-	errPush   = fmt.Errorf("a push that does not have its form: %w", resp.ErrProtocol)
-	errAnswer = fmt.Errorf("an answer to nothing: %w", resp.ErrProtocol)
+	errPush   = fmt.Errorf("a malformed push: %w", resp.ErrProtocol)
+	errAnswer = fmt.Errorf("an answer without a command: %w", resp.ErrProtocol)
 )
 
 func newLink(b *Bridge, addr string) *link {
@@ -76,7 +76,7 @@ func newLink(b *Bridge, addr string) *link {
 	return k
 }
 
-// run connects, and serves until something is wrong, which it returns.
+// run connects, and serves until an error ends the link. It returns that error.
 func (k *link) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { k.end(errClosed) })
 	defer stop()
@@ -92,7 +92,7 @@ func (k *link) run(ctx context.Context) error {
 	return k.over
 }
 
-// end closes the link for a reason; the first one counts. Any goroutine.
+// end closes the link with an error; only the first one counts. Any goroutine.
 func (k *link) end(why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -106,7 +106,7 @@ func (k *link) end(why error) {
 	}
 }
 
-// bury tells everybody who waits for an answer that there is none.
+// bury tells everything that waits for an answer that there is none.
 func (k *link) bury() {
 	k.mu.Lock()
 	waiting := k.waiting
@@ -115,7 +115,7 @@ func (k *link) bury() {
 	}
 	k.waiting, k.commands = nil, nil
 	k.mu.Unlock()
-	why := errors.New(k.over.Error()) // not wrapped: where it was an answer, that was one to another command
+	why := errors.New(k.over.Error()) // not wrapped: if it was an answer, it answered another command
 	for _, p := range waiting {
 		p.done(nil, why)
 	}
@@ -127,7 +127,7 @@ func (k *link) bury() {
 	}
 }
 
-// send has a command written, unless the link has ended. Any goroutine.
+// send queues a command to be written, unless the link has ended. Any goroutine.
 func (k *link) send(p pending, args ...string) (ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -139,7 +139,7 @@ func (k *link) send(p pending, args ...string) (ok bool) {
 	return true
 }
 
-// enqueue notes that a lane has a batch to be sent. Any goroutine.
+// enqueue notes that a lane has a batch to send. Any goroutine.
 func (k *link) enqueue(l *lane) {
 	k.mu.Lock()
 	k.ready = append(k.ready, l)
@@ -154,7 +154,7 @@ func (k *link) ring() {
 	}
 }
 
-// adopt has a lane live here, from its subscription on; not if the link has ended. Any goroutine.
+// adopt subscribes a lane on this link, unless the link has ended. Any goroutine.
 func (k *link) adopt(l *lane) (ok bool) {
 	channel := k.bridge.store.names.channel(l.index)
 	command := "SUBSCRIBE"
@@ -172,7 +172,7 @@ func (k *link) adopt(l *lane) (ok bool) {
 	}}, command, channel)
 }
 
-// part lets a lane go, and has another home found for it. The reader's goroutine.
+// part removes a lane from this link and has another link found for it. The reader's goroutine.
 func (k *link) part(l *lane, why error) {
 	k.change(func(lanes map[string]*lane) { delete(lanes, k.bridge.store.names.channel(l.index)) })
 	l.detach(k)
@@ -204,12 +204,12 @@ func (k *link) read() {
 	}
 }
 
-// idle reports that nobody waits for what comes over the link: the node has no members, and has published nothing for a second.
+// idle reports that nobody waits for data from the link: the node has no members, and has published nothing for a second.
 func (k *link) idle() bool {
 	return k.bridge.empty() && k.serve.Load() && k.bridge.awake.read()-time.Duration(k.called.Load()) > time.Second
 }
 
-// pushed takes what was published, or what the server says about a subscription.
+// pushed handles a published batch, or what the server says about a subscription.
 func (k *link) pushed(v *resp.Value) error {
 	if len(v.List) < 3 {
 		return errPush
@@ -229,7 +229,7 @@ func (k *link) pushed(v *resp.Value) error {
 			return errPush
 		}
 		return k.answered(v)
-	case "sunsubscribe": // its slot has moved away
+	case "sunsubscribe": // its slot has moved to another server
 		if l != nil {
 			k.part(l, nil)
 		}
@@ -237,7 +237,7 @@ func (k *link) pushed(v *resp.Value) error {
 	return nil
 }
 
-// answered gives an answer to the command that it is for. An error ends the link.
+// answered passes an answer to the command that waits for it. An error ends the link.
 func (k *link) answered(v *resp.Value) error {
 	k.mu.Lock()
 	if len(k.waiting) == 0 {
@@ -256,7 +256,7 @@ func (k *link) answered(v *resp.Value) error {
 	err := v.Err()
 	p.done(v, err)
 	switch resp.Word(err) {
-	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH": // it is not, or not yet, the server that we want
+	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH": // it is not, or not yet, the master
 		return err
 	}
 	return nil
@@ -286,7 +286,7 @@ func (k *link) write() {
 	}
 }
 
-// next appends what is to be written now: the commands, and what the lanes have that are ready.
+// next appends what is to be written now: the commands, and the batches of the ready lanes.
 func (k *link) next(out []byte) []byte {
 	k.mu.Lock()
 	commands := k.commands
@@ -310,8 +310,8 @@ func (k *link) next(out []byte) []byte {
 	return out
 }
 
-// watch ends a link on which an answer is overdue and nothing was heard since, and sends a beat when it is time. The watch's
-// goroutine.
+// watch ends a link on which an answer is overdue and nothing was heard since, and sends a beat when it is time. Only the watch's
+// goroutine calls it.
 func (k *link) watch(now time.Duration) {
 	if !k.serve.Load() {
 		return
@@ -329,5 +329,5 @@ func (k *link) watch(now time.Duration) {
 	}
 }
 
-// all is the lanes that are subscribed.
+// all returns the subscribed lanes.
 func (k *link) all() []*lane { return slices.Collect(maps.Values(*k.lanes.Load())) }

@@ -40,10 +40,10 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 		for _, e := range lines.TakeAll() {
 			got = append(got, line{e.Message, e.ContextMap()})
 		}
-		down := "the hold time of " + cfg.Hold.String() + " is over, --redis-down=local decides: no answer"
+		down := "the hold time of " + cfg.Hold.String() + " is over, so --redis-down=local applies: no answer"
 		want := []line{
-			{"redis: a gap, members here may have missed something", map[string]any{"lanes": int64(7), "which": "0-3,7,12-13", "batches_lost": uint64(16), "reason": "lost"}},
-			{"redis: a gap, members here may have missed something", map[string]any{"lanes": int64(1), "which": "5", "batches_lost": uint64(0), "reason": "another"}},
+			{"redis: a gap, members here may have missed messages", map[string]any{"lanes": int64(7), "which": "0-3,7,12-13", "batches_lost": uint64(16), "reason": "lost"}},
+			{"redis: a gap, members here may have missed messages", map[string]any{"lanes": int64(1), "which": "5", "batches_lost": uint64(0), "reason": "another"}},
 			{"redis: lanes are down", map[string]any{"lanes": int64(4), "which": "0-3", "publications": uint64(40), "reason": down}},
 			{"redis: lanes are back", map[string]any{"lanes": int64(1), "which": "3", "delivered_here_alone": uint64(7)}},
 		}
@@ -78,7 +78,7 @@ func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 			}
 			got = append(got, text)
 		}
-		if want := "redis: trouble what=no route\nredis: trouble what=refused\nredis: all is well again after=5s"; strings.Join(got, "\n") != want {
+		if want := "redis: error what=no route\nredis: error what=refused\nredis: works again after=5s"; strings.Join(got, "\n") != want {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
 		}
 	})

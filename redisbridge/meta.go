@@ -13,23 +13,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// The nodes must cut the rooms into lanes alike. The first one makes a key for that, and writes it into Redis with the time. A Redis
-// that has lost it gets it back from the nodes, each of which looks once a second and whenever it has subscribed or numbered a lane
-// again. Should two keys meet, because a node found Redis empty that the others could not reach, the older one holds: a node that
-// has the younger takes no more messages and says so through Lost.
+// The nodes must divide the rooms into lanes alike. The first one makes a key for that, and writes it into Redis with the time.
+// If Redis loses it, the nodes write it back: each checks once a second, after subscribing, and when it numbered a lane again.
+// Two keys can meet if a node found an empty Redis which the others could not reach. Then the older one wins: a node with the
+// younger key takes no more messages and reports it through Lost.
 
 // meta is the agreement.
 type meta struct {
-	version int // the format of batches that is written
+	version int // the format of batches to write
 	lanes   int
 	key     [2]uint64 // of LaneOf
-	at      uint64    // when it was made, in milliseconds of Redis' clock; 0: by version 1 of the program, which is before all
+	at      uint64    // when it was made, in milliseconds of Redis' clock; 0: by version 1 of the program, which counts as earliest
 }
 
-// newestFormat is what this program can write.
+// newestFormat is the newest format that this program can write.
 const newestFormat = 2
 
-// String is how it stands in Redis: "v2 lanes=16 key=HEX at=MILLISECONDS".
+// String is its text in Redis: "v2 lanes=16 key=HEX at=MILLISECONDS".
 func (m meta) String() string {
 	text := fmt.Sprintf("v%d lanes=%d key=%016x%016x", m.version, m.lanes, m.key[0], m.key[1])
 	if m.at == 0 {
@@ -49,7 +49,7 @@ func parseMeta(text string) (m meta, err error) {
 	return m, err
 }
 
-// same reports that two nodes cut the rooms alike.
+// same reports that two nodes divide the rooms alike.
 func (m meta) same(o meta) bool { return m.lanes == o.lanes && m.key == o.key }
 
 // laneOf is the lane of a room.
@@ -57,27 +57,27 @@ func laneOf[T string | []byte](m *meta, room T) int {
 	return int(sipHash(m.key[0], m.key[1], room) % uint64(m.lanes))
 }
 
-// accord is what this node has of the agreement.
+// accord is this node's copy of the agreement.
 type accord struct {
-	meta   meta         // immutable after Connect, but for the version, which is the goroutine's of presence
-	format atomic.Int32 // that is written: meta.version
-	broken atomic.Bool  // another one holds
-	lost   chan error   // gets one when broken
+	meta   meta         // immutable after Connect, except for the version, which belongs to the goroutine of presence
+	format atomic.Int32 // the format to write: meta.version
+	broken atomic.Bool  // another agreement holds
+	lost   chan error   // gets an error when broken is set
 	misfit atomic.Pointer[string]
 }
 
-// begin takes an agreement over.
+// begin adopts an agreement.
 func (a *accord) begin(m meta) {
 	a.meta = m
 	a.format.Store(int32(m.version))
 }
 
-// Lost gets an error when other nodes cut the rooms in another way, and theirs holds: this node must be started again.
+// Lost gets an error when other nodes divide the rooms differently and their agreement holds: this node must be restarted.
 func (b *Bridge) Lost() <-chan error { return b.accord.lost }
 
 func (b *Bridge) format() int { return int(b.accord.format.Load()) }
 
-// agree settles the lanes and the key of LaneOf.
+// agree determines the lanes and the key of LaneOf.
 func (b *Bridge) agree(ctx context.Context) error {
 	address, wanted := b.store.address, b.cfg.Lanes
 	b.store.names = &names{prefix: b.cfg.Prefix, db: address.DB}
@@ -103,8 +103,8 @@ func (b *Bridge) agree(ctx context.Context) error {
 	return nil
 }
 
-// defaultLanes is how many lanes the first node makes. On one Redis more of them have smaller batches, which cost more; on a Cluster they must
-// spread over many servers.
+// defaultLanes is how many lanes the first node makes. On one Redis, more lanes mean smaller batches, which cost more; on a
+// Cluster the lanes must spread over many servers.
 func defaultLanes(kind Kind) int {
 	if kind == Cluster {
 		return 64
@@ -112,8 +112,8 @@ func defaultLanes(kind Kind) int {
 	return 1
 }
 
-// findMeta returns what stands in Redis. If nothing does, it writes a new one, but only when no other node was seen for Config.Alone:
-// Redis may be empty because it was just started, and the others know the old one.
+// findMeta returns the agreement in Redis. If there is none, it writes a new one, but only if no other node was seen for
+// Config.Alone: Redis may be empty because it was just started, and the others know the old one.
 func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 	client, key := b.store.client, b.store.names.meta()
 	told := false
@@ -133,15 +133,15 @@ func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 		}
 		if !told {
 			told = true
-			b.log.Info("redis: nothing is agreed there yet, so this node looks for others first", zap.Duration("for", b.cfg.Alone))
+			b.log.Info("redis: found no agreement of nodes, so this node looks for other nodes first", zap.Duration("for", b.cfg.Alone))
 		}
 		if pause(ctx, min(b.cfg.Alone/8, time.Second)); ctx.Err() != nil {
-			return "", fmt.Errorf("the key %s is gone, and it waits for the other nodes (%s) to write it again: %w", key, cmp.Or(others, "none was seen yet"), ctx.Err())
+			return "", fmt.Errorf("the key %s is gone, and this node waits for the other nodes (%s) to write it again: %w", key, cmp.Or(others, "none seen yet"), ctx.Err())
 		}
 	}
 }
 
-// mintMeta writes a new one, unless somebody was faster, and returns what stands there then.
+// mintMeta writes a new agreement, unless another node was faster, and returns the one that is there then.
 func (b *Bridge) mintMeta(ctx context.Context) (text string, err error) {
 	client, key := b.store.client, b.store.names.meta()
 	m := meta{version: newestFormat, lanes: b.cfg.Lanes, key: [2]uint64{randomUint64(), randomUint64()}}
@@ -162,8 +162,8 @@ func (b *Bridge) mintMeta(ctx context.Context) (text string, err error) {
 	return text, err
 }
 
-// others says what is to be seen of other nodes, "" for nothing: a lease, or a subscription to a channel of a lane. How many lanes there
-// are cannot be known yet.
+// others returns a trace of other nodes, "" if there is none: a lease, or a subscription to a channel of a lane. The number of
+// lanes cannot be known yet.
 func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	s := b.store
 	nodes, err := s.client.SMembers(ctx, s.names.nodes()).Result()
@@ -205,8 +205,8 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	return "", nil
 }
 
-// tend puts the agreement back if Redis has lost it, writes the newest format into it when no node of an older program was seen for
-// Config.Upgrade, and looks what holds now. upgrade: that time is over.
+// tend writes the agreement back if Redis has lost it, raises it to the newest format when no node of an older program was seen
+// for Config.Upgrade, and checks which agreement holds now. upgrade: that time is over.
 func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bool) error {
 	if a.broken.Load() {
 		return nil
@@ -229,11 +229,11 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 		a.lose(log)
 		return nil
 	case m.version > newestFormat:
-		text := fmt.Sprintf("the other nodes speak format %d now, and this one only %d: it needs the newer version of the program", m.version, newestFormat)
+		text := fmt.Sprintf("the other nodes speak format %d now, and this one only %d: install the newer version of the program", m.version, newestFormat)
 		a.misfit.Store(&text)
 		return nil
 	case m.version > a.meta.version:
-		log.Info("redis: every node can read format 2: it is written from now on")
+		log.Info("redis: every node can read format 2, so this node writes it from now on")
 		a.meta.version = m.version
 		a.format.Store(int32(m.version))
 	}
@@ -241,13 +241,13 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	return nil
 }
 
-// stray announces that a node published into a room of ours as if it were in another lane: it has another agreement, and this or that
-// node will find out in a moment.
+// stray announces that a node published into a room of ours through another lane: it has another agreement, and one of the two
+// nodes will find out in a moment.
 func (b *Bridge) stray(name []byte) {
 	b.presence.ring()
 	lane := laneOf(&b.accord.meta, name)
 	if room, here := b.dir.Name(lane, name); here {
-		b.gap(Gap{Lane: lane, Missed: 1, Rooms: []string{room}, Reason: "a node cuts the rooms into lanes in another way"})
+		b.gap(Gap{Lane: lane, Missed: 1, Rooms: []string{room}, Reason: "a node divides the rooms into lanes differently"})
 	}
 }
 
@@ -256,7 +256,7 @@ func (a *accord) lose(log *zap.Logger) {
 	if a.broken.Swap(true) {
 		return
 	}
-	err := fmt.Errorf("other nodes cut the rooms into lanes in another way, and theirs is older: start this node again: %w", ErrDiffers)
+	err := fmt.Errorf("other nodes divide the rooms into lanes differently, and their agreement is older: restart this node: %w", ErrDiffers)
 	text := err.Error()
 	a.misfit.Store(&text)
 	log.Error("redis: " + text)

@@ -16,7 +16,7 @@ type Metric struct {
 // Metrics lists all figures of the bridge. The list of a zero Bridge has no values, but all the rest.
 func (b *Bridge) Metrics() []Metric {
 	return []Metric{
-		{"dots_redis_lanes", "gauge", "Lanes that the rooms are cut into.", func() float64 { return float64(len(b.lanes)) }},
+		{"dots_redis_lanes", "gauge", "Lanes into which the rooms are divided.", func() float64 { return float64(len(b.lanes)) }},
 		{"dots_redis_lanes_down", "gauge", "Lanes whose publications go by --redis-down, because Redis was away for longer than --redis-hold.", func() float64 { return float64(b.lanes.down()) }},
 		{"dots_redis_lanes_listening", "gauge", "Lanes with a confirmed subscription.", func() float64 { return float64(b.lanes.listening()) }},
 		{"dots_redis_round_trip_age_seconds", "gauge", "Age of the last proven round trip through Redis.", func() float64 { return b.roundTripAge().Seconds() }},
@@ -24,8 +24,8 @@ func (b *Bridge) Metrics() []Metric {
 		{"dots_redis_evicting", "gauge", "1 if a Redis has a maxmemory-policy other than noeviction: it may take messages that nobody has read yet.", func() float64 { return oneIf(b.eviction.policy.Load() != nil) }},
 		{"dots_redis_evicted_keys", "gauge", "Keys that the Redis servers have evicted since they were started.", func() float64 { return float64(b.eviction.evicted.Load()) }},
 		{"dots_redis_call_timeout_seconds", "gauge", "Timeout of a call now; it follows the time that calls take.", func() float64 { return b.pace.timeout().Seconds() }},
-		{"dots_redis_log_reach_seconds", "gauge", "How far back the log of the lane with the shortest one reaches: a node that is away for longer misses messages. 0: unknown.", func() float64 { return b.lanes.reach().Seconds() }},
-		{"dots_redis_held_bytes", "gauge", "Publications that wait for Redis or are on their way through it.", func() float64 { return float64(b.held.bytes.Load()) }},
+		{"dots_redis_log_reach_seconds", "gauge", "How far back the shortest log of a lane reaches: a node that is away for longer misses messages. 0: unknown.", func() float64 { return b.lanes.reach().Seconds() }},
+		{"dots_redis_held_bytes", "gauge", "Bytes of publications that wait for Redis or are in flight through it.", func() float64 { return float64(b.held.bytes.Load()) }},
 		total("dots_redis_publications_total", "Publications that Redis took; divided by dots_redis_batches_total it is the size of a batch.", &b.stats.published),
 		total("dots_redis_batches_total", "Batches that Redis took.", &b.stats.batches),
 		total("dots_redis_calls_total", "Calls of the script, retries included.", &b.stats.calls),
@@ -33,12 +33,12 @@ func (b *Bridge) Metrics() []Metric {
 		{"dots_redis_call_seconds_total", "counter", "Time of all calls; divided by dots_redis_calls_total it is the time to publish.", func() float64 { return time.Duration(b.stats.callNanos.Load()).Seconds() }},
 		total("dots_redis_received_total", "Publications that came back from Redis, those of other nodes included.", &b.stats.received),
 		total("dots_redis_refilled_batches_total", "Batches that were missed and read from the log.", &b.stats.refilled),
-		total("dots_redis_gaps_total", "Gaps announced: members here may have missed something.", &b.stats.gaps),
+		total("dots_redis_gaps_total", "Gaps announced: members here may have missed messages.", &b.stats.gaps),
 		total("dots_redis_lost_total", "Batches, or publications of this node, that are known to be lost.", &b.stats.lost),
 		total("dots_redis_rejected_total", "Publications refused with 4104.", &b.stats.rejected),
 		total("dots_redis_local_total", "Publications delivered on this node alone.", &b.stats.local),
 		total("dots_redis_reconnects_total", "Connections to Redis that ended or could not be made, each followed by another attempt.", &b.stats.reconnects),
-		total("dots_redis_epochs_total", "Times that this node had to begin a new numbering of a lane.", &b.stats.minted),
+		total("dots_redis_epochs_total", "New epochs of a lane that this node had to begin.", &b.stats.minted),
 	}
 }
 

@@ -2,13 +2,13 @@ package redisbridge
 
 import "encoding/binary"
 
-// A notice tells the other nodes that messages of a node reached its own members alone, while Redis was away. Every node announces
-// a gap to the rooms that it names, or to all of the lane if there were too many.
+// A notice tells the other nodes that messages of a node reached only its own members while Redis was away. Every node announces
+// a gap to the rooms that the notice names, or to all rooms of the lane if there were too many.
 type notice struct {
 	messages uint64
 	more     bool // there are rooms that it does not name
 	rooms    []string
-	named    map[string]bool // rooms, while it is made
+	named    map[string]bool // rooms; used while the notice is made
 	bytes    int             // of rooms
 }
 
@@ -31,7 +31,7 @@ func (n *notice) append(dst []byte) []byte {
 	return dst
 }
 
-// parseNotice keeps of the rooms those that somebody here is in.
+// parseNotice reads a notice. It keeps only rooms with members here.
 func parseNotice(body []byte, find finder) (*notice, error) {
 	messages, err := cutUvarint(&body)
 	if err != nil || len(body) == 0 {
@@ -56,7 +56,7 @@ func (n *notice) note(room string) {
 	n.name(room)
 }
 
-// name adds a room, as long as there is place for it.
+// name adds a room, as long as there is space for it.
 func (n *notice) name(room string) {
 	if n.more || n.named[room] {
 		return
@@ -73,7 +73,7 @@ func (n *notice) name(room string) {
 	n.rooms = append(n.rooms, room)
 }
 
-// merge adds another notice, nil if there is none.
+// merge adds another notice, which may be nil.
 func (n *notice) merge(o *notice) {
 	if o == nil {
 		return
@@ -85,9 +85,9 @@ func (n *notice) merge(o *notice) {
 	}
 }
 
-// gap is what a notice says to the members here.
+// gap is what a notice means for the members here.
 func (n *notice) gap() Gap {
-	g := Gap{Missed: n.messages, Rooms: n.rooms, Reason: "a node delivered messages to its own members alone while Redis was away"}
+	g := Gap{Missed: n.messages, Rooms: n.rooms, Reason: "a node delivered messages only to its own members while Redis was away"}
 	if n.more {
 		g.Rooms = nil
 	} else if g.Rooms == nil {

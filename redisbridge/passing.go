@@ -11,9 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MayPass reports that an error of Connect may pass by itself: Redis is not there, cannot be reached, or is not yet what it will be.
-// Every other one needs a hand: a login that is refused, a right that is missing, a certificate that nobody vouches for, nodes that
-// differ (ErrDiffers). Of several errors at once, those of the sentinels for example, none may need a hand.
+// MayPass reports that an error of Connect may pass by itself: Redis is not there, cannot be reached, or is still starting. Every
+// other error needs an operator: a refused login, a missing right, an untrusted certificate, nodes that differ (ErrDiffers). If
+// there are several errors at once, for example from the sentinels, none of them may need an operator.
 func MayPass(err error) bool {
 	passes, mends := false, true
 	var look func(error)
@@ -23,7 +23,7 @@ func MayPass(err error) bool {
 			return
 		}
 		passes = passes || passing(err)
-		switch e := err.(type) { //nolint:errorlint // this is how a tree of errors is walked, and errors.As sees only one branch
+		switch e := err.(type) { //nolint:errorlint // this is how to walk a tree of errors; errors.As sees only one branch
 		case interface{ Unwrap() error }:
 			if inner := e.Unwrap(); inner != nil {
 				look(inner)
@@ -41,14 +41,14 @@ func MayPass(err error) bool {
 	return passes && mends
 }
 
-// needsHand and passing judge one error of a tree, without those in it.
+// needsHand and passing judge one error of a tree, without the errors inside it. needsHand: an operator must act.
 
 //nolint:errorlint // see MayPass
 func needsHand(err error) bool {
 	switch e := err.(type) {
 	case *tls.CertificateVerificationError, tls.RecordHeaderError:
 		return true
-	case *net.OpError: // what the other end says of our part of the handshake
+	case *net.OpError: // the other end's complaint about our part of the handshake
 		return e.Op == "remote error"
 	case redis.Error:
 		return !passingReply(e.Error())
@@ -59,21 +59,22 @@ func needsHand(err error) bool {
 //nolint:errorlint // see MayPass
 func passing(err error) bool {
 	switch err.(type) {
-	case net.Error, redis.Error: // DNS and system calls are among the first; of the second needsHand has taken its part
+	case net.Error, redis.Error: // DNS and system calls are net.Errors; needsHand has sorted out its part of the redis.Errors
 		return true
 	}
 	return slices.Contains([]error{io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded, redis.ErrPoolTimeout, redis.ErrPoolExhausted}, err) ||
 		err.Error() == "redis: cluster has no nodes" // go-redis does not export it
 }
 
-// passingWords begin the replies of a Redis that is there and cannot serve yet.
+// passingWords begin the error replies of a Redis that is there and cannot serve yet.
 var passingWords = []string{
 	"LOADING", "BUSY", "TRYAGAIN", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "OOM",
 }
 
-// passingReply judges an error reply. A script of Redis 6 repeats the one that it met: "ERR Error running script (…): -READONLY You…".
+// passingReply judges an error reply. A script in Redis 6 repeats the error that it met: "ERR Error running script (…): -READONLY
+// You…".
 func passingReply(text string) bool {
-	if text == string(redis.Nil) { // sentinels that do not know the master: they may be set up later, as it may
+	if text == string(redis.Nil) { // the sentinels do not know the master: it may be configured later
 		return true
 	}
 	text = strings.TrimPrefix(text, "ERR ")

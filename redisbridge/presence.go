@@ -11,16 +11,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Presence is which nodes there are. Each raises a number in Redis once a second, and looks at those of the others: a node whose
-// number has stood still for Config.Gone is gone. Only time in which Redis answered counts, so that an outage makes nobody leave;
-// and a node that has watched for less than that counts all as present. That the keys expire is only to keep Redis clean.
+// Presence says which nodes there are. Each node increments a number in Redis once a second and reads the numbers of the others:
+// a node whose number has not changed for Config.Gone is gone. Only time in which Redis answered counts, so an outage makes no
+// node disappear. A node that has watched for less than that considers all present. The keys expire only to keep Redis clean.
 //
-// A node of format 1 has a number that is always 1, and a lease of 15 s: it is there as long as the key is.
+// A node of format 1 has a number that is always 1, and a lease of 15 s: it is present as long as the key exists.
 type presence struct {
 	bridge  *Bridge
-	number  uint64        // the goroutine's
+	number  uint64        // only the goroutine uses it
 	bell    chan struct{} // the agreement may be gone from Redis
-	old     time.Duration // for how long no node of an older program was seen; the goroutine's
+	old     time.Duration // how long no node of an older program was seen; only the goroutine uses it
 	written atomic.Uint64 // the last number that Redis took
 
 	mu    sync.Mutex
@@ -30,10 +30,10 @@ type presence struct {
 // sighting is what was seen of a node.
 type sighting struct {
 	number string
-	still  time.Duration // that the number has not changed, as far as Redis answered
+	still  time.Duration // how long the number has not changed, while Redis answered
 }
 
-// oldLease is what a lease lasts in version 1 of the program.
+// oldLease is how long a lease lasts in version 1 of the program.
 const oldLease = 15 * time.Second
 
 // Numbers with a meaning.
@@ -50,7 +50,7 @@ func (p *presence) init(b *Bridge) {
 func (p *presence) run(ctx context.Context) {
 	ticker := time.NewTicker(p.bridge.cfg.Look)
 	defer ticker.Stop()
-	var last time.Time // of a look that was answered
+	var last time.Time // of the last look that was answered
 	for {
 		err := p.show(ctx)
 		if err == nil {
@@ -77,7 +77,7 @@ func (p *presence) run(ctx context.Context) {
 	}
 }
 
-// ring has the agreement looked after at once. Any goroutine.
+// ring has the agreement checked at once. Any goroutine.
 func (p *presence) ring() {
 	select {
 	case p.bell <- struct{}{}:
@@ -85,7 +85,7 @@ func (p *presence) ring() {
 	}
 }
 
-// agree looks after the agreement of the nodes. since is the time since the last look.
+// agree checks the agreement of the nodes. since is the time since the last look.
 func (p *presence) agree(ctx context.Context, since time.Duration) error {
 	b := p.bridge
 	p.old += since
@@ -101,7 +101,7 @@ func (p *presence) agree(ctx context.Context, since time.Duration) error {
 	return b.accord.tend(timed, b.store, b.log, p.old >= b.cfg.Upgrade)
 }
 
-// show raises the number.
+// show increments the number.
 func (p *presence) show(ctx context.Context) error {
 	s, node := p.bridge.store, p.bridge.node.String()
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
@@ -109,7 +109,7 @@ func (p *presence) show(ctx context.Context) error {
 	p.number++
 	keep := s.cfg.Keep
 	if p.bridge.format() == 1 {
-		keep = oldLease // for nodes of version 1, to which a lease that is there is a node that is there
+		keep = oldLease // nodes of version 1 consider a node present while its lease exists
 	}
 	_, err := s.client.Pipelined(timed, func(q redis.Pipeliner) error {
 		q.Set(timed, s.names.lease(node), p.number, keep)
@@ -117,13 +117,13 @@ func (p *presence) show(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("write the lease of the node: %w", atKey(err, s.names.nodes()))
+		return fmt.Errorf("write the lease of this node: %w", atKey(err, s.names.nodes()))
 	}
 	p.written.Store(p.number)
 	return nil
 }
 
-// look looks at the others. since is the time since the last look, if that was answered, too.
+// look reads the numbers of the others. since is the time since the last look, if that was answered, too.
 func (p *presence) look(ctx context.Context, since time.Duration, answered bool) error {
 	s := p.bridge.store
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
@@ -159,7 +159,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	var gone []any
 	p.mu.Lock()
 	for i, name := range names {
-		if e := leases[i].Err(); e != nil && !isNil(e) { // a pipeline tells only of the first
+		if e := leases[i].Err(); e != nil && !isNil(e) { // a pipeline returns only the first error
 			err = fmt.Errorf("read the lease of a node: %w", e)
 		} else if p.nodes[name].see(leases[i].Val(), since, s.cfg.Gone) && name != p.bridge.node.String() {
 			delete(p.nodes, name)
@@ -168,12 +168,12 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	}
 	p.mu.Unlock()
 	if len(gone) > 0 {
-		_ = s.client.SRem(timed, s.names.nodes(), gone...).Err() // others do it as well
+		_ = s.client.SRem(timed, s.names.nodes(), gone...).Err() // other nodes do it as well
 	}
 	return unlessNil(err)
 }
 
-// unlessNil lets only real errors pass: that there is no such key is none.
+// unlessNil returns only real errors: a missing key is not one.
 func unlessNil(err error) error {
 	if isNil(err) {
 		return nil
@@ -191,10 +191,10 @@ func (s *sighting) see(number string, since, gone time.Duration) bool {
 	return number == numberGone || s.still >= gone
 }
 
-// resign says that the node has left, and takes its counts away.
+// resign says that the node has left, and removes its counts.
 func (p *presence) resign(ctx context.Context) {
 	s, node := p.bridge.store, p.bridge.node.String()
-	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // else the others find out
+	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // if it fails, the others find out
 		q.Set(ctx, s.names.lease(node), numberGone, 8*s.cfg.Gone)
 		q.SRem(ctx, s.names.nodes(), node)
 		for i := range s.names.tags {
@@ -204,7 +204,7 @@ func (p *presence) resign(ctx context.Context) {
 	})
 }
 
-// all is the names of the nodes that are there.
+// all returns the names of the present nodes.
 func (p *presence) all() (names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,7 +214,7 @@ func (p *presence) all() (names []string) {
 	return names
 }
 
-// Members is the number of members of a room on all nodes that are there. Any goroutine.
+// Members is the number of members of a room on all present nodes. Any goroutine.
 func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	s, lane := b.store, b.LaneOf(room)
 	server := b.lanes[lane].server()
@@ -234,7 +234,7 @@ func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	}
 	total := 0
 	for _, c := range counts {
-		if err := unlessNil(c.Err()); err != nil { // the pipeline tells only of the first
+		if err := unlessNil(c.Err()); err != nil { // the pipeline returns only the first error
 			return 0, fmt.Errorf("read the counts: %w", err)
 		}
 		if n, err := strconv.Atoi(c.Val()); err == nil {

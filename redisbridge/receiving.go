@@ -9,16 +9,16 @@ import (
 	"dotsconnect/loop"
 )
 
-// A lane delivers batches in their order. The link's goroutine does it as they come; but while a loop of this node catches up (its
-// inbox is over its limit), or the log must be read, they wait for a goroutine that the lane has for as long. What does not fit
-// into its queue is read from the log.
+// A lane delivers batches in their order. The link's goroutine does it as they come. While a loop of this node catches up (its
+// inbox is over its limit), or the log must be read, the batches wait for a temporary goroutine of the lane. Batches that do not
+// fit into its queue are read from the log.
 
 const (
-	pageSize  = 64        // batches that are read from the log at once
-	lateBytes = 256 << 10 // so much at once did not just come
+	pageSize  = 64        // batches per read of the log
+	lateBytes = 256 << 10 // more bytes than this at once did not just arrive
 )
 
-// incoming is what was heard and not handled yet. The lane's mutex guards it.
+// incoming is the batches that were heard and not handled yet. The lane's mutex guards it.
 type incoming struct {
 	queue   [][]byte
 	bytes   int64
@@ -26,9 +26,9 @@ type incoming struct {
 	running bool // a goroutine is at work, until both are empty
 }
 
-// hear takes what came through the channel. The link's goroutine; payload is good until it returns.
+// hear takes a message of the channel. The link's goroutine calls it; payload is valid until it returns.
 func (l *lane) hear(payload []byte) {
-	if len(payload) == 0 { // older nodes try their subscriptions so
+	if len(payload) == 0 { // older nodes test their subscriptions with it
 		return
 	}
 	idle := l.bridge.loops.Congested() == 0
@@ -51,7 +51,7 @@ func (l *lane) hear(payload []byte) {
 	l.mu.Unlock()
 }
 
-// poke has the log read.
+// poke makes the lane read the log.
 func (l *lane) poke() {
 	l.mu.Lock()
 	l.missed.behind = true
@@ -59,7 +59,7 @@ func (l *lane) poke() {
 	l.mu.Unlock()
 }
 
-// start has a goroutine handle what was missed. mu is held.
+// start lets a goroutine handle what was missed. mu is held.
 func (l *lane) start() {
 	if !l.missed.running {
 		l.missed.running = true
@@ -67,7 +67,7 @@ func (l *lane) start() {
 	}
 }
 
-// receive is the goroutine. It ends when nothing is left.
+// receive is that goroutine. It ends when nothing is left.
 func (l *lane) receive(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.awaitLoops(ctx)
@@ -103,22 +103,22 @@ func (l *lane) awaitLoops(ctx context.Context) {
 	}
 }
 
-// handle takes a batch that came through the channel, if it is its turn. mu is held. What it returns is lost.
+// handle takes a batch that came through the channel, if it is its turn. It returns the batches found to be lost. mu is held.
 func (l *lane) handle(payload []byte, late bool) (v verdict, lost []*flight) {
 	m, err := parseMessage(payload)
 	var all batch
 	if err == nil {
 		all, err = l.parse(m.batch)
 	}
-	if err != nil { // it was damaged on its way, and the log has it; or somebody else publishes there
+	if err != nil { // it was damaged on its way, and the log has it; or another program publishes there
 		l.bridge.stats.foreign.Add(1)
 		return verdictRead, nil
 	}
 	return l.judge(l.cur.live(m.at, all.id), m.at, all, late)
 }
 
-// parse reads a batch: the publications into rooms with members here, but none of our own that is awaited, for those are there.
-// mu is held.
+// parse reads a batch: the publications into rooms with members here. It does not read an awaited batch of this node, because its
+// publications are here. mu is held.
 func (l *lane) parse(b []byte) (batch, error) {
 	if senderOf(b) == l.bridge.node {
 		id, err := checkBatch(b)
@@ -129,7 +129,7 @@ func (l *lane) parse(b []byte) (batch, error) {
 	return parseBatch(b, l.find)
 }
 
-// judge does what the cursor has decided about a batch. mu is held. What it returns is lost.
+// judge does what the cursor has decided about a batch. It returns the batches found to be lost. mu is held.
 func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*flight) {
 	switch v {
 	case verdictNext:
@@ -137,13 +137,14 @@ func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*fli
 	case verdictAlone:
 		l.hearNotice(all.notice)
 		if rooms := all.rooms(); len(rooms) > 0 {
-			l.announce([]Gap{{Missed: uint64(len(all.pubs)), Rooms: rooms, Reason: "messages of this node stand elsewhere in the order than they were delivered here while Redis was away"}})
+			l.announce([]Gap{{Missed: uint64(len(all.pubs)), Rooms: rooms, Reason: "messages of this node have another place in the order than the one in which they were delivered here while Redis was away"}})
 		}
 	}
 	return v, nil
 }
 
-// deliver hands a batch to the loops: our own as the publications that they were. mu is held. What it returns is lost.
+// deliver hands a batch to the loops; for a batch of this node, its original publications. It returns the batches found to be
+// lost. mu is held.
 func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 	b, pubs := l.bridge, all.pubs
 	for _, p := range pubs {
@@ -169,7 +170,7 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 	return lost
 }
 
-// hearNotice announces what a node delivered alone; nil: nothing.
+// hearNotice announces what another node delivered alone. n may be nil.
 func (l *lane) hearNotice(n *notice) {
 	if n != nil {
 		l.announce([]Gap{n.gap()})
@@ -178,8 +179,8 @@ func (l *lane) hearNotice(n *notice) {
 
 var errAway = errors.New("no connection to the server that has the lane")
 
-// catchUp reads the log from the cursor on until there is no more. It goes on trying while Redis does not answer; not while the lane
-// has no link, for the next one begins with reading the log.
+// catchUp reads the log from the cursor on until there is no more. It retries while Redis does not answer, but not while the lane
+// has no link, because the next link begins by reading the log.
 func (l *lane) catchUp(ctx context.Context) {
 	wait, count := firstPause, pageSize
 	for ctx.Err() == nil {
@@ -202,7 +203,7 @@ func (l *lane) catchUp(ctx context.Context) {
 		}
 		if err != nil {
 			l.bridge.failed(err)
-			if timedOut(err) { // a page may be more than the link takes within the time of a call
+			if timedOut(err) { // a page may be larger than the connection can carry within the time limit of a call
 				count = max(count/4, 1)
 			}
 			pause(ctx, wait)
@@ -216,14 +217,14 @@ func (l *lane) catchUp(ctx context.Context) {
 	}
 }
 
-// refill takes a page of the log. Between two batches it lets go of the mutex, so that no loop waits for a page: nobody but
-// the receiver moves the cursor on meanwhile.
+// refill takes a page of the log. Between two batches it releases the mutex, so that no loop waits for a whole page. Only the
+// receiver moves the cursor meanwhile.
 func (l *lane) refill(p page) (more bool) {
 	var lost []*flight
 	l.mu.Lock()
 	refilled := uint64(0)
 	more = l.cur.refill(p, l.parse, func(v verdict, at place, all batch) {
-		l.announce(l.cur.takeGaps()) // where it stands, between what is delivered
+		l.announce(l.cur.takeGaps()) // here, so that the gap is announced at its place between the batches
 		_, some := l.judge(v, at, all, true)
 		lost = append(lost, some...)
 		refilled++
@@ -234,7 +235,7 @@ func (l *lane) refill(p page) (more bool) {
 		lost = append(lost, l.out.missed(l.cur.at)...)
 	}
 	l.announce(l.cur.takeGaps())
-	l.offer(l.bridge.awake.read()) // it may have to be healed
+	l.offer(l.bridge.awake.read()) // the script may have to begin a new epoch
 	l.mu.Unlock()
 	l.bridge.stats.refilled.Add(refilled)
 	l.bridge.settleLost(lost)

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// reports is what a bridge says about itself: to the log, to the metrics, and to who asks whether the node is ready. Any goroutine.
+// reports is what a bridge says about itself: in the log, in the metrics, and for readiness. Any goroutine.
 type reports struct {
 	cfg     *Config
 	log     *zap.Logger
@@ -18,18 +18,18 @@ type reports struct {
 	stats   stats
 	began   time.Time
 
-	trouble atomic.Pointer[string] // the newest since the last round trip, nil if there is none
-	spoke   atomic.Int64           // when the last log line about trouble was written, since began; 0: none since the last round trip
-	away    atomic.Int64           // when the first trouble since the last round trip was met, since began; 0: none
-	closed  atomic.Bool            // what fails from now on is no trouble
+	trouble atomic.Pointer[string] // the newest error since the last round trip, nil if there is none
+	spoke   atomic.Int64           // when the last log line about an error was written, since began; 0: none since the last round trip
+	away    atomic.Int64           // when the first error since the last round trip came, since began; 0: none
+	closed  atomic.Bool            // errors from now on do not count
 }
 
 // troubleLines is the time between two log lines about Redis being away.
 const troubleLines = time.Second
 
-// failed remembers the newest trouble for Ready, and says it in the log once a second.
+// failed remembers the newest error for Ready, and logs errors once a second.
 func (r *reports) failed(err error) {
-	if err == nil || r.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // why there is no link was said
+	if err == nil || r.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // the reason for the missing link was logged already
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")
@@ -37,12 +37,12 @@ func (r *reports) failed(err error) {
 	now, last := int64(time.Since(r.began)), r.spoke.Load()
 	r.away.CompareAndSwap(0, now)
 	if (last == 0 || now-last > int64(troubleLines)) && r.spoke.CompareAndSwap(last, now) {
-		r.log.Warn("redis: trouble", zap.String("what", text))
+		r.log.Warn("redis: error", zap.String("what", text))
 	}
 }
 
-// relieved takes back what was said of trouble if every lane has had a round trip since; proven is when the oldest of the last ones
-// began, since the bridge began.
+// relieved forgets the error if every lane has had a round trip since. proven is when the last round trip began, since the start
+// of the bridge, for the lane where it is oldest.
 func (r *reports) relieved(proven time.Duration) {
 	since := r.away.Load()
 	if since == 0 || int64(proven) <= since || !r.away.CompareAndSwap(since, 0) {
@@ -50,11 +50,11 @@ func (r *reports) relieved(proven time.Duration) {
 	}
 	r.trouble.Store(nil)
 	if r.spoke.Swap(0) > 0 {
-		r.log.Info("redis: all is well again", zap.Duration("after", (time.Since(r.began)-time.Duration(since)).Round(time.Millisecond)))
+		r.log.Info("redis: works again", zap.Duration("after", (time.Since(r.began)-time.Duration(since)).Round(time.Millisecond)))
 	}
 }
 
-// why is the newest trouble, to be said behind something else.
+// why is the newest error, to be appended to another text.
 func (r *reports) why() string {
 	if p := r.trouble.Load(); p != nil {
 		return ": " + *p
@@ -62,12 +62,12 @@ func (r *reports) why() string {
 	return ""
 }
 
-// gap announces that something may not have reached the members here. Any goroutine.
+// gap announces that messages may not have reached members here. Any goroutine.
 func (r *reports) gap(g Gap) {
 	r.stats.gaps.Add(1)
 	r.stats.lost.Add(g.Lost)
 	r.journal.write(note{
-		level: zap.WarnLevel, message: "redis: a gap, members here may have missed something", reason: g.Reason, unit: "batches_lost", count: g.Lost,
+		level: zap.WarnLevel, message: "redis: a gap, members here may have missed messages", reason: g.Reason, unit: "batches_lost", count: g.Lost,
 	}, g.Lane)
 	if r.cfg.OnGap != nil {
 		r.cfg.OnGap(g)
@@ -75,14 +75,14 @@ func (r *reports) gap(g Gap) {
 }
 
 func (r *reports) laneDown(lane, unsettled int, err error) {
-	reason := "the hold time of " + r.cfg.Hold.String() + " is over, --redis-down=" + string(r.cfg.Down) + " decides"
+	reason := "the hold time of " + r.cfg.Hold.String() + " is over, so --redis-down=" + string(r.cfg.Down) + " applies"
 	if err != nil {
 		reason += ": " + err.Error()
 	}
 	r.journal.write(note{level: zap.WarnLevel, message: "redis: lanes are down", reason: reason, unit: "publications", count: uint64(unsettled)}, lane)
 }
 
-// laneBack says that Redis takes the lane's publications again; local is how many were delivered on this node alone.
+// laneBack says that Redis takes the lane's publications again. local is how many were delivered on this node alone.
 func (r *reports) laneBack(lane int, local uint64) {
 	r.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are back", unit: "delivered_here_alone", count: local}, lane)
 }

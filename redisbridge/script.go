@@ -1,22 +1,22 @@
 package redisbridge
 
 import (
-	_ "embed" // the scripts are files of their own, to be read as such
+	_ "embed" // the scripts are separate files, to be read as such
 
 	"github.com/redis/go-redis/v9"
 )
 
-// publishSource gives a batch its number, keeps it and sends it out: one call per lane and flush.
+// publishSource gives a batch its number, keeps it and publishes it: one call per lane and flush.
 //
 //go:embed publish.lua
 var publishSource string
 
-// readSource says what a lane's log has from a place on, and in which epoch: both at one moment.
+// readSource returns a lane's log from a place on, and the epoch at the same moment.
 //
 //go:embed read.lua
 var readSource string
 
-// metaSource puts the agreement of the nodes back.
+// metaSource writes the agreement of the nodes back.
 //
 //go:embed meta.lua
 var metaSource string

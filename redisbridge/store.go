@@ -17,14 +17,14 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// store is what the nodes share in Redis, and how to come to it: every command but those of the links.
+// store is what the nodes share in Redis, and the clients for it: it makes every command except those of the links.
 //
-// Of go-redis's options these matter: ContextTimeoutEnabled, or a call with a deadline of 250 ms returns after 4 s;
-// MaxRetries -1, because we try again by our own rules; one dial a call; PipelinePoolSize -1, or there are ten connections more.
+// These options of go-redis matter: ContextTimeoutEnabled, or a call with a deadline of 250 ms returns after 4 s; MaxRetries -1,
+// because we retry by our own rules; one dial per call; PipelinePoolSize -1, or there are ten more connections.
 type store struct {
 	address   *Address
 	client    redis.UniversalClient // for the keys that belong to no lane
-	cluster   *redis.ClusterClient  // the same; nil if it is none
+	cluster   *redis.ClusterClient  // the same client; nil if it is not a Cluster
 	sentinels *sentinels            // nil if there are none
 	names     *names                // nil until the number of lanes is known
 	cfg       *Config
@@ -33,11 +33,11 @@ type store struct {
 	random, generation, age, send string
 }
 
-// dialTimeout is short: the next try may meet another server.
+// dialTimeout is short, because the next attempt may reach another server.
 const dialTimeout = time.Second
 
-// beQuiet switches go-redis's own log off: what goes wrong comes back as an error, and the bridge says it once. It is a
-// setting of the whole process there.
+// beQuiet switches off go-redis's own log: errors are returned, and the bridge reports them once. In go-redis this is a setting
+// of the whole process.
 var beQuiet = sync.OnceFunc(logging.Disable)
 
 var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -58,7 +58,7 @@ func newStore(cfg *Config, a *Address) *store {
 	return s
 }
 
-// shareLog says how large the log of each of so many lanes may become.
+// shareLog sets how large the log of each of that many lanes may become.
 func (s *store) shareLog(lanes int) {
 	bytes := s.cfg.LogBytes
 	if bytes == 0 {
@@ -67,13 +67,13 @@ func (s *store) shareLog(lanes int) {
 	s.generation = strconv.FormatInt(bytes/2, 10)
 }
 
-// What Config.LogBytes says of 0.
+// The meaning of 0 in Config.LogBytes.
 const (
 	allLogs  = 64 << 20
 	leastLog = 4 << 20
 )
 
-// open makes a client that finds its server by itself, with so many connections to each.
+// open makes a client that finds its server by itself, with that many connections to each.
 func (s *store) open(connections int) redis.UniversalClient {
 	a, cfg := s.address, s.cfg
 	switch a.Kind {
@@ -95,11 +95,11 @@ func (s *store) open(connections int) redis.UniversalClient {
 	return s.openServer(a.Hosts[0], connections, connectionAge)
 }
 
-// connectionAge is how long store.client keeps a connection: by a new one the beat finds out that the address leads to another
-// server than it did.
+// connectionAge is how long store.client keeps a connection: through a new one the beat finds out that the address now leads to
+// another server.
 const connectionAge = 3 * time.Second
 
-// openServer makes a client of one server. Its connections may be so old, 0: as they like.
+// openServer makes a client of one server. Its connections live at most age; 0: no limit.
 func (s *store) openServer(addr string, connections int, age time.Duration) *redis.Client {
 	a, cfg := s.address, s.cfg
 	return redis.NewClient(&redis.Options{
@@ -110,21 +110,22 @@ func (s *store) openServer(addr string, connections int, age time.Duration) *red
 	})
 }
 
-// timedOut reports that an answer did not come in time. Mostly the socket says so, which takes its deadline from the context.
+// timedOut reports that an answer did not come in time. Usually the error comes from the socket, which takes its deadline from
+// the context.
 func timedOut(err error) bool {
 	var n net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
-// atKey says which keys an error is about that Redis gave for their type, and what helps.
+// atKey says which keys an error is about if Redis complains about their type, and what to do.
 func atKey(err error, keys ...string) error {
 	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 		return err
 	}
-	return fmt.Errorf("%w: something else stands at %s; the nodes make it again after DEL %s", err, strings.Join(keys, " or "), strings.Join(keys, " "))
+	return fmt.Errorf("%w: %s has the wrong type; delete it with DEL %s, and the nodes write it again", err, strings.Join(keys, " or "), strings.Join(keys, " "))
 }
 
-// publish has one batch applied, before there is a link.
+// publish publishes one batch before there is a link.
 func (s *store) publish(ctx context.Context, client redis.UniversalClient, c call) (answer, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
@@ -152,10 +153,10 @@ func (s *store) publish(ctx context.Context, client redis.UniversalClient, c cal
 	return answers[0], nil
 }
 
-var errReply = errors.New("redis gave an answer that this program does not know")
+var errReply = errors.New("redis gave an answer that this program does not understand")
 
-// read reads a page of a lane's log. A page begins with the batch at the cursor and the one before, so that one of two batches would
-// have nothing new, and look like the end of the log.
+// read reads a page of a lane's log. A page begins with the batch at the cursor and the one before, so a page of two batches
+// would have nothing new and look like the end of the log.
 func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q question) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()

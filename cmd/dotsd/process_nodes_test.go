@@ -115,7 +115,7 @@ func (p programs) testLostAgreement(t *testing.T) {
 	if code := d.ended(); code != exitFailure {
 		t.Errorf("exit %d, want %d: it is to be started again", code, exitFailure)
 	}
-	const want = "dotsd: --redis: other nodes cut the rooms into lanes in another way, and theirs is older: start this node again"
+	const want = "dotsd: --redis: other nodes divide the rooms into lanes differently, and their agreement is older: restart this node"
 	if lines := d.log(); !strings.HasPrefix(lines[len(lines)-1], want) {
 		t.Errorf("it said last %q, want %q", lines[len(lines)-1], want)
 	}

@@ -1,7 +1,6 @@
-// Package resp is RESP3, as much of it as a link to Redis speaks
-// (https://redis.io/docs/latest/develop/reference/protocol-spec). go-redis has all of it, but not what a link is for: many calls
-// on their way at once on the connection that is also subscribed, so that Redis answers a call and sends what was published in
-// one write.
+// Package resp is the part of RESP3 that a link to Redis needs (https://redis.io/docs/latest/develop/reference/protocol-spec).
+// go-redis has all of RESP3, but cannot do what a link is for: many calls in flight at once on a connection that is also
+// subscribed, so that Redis sends the answer to a call and the published batch in one write.
 package resp
 
 import (
@@ -41,14 +40,14 @@ func appendCount(dst []byte, kind byte, n int) []byte {
 	return append(strconv.AppendInt(append(dst, kind), int64(n), 10), '\r', '\n')
 }
 
-// Value is one value of Redis. Its memory is the reader's: it is good until the next one is read.
+// Value is one value of Redis. The reader owns its memory: it is valid until the next value is read.
 type Value struct {
-	Kind byte    // of RESP3: '+' '-' ':' '$' '*' '>' '_' and their like; '>' is a push, which answers nothing
-	Text []byte  // of '+', '-', '$', ':' and the other plain ones
+	Kind byte    // of RESP3: '+' '-' ':' '$' '*' '>' '_' and similar; '>' is a push, which is not an answer
+	Text []byte  // of '+', '-', '$', ':' and the other plain kinds
 	List []Value // of '*', '>', '%', '~'
 }
 
-// Error is an error reply: its first word says of what kind it is.
+// Error is an error reply. Its first word says which kind it is.
 type Error string
 
 func (e Error) Error() string { return string(e) }
@@ -63,7 +62,7 @@ func Word(err error) string {
 	return word
 }
 
-// Int is the number that v is, or that stands in its text.
+// Int is the number that v is, or that its text contains.
 func (v *Value) Int() (n int64, ok bool) {
 	n, err := strconv.ParseInt(string(v.Text), 10, 64)
 	return n, err == nil
@@ -77,8 +76,8 @@ func (v *Value) Err() error {
 	return nil
 }
 
-// ErrProtocol says that what came is not RESP3.
-var ErrProtocol = errors.New("the answer is not RESP3: want a Redis of version 6 or later there")
+// ErrProtocol says that the received bytes are not RESP3.
+var ErrProtocol = errors.New("the answer is not RESP3: want Redis 6 or later")
 
 const (
 	maxText = 64 << 20 // bytes
@@ -86,26 +85,26 @@ const (
 	maxNest = 8
 )
 
-// Reader reads values, and reuses its memory.
+// Reader reads values and reuses its memory.
 type Reader struct {
 	in   *bufio.Reader
-	text []byte  // of the value that is read
+	text []byte  // of the current value
 	list []Value // the same
 }
 
-// NewReader makes one.
+// NewReader makes a Reader.
 func NewReader(in io.Reader) *Reader { return &Reader{in: bufio.NewReaderSize(in, 64<<10)} }
 
-// Read reads the next value. The error is ErrProtocol, or what the connection says.
+// Read reads the next value. The error is ErrProtocol, or the error of the connection.
 func (r *Reader) Read() (Value, error) {
-	if cap(r.text) > 1<<20 { // of a large batch, perhaps: it need not stay
+	if cap(r.text) > 1<<20 { // perhaps after a large batch: it need not stay
 		r.text = nil
 	}
 	r.text, r.list = r.text[:0], r.list[:0]
 	return r.value(0)
 }
 
-// value reads one value. Texts stand behind each other in r.text: when it moves, those that were read keep the old memory.
+// value reads one value. Texts follow each other in r.text. If r.text moves, texts read before keep the old memory.
 func (r *Reader) value(depth int) (v Value, err error) {
 	line, err := r.in.ReadSlice('\n')
 	if err != nil {
@@ -179,7 +178,7 @@ func (r *Reader) array(kind byte, line []byte, depth int) (Value, error) {
 	if depth == 0 {
 		r.list = list
 	}
-	if kind == '|' { // attributes stand before the value that they are of
+	if kind == '|' { // attributes come before the value that they describe
 		return r.value(depth)
 	}
 	return Value{Kind: kind, List: list}, nil
