@@ -73,7 +73,7 @@ func TestAFrameIsEncodedOncePerVariant(t *testing.T) {
 	}
 }
 
-// Two loops may build a frame at the same time: the second one takes the frame of the first.
+// Two loops may build a frame at the same time: the second one uses the frame of the first.
 func TestTheLoserOfTheRaceForAFrameTakesTheWinners(t *testing.T) {
 	var encodings [MaxVariants]Encoding
 	nested := false

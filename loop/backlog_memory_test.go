@@ -14,8 +14,8 @@ func heapAlloc() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Messages of a few bytes that come one by one are a batch each. What it takes to remember that a member waits for one is more
-// than the message: it is counted as well, or a room of members that never read takes any amount.
+// Messages of a few bytes that come one by one are a batch each. The memory that refers to such a batch for a waiting member is
+// larger than the message. So it must be counted too; otherwise a room of members that never read takes any amount of memory.
 func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
@@ -43,14 +43,14 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	}
 }
 
-// Of the memory that is a member's own it may take as much as it may have bytes waiting.
+// References may take as much memory of a member as its limit allows for waiting bytes.
 func TestManyTinyMessagesAreALargeBacklog(t *testing.T) {
 	const hard = 10_000
 	r := newRig(t, func(c *Config) { c.HardBacklog = hard })
 	f := r.open(0, "room", 0)
 	f.room = 0
 	for i := 0; len(f.kicks) == 0; i++ {
-		if i > hard/16 { // a ref has as many bytes
+		if i > hard/16 { // a ref takes as many bytes
 			t.Fatalf("not kicked although it waits for %d batches", i)
 		}
 		r.publish("room", "x")

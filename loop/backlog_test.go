@@ -44,7 +44,7 @@ func TestABatchIsCutAt64KiB(t *testing.T) {
 
 // Stage 2: stall.
 
-// stallRig is a room with a publisher that keeps up and a member that takes one frame and no more.
+// stallRig is a room with a publisher that keeps up and a member that takes one frame and then nothing.
 func stallRig(t *testing.T, change func(*Config)) (r *rig, publisher, slow *fake) {
 	r = newRig(t, func(c *Config) {
 		c.SoftBacklog, c.HardBacklog = 1000, 1<<20
@@ -58,7 +58,7 @@ func stallRig(t *testing.T, change func(*Config)) (r *rig, publisher, slow *fake
 	return r, publisher, slow
 }
 
-// stalled reports whether what the publisher sends now waits.
+// stalled reports whether messages that the publisher sends now must wait.
 func stalled(r *rig, publisher *fake) bool {
 	n := len(publisher.parsed)
 	r.send(publisher, "question")
@@ -113,7 +113,7 @@ func TestAMemberThatTakesNothingStallsNobodyForLong(t *testing.T) {
 func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	r, publisher, slow := stallRig(t, func(c *Config) { c.StallBudget = 500 * time.Millisecond })
 	waited, turns := 0, 0
-	for range 90 { // 9 s; the member is over the limit again and again, and takes something each tick
+	for range 90 { // 9 s; the member is over the limit again and again, and takes something in each tick
 		for range 3 {
 			r.publish("room", message(600))
 			r.rest()
@@ -148,7 +148,7 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	}
 }
 
-// lagOn lets members that are over the soft limit take a frame each step, and get another one, so that they stay over it.
+// lagOn lets members that are over the soft limit take a frame in each step and get another one, so that they stay over it.
 func lagOn(r *rig, slow []*fake, step time.Duration) {
 	r.publish("room", message(600))
 	r.rest()
@@ -189,7 +189,7 @@ func TestAMemberThatFallsBelowTheSoftLimitStartsAnewWithItsTime(t *testing.T) {
 			r.rest()
 		}
 		r.step(900 * time.Millisecond)
-		slow.take(slow.backlog.bytes - 500) // a frame or less is left
+		slow.take(slow.backlog.bytes - 500) // at most a frame is left
 		r.rest()
 		r.publish("room", "x") // below, and judged
 		r.rest()
@@ -312,7 +312,7 @@ func TestAThousandLaggingMembersHoldTheFramesOfTheirRoomOnce(t *testing.T) {
 		r.publish("room", message(500))
 		r.rest()
 	}
-	// Of the first the kernel has taken a part of no bytes. Of the others each loop has a batch.
+	// The kernel has taken a part of the first one, which counts no waiting bytes. Each loop has a batch of each of the others.
 	want := int64(100*(500+200) + 99*(2*batchMemory+len(all)*refMemory))
 	if got := r.node.Held(); got != want {
 		t.Errorf("1,000 members that take nothing hold %d bytes, want %d: 100 frames once", got, want)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// BenchmarkJoinLeave has a member of a room leave and come back, in 100,000 members altogether. "loop" is what the loop
+// BenchmarkJoinLeave lets a member of a room leave and come back, with 100,000 members in total. "loop" is everything the loop
 // does, with its counters, checks and the call of the session. "index" and "map" are the bare structures: the index in the
-// member, as the loop has it, against a map by connection id beside the slice, the obvious design.
+// member, as the loop has it, and the obvious design, a map by connection id beside the slice.
 func BenchmarkJoinLeave(b *testing.B) {
 	for _, size := range []int{8, 1000, 100_000} {
 		b.Run(fmt.Sprintf("loop/room=%d", size), func(b *testing.B) {
@@ -51,7 +51,7 @@ func leaveAndEnter(b *testing.B, f func(i int)) {
 	}
 }
 
-// benchRooms makes connections in rooms of a size each, past the bus.
+// benchRooms puts connections into rooms of a given size, without a bus.
 func benchRooms(b *testing.B, size, total int) (l *Loop, conns []*fake) {
 	r := newRig(b, nil)
 	l = r.loop(0)
@@ -76,7 +76,7 @@ type benchRoom interface {
 	leave(ConnID, *Conn)
 }
 
-// build fills rooms of a size, and returns what each member has taken on the heap.
+// build fills rooms of a given size, and returns how many bytes of heap each member has taken.
 func build[R benchRoom](conns []*fake, size int, empty func() R) (rooms []R, bytesPerMember float64) {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -93,7 +93,7 @@ func build[R benchRoom](conns []*fake, size int, empty func() R) (rooms []R, byt
 	return rooms, (float64(after.HeapAlloc) - float64(before.HeapAlloc)) / float64(len(conns))
 }
 
-// indexRoom has the index in the member, where it fills a gap that the compiler leaves anyhow.
+// indexRoom stores the index in the member, where it fills a gap that the compiler leaves anyway.
 type indexRoom struct{ members []*Member }
 
 func (r *indexRoom) enter(_ ConnID, c *Conn) {
@@ -109,7 +109,7 @@ func (r *indexRoom) leave(_ ConnID, c *Conn) {
 	r.members = r.members[:last]
 }
 
-// mapRoom is the obvious design. The slice needs the id as well, to find the one that takes another's place in the map.
+// mapRoom is the obvious design. The slice needs the id as well, to find the member that takes another's place in the map.
 type mapRoom struct {
 	index   map[ConnID]int
 	members []mapMember
@@ -134,8 +134,8 @@ func (r *mapRoom) leave(id ConnID, _ *Conn) {
 	delete(r.index, id)
 }
 
-// BenchmarkFanOut publishes to one room of null connections and runs the turns that it takes; the time per delivery is
-// what the core costs without the kernel.
+// BenchmarkFanOut publishes to one room of null connections and runs the turns that this needs. The time per delivery is the cost
+// of the core without the kernel.
 func BenchmarkFanOut(b *testing.B) {
 	body := []byte(message(128))
 	for _, batch := range []int{1, 8, 32} {
@@ -169,8 +169,7 @@ func perDelivery(b *testing.B, deliveries int) {
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(deliveries), "ns/delivery")
 }
 
-// BenchmarkPublish is a message on its way through the embedded bus into the inboxes of the loops and out of them to one
-// member each.
+// BenchmarkPublish measures the path of a message through the embedded bus into the inboxes of the loops and to one member each.
 func BenchmarkPublish(b *testing.B) {
 	body := []byte(message(128))
 	for _, loops := range []int{1, 2} {
@@ -192,7 +191,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkWheel has a million connections with max_age of a minute.
+// BenchmarkWheel has a million connections with a max_age of a minute.
 func BenchmarkWheel(b *testing.B) {
 	const entries = 1_000_000
 	build := func() (*wheel, []Conn) {
@@ -249,7 +248,8 @@ func BenchmarkInbox(b *testing.B) {
 	}
 }
 
-// BenchmarkDeliver is what a bus does with a batch of 32 publications of 100 bytes, with a loop that fans them out to 10 members.
+// BenchmarkDeliver measures a bus that delivers a batch of 32 publications of 100 bytes, and a loop that fans them out to 10
+// members.
 func BenchmarkDeliver(b *testing.B) {
 	r := newRig(b, func(c *Config) { c.RoomCredit = 1 << 30 })
 	for _, f := range r.openAll(10, 0, "chat/a room") {
@@ -272,7 +272,8 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
-// BenchmarkMayParse is what a session asks before each frame: in a room as most are, and in one that has had a slow member.
+// BenchmarkMayParse measures the question that a session asks before each frame: in a usual room, and in one that has had a slow
+// member.
 func BenchmarkMayParse(b *testing.B) {
 	for _, slow := range []bool{false, true} {
 		b.Run(fmt.Sprintf("slow=%v", slow), func(b *testing.B) {

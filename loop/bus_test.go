@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// slowBus keeps what is published until the test lets it go.
+// slowBus keeps publications until the test releases them.
 type slowBus struct {
 	*Embedded
 	held []*Publication

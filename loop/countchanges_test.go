@@ -13,11 +13,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// mirror is what somebody knows who asks for changes only.
+// mirror holds the counts as known to a reader that asks only for changes.
 type mirror struct {
 	dir   *Directory
 	rooms map[string]int
-	read  int // lanes that had to be read anew
+	read  int // lanes that had to be read completely
 }
 
 // newMirror turns the marks on.
@@ -30,7 +30,7 @@ func newMirror(d *Directory) *mirror {
 	return m
 }
 
-// ask brings the mirror up to date and returns what it was told.
+// ask brings the mirror up to date and returns the changes.
 func (m *mirror) ask() (told []RoomCount) {
 	for i := range m.dir.Lanes() {
 		changed, ok := m.dir.Changed(i, nil)
@@ -45,7 +45,7 @@ func (m *mirror) ask() (told []RoomCount) {
 	return told
 }
 
-// take takes the zeros first, as the words of Changed allow.
+// take takes the zeros first, as the comment of Changed allows.
 func (m *mirror) take(counts []RoomCount) {
 	for _, c := range counts {
 		if c.Members == 0 {
@@ -59,7 +59,7 @@ func (m *mirror) take(counts []RoomCount) {
 	}
 }
 
-// truth visits everything.
+// truth visits all rooms.
 func truth(d *Directory) map[string]int {
 	rooms := map[string]int{}
 	d.Each(func(e *Entry) {
@@ -115,7 +115,7 @@ func TestMarksTellOfWhoIsTurnedAway(t *testing.T) {
 	f.Init(f)
 	r.loop(0).Adopt(&f.Conn)
 	r.rest()
-	f.Join("room", 0) // for a moment it counts, and somebody may have read that
+	f.Join("room", 0) // it counts for a moment, and a reader may have seen that
 	r.rest()
 	if got, want := fmt.Sprint(m.ask()), "[{room 1}]"; got != want {
 		t.Errorf("told %s, want %s", got, want)
@@ -175,7 +175,7 @@ func TestAMarkDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestTheListOfMarksIsBounded: rooms that come and go for as long as nobody asks fill it up to its limit; then all is read.
+// TestTheListOfMarksIsBounded: if nobody asks, rooms that come and go fill the list up to its limit; then all rooms are read.
 func TestTheListOfMarksIsBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Lanes = 1 })
 	l := r.loop(0)
@@ -249,7 +249,7 @@ func TestWhoAsksForMarksKnowsEveryRoom(t *testing.T) {
 	})
 }
 
-// TestNoChangeIsMissedUnderWay: loops on goroutines of their own, and one who asks all the time. When they have stopped, the
+// TestNoChangeIsMissedUnderWay: loops run on their own goroutines, and a reader asks all the time. When they have stopped, the
 // next answer makes the mirror exact.
 func TestNoChangeIsMissedUnderWay(t *testing.T) {
 	const loops, rounds, steps = 4, 20, 400
@@ -299,7 +299,7 @@ func TestNoChangeIsMissedUnderWay(t *testing.T) {
 }
 
 // TestAChangeDuringTheAnswerIsInTheNext: a single change and an answer at the same moment, for half a second. If the mark were
-// cleared after the count is read, or set before it is changed, a change would sometimes be forgotten.
+// cleared after the count is read, or set before it is changed, a change would sometimes be missed.
 func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	r := newRig(t, nil)
 	r.open(0, "room", 0)
@@ -347,7 +347,8 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	}
 }
 
-// stroll has somebody join or leave one of three rooms, so that they vanish and come back all the time. The loop's goroutine.
+// stroll lets members join or leave one of three rooms, so that the rooms vanish and come back all the time. The loop's goroutine
+// calls it.
 func stroll(l *Loop, rng *rand.Rand, here []*fake) []*fake {
 	if len(here) > 0 && rng.IntN(5) > 1 {
 		i := rng.IntN(len(here))

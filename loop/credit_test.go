@@ -19,7 +19,7 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 		busy = append(busy, r.open(0, room, 0))
 	}
 	for _, room := range numbered("busy", 14) {
-		r.publish(room, message(500)) // 756 of load each, and a batch each
+		r.publish(room, message(500)) // 756 bytes of load each, and a batch each
 	}
 	if got, want := r.node.Congested(), 1; got != want {
 		t.Fatalf("%d loops congested, want %d", got, want)
@@ -52,7 +52,7 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 	}
 }
 
-// charge may declare congestion at the very moment in which the last bytes are settled, so that no settle comes any more.
+// reserve may declare congestion at the moment in which the last bytes are released; then no further release comes.
 func TestACongestionThatWasDeclaredTooLateEndsWithTheTurn(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops = 2 })
 	other := r.open(1, "other", 0)
@@ -119,16 +119,16 @@ func TestAPublicationLargerThanTheLimitPassesAlone(t *testing.T) {
 	}
 }
 
-// The rest of this file runs loops as goroutines, as the server does: the race detector's view of the core.
+// The rest of this file runs loops as goroutines, as the server does, so that the race detector sees the core.
 //
-// Each loop has a poller: a list of sockets that are ready, the doorbell among them. Clients write from goroutines of their
-// own into a receive buffer of a few hundred bytes and read out of a send buffer of the same kind, so that publishers
-// are blocked, members lag, rooms stall and loops run out of credit all the time; nobody is kicked, so every message must
-// arrive. Beside them members come and go, somebody publishes from outside, and somebody calls into the loops.
+// Each loop has a poller: a list of sockets that are ready, with the doorbell among them. Clients write on their own goroutines
+// into a receive buffer of a few hundred bytes and read out of a send buffer of the same kind. So publishers are blocked, members
+// lag, rooms stall and loops run out of credit all the time. No connection is kicked, so every message must arrive. Meanwhile
+// other members come and go, one goroutine publishes from outside, and one calls into the loops.
 
 func TestLoopsAsGoroutinesLoseNothingAndNoWakeUp(t *testing.T) {
 	const (
-		loops, rooms, stable   = 3, 4, 5 // members a room that stay
+		loops, rooms, stable   = 3, 4, 5 // members per room that stay
 		perMember, perAPI      = 400, 200
 		churners, churn, calls = 4, 60, 300
 	)
@@ -160,7 +160,7 @@ func TestLoopsAsGoroutinesLoseNothingAndNoWakeUp(t *testing.T) {
 	for i := range churners {
 		work.Go(func() {
 			for n := range churn {
-				c := w.connect((i+n)%loops, fmt.Sprintf("r%d", (i+n)%(rooms+1)), 0) // the last room is only theirs
+				c := w.connect((i+n)%loops, fmt.Sprintf("r%d", (i+n)%(rooms+1)), 0) // the last room is only for them
 				c.waitJoined()
 				c.finish(n%2 == 0)
 			}
@@ -261,7 +261,7 @@ func (p *cityPoller) post(c *citizen) {
 	p.wake.Signal()
 }
 
-// run is the goroutine of a loop: one batch of events after the other. Every turn takes a millisecond.
+// run is the goroutine of a loop: it handles one batch of events after the other. Every turn takes a millisecond.
 func (w *city) run(i int) {
 	p, l := w.pollers[i], w.node.loops[i]
 	for {
@@ -285,7 +285,7 @@ func (w *city) run(i int) {
 	}
 }
 
-// tick lets time go on when nothing happens, too.
+// tick advances the time even when nothing happens.
 func (w *city) tick() {
 	for !w.stopped.Load() {
 		time.Sleep(time.Millisecond)
@@ -307,7 +307,7 @@ func (w *city) stop() {
 	w.done.Wait()
 }
 
-// wait is Wait with an end: a lost wake-up shows as a test that hangs.
+// wait is Wait with a time limit: a lost wake-up shows as a test that hangs.
 func (w *city) wait(work *sync.WaitGroup) {
 	w.t.Helper()
 	done := make(chan struct{})
@@ -322,7 +322,7 @@ func (w *city) wait(work *sync.WaitGroup) {
 	}
 }
 
-// callFromOutside asks what the API asks, from a goroutine that is no loop's.
+// callFromOutside makes the calls of the API, on a goroutine that does not belong to a loop.
 func (w *city) callFromOutside(times int) {
 	for n := range times {
 		l := w.node.loops[n%len(w.node.loops)]
@@ -341,7 +341,7 @@ func (w *city) callFromOutside(times int) {
 	}
 }
 
-// checkEmpty looks at the loops after their goroutines have ended.
+// checkEmpty checks the loops after their goroutines have ended.
 func (w *city) checkEmpty() {
 	w.t.Helper()
 	pauses, lags := uint64(0), uint64(0)
@@ -416,7 +416,7 @@ func (c *citizen) write(body string) {
 
 func (c *citizen) post() { c.w.pollers[c.Loop().Index()].post(c) }
 
-// finish sends FIN, or resets, and waits until the server has freed everything.
+// finish sends FIN or resets, and waits until the server has freed everything.
 func (c *citizen) finish(reset bool) {
 	c.mu.Lock()
 	c.fin = true
@@ -471,7 +471,7 @@ func (c *citizen) event(l *Loop, now time.Duration) {
 	c.closed = c.closed || closes
 	c.mu.Unlock()
 	if closes {
-		go func() { // nbio says it on a goroutine of its own, too
+		go func() { // nbio also calls it on another goroutine
 			l.Closed(&c.Conn)
 			l.Call(func(*Loop) { l.Call(func(*Loop) { c.waitFreed() }) })
 		}()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// elsewhere delivers publications that other nodes have published.
+// elsewhere delivers publications of other nodes.
 func (b *slowBus) elsewhere(room string, bodies ...string) {
 	pubs := others(room, bodies)
 	Number(pubs, 9, 1)
@@ -45,7 +45,7 @@ func TestWhatComesFromElsewhereWaitsForTheCreditOfItsRoomOnly(t *testing.T) {
 	}
 }
 
-// Without parking all of it is in the member's backlog at once, which is over the hard limit.
+// Without deferring, all of it is in the member's backlog at once, which is over the hard limit.
 func TestABurstFromElsewhereKicksNobodyWhoReads(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 8000
@@ -101,7 +101,7 @@ func TestASlowMemberHoldsUpWhatIsParkedWithinItsBudgetOnly(t *testing.T) {
 	t.Run("late", func(t *testing.T) { holdsUp(t, (*Directory).DeliverLate, 5*3) })
 }
 
-// holdsUp expects a slow member to hold up what is delivered for a budget of ticks.
+// holdsUp expects a slow member to hold up delivered publications for a budget of ticks.
 func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publication), budget int) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 1<<20
@@ -113,8 +113,8 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publicat
 	for i := range bodies {
 		bodies[i] = message(500)
 	}
-	// Ticks at which it is just below the limit cost nothing, and what has gathered goes on at a pace. In the next burst of the
-	// same minute it holds up nothing.
+	// Ticks in which the member is just below the limit cost nothing, and deferred publications go on at a drain rate. In the
+	// next burst of the same minute it holds up nothing.
 	for round, want := range []struct{ least, most int }{{budget - 1, 2*budget + 15}, {0, 1}} {
 		pubs := others("x", bodies)
 		Number(pubs, 9, 1)
@@ -122,7 +122,7 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publicat
 		r.rest()
 		ticks := 0
 		for ; len(alive.frames(t)) < (round+1)*len(bodies) && ticks < 100; ticks++ {
-			slow.take(600) // a message a tick: it makes progress
+			slow.take(600) // one message per tick: it makes progress
 			r.step(Tick)
 		}
 		if ticks < want.least || ticks > want.most {
@@ -153,7 +153,7 @@ func TestOwnPublicationsStayBehindWhatIsParked(t *testing.T) {
 	}
 }
 
-// A loop has given the credit back and has not come to resume yet.
+// A loop has released the credit and has not called resume yet.
 func TestNobodyOvertakesWhatIsParked(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	f := r.open(0, "x", 0)
@@ -176,7 +176,7 @@ func TestWhatIsParkedForARoomThatVanishesIsForNobody(t *testing.T) {
 	bus.elsewhere("x", numbered("m", 20)...)
 	bus.deliver()
 	f.gone(ReasonLeft)
-	r.rang[0] = false // it does not come to what it has been given
+	r.rang[0] = false // it does not get to handle its inbox
 	next := r.open(1, "x", 0)
 	bus.elsewhere("x", "new")
 	r.turn(0)
@@ -202,7 +202,7 @@ func TestARoomThatWouldParkTooMuchIsGivenAllOfIt(t *testing.T) {
 	}
 }
 
-// Loops on goroutines: members with small buffers lag and stall their room all the time, while others publish from elsewhere.
+// Loops on goroutines: members with small buffers lag and stall their room all the time, while other nodes publish too.
 func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 	const loops, rooms, messages = 3, 4, 1500
 	w := newCity(t, loops)

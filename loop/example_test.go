@@ -8,11 +8,11 @@ import (
 	"dotsconnect/loop"
 )
 
-// guest is a connection without a socket: what it is sent, it prints. A server has one such object for each connection.
+// guest is a connection without a socket: it prints what it gets. A server has one such object for each connection.
 type guest struct {
 	loop.Conn
 	name   string
-	unread [][]byte // what has arrived
+	unread [][]byte // arrived, not read yet
 }
 
 func (g *guest) Open() error                  { return nil }
@@ -38,7 +38,7 @@ func (g *guest) Send(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Input takes all that was read for one message. A session that parses frames stops at each message if MayParse says so.
+// Input takes all the bytes that were read as one message. A session that parses frames asks MayParse before each of them.
 func (g *guest) Input(p []byte) int {
 	if !g.MayParse() {
 		return 0
@@ -50,7 +50,7 @@ func (g *guest) Input(p []byte) int {
 }
 
 // One loop with the bus of a single node. Its caller owns the clock, the goroutine and the sockets: here a variable, this
-// function, and none.
+// function, and no sockets.
 func Example() {
 	now := time.Second
 	awake := false
@@ -82,7 +82,7 @@ func Example() {
 		turns()
 	}
 	ann.unread = append(ann.unread, []byte("hi"))
-	core.Readable(&ann.Conn, now) // the poller says that ann's socket has bytes
+	core.Readable(&ann.Conn, now) // the poller reports that ann's socket has bytes
 	turns()
 
 	now += cfg.MaxAge / 2

@@ -2,7 +2,8 @@ package loop
 
 import "testing"
 
-// One who always has more to say uses up the room's credit in each turn; whoever parsed nothing meanwhile comes first then.
+// A publisher that always has more uses up the room's credit in each turn. Publishers that parsed nothing meanwhile go first
+// then.
 func TestAPublisherThatFloodsItsRoomDoesNotSilenceTheOthers(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.RoomCredit = 2000 })
 	flooder, quiet := r.open(0, "room", 0), r.open(0, "room", 0)

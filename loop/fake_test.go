@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes the random walks against the models longer than rapid's default (the command line has the last word), and
-// fails if a goroutine is left.
+// TestMain makes the random walks against the models longer than rapid's default (the command line can override it), and fails if
+// a goroutine is left.
 func TestMain(m *testing.M) {
 	for name, value := range map[string]string{"rapid.steps": "120", "rapid.checks": "200", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
@@ -34,7 +34,7 @@ type rig struct {
 	builds [MaxVariants]atomic.Int64 // calls of the encoders
 }
 
-// newRig makes a node. Every limit is out of the way unless change sets it.
+// newRig makes a node. No limit takes effect unless change sets it.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{TB: t, now: time.Second}
@@ -62,9 +62,9 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	return r
 }
 
-// appendFrame is the wire of these tests: two bytes of length and a body. In a client's frame the first byte of the body
-// says what it is: H a heartbeat, N noise that is no sign of life, X a rule that is broken, W wait for something (Hold),
-// anything else a message.
+// appendFrame writes the wire format of these tests: two bytes of length and a body. In a client's frame the first byte of the
+// body is its kind: H a heartbeat, N noise that is not a sign of life, X a broken rule, W wait for something (Hold), anything
+// else a message.
 func appendFrame(dst, body []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(body)))
 	return append(dst, body...)
@@ -119,7 +119,7 @@ func (r *rig) even() {
 	}
 }
 
-// waitingBytes adds up what waits for c.
+// waitingBytes adds up the bytes that wait for c.
 func waitingBytes(c *Conn) (n int) {
 	for _, ref := range c.backlog.refs {
 		for _, p := range ref.batch.pubs[ref.next:] {
@@ -129,7 +129,7 @@ func waitingBytes(c *Conn) (n int) {
 	return n + len(c.backlog.rest)
 }
 
-// read is the poller's word that f is readable.
+// read does what the poller does when f is readable.
 func (r *rig) read(f *fake) {
 	r.Helper()
 	f.Loop().Readable(&f.Conn, r.now)
@@ -178,26 +178,26 @@ func (r *rig) stats(i int) Stats {
 	return s
 }
 
-// fake is a connection with a kernel of which the test decides how much it takes.
+// fake is a connection whose kernel takes as much as the test decides.
 type fake struct {
 	Conn
 
 	in     []byte // arrived, not read yet
 	fin    bool
 	room   int  // bytes that the kernel still takes; -1: any number
-	broken bool // reset, with everything that had arrived
-	reset  bool // reset: what had arrived can still be read
-	null   bool // counts what it is sent and keeps nothing
+	broken bool // reset; bytes that had arrived are lost
+	reset  bool // reset; bytes that had arrived can still be read
+	null   bool // counts the bytes that it gets and keeps nothing
 
 	got    []byte
-	awaits bool // Writable is owed
+	awaits bool // Writable must be called
 	sends  int
 	joins  int
 	parsed []string
 	kicks  []CloseReason
 	pings  int
 	shut   bool
-	finned bool // CloseWrite
+	finned bool // CloseWrite was called
 
 	onJoined, onMessage, onSend, onKick func()
 }
@@ -250,7 +250,7 @@ func (f *fake) Send(p []byte) (int, error) {
 
 func (f *fake) AwaitRoom() { f.awaits = true }
 
-// take makes room for n bytes more (-1: for any number), the way a peer does that reads.
+// take makes room for n more bytes (-1: for any number), as a peer that reads does.
 func (f *fake) take(n int) {
 	f.room = n
 	if n != 0 && f.awaits {
@@ -341,7 +341,7 @@ func numbered(prefix string, n int) (bodies []string) {
 // pausedNow is how many connections wait because of back-pressure.
 func (l *Loop) pausedNow() int { return len(l.reader.hungry) + len(l.reader.paused) }
 
-// draining is how many rooms get at a drain rate what is deferred for them.
+// draining is how many rooms have a drain rate.
 func (d *Directory) draining() (n int) {
 	for i := range d.lanes {
 		d.lanes[i].mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// flowModel drives one flow as a directory and two loops do, and knows in plain words what must come out. It has no loop, no lane
-// and no clock: a flow has none either.
+// flowModel drives one flow as a directory and two loops do, and states in simple terms what must come out. It has no loop, lane
+// or clock, because a flow has none.
 type flowModel struct {
 	t    *testing.T
 	rng  *rand.Rand
@@ -51,7 +51,7 @@ func (m *flowModel) message() *Publication {
 	return &Publication{Value: make([]byte, m.rng.IntN(modelMessages))}
 }
 
-// open says in plain words what a source of the room waits for.
+// open states in simple terms what a source of the room waits for.
 func (m *flowModel) open(src source) bool {
 	return m.f.bytes[src].Load() <= modelCredit && m.slow[src] == 0
 }
@@ -74,7 +74,7 @@ func (m *flowModel) local() {
 	m.withBus = append(m.withBus, p)
 }
 
-// back is the bus that brings back the first of what this node published.
+// back is the bus bringing back the first publication of this node.
 func (m *flowModel) back() {
 	if len(m.withBus) == 0 {
 		return
@@ -84,7 +84,7 @@ func (m *flowModel) back() {
 	m.arrive(p, srcReturned, m.waiting() == 0, false)
 }
 
-// remote is the bus that brings what another node published.
+// remote is the bus bringing a publication of another node.
 func (m *flowModel) remote() {
 	m.arrive(m.message(), srcRemote, m.waiting() == 0 && m.open(srcRemote), m.rng.IntN(2) == 0)
 }
@@ -103,19 +103,19 @@ func (m *flowModel) arrive(p *Publication, src source, want, late bool) {
 	m.resume()
 }
 
-// place is what a directory does with one that goes on: it must be the next one.
+// place does what a directory does with a publication that goes on: it must be the next one.
 func (m *flowModel) place(p *Publication) {
 	if next := m.arrived[len(m.placed)]; p != next {
 		m.fail("publication %d goes on before its turn, which is that of %d", slices.Index(m.arrived, p), len(m.placed))
 	}
 	m.placed = append(m.placed, p)
 	m.f.reserve(srcRemote, int64(p.weight()))
-	if p.Origin == 0 { // nobody has reserved for it
+	if p.Origin == 0 { // no credit was reserved for it
 		m.f.reserve(srcLocal, int64(p.weight()))
 	}
 }
 
-// resume has everything go on that may.
+// resume lets everything go on that may.
 func (m *flowModel) resume() {
 	if m.f.pressure.Load() == nil {
 		return
@@ -147,7 +147,7 @@ func (m *flowModel) cost() (n int64) {
 	return n
 }
 
-// fanOut is the loops that give the members the next one.
+// fanOut is the loops giving the next publication to the members.
 func (m *flowModel) fanOut() {
 	if m.fanned == len(m.placed) {
 		return
@@ -162,7 +162,7 @@ func (m *flowModel) fanOut() {
 	m.resume()
 }
 
-// slowness has a loop begin or end to have a slow member.
+// slowness makes a loop get its first slow member, or lose its last one.
 func (m *flowModel) slowness() {
 	src := source(m.rng.IntN(int(numGates)))
 	if m.slow[src] > 0 && m.rng.IntN(2) == 0 {
@@ -231,7 +231,7 @@ func (m *flowModel) step() {
 	}
 }
 
-// end: members read on, nobody is slow any more, and nothing that came is left.
+// end: members read on, no member is slow any more, and no publication is left.
 func (m *flowModel) end() {
 	for range 200 {
 		m.back()
@@ -249,8 +249,8 @@ func (m *flowModel) end() {
 	}
 }
 
-// TestAFlowDoesWhatItsModelSays: who is admitted, in which order what was deferred goes on, each once; that a closed gate has a budget; that
-// what is deferred is bounded, and comes to its end.
+// TestAFlowDoesWhatItsModelSays checks which sources are admitted; that deferred publications go on in order, each once; that a
+// closed gate has a budget; and that the deferred bytes are limited and all go on in the end.
 func TestAFlowDoesWhatItsModelSays(t *testing.T) {
 	deferred, drained, accepted := 0, 0, 0
 	for seed := range uint64(500) {
@@ -267,7 +267,8 @@ func TestAFlowDoesWhatItsModelSays(t *testing.T) {
 	}
 }
 
-// TestAGateIsClosedForItsBudgetAndNoLonger counts the ticks that a gate can be closed in a window, if somebody always wants it closed.
+// TestAGateIsClosedForItsBudgetAndNoLonger counts the ticks that a gate can be closed in a window, if a member always wants it
+// closed.
 func TestAGateIsClosedForItsBudgetAndNoLonger(t *testing.T) {
 	for name, row := range map[string]struct {
 		src         source

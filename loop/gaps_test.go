@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// lanesBySize has rooms in the lane that is the length of their name.
+// lanesBySize puts rooms into the lane whose number is the length of their name.
 func lanesBySize(c *Config) {
 	c.Lanes, c.LaneOf = 4, func(room string) int { return len(room) % 4 }
 }
@@ -55,7 +55,7 @@ func missedBy(all []*fake, after uint64) (rooms []string) {
 	return rooms
 }
 
-// A room that vanished and came back is another one, unless the gap was the lane's.
+// A room that vanished and came back is another room, unless the gap was the whole lane's.
 func TestAGapIsForgottenWithItsRoom(t *testing.T) {
 	r := newRig(t, lanesBySize)
 	r.node.Gap(1, []string{"a"})
@@ -67,7 +67,7 @@ func TestAGapIsForgottenWithItsRoom(t *testing.T) {
 	}
 }
 
-// Gaps that are told at the same time all count, and the last one stays.
+// Gaps that are reported at the same time all count, and the last one stays.
 func TestGapsFromAnyGoroutine(t *testing.T) {
 	r := newRig(t, lanesBySize)
 	f := r.open(0, "a", 0)

@@ -18,7 +18,7 @@ import (
 	"unsafe"
 )
 
-// The limits of this package's shape. They may come down and never go up.
+// The limits of this package's shape. They may be lowered, but never raised.
 const (
 	maxLoopFields   = 18
 	maxConnFields   = 16
@@ -37,10 +37,10 @@ func TestTheStructuresStaySmall(t *testing.T) {
 	}
 }
 
-// A use goes upward if a file uses something that a file before it in the list of doc.go declares. It counts once for each file
-// that uses and each thing that is used, however often: a function, method, type, variable, constant, or a field. Only the type
-// Loop and its fields do not count: every file reaches its neighbours through them, and their number has a limit of its own.
-// Functions and methods are held to the same limit alone, or they could hide among many fields.
+// A use goes upward if a file uses something that is declared in a file before it in the list of doc.go. It counts once for each
+// using file and each used thing, however often: a function, method, type, variable, constant, or field. Only the type Loop and
+// its fields do not count: every file reaches its neighbours through them, and their number has a separate limit. Functions and
+// methods have another limit of their own, or they could hide among many fields.
 func TestFilesUseWhatStandsBelowThem(t *testing.T) {
 	order := filesOfDoc(t)
 	uses := usesBetweenFiles(t)
@@ -116,7 +116,7 @@ func filesOfDoc(t *testing.T) (files []string) {
 	return files
 }
 
-// sourceFiles are the files of this package that are no tests.
+// sourceFiles are the files of this package that are not tests.
 func sourceFiles(t *testing.T) []string {
 	t.Helper()
 	names, err := filepath.Glob("*.go")
@@ -177,7 +177,7 @@ func usesBetweenFiles(t *testing.T) []use {
 	return uses
 }
 
-// checkedPackage type-checks the files of this package that are no tests.
+// checkedPackage type-checks the files of this package that are not tests.
 func checkedPackage(t *testing.T) (*token.FileSet, *types.Info) {
 	t.Helper()
 	fset := token.NewFileSet()

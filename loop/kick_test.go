@@ -102,7 +102,7 @@ func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.MaxAge = time.Second })
 		alive, silent := r.open(0, "room", 0), r.open(0, "room", 0)
 		alive.arrive("H")
-		r.now += 30 * time.Second // nobody called the loop: the machine was asleep
+		r.now += 30 * time.Second // nothing called the loop: the machine was asleep
 		if readFirst {
 			r.read(alive)
 		}
@@ -151,7 +151,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		pause := time.Duration(rapid.Int64Range(0, int64(5*time.Second)).Draw(rt, "pause"))
 		r.now += before
 		r.node.flows.congested.Add(1)
-		f.in = []byte{0} // half a frame: it pauses, and is no sign of life when it is read at last
+		f.in = []byte{0} // half a frame: it pauses, and is not a sign of life when it is read at last
 		r.read(f)
 		r.rest()
 		if r.loop(0).pausedNow() != 1 {
@@ -169,7 +169,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		for len(f.kicks) == 0 {
 			r.step(Tick / 4)
 		}
-		// A pause counts in its whole ticks, so that many short ones do not add up to more than they were.
+		// A pause counts in its whole ticks, so that many short pauses do not add up to more than they were.
 		least, most := time.Second-2*Tick, time.Second+4*Tick
 		if heard := r.now - seen - pause; heard < least || heard > most || r.now-seen < time.Second {
 			rt.Fatalf("kicked after %v of listening and %v of pause, want %v to %v of listening", heard, pause, least, most)
@@ -182,7 +182,7 @@ func TestManyShortPausesDoNotPutTheKickOff(t *testing.T) {
 	seen := r.now
 	for range 1000 {
 		r.node.flows.congested.Add(1)
-		f.arrive("N") // noise, no sign of life
+		f.arrive("N") // noise, not a sign of life
 		r.read(f)
 		r.node.flows.congested.Add(-1)
 		r.node.resume()

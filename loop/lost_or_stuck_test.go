@@ -7,11 +7,11 @@ import (
 	"unsafe"
 )
 
-// Each test here was red when it was written. Its comment says, in the words of that day, what went wrong and what cured it.
+// Each test here failed when it was written. Its comment says what went wrong then, and what repaired it.
 
-// A frame that stands half in the input of its connection (starved), whose rest comes together with FIN while the
-// publisher is paused: stash appends to the input with keep, which leaves starved set, so that parseable is false for ever
-// and the connection leaves with everything unparsed. Cure: keep clears starved (read already does).
+// Half a frame is in the input of its connection (starved), and its rest comes together with FIN while the publisher is paused.
+// stash appends to the input with keep, which left starved set. So parseable stayed false, and the connection left with
+// everything unparsed. Repair: keep clears starved (read already does).
 func TestAPausedPublisherWithHalfAFrameLosesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -34,8 +34,8 @@ func TestAPausedPublisherWithHalfAFrameLosesNothing(t *testing.T) {
 	}
 }
 
-// The same without any pause: large messages use up the bytes of the budget, the read ends inside a frame, and the peer
-// has finished.
+// The same without a pause: large messages use up the bytes of the budget, the read ends inside a frame, and the peer has
+// finished.
 func TestLargeMessagesBeforeFINAreAcceptedWhateverTheBudget(t *testing.T) {
 	r := newRig(t, nil)
 	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -52,15 +52,15 @@ func TestLargeMessagesBeforeFINAreAcceptedWhateverTheBudget(t *testing.T) {
 	}
 }
 
-// Member.from is written once, at joining, and compared by int32 distance: 2^31 publications later (6 hours of a room with
-// 100,000 a second) every batch seems to lie before it, and the member gets nothing for the next 2^31. Cure: deliver sets
-// m.from = b.end(), or positions of 64 bits.
+// Member.from was written once, when joining, and compared by int32 distance. 2^31 publications later (6 hours of a room with
+// 100,000 a second) every batch seemed to lie before it, and the member got nothing for the next 2^31. Repair: deliver sets
+// m.from = b.end(), or positions have 64 bits.
 func TestAMemberStillGetsEverythingAfterTwoBillionPublications(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.open(0, "room", 0)
 	var want []string
 	for _, body := range numbered("m", 5) {
-		r.loop(0).rooms.byName["room"].pos += 1 << 30 // as if so many had been delivered
+		r.loop(0).rooms.byName["room"].pos += 1 << 30 // as if that many had been delivered
 		r.publish("room", body)
 		r.rest()
 		want = append(want, body)
@@ -70,9 +70,9 @@ func TestAMemberStillGetsEverythingAfterTwoBillionPublications(t *testing.T) {
 	}
 }
 
-// Two connections wait for the bus; the session of the first one ends it inside Joined (a socket that broke, a drain).
-// The room is empty for a moment and vanishes, and the loop of joined goes on with r.entry == nil: a panic. Cure: joined
-// keeps the not yet entered ones in r.waiting (vanish looks at it), or holds vanish back.
+// Two connections wait for the bus, and the session of the first one ends it inside Joined (a broken socket, a drain). The room
+// was empty for a moment and vanished, and the loop of joined went on with r.entry == nil: a panic. Repair: joined keeps the
+// others in r.waiting (vanish looks at it), or delays vanish.
 func TestOneWhoEndsInsideJoinedDoesNotTakeTheRoomFromTheOthers(t *testing.T) {
 	r := newRig(t, nil)
 	var all []*fake
@@ -99,11 +99,11 @@ func TestOneWhoEndsInsideJoinedDoesNotTakeTheRoomFromTheOthers(t *testing.T) {
 	}
 }
 
-// A node that holds too much because of one loop's members, which share what they hold, so that shedding one of them frees
-// nothing: meanwhile every other loop sheds its own slowest member at each of its turns, though that one waits for a single
-// frame. "The slowest are shed first" holds for a loop, not for the node. Cure: a loop publishes the size of its slowest (an
-// atomic), and sheds only if no other loop's is larger. (Also: one member a turn, and nothing rings for the next one, so
-// that 1,000 members that share their frames take 1,000 ticks to be shed if the node is calm.)
+// A node holds too much because of one loop's members, which share their frames, so that shedding one of them frees nothing.
+// Meanwhile every other loop shed its own slowest member in each of its turns, although that one waited for a single frame. "The
+// slowest are shed first" was true for a loop, not for the node. Repair: a loop publishes the size of its slowest member (an
+// atomic), and sheds only if no other loop's is larger. (Also, only one member was shed per turn and nothing rang for the next
+// one. So on a calm node 1,000 members that shared their frames took 1,000 ticks to be shed.)
 func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })
 	hogs, fine := r.openAll(5, 0, "hot"), r.open(1, "calm", 0)
@@ -125,8 +125,8 @@ func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing
 	}
 }
 
-// intake.take that only finishes the rest of a snapshot does not take the inbox, so that rung stays true without a ring on its
-// way: after a panic in a post the loop is deaf for ever, for the ticker too. Cure: after the rest, take in the same turn.
+// If intake.take only finished the rest of a snapshot, it did not take the inbox. So rung stayed true without a ring on its way:
+// after a panic in a post the loop no longer woke, not even for the ticker. Repair: after the rest, take in the same turn.
 func TestALoopHearsItsDoorbellAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	ran := 0
@@ -142,7 +142,7 @@ func TestALoopHearsItsDoorbellAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// panicking runs a turn that panics, and does what the host does then.
+// panicking runs a turn that panics, and does what the host does after that.
 func (r *rig) panicking(i int) {
 	r.Helper()
 	defer func() {
@@ -155,9 +155,9 @@ func (r *rig) panicking(i int) {
 	r.loop(i).Turn(r.now)
 }
 
-// serveReady that panics forgets the others of its list: they keep flagReady and stand on no list, so that Readable ignores
-// them for ever and the silent ones among them stay suspects, a turn each time. Cure: keep a position, as intake.take does,
-// or put the rest back at the start of the next serveReady.
+// When serveReady panicked, it forgot the other connections of its list. They kept flagReady but were on no list, so that
+// Readable ignored them without end, and the silent ones among them stayed suspects in every turn. Repair: keep a position, as
+// intake.take does, or put the rest back at the start of the next serveReady.
 func TestReadyConnectionsAreServedAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.ReadMessages = 1 })
 	bad, good := r.open(0, "bad", 0), r.open(0, "good", 0)
@@ -175,8 +175,8 @@ func TestReadyConnectionsAreServedAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for the dirty rooms of flush: r.dirty stays true and the room stands on no list, so that nothing in it is fanned
-// out any more. (An encoder that panics does that.)
+// The same for the dirty rooms of flush: r.dirty stayed true and the room was on no list, so that nothing in it was fanned out
+// any more. (An encoder that panics causes that.)
 func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -185,7 +185,7 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	r.panicking(0)
 	bad.onSend = nil
 	r.publish("room", "second")
-	for r.rang[0] { // not rest: what became of the frame that panicked, no ledger knows
+	for r.rang[0] { // not rest: the ledger does not know about the frame that panicked
 		r.rang[0] = false
 		r.loop(0).Turn(r.now)
 	}
@@ -194,8 +194,8 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for sweep: who is to be closed is neither taken off nor tried again with success, so that a session whose Kick
-// panics once more each time keeps all kicks behind it from happening, and every turn from its end.
+// The same for sweep: the connection to be closed was neither removed nor closed by another attempt. A session whose Kick
+// panicked each time stopped all kicks after it, and the end of every turn.
 func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -214,17 +214,17 @@ func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	}
 }
 
-// A member whose backlog is the rest of a control frame holds no frame of a room: to shed it frees nothing.
+// A member whose backlog is the rest of a control frame holds no frame of a room: shedding it frees nothing.
 func TestWhoHoldsNothingIsNotShed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 1000 })
 	innocent, hog := r.open(0, "a", 0), r.open(1, "b", 0)
 	innocent.room, hog.room = 3, 0
-	innocent.Control([]byte(message(120))) // more than the hog's frames have
+	innocent.Control([]byte(message(120))) // more than the size of the hog's frames
 	for range 4 {
 		r.publish("b", "x")
 		r.rest()
 	}
-	r.step(Tick) // the loops know of each other what was so at the last tick
+	r.step(Tick) // each loop knows the others' state of the last tick
 	r.publish("b", "x")
 	r.turn(0)
 	r.rest()
@@ -236,8 +236,8 @@ func TestWhoHoldsNothingIsNotShed(t *testing.T) {
 	}
 }
 
-// The rest of a frame that the kernel has taken in part is memory like any other, in a room of one above all: it is counted,
-// and under pressure its member is cut, which then hears no code.
+// The rest of a frame that the kernel has taken in part is memory like any other, above all in a room of one. So it is counted,
+// and under pressure its member is cut and gets no code.
 func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 	const members, size = 20, 5000
 	r := newRig(t, func(c *Config) { c.BacklogTotal = 6 * (size + 200) })
@@ -270,7 +270,7 @@ func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 	}
 }
 
-// What a slow member is sent a part of is the frame that all share, not a copy.
+// A slow member that gets a part of a frame refers to the frame that all share, not to a copy.
 func TestTheRestOfAFrameIsNotCopied(t *testing.T) {
 	r := newRig(t, nil)
 	all := r.openAll(10, 0, "room")
@@ -287,9 +287,9 @@ func TestTheRestOfAFrameIsNotCopied(t *testing.T) {
 	}
 }
 
-// A room's budget of stall is kept by each loop for itself, so that slow members on n loops, one after the other, stall the
-// publishers of all loops for n budgets. Config.StallBudget says "per room, in 10 s". Cure: keep window and ticks in the
-// Entry (atomics, or only the loop that made stalled 1 pays), or say "per room and loop".
+// Each loop kept a room's stall budget for itself. So slow members on n loops, one after the other, stalled the publishers of all
+// loops for n budgets, although Config.StallBudget says "per room, in 10 s". Repair: keep window and ticks in the Entry (atomics,
+// or only the loop that made stalled 1 pays), or say "per room and loop".
 func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 	const loops = 4
 	r := newRig(t, func(c *Config) {
@@ -318,9 +318,9 @@ func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 	}
 }
 
-// tickBacklogs stands before resend: after a loop stood still (a long pause of the machine), a member that has taken
-// everything meanwhile, with its Unblocked noted before the turn, is kicked for BacklogTime all the same. Heartbeats are
-// spared this by the kick in two steps. Cure: resend before advanceTime.
+// tickBacklogs ran before resend. After a loop stood still (a long pause of the machine), a member that had taken everything
+// meanwhile, with its Unblocked noted before the turn, was kicked for BacklogTime all the same. The kick in two steps protects
+// heartbeats from that. Repair: resend before advanceTime.
 func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog = 1000 })
 	f := r.open(0, "room", 0)
@@ -329,7 +329,7 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 		r.publish("room", message(600))
 		r.rest()
 	}
-	r.now += 30 * time.Second // nobody called the loop
+	r.now += 30 * time.Second // nothing called the loop
 	f.take(-1)
 	r.rest()
 	if len(f.kicks) > 0 {
@@ -337,8 +337,8 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	}
 }
 
-// The same for resend: what was taken off slow.unblocked was nil in it, and the next turn begins with it: a panic in every
-// turn from then on. (A send that panics, for one member, does that.)
+// The same for resend: an item taken off slow.unblocked was nil in it, and the next turn began with it: a panic in every turn
+// from then on. (A send that panics for one member causes that.)
 func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -366,9 +366,9 @@ func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	}
 }
 
-// Loops do not look at the clock at the same moment: one that is a tick behind asks for tick-window and gets 2^32-1, so that
-// the window begins again and what was spent is forgotten; and two loops that are out of step pay each tick twice, so that a
-// budget of a second lasts half a second. Cure: compare as int32, and pay min(passed, tick-paid) only if tick is after paid.
+// Loops do not look at the clock at the same moment. A loop that was a tick behind asked for tick-window and got 2^32-1, so the
+// window began again and the spent ticks were forgotten. And two loops out of step paid each tick twice, so that a budget of a
+// second lasted half a second. Repair: compare as int32, and pay min(passed, tick-paid) only if tick is after paid.
 func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	b := &window{}
 	b.spend(1000, 1, 1, 10, 100)
@@ -387,8 +387,8 @@ func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	}
 }
 
-// The slowest member that a loop names was as old as a tick, and until then the others waited for it to shed somebody who had
-// left: two loops that 2,000 members flooded held 92 MiB under a limit of 64.
+// The slowest member that a loop named was up to a tick old. Until then the others waited for that loop to shed a member that had
+// left: two loops flooded by 2,000 members held 92 MiB under a limit of 64.
 func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })
 	all := append(r.openAll(2, 0, "a"), r.open(0, "b", 0), r.open(1, "c", 0), r.open(1, "d", 0))
@@ -401,7 +401,7 @@ func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 		r.publish("c", message(1000))
 		r.rest()
 	}
-	r.step(Tick) // which tells the loops of each other's slowest
+	r.step(Tick) // this tells each loop the slowest member of the others
 	gone.take(-1)
 	r.rest()
 	for range 25 {
@@ -414,7 +414,7 @@ func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 	}
 }
 
-// Of many who must be shed, those beyond what a turn sheds do not wait for the next tick.
+// If many members must be shed, those beyond the number that a turn sheds do not wait for the next tick.
 func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
 	const members = 5 * shedsPerTurn
 	r := newRig(t, func(c *Config) { c.BacklogTotal = 50_000 })
@@ -430,8 +430,8 @@ func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
 	}
 }
 
-// The rest of a single frame was judged by no limit before another frame came: a member that takes nothing of a message over
-// the soft limit kept it for ever if its room then fell silent.
+// No limit was applied to the rest of a single frame before another frame came. A member that took nothing of a message over the
+// soft limit kept it without end if its room then fell silent.
 func TestASingleLargeFrameIsALargeBacklog(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTime = 1000, 10_000, time.Second })
 	f := r.open(0, "room", 0)

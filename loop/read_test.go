@@ -17,7 +17,7 @@ func TestAFloodingSocketGetsItsBudgetATurnAndAnotherRoomGoesOn(t *testing.T) {
 			t.Fatalf("%d messages of the flood parsed before turn %d, want %d", got, turn, want)
 		}
 		r.send(sender, fmt.Sprintf("c%d", turn))
-		r.read(flood) // edges in between give it nothing
+		r.read(flood) // edges in between do not serve it
 		r.turn(0)
 		if got, want := receiver.frames(t), numbered("c", turn+1); !slices.Equal(got, want) {
 			t.Fatalf("turn %d: the calm room got %q, want %q", turn, got, want)
@@ -223,7 +223,7 @@ func TestOwnMessagesInFlightArriveBeforeTheLastWords(t *testing.T) {
 	}
 }
 
-// losingBus loses what is published while it is away.
+// losingBus loses publications while it is away.
 type losingBus struct {
 	Bus
 	away bool
@@ -381,7 +381,7 @@ func TestDrainingEndsEverybodyWithEverythingThatWasAccepted(t *testing.T) {
 	for i, f := range all {
 		r.send(f, numbered(fmt.Sprintf("c%d-", i), 10)...)
 	}
-	r.turn(0) // one loop is in the middle of it
+	r.turn(0) // one loop is in the middle of a fan-out
 	for i := range 2 {
 		r.loop(i).Call(func(l *Loop) {
 			l.Each(func(c *Conn) bool { c.Finish(frame1("bye"), ReasonClosed); return true })

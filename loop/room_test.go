@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// roomModel is rooms as plain lists: what each member must get.
+// roomModel is rooms as plain lists: the publications that each member must get.
 type roomModel struct {
 	*rig
 	loop  *Loop
@@ -21,7 +21,7 @@ type roomModel struct {
 type modelMember struct {
 	*fake
 	want []string
-	left bool // by itself: what it was not given any more is dropped
+	left bool // by itself: publications that it was not given are dropped
 }
 
 func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.T) {
@@ -74,7 +74,7 @@ func (m *roomModel) join(rt *rapid.T, room int) {
 	}
 }
 
-// append appends at once, past the bus, so that the model knows who is a member then.
+// append appends at once, without the bus, so that the model knows who is a member then.
 func (m *roomModel) append(rt *rapid.T, in, publications int) {
 	for range publications {
 		m.n++
@@ -105,7 +105,7 @@ func (m *roomModel) pick(rt *rapid.T, room int) *modelMember {
 	return c
 }
 
-// finish ends a member orderly: it gets the rest of what is for it, and the last words behind that.
+// finish ends a member in order: it gets the rest of its publications, and then the last words.
 func (m *roomModel) finish(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
 	c.Finish(frame1("bye"), ReasonClosed)
@@ -115,7 +115,7 @@ func (m *roomModel) finish(rt *rapid.T, room int) {
 	}
 }
 
-// leave is a peer that vanishes: it got a beginning of what was for it.
+// leave is a peer that vanishes: it got a beginning of its publications.
 func (m *roomModel) leave(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
 	c.left = true
@@ -199,7 +199,7 @@ func TestLimitsOfRoomsAndMembersTurnTheNextAway(t *testing.T) {
 		}
 	}
 	a.gone(ReasonLeft)
-	r.open(0, "room", 0) // there is room again
+	r.open(0, "room", 0) // there is space again
 }
 
 func TestWhoIsGoneBeforeTheBusConfirmsLeavesNoTrace(t *testing.T) {
@@ -246,7 +246,7 @@ func TestAConnectionThatCannotBeOpenedLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// failing is a connection that the poller does not take.
+// failing is a connection that the poller refuses.
 type failing struct{ fake }
 
 func (f *failing) Open() error { return ErrAgain }

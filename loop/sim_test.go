@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// The simulation runs loops, a bus and connections in one goroutine, with a clock that only the seed moves. In a third of the
-// worlds the bus is one over several nodes: publications are away for some time, and others come from elsewhere.
-// Its transport behaves like nbio over TCP: edge-triggered events in the order in which they became ready, the doorbell
-// among them; sends that take only what fits; a socket that is closed right after its read event once the peer has
-// finished, with everything unread lost; and the word that it is closed some time later.
+// The simulation runs loops, a bus and connections in one goroutine, with a clock that only the seed advances. In a third of the
+// worlds the bus connects several nodes: publications are away for some time, and others come from other nodes. Its transport
+// behaves like nbio over TCP: edge-triggered events in the order in which they became ready, the doorbell among them; sends that
+// take only what fits; a socket that is closed right after its read event once the peer has finished, which loses all unread
+// bytes; and a call of Closed some time later.
 //
-// After every step the ledger of the loop must be even. At the end every client's received bytes must be whole frames
-// that form a gapless piece of its room's one order, and everything must be empty.
+// After every step the ledger of the loop must be even. At the end the bytes that every client received must be whole frames that
+// form a gapless piece of its room's one order, and everything must be empty.
 
 var (
 	simSeeds = flag.Int("sim.seeds", 1000, "how many seeds TestSimulation runs")
@@ -87,7 +87,7 @@ type world struct {
 	bus     *recordingBus
 	events  [][]*client // by loop: sockets that are ready; nil is the doorbell
 	clients []*client
-	closes  []*client // the transport has closed them; the word is on its way
+	closes  []*client // the transport has closed them; Closed will be called
 	err     error
 	gentle  bool
 	drained uint64
@@ -122,7 +122,7 @@ func (b *recordingBus) Publish(p *Publication) {
 	b.order[p.Room] = append(b.order[p.Room], string(p.Value))
 }
 
-// comeBack brings back what is away in a lane, with some publications of other nodes between.
+// comeBack brings back the publications that are away in a lane, with some publications of other nodes between them.
 func (b *recordingBus) comeBack(lane int, rng *rand.Rand, others int) {
 	pubs := b.away[lane]
 	b.away[lane] = nil
@@ -202,7 +202,7 @@ func simFrameID(dst []byte, p *Publication) ([]byte, int) {
 	return frame, -1
 }
 
-// client is a connection with both of its ends and the two kernels between.
+// client is a connection with both of its ends and the two kernels between them.
 type client struct {
 	Conn
 	w    *world
@@ -226,7 +226,7 @@ type client struct {
 	held      []byte // written by the client, not yet in the server's buffer (short writes)
 	touched   time.Duration
 	joined    bool
-	joinedAt  int // length of the room's order when the server said Joined, at the most
+	joinedAt  int // at most this was the length of the room's order when the server said Joined
 	endReason CloseReason
 	endedBy   byte // last words
 	accepted  ConnID
@@ -494,7 +494,7 @@ func (c *client) read(n int) {
 	}
 }
 
-// poll is one epoll batch of a loop: flush, read, close at FIN, the turn where the doorbell stands.
+// poll is one epoll batch of a loop: flush, read, close at FIN, and the turn at the place of the doorbell.
 func (w *world) poll(i int) {
 	batch := w.events[i]
 	w.events[i] = nil
@@ -520,7 +520,7 @@ func (w *world) poll(i int) {
 	w.checkSilence(l)
 }
 
-// checkSilence: after a turn at a tick, and the turn after, nobody silent for MaxAge is left.
+// checkSilence: after a turn at a tick, and the turn after, no connection is left that was silent for MaxAge.
 func (w *world) checkSilence(l *Loop) {
 	if w.now < l.now || len(w.events[l.index]) > 0 || len(l.timeouts.suspects) > 0 {
 		return
@@ -549,7 +549,7 @@ func (w *world) transportCloses() {
 	w.closes = nil
 }
 
-// drain ends everybody the way the server does.
+// drain ends all connections as the server does.
 func (w *world) drain() {
 	for _, l := range w.node.loops {
 		l.Call(func(l *Loop) {
@@ -566,7 +566,7 @@ func (w *world) drain() {
 	}
 }
 
-// rest lets everything happen that will happen without the clock, and some ticks for endings.
+// rest lets everything happen that happens without the clock, and some ticks for endings.
 func (w *world) rest() {
 	for round := 0; round < 400 && w.err == nil; round++ {
 		busy := false
@@ -590,13 +590,13 @@ func (w *world) rest() {
 		if !busy {
 			w.checkIdle()
 		}
-		if round%20 == 0 || !busy && round > 200 { // what is parked may go on tick by tick only
+		if round%20 == 0 || !busy && round > 200 { // deferred publications may go on only tick by tick
 			w.tick(50 * time.Millisecond)
 		}
 	}
 }
 
-// checkIdle: when no event is on its way, no loop has work left that only a tick would find. A lost ring shows here.
+// checkIdle: when no event is pending, no loop has work left that only a tick would find. A lost ring shows here.
 func (w *world) checkIdle() {
 	for _, l := range w.node.loops {
 		if len(w.events[l.index]) > 0 {
@@ -623,7 +623,7 @@ func (w *world) checkIdle() {
 	}
 }
 
-// endAll closes every client and expects nothing to be left.
+// endAll closes every client and expects that nothing is left.
 func (w *world) endAll() {
 	for _, c := range w.clients {
 		if !c.fin && !c.rst {
@@ -692,7 +692,7 @@ func (w *world) checkClient(c *client) {
 		w.fail("%s stayed and misses the last %d of %d", c.name, len(order)-at-len(got), len(order))
 	}
 	if c.endedBy != 0 && !c.endReason.Slow() && !c.abandoned && !c.fin && w.bus.parked == 0 {
-		// Who has sent FIN hears its last words at once; and what is parked may wait for longer than an ending.
+		// A client that has sent FIN gets its last words at once; and deferred publications may wait for longer than an ending.
 		for _, m := range w.bus.mine[c.accepted] {
 			if !slices.Contains(got, m) {
 				w.fail("%s ended by %c (%v) without its own %q", c.name, c.endedBy, c.endReason, m)
@@ -709,7 +709,7 @@ func (w *world) checkClient(c *client) {
 	}
 }
 
-// messagesIn are the whole messages in what a client wrote, up to what ends a connection.
+// messagesIn are the whole messages that a client wrote, up to the one that ends a connection.
 func messagesIn(p []byte) (all []string) {
 	for len(p) >= 3 {
 		n := 3 + int(binary.BigEndian.Uint16(p[1:]))

@@ -47,7 +47,8 @@ func TestAnIDFindsItsConnectionAndNoLaterOneInItsSlot(t *testing.T) {
 	})
 }
 
-// The generation has 24 bits. When it begins again it passes over 0, or the first connection of loop 0 would be nobody.
+// The generation has 24 bits. When it starts again it skips 0, or the first connection of loop 0 would have id 0, which means
+// none.
 func TestNoConnectionIsNobody(t *testing.T) {
 	s := slots{conns: []*Conn{nil}, gens: []uint32{1<<24 - 1}, free: []uint32{0}}
 	c := &Conn{}

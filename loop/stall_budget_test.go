@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// drains is a member whose kernel has a buffer, and who reads so many bytes a step.
+// drains is a member whose kernel has a buffer, and which reads perStep bytes in each step.
 func drains(f *fake, buffer, perStep int) {
 	f.take(min(f.room+perStep, buffer))
 }
 
-// Members of a room read so slowly that they use up its budget; whenever one is kicked, another one comes. What gathers
-// meanwhile must not kick somebody who reads three times as fast as the room talks.
+// Members of a room read so slowly that they use up its budget; whenever one is kicked, another one comes. The publications that
+// gather meanwhile must not kick a member that reads three times as fast as the room publishes.
 func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 	const size, steps = 500, 1500 // 15 s
 	for _, perStep := range []int{4, 20, 100} {
@@ -69,7 +69,7 @@ func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 	}
 }
 
-// Nothing more comes: the ticks alone bring on what is parked.
+// Nothing more comes: the ticks alone let deferred publications go on.
 func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.Loops, c.BacklogTime, c.HardBacklog = 2, time.Hour, 1<<30 })
 	slow, good := r.open(1, "x", 0), r.open(0, "x", 0)
@@ -97,7 +97,7 @@ func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 	}
 }
 
-// A room that may park no more goes on as what comes does: all at once would be too much for its members.
+// A room that may defer no more lets as many bytes go on as come: all at once would be too much for its members.
 func TestARoomThatMayParkNoMoreGoesOnAsMuchAsComes(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.ParkedTotal = 1 << 20 })
 	slow, good := r.open(0, "x", 0), r.open(0, "x", 0)
@@ -116,7 +116,7 @@ func TestARoomThatMayParkNoMoreGoesOnAsMuchAsComes(t *testing.T) {
 	t.Error("the test does not reach what it is for")
 }
 
-// One short message of a large batch must not keep the batch, however long it waits.
+// One short message of a large batch must not keep the memory of the batch, however long it waits.
 func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 	const batches = 200
 	r, bus := newSlowRig(t, nil)
@@ -146,8 +146,8 @@ func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// What a node's own members publish is slowed down where it comes from, for StallBudget in 10 s; nothing else may hold it up,
-// also when it goes through other machines.
+// Publications of a node's own members are slowed down at their source, for StallBudget in 10 s. Nothing else may hold them up,
+// even if they go through other machines.
 func TestASlowMemberHoldsUpThePublishersOfItsNodeWithinTheirBudgetOnly(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	slow, good := r.open(0, "x", 0), r.open(0, "x", 0)

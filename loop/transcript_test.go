@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// Transcripts are small scenes of the core as text, in testdata: lines that begin with "> " are commands, and the lines
-// below each are what the core did then. After each command the loops run until they have nothing more to do, unless the
-// command is one of those that stop before; the ledger is checked after each turn. "go test ./loop -run Transcripts -update"
-// writes what the core does now: read the difference before you keep it.
+// Transcripts are small scenes of the core as text, in testdata. Lines that begin with "> " are commands, and the lines below
+// each are the reactions of the core. After each command the loops run until they have nothing more to do, unless the command is
+// one that stops earlier; the ledger is checked after each turn. "go test ./loop -run Transcripts -update" writes the present
+// reactions: read the difference before you keep it.
 //
 //	> node loops=2 max-age=3s       settings; "loops", "soft", "hard", "max-age", "stall-budget"
 //	> join ann lobby [1]            ann's connection enters the room, on loop 0 or the given one
@@ -54,7 +54,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// playTranscript plays the commands of a text and returns it with the answers of now.
+// playTranscript plays the commands of a text and returns it with the present reactions.
 func playTranscript(t *testing.T, text string) string {
 	s := &scene{t: t}
 	answers := false
@@ -65,7 +65,7 @@ func playTranscript(t *testing.T, text string) string {
 			s.out.WriteString(line)
 			s.do(strings.TrimSpace(command))
 			answers = true
-		case !answers || line == "\n" || line[0] == '#': // and else it is an answer of an earlier time
+		case !answers || line == "\n" || line[0] == '#': // other lines are earlier reactions
 			answers = false
 			s.out.WriteString(line)
 		}
@@ -73,7 +73,7 @@ func playTranscript(t *testing.T, text string) string {
 	return s.out.String()
 }
 
-// scene is what a transcript plays in.
+// scene is the state of a transcript.
 type scene struct {
 	t      *testing.T
 	rig    *rig
@@ -81,7 +81,7 @@ type scene struct {
 	out    strings.Builder
 }
 
-// actor is a connection, with how far its doings are written down.
+// actor is a connection, with how far its actions have been written down.
 type actor struct {
 	*fake
 	name                    string
@@ -234,7 +234,7 @@ func wholeFrames(p []byte) (bodies []string, n int) {
 	return bodies, n
 }
 
-// unquote cuts the words of a command; a word in quotes may hold spaces, and m*600 is 600 times an m.
+// unquote splits a command into words; a word in quotes may contain spaces, and m*600 is 600 times an m.
 func unquote(text string) (words []string) {
 	for text != "" {
 		word, rest, _ := strings.Cut(text, " ")

@@ -12,7 +12,7 @@ type wheelModel struct {
 	wheel wheel
 	conns []*Conn
 	armed map[*Conn]uint32 // tick
-	lazy  map[*Conn]uint32 // touched: really due then
+	lazy  map[*Conn]uint32 // touched: the tick at which it is really due
 }
 
 func TestWheelExpiresEveryEntryOnceAndAtItsTick(t *testing.T) {
@@ -21,7 +21,7 @@ func TestWheelExpiresEveryEntryOnceAndAtItsTick(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "entries") {
 			m.conns = append(m.conns, &Conn{})
 		}
-		if rapid.Bool().Draw(t, "late start") { // the clock of a process need not begin at 0
+		if rapid.Bool().Draw(t, "late start") { // the clock of a process need not start at 0
 			m.advance(t, 5_000_000)
 		}
 		pick := rapid.SampledFrom(m.conns)
@@ -86,7 +86,7 @@ func (m *wheelModel) advance(t *rapid.T, to uint32) {
 	}
 }
 
-// check walks the slots: everything armed hangs in its slot once, properly linked.
+// check walks the slots: everything armed is in its slot exactly once, properly linked.
 func (m *wheelModel) check(t *rapid.T) {
 	found := 0
 	for slot := range m.wheel.slots {

@@ -1,4 +1,4 @@
-// Package bustest is the contract of loop.Bus as tests: what holds for one bus holds for every bus that passes them.
+// Package bustest is the contract of loop.Bus as tests: a bus that passes them fulfils the contract.
 //
 //	bustest.Run(t, 2, func(t testing.TB, configs []loop.Config, serve func(i int, node *loop.Node)) (nodes []*loop.Node) {
 //		for i, cfg := range configs {
@@ -10,7 +10,7 @@
 //		return nodes
 //	})
 //
-// The rules stand in the comment of loop.Bus, each with the name of its test here.
+// The rules are in the comment of loop.Bus, each with the name of its test here.
 package bustest
 
 import (
@@ -22,8 +22,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// Connect makes a node of each configuration, all of them connected by the bus that is tested. It may set Lanes and LaneOf. It calls
-// serve once for each node when its bus is in use: from then on the loops run. What it has started ends with t.
+// Connect makes a node of each configuration, all connected by the bus under test. It may set Lanes and LaneOf. It calls serve
+// once for each node when its bus is in use: from then on the loops run. Everything that it starts must end with t.
 type Connect func(t testing.TB, configs []loop.Config, serve func(i int, node *loop.Node)) []*loop.Node
 
 type rule struct {
@@ -42,15 +42,15 @@ var rules = []rule{
 	{"CreditComesBack", creditComesBack},
 }
 
-// Run tests a bus that connects so many nodes, 1 or more.
+// Run tests a bus that connects the given number of nodes, 1 or more.
 func Run(t *testing.T, nodes int, connect Connect) {
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) { r.check(newSystem(t, nodes, connect)) })
 	}
 }
 
-// meeting has members publish all at once, and then each a last message; it returns when all have got all of the last ones. What came
-// behind or instead of something is seen then, for there is one order.
+// meeting lets members publish all at once, and then each a last message. It returns when all have got all of the last ones. By
+// then any extra or wrong publication has come too, because there is one order.
 func meeting(s *system, members []*member, each int) {
 	for i := range each {
 		for k, m := range members {
@@ -72,8 +72,8 @@ func meeting(s *system, members []*member, each int) {
 	}
 }
 
-// oneOrder: all loops of all nodes get the publications of a room in the same order with the same ids, each exactly once; ids grow; those
-// of one connection keep their order.
+// oneOrder: all loops of all nodes get the publications of a room in the same order with the same ids, each exactly once; ids
+// grow; the publications of one connection keep their order.
 func oneOrder(s *system) {
 	members := s.everywhere("room")
 	const each = 100
@@ -92,7 +92,7 @@ func oneOrder(s *system) {
 	checkOrder(s, want, len(members), each)
 }
 
-// checkOrder checks what everybody got.
+// checkOrder checks what all members got.
 func checkOrder(s *system, order []got, senders, each int) {
 	next := make([]int, senders)
 	for i, g := range order {
@@ -121,8 +121,8 @@ func checkOrder(s *system, order []got, senders, each int) {
 	}
 }
 
-// everythingFromJoinedToLeave: a loop gets everything that is sequenced after its Joined, until Leave: whoever joins while others talk gets
-// a piece of the order without a hole, to its end or to that of the member.
+// everythingFromJoinedToLeave: a loop gets everything that is sequenced after its Joined, until Leave. A member that joins while
+// others publish gets a piece of the order without a hole, up to the end of the order or of the member.
 func everythingFromJoinedToLeave(s *system) {
 	speaker, witness := s.join("room", 0, 0), s.join("room", len(s.nodes)-1, 1)
 	var guests []*member
@@ -158,8 +158,8 @@ func everythingFromJoinedToLeave(s *system) {
 	}
 }
 
-// roomsApart: a publication reaches its room and no other, also where many rooms share a lane; and a room whose last member has left begins
-// again.
+// roomsApart: a publication reaches its room and no other, even if many rooms share a lane. A room whose last member has left
+// begins again.
 func roomsApart(s *system) {
 	const rooms = 100
 	for round := range 2 {
@@ -187,8 +187,8 @@ func roomsApart(s *system) {
 	}
 }
 
-// nothingOfBefore: publications into rooms with nobody are nobody's, and lose or double nothing of what comes later. (What is still on its
-// way when a member joins stands behind its Joined, and is for it.)
+// nothingOfBefore: publications into rooms without members reach nobody, and neither lose nor double anything that comes later.
+// (Publications still in flight when a member joins come after its Joined, so it gets them.)
 func nothingOfBefore(s *system) {
 	for i := range 50 {
 		for _, n := range s.nodes {
@@ -248,11 +248,11 @@ func largeValues(s *system) {
 	}
 }
 
-// creditComesBack: every publication that was reserved for is released once: when all is quiet nothing is reserved any more.
+// creditComesBack: every reserved publication is released once: when all is quiet, nothing is reserved any more.
 func creditComesBack(s *system) {
 	members := s.everywhere("room")
 	meeting(s, members, 200)
-	for _, m := range members[1:] { // some of what is under way is for nobody then
+	for _, m := range members[1:] { // some publications in flight then have no receiver
 		m.say("on the way")
 		m.leave()
 	}

@@ -11,7 +11,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// embedded is a node on its own.
+// embedded connects a single node.
 func embedded(_ testing.TB, configs []loop.Config, serve func(int, *loop.Node)) (nodes []*loop.Node) {
 	for i, cfg := range configs {
 		n := loop.New(cfg)
@@ -24,8 +24,8 @@ func embedded(_ testing.TB, configs []loop.Config, serve func(int, *loop.Node)) 
 
 func TestEmbedded(t *testing.T) { Run(t, 1, embedded) }
 
-// far is a bus between nodes without a network: one goroutine gives all publications their places and takes them to all nodes. A fault
-// is what it does wrong.
+// far is a bus between nodes without a network: one goroutine orders all publications and takes them to all nodes. A fault says
+// what it does wrong.
 type far struct {
 	nodes []*loop.Node
 	fault func(f *far, p *loop.Publication) (deliver []*loop.Publication)
@@ -63,7 +63,7 @@ func copyOf(p *loop.Publication) *loop.Publication {
 	return &loop.Publication{Room: p.Room, Value: p.Value, Kind: p.Kind, ID: p.ID}
 }
 
-// run is the goroutine.
+// run is the goroutine of the bus.
 func (f *far) run() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,7 +139,7 @@ func (r *recorder) Fatalf(string, ...any) {
 	runtime.Goexit()
 }
 
-// TestEachFaultIsFound: a bus with one fault, everything else about it right, fails the rule that forbids it.
+// TestEachFaultIsFound: a bus with one fault, and otherwise correct, fails the rule that forbids it.
 func TestEachFaultIsFound(t *testing.T) {
 	one := func(p *loop.Publication) []*loop.Publication { return []*loop.Publication{p} }
 	plain := func(p *loop.Publication) bool { return !strings.HasSuffix(string(p.Value), "last") }

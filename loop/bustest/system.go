@@ -10,7 +10,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// patience is how long something may take that a bus must bring about. It is long, for machines are busy: only a fault waits for it.
+// patience is how long a bus may take to make a condition true. It is long because machines are busy; only a fault waits for it.
 const patience = time.Minute
 
 // system is nodes that one bus connects. Each loop has a goroutine.
@@ -23,7 +23,7 @@ type system struct {
 	patience time.Duration
 }
 
-// newSystem makes one of n nodes with two loops each.
+// newSystem makes a system of n nodes with two loops each.
 func newSystem(t testing.TB, n int, connect Connect) *system {
 	s := &system{TB: t, began: time.Now(), changed: make(chan struct{}, 1), patience: patience}
 	var configs []loop.Config
@@ -42,7 +42,7 @@ func newSystem(t testing.TB, n int, connect Connect) *system {
 	}
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
-	t.Cleanup(func() { // after the buses have ended, for they were made later
+	t.Cleanup(func() { // after the buses have ended, because they were made later
 		close(stop)
 		wait.Wait()
 	})
@@ -111,10 +111,10 @@ type member struct {
 	joined chan struct{}
 
 	mu    sync.Mutex
-	in    []byte // to be read by the loop; each message has four bytes of length before it
+	in    []byte // to be read by the loop; a length of four bytes precedes each message
 	half  []byte
 	got   []got
-	fin   bool // the loop has said its last words
+	fin   bool // the loop has sent its last words
 	gone  bool
 	kicks []loop.CloseReason
 }
@@ -145,7 +145,7 @@ func (s *system) everywhere(room string) (all []*member) {
 	return all
 }
 
-// say has the member publish.
+// say makes the member publish.
 func (m *member) say(value string) {
 	m.mu.Lock()
 	m.in = binary.BigEndian.AppendUint32(m.in, uint32(len(value)))
@@ -154,12 +154,12 @@ func (m *member) say(value string) {
 	m.Loop().Call(func(l *loop.Loop) { l.Readable(&m.Conn, time.Since(m.s.began)) })
 }
 
-// leave has the member end in an orderly way, with what it has published coming first.
+// leave ends the member in order: what it has published comes first.
 func (m *member) leave() {
 	m.Loop().Call(func(*loop.Loop) { m.Finish(nil, loop.ReasonClosed) })
 }
 
-// has returns what the member got.
+// has returns the publications that the member got.
 func (m *member) has() []got {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -190,7 +190,7 @@ func (m *member) hears(value string) bool {
 	return false
 }
 
-// The rest is loop.Peer.
+// The rest implements loop.Peer.
 
 func (m *member) Open() error { return nil }
 
@@ -226,7 +226,7 @@ func (m *member) Send(p []byte) (int, error) {
 func (m *member) AwaitRoom()     {}
 func (m *member) Finished() bool { return false }
 
-// CloseWrite is the end: a peer answers it with its own.
+// CloseWrite is the end of the connection: a peer answers it with its own.
 func (m *member) CloseWrite() {
 	m.mu.Lock()
 	m.fin = true
