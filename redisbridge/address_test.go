@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParseAddress puts a password into the middle of any text: whatever is wrong with the address, the error is silent
-// about the password. Any two texts, percent-encoded, are passwords that are read as they were.
+// FuzzParseAddress puts a password into the middle of any text: no error about the address contains the password. Any two texts,
+// percent-encoded, are read back as user and password.
 func FuzzParseAddress(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"redis://:", "@localhost:6379/1"}, {"redis://user:", ""}, {"redis://", ":port"}, {"redis://localhost/", ""}, {"rediss://:%", "@[::1]:7"},

@@ -17,8 +17,8 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// BenchmarkPublish measures what Redis takes, in messages a second, over 16 lanes with one call in flight each: a lane's
-// batches of 1, 8, 32 and 128 through the script, beside one PUBLISH a message. A message has 128 bytes.
+// BenchmarkPublish measures how many messages a second Redis takes, over 16 lanes with one call in flight each: batches of 1, 8,
+// 32 and 128 through the script, compared with one PUBLISH per message. A message has 128 bytes.
 func BenchmarkPublish(b *testing.B) {
 	const lanes, size = 16, 128
 	s := startRedis(b)
@@ -70,8 +70,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkBridge measures messages a second through a whole bridge, there and back, with as many publications on their
-// way as it takes: the batches find their own size.
+// BenchmarkBridge measures messages a second through a whole bridge, there and back, with as many publications in flight as it
+// takes: the batch size adjusts itself.
 func BenchmarkBridge(b *testing.B) {
 	s := startRedis(b)
 	cfg := testConfig(s.url())
@@ -94,7 +94,7 @@ func BenchmarkBridge(b *testing.B) {
 	b.ReportMetric(float64(st.published.Load())/float64(st.batches.Load()), "msg/batch")
 }
 
-// BenchmarkIdleLatency measures what the way through Redis adds to a single message, from Publish until it came back.
+// BenchmarkIdleLatency measures how much Redis adds to the latency of a single message, from Publish until it comes back.
 func BenchmarkIdleLatency(b *testing.B) {
 	s := startRedis(b)
 	n := startNode(b, testConfig(s.url()), 1)

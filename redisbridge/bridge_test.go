@@ -69,7 +69,7 @@ func TestConnectSaysThatThereIsNoRedis(t *testing.T) {
 	}
 }
 
-// TestWithoutRedisUnderLocal shows that loops go on, that this node serves its own members, and that order returns.
+// TestWithoutRedisUnderLocal shows that the loops go on, that this node serves its own members, and that the order is restored.
 func TestWithoutRedisUnderLocal(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -221,7 +221,7 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 			t.Errorf("a room's name became the key %q", k)
 		}
 	}
-	a.bridge.life.cancel() // it dies, and takes leave of nobody
+	a.bridge.life.cancel() // it dies without saying goodbye
 	died := time.Now()
 	counted(t, b, hostile, 1)
 	t.Logf("the members of a dead node vanished after %v, and are to after %v", time.Since(died), cfg.Gone)

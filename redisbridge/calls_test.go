@@ -11,7 +11,7 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// lonelyLink is a link that is connected to nothing, with lanes that have a message each.
+// lonelyLink is a link without a connection, with lanes that have a message each.
 func lonelyLink(lanes int) *link {
 	n := &deliveries{}
 	b := newBridge(Default(), zap.NewNop())
@@ -43,8 +43,8 @@ func (k *link) taken() (calls [][]int) {
 	}
 }
 
-// TestALaneThatFailsDoesNotFailTheOthers: nobody knows for which lane a call failed, and each lane makes it again alone. The one for
-// which it fails then, too, stays alone, wherever it stands among those that are ready.
+// TestALaneThatFailsDoesNotFailTheOthers: it is unknown for which lane a call failed, so each lane repeats it alone. The lane
+// that fails again stays alone, wherever it is among the ready lanes.
 func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 	k := lonelyLink(3)
 	if got := fmt.Sprint(k.taken()); got != "[[0 1 2]]" {
@@ -68,7 +68,7 @@ func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 	}
 }
 
-// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse it as late, at once and again and again, and with it those of the other
+// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse it as late again and again, and with it the batches of the other
 // lanes in the same call.
 func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
 	k := lonelyLink(2)
@@ -84,8 +84,8 @@ func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
 	}
 }
 
-// TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: the hold time is longer where calls usually take long, and may become shorter while
-// a batch is tried: its last call would still be taken then.
+// TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: the hold time is longer if calls usually take long, and may become shorter while
+// a batch is tried. Its last call could still be taken then.
 func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	k := lonelyLink(0)
 	b := k.bridge
@@ -105,8 +105,8 @@ func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	}
 }
 
-// TestACallWithoutAnAnswerIsInDoubt: what ended the connection is the answer to another call. A Redis that was loading its data for that
-// one may take the next.
+// TestACallWithoutAnAnswerIsInDoubt: the answer to another call ended the connection. A Redis that was loading its data for that
+// call may take the next one.
 func TestACallWithoutAnAnswerIsInDoubt(t *testing.T) {
 	k := lonelyLink(1)
 	l := k.bridge.lanes[0]

@@ -48,7 +48,7 @@ func clusterConfig(url string) Config {
 	return cfg
 }
 
-// TestAClusterWithAUserOfItsOwn: the user may do no more than a node needs.
+// TestAClusterWithAUserOfItsOwn: the user has only the rights that a node needs.
 func TestAClusterWithAUserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	all, url := startCluster(t, 0)

@@ -14,7 +14,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// drawBatch draws what may stand in a batch of a format.
+// drawBatch draws a random batch of a format.
 func drawBatch(t *rapid.T, format int) (id ident, pubs []*loop.Publication, n *notice) {
 	id = ident{nodeID(rapid.Uint64Min(1).Draw(t, "node")), rapid.Uint64Min(1).Draw(t, "n")}
 	for range rapid.IntRange(0, 5).Draw(t, "count") {
@@ -33,7 +33,7 @@ func drawBatch(t *rapid.T, format int) (id ident, pubs []*loop.Publication, n *n
 	return id, pubs, n
 }
 
-// TestABatchIsReadAsItWasWritten: by who has all its rooms, and by who has some of them.
+// TestABatchIsReadAsItWasWritten: by a reader with members in all its rooms, and by one with members in some of them.
 func TestABatchIsReadAsItWasWritten(t *testing.T) {
 	for _, format := range []int{1, 2} {
 		t.Run(fmt.Sprint("format ", format), rapid.MakeCheck(func(t *rapid.T) {
@@ -70,13 +70,13 @@ func TestABatchIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// seal puts the checksum right.
+// seal corrects the checksum.
 func seal(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[1:], crc32.Checksum(b[5:], castagnoli))
 	return b
 }
 
-// TestFormat2PassesOverWhatItDoesNotKnow: sections, kinds of publications, and fields behind one.
+// TestFormat2PassesOverWhatItDoesNotKnow: sections, kinds of publications, and fields after a publication.
 func TestFormat2PassesOverWhatItDoesNotKnow(t *testing.T) {
 	head := appendBatch(nil, 2, ident{7, 9}, nil, nil)
 	hello := []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}
@@ -115,8 +115,8 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	}
 }
 
-// FuzzParseBatch: no input makes the decoder panic or take more memory than it has bytes, and what it takes can be written and
-// read again.
+// FuzzParseBatch: no input makes the decoder panic or take more memory than the input has bytes; every accepted input can be
+// written and read again.
 func FuzzParseBatch(f *testing.F) {
 	hello := []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}
 	for _, format := range []int{1, 2} {
@@ -153,7 +153,7 @@ func TestWhatIsNoBatchIsRefused(t *testing.T) {
 		}
 		bad := []string{good + "x", "\x03" + good[1:], strings.Replace(good, strings.Repeat("\x00", 7)+"\x07", strings.Repeat("\x00", 8), 1)}
 		if format == 1 {
-			bad = append(bad, strings.Replace(good, "\x00\x06chat", "\x02\x06chat", 1)) // a kind that is none
+			bad = append(bad, strings.Replace(good, "\x00\x06chat", "\x02\x06chat", 1)) // an invalid kind
 		}
 		for _, bad := range bad {
 			if _, err := parseBatch([]byte(bad), anybody); err == nil {

@@ -7,7 +7,7 @@ import (
 	"dotsconnect/loop/bustest"
 )
 
-// TestTheBridgeIsABus: through Redis everything holds that the loops rely on.
+// TestTheBridgeIsABus: through Redis, everything holds on which the loops rely.
 func TestTheBridgeIsABus(t *testing.T) {
 	for name, lanes := range map[string]int{"one lane": 1, "four lanes": 4} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// guest is a connection that only stands in a room: as small as a million of them must be.
+// guest is a connection that is only a member of a room. It is small, because there are a million of them.
 type guest struct{ loop.Conn }
 
 func (g *guest) Open() error                { return nil }
@@ -24,7 +24,7 @@ func (g *guest) Joined()                    { g.Upgraded(g.Loop().Now()) }
 func (g *guest) Kick(why loop.CloseReason)  { g.Finish(nil, why) }
 func (g *guest) Ping()                      {}
 
-// seat lets a guest into the room; it is there when a later Call runs.
+// seat lets a guest into the room; it is a member when a later Call runs.
 func seat(l *loop.Loop, room string) *guest {
 	g := &guest{}
 	g.Init(g)
@@ -33,7 +33,7 @@ func seat(l *loop.Loop, room string) *guest {
 	return g
 }
 
-// settled waits until the loop has done what it was told before.
+// settled waits until the loop has done all earlier calls.
 func settled(l *loop.Loop) {
 	for range 2 { // a join goes through the inbox once more
 		done := make(chan struct{})
@@ -42,7 +42,7 @@ func settled(l *loop.Loop) {
 	}
 }
 
-// BenchmarkCounts is what one pass over the counts costs on a node of 1,000,000 rooms of which 100 have changed.
+// BenchmarkCounts measures one pass over the counts on a node of 1,000,000 rooms of which 100 have changed.
 func BenchmarkCounts(b *testing.B) {
 	const rooms, changes = 1_000_000, 100
 	s := startRedis(b)

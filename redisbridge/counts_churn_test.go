@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// stillNode is a node whose bridge makes no passes of its own: the test makes them.
+// stillNode is a node whose bridge makes no passes by itself: the test makes them.
 func stillNode(t testing.TB, cfg Config, loops int) (*testNode, *counter) {
 	t.Helper()
 	n := newNode(t, cfg, loops)
@@ -25,7 +25,7 @@ func stillNode(t testing.TB, cfg Config, loops int) (*testNode, *counter) {
 	return n, newCounter(n.bridge)
 }
 
-// written is what Redis has of a node.
+// written is the counts that Redis has of a node.
 func written(t *testing.T, n *testNode, s *redisServer) map[string]int {
 	t.Helper()
 	all := map[string]int{}
@@ -46,7 +46,7 @@ func written(t *testing.T, n *testNode, s *redisServer) map[string]int {
 	return all
 }
 
-// churn is guests that come and go, and how many of them are in each room.
+// churn is guests that join and leave, and how many of them are in each room.
 type churn struct {
 	rng   *rand.Rand
 	n     *testNode
@@ -78,7 +78,7 @@ func (c *churn) settle() {
 func (c *churn) run(steps int) {
 	for range steps {
 		if len(c.here) > 0 && c.rng.IntN(100) < 52 {
-			for g := range c.here { // any
+			for g := range c.here { // a random one
 				c.leave(g)
 				break
 			}
@@ -92,8 +92,8 @@ func (c *churn) run(steps int) {
 	c.settle()
 }
 
-// TestCountsFollowChurn: rooms fill, empty, vanish and come back while passes are made, and now and then Redis or the link
-// to it does something; when that is over, one pass makes Redis right to the last member.
+// TestCountsFollowChurn: rooms fill, empty, vanish and come back while passes are made, and now and then Redis or the connection
+// to it has a fault. After that, one pass makes the counts in Redis exact.
 func TestCountsFollowChurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -144,7 +144,7 @@ func TestCountsFollowChurn(t *testing.T) {
 		passes.Wait()
 		faults[fault]()
 		if fault != "none" {
-			c.due = time.Time{} // what is gone is found when the lease is refreshed
+			c.due = time.Time{} // missing keys are found when the lease is refreshed
 		}
 		for c.once(ctx) != nil {
 			failures++
@@ -161,7 +161,7 @@ func TestCountsFollowChurn(t *testing.T) {
 	}
 }
 
-// commandCounter is how many calls a pass makes, and how large the largest are.
+// commandCounter counts the calls of a pass, and how large the largest are.
 type commandCounter struct {
 	mu                           sync.Mutex
 	calls, commands              int
@@ -190,7 +190,7 @@ func (h *commandCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) red
 	}
 }
 
-// TestAPassCostsWhatHasChanged: nothing if nothing has; and what is large is cut into commands and calls that are not.
+// TestAPassCostsWhatHasChanged: a pass without changes costs nothing; large ones are cut into smaller commands and calls.
 func TestAPassCostsWhatHasChanged(t *testing.T) {
 	t.Parallel()
 	const rooms = 40_000

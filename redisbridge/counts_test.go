@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// counted waits until the node counts so many members of the room.
+// counted waits until the node counts the given number of members of the room.
 func counted(t *testing.T, n *testNode, room string, want int) {
 	t.Helper()
 	var got int
@@ -17,7 +17,7 @@ func counted(t *testing.T, n *testNode, room string, want int) {
 	}
 }
 
-// TestCountsComeBack: whoever took them out of Redis, the node says them again.
+// TestCountsComeBack: if something deletes the counts in Redis, the node writes them again.
 func TestCountsComeBack(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -26,11 +26,11 @@ func TestCountsComeBack(t *testing.T) {
 	b.join("chat/x", 0)
 	counted(t, a, "chat/x", 2)
 	key := a.bridge.store.names.counts(a.bridge.LaneOf("chat/x"), a.bridge.node.String())
-	s.do("DEL", key) // expired, for the node was stopped for longer than its lease
+	s.do("DEL", key) // expired, because the node was stopped for longer than its lease
 	counted(t, b, "chat/x", 2)
 	s.do("DEL", key)
 	for i := 0; a.bridge.LaneOf(fmt.Sprint("chat/", i)) == a.bridge.LaneOf("chat/x") || i < 20; i++ {
-		a.join(fmt.Sprint("chat/", i), 0) // the hash is there again, with others
+		a.join(fmt.Sprint("chat/", i), 0) // the hash exists again, with other rooms
 	}
 	counted(t, b, "chat/x", 2)
 	s.do("HSET", key, "chat/x", 7) // set back to an older copy
@@ -40,7 +40,7 @@ func TestCountsComeBack(t *testing.T) {
 	counted(t, b, "chat/x", 2)
 }
 
-// TestCountsOfTheOtherLanesAreWritten although those of one lane cannot be: on a Cluster a master may be gone.
+// TestCountsOfTheOtherLanesAreWritten even if those of one lane cannot be: on a Cluster a master may be gone.
 func TestCountsOfTheOtherLanesAreWritten(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -70,14 +70,14 @@ func TestCountsOfTheOtherLanesAreWritten(t *testing.T) {
 	}
 }
 
-// TestACountThatCannotBeReadIsNoCount: an error behind the first answer of a pipeline is one too.
+// TestACountThatCannotBeReadIsNoCount: an error after the first answer of a pipeline counts too.
 func TestACountThatCannotBeReadIsNoCount(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	a := startNode(t, testConfig(s.url()), 1)
 	a.ready()
 	names := a.bridge.store.names
-	for i := range 20 { // most of them have nobody there
+	for i := range 20 { // most of them have no members there
 		node := fmt.Sprintf("%016x", i+1)
 		s.do("SADD", names.nodes(), node)
 		s.do("SET", names.lease(node), 1)

@@ -12,8 +12,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// startPair is two nodes on one Redis, the second behind a link of its own, under traffic. The first one is not to be cut off, and so
-// patient that a busy machine does not look like it.
+// startPair is two nodes on one Redis, the second with its own connection through a wire, under traffic. The first one must not
+// be cut off; it is so patient that it does not seem cut off on a busy machine.
 func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a, b *testNode, l *wire) {
 	t.Helper()
 	l = startWire(t, s.addr())
@@ -24,7 +24,8 @@ func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a
 	return a, startNode(t, cfg, 1), l
 }
 
-// TestTwoNodesCutOffFromEachOtherMerge: only one of them has lost its way to Redis. Both are alive, and both are talked to.
+// TestTwoNodesCutOffFromEachOtherMerge: only one of them has lost its connection to Redis. Both are alive, and clients send to
+// both.
 func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -47,7 +48,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			l.heal()
 			v := tr.calm()
 			t.Logf("\n%s\n%s", tableHead, v.row("one of two cut off, "+name))
-			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // local messages have their own order: theirs came at once
+			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // local messages have their own order: they came at once
 				t.Errorf("%d doubled, %d reordered", v.doubled, v.reordered)
 			}
 			switch {
@@ -63,7 +64,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 	}
 }
 
-// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that takes nothing.
+// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that reads nothing.
 func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t, "--client-output-buffer-limit", "pubsub 1mb 512kb 1")
@@ -111,8 +112,8 @@ func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	}
 }
 
-// TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere: Redis loses everything while one node is cut off. Nobody can give that node
-// what it missed; it must say so, and go on.
+// TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere: Redis loses everything while one node is cut off. That node cannot get the
+// messages that it missed; it must announce a gap, and go on.
 func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 	t.Parallel()
 	lose := map[string]func(s *redisServer){
@@ -158,7 +159,7 @@ func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 			eventually(t, "every gap that is counted is told", func() bool { return b.bridge.stats.gaps.Load() == b.gaps.Load() })
 			announced := b.gaps.Load() > 0
 			t.Logf("missed %v, %d gaps there, %d here, %s", missed, b.gaps.Load(), gaps, figures(b.bridge))
-			if missed != announced && !(strike != nil && announced) { // who cannot know that it has all announces, too
+			if missed != announced && !(strike != nil && announced) { // a node that cannot know whether it has everything announces, too
 				t.Errorf("missed %v, announced %v", missed, announced)
 			}
 			if nothing := strings.HasPrefix(name, "nothing"); missed == nothing {
@@ -177,7 +178,7 @@ func (s *redisServer) forAll(kind string) {
 	}
 }
 
-// fill publishes so many bytes into a room, and waits until they are through.
+// fill publishes the given number of bytes into a room, and waits until they are through.
 func fill(t *testing.T, n *testNode, room string, bytes int) {
 	t.Helper()
 	const size = 64 << 10

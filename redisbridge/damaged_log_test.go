@@ -8,7 +8,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// publications makes some into a room.
+// publications makes some for a room.
 func publications(room string, values ...string) (pubs []*loop.Publication) {
 	for _, v := range values {
 		pubs = append(pubs, &loop.Publication{Room: room, Value: []byte(v)})
@@ -16,7 +16,7 @@ func publications(room string, values ...string) (pubs []*loop.Publication) {
 	return pubs
 }
 
-// TestWhatIsDamagedInAnIdleLaneHeals: nobody publishes there, and the node finds it by itself.
+// TestWhatIsDamagedInAnIdleLaneHeals: nothing is published there, and the node finds the damage by itself.
 func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -55,7 +55,7 @@ func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 	}
 }
 
-// TestAKeyOfAnotherTypeIsNamed: it does not heal, and the text says what helps.
+// TestAKeyOfAnotherTypeIsNamed: it does not heal by itself, and the text says what to do.
 func TestAKeyOfAnotherTypeIsNamed(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -66,7 +66,7 @@ func TestAKeyOfAnotherTypeIsNamed(t *testing.T) {
 	a.ready()
 	names := a.bridge.store.names
 	for i, key := range []string{names.state(0), names.log(0), names.meta(), names.nodes()} {
-		s.do("EVAL", "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", 1, key) // at once, for the node makes it again
+		s.do("EVAL", "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", 1, key) // in one step, because the node makes the key again
 		m.say(key)
 		eventually(t, "the trouble names "+key, func() bool {
 			text := a.bridge.trouble.Load()

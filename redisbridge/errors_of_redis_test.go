@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// silence is the reply that never comes.
+// silence means that no reply comes.
 const silence = "…"
 
 // answerer is a server that answers every command with one reply; an empty one closes the connection.
@@ -50,7 +50,7 @@ func answerer(t *testing.T, reply string) (address string) {
 	return l.Addr().String()
 }
 
-// TestWhatMayPassByItself asks real errors of Connect.
+// TestWhatMayPassByItself gets real errors from Connect.
 func TestWhatMayPassByItself(t *testing.T) {
 	t.Parallel()
 	nobody := "127.0.0.1:" + strconv.Itoa(freePort(t))
@@ -60,7 +60,7 @@ func TestWhatMayPassByItself(t *testing.T) {
 	}
 	for _, row := range []struct {
 		name, url string
-		word      string // that the error has, so that the row is about what it says
+		word      string // part of the error, to be sure that the row tests the intended error
 		want      bool
 	}{
 		{"connection refused", "redis://" + nobody, "refused", true},
@@ -90,12 +90,12 @@ func TestWhatMayPassByItself(t *testing.T) {
 		{"sentinels that refuse the login", sentinels("-NOAUTH Authentication required.", "-NOAUTH Authentication required."), "NOAUTH", false},
 		{"a sentinel that refuses the login, one that is not there", "redis+sentinel://" + nobody + "," + answerer(t, "-WRONGPASS invalid") + "/dots", "WRONGPASS", false},
 		{"no Cluster", "redis+cluster://" + answerer(t, "-ERR This instance has cluster support disabled"), "cluster support", false},
-		{"no address", "redis:/nothing", "not an address", false},
+		{"no address", "redis:/nothing", "not a Redis address", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := t.Context(), func() {}
-			if row.word == "" { // nothing has to be heard
+			if row.word == "" { // any text will do
 				ctx, cancel = context.WithTimeout(ctx, time.Second)
 			}
 			defer cancel()
@@ -112,7 +112,7 @@ func TestWhatMayPassByItself(t *testing.T) {
 	}
 }
 
-// TestWhatMayPassAmongOthers has the errors that cannot be had at will.
+// TestWhatMayPassAmongOthers has the errors that are hard to provoke.
 func TestWhatMayPassAmongOthers(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 	for _, row := range []struct {

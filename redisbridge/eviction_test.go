@@ -48,7 +48,8 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	}
 }
 
-// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow way it takes longer than the first look waits, and the next one is a minute away.
+// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow connection it takes longer than the first look waits, and the next look
+// is a minute away.
 func TestALinkThatIsNotConnectedYetIsAskedSoon(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

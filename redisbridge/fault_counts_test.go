@@ -15,15 +15,15 @@ type fault struct {
 	redis []string // more configuration
 	hold  time.Duration
 	long  bool // only with DOTS_TEST_ALL
-	// strike does it and returns when the fault is over.
+	// strike makes the fault and returns when it is over.
 	strike func(f *struck)
-	// what the fault may cost: without, nothing may be lost and no gap announced.
+	// mayLose says that the fault may lose messages; otherwise nothing may be lost and no gap announced.
 	mayLose bool
-	// unfelt says that no call and no subscription need fail for it.
+	// unfelt says that the fault need not make any call or subscription fail.
 	unfelt bool
 }
 
-// struck is a fault under way.
+// struck is a fault in progress.
 type struck struct {
 	*traffic
 	redis *redisServer
@@ -41,8 +41,8 @@ func faults() []fault {
 			}
 		}},
 		{name: "SIGKILL, restart with data", redis: []string{"--appendonly", "yes", "--appendfsync", "no"}, strike: killed},
-		// While the disk is busy with the fsync of the second before, Redis answers before it has written at all (flushAppendOnlyFile), and what it
-		// answered last may be gone with the process.
+		// While the disk is busy with the fsync of the previous second, Redis answers before it has written anything
+		// (flushAppendOnlyFile), and its last answered writes may be lost with the process.
 		{name: "SIGKILL, restart with data (everysec)", redis: everysec, mayLose: true, strike: killed},
 		{name: "SIGKILL, restart with an older dump", mayLose: true, strike: func(f *struck) {
 			f.redis.do("SAVE")
@@ -178,7 +178,7 @@ func (f fault) run(t *testing.T) verdicts {
 	return v
 }
 
-// withPassword sends a command to a server that asks for one.
+// withPassword sends a command to a server that requires a password.
 func (s *redisServer) withPassword(password string, args ...any) {
 	s.t.Helper()
 	c := s.client()

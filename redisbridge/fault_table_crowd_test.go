@@ -10,16 +10,16 @@ import (
 	"github.com/coder/websocket"
 )
 
-// crowd is real WebSocket clients: in every room each site has a listener, which only listens and must stay, and a speaker, which
+// crowd is real WebSocket clients. In every room each site has a listener, which only listens and must stay, and a speaker, which
 // comes back when it is closed. They are members of raw rooms, where each frame is a sign of life.
 type crowd struct {
 	t      testing.TB
 	rooms  int
-	every  time.Duration // that each speaker says a message
+	every  time.Duration // the time between two messages of a speaker
 	sites  []*site
 	laneOf func(room string) int
 	life   context.Context
-	quiet  chan struct{} // closed: the speakers say no more
+	quiet  chan struct{} // closed: the speakers send no more
 	wait   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -27,7 +27,7 @@ type crowd struct {
 	stands []*stand  // guarded by mu
 }
 
-// stand is a speaker with all the clients that it was.
+// stand is a speaker with all the clients that it has been.
 type stand struct {
 	site, room int
 	mu         sync.Mutex
@@ -72,7 +72,7 @@ func startCrowd(t testing.TB, rooms int, every time.Duration, sites ...*site) *c
 	return c
 }
 
-// add has a site take part.
+// add adds a site.
 func (c *crowd) add(s *site) {
 	c.t.Helper()
 	s.index = len(c.sites)
@@ -92,7 +92,7 @@ func (c *crowd) add(s *site) {
 	}
 }
 
-// connect makes a client, nil if the node has no ear for it now.
+// connect makes a client, nil if the node does not accept one now.
 func (c *crowd) connect(s *site, room int) *client {
 	ctx, cancel := context.WithTimeout(c.life, 10*time.Second)
 	defer cancel()
@@ -126,7 +126,7 @@ func (m *client) listen(life context.Context) {
 	}
 }
 
-// say says the next message, and reports that the connection took it.
+// say sends the next message, and reports whether the connection took it.
 func (m *client) say(life context.Context) bool {
 	m.mu.Lock()
 	w := word{m.id, len(m.said) + 1}
@@ -174,7 +174,7 @@ func (c *crowd) speak(s *site, k *stand) {
 	}
 }
 
-// hush ends what the speakers say.
+// hush makes the speakers stop.
 func (c *crowd) hush() {
 	if !c.hushed() {
 		close(c.quiet)
@@ -190,7 +190,7 @@ func (c *crowd) hushed() bool {
 	}
 }
 
-// staying is the clients of a room that are there.
+// staying returns the present clients of a room.
 func (c *crowd) staying(room int) (some []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,7 +202,7 @@ func (c *crowd) staying(room int) (some []*client) {
 	return some
 }
 
-// flows waits until in every room every member that is there has heard more from a speaker of each site that has one.
+// flows waits until every present member of every room has received more from a speaker of each site that has one.
 func (c *crowd) flows() {
 	c.t.Helper()
 	c.mu.Lock()
@@ -229,7 +229,7 @@ func (c *crowd) flows() {
 	})
 }
 
-// heard reports that every member of the room that is there has heard the message, or a later one of its speaker.
+// heard reports whether every present member of the room has received the message, or a later one of its speaker.
 func (c *crowd) heard(room int, w word) bool {
 	for _, m := range c.staying(room) {
 		m.mu.Lock()
@@ -242,8 +242,8 @@ func (c *crowd) heard(room int, w word) bool {
 	return true
 }
 
-// finish ends the talk, waits until everything has arrived, and judges. Every speaker that is there says one more message, again and
-// again, until all have one of them: what comes before it in the order has come, or will not.
+// finish stops the speakers, waits until everything has arrived, and judges. Every present speaker sends one more message, again
+// and again, until all have received one of them: everything before it in the order has come by then, or never will.
 func (c *crowd) finish() (v tally) {
 	c.t.Helper()
 	c.hush()
@@ -278,7 +278,7 @@ func (c *crowd) finish() (v tally) {
 		}
 		return done
 	})
-	waitFor(5*time.Second, func() bool { v = c.judge(); return v.silent+v.reordered == 0 }) // a log says it a moment later
+	waitFor(5*time.Second, func() bool { v = c.judge(); return v.silent+v.reordered == 0 }) // the log says it a moment later
 	for _, s := range c.sites {
 		for _, text := range s.givenBack() {
 			if w, ok := parseWord(text); ok && !waitFor(20*time.Second, func() bool { return c.toldOff(w.client) }) {

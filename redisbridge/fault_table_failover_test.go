@@ -12,8 +12,8 @@ import (
 
 const failoverHold = 10 * time.Second
 
-// failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s: nothing may be refused, or stay on one node.
-// A batch that the old master had taken and the new one never had is announced, and under reject its senders are told.
+// failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s. Nothing may be refused, or stay on one
+// node. A batch that only the old master had is announced, and under reject its senders are told.
 func failoverRows() (rows []row) {
 	for _, down := range []Policy{Reject, Local} {
 		add := func(name string, run func(t *testing.T) tally) {
@@ -57,7 +57,7 @@ type sentinelSet struct {
 	master    *redisServer
 	replicas  []*redisServer
 	sentinels []*redisServer
-	wakes     []*redisServer // that were stopped
+	wakes     []*redisServer // servers that were stopped
 }
 
 func startSentinelSet(t *testing.T) *sentinelSet {
@@ -81,7 +81,7 @@ func startSentinelSet(t *testing.T) *sentinelSet {
 	return o
 }
 
-// promoted is the replica that is the master, nil if there is none.
+// promoted is the replica that became the master, nil if there is none.
 func (o *sentinelSet) promoted() *redisServer {
 	for _, r := range o.replicas {
 		if strings.Contains(r.replication(), "role:master") {
@@ -115,7 +115,7 @@ func runSentinel(t *testing.T, down Policy, strike func(o *sentinelSet)) tally {
 	return judgeFailover(t, c, took, o.master, o.promoted())
 }
 
-// judgeFailover lets the messages flow again through the new master, and judges.
+// judgeFailover waits until messages flow through the new master, and judges.
 func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisServer) tally {
 	t.Helper()
 	began := time.Now()
@@ -136,7 +136,7 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	for _, s := range c.sites {
 		local += s.bridge.stats.local.Load()
 	}
-	if (refused > 0 || local > 0) && took+well < failoverHold { // else a slow machine may have been the reason
+	if (refused > 0 || local > 0) && took+well < failoverHold { // else a slow machine may be the reason
 		t.Errorf("%d refused, %d stayed on one node within the hold time", refused, local)
 	}
 	if v.closed > 0 {
@@ -176,13 +176,13 @@ func runCluster(t *testing.T, down Policy, idle bool, strike func(master, replic
 	return v, doubted
 }
 
-// serves reports that lanes of the node live on a server.
+// serves reports that a server has lanes of the node.
 func (s *site) serves(r *redisServer) bool {
 	return slices.ContainsFunc(s.bridge.homes.all(), func(k *link) bool { return k.addr == r.addr() && len(k.all()) > 0 })
 }
 
-// TestALaneThatCameToAReplicaFindsItsMaster: a replica of a Cluster takes SSUBSCRIBE, so a lane whose new master is not known yet when
-// the old one sends it away subscribes there once more. Nothing else works there.
+// TestALaneThatCameToAReplicaFindsItsMaster: a replica of a Cluster accepts SSUBSCRIBE. If the old master sends a lane away
+// before the new one is known, the lane subscribes on that replica. Nothing else works there.
 func TestALaneThatCameToAReplicaFindsItsMaster(t *testing.T) {
 	t.Parallel()
 	if !long() && !longFaults() {

@@ -10,9 +10,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The checker of the fault table. It knows what every client said and heard, and what every node announced. Whatever is not as it
-// should be at a member that stayed must have been announced to it: a gap at its node, in the lane and the room of the message,
-// after the message was said.
+// The checker of the fault table. It knows what every client sent and received, and what every node announced. Every deviation at
+// a member that stayed must have been announced to it: a gap at its node, in the lane and the room of the message, after the
+// message was sent.
 
 // spoken is one client as the checker sees it.
 type spoken struct {
@@ -21,7 +21,7 @@ type spoken struct {
 	said           []time.Time // of the message n = 1, 2, ... of this client
 	heard          []word
 	over           bool
-	code           websocket.StatusCode // with which it ended; -1: with none
+	code           websocket.StatusCode // its close code; -1: none
 }
 
 // word is one message: the client and its number.
@@ -34,7 +34,7 @@ func parseWord(text string) (w word, ok bool) {
 	return w, err == nil && n == 2
 }
 
-// told is a gap as a node announced it.
+// told is a gap that a node announced.
 type told struct {
 	lanes  []int
 	rooms  []string // nil: all of these lanes
@@ -46,7 +46,7 @@ func (g told) concerns(room string, lane int, since time.Time) bool {
 	return !g.at.Before(since) && slices.Contains(g.lanes, lane) && (g.rooms == nil || slices.Contains(g.rooms, room))
 }
 
-// evidence is all that the checker judges by.
+// evidence is everything by which the checker judges.
 type evidence struct {
 	clients []spoken
 	gaps    [][]told // by site
@@ -56,17 +56,17 @@ type evidence struct {
 // tally is what the checker found.
 type tally struct {
 	said, accepted int
-	refused        int // of a client that was closed with 4104: it may have arrived or not
+	refused        int // of a client that was closed with 4104: they may have arrived or not
 	cut            int // of a client whose node died or cut it off
 	missing        int // deliveries to members that stayed, announced
 	silent         int // the same, not announced
 	doubled        int
-	moved          int // deliveries in another order than at another member or than said, announced
+	moved          int // deliveries in another order than at another member or than sent, announced
 	reordered      int // the same, not announced
 	gaps           int
-	closed         int // clients that were closed with anything but 4104
+	closed         int // clients that were closed with any code but 4104
 	note           string
-	odd            []string // the first things that must not be
+	odd            []string // the first violations
 }
 
 const refusedCode = websocket.StatusCode(4104)
@@ -89,7 +89,7 @@ func (e *evidence) judge() (v tally) {
 	return v
 }
 
-// announced reports that one of the sites told of a gap that may be this.
+// announced reports that one of the sites announced a gap that may be this one.
 func (e *evidence) announced(room int, since time.Time, sites ...int) bool {
 	name := tableRoom(room)
 	lane := e.laneOf(name)
@@ -109,7 +109,7 @@ func (v *tally) must(what string, args ...any) {
 
 func (e *evidence) judgeRoom(v *tally, room int, clients []*spoken) {
 	said := map[word]time.Time{}
-	at := map[int]map[word]int{} // where each client heard each message
+	at := map[int]map[word]int{} // the position at which each client received each message
 	var stayed []*spoken
 	for _, c := range clients {
 		for n, when := range c.said {
@@ -139,7 +139,7 @@ func (e *evidence) judgeRoom(v *tally, room int, clients []*spoken) {
 	}
 }
 
-// judgeFates looks for the messages of a client at all who should have them.
+// judgeFates looks for the messages of a client at all members that should have them.
 func (e *evidence) judgeFates(v *tally, c *spoken, stayed []*spoken, at map[int]map[word]int) {
 	for i, when := range c.said {
 		w := word{c.id, i + 1}
@@ -168,7 +168,7 @@ func (e *evidence) judgeFates(v *tally, c *spoken, stayed []*spoken, at map[int]
 	}
 }
 
-// judgeSpeakers looks whether a member heard each speaker in its own order.
+// judgeSpeakers checks that a member received each speaker's messages in order.
 func (e *evidence) judgeSpeakers(v *tally, c *spoken, said map[word]time.Time, own map[word]int) {
 	last := map[int]int{}
 	for i, w := range c.heard {
@@ -183,7 +183,7 @@ func (e *evidence) judgeSpeakers(v *tally, c *spoken, said map[word]time.Time, o
 	}
 }
 
-// judgePair compares the order of two members. Out of order is the least that must be taken out for the rest to be in one order.
+// judgePair compares the order of two members. Out of order is the least number of messages whose removal leaves one order.
 func (e *evidence) judgePair(v *tally, c, o *spoken, said map[word]time.Time, own, other map[word]int) {
 	var both []word
 	var places []int
@@ -210,7 +210,7 @@ func (e *evidence) outOfOrder(v *tally, c *spoken, w word, since time.Time, what
 	v.must("client %d of site %d: "+what+", said at %s", append(append([]any{c.id, c.site}, args...), since.Format("05.000"))...)
 }
 
-// outOfRow returns the indices of the fewest numbers without which the others grow.
+// outOfRow returns the indices of the fewest numbers without which the others ascend.
 func outOfRow(numbers []int) (out []int) {
 	if slices.IsSorted(numbers) {
 		return nil
@@ -252,7 +252,7 @@ func (v *tally) row(name string) string {
 		v.reordered, v.gaps, v.note)
 }
 
-// must be so in every row.
+// must holds in every row.
 func (v *tally) check(t *testing.T) {
 	t.Helper()
 	if v.silent+v.doubled+v.reordered > 0 {
@@ -263,7 +263,7 @@ func (v *tally) check(t *testing.T) {
 	}
 }
 
-// TestTheCheckerOfTheTable: a checker that finds nothing proves nothing.
+// TestTheCheckerOfTheTable: the checker must find the faults that it is given.
 func TestTheCheckerOfTheTable(t *testing.T) {
 	t0 := time.Now()
 	at := func(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }

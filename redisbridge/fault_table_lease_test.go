@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// leaseRows: who is gone does not count for long, and nobody goes because Redis does.
+// leaseRows: a node that is gone stops counting soon, and no node stops counting because Redis is away.
 func leaseRows() []row {
 	return []row{
 		{name: "SIGKILL of one of three nodes: the counts", run: runDeath},
@@ -83,7 +83,7 @@ func runAbsence(t *testing.T) tally {
 	return v
 }
 
-// members reports that every room has so many over all nodes, by what this one says.
+// members reports whether every room has the given number of members over all nodes, according to this one.
 func members(c *crowd, s *site, want int) bool {
 	for r := range c.rooms {
 		if n, err := s.bridge.Members(context.Background(), tableRoom(r)); err != nil || n != want {

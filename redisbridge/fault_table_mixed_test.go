@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// commitBefore is the last version of the program that speaks format 1 alone.
+// commitBefore is the last version of the program that knows only format 1.
 const commitBefore = "b31612f"
 
 // buildBefore builds it for t, "" if the clone does not have it.
@@ -53,7 +53,7 @@ func runUpgrade(t *testing.T, b *build) tally {
 	cfg.Look, cfg.Upgrade = 200*time.Millisecond, 1500*time.Millisecond
 	first := startSite(t, cfg)
 	c := startCrowd(t, tableRooms, tableEvery, old, first)
-	time.Sleep(2 * cfg.Upgrade) // more than it would take if the old one was not seen
+	time.Sleep(2 * cfg.Upgrade) // more than it would take if the old node was not seen
 	c.flows()
 	if now := fmt.Sprint(redis.do("GET", "dots:meta")); now != before || !strings.HasPrefix(now, "v1 ") || formats(first) != "1" || first.bridge.format() != 1 {
 		t.Errorf("the agreement was %q and is %q, formats %s are written", before, now, formats(first))
@@ -101,7 +101,7 @@ func formats(s *site) string {
 	return text
 }
 
-// checkRefused holds that a node of the version before does not begin, and says why.
+// checkRefused checks that a node of the version before does not start, and says why.
 func checkRefused(t *testing.T, path string, redis *redisServer) {
 	t.Helper()
 	s, serves := launch(t, path, "--redis="+redis.url())

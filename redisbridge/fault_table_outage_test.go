@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// emptyRows: Redis comes back empty, and a node that knows nothing is there before those that know how the rooms are cut.
+// emptyRows: Redis comes back empty, and a new node connects before the nodes that know how the rooms are divided.
 func emptyRows() (rows []row) {
 	for _, r := range []struct {
 		name  string
@@ -32,7 +32,7 @@ func emptyRows() (rows []row) {
 	return rows
 }
 
-// runEmpty has a fresh node wait so long for others while they cannot be seen.
+// runEmpty makes a new node wait for the given time while the others cannot be seen.
 func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tally {
 	const rooms = 20
 	redis := startRedis(t)
@@ -45,7 +45,7 @@ func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tal
 	}
 	c := startCrowd(t, rooms, 200*time.Millisecond, sites...)
 	meta := redis.do("GET", "dots:meta")
-	for _, w := range wires { // so that nobody has it back before, and nobody is seen
+	for _, w := range wires { // so that no other node reaches it before, and none is seen
 		w.hole()
 		w.cut()
 	}
@@ -76,7 +76,7 @@ func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tal
 	return v
 }
 
-// startFresh starts a node, and lets the others come when it looks for them, or has begun alone.
+// startFresh starts a node. It reconnects the others when that node looks for them, or when it has started alone.
 func startFresh(t *testing.T, redis *redisServer, alone time.Duration, beginsAlone bool, meta string, heal func()) (fresh *site) {
 	t.Helper()
 	cfg := siteConfig(redis.url(), Reject, 30*time.Second)
@@ -100,7 +100,8 @@ func startFresh(t *testing.T, redis *redisServer, alone time.Duration, beginsAlo
 	return fresh
 }
 
-// standstillRows: a program is stopped, for longer than the hold time, and goes on. It must not take that for an outage of Redis.
+// standstillRows: a program is stopped for longer than the hold time, and goes on. It must not mistake that for an outage of
+// Redis.
 func standstillRows() (rows []row) {
 	for _, r := range []struct {
 		d    time.Duration
@@ -126,7 +127,7 @@ func standstillRows() (rows []row) {
 	return rows
 }
 
-// awayRows: Redis is away for longer than the hold time, with what it had or without.
+// awayRows: Redis is away for longer than the hold time, and comes back with or without its data.
 func awayRows() (rows []row) {
 	const away = 3 * time.Second
 	for _, down := range []Policy{Local, Reject} {
@@ -165,7 +166,7 @@ func awayRows() (rows []row) {
 	return rows
 }
 
-// cutPair is two sites, the first with a way of its own to Redis.
+// cutPair is two sites, the first with its own connection to Redis.
 func cutPair(t *testing.T, redis *redisServer, down Policy, hold time.Duration) (far, near *site, w *wire) {
 	t.Helper()
 	w = startWire(t, redis.addr())
@@ -220,7 +221,7 @@ func runFlips(t *testing.T, _ *build) tally {
 	return v
 }
 
-// insideOfAPush is the place of a byte in the batch of the first whole push in p, 0 if there is none.
+// insideOfAPush is the position of a byte in the batch of the first whole push in p, 0 if there is none.
 func insideOfAPush(p []byte) int {
 	start := bytes.Index(p, []byte("$7\r\nmessage\r\n$"))
 	if start < 0 {
@@ -245,7 +246,7 @@ func insideOfAPush(p []byte) int {
 	return len(p) - len(payload) + size - 1
 }
 
-// runLateCalls has calls be on their way when the hold time ends, and come to their end later.
+// runLateCalls makes calls be in flight when the hold time ends, and arrive later.
 func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	far, near, w := cutPair(t, startRedis(t), down, 1500*time.Millisecond)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
@@ -272,7 +273,7 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	return v
 }
 
-// runStuck measures how long a node is ready that hears nothing any more, while all its other connections are well.
+// runStuck measures how long a node stays ready that receives nothing any more, while all its other connections work.
 func runStuck(t *testing.T, idle bool) tally {
 	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
@@ -300,7 +301,7 @@ func runStuck(t *testing.T, idle bool) tally {
 	return v
 }
 
-// runExchange has an address lead to the replica, which is the master now.
+// runExchange makes an address lead to the replica, which is now the master.
 func runExchange(t *testing.T, how string) tally {
 	old, now := startRedis(t), startRedis(t)
 	host, port, _ := net.SplitHostPort(old.addr())
@@ -346,7 +347,7 @@ func listeners(s *redisServer) (n int) {
 	return n
 }
 
-// noteGiven notes what was given back at all sites.
+// noteGiven notes the messages that were returned to their senders at all sites.
 func (v *tally) noteGiven(sites []*site) (refused, doubted int) {
 	for _, s := range sites {
 		r, d := s.given()

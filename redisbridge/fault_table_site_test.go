@@ -26,7 +26,7 @@ import (
 	"dotsconnect/server"
 )
 
-// site is a node as its members see it: a whole server in this process, or a program of its own.
+// site is a node as its members see it: a whole server in this process, or a separate program.
 type site struct {
 	t           testing.TB
 	index       int
@@ -38,12 +38,12 @@ type site struct {
 	mu      sync.Mutex
 	gaps    []told          // guarded by mu
 	lines   []string        // of its log; guarded by mu
-	refused map[string]bool // what was given back to its sender as not taken; guarded by mu
-	doubted map[string]bool // and as lost, perhaps; guarded by mu
+	refused map[string]bool // messages returned to their senders as not taken; guarded by mu
+	doubted map[string]bool // messages returned as possibly lost; guarded by mu
 	dead    bool            // guarded by mu
 }
 
-// siteConfig is Default but for the wait of the first node.
+// siteConfig is Default except for the wait of the first node.
 func siteConfig(url string, down Policy, hold time.Duration) Config {
 	cfg := Default()
 	cfg.URL, cfg.Down, cfg.Hold, cfg.Alone = url, down, hold, 0
@@ -85,7 +85,7 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 	node, err := server.NewConnected(sc, zap.NewNop(), "test", &server.Backend{
 		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses,
 		Members: b.Members, Alone: b.Alone, Warning: b.Warning,
-		Start: func(node *loop.Node, _ func(lane int, rooms []string)) { // the checker is told, not the members
+		Start: func(node *loop.Node, _ func(lane int, rooms []string)) { // the checker gets the gap, not the members
 			b.attach(node)
 			b.loops = &siteLoops{b.loops, s}
 			b.run()
@@ -112,7 +112,7 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 	return s, nil
 }
 
-// siteLoops notes what is given back.
+// siteLoops notes the messages that are returned to their senders.
 type siteLoops struct {
 	loops
 	site *site
@@ -163,7 +163,7 @@ type siteLine struct {
 	Reason  string `json:"reason"`
 }
 
-// startProgram starts a node as a program of its own. args are its settings about Redis.
+// startProgram starts a node as a separate program. args are its settings about Redis.
 func startProgram(t testing.TB, path string, args ...string) *site {
 	t.Helper()
 	s, serves := launch(t, path, args...)
@@ -193,7 +193,7 @@ func launch(t testing.TB, path string, args ...string) (s *site, serves func() b
 	go func() {
 		defer close(ended)
 		s.read(pipe)
-		_ = s.cmd.Wait() // how it ended is in ProcessState
+		_ = s.cmd.Wait() // ProcessState says how it ended
 		s.mu.Lock()
 		s.dead = true
 		s.mu.Unlock()
@@ -263,21 +263,21 @@ func (s *site) alive() bool {
 	return !s.dead
 }
 
-// given is how many messages were given back to their senders: as not taken, and as lost.
+// given is how many messages were returned to their senders: as not taken, and as possibly lost.
 func (s *site) given() (refused, doubted int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.refused), len(s.doubted)
 }
 
-// givenBack is the messages.
+// givenBack returns these messages.
 func (s *site) givenBack() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append(slices.Collect(maps.Keys(s.refused)), slices.Collect(maps.Keys(s.doubted))...)
 }
 
-// laneOf is how the node cuts the rooms; a program does it as Redis says.
+// laneOf is the lane that the node gives a room; for a program it is read from Redis.
 func (s *site) laneOf() func(string) int {
 	if s.bridge != nil {
 		return s.bridge.LaneOf

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// row is a fault of the whole system: nodes with real WebSocket clients, and a real Redis, to which something happens while they talk.
+// row is a fault of the whole system: nodes with real WebSocket clients and a real Redis, and a fault while the clients send.
 type row struct {
 	name string
 	long bool // only with DOTS_FAULTS=long
 	run  func(t *testing.T, b *build) tally
 }
 
-// build is what the rows need to have nodes that are programs of their own.
+// build is what the rows need to start nodes as separate programs.
 type build struct {
 	now, before func(t *testing.T) string // the path of this version, and of the one with format 1
 }
 
-// longFaults reports that the faults shall take as long as they mostly do.
+// longFaults reports that the faults shall take as long as they usually do.
 func longFaults() bool { return os.Getenv("DOTS_FAULTS") == "long" }
 
 // TestFaultTable prints a table of RESULTS.md: make faults
@@ -60,7 +60,7 @@ func TestFaultTable(t *testing.T) {
 		}
 		text.WriteString(lines[name])
 	}
-	if longFaults() { // with -v it would stand between much else
+	if longFaults() { // with -v it would be hard to find among other output
 		fmt.Println(text.String())
 	} else {
 		t.Logf("\n%s", text.String())

@@ -19,14 +19,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisServer is a real redis-server on a free port, with its files in a folder of its own.
+// redisServer is a real redis-server on a free port, with its files in a separate folder.
 type redisServer struct {
 	t    testing.TB
 	dir  string
 	port int
 	args []string
 
-	password string // what client says; none after startRedis
+	password string // for client; none after startRedis
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -38,7 +38,7 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
 	s := &redisServer{t: t, dir: t.TempDir()}
 	t.Cleanup(s.kill)
-	for range 5 { // another program may have been quicker to take the port
+	for range 5 { // another program may have taken the port meanwhile
 		s.port = freePort(t)
 		s.args = append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no", "--logfile", "redis.log"}, args...)
 		if s.tryStart() {
@@ -49,11 +49,11 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	return nil
 }
 
-// lastPort is the last one that freePort gave: each is given once.
+// lastPort is the last port that freePort gave: each is given once.
 var lastPort atomic.Int32
 
-// freePort finds one below those that the kernel gives to clients, or a server that is started again could find its own
-// taken; and below 22768, for a Cluster's bus takes the port + 10000.
+// freePort finds a port below those that the kernel gives to clients; otherwise a server that is restarted could find its port
+// taken. It is below 22768, because a Cluster's bus uses the port + 10000.
 func freePort(t testing.TB) int {
 	t.Helper()
 	lastPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*100))
@@ -122,7 +122,7 @@ func (s *redisServer) eventually(what string, done func() bool) {
 	eventually(s.t, what, done)
 }
 
-// client is a plain client of the server, for what a test does to it.
+// client is a plain client of the server, for the commands of a test.
 func (s *redisServer) client() *redis.Client {
 	const patience = time.Minute // the machine may be busy
 	return redis.NewClient(&redis.Options{Addr: s.addr(), Password: s.password, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
@@ -141,7 +141,7 @@ func (s *redisServer) do(args ...any) any {
 	return v
 }
 
-// replication is what the server says about it, "" if it does not answer: a server that changes its role cuts its clients.
+// replication is the server's replication info, "" if it does not answer: a server that changes its role closes its connections.
 func (s *redisServer) replication() string {
 	c := s.client()
 	defer c.Close()

@@ -13,29 +13,29 @@ import (
 	"dotsconnect/loop"
 )
 
-// traffic is two nodes under load with a checker. In every room each node has a listener, which only receives, and a
-// speaker. Every message is unique. At the end each listener must have every accepted message of its room exactly once, in
-// the same order as the other listener, and each speaker's messages in the order in which they were said.
+// traffic is two nodes under load with a checker. In every room each node has a listener, which only receives, and a speaker.
+// Every message is unique. At the end each listener must have every accepted message of its room exactly once, in the same order
+// as the other listener, and each speaker's messages in the order in which they were sent.
 type traffic struct {
 	t         testing.TB
 	nodes     []*testNode
 	listeners [][]*member // by room, then node
 	speakers  []*speaker
-	each      int          // messages that each speaker says a tick
+	each      int          // messages that each speaker sends per tick
 	said      atomic.Int64 // by all of them
 
 	stop chan struct{}
 	wait sync.WaitGroup
 }
 
-// speaker says numbered messages; when it is kicked another connection goes on.
+// speaker sends numbered messages; when it is kicked, another connection goes on.
 type speaker struct {
 	name string
 	room int
 	node *testNode
 	said int
 	m    *member
-	all  []*member // it had
+	all  []*member // its connections
 }
 
 // verdicts of the checker.
@@ -47,7 +47,7 @@ type verdicts struct {
 
 const (
 	trafficRooms = 10
-	trafficTick  = 10 * time.Millisecond // every speaker says one message a tick: 20 speakers, 2,000 a second
+	trafficTick  = 10 * time.Millisecond // every speaker sends one message per tick: 20 speakers, 2,000 a second
 )
 
 func startTraffic(t testing.TB, nodes ...*testNode) *traffic {
@@ -55,7 +55,7 @@ func startTraffic(t testing.TB, nodes ...*testNode) *traffic {
 	return startTrafficOf(t, 1, nodes...)
 }
 
-// startTrafficOf has each speaker say so many messages a tick.
+// startTrafficOf makes each speaker send the given number of messages per tick.
 func startTrafficOf(t testing.TB, each int, nodes ...*testNode) *traffic {
 	t.Helper()
 	tr := &traffic{t: t, nodes: nodes, each: each, stop: make(chan struct{})}
@@ -154,7 +154,7 @@ func (tr *traffic) finish(ready time.Duration) (v verdicts) {
 	return v
 }
 
-// parsed reports that a node has nothing unread of connections that still talk.
+// parsed reports that a node has no unread bytes of connections that are still open.
 func (tr *traffic) parsed(n *testNode) bool {
 	for _, s := range tr.speakers {
 		if s.node != n {
@@ -170,7 +170,7 @@ func (tr *traffic) parsed(n *testNode) bool {
 	return true
 }
 
-// settle waits until nothing more arrives: every lane of every node has what Redis counts.
+// settle waits until nothing more arrives: every lane of every node has reached the counter in Redis.
 func (tr *traffic) settle() {
 	tr.t.Helper()
 	for _, n := range tr.nodes {
@@ -254,7 +254,7 @@ func (v verdicts) row(name string) string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s |", name, v.accepted, v.rejected, v.lost, v.doubled, v.reordered, v.gaps, v.ready.Seconds())
 }
 
-// judge fails the test for what must never be.
+// judge fails the test for everything that is never allowed.
 func (v verdicts) judge(t *testing.T, mayLose bool) {
 	t.Helper()
 	if v.doubled > 0 || v.reordered > 0 {
@@ -282,7 +282,7 @@ func (tr *traffic) flows() {
 	}
 }
 
-// figures is what the bridge says about itself.
+// figures is the statistics of the bridge.
 func figures(b *Bridge) string {
 	var s strings.Builder
 	for _, m := range b.Metrics() {

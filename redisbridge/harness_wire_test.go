@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// wire passes bytes on between the nodes and Redis, as well as it is told to.
+// wire passes bytes between the nodes and Redis, with the faults that the test sets.
 type wire struct {
 	addr   string
 	target atomic.Pointer[string]
@@ -21,17 +21,17 @@ type wire struct {
 	closed bool                  // guarded by mu
 }
 
-// wireMode is how well. The zero value is a good wire.
+// wireMode is these faults. The zero value is a good wire.
 type wireMode struct {
 	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
 	deaf   bool                      // nothing comes back from Redis
 	mute   bool                      // nothing gets to Redis
 	stuck  bool                      // nothing comes back on a connection that has subscribed to something
-	reset  bool                      // a connection through which something comes is reset
+	reset  bool                      // a connection on which data comes is reset
 	delay  time.Duration             // in each direction
 	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
-	damage func(p []byte, down bool) // of what comes through; down: from Redis
-	watch  func(p []byte, down bool) // sees what comes through
+	damage func(p []byte, down bool) // changes passing data; down: from Redis
+	watch  func(p []byte, down bool) // sees passing data
 }
 
 func startWire(t testing.TB, target string) *wire {
@@ -72,10 +72,10 @@ func (w *wire) heal()                { w.set(wireMode{}) }
 func (w *wire) hole()                { w.set(wireMode{hole: true}) }
 func (w *wire) slow(d time.Duration) { w.set(wireMode{delay: d}) }
 
-// exchange has new connections go to another Redis.
+// exchange makes new connections go to another Redis.
 func (w *wire) exchange(target string) { w.target.Store(&target) }
 
-// cut closes the connections that are there.
+// cut closes the present connections.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +116,7 @@ func (w *wire) keep(conns ...*net.TCPConn) bool {
 	return !w.closed
 }
 
-// pass copies one direction, and ends both when it ends.
+// pass copies one direction, and ends both directions when it ends.
 func (w *wire) pass(to, from *net.TCPConn, down bool, subscribes *atomic.Bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)

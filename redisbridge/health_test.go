@@ -45,7 +45,7 @@ func TestANodeWhoseRedisTakesNoWritesIsNotReady(t *testing.T) {
 	}
 }
 
-// backLoops notes what it was told last. Told to hold back it hesitates, as a goroutine that lost its CPU would.
+// backLoops notes the last call of HoldBack. A call to hold back hesitates, as a goroutine that lost its CPU would.
 type backLoops struct {
 	loops
 	hesitate chan struct{}
@@ -63,7 +63,8 @@ func (f *backLoops) HoldBack(on bool) {
 	f.mu.Unlock()
 }
 
-// TestHoldingBackEndsThoughBothAreSaidAtOnce: were the two words of different goroutines to come in the wrong order, no
+// TestHoldingBackEndsThoughBothAreSaidAtOnce: if the two calls of different goroutines came in the wrong order, no connection of
+// the node would ever be read again.
 // connection of the node would be read ever again.
 func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	f := &backLoops{hesitate: make(chan struct{}, 1)}
@@ -81,8 +82,8 @@ func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	}
 }
 
-// TestANodeFollowsAnAddressThatLeadsElsewhere: what has been connected stays with the old master, which takes all that is published
-// there, and so looks as well as ever.
+// TestANodeFollowsAnAddressThatLeadsElsewhere: present connections stay with the old master, which takes everything that is
+// published there and so seems healthy.
 func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	t.Parallel()
 	old, now := startRedis(t), startRedis(t)
@@ -111,7 +112,7 @@ func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// TestALinkThatIsHeardAndNotAnsweredIsReplaced: what others publish comes, and what this node writes goes nowhere.
+// TestALinkThatIsHeardAndNotAnsweredIsReplaced: messages of other nodes arrive, but what this node writes does not reach Redis.
 func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -145,13 +146,13 @@ func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
 	wait.Wait()
 }
 
-// subscribers is how many of the first lane a server has.
+// subscribers is how many subscribers of the first lane a server has.
 func subscribers(s *redisServer, n *testNode) int64 {
 	return s.do("PUBSUB", "NUMSUB", n.bridge.store.names.channel(0)).([]any)[1].(int64)
 }
 
-// TestANodeLeavesAMasterThatWasReplacedBehindItsAddress: the new one has all that the old one had, and the old one became its
-// replica: it takes nothing any more, and all connections to it live on.
+// TestANodeLeavesAMasterThatWasReplacedBehindItsAddress: the new master has all data of the old one, which has become its
+// replica. The old one takes no more writes, but all connections to it stay open.
 func TestANodeLeavesAMasterThatWasReplacedBehindItsAddress(t *testing.T) {
 	t.Parallel()
 	old, now := startRedis(t), startRedis(t)
@@ -182,7 +183,7 @@ func TestANodeLeavesAMasterThatWasReplacedBehindItsAddress(t *testing.T) {
 	}
 }
 
-// TestANodeStartsOverASlowLink: 200 ms there and back, 64 lanes, an empty Redis.
+// TestANodeStartsOverASlowLink: a round trip of 200 ms, 64 lanes, an empty Redis.
 func TestANodeStartsOverASlowLink(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -198,7 +199,7 @@ func TestANodeStartsOverASlowLink(t *testing.T) {
 	}
 }
 
-// TestALogIsReadOverANarrowLink: more is in the log than the link takes within the time of a call.
+// TestALogIsReadOverANarrowLink: the log has more data than the link can carry within the time limit of a call.
 func TestALogIsReadOverANarrowLink(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -246,7 +247,7 @@ func TestDatabasesOfOneRedisAreApart(t *testing.T) {
 	}
 }
 
-// TestCallsTakeTheTimeThatTheyNeed: the way is longer than the first timeout of a call, which has to grow.
+// TestCallsTakeTheTimeThatTheyNeed: the round trip is longer than the first timeout of a call, which has to grow.
 func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -263,7 +264,7 @@ func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	}
 }
 
-// TestANodeHasFourConnectionsToAServer: also while it starts again and everybody wants one.
+// TestANodeHasFourConnectionsToAServer: even when it reconnects and all parts need a connection at once.
 func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -276,7 +277,7 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 	}
 	a.ready()
 	connections := func() int {
-		return strings.Count(fmt.Sprint(s.do("CLIENT", "LIST")), "\n") - 1 // but the one that asks
+		return strings.Count(fmt.Sprint(s.do("CLIENT", "LIST")), "\n") - 1 // without the one that asks
 	}
 	for round := range 3 {
 		for _, m := range members {
@@ -293,8 +294,9 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 	}
 }
 
-// TestANumberThatOneMasterHasLostEndsNoLink: a failover, or FLUSHALL, takes the node's number away until it is written the next time, and
-// beats follow each other closely while lanes come to a link. Only that a later number is missing, too, says that there are two servers.
+// TestANumberThatOneMasterHasLostEndsNoLink: a failover or FLUSHALL removes the node's number until it is written the next time,
+// and beats follow each other closely while lanes are added to a link. Only if a later number is missing, too, are there two
+// servers.
 func TestANumberThatOneMasterHasLostEndsNoLink(t *testing.T) {
 	k := lonelyLink(0)
 	beats := func(there string, written ...uint64) error {

@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestALoopYieldsToASenderThatWasIdle: and not for each publication, which would only be a detour.
+// TestALoopYieldsToASenderThatWasIdle: but not for each publication, which would only cost time.
 func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
 	m := newModel(1, newSimRedis(), nil)
 	l := m.nodes[0].lane
@@ -62,7 +62,7 @@ func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	began := time.Now()
 	for i, m := range members {
 		m.say(fmt.Sprint(i))
-		time.Sleep(10 * time.Millisecond) // later ones find that calls of others have run out
+		time.Sleep(10 * time.Millisecond) // later messages find that earlier calls have timed out
 	}
 	for _, m := range members {
 		if !waitFor(cfg.CallMax/2-time.Since(began), func() bool { return m.count() == 1 }) {
@@ -72,7 +72,7 @@ func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	t.Logf("64 messages within %v arrived within %v", 640*time.Millisecond, time.Since(began))
 }
 
-// deliveries is loops and members that note what is delivered.
+// deliveries replaces loops and members, and notes what is delivered.
 type deliveries struct {
 	*modelNode
 	got []string
@@ -86,8 +86,8 @@ func (o *deliveries) Deliver(_ int, pubs []*loop.Publication) {
 
 func (o *deliveries) DeliverLate(lane int, pubs []*loop.Publication) { o.Deliver(lane, pubs) }
 
-// TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, and before it sends it
-// out. The second one waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
+// TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, before it publishes it. The
+// second message waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
 func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 	for _, down := range []Policy{Local, Reject} {
 		m := newModel(1, newSimRedis(), nil)
@@ -122,8 +122,8 @@ func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 	}
 }
 
-// TestANoticeThatComesAfterTheNextOutageIsHeardAtHome: Redis took the batch with the notice, and went away again before it sent it back.
-// The other nodes find it in the log, and tell their members; so must the node that it is from.
+// TestANoticeThatComesAfterTheNextOutageIsHeardAtHome: Redis took the batch with the notice, and went away again before it sent
+// it back. The other nodes find it in the log and tell their members; the node that sent it must do so, too.
 func TestANoticeThatComesAfterTheNextOutageIsHeardAtHome(t *testing.T) {
 	m := newModel(1, newSimRedis(), nil)
 	o := &deliveries{modelNode: m.nodes[0]}

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// What befalls many lanes at once is one line that names them all; another kind, or another reason, is another line.
+// An event that concerns many lanes at once is one line that names them all; another kind, or another reason, is another line.
 func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
@@ -53,7 +53,7 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 	})
 }
 
-// A recovery is told as its loss was; a single failure that nobody was told of is not.
+// A recovery is logged if its error was logged; a single failure that was not logged has no line about its recovery either.
 func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
@@ -84,7 +84,7 @@ func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 	})
 }
 
-// TestAnEndIsNoTrouble: what waits for an answer when the bridge is closed gets none.
+// TestAnEndIsNoTrouble: when the bridge is closed, waiting commands get no answer; that is not reported as an error.
 func TestAnEndIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

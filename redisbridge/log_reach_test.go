@@ -10,7 +10,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestTheReachOfTheLogIsWhatItHas: what it says is there is there, and it shrinks when the log loses its older half.
+// TestTheReachOfTheLogIsWhatItHas: everything within the reach is there, and the reach shrinks when the log loses its older half.
 func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -37,7 +37,7 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	if first := fmt.Sprint(s.do("HGET", state, "f")); first == "1" {
 		t.Error("the log has lost nothing: the test does not do what it says")
 	}
-	second := func() string { return fmt.Sprint(s.do("TIME").([]any)[0]) } // which is what Redis counts in here
+	second := func() string { return fmt.Sprint(s.do("TIME").([]any)[0]) } // the clock that Redis uses here
 	now := second()
 	eventually(t, "another second begins", func() bool { return second() != now })
 	before := s.do("HGET", state, "t")
@@ -47,8 +47,8 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	}
 }
 
-// TestTheLogIsReadToItsEndAfterReadsThatRanOut: each read that runs out asks for a smaller page, down to one that has nothing
-// but the batch at the cursor.
+// TestTheLogIsReadToItsEndAfterReadsThatRanOut: each read that times out asks for a smaller page, down to a page with only the
+// batch at the cursor.
 func TestTheLogIsReadToItsEndAfterReadsThatRanOut(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

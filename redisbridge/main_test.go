@@ -9,11 +9,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// long reports whether the faults that take long run too.
+// long reports whether slow faults run too.
 func long() bool { return os.Getenv("DOTS_TEST_ALL") != "" }
 
-// TestMain fails if a goroutine is left. go-redis looks only once a second whether its pool was closed while it tried to
-// dial, so the check is patient.
+// TestMain fails if a goroutine is left. After a failed dial go-redis checks only once a second whether its pool was closed, so
+// the check is patient.
 func TestMain(m *testing.M) {
 	beQuiet()
 	code := m.Run()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// system is rooms with a listener on each of several nodes, and speakers who never wait for anything.
+// system is rooms with a listener on each of several nodes, and speakers that never wait.
 type system struct {
 	t         *testing.T
 	rooms     int
@@ -23,7 +23,7 @@ func startSystem(t *testing.T, rooms int, nodes ...*testNode) *system {
 	return s
 }
 
-// add has a node take part: one listener in each room.
+// add adds a node: one listener in each room.
 func (s *system) add(n *testNode) {
 	for r := range s.rooms {
 		s.listeners[r] = append(s.listeners[r], n.join(roomName(r), r%len(n.node.Loops())))
@@ -31,7 +31,7 @@ func (s *system) add(n *testNode) {
 	n.ready()
 }
 
-// say has the listeners of the k-th node say n messages each, a few at a time.
+// say makes the listeners of the k-th node send n messages each, a few at a time.
 func (s *system) say(k, from, n int) {
 	for i := from; i < from+n; i++ {
 		for r, all := range s.listeners {
@@ -103,8 +103,9 @@ func TestThreeNodesFiftyRooms(t *testing.T) {
 	t.Logf("%d messages, %d deliveries: %d lost, %d doubled, %d reordered", 3*rooms*each, 9*rooms*each, v.lost, v.doubled, v.reordered)
 }
 
-// TestANodeOfThreeDiesAndComesBack: it dies in the middle of its messages and takes leave of nobody. The two others have the
-// same, everything of each other's, and of the dead one a part without holes; the one that comes back has what came after.
+// TestANodeOfThreeDiesAndComesBack: it dies in the middle of its messages without saying goodbye. The two others have the same
+// messages: all of their own, and a part of the dead node's without holes. The node that comes back has everything that came
+// after.
 func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -24,7 +24,7 @@ func TestMetaIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// TestOfTwoAgreementsTheOlderHolds: the script of every node says the same, in whatever order they come.
+// TestOfTwoAgreementsTheOlderHolds: the script gives every node the same agreement, in whatever order they come.
 func TestOfTwoAgreementsTheOlderHolds(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -50,7 +50,7 @@ func TestOfTwoAgreementsTheOlderHolds(t *testing.T) {
 	}
 }
 
-// TestANodeAtAnEmptyRedisWaitsForTheOthers: were it to begin at once, the rooms would be split.
+// TestANodeAtAnEmptyRedisWaitsForTheOthers: if it started at once, the rooms would be split.
 func TestANodeAtAnEmptyRedisWaitsForTheOthers(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -71,8 +71,8 @@ func TestANodeAtAnEmptyRedisWaitsForTheOthers(t *testing.T) {
 	eventually(t, "it arrives", func() bool { return m.count() == 1 })
 }
 
-// TestTheYoungerAgreementGivesWay: a node that began where the others could not look learns that it is alone. It takes no more
-// messages, and what it has published into other lanes is announced.
+// TestTheYoungerAgreementGivesWay: a node that started where the others could not be seen learns that it is alone. It takes no
+// more messages, and the messages that it has published into other lanes are announced.
 func TestTheYoungerAgreementGivesWay(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

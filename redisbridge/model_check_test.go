@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// check holds what a node delivered against the truth.
+// check compares what a node delivered with the truth.
 func (m *model) check(n *modelNode) error {
 	where, batch := map[string][]int{}, map[string]ident{}
 	for id, text := range m.text {
@@ -30,7 +30,7 @@ func (m *model) check(n *modelNode) error {
 			marked = true
 			continue
 		}
-		marked = marked || m.faults > 0 && at < lastMark // what Redis forgot is found out when another node has said so
+		marked = marked || m.faults > 0 && at < lastMark // batches that Redis forgot are noticed when another node has told
 		if seen[v] {
 			return fmt.Errorf("%s delivered %s twice", n.name, v)
 		}
@@ -43,7 +43,7 @@ func (m *model) check(n *modelNode) error {
 		if err := m.skipped(n, has, last+1, i, marked); err != nil {
 			return err
 		}
-		last, marked = i, marked && len(where[v]) > 1 // else nobody knows which of its places it was
+		last, marked = i, marked && len(where[v]) > 1 // else it is unknown which of its places it was
 	}
 	if err := m.skipped(n, has, last+1, len(m.truth), marked); err != nil {
 		return err
@@ -69,8 +69,8 @@ func (m *model) fate(v string) string {
 	return ""
 }
 
-// skipped allows what a node did not deliver only if it was announced, was empty, was its own and delivered locally, or was
-// given up by its publisher: then nobody may have known of it when Redis forgot it.
+// skipped allows a node to skip a batch only if that was announced, or the batch was empty, was its own and delivered locally, or
+// was given up by its publisher: then no node may have known of it when Redis forgot it.
 func (m *model) skipped(n *modelNode, has map[ident]bool, from, to int, marked bool) error {
 	if marked {
 		return nil

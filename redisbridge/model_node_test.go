@@ -15,7 +15,7 @@ type modelNode struct {
 	lane   *lane
 	since  int // len(truth) when it began
 	stream []string
-	conn   []string // messages on their way; nil and !up: not subscribed
+	conn   []string // messages in flight; nil and !up: not subscribed
 	up     bool
 	behind bool // a subscription was confirmed: read the log
 
@@ -44,7 +44,7 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	}
 	n.lane = newLane(b, 0)
 	n.link = newLink(b, "model")
-	n.lane.link, n.lane.missed.running = n.link, true // the model does what its goroutine would
+	n.lane.link, n.lane.missed.running = n.link, true // the model does the work of its goroutine
 	n.subscribe()
 	err := n.lane.begin(m.execute, m.redis.read)
 	if err != nil {
@@ -58,13 +58,13 @@ func (n *modelNode) subscribe() {
 	n.conn, n.up, n.behind = nil, true, true
 }
 
-// DeliverLate is the same to the model.
+// DeliverLate does the same as Deliver in the model.
 func (n *modelNode) DeliverLate(lane int, pubs []*loop.Publication) { n.Deliver(lane, pubs) }
 
-// Name is the same to everybody.
+// Name finds every room.
 func (n *modelNode) Name(_ int, room []byte) (string, bool) { return anybody(room) }
 
-// Deliver, Refuse and Lose are what the core would be told.
+// Deliver, Refuse and Lose are the calls to the core.
 func (n *modelNode) Deliver(_ int, pubs []*loop.Publication) {
 	for _, p := range pubs {
 		v := string(p.Value)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// simRedis executes what publish.lua and read.lua mean for one lane.
+// simRedis does for one lane what publish.lua and read.lua do.
 type simRedis struct {
 	now  lane0
 	copy lane0
@@ -89,7 +89,7 @@ func (r *simRedis) publish(c call) (answer, error) {
 	return answer{fresh: true, at: l.at, minted: minted}, nil
 }
 
-// past is the page of an epoch that is over, if the reader has not come to its end.
+// past is the page of an epoch that is over, if the reader has not reached its end.
 func (r *simRedis) past(q question) (p page, ok bool) {
 	if q.epoch == "" || !r.now.has || r.now.at.epoch == q.epoch {
 		return page{}, false

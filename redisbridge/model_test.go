@@ -11,23 +11,21 @@ import (
 	"dotsconnect/loop"
 )
 
-// The model runs the script and the node's side of it one step at a time, in an order that only the seed decides: two
-// publishers and a subscriber that comes and goes, on one lane. Calls are made, executed and answered as separate steps;
-// answers get lost and calls are made again, also long after they were given up. Messages to a node wait in its
-// connection, and a connection breaks with all that waits in it. Redis loses its counter, its log, or everything, and is
-// set back to an older copy.
+// The model runs the script and the node's side of it one step at a time, in an order that only the seed decides: two publishers
+// and a subscriber that comes and goes, on one lane. Calls are made, executed and answered as separate steps; answers get lost,
+// and calls are repeated, even long after they were given up. Messages to a node wait in its connection, and a broken connection
+// loses them. Redis loses its counter, its log, or everything, and is set back to an older copy.
 //
-// It runs against a Redis of its own, which executes what publish.lua and read.lua mean, and (fewer seeds) against the
-// scripts themselves in a real redis-server.
+// It runs against a simulated Redis, which does what publish.lua and read.lua do, and (with fewer seeds) against the scripts
+// themselves in a real redis-server.
 //
-// One thing is let pass: a batch that was applied, then forgotten by Redis together with its counter, and applied again by a
-// retry has two places in the order; who heard the first one has it there, the others later, behind an announced gap.
+// One deviation is allowed: a batch that was applied, then forgotten by Redis together with its counter, and applied again by a
+// retry has two places in the order. Nodes that received the first one have it there, the others later, after an announced gap.
 //
-// What must hold, whatever happens: no node delivers a batch twice; all nodes deliver in the order in which Redis applied;
-// whatever a node skips is announced: without faults of Redis's memory between the batch before and the batch after, with
-// them there or later, when a node that knows better has spoken; every publication ends in
-// exactly one way at its publisher: delivered, rejected, delivered locally, or lost with a gap announced. When the faults
-// are over, everything comes to rest.
+// These rules must always hold. No node delivers a batch twice. All nodes deliver in the order in which Redis applied. Every
+// skipped batch is announced: between the batch before and the batch after if Redis lost nothing; otherwise there or later, when
+// a node that knows better has told. Every publication ends in exactly one way at its publisher: delivered, rejected, delivered
+// locally, or lost with a gap announced. When the faults are over, everything comes to rest.
 
 var (
 	modelSeeds = flag.Int("model.seeds", 2000, "how many seeds TestModel runs")
@@ -107,7 +105,7 @@ type model struct {
 	redis  modelRedis
 	nodes  []*modelNode
 	truth  []ident         // in the order in which Redis applied them
-	places map[ident][]int // in truth; several if Redis forgot that it had applied it, and its call was made again
+	places map[ident][]int // in truth; several if Redis forgot that it had applied it, and its call was repeated
 	text   map[ident]string
 	calls  []call // that were given up by their callers and may still be executed
 
@@ -155,14 +153,14 @@ func (m *model) step(n *modelNode) {
 		m.send(n, false)
 	case k < 850:
 		m.receive(n)
-	case k < 900: // a connection breaks, with all that waits in it
+	case k < 900: // a connection breaks and loses its messages
 		n.conn, n.up = nil, false
 		m.log("%s: connection lost", n.name)
 	case k < 960:
 		if !n.up {
 			n.subscribe()
 		}
-	case k < 970: // a call that everybody has forgotten
+	case k < 970: // a call that was given up long ago
 		if len(m.calls) > 0 {
 			i := m.rng.IntN(len(m.calls))
 			c := m.calls[i]
@@ -195,7 +193,7 @@ func (m *model) fault() {
 	default:
 		m.log("set back to the last copy")
 		m.redis.restore()
-		for _, n := range m.nodes { // it was started anew, or is another server: no connection outlives that
+		for _, n := range m.nodes { // it was restarted, or is another server: no connection survives that
 			n.conn, n.up = nil, false
 		}
 	}
@@ -213,7 +211,7 @@ func (m *model) publish(n *modelNode) {
 
 var errTest = errors.New("the answer is lost")
 
-// execute has Redis run a call, and sends the message out.
+// execute makes Redis run a call, and publishes the message.
 func (m *model) execute(c call) (answer, error) {
 	a, err := m.redis.publish(c)
 	m.log("call %v top %v: %+v %v", c.id, c.top, a, err)
@@ -264,7 +262,7 @@ func (m *model) send(n *modelNode, calm bool) {
 			return
 		}
 	} else if luck == 0 {
-		m.calls = append(m.calls, c) // it is on its way, and comes late
+		m.calls = append(m.calls, c) // it is in flight, and comes late
 	}
 	if l.fail(f, errTest, 0, false); l.out.flight == nil {
 		return // it came back

@@ -29,7 +29,7 @@ func TestAMillionChosenNamesSpreadEvenly(t *testing.T) {
 	const names, lanes = 1_000_000, 16
 	m := &meta{key: [2]uint64{randomUint64(), randomUint64()}, lanes: lanes}
 	var count [lanes]int
-	for i := range names { // names that would all be one lane for a plain modulus or a hash without a key
+	for i := range names { // names that would all be in one lane with a plain modulus or a hash without a key
 		count[laneOf(m, fmt.Sprintf("chat/%08d", i*lanes))]++
 	}
 	const mean = names / lanes

@@ -15,7 +15,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// testNode is a node without sockets: loops on goroutines of their own, and fake connections that remember what they get.
+// testNode is a node without sockets: its loops run on goroutines, and its fake connections remember what they get.
 type testNode struct {
 	t      testing.TB
 	node   *loop.Node
@@ -31,7 +31,7 @@ type testNode struct {
 	once     sync.Once
 }
 
-// testConfig is Default with what a test needs to be quick.
+// testConfig is Default with the changes that make tests quick.
 func testConfig(url string) Config {
 	cfg := Default()
 	cfg.URL = url
@@ -49,7 +49,7 @@ func startNode(t testing.TB, cfg Config, loops int) *testNode {
 	return n
 }
 
-// newNode is a node whose bridge has not begun.
+// newNode is a node whose bridge has not started.
 func newNode(t testing.TB, cfg Config, loops int) *testNode {
 	t.Helper()
 	n := &testNode{t: t, stop: make(chan struct{}), began: time.Now(), rejected: map[string]bool{}}
@@ -92,7 +92,7 @@ func newNode(t testing.TB, cfg Config, loops int) *testNode {
 	return n
 }
 
-// connect is Connect on a machine that may be so busy that it takes longer than a user would wait.
+// connect is Connect for a machine so busy that it takes longer than a user would wait.
 func connect(t testing.TB, cfg Config) *Bridge {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -122,7 +122,7 @@ func (n *testNode) turns(l *loop.Loop, bell chan struct{}) {
 	}
 }
 
-// Congested, HoldBack, Refuse and Lose stand between the bridge and the loops, to note what is taken back.
+// Congested, HoldBack, Refuse and Lose are between the bridge and the loops, to note refused and lost messages.
 func (n *testNode) Congested() int           { return n.node.Congested() }
 func (n *testNode) HoldBack(on bool)         { n.node.HoldBack(on) }
 func (n *testNode) Lose(p *loop.Publication) { n.node.Lose(p) }
@@ -133,7 +133,7 @@ func (n *testNode) Refuse(p *loop.Publication) {
 	n.node.Refuse(p)
 }
 
-// Doubt is the same to the tests: its sender is told.
+// Doubt counts like Refuse in the tests: the sender is told.
 func (n *testNode) Doubt(p *loop.Publication) { n.Refuse(p) }
 
 func (n *testNode) close() {
@@ -183,7 +183,7 @@ func (n *testNode) join(room string, loopIndex int) *member {
 	return m
 }
 
-// say has the member publish.
+// say makes the member publish.
 func (m *member) say(body string) {
 	m.mu.Lock()
 	m.in = binary.BigEndian.AppendUint32(m.in, uint32(len(body)))
@@ -198,7 +198,7 @@ func (m *member) frames() []string {
 	return append([]string(nil), m.got...)
 }
 
-// count is how many frames it got.
+// count is how many frames the member got.
 func (m *member) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A node tells how it is before, with and without round trips, by the policy; what cannot be served on with is red under both.
+// A node reports its readiness before the first round trip, and with recent and old ones, by the policy. If it does not agree
+// with the others, it is not ready under both policies.
 func TestReadinessByPolicy(t *testing.T) {
 	const misfit = "the nodes do not fit"
 	for name, row := range map[string]struct {

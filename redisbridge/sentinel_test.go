@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestSentinelFailover kills the master under load. Replication is asynchronous: what the master had taken and the
-// replica had not yet is a rollback, so that a loss may be; it must be announced.
+// TestSentinelFailover kills the master under load. Replication is asynchronous: writes that the master had and the replica did
+// not are rolled back. So messages may be lost, but that must be announced.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	if !long() {
@@ -27,8 +27,8 @@ func TestSentinelFailover(t *testing.T) {
 
 const sentinelSecret = "s3ntinel/p@ss"
 
-// TestSentinelsWithAPasswordOfTheirOwn is the same where Redis and the sentinels ask for different passwords, and the node
-// is a user of the sentinels that may do no more than a node needs.
+// TestSentinelsWithAPasswordOfTheirOwn does the same with different passwords for Redis and the sentinels; the node's user at the
+// sentinels has only the rights that a node needs.
 func TestSentinelsWithAPasswordOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	if !long() {
@@ -58,7 +58,7 @@ func TestSentinelsWithAPasswordOfTheirOwn(t *testing.T) {
 	failover(t, testConfig(address+"?sentinel_user=node&sentinel_password=s3ntinel%2Fp%40ss"), master, replica)
 }
 
-// failover has two nodes talk while the replica becomes the master.
+// failover lets two nodes exchange messages while the replica becomes the master.
 func failover(t *testing.T, cfg Config, master, replica *redisServer) {
 	t.Helper()
 	eventually(t, "the replica is in step", func() bool {

@@ -16,11 +16,11 @@ var (
 	soakSeed     = flag.Uint64("soak.seed", 0, "seed of its faults; 0: another one each time")
 )
 
-const soakEach = 2 // messages of each speaker a tick: 4,000 a second of all
+const soakEach = 2 // messages of each speaker per tick: 4,000 a second in all
 
-// soak does one fault after the other to a Redis, and to the way to it. Each node has a way of its own, so that a fault may befall one of
-// them or both. No fault is longer than the hold time, and the log reaches back beyond it: nothing may be lost, and nothing announced
-// but that Redis was emptied, which everybody has heard all before.
+// soak makes one fault after the other in a Redis and in the connections to it. Each node has its own wire, so that a fault may
+// concern one of them or both. No fault is longer than the hold time, and the log reaches back further than that. So nothing may
+// be lost, and only an emptied Redis may be announced, which both nodes have survived without missing anything.
 type soak struct {
 	*traffic
 	redis *redisServer
@@ -28,7 +28,7 @@ type soak struct {
 	rng   *rand.Rand
 }
 
-// harm is a kind of fault. strike returns what exactly it did when it is over.
+// harm is a kind of fault. strike makes it, and when it is over returns what exactly it did.
 type harm struct {
 	name   string
 	strike func(k *soak) string
@@ -67,7 +67,7 @@ func harms() []harm {
 			return "at once"
 		}},
 	}
-	if *soakMessages >= 100_000 { // other tests stand still with us
+	if *soakMessages >= 100_000 { // it slows other tests down
 		all = append(all, harm{"SIGSTOP of both nodes 1 to 3 s", func(k *soak) string {
 			d := k.between(time.Second, most)
 			script := fmt.Sprintf("kill -STOP %d; sleep %.3f; kill -CONT %[1]d", os.Getpid(), d.Seconds())
@@ -83,7 +83,8 @@ func harms() []harm {
 // emptied is the fault that is announced.
 const emptied = "FLUSHALL"
 
-// settleDown waits until both nodes have all that Redis counts: what one had not heard when Redis was emptied would be lost.
+// settleDown waits until both nodes have everything that Redis counts: otherwise a FLUSHALL would lose the batches that one has
+// not received.
 func (k *soak) settleDown() {
 	eventually(k.t, "both nodes are in step", func() bool {
 		for i, l := range k.nodes[0].bridge.lanes {
@@ -95,7 +96,7 @@ func (k *soak) settleDown() {
 	})
 }
 
-// hurtWires has the wire of one node, or of both, suffer from something.
+// hurtWires makes a fault in the wire of one node, or of both.
 func hurtWires(m wireMode) func(*soak) string {
 	return func(k *soak) string {
 		d := k.between(time.Second, 3*time.Second)
@@ -130,7 +131,8 @@ func (k *soak) killClients(types ...string) string {
 	return fmt.Sprint(times, " times")
 }
 
-// TestSoak: faults in a random order until so many messages were said. go test ./redisbridge -run Soak -v -soak.messages=1000000
+// TestSoak: faults in a random order until the given number of messages was sent. go test ./redisbridge -run Soak -v
+// -soak.messages=1000000
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	seed := *soakSeed

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// certificate makes a self-signed one for the name and returns the files, and what trusts it.
+// certificate makes a self-signed certificate for the name. It returns the files, and a pool that trusts it.
 func certificate(t *testing.T, name string) (cert, key string, trust *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +34,7 @@ func certificate(t *testing.T, name string) (cert, key string, trust *x509.CertP
 	return cert, key, trust
 }
 
-// nodeUser makes the user that DESIGN.md says a node needs.
+// nodeUser makes the user that a node needs according to DESIGN.md.
 func nodeUser(t *testing.T) []any {
 	t.Helper()
 	design, err := os.ReadFile("DESIGN.md")
@@ -53,7 +53,7 @@ func nodeUser(t *testing.T) []any {
 	return args
 }
 
-// TestOverTLSWithAUserOfItsOwn: rediss://, a certificate, and a user that may do no more than a node needs.
+// TestOverTLSWithAUserOfItsOwn: rediss://, a certificate, and a user with only the rights that a node needs.
 func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	cert, key, trust := certificate(t, "IP:127.0.0.1")
@@ -103,7 +103,7 @@ func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestTheNameInTheCertificateMustBeRight: else whoever has any certificate could be in between.
+// TestTheNameInTheCertificateMustBeRight: otherwise anybody with a valid certificate could be in between.
 func TestTheNameInTheCertificateMustBeRight(t *testing.T) {
 	t.Parallel()
 	cert, key, trust := certificate(t, "DNS:redis.example")
