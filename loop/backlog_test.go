@@ -234,16 +234,16 @@ func TestAMemberOverTheHardLimitIsKickedAndItsLastWordsStandBehindTheFrameThatHa
 	slow.take(-1)
 	r.rest()
 	if got, want := slow.frames(t), []string{message(600), "kicked: backlog_hard"}; !slices.Equal(got, want) {
-		t.Errorf("got %.40q, want the frame that had begun and the last words", got)
+		t.Errorf("got %.40q, want the begun frame and the last words", got)
 	}
 	if !slow.finned {
-		t.Error("no FIN behind the last words")
+		t.Error("no FIN after the last words")
 	}
 	if got, want := len(other.frames(t)), 5; got != want {
 		t.Errorf("the other member got %d frames, want %d", got, want)
 	}
 	if got, want := r.stats(0).Dropped[ReasonBacklogHard], uint64(4-1); got != want && got != want+1 {
-		t.Errorf("%d frames dropped, want %d or %d: what was owed when the limit was passed", got, want, want+1)
+		t.Errorf("%d frames dropped, want %d or %d: those that waited when the limit was exceeded", got, want, want+1)
 	}
 }
 

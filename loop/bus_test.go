@@ -96,7 +96,7 @@ func TestARoomsCreditIsTakenWhenItsPublicationLeaves(t *testing.T) {
 	a := r.open(0, "x", 0)
 	r.send(a, "one", "two", "three", "four")
 	if len(bus.held) != 2 {
-		t.Fatalf("%d messages are on their way, want the 2 that the credit of the room allows", len(bus.held))
+		t.Fatalf("%d messages are in flight, want the 2 that the credit of the room allows", len(bus.held))
 	}
 	for len(bus.held) > 0 {
 		bus.deliver()

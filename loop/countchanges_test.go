@@ -133,7 +133,7 @@ func TestNothingIsMarkedWhileNobodyWatches(t *testing.T) {
 		}
 	}
 	if r.node.dir.Lookup("room").changed.Load() {
-		t.Error("the room is marked, and nobody watches")
+		t.Error("the room is marked, but Watch was not called")
 	}
 }
 

@@ -570,5 +570,5 @@ func (c *citizen) Joined() {
 	c.mu.Unlock()
 }
 
-func (c *citizen) Kick(reason CloseReason) { c.w.t.Errorf("kicked for %v, want nobody kicked", reason) }
+func (c *citizen) Kick(reason CloseReason) { c.w.t.Errorf("kicked for %v, want no kick", reason) }
 func (c *citizen) Ping()                   {}

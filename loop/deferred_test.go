@@ -31,7 +31,7 @@ func TestWhatComesFromElsewhereWaitsForTheCreditOfItsRoomOnly(t *testing.T) {
 		t.Errorf("%d publications in the inbox, want %d", got, want)
 	}
 	if r.node.Parked() == 0 {
-		t.Error("nothing is counted as parked")
+		t.Error("nothing is counted as deferred")
 	}
 	r.rest()
 	if got, want := f.frames(t), numbered("m", 20); !slices.Equal(got, want) {
@@ -41,7 +41,7 @@ func TestWhatComesFromElsewhereWaitsForTheCreditOfItsRoomOnly(t *testing.T) {
 		t.Errorf("the other room got %q", got)
 	}
 	if n := r.node.Parked(); n != 0 {
-		t.Errorf("%d bytes are still counted as parked", n)
+		t.Errorf("%d bytes are still counted as deferred", n)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestAMemberThatTakesNothingHoldsUpNobodyForLong(t *testing.T) {
 	bus.elsewhere("x", bodies...)
 	r.rest()
 	if r.node.Parked() == 0 {
-		t.Fatal("nothing is parked: the test does not reach what it is for")
+		t.Fatal("nothing is deferred: the test does not reach what it is for")
 	}
 	for range 20 {
 		r.step(Tick)
@@ -185,7 +185,7 @@ func TestWhatIsParkedForARoomThatVanishesIsForNobody(t *testing.T) {
 		t.Errorf("the new room got %q, want %q", got, want)
 	}
 	if n, m := r.node.Parked(), old.flow.bytes[srcLocal].Load(); n != 0 || m != 0 {
-		t.Errorf("%d bytes are counted as parked and %d of credit are gone", n, m)
+		t.Errorf("%d bytes are counted as deferred and %d of credit are gone", n, m)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestARoomThatWouldParkTooMuchIsGivenAllOfIt(t *testing.T) {
 	f := r.open(0, "x", 0)
 	bus.elsewhere("x", numbered("m", 20)...)
 	if n := r.node.Parked(); n > 1000 {
-		t.Errorf("%d bytes are parked, want 1000 at the most", n)
+		t.Errorf("%d bytes are deferred, want 1000 at the most", n)
 	}
 	r.rest()
 	if got, want := f.frames(t), numbered("m", 20); !slices.Equal(got, want) {
@@ -238,7 +238,7 @@ func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 		}
 	}
 	if !parked {
-		t.Error("nothing was ever parked: the test does not reach what it is for")
+		t.Error("nothing was ever deferred: the test does not reach what it is for")
 	}
 	var ends sync.WaitGroup
 	for _, c := range members {
@@ -247,6 +247,6 @@ func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 	w.wait(&ends)
 	w.stop()
 	if n := w.node.Parked(); n != 0 {
-		t.Errorf("%d bytes are counted as parked at the end", n)
+		t.Errorf("%d bytes are counted as deferred at the end", n)
 	}
 }

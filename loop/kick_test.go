@@ -139,7 +139,7 @@ func TestASuspectIsJudgedAfterAllInputThatWasThereIsParsed(t *testing.T) {
 	r.send(f, "N", "N", "N", "N", "N", "N", "N", "N")
 	r.rest()
 	if len(f.kicks) != 1 {
-		t.Errorf("kicks %v of who only made noise, want one", f.kicks)
+		t.Errorf("kicks %v of a connection that only made noise, want one", f.kicks)
 	}
 }
 

@@ -266,7 +266,7 @@ func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 	}
 	r.rest()
 	if got := r.node.Held(); got != 0 {
-		t.Errorf("%d bytes held after all had what they were owed, want 0", got)
+		t.Errorf("%d bytes held after all members had their frames, want 0", got)
 	}
 }
 
@@ -410,7 +410,7 @@ func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 		r.rest()
 	}
 	if held := r.node.Held(); held > 50_000 || len(stays.kicks) > 0 {
-		t.Errorf("%d bytes held, and who waits for a byte was kicked for %v, want at most 50,000 and nothing", held, stays.kicks)
+		t.Errorf("%d bytes held, and a member that waits for a byte was kicked for %v, want at most 50,000 and no kick", held, stays.kicks)
 	}
 }
 

@@ -289,7 +289,7 @@ func (r *reader) unpauseList(list []paused) []paused {
 	return kept
 }
 
-// excuse moves the deadlines of c by the whole ticks in which we did not listen, but never beyond now.
+// excuse moves the last signs of life of c by the whole ticks in which we did not listen, but not beyond now.
 func (c *Conn) excuse(since, now time.Duration) {
 	from, to := tickUp(since), tickDown(now)
 	if to <= from {

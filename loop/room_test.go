@@ -111,7 +111,7 @@ func (m *roomModel) finish(rt *rapid.T, room int) {
 	c.Finish(frame1("bye"), ReasonClosed)
 	c.want = append(c.want, "bye")
 	if got := c.frames(m); !slices.Equal(got, c.want) {
-		rt.Fatalf("who ended orderly got %q, want %q", got, c.want)
+		rt.Fatalf("a member that ended in order got %q, want %q", got, c.want)
 	}
 }
 
@@ -121,7 +121,7 @@ func (m *roomModel) leave(rt *rapid.T, room int) {
 	c.left = true
 	c.gone(ReasonLeft)
 	if got := c.frames(m); len(got) > len(c.want) || !slices.Equal(got, c.want[:len(got)]) {
-		rt.Fatalf("who left got %q, want a beginning of %q", got, c.want)
+		rt.Fatalf("a member that left got %q, want a beginning of %q", got, c.want)
 	}
 }
 
@@ -132,7 +132,7 @@ func (m *roomModel) check(rt *rapid.T) {
 		if r := m.loop.rooms.byName[name]; r != nil {
 			members = len(r.members)
 			if r.cursor > len(r.members) {
-				rt.Fatalf("the cursor stands at %d of %d members", r.cursor, len(r.members))
+				rt.Fatalf("the cursor is at %d of %d members", r.cursor, len(r.members))
 			}
 		}
 		if members != len(m.here[i]) {

@@ -54,6 +54,6 @@ func TestNoConnectionIsNobody(t *testing.T) {
 	c := &Conn{}
 	s.occupy(c, 0)
 	if c.id == 0 || s.conn(c.id) != c || s.conn(0) != nil {
-		t.Errorf("id %x of %p, and id 0 of %p, want an id of the connection's own, and nobody", c.id, s.conn(c.id), s.conn(0))
+		t.Errorf("id %x of %p, and id 0 of %p, want a new id, and no connection with id 0", c.id, s.conn(c.id), s.conn(0))
 	}
 }

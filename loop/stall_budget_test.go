@@ -47,7 +47,7 @@ func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 					drains(good, 128<<10, 3*size*perStep)
 					r.step(10 * time.Millisecond)
 					if len(good.kicks) > 0 {
-						t.Fatalf("kicked for %v at step %d, with %d bytes parked", good.kicks, n, r.node.Parked())
+						t.Fatalf("kicked for %v at step %d, with %d bytes deferred", good.kicks, n, r.node.Parked())
 					}
 					if r.node.Parked() > 0 {
 						late++
@@ -61,7 +61,7 @@ func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 					t.Errorf("%d messages, want %d", got, want)
 				}
 				if kicks == 0 || parked == 0 {
-					t.Errorf("%d of the slow were kicked, %d bytes parked at the most: the test does not reach what it is for", kicks, parked)
+					t.Errorf("%d of the slow were kicked, %d bytes deferred at the most: the test does not reach what it is for", kicks, parked)
 				}
 				t.Logf("%d of the slow were kicked; at most %d kB parked; late for %d ms", kicks, parked/1000, late*10)
 			})
@@ -139,7 +139,7 @@ func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 			bus.elsewhere(batch[:1], "short")
 		}
 		if got := heap() - before; got > 1<<20 {
-			t.Errorf("parked %v: %d short messages keep %d bytes", parked, batches, got)
+			t.Errorf("deferred %v: %d short messages keep %d bytes", parked, batches, got)
 		}
 		r.rest()
 	}

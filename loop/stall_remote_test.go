@@ -152,6 +152,6 @@ func TestOwnAndForeignPublicationsAllGoOnUnderStalls(t *testing.T) {
 	w.stop()
 	w.checkEmpty()
 	if n := w.node.Parked(); n != 0 || parked == 0 || paced == 0 {
-		t.Errorf("%d bytes parked at the end; seen parked %d times, paced %d times", n, parked, paced)
+		t.Errorf("%d bytes deferred at the end; seen deferred %d times, with a drain rate %d times", n, parked, paced)
 	}
 }

@@ -169,7 +169,7 @@ func (s *scene) join(words []string) {
 func (s *scene) actorDoes(verb string, words []string) {
 	i := slices.IndexFunc(s.actors, func(a *actor) bool { return len(words) > 0 && a.name == words[0] })
 	if i < 0 || !slices.Contains([]string{"say", "arrive", "read", "takes", "fin", "reset"}, verb) {
-		s.t.Fatalf("%s %q: no such command, or nobody of that name", verb, words)
+		s.t.Fatalf("%s %q: no such command, or no connection with that name", verb, words)
 	}
 	a := s.actors[i]
 	switch words = words[1:]; verb {

@@ -131,7 +131,7 @@ func TestWithoutRedisUnderLocal(t *testing.T) {
 		seen[f] = true
 	}
 	if a.gaps.Load() == 0 {
-		t.Error("what did not reach the others was not announced")
+		t.Error("the messages that did not reach the other node were not announced")
 	}
 }
 

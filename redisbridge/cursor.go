@@ -31,7 +31,7 @@ type cursor struct {
 
 type knownBatch struct{ n, used uint64 }
 
-// maxKnown limits known: a node's last batch is forgotten after about this many batches of other nodes.
+// maxKnown limits known: above it, nodes are forgotten whose last batch was more than this many batches ago.
 const maxKnown = 1024
 
 type verdict uint8

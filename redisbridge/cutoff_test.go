@@ -40,7 +40,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			tr := startTraffic(t, a, b)
 			tr.flows()
 			l.hole()
-			eventually(t, "the one that is cut off says so, and has done what the policy says", func() bool {
+			eventually(t, "the node that is cut off says so, and has followed the policy", func() bool {
 				st := &b.bridge.stats
 				return (b.bridge.Ready() != nil) == (row.down == Reject) && (b.bridge.Alone() != "") == (row.down == Local) && (name == "held" || st.rejected.Load()+st.local.Load() > 0)
 			})
@@ -55,7 +55,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			case row.down == Reject && v.lost > 0:
 				t.Errorf("%d lost", v.lost)
 			case row.down == Local && (v.lost == 0 || b.gaps.Load() == 0):
-				t.Errorf("%d lost, %d gaps: what was said to the members of the one must not come to the other, and be announced", v.lost, b.gaps.Load())
+				t.Errorf("%d lost, %d gaps: messages to the members of one node must not come to the other, and must be announced", v.lost, b.gaps.Load())
 			}
 			if (v.rejected > 0) != (name == "reject") || a.bridge.stats.local.Load() > 0 {
 				t.Errorf("%d refused, %d local on the node that was not cut off", v.rejected, a.bridge.stats.local.Load())

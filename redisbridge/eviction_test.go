@@ -30,7 +30,7 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if a.bridge.eviction.look(over, a.bridge.homes.all(), zap.New(core)); a.bridge.eviction.policy.Load() == nil || lines.Len() > 0 {
-		t.Error("a look without an answer takes back what is known")
+		t.Error("a look without an answer forgets the known policy")
 	}
 	if err := a.bridge.Ready(); err != nil {
 		t.Errorf("the node is not ready: %v", err)

@@ -170,7 +170,7 @@ func (f fault) run(t *testing.T) verdicts {
 		t.Errorf("%d refused within the hold time", v.rejected)
 	}
 	if felt := a.bridge.stats.failures.Load() + a.bridge.stats.reconnects.Load(); felt == 0 && !f.unfelt {
-		t.Error("nobody noticed the fault: the test does not do what it says")
+		t.Error("no call failed and no link ended: the test does not do what it says")
 	}
 	if held := a.bridge.held.bytes.Load() + b.bridge.held.bytes.Load(); held != 0 {
 		t.Errorf("%d bytes are held for ever", held)

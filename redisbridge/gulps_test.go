@@ -57,10 +57,10 @@ func TestNothingIsLostInGulps(t *testing.T) {
 		at += n
 	}
 	if !bytes.Equal(got, sent) {
-		t.Error("what was read is not what was sent")
+		t.Error("the bytes read are not the bytes sent")
 	}
 	if asked == 0 {
-		t.Error("nobody was asked whether the node is idle")
+		t.Error("idle was never called")
 	}
 }
 

@@ -39,7 +39,7 @@ func TestANodeWhoseRedisTakesNoWritesIsNotReady(t *testing.T) {
 			s.do("CONFIG", "SET", "maxmemory", "0")
 			a.ready()
 			if busy {
-				eventually(t, "what was held arrives", func() bool { return len(m.frames()) == 1 })
+				eventually(t, "the held messages arrive", func() bool { return len(m.frames()) == 1 })
 			}
 		})
 	}

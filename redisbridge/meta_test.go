@@ -109,7 +109,7 @@ func TestTheYoungerAgreementGivesWay(t *testing.T) {
 	m.say("too late")
 	eventually(t, "the sender is told", func() bool { return len(m.kicks()) == 1 })
 	if err := a.bridge.Ready(); err == nil {
-		t.Error("the node is ready, though no other node hears it")
+		t.Error("the node is ready, although no other node receives its messages")
 	}
 	if got := s.do("GET", "dots:meta"); got != old.String() {
 		t.Errorf("Redis has %v, want the older agreement", got)

@@ -97,7 +97,7 @@ func checkOrder(s *system, order []got, senders, each int) {
 	next := make([]int, senders)
 	for i, g := range order {
 		if i > 0 && g.id <= order[i-1].id {
-			s.Errorf("id %s of %q stands behind %s", g.id, g.value, order[i-1].id)
+			s.Errorf("id %s of %q comes after %s", g.id, g.value, order[i-1].id)
 			return
 		}
 		var sender, n int
@@ -105,11 +105,11 @@ func checkOrder(s *system, order []got, senders, each int) {
 			_, _ = fmt.Sscanf(g.value, "%d.last", &sender)
 			n = each
 		} else if _, err := fmt.Sscanf(g.value, "%d.%d", &sender, &n); err != nil {
-			s.Errorf("nobody said %q", g.value)
+			s.Errorf("no member sent %q", g.value)
 			return
 		}
 		if n != next[sender] {
-			s.Errorf("of member %d came message %d, want %d", sender, n, next[sender])
+			s.Errorf("got message %[2]d of member %[1]d, want %[3]d", sender, n, next[sender])
 			return
 		}
 		next[sender]++
@@ -153,7 +153,7 @@ func everythingFromJoinedToLeave(s *system) {
 		}
 		from := slices.Index(order, has[0])
 		if from < 0 || from+len(has) > len(order) || !slices.Equal(has, order[from:from+len(has)]) {
-			s.Errorf("what guest %d got is not a piece of the order without a hole", i)
+			s.Errorf("guest %d did not get a gapless piece of the order", i)
 		}
 	}
 }
