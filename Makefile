@@ -8,7 +8,7 @@ BIN      ?= bin
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACY     := ./redisbridge/... ./loop/... ./server/... ./bench/load ./bench/fleet ./bench/proof ./bench/client
 
-# All builds are of one kind, so that programs, tests and linters share what is compiled.
+# All builds use the same flags, so that programs, tests and linters share the build cache.
 export GO
 export CGO_ENABLED := 0
 export GOFLAGS     := $(shell $(GO) env GOFLAGS) -trimpath
@@ -26,12 +26,12 @@ run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000
 build: ## build static programs into bin/
 	$(GO) build -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
 
-docs: ## write the tables, help texts and examples that are made from the code
+docs: ## write the tables, help texts and examples that are generated from the code
 	$(GO) test -count=1 ./server ./cmd/dotsd -run 'TheTableOf|TestHelpNames|TestTheExampleFile|TestMistakesAre' -update
 
-# Most tests wait for something: six of a package run at once. What the race detector and the fuzzer need is built while
-# they wait, at the lowest priority.
-test: test-tools ## test everything, with the race detector and each fuzz target for 10 s (installs what that needs)
+# Most tests spend their time waiting, so six of a package run at once. Meanwhile the tests for the race detector and the fuzzer
+# are built, at the lowest priority.
+test: test-tools ## test everything, with the race detector and each fuzz target for 10 s (installs missing tools)
 	@$(MAKE) --no-print-directory -j2 test-plain test-build
 	CGO_ENABLED=1 $(GO) test -race -vet=off -parallel 6 -p 3 -timeout 6m $(RACY)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
@@ -43,8 +43,8 @@ test-build:
 	@CGO_ENABLED=1 nice -n 19 $(GO) test -race -vet=off -run '^$$' $(RACY) >/dev/null
 	@nice -n 19 .ci/fuzz build
 
-# What the tests use beside Go: a real Redis, HAProxy and nginx, a real browser with a wide and a narrow font, Python with a
-# WebSocket client, and a C compiler for the race detector.
+# The tests use, besides Go: a real Redis, HAProxy and nginx, a real browser with a wide and a narrow font, Python with a WebSocket
+# client, and a C compiler for the race detector.
 test-tools:
 	@font() { find /usr/share/fonts /usr/local/share/fonts -name "$$1" 2>/dev/null | grep -q .; }; \
 	missing() { \
@@ -67,21 +67,21 @@ test-tools:
 	fi; \
 	if [ -n "$$packages" ]; then \
 		echo "make test needs $$packages: install it (Debian, Ubuntu: apt-get install $$packages), or run make test as root there." >&2; \
-		echo "What can be tested without: go test ./..." >&2; \
+		echo "To run only the tests that need Go alone: go test ./..." >&2; \
 		exit 1; \
 	fi
 
-# The rows that make test has too take as long here as such faults mostly do, and some are only here.
-faults: ## print the table of what faults of Redis and of nodes cost (needs redis-server; 2 min)
+# Some rows are only in this table. "make test" runs the other rows too, but with faults that are shorter than usual.
+faults: ## print the table of faults of Redis and of nodes, with their effects (needs redis-server; 2 min)
 	DOTS_FAULTS=long $(GO) test -C redisbridge -count=1 -parallel 6 -timeout 20m -run '^TestFaultTable$$'
 
-soak: ## a million messages through the bridge while faults befall it in a random order (needs redis-server; 5 min)
+soak: ## send a million messages through the bridge during faults in random order (needs redis-server; 5 min)
 	$(GO) test -C redisbridge -count=1 -timeout 30m -run '^TestSoak$$' -v -soak.messages=1000000 -soak.fsync=always
 
-adapters: ## build every server of bench/peers, and try each of them (minutes the first time)
+adapters: ## build and try every server of bench/peers (takes minutes the first time)
 	DOTS_ADAPTERS=all $(GO) test -C bench/adapter -count=1 -timeout 30m -run '^TestPeers$$' -v
 
-lint: ## check formatting, go vet, golangci-lint (the first time builds it, which takes minutes)
+lint: ## check formatting, go vet, golangci-lint (the first time builds the linter, which takes minutes)
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \
 	if [ -n "$$files" ]; then echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
@@ -90,12 +90,12 @@ lint: ## check formatting, go vet, golangci-lint (the first time builds it, whic
 fuzz: ## run each fuzz target (FUZZTIME=10s)
 	.ci/fuzz $(FUZZTIME)
 
-bench: ## compare with other servers, in one table (a quarter of an hour; ARGS=--quick: half a minute)
+bench: ## compare with other servers, in one table (15 min; ARGS=--quick: half a minute)
 	$(GO) build -o bin/ ./cmd/dotsd ./cmd/dotsbench
 	bin/dotsbench peers $(ARGS)
 
-# Exit 3 of dotsbench says that the machine was too busy for rates and latencies to count: no fault of the code.
-smoke: ## every scenario of dotsbench against dotsd, small, and the generator's test of itself (90 s)
+# Exit code 3 of dotsbench means that the machine was too busy to measure rates and latencies. That is not a fault of the code.
+smoke: ## run a small version of every scenario of dotsbench against dotsd, and the generator's self-test (90 s)
 	$(GO) build -o bin/ ./cmd/dotsd ./cmd/dotsbench
 	bin/dotsbench selftest || test $$? = 3
 	bin/dotsbench suite smoke --invalid ok --server-cmd "bin/dotsd --listen 127.0.0.1:{port} --admin= --log-level warn"
@@ -103,11 +103,10 @@ smoke: ## every scenario of dotsbench against dotsd, small, and the generator's 
 microbench: ## run the micro-benchmarks of the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-# The exit code that make prints: 3 the machine is not able, 4 a delivery was lost or a connection not held, 5 the
-# server died.
-scale: ## hold CONNS=20000 connections in a virtual machine, and broadcast to each (250000: 5 GB, 8 min)
+# make prints the exit code: 3 the machine cannot do it, 4 a delivery was lost or a connection was not held, 5 the server died.
+scale: ## hold CONNS=20000 connections in a virtual machine and broadcast to all of them (250000: 5 GB, 8 min)
 	GOOS=linux GOARCH=amd64 GOAMD64=v1 $(GO) build -o bin/ ./cmd/dotsd ./bench/scale
 	bin/scale lab --conns $(CONNS)
 
-clean: ## remove what was built
+clean: ## remove the built programs
 	rm -rf bin
