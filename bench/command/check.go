@@ -9,11 +9,11 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// A flag that would be accepted and have no effect is refused: who gave it would
-// take the figures for something that they are not.
+// A flag that would have no effect is refused. Otherwise the user would take
+// the figures for something that they are not.
 
-// check refuses flags that contradict each other. Of a suite, one tells whether
-// there is the one scenario that they are for.
+// check refuses flags that contradict each other. one is false for a suite:
+// then there is not one scenario to check them against.
 func (f *runFlags) check(one bool) error {
 	if f.spec.Procs < 1 {
 		return cli.Failf(cli.Usage, "--procs %d: must be at least 1", f.spec.Procs)
@@ -34,16 +34,16 @@ func (f *runFlags) check(one bool) error {
 	case len(s.Workers) > 0 && len(s.Pids) > 0 && s.Procs == 1:
 		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 for generators here, or leave it out")
 	case s.Pin && s.ServerCmd == "" && s.Adapter == nil && len(s.Pids) == 0:
-		return cli.Failf(cli.Usage, "--pin: the server's process is not known; name it with --server-pid, or start it with --server-cmd")
+		return cli.Failf(cli.Usage, "--pin: the server's process is not known; give it with --server-pid, or start the server with --server-cmd")
 	case one && s.Scenario.Hurt == 0 && s.HurtCmd != "":
-		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s does not hurt; say when with --hurt and --heal", s.Scenario.Name)
+		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s has no time for it; set --hurt and --heal", s.Scenario.Name)
 	case one && s.Scenario.Hurt == 0 && s.HealCmd != "":
-		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s does not hurt; say when with --hurt and --heal", s.Scenario.Name)
+		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s has no time for it; set --hurt and --heal", s.Scenario.Name)
 	}
 	return nil
 }
 
-// checkServers is about which servers there are.
+// checkServers checks the flags that name servers.
 func (f *runFlags) checkServers() error {
 	s, urls := &f.spec, strings.Count(f.spec.URL, ",")+1
 	switch {
@@ -52,9 +52,9 @@ func (f *runFlags) checkServers() error {
 	case s.Servers < 1:
 		return cli.Failf(cli.Usage, "--servers %d: must be at least 1", s.Servers)
 	case s.Servers > 1 && s.ServerCmd == "" && s.Adapter == nil:
-		return cli.Failf(cli.Usage, "--servers %d: wants --server-cmd or --adapter, which starts them; servers that run already are named in --url, with commas", s.Servers)
+		return cli.Failf(cli.Usage, "--servers %d: needs --server-cmd or --adapter to start them; list servers that already run in --url, with commas", s.Servers)
 	case len(s.Pids) > 0 && s.URL != "" && len(s.Pids) != urls:
-		return cli.Failf(cli.Usage, "--server-pid names %d processes, and --url %d servers", len(s.Pids), urls)
+		return cli.Failf(cli.Usage, "--server-pid names %d processes, but --url names %d servers", len(s.Pids), urls)
 	}
 	return nil
 }

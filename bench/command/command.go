@@ -11,28 +11,28 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-const about = `dotsbench measures a WebSocket room server, and proves that it lost, doubled, swapped and mixed up nothing.
+const about = `dotsbench measures a WebSocket room server, and proves that it delivers every message once, in order and to the right room.
 
   dotsbench run SCENARIO   send by a schedule, time every delivery from its intended time, prove every delivery
-  dotsbench run --list     the scenarios
-  dotsbench suite NAME     a list of scenarios, with a table at the end: smoke, full or million
-  dotsbench compare A B    two results side by side
-  dotsbench duel A B NAME  two servers in turns, until a difference can be told from noise
-  dotsbench slices         servers that are up at once and work in turns: tells 2 to 3 % from noise
-  dotsbench max SCENARIO   the highest rate at which a server keeps what is demanded of it
-  dotsbench peers          our server against others, in one table
-  dotsbench field FILE     any number of servers in turns, in the tables of a file: as bench/peers/redis.yaml
-  dotsbench floor          what the kernel alone takes to send and receive a frame on this machine
-  dotsbench selftest       prove the generator by servers whose faults are known
-  dotsbench worker         a generator for another dotsbench, on this machine or another
-  dotsbench report DIR     one page of HTML of runs that were made with --out
+  dotsbench run --list     list the scenarios
+  dotsbench suite NAME     run a list of scenarios, with a table at the end: smoke, full or million
+  dotsbench compare A B    show two results side by side
+  dotsbench duel A B NAME  run two servers in turns until a difference is significant
+  dotsbench slices         run servers in turns while all are up: detects differences of 2 to 3 %
+  dotsbench max SCENARIO   find the highest rate at which a server keeps your conditions
+  dotsbench peers          compare dotsd with other servers, in one table
+  dotsbench field FILE     run any number of servers in turns, in the tables of a file such as bench/peers/redis.yaml
+  dotsbench floor          measure the cost of the kernel alone for a frame on this machine
+  dotsbench selftest       test the generator with servers whose faults are known
+  dotsbench worker         be a generator for another dotsbench, on this machine or another
+  dotsbench report DIR     write one HTML page about runs that were made with --out
 
-Each takes --help.
+Each command takes --help.
 
 `
 
-// Main runs dotsbench with the arguments behind its name and returns the exit
-// code. Errors are one line on stderr.
+// Main runs dotsbench with the arguments that follow its name and returns the
+// exit code. It prints an error as one line on stderr.
 func Main(args []string, stdout, stderr io.Writer) int {
 	return cli.Exit(stderr, "dotsbench", dispatch(args, stdout, stderr))
 }

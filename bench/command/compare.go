@@ -14,15 +14,15 @@ const compareAbout = `compare: two results side by side.
   dotsbench compare results/before results/after
   dotsbench compare old.json new.json --threshold 'server.cpu_us_per_delivery<1.05x' --threshold 'latency.p99<1.2x'
 
-A and B are result.json files, or folders that a run wrote. The table has each figure of both, B/A, and whether it
-counts: rates and times of an INVALID run do not, CPU and memory of the server do. What else differs (fields of the
-scenario, machine, kernel) is warned of. A threshold is about B/A; one that no figure can answer is exit 3.
-One run of each proves little, as runs of one server differ too: "dotsbench duel" tells a difference from noise.`
+A and B are result.json files, or folders that a run wrote. The table shows each figure of both, the ratio B/A, and whether
+it counts: rates and times of an INVALID run do not count, CPU and memory of the server do. A warning names other
+differences (fields of the scenario, machine, kernel). A threshold limits B/A; if no figure can answer it, the exit code is 3.
+One run of each proves little, because runs of one server differ too: "dotsbench duel" separates a difference from noise.`
 
 func compareCommand(args []string, stdout, _ io.Writer) error {
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
 	var texts list
-	fs.Var(&texts, "threshold", "`FIGURE<NUMBERx` that B/A must hold, as latency.p99<1.2x or rate.delivered>0.95x; can be repeated")
+	fs.Var(&texts, "threshold", "`FIGURE<NUMBERx` that B/A must keep, such as latency.p99<1.2x or rate.delivered>0.95x; can be repeated")
 	words, err := cli.ParseWords(fs, args, stdout, compareAbout)
 	if err != nil {
 		return err

@@ -13,21 +13,21 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-const duelAbout = `duel: is server B better than server A, or is that noise?
+const duelAbout = `duel: is server B better than server A, or is the difference noise?
 
   dotsbench duel "./old --listen 127.0.0.1:{port}" "./new --listen 127.0.0.1:{port}" rooms
   dotsbench duel "dotsd --listen 127.0.0.1:{port} --admin=" "other -p {port}" echo --url-b ws://x/chat/{room} --rounds 11 --pin
   dotsbench duel "dotsd --listen 127.0.0.1:{port} --admin=" bench/peers/peers.yaml:gws rooms
   dotsbench duel "$CMD" "$CMD" rooms --conns 200 --rooms 25 --duration 2s     a server against itself: no difference
 
-Each run has a fresh server. Runs alternate, A B B A, and the runs of a round have one seed. Of each figure there are the
-medians, their spread (distance of the quartiles), and the ratio B/A with its 95 % interval by a bootstrap of the rounds.
-A also runs against itself: that is the noise floor, and takes half as much time again. There is "no difference" when
-the interval holds 1, or when B is no farther from A than A may be from itself.
+Each run has a fresh server. Runs alternate, A B B A, and all runs of a round use the same seed. For each figure the table
+shows both medians, their spread (the interquartile range), and the ratio B/A with its 95 % interval from a bootstrap over
+the rounds. A also runs against itself to measure the noise, which takes half as much time again. The verdict is "no
+difference" if the interval contains 1, or if B differs from A no more than A may differ from itself.
 
-INVALID runs are repeated. If they remain, their times never count and their CPU does; a figure with too few valid rounds
-is said to have no answer, which is exit 3. A broken promise (4) or a death (5) ends the duel and names the side.
-The verdict itself is no error: exit 0 whoever is better.`
+INVALID runs are repeated. If some remain INVALID, their times do not count, but their CPU does. A figure with too few valid
+rounds has no answer, which is exit code 3. A broken promise (4) or a dead server (5) ends the duel; the error names the side.
+The verdict itself is not an error: the exit code is 0 whichever server is better.`
 
 func duelCommand(args []string, stdout, stderr io.Writer) error {
 	cfg, err := parseDuel(args, stdout)
@@ -60,12 +60,12 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	cfg := &duel.Config{}
 	fs := flag.NewFlagSet("duel", flag.ContinueOnError)
 	fs.IntVar(&cfg.Rounds, "rounds", duel.MinRounds, "`N` runs of each server")
-	quick := fs.Bool("quick", false, "take less than 7 rounds too, and warn that they prove little")
-	fs.BoolVar(&cfg.Noise, "noise", true, "run A against itself too; --noise=false spares the time")
-	fs.IntVar(&cfg.Repeats, "repeats", -1, "`N` INVALID runs are repeated, in all; by default until the duel has taken twice the time")
-	fs.StringVar(&cfg.Out, "out", "", "`DIR` to make, with duel.json, table.txt and the folder of each run")
-	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT/PATH` of which PATH counts, as in run; ws://x/ws/chat/{room}/ is the default")
-	urlB := fs.String("url-b", "", "the same for B, if it has another `PATH`")
+	quick := fs.Bool("quick", false, "allow fewer than 7 rounds, and warn that they prove little")
+	fs.BoolVar(&cfg.Noise, "noise", true, "also run A against itself; --noise=false saves the time")
+	fs.IntVar(&cfg.Repeats, "repeats", -1, "repeat at most `N` INVALID runs in total; by default until the duel has taken twice its time")
+	fs.StringVar(&cfg.Out, "out", "", "`DIR` to create, with duel.json, table.txt and the folder of each run")
+	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT/PATH` of which only PATH is used, as in run; default ws://x/ws/chat/{room}/")
+	urlB := fs.String("url-b", "", "the same for B, if B has another `PATH`")
 	f.generator(fs)
 	f.fields(fs)
 	words, err := cli.ParseWords(fs, args, stdout, duelAbout)
@@ -73,7 +73,7 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 		return nil, err
 	}
 	if len(words) != 3 {
-		return nil, cli.Failf(cli.Usage, "want two server commands and a scenario, got %d words (see --help)", len(words))
+		return nil, cli.Failf(cli.Usage, "want two server commands and a scenario, got %d arguments (see --help)", len(words))
 	}
 	if err := f.complete(words[2]); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	return cfg, checkOut(cfg.Out)
 }
 
-// serverOf reads a side: a command, or an adapter.
+// serverOf reads one side of the duel: a command, or an adapter.
 func serverOf(side, text, url string) (duel.Server, error) {
 	if strings.Contains(text, "{port}") {
 		return duel.Server{Name: text, Set: func(spec *runner.Spec) { spec.ServerCmd, spec.URL = text, url }}, nil
@@ -115,7 +115,7 @@ func checkRounds(cfg *duel.Config, quick bool) error {
 	case cfg.Rounds < duel.MinQuick || cfg.Rounds > duel.MaxRounds:
 		return cli.Failf(cli.Usage, "--rounds %d: want %d to %d", cfg.Rounds, duel.MinRounds, duel.MaxRounds)
 	case cfg.Rounds < duel.MinRounds && !quick:
-		return cli.Failf(cli.Usage, "--rounds %d: less than %d prove little; add --quick to do it all the same", cfg.Rounds, duel.MinRounds)
+		return cli.Failf(cli.Usage, "--rounds %d: fewer than %d prove little; add --quick to run them anyway", cfg.Rounds, duel.MinRounds)
 	case cfg.Repeats < -1:
 		return cli.Failf(cli.Usage, "--repeats %d: must not be negative", cfg.Repeats)
 	case cfg.Repeats == -1:

@@ -13,24 +13,24 @@ import (
 	"dotsconnect/bench/versus"
 )
 
-const fieldAbout = `field: any number of servers in turns, in the tables that their file asks for.
+const fieldAbout = `field: run any number of servers in turns and print the tables that a file defines.
 
-  dotsbench field bench/peers/redis.yaml          what Redis carries: batches, a call for each message, other servers
+  dotsbench field bench/peers/redis.yaml          servers that use Redis: batches, one call for each message, other servers
   dotsbench field mine.yaml --rounds 5 --out results/mine
 
-The file is an adapter file (bench/peers/README.md) with a list of tables: a scenario, who takes part, to which of them
-the others are compared, and what is to be reached. Each round plays all tables, and in each its servers in another order
-than the round before, with a fresh server for each run, and a fresh Redis where the file says so. Servers, what they need
+The file is an adapter file (bench/peers/README.md) with a list of tables. A table has a scenario, its servers, the server
+with which the others are compared, and goals. Each round runs all tables. In each table the order of the servers changes
+from round to round. Each run has a fresh server, and a fresh Redis if the file asks for one. Servers, the commands that run
 beside them, and the generator share the CPUs.
 
-With rate max a table shows the most that a server does: a closed loop, of whose latency nothing is said. Else it shows
-latency from the intended time. Figures are medians of the rounds, comparisons are made within a round.
+With rate max a table shows the highest throughput of a server. That is a closed loop, so the table shows no latency.
+Otherwise it shows the latency from the intended time. Figures are medians of the rounds; a comparison uses runs of one round.
 
-A run about latency that is INVALID is made again, twice at most: other programs had the CPUs. In a closed loop it says
-that the server can do more.
+A run about latency that is INVALID, usually because other programs used the CPUs, is repeated at most twice. In a closed
+loop INVALID means that the server can do more.
 
-Every delivery of every run is proved. A server that lost, doubled or swapped a message, ended a connection or died has
-no figures in that table: it is INVALID there, and the exit code says so (4, 5). A missed goal is shown, and is no failure.`
+Every delivery of every run is proved. If a server lost, doubled or reordered a message, ended a connection or died, the
+table has no figures for it but shows INVALID, and the exit code tells why (4, 5). A missed goal is shown, but it is not a failure.`
 
 type fieldOptions struct {
 	out    string
@@ -43,15 +43,15 @@ func fieldCommand(args []string, stdout, stderr io.Writer) error {
 	var o fieldOptions
 	fs := flag.NewFlagSet("field", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 3, "`N` runs of each server in each table")
-	fs.Var(&o.only, "only", "`N` of a table to play, counted from 1, and no other; can be repeated")
-	fs.BoolVar(&o.quick, "quick", false, "one round, short: to see that it works")
-	fs.StringVar(&o.out, "out", "", "`DIR` to make, with field.json, field.md, table.txt and the folder of each run")
+	fs.Var(&o.only, "only", "run only table `N`, counted from 1; can be repeated")
+	fs.BoolVar(&o.quick, "quick", false, "one short round, to see that everything works")
+	fs.StringVar(&o.out, "out", "", "`DIR` to create, with field.json, field.md, table.txt and the folder of each run")
 	words, err := cli.ParseWords(fs, args, stdout, fieldAbout)
 	if err != nil {
 		return err
 	}
 	if len(words) != 1 {
-		return cli.Failf(cli.Usage, "want one adapter file with tables, got %d words (see --help)", len(words))
+		return cli.Failf(cli.Usage, "want one adapter file with tables, got %d arguments (see --help)", len(words))
 	}
 	cfg, err := o.config(words[0])
 	if err != nil {
@@ -89,7 +89,7 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	if err := checkOut(o.out); err != nil {
 		return nil, err
 	}
-	// Who is in no table need not be built.
+	// A server that no table names need not be built.
 	servers = slices.DeleteFunc(servers, func(a adapter.Adapter) bool {
 		return !slices.ContainsFunc(tables, func(t versus.Table) bool { return slices.Contains(t.Rows, a.Name) })
 	})
@@ -100,7 +100,7 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	return cfg, cli.NeedDescriptors(cfg.MostConns())
 }
 
-// pick are the tables that --only asks for.
+// pick returns the tables that --only asks for.
 func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
 	if len(o.only) == 0 {
 		return all, nil
@@ -117,8 +117,8 @@ func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
 	return picked, nil
 }
 
-// prepare builds the servers; what cannot be built is skipped, and the rows
-// of others do without.
+// prepare builds the servers. A server that cannot be built is skipped; rows
+// of other servers do not need it.
 func prepare(ctx context.Context, cfg *versus.FieldConfig) error {
 	for i := range cfg.Servers {
 		a := &cfg.Servers[i]

@@ -22,7 +22,7 @@ func TestMistakesOfAFieldAreOneLineWithExit2(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ args, want string }{
-		{"field", "want one adapter file with tables, got 0 words"},
+		{"field", "want one adapter file with tables, got 0 arguments"},
 		{"field nowhere.yaml", "nowhere.yaml: no such file"},
 		{"field none.yaml", "there are no tables in it"},
 		{"field bad.yaml", `bad.yaml:4: servers: there is no server "y"`},

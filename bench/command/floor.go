@@ -17,15 +17,15 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-const floorAbout = `floor: what the kernel of this machine takes, at the least, to hand a frame to each of N loopback sockets.
+const floorAbout = `floor: the least CPU time that the kernel of this machine needs to pass a frame to each of N loopback sockets.
 
   dotsbench floor --size 128 --sockets 1000 --frames 1,2,4,8,16,32
 
-One thread sends one frame, or several in one sendto, to each socket, then receives each socket's in one recv. Both are
-CPU time per frame. No server that writes to sockets can deliver for less.
+One thread sends one frame, or several in one sendto, to each socket, and then receives the data of each socket with one
+recv. Both figures are CPU time per frame. A server that writes to sockets cannot deliver for less.
 
-With --apart a second thread, on another CPU, which never sleeps, reads, and a pause is made between two rounds: that
-is what a server on a CPU of its own meets that sends one message after the other (dotsbench run giant --pin).`
+With --apart a second thread on another CPU reads and never sleeps, and there is a pause between two rounds. A server on
+its own CPU that sends one message at a time works under these conditions (dotsbench run giant --pin).`
 
 // floorResult is the object of --json.
 type floorResult struct {
@@ -39,11 +39,11 @@ type floorResult struct {
 
 func floorCommand(args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("floor", flag.ContinueOnError)
-	size := fs.String("size", "128", "`BYTES` of a message, such as 128 or 4k; the frame's header comes on top")
+	size := fs.String("size", "128", "`BYTES` of a message, such as 128 or 4k, without the frame header")
 	sockets := fs.String("sockets", "1000", "`N` sockets; each takes two descriptors")
-	frames := fs.String("frames", "1,2,4,8,16,32", "`N,N…` frames in one send")
+	frames := fs.String("frames", "1,2,4,8,16,32", "`N,N…` frames in one send call")
 	span := fs.Duration("time", 500*time.Millisecond, "`TIME` for each row, such as 500ms")
-	apart := fs.Bool("apart", false, "let another CPU read")
+	apart := fs.Bool("apart", false, "read on another CPU")
 	gap := fs.Duration("gap", 20*time.Millisecond, "`TIME` between two rounds, with --apart")
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	if err := cli.Parse(fs, args, stdout, floorAbout); err != nil {
@@ -72,7 +72,7 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 	case *gap < 0:
 		return cli.Failf(cli.Usage, "--gap %v: must not be negative", *gap)
 	case gapGiven && !*apart:
-		return cli.Failf(cli.Usage, "--gap: there is a pause only with --apart")
+		return cli.Failf(cli.Usage, "--gap: has an effect only with --apart")
 	}
 	progress := cli.NewProgress(stderr)
 	rows, err := measureFloor(cfg, *apart, *gap, progress)

@@ -15,19 +15,19 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-const maxAbout = `max: the highest rate at which a server keeps what is demanded of it.
+const maxAbout = `max: find the highest rate at which a server keeps your conditions.
 
   dotsbench max rooms --until 'p99<50ms' --server-cmd "dotsd --listen 127.0.0.1:{port} --admin="
   dotsbench max giant --until 'p99<20ms' --until 'server.rss<64M' --url ws://127.0.0.1:8000 --server-pid 4711 --from 10/s
 
-The rate doubles until a run fails, then the search halves the distance until it is 5 %, and a second run confirms the
-answer. A run fails when a demand is missed or when it is INVALID, both twice in a row, so that one bad second of the
-machine does not decide. Each run is a row. With --server-cmd each has a fresh server. p50, p90, p99, p999 and max alone
-are short for those of latency.
+The rate doubles until a run fails. Then the search halves the interval until it is within 5 %, and a second run confirms
+the answer. A rate fails when two runs in a row miss a condition or are INVALID, so that one bad second of the machine
+does not decide. The table has a row for each rate. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
+max are short for latency.p50 and so on.
 
-The last line says what stopped the search: the server (exit 0), or the generator, whose INVALID run says nothing of the
-server: the answer is then a lower bound (exit 3). Exit 1: not even the first rate holds. Exit 4 or 5: a broken promise
-or a death, which ends the search.`
+The last line tells what stopped the search: the server (exit 0), or the generator. An INVALID run shows nothing about the
+server, so the answer is then a lower bound (exit 3). Exit 1: even the first rate failed. Exit 4 or 5: a broken promise or
+a dead server ended the search.`
 
 func maxCommand(args []string, stdout, stderr io.Writer) error {
 	s, err := parseMax(args, stdout)
@@ -43,9 +43,9 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 	var f runFlags
 	fs := flag.NewFlagSet("max", flag.ContinueOnError)
 	var until list
-	fs.Var(&until, "until", "`FIGURE<VALUE` that must hold, as p99<50ms or rate.delivered>9000; can be repeated")
-	from := fs.String("from", "100/s", "`RATE` to begin with")
-	to := fs.String("to", "1M/s", "`RATE` to end with at the latest")
+	fs.Var(&until, "until", "`FIGURE<VALUE` that must hold, such as p99<50ms or rate.delivered>9000; can be repeated")
+	from := fs.String("from", "100/s", "`RATE` at which the search begins")
+	to := fs.String("to", "1M/s", "`RATE` at which the search ends at the latest")
 	f.server(fs)
 	f.generator(fs)
 	f.fields(fs)
@@ -61,7 +61,7 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 		return nil, cli.Failf(cli.Usage, "want --until FIGURE<VALUE, as in --until 'p99<50ms' (see --help)")
 	}
 	if _, ok := f.given["rate"]; ok {
-		return nil, cli.Failf(cli.Usage, "--rate: is what max looks for; --from and --to say where")
+		return nil, cli.Failf(cli.Usage, "--rate: max searches for the rate; use --from and --to instead")
 	}
 	for _, text := range until {
 		f.thresholds = append(f.thresholds, inFull(text))
@@ -79,7 +79,7 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 	if s.from >= s.to {
 		return nil, cli.Failf(cli.Usage, "--from %s: must be less than --to %s", *from, *to)
 	}
-	// Whatever a run cannot number is refused now and not in the middle.
+	// Refuse now, and not in the middle of the search, rates whose messages a run cannot number.
 	last := s.at(s.to).Scenario
 	if err := last.Validate(); err != nil {
 		return nil, cli.Failf(cli.Usage, "--to: %w; lower --to or --duration", err)
@@ -96,7 +96,7 @@ func inFull(text string) string {
 	return text
 }
 
-// parseBound is scenario.ParseRate, and knows millions.
+// parseBound is scenario.ParseRate, but also accepts millions.
 func parseBound(name, text string) (float64, error) {
 	in := text
 	if digits, ok := strings.CutSuffix(text, "M/s"); ok {
@@ -111,20 +111,20 @@ func parseBound(name, text string) (float64, error) {
 	return r.PerSecond, nil
 }
 
-// search looks for the highest rate that holds. It trusts that a server which
-// fails at a rate fails at higher ones too.
+// search looks for the highest rate that holds. It assumes that a server that
+// fails at one rate also fails at all higher ones.
 type search struct {
 	spec     runner.Spec
 	from, to float64
 	run      func(spec runner.Spec) (*result.Result, error)
 	out      io.Writer
 
-	held  []step // rates that held, ascending
-	limit *step  // the lowest that failed; nil: none did
+	held  []step // rates that held, in ascending order
+	limit *step  // the lowest rate that failed; nil: none failed
 	shown bool
 }
 
-// step is one rate with what became of it.
+// step is one rate with its outcome.
 type step struct {
 	rate float64
 	exit int
@@ -132,8 +132,8 @@ type step struct {
 	last *result.Result
 }
 
-// Within this of each other, the highest rate that held and the lowest that
-// failed are the answer.
+// The search ends when the highest rate that held and the lowest that failed
+// are this close.
 const closeEnough = 1.05
 
 func (s *search) at(rate float64) runner.Spec {
@@ -142,7 +142,7 @@ func (s *search) at(rate float64) runner.Spec {
 	return spec
 }
 
-// find searches, and says what was found.
+// find searches and reports the answer.
 func (s *search) find() error {
 	for rate := s.from; s.limit == nil && rate < s.to; rate *= 2 {
 		if err := s.try(rate); err != nil {
@@ -171,14 +171,14 @@ func (s *search) find() error {
 	}
 }
 
-// halve closes in on the limit.
+// halve narrows the interval around the limit.
 func (s *search) halve() error {
 	for s.limit != nil && len(s.held) > 0 {
 		low := s.held[len(s.held)-1].rate
 		if s.limit.rate <= low*closeEnough {
 			return nil
 		}
-		// The middle of two rates is between their ratio, not their distance.
+		// Rates are compared by their ratio, so the middle is the geometric mean.
 		if err := s.try(middle(low, s.limit.rate)); err != nil {
 			return err
 		}
@@ -186,8 +186,8 @@ func (s *search) halve() error {
 	return nil
 }
 
-// confirm runs the highest rate that held once more. If it now fails, it is the
-// limit, and the search goes on below.
+// confirm runs the highest rate that held once more. If it fails now, it
+// becomes the limit, and the search goes on below it.
 func (s *search) confirm() (bool, error) {
 	top := s.held[len(s.held)-1]
 	s.held = s.held[:len(s.held)-1]
@@ -197,8 +197,8 @@ func (s *search) confirm() (bool, error) {
 	return len(s.held) > 0 && s.held[len(s.held)-1].rate == top.rate, nil
 }
 
-// try runs a rate, a second time if it fails, and enters it. An error ends the
-// search.
+// try runs a rate, a second time if it fails, and records the outcome. An
+// error ends the search.
 func (s *search) try(rate float64) error {
 	var st step
 	for range 2 {
@@ -220,14 +220,14 @@ func (s *search) try(rate float64) error {
 	return nil
 }
 
-// judge says what a run means for the search.
+// judge decides what a run means for the search.
 func judge(rate float64, r *result.Result) step {
 	st := step{rate: rate, exit: r.Exit, last: r}
 	if err := runner.Verdict(r); err != nil {
 		st.why = err.Error()
 	}
-	// Of messages that the server did not take, the server is the cause, if all
-	// the others were sent and nothing else was wrong.
+	// If the server did not take some messages, the server is the cause,
+	// provided that all other messages were sent and nothing else was wrong.
 	if t := r.Traffic; r.Exit == cli.Invalid && len(r.Invalid) == 1 && t.Sent*100 < t.Due*99 && (t.Sent+t.Refused)*100 >= t.Due*99 {
 		st.exit, st.why = cli.Missed, fmt.Sprintf("the server did not take %s of %s messages", cli.Count(t.Refused), cli.Count(t.Due))
 	}
@@ -243,7 +243,8 @@ func judge(rate float64, r *result.Result) step {
 	return st
 }
 
-// row prints a step: columns of fixed width, as the rows come one by one.
+// row prints a step. Columns have a fixed width because rows are printed one
+// by one.
 func (s *search) row(st step) {
 	s.spec.Progress.Clear()
 	if !s.shown {
@@ -261,7 +262,7 @@ func (s *search) row(st step) {
 		result.Micros(r.Latency.P50), result.Micros(r.Latency.P99), cpus, verdict)
 }
 
-// sofar is what an unhappy end leaves.
+// sofar tells, when the search ends early, which rate held.
 func (s *search) sofar() string {
 	if len(s.held) == 0 {
 		return ""
@@ -269,13 +270,13 @@ func (s *search) sofar() string {
 	return fmt.Sprintf("; %s held before", perSecond(s.held[len(s.held)-1].rate))
 }
 
-// nothing is the end of a search in which no rate held.
+// nothing ends a search in which no rate held.
 func (s *search) nothing() error {
 	code := cli.Missed
 	if s.limit.exit == cli.Invalid {
 		code = cli.Invalid
 	}
-	return cli.Failf(code, "not even %s holds: %s; lower --from", perSecond(s.limit.rate), s.limit.why)
+	return cli.Failf(code, "even %s fails: %s; use a lower --from", perSecond(s.limit.rate), s.limit.why)
 }
 
 // conclude prints the answer.
@@ -287,7 +288,7 @@ func (s *search) conclude() error {
 		_, _ = fmt.Fprintf(s.out, "at least %s; stopped by --to\n", answer)
 		return nil
 	case s.limit.exit == cli.Invalid:
-		_, _ = fmt.Fprintf(s.out, "at least %s; stopped by the generator at %s, and the server may do more: %s\n",
+		_, _ = fmt.Fprintf(s.out, "at least %s; stopped by the generator at %s, the server may do more: %s\n",
 			answer, perSecond(s.limit.rate), s.limit.why)
 		return cli.Failf(cli.Invalid, "the generator or the machine was the limit: at least %s", perSecond(top.rate))
 	}
@@ -297,7 +298,7 @@ func (s *search) conclude() error {
 
 func perSecond(rate float64) string { return whole(rate) + "/s" }
 
-// whole writes a number that may be a fraction only where that matters.
+// whole writes a number, with its fraction only if that matters.
 func whole(v float64) string {
 	if v < 100 {
 		return strconv.FormatFloat(v, 'g', 3, 64)
@@ -305,8 +306,8 @@ func whole(v float64) string {
 	return cli.Count(int64(math.Round(v)))
 }
 
-// middle of two rates, to three digits, which people can read, unless that would
-// be one of the two.
+// middle returns a rate between two rates, rounded to three digits for
+// readability unless that would be one of the two.
 func middle(low, high float64) float64 {
 	m := math.Sqrt(low * high)
 	digits := math.Pow(10, math.Floor(math.Log10(m))-2)

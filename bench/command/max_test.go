@@ -149,7 +149,7 @@ func TestMaxEndsAtABrokenPromiseAndADeath(t *testing.T) {
 
 func TestTheEndsOfTheSearch(t *testing.T) {
 	k := &knee{server: 50}
-	if _, err := k.search(t); exitOf(err) != cli.Missed || !strings.Contains(err.Error(), "not even 100/s holds: missed latency.p99<50ms; lower --from") {
+	if _, err := k.search(t); exitOf(err) != cli.Missed || !strings.Contains(err.Error(), "even 100/s fails: missed latency.p99<50ms; use a lower --from") {
 		t.Errorf("got %v", err)
 	}
 	k = &knee{server: 5000, generator: 50}

@@ -13,28 +13,28 @@ import (
 	"dotsconnect/bench/versus"
 )
 
-const peersAbout = `peers: our server against others, in one table.
+const peersAbout = `peers: compare dotsd with other servers, in one table.
 
   dotsbench peers
   dotsbench peers --only gws,gorilla --rounds 5 --out results/peers
   dotsbench peers --file mine.yaml --ours "./mine --port={port}"
 
-It builds and starts each server of an adapter file (bench/peers/README.md says how to add one) and measures them in
-turns: each round goes over all servers, in another order than the one before, with a fresh server for each run. Where
-there are two CPUs, the server has the first for itself. Messages have 128 bytes:
+peers builds and starts each server of an adapter file (bench/peers/README.md tells how to add one) and measures them in
+turns: each round runs all servers, in another order than the round before, with a fresh server for each run. On a machine
+with two CPUs or more, the server has the first CPU for itself. Messages have 128 bytes:
 
   one at a time    1 room of 1,000, 50 messages/s
   bursts of 32     1 room of 1,000, 64 messages/s
-  all publishing   1,000 rooms of 8; each connection sends when its own message is back: the most that a server does
-  at N/s           the same rooms at half of what the slowest peer delivered in the first round, the same for all
+  all publishing   1,000 rooms of 8; each connection sends when its own message came back: the highest throughput
+  at N/s           the same rooms, all servers at half the rate of the slowest peer in the first round
   echo             1,000 rooms of 1, 20,000 messages/s; each goes back to its sender
   idle, connects   10,000 connections
 
-A peer that cannot be built or started is skipped with the reason. Latencies of an invalid run do not count; its CPU per
-delivery does. A missed goal is shown, and is no failure; a message that ours lost is one.`
+A peer that cannot be built or started is skipped with the reason. Latencies of an INVALID run do not count; its CPU per
+delivery does. A missed goal is shown, but it is not a failure. A message that dotsd lost is a failure.`
 
-// ourCommand is our server with one loop. It gives Go one processor more than it
-// has loops.
+// ourCommand starts dotsd with one loop. dotsd gives Go one processor more
+// than it has loops.
 const ourCommand = "bin/dotsd --listen=127.0.0.1:{port} --admin= --loops=1 --log-level=warn --drain-time=0s"
 
 type peersOptions struct {
@@ -46,12 +46,12 @@ type peersOptions struct {
 func peersCommand(args []string, stdout, stderr io.Writer) error {
 	var o peersOptions
 	fs := flag.NewFlagSet("peers", flag.ContinueOnError)
-	fs.StringVar(&o.file, "file", "bench/peers/peers.yaml", "adapter `FILE` with the others")
-	fs.StringVar(&o.only, "only", "", "`NAME,…` of the others to measure; empty: all")
-	fs.StringVar(&o.ours, "ours", ourCommand, "`COMMAND` that starts ours, with {port}")
+	fs.StringVar(&o.file, "file", "bench/peers/peers.yaml", "adapter `FILE` with the other servers")
+	fs.StringVar(&o.only, "only", "", "`NAME,…` of the other servers to measure; empty: all")
+	fs.StringVar(&o.ours, "ours", ourCommand, "`COMMAND` that starts our server, with {port}")
 	fs.IntVar(&o.rounds, "rounds", 3, "`N` runs of each server in each scenario")
-	fs.BoolVar(&o.quick, "quick", false, "two peers, one round, small and short: to see that it works")
-	fs.StringVar(&o.out, "out", "", "`DIR` to make, with peers.json and peers.md")
+	fs.BoolVar(&o.quick, "quick", false, "two peers and one small, short round, to see that everything works")
+	fs.StringVar(&o.out, "out", "", "`DIR` to create, with peers.json and peers.md")
 	if err := cli.Parse(fs, args, stdout, peersAbout); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (o *peersOptions) config(ctx context.Context, stderr io.Writer) (*versus.Co
 	return cfg, nil
 }
 
-// ours is our server as one of the others.
+// ours is our server in the form of a peer.
 func ours(command string) adapter.Adapter {
 	return adapter.Adapter{
 		Name: "ours", Library: "this project", Start: command, Ready: adapter.TCP, URL: "ws://127.0.0.1:{port}/ws/chat/{room}/",

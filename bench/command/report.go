@@ -15,7 +15,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-const reportAbout = `report: one page of HTML of runs that were made with --out; it opens without a network and prints.
+const reportAbout = `report: write one HTML page about runs that were made with --out. The page needs no network and can be printed.
 
   dotsbench report results/rooms                        writes results/rooms/report.html
   dotsbench report results                              all runs in it, with a table on top: results/report.html
@@ -29,9 +29,9 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 	case err != nil:
 		return err
 	case len(dirs) == 0:
-		return cli.Failf(cli.Usage, "want a folder that dotsbench run --out has written")
+		return cli.Failf(cli.Usage, "want a folder that dotsbench run --out wrote")
 	case *out == "" && len(dirs) > 1:
-		return cli.Failf(cli.Usage, "%d folders make one page: say where with --out FILE", len(dirs))
+		return cli.Failf(cli.Usage, "%d folders make one page: name its file with --out FILE", len(dirs))
 	case *out == "":
 		*out = filepath.Join(dirs[0], "report.html")
 	}
@@ -60,19 +60,19 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 	return nil
 }
 
-// resultFiles are the results of a folder: its own, or else those of the folders
-// in it, by name.
+// resultFiles returns the result of a folder or, if it has none, the results
+// of the folders in it, sorted by name.
 func resultFiles(dir string) ([]string, error) {
 	if info, err := os.Stat(dir); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: %w; name a folder that dotsbench run --out has written", dir, withoutPath(err))
+		return nil, cli.Failf(cli.Usage, "%s: %w; name a folder that dotsbench run --out wrote", dir, withoutPath(err))
 	} else if !info.IsDir() {
-		return nil, cli.Failf(cli.Usage, "%s: is not a folder; name the one that has the result.json", dir)
+		return nil, cli.Failf(cli.Usage, "%s: is not a folder; name the folder that has the result.json", dir)
 	}
 	file := filepath.Join(dir, "result.json")
 	if _, err := os.Stat(file); err == nil {
 		return []string{file}, nil
 	}
-	// Not filepath.Glob, to which a bracket in the name of a folder is a pattern.
+	// Not filepath.Glob, which treats a bracket in a folder's name as a pattern.
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, cli.Failf(cli.Usage, "%s: %w", dir, withoutPath(err))
@@ -81,23 +81,23 @@ func resultFiles(dir string) ([]string, error) {
 	for _, entry := range entries {
 		file := filepath.Join(dir, entry.Name(), "result.json")
 		if strings.HasPrefix(entry.Name(), ".") {
-			continue // a run that is being written
+			continue // this run is still being written
 		}
 		if _, err := os.Stat(file); err == nil {
 			files = append(files, file)
 		}
 	}
 	if len(files) == 0 {
-		return nil, cli.Failf(cli.Usage, "%s: has no result.json, nor has a folder in it; make one with dotsbench run SCENARIO --out DIR", dir)
+		return nil, cli.Failf(cli.Usage, "%s: there is no result.json in it or in its folders; make one with dotsbench run SCENARIO --out DIR", dir)
 	}
 	return files, nil
 }
 
-// replaceFile writes a file whole or not at all: who has the old one open goes
-// on reading the old one.
+// replaceFile replaces a file atomically: a reader that has the old file open
+// keeps the old content.
 func replaceFile(name string, content []byte) (err error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return errors.New("it is a folder; name a file")
+		return errors.New("is a folder; name a file")
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
@@ -121,8 +121,8 @@ func replaceFile(name string, content []byte) (err error) {
 	return err
 }
 
-// withoutPath is an error of a file without the name of the file, which the line
-// has already, or has better than a temporary one.
+// withoutPath removes the file name from an error: the line already has it, or
+// has a better name than that of a temporary file.
 func withoutPath(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {

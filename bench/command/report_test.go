@@ -80,17 +80,17 @@ func TestMistakesOfReportAreOneLineAndLeaveNothing(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "want a folder that dotsbench run --out has written"},
+		{nil, "want a folder that dotsbench run --out wrote"},
 		{[]string{filepath.Join(top, "none")}, "none: no such file or directory; name a folder"},
 		{[]string{filepath.Join(good, "result.json")}, "is not a folder"},
-		{[]string{write("empty", "")}, "has no result.json, nor has a folder in it"},
+		{[]string{write("empty", "")}, "there is no result.json in it"},
 		{[]string{write("torn", `{"schema": 1, "na`)}, "is not a result of dotsbench (unexpected end of JSON input)"},
 		{[]string{write("foreign", `{}`)}, "is not a result of a run of dotsbench"},
 		{[]string{write("newer", `{"program": "dotsbench", "schema": 99, "latency": 7}`)}, "unknown schema 99; this dotsbench reads 1 to 1"},
-		{[]string{good, good}, "2 folders make one page: say where with --out FILE"},
+		{[]string{good, good}, "2 folders make one page: name its file with --out FILE"},
 		{[]string{good, filepath.Join(top, "torn"), "--out", page}, "torn/result.json: is not a result"},
 		{[]string{good, "--out", filepath.Join(top, "none", "page.html")}, "cannot write " + filepath.Join(top, "none", "page.html") + ": no such file"},
-		{[]string{good, "--out", top}, "it is a folder"},
+		{[]string{good, "--out", top}, "is a folder"},
 	} {
 		before := tree(t, top)
 		code, stdout, stderr := dotsbench(append([]string{"report"}, c.args...)...)

@@ -22,10 +22,9 @@ const runAbout = `run: one run of a scenario.
   dotsbench run rooms --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --threshold 'latency.p99<20ms' --out results/rooms
   dotsbench run rooms --adapter bench/peers/peers.yaml:gws --pin
   dotsbench run --print rooms > talk.yaml; dotsbench run talk.yaml --conns 2k
-
-Messages are sent by a schedule that never waits for the server, and latency counts from the time at which a message
-should have been sent to its arrival at each receiver. Each receiver proves exactly once, in order, nothing foreign.
-A run whose generator or machine was the bottleneck is INVALID: its rates and latencies prove nothing.`
+dotsbench sends by a schedule that never waits for the server. Latency counts from the time at which a message was due to
+its arrival at each receiver. A proof at each receiver checks that every message arrived once, in order, and from its room.
+If the generator or the machine was the bottleneck, the run is INVALID: its rates and latencies prove nothing.`
 
 // list is a flag that can be given several times.
 type list []string
@@ -33,38 +32,39 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, ", ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
-// runFlags are the flags that say what to run against what. Every command that
-// makes runs has them from here, so that a flag means the same everywhere.
+// runFlags are the flags that choose the scenario, the server and the
+// generator. All commands that make runs share them, so a flag means the same
+// everywhere.
 type runFlags struct {
 	spec       runner.Spec
-	given      map[string]string // fields of the scenario, as written
+	given      map[string]string // fields of the scenario, as given
 	adapter    string
 	source     string
 	pids       string
 	workers    string
 	thresholds list
-	servers    bool // there are flags that name a server
+	servers    bool // the command has flags that name a server
 }
 
 // server adds the flags that name a server.
 func (f *runFlags) server(fs *flag.FlagSet) {
 	f.servers = true
-	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (ws://127.0.0.1:8000/ws/chat/{room}/)")
-	fs.StringVar(&f.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and perhaps {admin}; of --url only PATH counts then")
-	fs.StringVar(&f.adapter, "adapter", "", "`FILE[:NAME]` of another server to build, start and measure, as bench/peers/peers.yaml:gws")
+	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (default ws://127.0.0.1:8000/ws/chat/{room}/)")
+	fs.StringVar(&f.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and optionally {admin}; then only PATH of --url is used")
+	fs.StringVar(&f.adapter, "adapter", "", "`FILE[:NAME]` of another server to build, start and measure, such as bench/peers/peers.yaml:gws")
 	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers, each started by --server-cmd or --adapter")
-	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, whose CPU, memory and descriptors are then measured; several with commas, one for each of --url")
-	fs.StringVar(&f.spec.Admin, "admin", "", "`URL` of a Go server's /debug/pprof/, for its collections and goroutines; known if --server-cmd has {admin}")
-	fs.StringVar(&f.spec.HurtCmd, "hurt-cmd", "", "`COMMAND` that does harm, for scenarios that hurt")
-	fs.StringVar(&f.spec.HealCmd, "heal-cmd", "", "`COMMAND` that mends it")
+	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, to measure its CPU, memory and descriptors; for several servers in --url, one ID each, with commas")
+	fs.StringVar(&f.spec.Admin, "admin", "", "`URL` of a Go server's /debug/pprof/, to read its collections and goroutines; not needed if --server-cmd has {admin}")
+	fs.StringVar(&f.spec.HurtCmd, "hurt-cmd", "", "`COMMAND` that makes a fault, for scenarios with hurt and heal")
+	fs.StringVar(&f.spec.HealCmd, "heal-cmd", "", "`COMMAND` that ends the fault")
 }
 
-// generator adds the flags that say how to generate.
+// generator adds the flags that configure the generator.
 func (f *runFlags) generator(fs *flag.FlagSet) {
-	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; it then asks for events instead of sleeping, unless --procs or --workers make several, which sleep")
-	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they are beside those, and 1 means none")
-	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there by: dotsbench worker --listen :PORT")
-	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24 whose addresses connections come from")
+	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; a single generator then polls for events and never sleeps; with --procs or --workers, generators sleep")
+	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they run in addition, and 1 means none")
+	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there with: dotsbench worker --listen :PORT")
+	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24, from whose addresses to connect")
 }
 
 // fields adds the fields of a scenario.
@@ -78,10 +78,11 @@ func (f *runFlags) fields(fs *flag.FlagSet) {
 
 // threshold adds --threshold.
 func (f *runFlags) threshold(fs *flag.FlagSet) {
-	fs.Var(&f.thresholds, "threshold", "`FIGURE<VALUE` that must hold, as latency.p99<20ms or server.cpu_us_per_delivery<1.5; can be repeated")
+	fs.Var(&f.thresholds, "threshold", "`FIGURE<VALUE` that must hold, such as latency.p99<20ms or server.cpu_us_per_delivery<1.5; can be repeated")
 }
 
-// complete reads what the flags named. No name: the scenario is another's business.
+// complete evaluates the flags. An empty name means that the caller has its
+// own scenario.
 func (f *runFlags) complete(name string) error {
 	var err error
 	if name != "" {
@@ -131,7 +132,7 @@ func (f *runFlags) findAdapter() error {
 		return nil
 	}
 	if f.spec.ServerCmd != "" || f.pids != "" || f.spec.URL != "" {
-		return cli.Failf(cli.Usage, "--adapter excludes --url, --server-cmd and --server-pid: it says all that they say")
+		return cli.Failf(cli.Usage, "--adapter excludes --url, --server-cmd and --server-pid: the adapter replaces them")
 	}
 	a, err := adapter.Find(f.adapter)
 	if err != nil {
@@ -141,7 +142,7 @@ func (f *runFlags) findAdapter() error {
 	return nil
 }
 
-// change sets the fields that flags named, and checks the whole.
+// change sets the fields that flags named, and validates the scenario.
 func (f *runFlags) change(s *scenario.Scenario) error {
 	for _, field := range scenario.Fields() {
 		if text, ok := f.given[field.Name]; ok {
@@ -156,7 +157,7 @@ func (f *runFlags) change(s *scenario.Scenario) error {
 	return nil
 }
 
-// oneScenario is the one word that a command takes.
+// oneScenario returns the only argument of a command.
 func oneScenario(words []string) (string, error) {
 	if len(words) != 1 {
 		return "", cli.Failf(cli.Usage, "want one scenario, got %d: there are %s (see dotsbench run --list)",
@@ -195,9 +196,9 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 	o.server(fs)
 	o.generator(fs)
 	o.threshold(fs)
-	fs.StringVar(&o.out, "out", "", "`DIR` to make, with report.html, result.json, metrics.prom, latency.hlog, seconds.csv, bench.txt and table.txt")
-	fs.BoolVar(&o.list, "list", false, "show the scenarios")
-	fs.StringVar(&o.print, "print", "", "print the scenario `NAME`, to copy and change")
+	fs.StringVar(&o.out, "out", "", "`DIR` to create, with report.html, result.json, metrics.prom, latency.hlog, seconds.csv, bench.txt and table.txt")
+	fs.BoolVar(&o.list, "list", false, "list the scenarios")
+	fs.StringVar(&o.print, "print", "", "print the scenario `NAME`, as a file to copy and change")
 	o.fields(fs)
 	words, err := cli.ParseWords(fs, args, stdout, runAbout)
 	if err != nil || o.list || o.print != "" {
@@ -213,7 +214,7 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 	return o, checkOut(o.out)
 }
 
-// checkOut tells, before a run, whether the folder of --out can be made.
+// checkOut checks, before a run, that the folder of --out can be created.
 func checkOut(dir string) error {
 	if dir == "" {
 		return nil
@@ -245,8 +246,9 @@ func (o *options) run(stdout, stderr io.Writer) error {
 	return o.report(r, stdout)
 }
 
-// report shows the run and returns its verdict as an error. What cannot be
-// written is told beside it and does not change the exit code of a verdict.
+// report shows the run and returns its verdict as an error. If the files
+// cannot be written, it prints that error too; the exit code of a verdict does
+// not change.
 func (o *options) report(r *result.Result, stdout io.Writer) error {
 	if err := r.Table(stdout); err != nil {
 		return err
@@ -254,7 +256,7 @@ func (o *options) report(r *result.Result, stdout io.Writer) error {
 	return errors.Join(runner.Verdict(r), save(o.out, "", stdout, func() error { return r.Write(o.out, report.Files(r)...) }))
 }
 
-// save writes what --out asks for, and says so.
+// save writes the files of --out and prints their folder.
 func save(out, before string, stdout io.Writer, write func() error) error {
 	if out == "" {
 		return nil

@@ -8,11 +8,11 @@ import (
 	"dotsconnect/bench/selftest"
 )
 
-const selftestAbout = `selftest: proves the load generator by servers whose faults are known; takes about 30 seconds.
+const selftestAbout = `selftest: test the load generator with servers whose faults are known; takes about 30 seconds.
 
-  headroom   against a server that only relays, the generator could take twice the deliveries of scenario rooms
-  stall      a server that stands still for one second of five shows in p90
-  injected   one drop, one double and one swap are each found, and nothing else
+  headroom   with a server that only relays, the generator handles at least twice the deliveries of scenario rooms
+  stall      if a server stops for one second of five, p90 shows it
+  injected   one lost, one doubled and one swapped message are each found, and nothing else
 
 Exit 1: a fault was not found. Exit 3: this machine is too slow for the generator.`
 

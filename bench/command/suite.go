@@ -9,20 +9,20 @@ import (
 	"dotsconnect/bench/suite"
 )
 
-const suiteAbout = `suite: a list of scenarios, one after the other, with a table at the end.
+const suiteAbout = `suite: run a list of scenarios, one after the other, with a table at the end.
 
   dotsbench suite smoke --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --invalid ok     for CI
   dotsbench suite full --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --out results/full
   dotsbench suite full --only giant --only burst --url ws://127.0.0.1:8000 --size 1k
   dotsbench suite --list; dotsbench suite --print smoke > mine.yaml; dotsbench suite mine.yaml
 
-With --server-cmd each run has a fresh server. Fields given as flags hold for all runs. A run that needs what is not
-there is listed as skipped, with the reason; one that this machine cannot hold is INVALID.
+With --server-cmd each run has a fresh server. A scenario field given as a flag applies to all runs. A run is skipped, with
+the reason, if something that it needs is missing; a run that is too large for this machine is INVALID.
 
-The exit code is that of the worst run: 5, 4, 2, 1, 3, 0. A run that proves nothing (3) is less bad than a threshold
-that was missed (1), which is proven. --invalid ok takes 3 for 0, as CI machines are often too busy to time anything,
-for runs in which deliveries were proved, and if another run passed; a run that did not come about, a broken promise, a
-death and a missed threshold on CPU or memory still count.`
+The exit code is that of the worst run, in this order: 5, 4, 2, 1, 3, 0. A missed threshold (1) is worse than an INVALID run
+(3), because it is proven. CI machines are often too busy to measure times; --invalid ok treats 3 as 0 for runs in which the
+deliveries were proved, provided that another run passed. A run that could not be made, a broken promise, a dead server and
+a missed threshold on CPU or memory still count.`
 
 type suiteOptions struct {
 	runFlags
@@ -36,11 +36,11 @@ type suiteOptions struct {
 func suiteCommand(args []string, stdout, stderr io.Writer) error {
 	o := &suiteOptions{}
 	fs := flag.NewFlagSet("suite", flag.ContinueOnError)
-	fs.BoolVar(&o.list, "list", false, "show the suites and what is in them")
-	fs.StringVar(&o.print, "print", "", "print the suite `NAME`, to copy and change")
-	fs.Var(&o.only, "only", "`NAME` of a run to make, and no other; can be repeated")
-	fs.StringVar(&o.invalid, "invalid", "fail", "`ok or fail`: what an INVALID run means for the exit code")
-	fs.StringVar(&o.out, "out", "", "`DIR` to make, with suite.json, table.txt and the folder of each run")
+	fs.BoolVar(&o.list, "list", false, "list the suites and their runs")
+	fs.StringVar(&o.print, "print", "", "print the suite `NAME`, as a file to copy and change")
+	fs.Var(&o.only, "only", "make only the run `NAME`; can be repeated")
+	fs.StringVar(&o.invalid, "invalid", "fail", "`ok or fail`: how an INVALID run counts for the exit code")
+	fs.StringVar(&o.out, "out", "", "`DIR` to create, with suite.json, table.txt and the folder of each run")
 	o.server(fs)
 	o.generator(fs)
 	o.threshold(fs)

@@ -14,7 +14,7 @@ import (
 func TestAWorkerListensBeyondTheLoopbackOnlyWithAToken(t *testing.T) {
 	t.Setenv(fleet.Token, "")
 	code, _, stderr := dotsbench("worker", "--listen", "0.0.0.0:0")
-	if code != cli.Usage || !strings.Contains(stderr, "beyond the loopback set "+fleet.Token) {
+	if code != cli.Usage || !strings.Contains(stderr, "to listen on another address than the loopback, set "+fleet.Token) {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
 }

@@ -16,11 +16,11 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// CheckOut tells, before a run, whether Write will be able to write there: it
-// makes a folder in the nearest one that exists, and removes it. Nothing is left.
+// CheckOut checks, before a run, that Write will be able to write to dir: it
+// creates a folder in the nearest existing one and removes it again.
 func CheckOut(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
-		return cli.Failf(cli.Usage, "--out %s: exists already; name a folder that does not, or remove it", dir)
+		return cli.Failf(cli.Usage, "--out %s: exists already; name a new folder, or remove this one", dir)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
@@ -40,8 +40,9 @@ func CheckOut(dir string) error {
 	return nil
 }
 
-// MakePlace makes the folders that dir will be in. It is called when there is
-// something to write: a mistake in a command leaves no empty folder behind.
+// MakePlace creates the parent folders of dir. It is called only when there
+// are files to write, so that a mistake in a command leaves no empty folder
+// behind.
 func MakePlace(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
@@ -49,8 +50,8 @@ func MakePlace(dir string) error {
 	return nil
 }
 
-// Load reads a result.json, or that of a folder. Its error is one line with the
-// name of the file.
+// Load reads a result.json, or the one in a folder. Its error is one line with
+// the name of the file.
 func Load(path string) (*Result, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "result.json")
@@ -59,13 +60,13 @@ func Load(path string) (*Result, error) {
 	if err != nil {
 		return nil, cli.Failf(cli.Usage, "%w", err)
 	}
-	// The schema first: of another one the rest need not even parse.
+	// Check the schema first: a result with another schema may not even parse.
 	var head struct {
 		Schema  int    `json:"schema"`
 		Program string `json:"program"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is not a result of dotsbench (%w); make the run again", path, err)
+		return nil, cli.Failf(cli.Usage, "%s: is not a result of dotsbench (%w); repeat the run", path, err)
 	}
 	if head.Program != "dotsbench" {
 		return nil, cli.Failf(cli.Usage, "%s: is not a result of a run of dotsbench", path)
@@ -75,19 +76,19 @@ func Load(path string) (*Result, error) {
 	}
 	r := &Result{}
 	if err := json.Unmarshal(text, r); err != nil {
-		return nil, cli.Failf(cli.Usage, "%s: is not a result of dotsbench (%w); make the run again", path, err)
+		return nil, cli.Failf(cli.Usage, "%s: is not a result of dotsbench (%w); repeat the run", path, err)
 	}
 	return r, nil
 }
 
-// File is a file of the folder of a run.
+// File is a file in the folder of a run.
 type File struct {
 	Name  string
 	Write func(w io.Writer) error
 }
 
-// Write writes all files into a folder that comes to be with all of them in it,
-// or not at all. More are those that other packages make of a result.
+// Write creates a folder with all files of the result. The folder appears with
+// all of its files or not at all. more has files that other packages make.
 func (r *Result) Write(dir string, more ...File) (err error) {
 	dir = filepath.Clean(dir)
 	if err := MakePlace(dir); err != nil {
@@ -162,8 +163,8 @@ func (r *Result) csv(w io.Writer) error {
 	return err
 }
 
-// BenchText writes the run in the format of Go's benchmarks, which benchstat
-// compares: one line, so that the files of several runs can be joined.
+// BenchText writes the run in the format of Go's benchmarks, for benchstat:
+// one line, so that the files of several runs can be joined.
 func (r *Result) BenchText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "goos: linux\ngoarch: %s\npkg: dotsconnect/bench\ncpu: %s\n", r.Machine.Arch, r.Machine.CPU)

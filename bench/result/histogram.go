@@ -9,7 +9,7 @@ import (
 
 func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
-// Bounds of all histograms, in microseconds: 1 µs to 120 s by three digits.
+// Bounds of all histograms: 1 us to 120 s, with three significant digits.
 const (
 	lowest  = 1
 	highest = 120_000_000
@@ -19,11 +19,11 @@ const (
 // NewHistogram makes a histogram of microseconds.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowest, highest, digits) }
 
-// Record enters a time in nanoseconds, rounded up, and cut to the bounds: what
-// took longer than 120 s took at least that.
+// Record adds a time in nanoseconds, rounded up to microseconds and limited to
+// the bounds: a time above 120 s is recorded as 120 s.
 func Record(h *hdrhistogram.Histogram, ns int64) {
 	if err := h.RecordValue(min(max((ns+999)/1000, lowest), highest)); err != nil {
-		panic(err) // the bounds are ours
+		panic(err) // cannot happen: the value is within the bounds
 	}
 }
 
@@ -35,9 +35,9 @@ type Histograms struct {
 	Lateness  *hdrhistogram.Histogram
 	Connect   *hdrhistogram.Histogram
 	Reconnect *hdrhistogram.Histogram
-	Kick      *hdrhistogram.Histogram // nil: nobody was silent
+	Kick      *hdrhistogram.Histogram // nil: no member was silent
 	Interval  []Interval
-	Phases    [PhaseCount]*hdrhistogram.Histogram // nil: the run does no harm
+	Phases    [PhaseCount]*hdrhistogram.Histogram // nil: the run makes no fault
 }
 
 // Summarize fills in the quantiles and curves that follow from the histograms.
@@ -54,15 +54,15 @@ func (r *Result) Summarize() {
 		return
 	}
 	for _, p := range []float64{0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999, 100} {
-		// Beyond the last sample there is nothing to be told apart.
+		// Percentiles beyond the last sample cannot be distinguished.
 		if float64(h.Latency.TotalCount())*(100-p)/100 >= 1 || p == 100 {
 			r.Plots.Latency = append(r.Plots.Latency, Point{p, float64(h.Latency.ValueAtQuantile(p))})
 		}
 	}
 }
 
-// bars are the counts of a histogram in at most 20 steps of 1, 2, 5, 10 … ms: X
-// is the upper bound of each.
+// bars returns the counts of a histogram in at most 20 steps of 1, 2, 5, 10 …
+// ms; X is the upper bound of each step.
 func bars(h *hdrhistogram.Histogram) []Point {
 	const most = 20
 	if h == nil || h.TotalCount() == 0 {
@@ -84,19 +84,19 @@ func bars(h *hdrhistogram.Histogram) []Point {
 	return points
 }
 
-// Opened enters the memory of a server before and after connections were opened.
+// Opened sets the memory of a server before and after connections were opened.
 func (s *Server) Opened(before, open int64, conns int) {
 	s.RSSBefore, s.RSSOpen = before, open
 	s.BytesPerConn = float64(open-before) / float64(conns)
 }
 
-// Interval is the latency of one second; an hlog has a line for each.
+// Interval is the latency of one second; an hlog has a line for each second.
 type Interval struct {
 	Start   time.Time
 	Latency *hdrhistogram.Histogram
 }
 
-// Quantiles is a distribution in short.
+// Quantiles summarizes a distribution.
 type Quantiles struct {
 	Count int64   `json:"count"`
 	Mean  float64 `json:"mean_us"`
@@ -122,7 +122,7 @@ func Summarize(h *hdrhistogram.Histogram) Quantiles {
 	return q
 }
 
-// Micros writes microseconds in the unit in which a person reads them.
+// Micros writes microseconds in a readable unit.
 func Micros(us int64) string {
 	switch {
 	case us < 1000:

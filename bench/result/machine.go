@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is where a run was made, without what would name its owner.
+// Machine describes the machine of a run, without anything that identifies its
+// owner.
 type Machine struct {
 	CPU      string `json:"cpu"`
 	CPUs     int    `json:"cpus"`
@@ -23,7 +24,8 @@ type Machine struct {
 	Modified bool   `json:"modified,omitempty"`
 }
 
-// ReadMachine looks around. What cannot be read stays empty.
+// ReadMachine reads the description of this machine. Fields that cannot be
+// read stay empty.
 func ReadMachine() Machine {
 	m := Machine{CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Go: runtime.Version()}
 	m.CPU = lineOf("/proc/cpuinfo", "model name")
@@ -49,7 +51,7 @@ func ReadMachine() Machine {
 	return m
 }
 
-// lineOf is the value of the first line "name: value" of a file.
+// lineOf returns the value of the first line "name: value" of a file.
 func lineOf(path, name string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -16,7 +16,7 @@ func (r *Result) Table(w io.Writer) error {
 	var b strings.Builder
 	t := r.Traffic
 	rate := r.Scenario["rate"]
-	if r.Closed { // its latencies are those of a server that is never asked more than it can do
+	if r.Closed { // a server in a closed loop never gets more than it can handle, so latency says little
 		rate = "closed loop"
 	}
 	fmt.Fprintf(&b, "%s: %s connections in %s rooms, %s, %s bytes, seed %d\n", r.Name,
@@ -56,7 +56,7 @@ func (r *Result) lines(b *strings.Builder) {
 	line("traffic", "%s messages sent, %.1f/s; %s deliveries in %.1f s, %.0f/s", cli.Count(t.Sent), t.SentRate,
 		cli.Count(t.Delivered), t.MeasuredS, t.DeliveredRate)
 	if t.Refused > 0 {
-		line("", "%s messages could not be sent: the server did not read", cli.Count(t.Refused))
+		line("", "%s messages could not be sent because the server did not read", cli.Count(t.Refused))
 	}
 	if t.Other > 0 {
 		line("", "%s messages without a stamp, not judged", cli.Count(t.Other))
@@ -66,7 +66,7 @@ func (r *Result) lines(b *strings.Builder) {
 		cli.Count(p.Lost), cli.Count(p.Doubled), cli.Count(p.Reordered), cli.Count(p.Foreign), cli.Count(p.Damaged),
 		cli.Count(p.Received), cli.Count(p.Expected))
 	if p.Back > 0 {
-		line("", "%s deliveries at %s members that came back, judged from then on", cli.Count(p.ReceivedBack), cli.Count(p.Back))
+		line("", "%s deliveries at %s members that came back, checked from then on", cli.Count(p.ReceivedBack), cli.Count(p.Back))
 	}
 	r.parts(line)
 	if s := r.Server; s != nil {
@@ -81,11 +81,11 @@ func (r *Result) lines(b *strings.Builder) {
 	if g.Processes > 1 {
 		who = sprintf("%d processes, the busiest %.0f %% of a CPU", g.Processes, 100*g.ThreadCPU)
 	}
-	line("generator", "%s, %.2f us per delivery at %.1f a read, %s B per connection; steal %.2f %%, CPU pressure %s",
+	line("generator", "%s, %.2f us per delivery at %.1f per read, %s B per connection; steal %.2f %%, CPU pressure %s",
 		who, g.PerDelivery, t.PerRead, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure)
 }
 
-// lines are what the server cost.
+// lines returns lines about the cost of the server.
 func (s *Server) lines(line func(name, format string, args ...any)) {
 	var cost []string
 	add := func(v float64, format string) {
@@ -112,10 +112,10 @@ func (s *Server) lines(line func(name, format string, args ...any)) {
 	}
 }
 
-// parts are what some scenarios have beside traffic.
+// parts writes lines about what some scenarios do besides traffic.
 func (r *Result) parts(line func(name, format string, args ...any)) {
 	if k := r.Kicks; k != nil {
-		line("kicks", "%s of %s silent connections ended: %d early, %d not at all; %d beating ones wrongly closed (%s)",
+		line("kicks", "%s of %s silent connections closed: %d early, %d not at all; %d with heartbeats wrongly closed (%s)",
 			cli.Count(k.Kicked), cli.Count(k.Silent), k.Early, k.Missing, k.Wrong, codes(k.Codes))
 	}
 	if c := r.Churn; c != nil {
@@ -123,7 +123,7 @@ func (r *Result) parts(line func(name, format string, args ...any)) {
 			cli.Count(c.Cut+c.Opened), c.Rate, cli.Count(c.Cut), cli.Count(c.Failed), cli.Count(c.Sent), cli.Count(c.Seen))
 	}
 	if s := r.Slow; s != nil {
-		line("slow", "%s members stopped to read, %s of them were ended (%s)", cli.Count(s.Members), cli.Count(s.Ended), codes(s.Codes))
+		line("slow", "%s members stopped reading, %s of them were disconnected (%s)", cli.Count(s.Members), cli.Count(s.Ended), codes(s.Codes))
 	}
 	if v := r.Recovery; v != nil {
 		at := func(us int64) string {
@@ -172,7 +172,7 @@ func (r *Result) verdicts(b *strings.Builder) {
 		fmt.Fprintf(b, "INVALID %s\n", why)
 	}
 	if len(r.Invalid) > 0 && r.Server != nil {
-		fmt.Fprintln(b, "        rates and latencies do not count; the proof and the server's CPU per delivery do; bench/README.md says what helps")
+		fmt.Fprintln(b, "        rates and latencies do not count; the proof and the server's CPU per delivery do; bench/README.md tells what helps")
 	}
 	if r.Died != "" {
 		fmt.Fprintf(b, "DIED %s\n", r.Died)

@@ -12,7 +12,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Threshold is a demand such as latency.p99<20ms.
+// Threshold is a limit such as latency.p99<20ms.
 type Threshold struct {
 	text   string
 	figure string
@@ -20,15 +20,15 @@ type Threshold struct {
 	want   float64
 }
 
-// Outcome is a threshold against a run.
+// Outcome is the result of a threshold for a run.
 type Outcome struct {
 	Threshold string  `json:"threshold"`
 	Got       float64 `json:"got"`
 	Met       bool    `json:"met"`
-	Why       string  `json:"why,omitempty"` // there is no figure
+	Why       string  `json:"why,omitempty"` // why there is no figure
 }
 
-// kind is how the value of a figure is written.
+// kind is the unit of a figure.
 type kind int
 
 const (
@@ -56,7 +56,7 @@ func ofServer(k kind, get func(s *Server) float64) figure {
 	}}
 }
 
-// figures are what a threshold can be about.
+// figures are the figures that a threshold can limit.
 func figures() map[string]figure {
 	all := map[string]figure{
 		"rate.sent":      {plain, func(r *Result) (float64, bool) { return r.Traffic.SentRate, true }},
@@ -101,7 +101,7 @@ func figures() map[string]figure {
 func ParseThreshold(text string) (Threshold, error) {
 	at := strings.IndexAny(text, "<>")
 	if at < 0 {
-		return Threshold{}, fmt.Errorf("threshold %q: wants FIGURE<VALUE, as in latency.p99<20ms", text)
+		return Threshold{}, fmt.Errorf("threshold %q: must be FIGURE<VALUE, as in latency.p99<20ms", text)
 	}
 	t := Threshold{text: text, figure: strings.TrimSpace(text[:at]), op: text[at : at+1]}
 	value, equal := strings.CutPrefix(text[at+1:], "=")

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// flags are the flags of dotsbench run that make the same run again, beside those
-// of the scenario and the thresholds. What was there for the one run is not among
-// them: the free port that a server got, and the ids of processes.
+// flags are the flags of dotsbench run that repeat the run, besides those for
+// the scenario and the thresholds. They leave out what was valid for one run
+// only: the free port that a server got, and process ids.
 func (s *Spec) flags() []string {
 	var flags []string
 	add := func(name, value string) {

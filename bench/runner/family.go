@@ -11,20 +11,21 @@ import (
 	"dotsconnect/bench/internal/probe"
 )
 
-// A server's command may be a wrapper: npm, a script, "go run". The kernel ends
-// only the wrapper together with us, and a signal reaches only the wrapper. So
-// the children are looked up in /proc while their parent still names them; when
-// it has ended they are those of process 1.
+// A server's command may be a wrapper: npm, a script, "go run". When we end,
+// the kernel ends only the wrapper, and a signal reaches only the wrapper. So
+// the children are looked up in /proc while their parent still lives; after
+// its end they belong to process 1.
 
-// process is a process as /proc shows it; begun tells it from a later one with
-// the same id.
+// process is a process in /proc. begun distinguishes it from a later process
+// with the same id.
 type process struct {
 	pid, parent int
 	begun       string
 }
 
-// readProcess reads /proc/PID/stat, see proc_pid_stat(5). The name of the program
-// may have blanks and parentheses in it, so fields count from its end.
+// readProcess reads /proc/PID/stat, see proc_pid_stat(5). The name of the
+// program may contain blanks and parentheses, so the fields are counted from
+// the end of the name.
 func readProcess(pid int) (process, bool) {
 	const parent, begun = 1, 19
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -32,14 +33,14 @@ func readProcess(pid int) (process, bool) {
 		return process{}, false
 	}
 	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(fields) <= begun || fields[0] == "Z" { // a zombie waits for its parent only
+	if len(fields) <= begun || fields[0] == "Z" { // a zombie has ended and waits only for its parent
 		return process{}, false
 	}
 	ppid, err := strconv.Atoi(fields[parent])
 	return process{pid, ppid, fields[begun]}, err == nil
 }
 
-// descendants are the children of a process, theirs, and so on.
+// descendants returns the children of a process, their children, and so on.
 func descendants(of int) []process {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -67,7 +68,7 @@ func (p process) lives() bool {
 	return ok && now.begun == p.begun
 }
 
-// endTree ends a server and what it has started.
+// endTree ends a server and all processes that it started.
 func endTree(s *probe.Server, end func()) {
 	if s.Died() {
 		return
@@ -77,13 +78,14 @@ func endTree(s *probe.Server, end func()) {
 	endAll(under)
 }
 
-// endAll asks processes to end, and ends those that do not within a second.
+// endAll asks processes to end, and kills those that do not end within a
+// second.
 func endAll(all []process) {
 	send := func(s unix.Signal) (left bool) {
 		for _, p := range all {
 			if p.lives() {
 				left = true
-				_ = unix.Kill(p.pid, s) // one that has just ended is as gone
+				_ = unix.Kill(p.pid, s) // fails only if the process has just ended
 			}
 		}
 		return left

@@ -14,7 +14,7 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// What a scenario may want to happen.
+// Events that a scenario can have.
 const (
 	hurt = "hurt"
 	heal = "heal"
@@ -23,16 +23,16 @@ const (
 // patience is how long a command of the user may go on after the run.
 const patience = 10 * time.Second
 
-// harm runs the user's commands that hurt and heal. They run beside the load,
-// which never waits for them, so how they ended is asked when the run is over: a
-// fault that was not made proves nothing. What was hurt is always healed, also
-// after a run that broke off.
+// harm runs the user's commands that make a fault and end it. They run beside
+// the load, which never waits for them. So their outcome is checked when the
+// run is over: if the fault was not made, the run proves nothing. The heal
+// command always runs, also after a run that was aborted.
 type harm struct {
 	lines map[string]string // by what
 
 	mu     sync.Mutex
 	begun  []*deed // guarded by mu
-	closed bool    // guarded by mu: the run is over, and a late timer begins nothing
+	closed bool    // guarded by mu: the run is over; a late timer starts nothing
 }
 
 // deed is one command.
@@ -40,11 +40,11 @@ type deed struct {
 	what, line string
 	cmd        *exec.Cmd
 	out        *os.File
-	done       chan struct{} // closed when it has ended
+	done       chan struct{} // closed when the command has ended
 	err        error         // read after done
 }
 
-// begin starts the command to "hurt" or to "heal" and does not wait.
+// begin starts the command for "hurt" or "heal" and does not wait.
 func (h *harm) begin(what string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,7 +54,7 @@ func (h *harm) begin(what string) error {
 	return h.start(what)
 }
 
-// start notes what it starts; mu is held.
+// start starts a command and records it; mu is held.
 func (h *harm) start(what string) error {
 	d, err := startDeed(what, h.lines[what])
 	if err != nil {
@@ -64,7 +64,8 @@ func (h *harm) start(what string) error {
 	return nil
 }
 
-// finish waits for the commands, heals what they left hurt, and says what failed.
+// finish waits for the commands, runs the heal command if it has not run, and
+// reports failures.
 func (h *harm) finish() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,8 +86,8 @@ func (h *harm) finish() error {
 	return errors.Join(append(errs, h.begun[len(h.begun)-1].wait())...)
 }
 
-// startDeed starts a command with an output that is no pipe: a server that it
-// starts may go on writing when we have gone.
+// startDeed starts a command. Its output is not a pipe, because a server that
+// it starts may go on writing after we have ended.
 func startDeed(what, line string) (*deed, error) {
 	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -106,7 +107,7 @@ func startDeed(what, line string) (*deed, error) {
 	return d, nil
 }
 
-// wait says how the command ended, and ends it if that takes too long.
+// wait reports how the command ended, and kills it if that takes too long.
 func (d *deed) wait() error {
 	defer func() { _ = d.out.Close() }()
 	select {

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// Interruptible calls do. On the first SIGINT or SIGTERM meanwhile it ends do's
-// context, calls end, ends all that this program has started, and then the
-// program, with one line and exit code 130 or 143. It does not return then, so
-// nobody takes a run that was cut off for a run. Further signals change nothing:
-// end takes a limited time, and leaves nothing hurt behind.
+// Interruptible calls do. If SIGINT or SIGTERM arrives meanwhile, it cancels
+// do's context, calls end, ends all processes that this program started, and
+// exits with one line and exit code 130 or 143. It does not return then, so a
+// run that was cut off cannot be mistaken for a complete one. Further signals
+// change nothing: end takes a limited time and also ends the fault.
 //
 // A signal that the program was started to ignore stays ignored.
 func Interruptible(do func(ctx context.Context) error, end func()) error {
@@ -38,8 +38,8 @@ func Interruptible(do func(ctx context.Context) error, end func()) error {
 	return err
 }
 
-// Uninterrupted calls do, which takes a moment, and lets signals to end wait so
-// long: so that a folder is written whole or not at all.
+// Uninterrupted calls do, which takes a moment, and delays signals until it
+// returns, so that a folder is written completely or not at all.
 func Uninterrupted(do func() error) error {
 	signals := catch()
 	defer signal.Stop(signals)
@@ -66,7 +66,8 @@ func leaveIfTold(signals <-chan os.Signal) {
 	}
 }
 
-// leave ends the program as a shell would have it.
+// leave exits the program with the exit code that a shell expects after a
+// signal.
 func leave(s os.Signal) {
 	number, name := syscall.SIGTERM, "SIGTERM"
 	if s == os.Interrupt {

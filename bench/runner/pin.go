@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pin is which CPUs a server and the generator have. Apart, neither takes time
-// from the other, a server with one CPU shows what one loop of it can do, and its
-// caches stay its own.
+// Pin is the CPUs of a server and of the generator. With separate CPUs they
+// take no time from each other, a server with one CPU shows what one loop can
+// do, and the server's caches are undisturbed.
 type Pin struct {
 	Server unix.CPUSet // the first CPU
-	Others unix.CPUSet // those of the generator
+	Others unix.CPUSet // the CPUs of the generator
 }
 
-// NewPin deals out the CPUs that this process may use.
+// NewPin divides the CPUs that this process may use.
 func NewPin() (Pin, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
@@ -30,7 +30,7 @@ func NewPin() (Pin, error) {
 func deal(ours unix.CPUSet) (Pin, error) {
 	var p Pin
 	if n := ours.Count(); n < 2 {
-		return p, fmt.Errorf("server and generator need a CPU each, and this process may use %d (of %d in the machine)",
+		return p, fmt.Errorf("server and generator need one CPU each, but this process may use only %d (of %d in the machine)",
 			n, runtime.NumCPU())
 	}
 	p.Others = ours
@@ -44,8 +44,8 @@ func deal(ours unix.CPUSet) (Pin, error) {
 	return p, errors.New("no CPU has a number below 1,024")
 }
 
-// OnServer runs f on a thread that has the server's CPU: so that what it measures
-// was measured where servers are.
+// OnServer runs f on a thread with the server's CPU, so that it measures under
+// the conditions of a server.
 func (p Pin) OnServer(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -59,7 +59,7 @@ func (p Pin) OnServer(f func() error) error {
 	return errors.Join(f(), unix.SchedSetaffinity(0, &before))
 }
 
-// Generator moves this process to the others, until unpin moves it back.
+// Generator moves this process to the other CPUs, until unpin moves it back.
 func (p Pin) Generator() (unpin func(), err error) {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &all); err != nil {
@@ -73,9 +73,9 @@ func (p Pin) Generator() (unpin func(), err error) {
 	return back, nil
 }
 
-// moveProcess gives all threads of a process the same CPUs. A thread that comes
-// to be meanwhile has those of its maker, so it goes on until a look at all
-// threads finds none that is new.
+// moveProcess gives all threads of a process the same CPUs. A new thread
+// inherits the CPUs of its creator, so moveProcess repeats until it finds no
+// new thread.
 func moveProcess(pid int, cpus *unix.CPUSet) error {
 	moved := map[int]bool{}
 	for fresh := true; fresh; {

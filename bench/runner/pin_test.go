@@ -21,7 +21,7 @@ func TestTheServerHasTheFirstCPUAndTheGeneratorTheOthers(t *testing.T) {
 	if err != nil || p.Server != set(2) || p.Others != set(5, 7) {
 		t.Errorf("got %v, %v", p, err)
 	}
-	if _, err := deal(set(3)); err == nil || !strings.Contains(err.Error(), "this process may use 1 (of ") {
+	if _, err := deal(set(3)); err == nil || !strings.Contains(err.Error(), "this process may use only 1 (of ") {
 		t.Errorf("one CPU: got %v", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package runner makes one run of what a person asks for: it starts the server if
-// it is told how, keeps server and generator on different CPUs if it is told to,
-// and ends what it started.
+// Package runner makes one run: it starts the server if it has a command for
+// it, pins server and generator to different CPUs if asked to, and ends the
+// processes that it started.
 package runner
 
 import (
@@ -20,32 +20,33 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// DefaultURL is where a server is looked for that nobody named.
+// DefaultURL is the server's URL if the user gives none.
 const DefaultURL = "ws://127.0.0.1:8000"
 
-// Spec is a run as asked for.
+// Spec describes a run.
 type Spec struct {
 	Scenario   scenario.Scenario
 	URL        string           // several servers: with commas; empty: DefaultURL; with ServerCmd only its path counts
-	ServerCmd  string           // has {port} and perhaps {admin}; empty: the servers run already
-	Servers    int              // how many of it, or of Adapter; 0: one
+	ServerCmd  string           // has {port} and optionally {admin}; empty: the servers already run
+	Servers    int              // number of servers; 0: one
 	Adapter    *adapter.Adapter // another server to build, once, and to start; nil: none
-	Pids       []int            // of servers that run already; empty: not known
-	Admin      string           // URL of a Go server's debug pages; empty: what ServerCmd has for {admin}
-	HurtCmd    string           // what scenarios that hurt do, and what mends it
+	Pids       []int            // of servers that already run; empty: not known
+	Admin      string           // URL of a Go server's debug pages; empty: taken from {admin} in ServerCmd
+	HurtCmd    string           // commands that make a fault and end it
 	HealCmd    string
 	Source     netip.Prefix
 	Thresholds []result.Threshold
 	Pin        bool     // server on the first CPU, generator on the others
 	Procs      int      // generators on this machine; 0: one
-	Workers    []string // HOST:PORT of generators on others
+	Workers    []string // HOST:PORT of generators on other machines
 	Frames     load.Frames
 	Progress   *cli.Progress
 }
 
-// Run makes the run and judges it. An error says that it did not come about, and
-// has the exit code; everything else is in the result. A signal to end that comes
-// meanwhile mends what was hurt, ends what was started, and the program.
+// Run makes the run and judges it. An error means that the run could not be
+// made, and has the exit code; all other outcomes are in the result. If a
+// signal to end arrives meanwhile, Run ends the fault, the processes that it
+// started, and the program.
 func (s Spec) Run() (r *result.Result, err error) {
 	if s.Scenario.Needs != "" {
 		return nil, cli.Failf(cli.Usage, "scenario %s needs %s", s.Scenario.Name, s.Scenario.Needs)
@@ -58,12 +59,12 @@ func (s Spec) Run() (r *result.Result, err error) {
 		if s.Progress != nil {
 			s.Progress.Clear()
 		}
-		_ = v.stop() // who interrupts hears of nothing else
+		_ = v.stop() // a user who interrupts the program sees no other error
 	})
 	return r, err
 }
 
-// make is Run without regard to signals, except while something is built.
+// make is Run without handling of signals, except during a build.
 func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	if err := load.CheckPids(s.Pids); err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	r.Flags = s.flags()
 	r.Judge(s.Thresholds)
 	switch {
-	case harmed != nil && r.Exit == cli.ServerDied: // then nothing could be mended
+	case harmed != nil && r.Exit == cli.ServerDied: // after a dead server the heal command may fail, too
 		return nil, errors.Join(Verdict(r), harmed)
 	case harmed != nil:
 		return nil, harmed
@@ -105,7 +106,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	return r, nil
 }
 
-// generate makes the load: here, or in several processes.
+// generate makes the load: in this process, or in several.
 func (s Spec) generate(cfg load.Config) (*result.Result, error) {
 	if s.Procs > 1 || len(s.Workers) > 0 {
 		return fleet.Run(cfg, s.Procs, s.Workers)
@@ -126,7 +127,8 @@ func (s Spec) pin() (servers *unix.CPUSet, unpin func(), err error) {
 	return &p.Server, unpin, err
 }
 
-// Verdict is the result's exit code as an error with its reason; nil for 0.
+// Verdict returns the result's exit code as an error with its reason; nil for
+// 0.
 func Verdict(r *result.Result) error {
 	switch r.Exit {
 	case cli.OK:

@@ -21,7 +21,7 @@ import (
 
 const startLimit = 20 * time.Second
 
-// servers are what a run is made against.
+// servers are the servers of a run.
 type servers struct {
 	spec   *Spec
 	cpus   *unix.CPUSet
@@ -39,8 +39,9 @@ func newServers(s *Spec) *servers {
 	return &servers{spec: s, over: make(chan struct{}), harm: harm{lines: map[string]string{hurt: s.HurtCmd, heal: s.HealCmd}}}
 }
 
-// serve starts the servers, or looks at those that run, and says in cfg how to
-// reach them. The caller stays on its thread, with which they end.
+// serve starts the servers, or attaches to running ones, and sets their
+// addresses in cfg. The caller must stay on its thread: the servers end with
+// it.
 func (v *servers) serve(cfg *load.Config, cpus *unix.CPUSet) error {
 	v.cpus = cpus
 	if err := v.check(cfg); err != nil {
@@ -57,18 +58,19 @@ func (v *servers) serve(cfg *load.Config, cpus *unix.CPUSet) error {
 	return v.watch(cfg)
 }
 
-// check refuses a scenario for which something is missing, with the way out.
+// check refuses a scenario if something that it needs is missing; the error
+// tells how to provide it.
 func (v *servers) check(cfg *load.Config) error {
 	s, sc := v.spec, &v.spec.Scenario
 	switch {
 	case sc.Restart > 0 && s.ServerCmd == "":
 		return cli.Failf(cli.Usage, "scenario %s kills the server and starts it again: it needs --server-cmd", sc.Name)
 	case sc.Restart > 0 && sc.Rate.PerSecond > 0 && s.Servers < 2:
-		return cli.Failf(cli.Usage, "scenario %s goes on sending while a server is away: it needs --servers 2, or more", sc.Name)
+		return cli.Failf(cli.Usage, "scenario %s goes on sending while a server is down: it needs --servers 2 or more", sc.Name)
 	case sc.Across == scenario.AcrossMembers && !strings.Contains(cfg.URL, ",") && (s.ServerCmd == "" && s.Adapter == nil || s.Servers < 2):
 		return cli.Failf(cli.Usage, "scenario %s needs several servers that are one system: --url ws://A,ws://B, or --server-cmd or --adapter with --servers 2", sc.Name)
 	case sc.Hurt > 0 && s.HurtCmd == "" || sc.Heal > 0 && s.HealCmd == "":
-		return cli.Failf(cli.Usage, "scenario %s needs --hurt-cmd and --heal-cmd, which do harm and mend it: as 'kill -STOP 4711' and 'kill -CONT 4711'", sc.Name)
+		return cli.Failf(cli.Usage, "scenario %s needs --hurt-cmd and --heal-cmd, which make a fault and end it, such as 'kill -STOP 4711' and 'kill -CONT 4711'", sc.Name)
 	}
 	return nil
 }
@@ -119,7 +121,7 @@ func (v *servers) start(cfg *load.Config) error {
 	return nil
 }
 
-// watch is for servers that run already.
+// watch watches servers that already run.
 func (v *servers) watch(cfg *load.Config) error {
 	cfg.Pids = v.spec.Pids
 	if v.cpus != nil {
@@ -145,18 +147,18 @@ func (v *servers) died() string {
 	defer v.mu.Unlock()
 	for _, s := range v.started {
 		if s.Died() {
-			return "its last words: " + s.LastWords()
+			return "its last output: " + s.LastWords()
 		}
 	}
 	return ""
 }
 
-// stop mends what was hurt and ends what was started, once; whoever comes later
-// waits. Its error is that of the user's commands.
+// stop ends the fault and the processes that were started, once; a second
+// caller waits. It returns the error of the user's commands.
 func (v *servers) stop() error {
 	v.ending.Do(func() {
 		close(v.over)
-		// First, as a server that stands still cannot end in good order.
+		// First the fault, because a stopped server cannot shut down.
 		v.end = v.harm.finish()
 		v.mu.Lock()
 		started := slices.Clone(v.started)
@@ -168,8 +170,8 @@ func (v *servers) stop() error {
 	return v.end
 }
 
-// restart kills the last server and starts it again on its port, after the time
-// that it shall be away. The new one must end with a thread of its own, which
+// restart kills the last server and, after the time that it stays down, starts
+// it again on its port. The new server must end with its own thread, which
 // waits for the end of the run.
 func (v *servers) restart() <-chan load.Restarted {
 	told := make(chan load.Restarted, 1)
@@ -201,7 +203,7 @@ func (v *servers) restart() <-chan load.Restarted {
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-// ParsePids reads one process id, or several with commas between.
+// ParsePids reads process ids, separated by commas.
 func ParsePids(text string) ([]int, error) {
 	var pids []int
 	for word := range strings.SplitSeq(text, ",") {

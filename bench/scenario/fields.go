@@ -16,39 +16,39 @@ type Field struct {
 	Get   func(s *Scenario) string
 }
 
-// Fields are all fields in the order in which a file has them.
+// Fields returns all fields in the order of a scenario file.
 func Fields() []Field {
 	return []Field{
 		number("conns", "connections", func(s *Scenario) *int { return &s.Conns }),
-		number("rooms", "rooms they are in", func(s *Scenario) *int { return &s.Rooms }),
-		choice("spread", "how connections are dealt to rooms", func(s *Scenario) *string { return &s.Spread }, Even, Zipf),
+		number("rooms", "rooms that share the connections", func(s *Scenario) *int { return &s.Rooms }),
+		choice("spread", "how connections are distributed over rooms", func(s *Scenario) *string { return &s.Spread }, Even, Zipf),
 		zipfS(),
 		rate(),
 		number("burst", "messages with one intended time; with rate max, in flight per connection", func(s *Scenario) *int { return &s.Burst }),
 		sizes(),
 		span("duration", "time measured", func(s *Scenario) *spanOf { return &s.Duration }),
-		span("warmup", "time before it that counts for the proof alone", func(s *Scenario) *spanOf { return &s.Warmup }),
-		span("settle", "longest silence at the end before what is missing counts as lost", func(s *Scenario) *spanOf { return &s.Settle }),
+		span("warmup", "time before the measurement; it counts only for the proof", func(s *Scenario) *spanOf { return &s.Warmup }),
+		span("settle", "longest silence at the end before missing messages count as lost", func(s *Scenario) *spanOf { return &s.Settle }),
 		span("beat", "heartbeat period of every connection, 0 for none", func(s *Scenario) *spanOf { return &s.Beat }),
-		choice("order", "what must agree: the order of a room, or of each sender", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
+		choice("order", "which order the proof demands: one order of a room, or the order of each sender", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
 		seed(),
-		rateField("open", "connections opened in a second, counted from the time at which each was due; max: 256 at a time",
+		rateField("open", "connections opened per second, timed from when each was due; max: 256 at a time",
 			"a rate such as 2000/s, or max", func(s *Scenario) *Rate { return &s.Open }),
-		number("prelude", "connections opened and reset before, so that what a server does once does not count", func(s *Scenario) *int { return &s.Prelude }),
+		number("prelude", "connections opened and reset first, so that one-time work of the server does not count", func(s *Scenario) *int { return &s.Prelude }),
 		choice("memory", "how memory is read", func(s *Scenario) *string { return &s.Memory }, MemoryQuick, MemorySettled),
-		share("slow", "members that stop to read", func(s *Scenario) *float64 { return &s.Slow }),
-		share("silent", "members that send no heartbeat, and that the server must end", func(s *Scenario) *float64 { return &s.Silent }),
-		span("max-age", "silence after which it must", func(s *Scenario) *spanOf { return &s.MaxAge }),
-		rateField("churn", "connections that come and are reset beside the members", "a rate such as 2000/s",
+		share("slow", "members that stop reading", func(s *Scenario) *float64 { return &s.Slow }),
+		share("silent", "members that send no heartbeat, so that the server must close them", func(s *Scenario) *float64 { return &s.Silent }),
+		span("max-age", "silence after which the server must close a connection", func(s *Scenario) *spanOf { return &s.MaxAge }),
+		rateField("churn", "connections that are opened and reset while the members run", "a rate such as 2000/s",
 			func(s *Scenario) *Rate { return &s.Churn }),
-		span("restart", "when the server, of several the last, is killed and started again (with --server-cmd)", func(s *Scenario) *spanOf { return &s.Restart }),
-		span("away", "how long it is away before it is started again", func(s *Scenario) *spanOf { return &s.Away }),
+		span("restart", "when the server, or the last of several, is killed and started again (with --server-cmd)", func(s *Scenario) *spanOf { return &s.Restart }),
+		span("away", "how long the killed server stays down", func(s *Scenario) *spanOf { return &s.Away }),
 		span("hurt", "when --hurt-cmd is run", func(s *Scenario) *spanOf { return &s.Hurt }),
 		span("heal", "when --heal-cmd is run", func(s *Scenario) *spanOf { return &s.Heal }),
-		span("grace", "time after --hurt in which messages may wait: figures of its own", func(s *Scenario) *spanOf { return &s.Grace }),
-		choice("across", "with several servers: a room is on one, or has members on each", func(s *Scenario) *string { return &s.Across },
+		span("grace", "time after --hurt in which messages may wait; it has its own figures", func(s *Scenario) *spanOf { return &s.Grace }),
+		choice("across", "with several servers: each room is on one server, or has members on all", func(s *Scenario) *string { return &s.Across },
 			AcrossRooms, AcrossMembers),
-		choice("publish", "who sends: all, the first server's members, or those of all servers but the last", func(s *Scenario) *string { return &s.Publish },
+		choice("publish", "who sends: all members, those on the first server, or those on all servers but the last", func(s *Scenario) *string { return &s.Publish },
 			PublishAll, PublishFirst, PublishOthers),
 	}
 }
@@ -101,8 +101,8 @@ func zipfS() Field {
 }
 
 func rate() Field {
-	return rateField("rate", "messages of all connections together",
-		"a rate such as 500/s, 0/s for heartbeats alone, or max (closed loop)", func(s *Scenario) *Rate { return &s.Rate })
+	return rateField("rate", "messages per second of all connections together",
+		"a rate such as 500/s, 0/s for heartbeats only, or max (closed loop)", func(s *Scenario) *Rate { return &s.Rate })
 }
 
 func rateField(name, about, takes string, at func(*Scenario) *Rate) Field {
@@ -125,7 +125,7 @@ func sizes() Field {
 }
 
 func seed() Field {
-	return Field{"seed", "a whole number", "seed of all choices: the same seed, the same senders in the same order",
+	return Field{"seed", "a whole number", "seed of all choices: the same seed gives the same senders in the same order",
 		func(s *Scenario, text string) (err error) { s.Seed, err = parseSeed(text); return err },
 		func(s *Scenario) string { return fmt.Sprint(s.Seed) }}
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // Parse reads a file: one YAML mapping from the names of fields to plain
-// values. It reads the syntax tree, which knows lines and how a value was spelt:
-// "1e3" or "010" must not come to mean something else than as a flag.
+// values. It reads the syntax tree, which has the lines and the spelling of
+// values, so that "1e3" or "010" means the same as in a flag.
 func Parse(file string, text []byte) (Scenario, error) {
 	s := Default()
 	s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
@@ -51,14 +51,14 @@ func mapping(file string, document *ast.DocumentNode) ([]*ast.MappingValueNode, 
 	case *ast.MappingValueNode:
 		return []*ast.MappingValueNode{body}, nil
 	default:
-		return nil, fmt.Errorf("%s:%d: no field; a line reads name: value", file, body.GetToken().Position.Line)
+		return nil, fmt.Errorf("%s:%d: not a field; write name: value", file, body.GetToken().Position.Line)
 	}
 }
 
 func (s *Scenario) entry(entry *ast.MappingValueNode) error {
 	name := entry.Key.GetToken().Value
 	if _, ok := entry.Value.(ast.ScalarNode); !ok {
-		return fmt.Errorf("%s: wants one plain value", name)
+		return fmt.Errorf("%s: must be one plain value", name)
 	}
 	value := entry.Value.GetToken().Value
 	switch name {

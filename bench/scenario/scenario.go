@@ -1,7 +1,7 @@
-// Package scenario says what a run does: how many connections in which rooms
-// send how much for how long. A scenario is a flat YAML file; each line of it is
-// a flag of "dotsbench run" too, and both are read by the one table in fields.go,
-// so that they cannot come to mean different things.
+// Package scenario describes what a run does: how many connections, in which
+// rooms, send how much and for how long. A scenario is a flat YAML file. Each
+// of its lines is also a flag of "dotsbench run". The table in fields.go reads
+// both, so they cannot differ in meaning.
 package scenario
 
 import (
@@ -18,38 +18,38 @@ import (
 //go:embed files/*.yaml
 var files embed.FS
 
-// Scenario is one run, as asked for.
+// Scenario describes one run.
 type Scenario struct {
 	Name     string
 	About    string
 	Conns    int
 	Rooms    int
-	Spread   string // how connections are dealt to rooms: Even or Zipf
+	Spread   string // how connections are distributed over rooms: Even or Zipf
 	ZipfS    float64
 	Rate     Rate
 	Burst    int   // messages with one intended time
-	Sizes    []int // bytes of a message, dealt evenly
+	Sizes    []int // bytes of a message, each size equally often
 	Duration time.Duration
 	Warmup   time.Duration
-	Settle   time.Duration // longest silence at the end before what is missing counts as lost
+	Settle   time.Duration // longest silence at the end before missing messages count as lost
 	Beat     time.Duration // heartbeat period; 0: none
-	Order    string        // what is demanded: OrderRoom or OrderSender
+	Order    string        // the order that the proof demands: OrderRoom or OrderSender
 	Seed     uint64
 
-	Needs   string  // what a run needs that cannot be had: it is refused with these words
+	Needs   string  // why no run can be made yet: the run is refused with this text
 	Open    Rate    // how fast connections are opened
-	Prelude int     // connections opened and reset before, so that what a server does once does not count
+	Prelude int     // connections opened and reset first, so that one-time work of the server does not count
 	Memory  string  // how memory is read: MemoryQuick or MemorySettled
-	Slow    float64 // share of members that stop to read
+	Slow    float64 // share of members that stop reading
 	Silent  float64 // share of members that send no heartbeat
 	MaxAge  time.Duration
-	Churn   Rate          // connections that come and are reset beside the members
+	Churn   Rate          // connections that are opened and reset while the members run
 	Restart time.Duration // when, in the time measured, the last server is killed
-	Away    time.Duration // how long it is away before it is started again
-	Hurt    time.Duration // when a command of the user does harm, and when another mends it
+	Away    time.Duration // how long it stays down
+	Hurt    time.Duration // when a command of the user makes a fault, and when another ends it
 	Heal    time.Duration
-	Grace   time.Duration // the first part of the harm, in which messages may wait: figures of its own
-	Across  string        // what the rooms of several servers share: AcrossRooms or AcrossMembers
+	Grace   time.Duration // the first part of the fault, in which messages may wait; it has its own figures
+	Across  string        // what rooms share with several servers: AcrossRooms or AcrossMembers
 	Publish string        // who sends: PublishAll, PublishFirst or PublishOthers
 }
 
@@ -61,25 +61,25 @@ const (
 	OrderRoom   = "room"
 	OrderSender = "sender"
 
-	MemoryQuick   = "quick"   // as it is when all are open
-	MemorySettled = "settled" // after garbage collections, when it changes no more
+	MemoryQuick   = "quick"   // read as soon as all connections are open
+	MemorySettled = "settled" // read after garbage collections, when it no longer changes
 
-	AcrossRooms   = "rooms"   // a room lives on one server
-	AcrossMembers = "members" // servers are one system, and each has members of each room
+	AcrossRooms   = "rooms"   // each room is on one server
+	AcrossMembers = "members" // the servers are one system, and each has members of each room
 
 	PublishAll    = "all"
 	PublishFirst  = "first"  // only members on the first server
 	PublishOthers = "others" // only members that are not on the last server
 )
 
-// Rate is messages per second of all connections together. Max is a closed
-// loop: each connection sends when its own message has come back.
+// Rate is messages per second of all connections together. Max means a closed
+// loop: each connection sends when its own message came back.
 type Rate struct {
 	PerSecond float64
 	Max       bool
 }
 
-// Default is what a file that says nothing means.
+// Default has the values of fields that a file leaves out.
 func Default() Scenario {
 	return Scenario{
 		Conns: 100, Rooms: 1, Spread: Even, ZipfS: 1.1, Rate: Rate{PerSecond: 100}, Burst: 1, Sizes: []int{128},
@@ -89,7 +89,7 @@ func Default() Scenario {
 	}
 }
 
-// Names are the scenarios in the binary.
+// Names returns the scenarios in the binary.
 func Names() []string {
 	entries, err := fs.ReadDir(files, "files")
 	if err != nil {
@@ -102,7 +102,7 @@ func Names() []string {
 	return names
 }
 
-// Text is the file of a scenario in the binary.
+// Text returns the file of a scenario in the binary.
 func Text(name string) ([]byte, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("unknown scenario %q: there are %s, and any file that ends in .yaml",
@@ -111,7 +111,7 @@ func Text(name string) ([]byte, error) {
 	return files.ReadFile(path.Join("files", name+".yaml"))
 }
 
-// Load reads a scenario of the binary, or the file that name ends in .yaml.
+// Load reads a scenario of the binary or, if name ends in .yaml, a file.
 func Load(name string) (Scenario, error) {
 	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
 		text, err := os.ReadFile(name)
@@ -127,7 +127,8 @@ func Load(name string) (Scenario, error) {
 	return Parse(name+".yaml", text)
 }
 
-// Limits of Sizes: the whole JSON message. The least holds the stamp.
+// Limits of Sizes, for the whole JSON message. The smallest has room for the
+// stamp.
 const (
 	MinSize = 32
 	MaxSize = 128 << 10

@@ -9,12 +9,12 @@ import (
 
 type spanOf = time.Duration
 
-// ParseCount reads 500, 10k or 2M: thousands, as people count connections.
+// ParseCount reads 500, 10k or 2M; k is 1,000.
 func ParseCount(text string) (int, error) {
 	return parseScaled(text, 1000)
 }
 
-// ParseBytes reads 128, 4k or 1M: multiples of 1,024, as people count bytes.
+// ParseBytes reads 128, 4k or 1M; k is 1,024.
 func ParseBytes(text string) (int, error) {
 	return parseScaled(strings.TrimSuffix(text, "B"), 1024)
 }
@@ -48,7 +48,7 @@ func parseSpan(text string) (time.Duration, error) {
 func parseExponent(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || v < 0.5 || v > 3 {
-		return 0, fmt.Errorf("%q is not in that range", text)
+		return 0, fmt.Errorf("%q is out of range", text)
 	}
 	return v, nil
 }
@@ -65,7 +65,7 @@ func parseShare(text string) (float64, error) {
 func parseSeed(text string) (uint64, error) {
 	v, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%q is none", text)
+		return 0, fmt.Errorf("%q is not a seed", text)
 	}
 	return v, nil
 }

@@ -17,10 +17,10 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// A suite file is a mapping of about, needs, set and runs; a run is one of
-// scenario, name, set, thresholds, needs and requires. Like scenario files it is
-// read from the syntax tree, so that a value means what it means as a flag, and
-// a mistake is named with its line.
+// A suite file is a mapping of about, needs, set and runs; a run is a mapping
+// of scenario, name, set, thresholds, needs and requires. Like a scenario file
+// it is read from the syntax tree, so that a value means the same as in a
+// flag, and an error can name the line of a mistake.
 
 // reader reads one file.
 type reader struct {
@@ -54,13 +54,13 @@ func Parse(file string, text []byte) (*Suite, error) {
 		return nil, fmt.Errorf("%s: not YAML: %w", file, err)
 	}
 	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
-		return nil, fmt.Errorf("%s: want one YAML document with runs", file)
+		return nil, fmt.Errorf("%s: must be one YAML document with runs", file)
 	}
 	if err := r.suite(tree.Docs[0].Body); err != nil {
 		return nil, err
 	}
 	if len(r.s.Runs) == 0 {
-		return nil, fmt.Errorf("%s: runs: there are none", file)
+		return nil, fmt.Errorf("%s: runs: the list is missing or empty", file)
 	}
 	return r.s, nil
 }
@@ -74,7 +74,7 @@ func (r *reader) suite(body ast.Node) error {
 	if err != nil {
 		return err
 	}
-	// What is set for all must be known before the runs, wherever it stands.
+	// The values set for all runs must be known before the runs, even if they come later in the file.
 	slices.SortStableFunc(fields, func(a, b field) int { return rank(a.name) - rank(b.name) })
 	for _, f := range fields {
 		switch f.name {
@@ -106,7 +106,7 @@ func rank(name string) int {
 func (r *reader) runs(f field) error {
 	all, ok := f.value.(*ast.SequenceNode)
 	if !ok {
-		return r.fail(f.line, "runs: want a list of runs")
+		return r.fail(f.line, "runs: must be a list of runs")
 	}
 	for _, node := range all.Values {
 		if err := r.run(node); err != nil {
@@ -116,7 +116,7 @@ func (r *reader) runs(f field) error {
 	return nil
 }
 
-// tellable are names that can be those of folders.
+// tellable matches names that can be names of folders.
 var tellable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func (r *reader) run(node ast.Node) error {
@@ -160,7 +160,7 @@ func (r *reader) run(node ast.Node) error {
 // complete makes the scenario of a run.
 func (r *reader) complete(e Entry, source string, settings []setting, line int) error {
 	if source == "" {
-		return r.fail(line, "scenario: a run must name one; there are %s", strings.Join(scenario.Names(), ", "))
+		return r.fail(line, "scenario: a run must name a scenario; there are %s", strings.Join(scenario.Names(), ", "))
 	}
 	var err error
 	if e.Scenario, err = scenario.Load(source); err != nil {
@@ -173,7 +173,7 @@ func (r *reader) complete(e Entry, source string, settings []setting, line int) 
 		return r.fail(line, "name: %q must be letters, digits, dots and dashes", e.Name)
 	}
 	if slices.ContainsFunc(r.s.Runs, func(o Entry) bool { return o.Name == e.Name }) {
-		return r.fail(line, "name: %q is there already; give this run another", e.Name)
+		return r.fail(line, "name: %q is already the name of a run; give this run another", e.Name)
 	}
 	for _, s := range settings {
 		if err := e.Scenario.Set(s.name, s.value); err != nil {
@@ -183,7 +183,7 @@ func (r *reader) complete(e Entry, source string, settings []setting, line int) 
 	if e.Needs == "" {
 		e.Needs = e.Scenario.Needs
 	}
-	// What is never run need not fit what is set for all.
+	// A run that is always skipped need not fit the values set for all runs.
 	if err := e.Scenario.Validate(); err != nil && e.Needs == "" {
 		return r.fail(line, "%s: %w", e.Name, err)
 	}
@@ -245,7 +245,7 @@ func (r *reader) mapping(what string, node ast.Node) ([]field, error) {
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{n}
 	default:
-		return nil, r.fail(node.GetToken().Position.Line, "%s: wants lines that read name: value", what)
+		return nil, r.fail(node.GetToken().Position.Line, "%s: must be a mapping of name: value", what)
 	}
 	var fields []field
 	for _, v := range values {
@@ -257,7 +257,7 @@ func (r *reader) mapping(what string, node ast.Node) ([]field, error) {
 
 func (r *reader) text(f field) (string, error) {
 	if _, ok := f.value.(ast.ScalarNode); !ok || f.value.Type() == ast.NullType {
-		return "", r.fail(f.line, "%s: wants one plain value", f.name)
+		return "", r.fail(f.line, "%s: must be one plain value", f.name)
 	}
 	return f.value.GetToken().Value, nil
 }
@@ -265,7 +265,7 @@ func (r *reader) text(f field) (string, error) {
 func (r *reader) texts(f field) ([]string, error) {
 	all, ok := f.value.(*ast.SequenceNode)
 	if !ok {
-		return nil, r.fail(f.line, "%s: wants a list, as in [a, b]", f.name)
+		return nil, r.fail(f.line, "%s: must be a list, as in [a, b]", f.name)
 	}
 	var texts []string
 	for _, node := range all.Values {

@@ -16,35 +16,35 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// The exit code of a suite is that of its worst run. Which is worst:
+// The exit code of a suite is that of its worst run, in this order:
 //
-//	5  the server died: nobody was served
-//	4  a promise was broken: it runs, and what it says is wrong
-//	2  the suite could not go on (no server there): what was not run may be worse
-//	1  a threshold was missed, by a run that can be believed
+//	5  the server died: it served nobody
+//	4  a promise was broken: the server runs, but delivers wrongly
+//	2  the suite could not go on (no server): the runs that were not made may be worse
+//	1  a valid run missed a threshold
 //	3  a run proves nothing, because of the generator or the machine
 //	0  pass
 //
-// 3 comes after 1 although its number is larger: a run that says nothing must
-// not hide one that says no. And it alone may be forgiven (Config.InvalidOK),
-// since it says nothing against the server: if there was a run, in which the
-// server did what was asked of it, and if another run passed. A server that
-// accepts nobody makes no run. A threshold on the server's own CPU or memory,
+// 3 comes after 1 although its number is larger, because a run that proves
+// nothing must not hide a run that proves a miss. Config.InvalidOK forgives only
+// 3, since it is no evidence against the server, and only if the run happened,
+// the server did its work in it, and another run passed. A server that accepts
+// no connection makes no run. A threshold on the server's own CPU or memory,
 // which an INVALID run still measures, counts there too.
 var severity = map[int]int{cli.OK: 0, cli.Invalid: 1, cli.Missed: 2, cli.Usage: 3, cli.Violated: 4, cli.ServerDied: 5}
 
-// Config is a suite as asked for.
+// Config describes how to play a suite.
 type Config struct {
 	Suite     *Suite
-	Spec      runner.Spec // of all runs; Scenario and Thresholds come from the suite, Thresholds are added
-	InvalidOK bool        // INVALID is printed, and does not count
+	Spec      runner.Spec // for all runs; the suite sets Scenario, and adds its own Thresholds
+	InvalidOK bool        // INVALID is printed, but does not count
 	Out       string
 	Stdout    io.Writer
 	Run       func(spec runner.Spec) (*result.Result, error) // nil: a real run
 	Fits      func(conns int) error                          // nil: the limit of open files
 }
 
-// Row is what became of one run.
+// Row is the outcome of one run.
 type Row struct {
 	Name     string  `json:"name"`
 	Verdict  string  `json:"verdict"` // pass, MISSED, INVALID, VIOLATION, DIED, ERROR, skipped, not run
@@ -60,10 +60,11 @@ type Row struct {
 	Took     float64 `json:"seconds"`
 
 	ran     bool
-	handled bool // the server did what was asked of it, whatever the times were
+	handled bool // the server did its work, whatever the times were
 }
 
-// Play runs a suite, prints its table and returns its verdict with its exit code.
+// Play runs a suite, prints its table and returns its verdict with its exit
+// code.
 func Play(cfg Config) error {
 	if cfg.Run == nil {
 		cfg.Run = runner.Spec.Run
@@ -72,7 +73,7 @@ func Play(cfg Config) error {
 		cfg.Fits = cli.NeedDescriptors
 	}
 	rows, refused := make([]Row, 0, len(cfg.Suite.Runs)), false
-	var unsaved error // the first; the runs go on, and the verdict stands
+	var unsaved error // the first write error; the runs go on, and the verdict stands
 	for i, e := range cfg.Suite.Runs {
 		row, err := cfg.play(e)
 		if unsaved == nil {
@@ -101,12 +102,12 @@ func Play(cfg Config) error {
 	return errors.Join(verdict, unsaved)
 }
 
-// play makes one run. An error is one of writing it down.
+// play makes one run. It returns only errors of writing files.
 func (cfg *Config) play(e Entry) (Row, error) {
 	if lacks := e.lacks(&cfg.Spec); lacks != "" {
 		return Row{Name: e.Name, Verdict: "skipped", Why: "needs " + lacks}, nil
 	}
-	// The machine is no reason to skip: then a suite would pass that ran nothing.
+	// A machine that is too small is not a reason to skip: a suite that ran nothing would pass.
 	if err := cfg.Fits(share(e.Scenario.Conns, &cfg.Spec)); err != nil {
 		return Row{Name: e.Name, Verdict: "INVALID", Exit: cli.Invalid, Why: err.Error()}, nil
 	}
@@ -124,7 +125,7 @@ func (cfg *Config) play(e Entry) (Row, error) {
 	if cfg.Out == "" {
 		return row, nil
 	}
-	// A long suite writes as it goes: what was measured is not lost with the rest.
+	// A long suite writes each run at once, so that the runs so far are not lost.
 	err = runner.Uninterrupted(func() error { return r.Write(filepath.Join(cfg.Out, e.Name), report.Files(r)...) })
 	if err == nil {
 		row.Folder = e.Name
@@ -160,7 +161,7 @@ func rowOf(name string, r *result.Result) Row {
 	if len(missed) > 0 {
 		row.Exit, row.Why = cli.Missed, "missed "+strings.Join(missed, ", ")
 		if len(r.Invalid) > 0 {
-			row.Why += " (which counts although the run is INVALID)"
+			row.Why += " (this counts although the run is INVALID)"
 		}
 	}
 	row.Verdict = word(row.Exit)
@@ -172,7 +173,8 @@ func word(exit int) string {
 		cli.Violated: "VIOLATION", cli.ServerDied: "DIED"}[exit]
 }
 
-// say tells that a run is over: suites take long, and CI shows no progress line.
+// say reports that a run is over: suites take long, and CI shows no progress
+// line.
 func (cfg *Config) say(row Row) {
 	if cfg.Spec.Progress != nil {
 		cfg.Spec.Progress.Clear()
@@ -184,7 +186,7 @@ func (cfg *Config) say(row Row) {
 	_, _ = fmt.Fprintln(cfg.Stdout, text)
 }
 
-// verdict is the worst of all runs as an error.
+// verdict returns the worst of all runs as an error.
 func (cfg *Config) verdict(rows []Row) error {
 	worst, ran, passed := Row{}, false, false
 	for _, row := range rows {
@@ -199,7 +201,7 @@ func (cfg *Config) verdict(rows []Row) error {
 	}
 	switch {
 	case !ran && len(rows) > 0:
-		return cli.Failf(cli.Invalid, "suite %s: nothing was run; %s: %s", cfg.Suite.Name, rows[0].Name, rows[0].Why)
+		return cli.Failf(cli.Invalid, "suite %s: no run was made; %s: %s", cfg.Suite.Name, rows[0].Name, rows[0].Why)
 	case worst.Exit == cli.OK && !passed:
 		return cli.Failf(cli.Invalid, "suite %s: no run passed", cfg.Suite.Name)
 	case worst.Exit == cli.OK:
@@ -208,10 +210,11 @@ func (cfg *Config) verdict(rows []Row) error {
 	return cli.Failf(worst.Exit, "suite %s: %s: %s", cfg.Suite.Name, worst.Name, worst.Why)
 }
 
-// write completes the folder; that suite.json is there says that it is whole.
+// write completes the folder. suite.json is written last, so the folder is
+// complete if it has one.
 func (cfg *Config) write(rows []Row, exit int) error {
 	if _, err := os.Stat(cfg.Out); cfg.Out == "" || err != nil {
-		return nil // no run came about: nothing is left behind
+		return nil // no run was made, so no folder is left behind
 	}
 	text, err := json.MarshalIndent(map[string]any{"schema": 1, "program": "dotsbench suite", "suite": cfg.Suite.Name,
 		"machine": result.ReadMachine(), "exit": exit, "runs": rows}, "", "  ")

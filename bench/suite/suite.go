@@ -1,5 +1,5 @@
-// Package suite runs lists of scenarios and sums them up: small ones for every
-// commit, all at their own size for a release, and a million connections.
+// Package suite runs lists of scenarios and sums them up: small runs for every commit, all
+// scenarios at full size for a release, and a million connections.
 package suite
 
 import (
@@ -23,7 +23,7 @@ var files embed.FS
 type Suite struct {
 	Name  string
 	About string
-	Needs string // what it takes, for who lacks it
+	Needs string // what the suite needs, for a user who lacks it
 	Runs  []Entry
 }
 
@@ -32,11 +32,11 @@ type Entry struct {
 	Name       string
 	Scenario   scenario.Scenario
 	Thresholds []result.Threshold
-	Needs      string   // why it cannot be run at all, and is skipped
-	Requires   []string // names of requirements, without which it is skipped
+	Needs      string   // why the run cannot be made at all and is skipped
+	Requires   []string // names of requirements; the run is skipped if one is missing
 }
 
-// requirement is what a run asks of the command line.
+// requirement is what a run needs from the command line.
 type requirement struct {
 	text string
 	met  func(spec *runner.Spec) bool
@@ -44,7 +44,7 @@ type requirement struct {
 
 func requirements() map[string]requirement {
 	return map[string]requirement{
-		// An adapter's server is not started again, and one process kills and counts.
+		// An adapter's server cannot be restarted, and only one process kills and counts.
 		"server-cmd": {"--server-cmd, to start the server itself, without --servers, --procs and --workers",
 			func(s *runner.Spec) bool {
 				return s.ServerCmd != "" && s.Servers <= 1 && s.Procs <= 1 && len(s.Workers) == 0
@@ -60,7 +60,7 @@ func requirements() map[string]requirement {
 	}
 }
 
-// lacks says what a run needs and has not, or nothing.
+// lacks returns what a run needs and does not have, or an empty text.
 func (e *Entry) lacks(spec *runner.Spec) string {
 	if e.Needs != "" {
 		return e.Needs
@@ -74,10 +74,10 @@ func (e *Entry) lacks(spec *runner.Spec) string {
 	return strings.Join(missing, "; ")
 }
 
-// order is that of a person, who begins with the small one.
+// order is the order for a reader: the small suite first.
 var order = []string{"smoke", "full", "million"}
 
-// Names are the suites in the binary.
+// Names returns the suites in the binary.
 func Names() []string {
 	entries, err := fs.ReadDir(files, "files")
 	if err != nil {
@@ -91,7 +91,7 @@ func Names() []string {
 	return names
 }
 
-// Text is the file of a suite in the binary.
+// Text returns the file of a suite in the binary.
 func Text(name string) ([]byte, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("unknown suite %q: there are %s, and any file that ends in .yaml", name, strings.Join(Names(), ", "))
@@ -99,7 +99,7 @@ func Text(name string) ([]byte, error) {
 	return files.ReadFile(path.Join("files", name+".yaml"))
 }
 
-// Load reads a suite of the binary, or the file that name ends in .yaml.
+// Load reads a suite of the binary or, if name ends in .yaml, a file.
 func Load(name string) (*Suite, error) {
 	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
 		text, err := os.ReadFile(name)
@@ -115,7 +115,7 @@ func Load(name string) (*Suite, error) {
 	return Parse(name+".yaml", text)
 }
 
-// Only leaves the runs with these names.
+// Only keeps only the runs with these names.
 func (s *Suite) Only(names []string) error {
 	if len(names) == 0 {
 		return nil

@@ -320,7 +320,7 @@ func TestWhatCannotBeRunIsSaidWithItsReason(t *testing.T) {
 		var quiet bytes.Buffer
 		nothing := Config{Suite: &Suite{Name: "none", Runs: []Entry{e}}, Stdout: &quiet, InvalidOK: true,
 			Fits: func(int) error { return errors.New("too many") }}
-		if err := Play(nothing); err == nil || !strings.Contains(err.Error(), "suite none: nothing was run; a: ") {
+		if err := Play(nothing); err == nil || !strings.Contains(err.Error(), "suite none: no run was made; a: ") {
 			t.Errorf("a suite that ran nothing passed: %v", err)
 		}
 	}

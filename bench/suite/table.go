@@ -36,7 +36,7 @@ func (r *Row) cells() []string {
 	if r.P99 > 0 {
 		cells[2], cells[3] = result.Micros(r.P50), result.Micros(r.P99)
 		if r.Verdict == "INVALID" {
-			// Times of such a run prove nothing; brackets keep them apart.
+			// Times of an INVALID run prove nothing; brackets mark them.
 			cells[2], cells[3] = "("+cells[2]+")", "("+cells[3]+")"
 		}
 	}
@@ -52,7 +52,7 @@ func (r *Row) cells() []string {
 	return cells
 }
 
-// List writes what is in a suite.
+// List writes the runs of a suite.
 func (s *Suite) List(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", s.Name, s.About)

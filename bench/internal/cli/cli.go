@@ -1,5 +1,5 @@
-// Package cli is what the measuring programs share at their edges: exit codes,
-// help, one-line errors and a progress line.
+// Package cli has what the measuring programs share: exit codes, help texts,
+// one-line errors and a progress line.
 package cli
 
 import (
@@ -20,14 +20,14 @@ import (
 const (
 	OK         = 0
 	Missed     = 1 // a threshold was missed
-	Usage      = 2 // wrong flags, or the server could not be reached at all
+	Usage      = 2 // wrong flags, or the server could not be reached
 	Invalid    = 3 // the run proves nothing: the generator or the machine failed
 	Violated   = 4 // the server broke a promise
 	ServerDied = 5
 )
 
 // ExitText is the table of exit codes for help texts.
-const ExitText = "Exit: 0 pass, 1 threshold missed, 2 usage or server unreachable, 3 run invalid, 4 promise broken, 5 server died.\n"
+const ExitText = "Exit: 0 pass, 1 threshold missed, 2 wrong usage or server unreachable, 3 run invalid, 4 promise broken, 5 server died.\n"
 
 // Error is an error with its exit code.
 type Error struct {
@@ -48,7 +48,7 @@ func Exit(w io.Writer, program string, err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return OK
 	}
-	// Trouble to print is trouble nobody can be told of.
+	// If the error cannot be printed, there is nobody to tell.
 	_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.ReplaceAll(err.Error(), "\n", " | "))
 	var e *Error
 	if errors.As(err, &e) {
@@ -57,8 +57,8 @@ func Exit(w io.Writer, program string, err error) int {
 	return Invalid
 }
 
-// CheckAddress tells what is wrong with an address that was to be host:port. The
-// name of a port, such as http, is left to the network.
+// CheckAddress returns what is wrong with an address that should be host:port.
+// It accepts the name of a port, such as http.
 func CheckAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -131,8 +131,8 @@ func NeedDescriptors(n int) error {
 	return nil
 }
 
-// Progress is a line on a terminal that rewrites itself; on anything else it
-// is silent.
+// Progress is a line that rewrites itself on a terminal. On anything else it
+// prints nothing.
 type Progress struct {
 	w    io.Writer
 	last time.Time
@@ -166,7 +166,7 @@ func (p *Progress) Clear() {
 	}
 }
 
-// Count writes a number with thousands separated.
+// Count writes a number with thousands separators.
 func Count[T int | int32 | int64 | uint32](n T) string {
 	s := strconv.FormatInt(int64(n), 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {

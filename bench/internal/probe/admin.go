@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Go is the inside of a Go server, from its debug pages.
+// Go has figures of the runtime of a Go server, from its debug pages.
 type Go struct {
 	Goroutines   int64 `json:"goroutines"`
 	HeapAlloc    int64 `json:"heap_alloc_bytes"`
@@ -26,8 +26,8 @@ type Admin struct {
 	client http.Client
 }
 
-// NewAdmin makes an Admin. Each request has its own connection, so that none
-// stays open and counts among the server's descriptors.
+// NewAdmin makes an Admin. Each request uses a new connection, so that no open
+// connection counts among the server's descriptors.
 func NewAdmin(base string) *Admin {
 	return &Admin{strings.TrimSuffix(base, "/"), http.Client{
 		Timeout:   30 * time.Second,
@@ -35,8 +35,8 @@ func NewAdmin(base string) *Admin {
 	}}
 }
 
-// GC runs garbage collections in the server: three, because what a sync.Pool
-// holds survives one, and finalizers free only in the next.
+// GC runs three garbage collections in the server: the content of a sync.Pool
+// survives one, and finalizers free memory only in the next.
 func (a *Admin) GC() error {
 	for range 3 {
 		if err := a.get("/debug/pprof/heap?gc=1", nil); err != nil {
@@ -49,7 +49,7 @@ func (a *Admin) GC() error {
 // Read reads the figures.
 func (a *Admin) Read() (Go, error) {
 	var g Go
-	// The head of the page has the total; the stacks that follow are not read.
+	// The first lines of the page have the total; the stacks that follow are not read.
 	err := a.get("/debug/pprof/goroutine?debug=1", func(line string) {
 		if n, ok := strings.CutPrefix(line, "goroutine profile: total "); ok {
 			g.Goroutines, _ = strconv.ParseInt(n, 10, 64)
@@ -70,13 +70,13 @@ func (a *Admin) Read() (Go, error) {
 		}
 	})
 	if err == nil && (g.Goroutines == 0 || g.HeapAlloc == 0) {
-		err = fmt.Errorf("%s/debug/pprof/ is not what a Go server shows", a.base)
+		err = fmt.Errorf("%s/debug/pprof/ is not the page of a Go server", a.base)
 	}
 	return g, err
 }
 
-// Counters reads metrics from /metrics, in the text format of Prometheus; those
-// with labels are summed.
+// Counters reads metrics from /metrics in the Prometheus text format. It adds
+// up the series of a metric with labels.
 func (a *Admin) Counters(names ...string) ([]float64, error) {
 	sums, seen := make([]float64, len(names)), make([]bool, len(names))
 	err := a.get("/metrics", func(line string) {
@@ -113,7 +113,7 @@ func (a *Admin) get(path string, line func(string)) error {
 		return err
 	}
 	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20) // one line holds a ring of all GC pauses
+	lines.Buffer(nil, 1<<20) // one line has the ring of all GC pauses
 	for lines.Scan() {
 		line(lines.Text())
 	}

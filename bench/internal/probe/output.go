@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// output keeps the end of what a server prints, and watches for the line that
-// says that it is ready.
+// output keeps the last bytes that a server printed, and watches for the line
+// that tells that the server is ready.
 type output struct {
 	mu    sync.Mutex
 	end   []byte         // guarded by mu
-	want  *regexp.Regexp // guarded by mu; nil: nothing, or seen
-	line  []byte         // guarded by mu; the one that is not complete
+	want  *regexp.Regexp // guarded by mu; nil: nothing to watch for, or already seen
+	line  []byte         // guarded by mu; the incomplete last line
 	ready bool           // guarded by mu
 }
 
@@ -30,7 +30,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// watch looks at whole lines; mu is held.
+// watch checks whole lines; mu is held.
 func (o *output) watch(p []byte) {
 	const longest = 64 << 10
 	if o.want == nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Proc is a process as /proc shows it; sizes in bytes.
+// Proc has figures of a process from /proc; sizes are in bytes.
 type Proc struct {
 	RSS         int64 `json:"rss_bytes"`
 	Pss         int64 `json:"pss_bytes"`
@@ -49,8 +49,8 @@ func ReadProc(pid int) (Proc, error) {
 	return p, nil
 }
 
-// entries counts what is in a folder, a few names at a time: who measures its own
-// memory cannot hold 15,000.
+// entries counts the entries of a folder, a few names at a time: a process
+// that measures its own memory must not hold 15,000 names.
 func entries(path string) (int64, error) {
 	d, err := os.Open(path)
 	if err != nil {
@@ -69,8 +69,8 @@ func entries(path string) (int64, error) {
 	}
 }
 
-// RSS is the resident memory of a process, 0 if it has ended. Unlike
-// smaps_rollup, statm costs the process nothing.
+// RSS is the resident memory of a process, 0 if it has ended. Reading statm
+// costs the process nothing, unlike smaps_rollup.
 func RSS(pid int) int64 {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
@@ -84,7 +84,7 @@ func RSS(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// Anonymous is the resident memory of a process that no file is behind.
+// Anonymous is the resident memory of a process that is not backed by a file.
 func Anonymous(pid int) int64 {
 	status, err := fields("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -112,21 +112,21 @@ func fields(path string) (map[string]int64, error) {
 	return m, nil
 }
 
-// Settling of memory: a Go server gives freed pages back in the background,
-// over seconds. RSS counts as settled when it stays within settledBytes over
-// settledSamples samples.
+// A Go server gives freed pages back in the background, over seconds. RSS
+// counts as settled when it stays within settledBytes over settledSamples
+// samples.
 const (
 	settledSamples = 9
 	settledEvery   = 250 * time.Millisecond
 	settledBytes   = 64 << 10
 )
 
-// ErrUnsettled says that memory was still changing at the end of the wait.
+// ErrUnsettled means that memory was still changing at the end of the wait.
 var ErrUnsettled = errors.New("RSS did not settle")
 
-// Settle waits until the RSS of a process is stable and returns it; with
-// ErrUnsettled after the limit, the last one. The wait itself is the caller's,
-// who has a loop to run meanwhile.
+// Settle waits until the RSS of a process is stable and returns it. After the
+// limit it returns the last RSS and ErrUnsettled. The caller provides the
+// wait, because it may have a loop to run meanwhile.
 func Settle(pid int, limit time.Duration, wait func(time.Duration) error) (int64, error) {
 	return settle(func() (int64, error) {
 		if n := RSS(pid); n > 0 {

@@ -1,6 +1,6 @@
-// Package probe starts a server as a child, or looks at one that runs, and
-// reads what it costs: memory, threads and descriptors from /proc, heap and
-// goroutines from the debug pages of a Go server.
+// Package probe starts a server as a child process, or attaches to a running
+// one, and measures its cost: memory, threads and descriptors from /proc, heap
+// and goroutines from the debug pages of a Go server.
 package probe
 
 import (
@@ -22,24 +22,24 @@ import (
 // Server is a child process.
 type Server struct {
 	Pid   int
-	Addr  string // where it accepts
+	Addr  string // where it accepts connections
 	Admin string // URL of its debug pages; empty if the command names none
 
 	cmd  *exec.Cmd
 	out  *output
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
 // Command is how a server is started.
 type Command struct {
 	Line  string         // for the shell; {port} and {admin} stand for free ports
-	Dir   string         // working folder; empty: ours
-	Ready *regexp.Regexp // a line of its output that says that clients may come; nil: once {port} accepts and does not answer 503
-	CPUs  *unix.CPUSet   // that it may run on; nil: all of ours
-	Addr  string         // where it accepts; empty: Line has {port}
+	Dir   string         // working folder; empty: the current one
+	Ready *regexp.Regexp // a line of its output that tells that the server is ready; nil: ready when {port} accepts and does not answer 503
+	CPUs  *unix.CPUSet   // on which it may run; nil: all of ours
+	Addr  string         // where it accepts connections; empty: Line has {port}
 }
 
-// Start starts a command that says nothing when it is ready.
+// Start starts a command that prints no line when it is ready.
 func Start(line string, limit time.Duration) (*Server, error) {
 	return Command{Line: line}.Start(limit)
 }
@@ -63,7 +63,7 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 		s.Admin = "http://127.0.0.1:" + admin
 	}
 	line := strings.NewReplacer("{port}", port, "{admin}", admin).Replace(c.Line)
-	// exec replaces the shell, so that the child's id is the server's.
+	// exec replaces the shell, so that the child's process id is the server's.
 	s.cmd = exec.Command("/bin/sh", "-c", "exec "+line)
 	s.cmd.Dir = c.Dir
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
@@ -73,7 +73,7 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 	}
 	s.Pid = s.cmd.Process.Pid
 	go func() {
-		_ = s.cmd.Wait() // how it ended matters less than that, and what it said
+		_ = s.cmd.Wait() // how it ended matters less than the fact and its last output
 		close(s.done)
 	}()
 	if err := s.waitReady(c.Ready, limit); err != nil {
@@ -83,9 +83,9 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 	return s, nil
 }
 
-// startOn starts a command on the given CPUs. A child inherits those of the
-// thread that makes it, so it never runs anywhere else; a Go server counts the
-// CPUs that it has when it starts.
+// startOn starts a command on the given CPUs. A child inherits the CPUs of the
+// thread that starts it, so it never runs on others. A Go server counts its
+// CPUs when it starts.
 func startOn(cpus *unix.CPUSet, cmd *exec.Cmd) error {
 	if cpus == nil {
 		return cmd.Start()
@@ -104,7 +104,7 @@ func (s *Server) waitReady(ready *regexp.Regexp, limit time.Duration) error {
 	end := time.Now().Add(limit)
 	for ; time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if s.Died() {
-			return fmt.Errorf("the server ended at once; its last words: %s", s.LastWords())
+			return fmt.Errorf("the server ended at once; its last output: %s", s.LastWords())
 		}
 		if ready != nil {
 			if s.out.isReady() {
@@ -115,28 +115,28 @@ func (s *Server) waitReady(ready *regexp.Regexp, limit time.Duration) error {
 		}
 	}
 	if ready != nil {
-		return fmt.Errorf("the server printed no line that matches %q within %v; its last words: %s", ready, limit, s.LastWords())
+		return fmt.Errorf("the server printed no line that matches %q within %v; its last output: %s", ready, limit, s.LastWords())
 	}
-	return fmt.Errorf("the server did not accept on %s within %v; its last words: %s", s.Addr, limit, s.LastWords())
+	return fmt.Errorf("the server did not accept on %s within %v; its last output: %s", s.Addr, limit, s.LastWords())
 }
 
-// answers reports that the server accepts, and does not say that it is too
-// early (503), as one does that waits for others first.
+// answers reports whether the server accepts connections and does not answer
+// 503, as a server does that still waits for another.
 func (s *Server) answers() bool {
 	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(askLimit)) // a server that says nothing is one that accepts
+	_ = c.SetDeadline(time.Now().Add(askLimit)) // a server that does not answer in time still accepts
 	_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", s.Addr)
 	status := make([]byte, len("HTTP/1.1 503"))
 	n, _ := io.ReadFull(c, status)
 	return !bytes.HasSuffix(status[:n], []byte(" 503"))
 }
 
-// askLimit is how long a server may take to answer. One that speaks no HTTP
-// does not.
+// askLimit is how long a server may take to answer. A server that does not
+// speak HTTP never answers.
 const askLimit = 250 * time.Millisecond
 
 // Died reports whether the server has ended.
@@ -149,11 +149,11 @@ func (s *Server) Died() bool {
 	}
 }
 
-// LastWords is the end of what the server printed.
+// LastWords returns the last output of the server.
 func (s *Server) LastWords() string { return s.out.String() }
 
-// ExitCode is that of a server that has ended: -1 after a signal, and while it
-// runs.
+// ExitCode is the exit code of a server that has ended, or -1 after a signal
+// and while it runs.
 func (s *Server) ExitCode() int {
 	if !s.Died() {
 		return -1
@@ -175,14 +175,14 @@ func (s *Server) Stop() {
 	}
 }
 
-// Kill ends the server as a crash would.
+// Kill ends the server like a crash.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill() // one that has ended already is as dead
+	_ = s.cmd.Process.Kill() // fails only if the server has already ended
 	<-s.done
 }
 
-// freePorts asks the kernel for two ports that nobody uses now. The first is
-// held until the second is chosen, so that they differ.
+// freePorts asks the kernel for two free ports. It holds the first until the
+// second is chosen, so that they differ.
 func freePorts() (string, string, error) {
 	a, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

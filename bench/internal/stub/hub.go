@@ -2,22 +2,23 @@ package stub
 
 import "sync"
 
-// Hub is a room server: what a member writes goes to all members of its room,
-// in one order. Heartbeats are not answered.
+// Hub is a room server: all members of a room get each message of a member, in
+// one order. It does not answer heartbeats.
 type Hub struct {
-	// Tamper returns the frames that a member gets for a message instead of the
-	// one frame it should; nil leaves all as it is. Member counts the members of
-	// the room from 0 in the order of their joins, n the messages for it from 1.
-	// It is called under the hub's lock.
+	// Tamper returns the frames that a member gets instead of the correct
+	// frame of a message; nil changes nothing. Member counts the members of
+	// the room from 0 in the order of their joins, n its messages from 1. The
+	// hub's lock is held during the call.
 	Tamper func(room string, member, n int, message []byte) [][]byte
 
 	sync.Mutex
 	rooms map[string][]*seat // guarded by Mutex
 }
 
-// seat is a member; the seat of one that left stays, empty, until all left.
+// seat is a member. The seat of a member that left stays, empty, until all
+// have left.
 type seat struct {
-	c *Conn // nil: left
+	c *Conn // nil: the member left
 	n int
 }
 

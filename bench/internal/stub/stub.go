@@ -1,7 +1,7 @@
-// Package stub is a WebSocket server for tests of the load generators: a
-// goroutine per connection, and every byte it writes is decided by the test.
-// It is small enough to be seen to be right, and it has its own framing, so
-// that it does not agree with the client by sharing its code.
+// Package stub is a WebSocket server for tests of the load generators. It has
+// a goroutine per connection, and the test decides every byte that it writes.
+// It is small enough to verify by reading. It has its own framing code, so
+// that it cannot share a mistake with the client.
 package stub
 
 import (
@@ -26,8 +26,7 @@ const (
 	Pong  = 0xA
 )
 
-// Conn is one connection. Reads belong to one goroutine; writes may come from
-// any.
+// Conn is one connection. One goroutine reads; any goroutine may write.
 type Conn struct {
 	Room string // the path
 
@@ -36,22 +35,23 @@ type Conn struct {
 	mu sync.Mutex // guards writes
 }
 
-// TB is what is needed of a testing.TB: a program that tests itself is no test.
+// TB has the methods of testing.TB that are needed; a program that tests
+// itself has no testing.TB.
 type TB interface {
 	Helper()
 	Fatal(args ...any)
 	Cleanup(func())
 }
 
-// Start serves WebSocket connections on a loopback port until the test ends:
-// serve gets each after its 101 and the connection is closed when it returns.
-// It returns the URL.
+// Start serves WebSocket connections on a loopback port until the test ends
+// and returns the URL. It calls serve with each connection after the 101, and
+// closes the connection when serve returns.
 func Start(t TB, serve func(c *Conn)) string {
 	all := func(string) bool { return true }
 	return "ws://" + StartRaw(t, func(nc *net.TCPConn) { ServeIf(nc, serve, all) })
 }
 
-// ServeIf serves a connection if its room is admitted, and else closes it
+// ServeIf serves a connection if its room is admitted, and otherwise closes it
 // without an answer.
 func ServeIf(nc *net.TCPConn, serve func(c *Conn), admit func(room string) bool) {
 	c := &Conn{nc: nc, r: bufio.NewReader(nc)}
@@ -131,7 +131,7 @@ func (s *conns) closeAll() {
 	}
 }
 
-// Accept is the head of a right answer to a key.
+// Accept is the head of the correct answer to a key.
 func Accept(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return strings.Join([]string{
@@ -191,17 +191,17 @@ func CloseFrame(code uint16, reason string) []byte {
 	return Frame(Close, append(binary.BigEndian.AppendUint16(nil, code), reason...))
 }
 
-// Write writes bytes as they are. Trouble shows at the next Read.
+// Write writes bytes as they are. An error shows at the next Read.
 func (c *Conn) Write(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, _ = c.nc.Write(b)
 }
 
-// ReadUntil bounds the reads that follow.
+// ReadUntil sets a deadline for the following reads.
 func (c *Conn) ReadUntil(t time.Time) { _ = c.nc.SetReadDeadline(t) }
 
-// Reset closes with an RST.
+// Reset closes the connection with an RST.
 func (c *Conn) Reset() {
 	_ = c.nc.SetLinger(0)
 	_ = c.nc.Close()
