@@ -1,7 +1,6 @@
-// Package adapter describes other people's WebSocket servers to the load
-// generators. An adapter file says, for each server, how it is built, started and
-// talked to; bench/peers/peers.yaml is one. Any server that takes a text message
-// and hands it to a room can be described:
+// Package adapter describes other WebSocket servers to the load generators. An adapter file tells,
+// for each server, how to build, start and talk to it; bench/peers/peers.yaml is one. It can
+// describe any server that accepts a text message and sends it to a room:
 //
 //	peers:
 //	  - name: mine
@@ -22,82 +21,79 @@ import (
 	"dotsconnect/bench/load"
 )
 
-// Adapter is one server. In the texts that are templates, {port} stands for a
-// free port, {room} for a name of ASCII letters, digits and hyphens, and
-// {payload} for ASCII that no JSON encoder changes.
+// Adapter is one server. Some texts are templates: {port} stands for a free port, {room} for a name
+// of ASCII letters, digits and hyphens, and {payload} for ASCII that no JSON encoder changes.
 type Adapter struct {
 	Name    string `yaml:"name"`
-	Library string `yaml:"library"` // what is compared, with its version
+	Library string `yaml:"library"` // the library to compare, with its version
 
-	Needs []string `yaml:"needs"` // programs without which the server is skipped
-	// Command in the adapter file's folder that gets what the server is made of
-	// from a network. Where it fails the server is skipped: a machine may have none.
+	Needs []string `yaml:"needs"` // required programs; without one of them the server is skipped
+	// Command in the adapter file's folder that downloads the server's libraries. If it fails, the
+	// server is skipped, because the machine may have no network.
 	Fetch string `yaml:"fetch"`
-	Build string `yaml:"build"` // command in the adapter file's folder, whose failure is a mistake; empty: nothing to build
-	// Command of what the server needs beside it, such as a Redis: started first,
-	// with {port} for a free one, and ready once it accepts. Its CPU time is a
-	// figure of its own. Several servers that are one system share it. Empty: nothing.
+	Build string `yaml:"build"` // command in the adapter file's folder; if it fails, that is an error; empty: nothing to build
+	// Command of a program that must run beside the server, such as Redis. It is started first,
+	// with {port} for a free port, and is ready when it accepts connections. Its CPU time is a
+	// separate figure. Several servers that are one system share it. Empty: nothing.
 	Beside string `yaml:"beside"`
-	// Template; command in the adapter file's folder that ends on SIGTERM with 0.
-	// {beside} stands for the port of Beside, {admin} for a free one where a Go
-	// server has its debug pages.
+	// Template; command in the adapter file's folder. It must exit with 0 on SIGTERM. {beside}
+	// stands for the port of Beside, {admin} for a free port for the debug pages of a Go server.
 	Start string `yaml:"start"`
-	// Two counters of {admin}/metrics. What the first grew by in a run, divided by
-	// the second, is how many messages a call to what is beside takes.
+	// Two counters of {admin}/metrics. The growth of the first in a run, divided by that of the
+	// second, is the number of messages in one call to the program beside.
 	PerCall []string `yaml:"per_call"`
-	Ready   string   `yaml:"ready"` // "tcp": once it accepts; else a regular expression that a line of its output matches
+	Ready   string   `yaml:"ready"` // "tcp": ready when it accepts connections; else a regular expression for a line of its output
 
 	URL    string `yaml:"url"` // template
 	Frames Frames `yaml:"frames"`
 
-	More string `yaml:"more"` // what it does that ours does not
-	Less string `yaml:"less"` // what ours does that it does not
+	More string `yaml:"more"` // work that it does and dotsd does not
+	Less string `yaml:"less"` // work that dotsd does and it does not
 
-	File string `yaml:"-"` // the adapter file, by the name that was given
-	Dir  string `yaml:"-"` // of it, where its commands run
+	File string `yaml:"-"` // name of the adapter file, as given
+	Dir  string `yaml:"-"` // its folder, where its commands run
 
 	prepared bool
 }
 
 // Frames are the WebSocket text messages to and from a server.
 type Frames struct {
-	Join   []string `yaml:"join"`   // templates, sent one after the other when the connection is open
-	Joined string   `yaml:"joined"` // regular expression of the answer to the last of them; empty: there is none
+	Join   []string `yaml:"join"`   // templates, sent one after the other once the connection is open
+	Joined string   `yaml:"joined"` // regular expression for the answer to the last of them; empty: there is no answer
 	Send   string   `yaml:"send"`   // template of a publication
-	// Template of what a receiver gets for it, where {number} stands for digits
-	// that differ from message to message. A generator needs only to find the
-	// payload by its tag; people and tests read this.
+	// Template of the message that a receiver gets for it; {number} stands for digits that differ
+	// between messages. The generator finds the payload by its tag and does not use this template;
+	// people and tests do.
 	Receive   string `yaml:"receive"`
-	Heartbeat string `yaml:"heartbeat"` // a sign of life that no receiver sees
-	// How many payloads a received message can hold: "one" (the default), or
-	// "many", one a line. A message without a payload is talk of the protocol,
-	// such as an acknowledgement.
+	Heartbeat string `yaml:"heartbeat"` // a sign of life that is not sent to receivers
+	// How many payloads a received message can hold: "one" (the default), or "many", one on each
+	// line. A message without a payload belongs to the protocol, such as an acknowledgement.
 	Tag string `yaml:"tag"`
 }
 
-// TCP is the Ready of a server that says nothing: it is ready once it accepts.
+// TCP is the Ready of a server that prints no line: it is ready when it accepts connections.
 const TCP = "tcp"
 
-// Fill puts values into a template; payload may be left empty.
+// Fill puts values into a template; payload may be empty.
 func Fill(template, port, room, payload string) string {
 	return strings.NewReplacer("{port}", port, "{room}", room, "{payload}", payload).Replace(template)
 }
 
-// Protocol is what the load generator needs to know of the frames.
+// Protocol returns the part of the frames that the load generator needs.
 func (a *Adapter) Protocol() load.Frames {
 	return load.Frames{Join: a.Frames.Join, Joined: a.Frames.Joined, Send: a.Frames.Send,
 		Heartbeat: a.Frames.Heartbeat, Many: a.Frames.Tag == "many"}
 }
 
-// OneSystem reports why several of the server cannot have members of one room.
+// OneSystem returns an error if several of the server cannot share members of one room.
 func (a *Adapter) OneSystem(servers int) error {
 	if a.Beside == "" {
-		return fmt.Errorf("%s has nothing beside it, through which %d servers are one system", a.Name, servers)
+		return fmt.Errorf("%s has no beside command, which %d servers need to be one system", a.Name, servers)
 	}
 	return nil
 }
 
-// Select picks servers by their names, in the order of the names.
+// Select returns servers by their names, in the order of the names.
 func Select(all []Adapter, names []string) ([]Adapter, error) {
 	var picked []Adapter
 	for _, name := range names {
@@ -119,7 +115,7 @@ func Names(all []Adapter) string {
 	return strings.Join(names, ", ")
 }
 
-// Find reads FILE[:NAME]: the server of that name, or the only one of the file.
+// Find reads FILE[:NAME]: the server with that name, or the only one in the file.
 func Find(spec string) (Adapter, error) {
 	file, name := spec, ""
 	if i := strings.LastIndexByte(spec, ':'); i > strings.LastIndexByte(spec, filepath.Separator) {
@@ -133,7 +129,7 @@ func Find(spec string) (Adapter, error) {
 		return all[0], nil
 	}
 	if name == "" {
-		return Adapter{}, fmt.Errorf("%s has several servers: add one of %s, as in %s:%s", file, Names(all), file, all[0].Name)
+		return Adapter{}, fmt.Errorf("%s has several servers: add one of %s, such as %s:%s", file, Names(all), file, all[0].Name)
 	}
 	picked, err := Select(all, []string{name})
 	if err != nil {
@@ -142,7 +138,7 @@ func Find(spec string) (Adapter, error) {
 	return picked[0], nil
 }
 
-// Validate reports all that is missing or malformed.
+// Validate returns all mistakes.
 func (a *Adapter) Validate() error {
 	var errs []error
 	for _, m := range a.mistakes() {
@@ -151,7 +147,7 @@ func (a *Adapter) Validate() error {
 	return errors.Join(errs...)
 }
 
-// mistake is one thing wrong with a field.
+// mistake is one mistake in a field.
 type mistake struct{ field, text string }
 
 func (a *Adapter) mistakes() []mistake {

@@ -63,9 +63,9 @@ func TestAMistakeIsNamedWithLineAndField(t *testing.T) {
 		{"peers:", "pears:", `peers.yaml:2: unknown field "pears"`},
 		{good, good + "more: 1", `peers.yaml:11: unknown field "more"`},
 		{good, "peers: 5", `peers.yaml:1: peers must be a list of servers`},
-		{good, "", `peers.yaml:1: there is no list of peers`},
+		{good, "", `peers.yaml:1: the list of peers is missing`},
 		{good, "peers:\n  - name: 'x", `peers.yaml:2: `},
-		{good, good + strings.SplitN(good, "peers:\n", 2)[1], `peers.yaml:11: peer "x": there is one of that name on line 3`},
+		{good, good + strings.SplitN(good, "peers:\n", 2)[1], `peers.yaml:11: peer "x": line 3 has a peer with that name`},
 	} {
 		text := strings.Replace(good, row.old, row.new, 1)
 		if _, err := Parse("peers.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), row.want) {

@@ -11,18 +11,17 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Load reads an adapter file and refuses what it does not know. Each mistake is
-// told with its file and line.
+// Load reads an adapter file and refuses unknown fields. The error names file
+// and line of each mistake.
 func Load(name string) ([]Adapter, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("adapter file, from the current folder: %w", err)
+		return nil, fmt.Errorf("adapter file (relative to the current folder): %w", err)
 	}
 	return Parse(name, text)
 }
 
-// Parse is Load for a text that is at hand; the folder of name is where the
-// commands run.
+// Parse is Load for a given text; commands run in the folder of name.
 func Parse(name string, text []byte) ([]Adapter, error) {
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
@@ -34,7 +33,7 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 	}
 	var all []Adapter
 	var errs []error
-	first := map[string]int{} // line of the first server of that name
+	first := map[string]int{} // line of the first server with that name
 	for _, node := range peers {
 		a, err := one(name, node)
 		if err != nil {
@@ -43,7 +42,7 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 		}
 		line := node.GetToken().Position.Line
 		if at, twice := first[a.Name]; twice {
-			errs = append(errs, fmt.Errorf("%s:%d: peer %q: there is one of that name on line %d", name, line, a.Name, at))
+			errs = append(errs, fmt.Errorf("%s:%d: peer %q: line %d has a peer with that name", name, line, a.Name, at))
 			continue
 		}
 		first[a.Name] = line
@@ -56,11 +55,11 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 	return all, nil
 }
 
-// Tables is the key of what a file wants its servers to be compared in. It is
-// read by package versus.
+// Tables is the key of the tables that compare the servers. Package versus
+// reads it.
 const Tables = "tables"
 
-// sequence is the list below "peers".
+// sequence returns the list below "peers".
 func sequence(name string, text []byte) ([]ast.Node, error) {
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
@@ -74,7 +73,7 @@ func sequence(name string, text []byte) ([]ast.Node, error) {
 				continue
 			}
 			if key != "peers" {
-				return nil, fmt.Errorf("%s:%d: unknown field %q, the file has peers, and perhaps tables", name, line, key)
+				return nil, fmt.Errorf("%s:%d: unknown field %q; a file has peers and optionally tables", name, line, key)
 			}
 			list, ok := entry.Value.(*ast.SequenceNode)
 			if !ok {
@@ -84,14 +83,14 @@ func sequence(name string, text []byte) ([]ast.Node, error) {
 		}
 	}
 	if len(peers) == 0 {
-		return nil, fmt.Errorf("%s:1: there is no list of peers", name)
+		return nil, fmt.Errorf("%s:1: the list of peers is missing", name)
 	}
 	return peers, nil
 }
 
 func one(name string, node ast.Node) (Adapter, error) {
 	var a Adapter
-	// The parser puts the position of a mapping at its first colon.
+	// The parser reports the position of the first colon of a mapping.
 	line := node.GetToken().Position.Line
 	if err := yaml.NodeToValue(node, &a, yaml.Strict()); err != nil {
 		return a, located(name, err)
@@ -129,7 +128,7 @@ func entries(node ast.Node) []*ast.MappingValueNode {
 	return nil
 }
 
-// located is an error of the YAML library in one line, with file and line.
+// located writes an error of the YAML library as one line, with file and line.
 func located(name string, err error) error {
 	var e yaml.Error
 	if errors.As(err, &e) && e.GetToken() != nil {

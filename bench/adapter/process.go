@@ -17,14 +17,14 @@ import (
 	"dotsconnect/bench/internal/probe"
 )
 
-// Absent says why a server cannot be had on this machine, which is nobody's
-// mistake.
+// Absent tells why a server is not available on this machine. It is not an
+// error of the adapter.
 type Absent struct{ Why string }
 
 func (e *Absent) Error() string { return e.Why }
 
-// Prepare builds the server, once. Its error is an *Absent if this machine lacks
-// what the server needs.
+// Prepare builds the server, once. The error is an *Absent if this machine
+// lacks something that the server needs.
 func (a *Adapter) Prepare(ctx context.Context) error {
 	if a.prepared {
 		return nil
@@ -51,8 +51,8 @@ func (a *Adapter) make(ctx context.Context, what, command string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Dir = a.Dir
-	// What the shell has started ends with it, and it ends with us: with the
-	// thread that starts it, which therefore stays.
+	// Processes that the shell starts end with it. The shell ends with the
+	// thread that starts it, so this goroutine stays on its thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -65,7 +65,8 @@ func (a *Adapter) make(ctx context.Context, what, command string) error {
 	return fmt.Errorf("%s: %w: %s", what, errors.Join(err, context.Cause(ctx)), said(out))
 }
 
-// said is the part of a failed command's output that most likely has the reason.
+// said returns the part of a failed command's output that most likely has the
+// reason.
 func said(out []byte) string {
 	const most = 300
 	var lines []string
@@ -82,7 +83,7 @@ func said(out []byte) string {
 	return strings.ToValidUTF8(text[:min(most, len(text))], "")
 }
 
-// Missing names the first program of Needs that this machine lacks, if any.
+// Missing returns the first program of Needs that this machine lacks, if any.
 func (a *Adapter) Missing() string {
 	for _, program := range a.Needs {
 		if _, err := exec.LookPath(program); err != nil {
@@ -92,19 +93,19 @@ func (a *Adapter) Missing() string {
 	return ""
 }
 
-// Server is a server that runs, or several that are one system.
+// Server is a running server, or several that are one system.
 type Server struct {
-	*probe.Server                 // the first
+	*probe.Server                 // the first server
 	Others        []*probe.Server // the other servers
-	Beside        *probe.Server   // what they need beside them; nil: nothing
-	Port          string          // of the first
-	URL           string          // {room} stands for the room; of several servers with commas
+	Beside        *probe.Server   // the program that they need beside them; nil: none
+	Port          string          // of the first server
+	URL           string          // {room} stands for the room; URLs of several servers are separated by commas
 }
 
-// All are the servers, the first one first.
+// All returns the servers, the first one first.
 func (s *Server) All() []*probe.Server { return append([]*probe.Server{s.Server}, s.Others...) }
 
-// Stop ends the servers, and then what is beside them.
+// Stop ends the servers, and then the program beside them.
 func (s *Server) Stop() {
 	for _, one := range s.All() {
 		one.Stop()
@@ -114,9 +115,10 @@ func (s *Server) Stop() {
 	}
 }
 
-// Launch starts so many servers, on the given CPUs, nil for all, and waits until
-// they are ready. The caller must stay on its thread (runtime.LockOSThread): the
-// kernel ends a server together with the thread that started it.
+// Launch starts the given number of servers, on the given CPUs (nil: all), and
+// waits until they are ready. The caller must stay on its thread
+// (runtime.LockOSThread): the kernel ends a server together with the thread
+// that started it.
 func (a *Adapter) Launch(servers int, cpus *unix.CPUSet) (s *Server, err error) {
 	const limit = 20 * time.Second
 	command := probe.Command{Line: a.Start, Dir: a.Dir, CPUs: cpus}

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Heartbeats need neither a timer nor a field per connection: a cursor walks
-// over the slots once per period, and the beat of slot i in round r is due at
+// Heartbeats need neither a timer nor a field per connection. A cursor visits
+// all slots once per period; the heartbeat of slot i in round r is due at
 //
 //	start + r·period + i·period/slots
 //
-// so they are spread evenly, whatever the order in which connections came. A
-// cursor that fell back by more than a period leaves rounds out instead of
-// sending several beats in a row.
+// so heartbeats are spread evenly, whatever the order of the connections. A
+// cursor that is more than a period late skips rounds instead of sending
+// several heartbeats in a row.
 
 type beats struct {
 	period int64
 	slots  int64
 	start  int64
 	k      int64 // number of the next beat: round·slots + slot
-	on     int   // connections that beat
+	on     int   // connections with heartbeats
 	frame  []byte
 }
 
@@ -35,7 +35,7 @@ func (b *beats) due(k int64) int64 {
 	return b.start + k/b.slots*b.period + k%b.slots*b.period/b.slots
 }
 
-// next is the stamp of the next beat.
+// next is the time of the next heartbeat.
 func (b *beats) next() int64 {
 	if b.on == 0 {
 		return math.MaxInt64
@@ -43,7 +43,7 @@ func (b *beats) next() int64 {
 	return b.due(b.k)
 }
 
-// skip leaves out what was due more than a period before now.
+// skip leaves out heartbeats that were due more than a period ago.
 func (b *beats) skip(now int64) {
 	if now-b.due(b.k) <= b.period {
 		return
@@ -52,8 +52,8 @@ func (b *beats) skip(now int64) {
 	b.k = since/b.period*b.slots + since%b.period*b.slots/b.period + 1
 }
 
-// Beat turns the heartbeats of a connection on or off. The first comes within
-// a period. It does nothing without Config.BeatEvery.
+// Beat turns the heartbeats of a connection on or off. The first one follows
+// within a period. Without Config.BeatEvery it does nothing.
 func (e *Engine) Beat(id int32, on bool) {
 	c := &e.conns[id]
 	if c.beats == on || e.beat.period <= 0 {
@@ -80,7 +80,7 @@ func (e *Engine) sendBeats() {
 			continue
 		}
 		n++
-		// A beat behind unsent bytes would arrive at a time that nobody knows.
+		// A heartbeat after unsent bytes would arrive at an unknown time.
 		if c.x != nil && len(c.x.out) > 0 {
 			continue
 		}

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clock reads CLOCK_MONOTONIC without a system call: time.Since takes the same
-// clock from the vDSO, counted from the start of the process, and the constant
-// between the two is taken once. So stamps of several processes of one machine
+// Clock reads CLOCK_MONOTONIC without a system call. time.Since reads the same
+// clock from the vDSO, counted from the start of the process; the constant
+// difference is measured once. So stamps of several processes on one machine
 // can be compared.
 type Clock struct {
 	base   time.Time

@@ -10,29 +10,29 @@ import (
 type conn struct {
 	x      *extra
 	fd     int32
-	gen    uint32 // grows at each end of the slot's life, so that stale events show
+	gen    uint32 // grows each time the slot is freed, to recognise stale events
 	source uint16
 	state  state
 	beats  bool
 	paused bool
-	reset  bool // a write met an RST: the EOF that read will report is not one
+	reset  bool // a write met an RST: a later EOF from read is not a FIN
 }
 
-// extra is what a connection needs only for a while.
+// extra has the state that a connection needs only for a while.
 type extra struct {
-	in     []byte // read, but not yet a whole frame or response head
-	out    []byte // not yet taken by the kernel
-	frag   []byte // a fragmented message under way
+	in     []byte // read, but not yet a complete frame or response head
+	out    []byte // not yet accepted by the kernel
+	frag   []byte // an incomplete fragmented message
 	inFrag bool
 
 	path              string
 	target            Target
-	cutAt             int // write only this much of the request; -1: all of it
+	cutAt             int // write only this many bytes of the request; -1: all
 	dialed, requested int64
 	failed            unix.Errno // connect failed at once; reported by the next Poll
 }
 
-// watch changes what a socket is polled for. It can only fail for a
+// watch changes the events that a socket is polled for. It can fail only for a
 // descriptor that is not ours, which is a bug.
 func (c *conn) watch(ep int, id int32, events uint32) {
 	if c.paused {
@@ -47,7 +47,7 @@ func (c *conn) watch(ep int, id int32, events uint32) {
 // extras is a pool of them.
 type extras struct{ free []*extra }
 
-// take takes one from the pool.
+// take takes an extra from the pool.
 func (p *extras) take() *extra {
 	if n := len(p.free); n > 0 {
 		x := p.free[n-1]
@@ -57,7 +57,7 @@ func (p *extras) take() *extra {
 	return &extra{}
 }
 
-// drop gives back that of a connection which has no use for it now.
+// drop returns the extra of a connection that does not need it now.
 func (p *extras) drop(c *conn) {
 	x := c.x
 	if c.state < open || len(x.in) > 0 || len(x.out) > 0 || x.inFrag {
@@ -66,9 +66,9 @@ func (p *extras) drop(c *conn) {
 	p.give(c)
 }
 
-// give gives back that of a connection.
+// give returns the extra of a connection.
 func (p *extras) give(c *conn) {
-	const keep = 4 << 10 // a larger buffer goes to the collector
+	const keep = 4 << 10 // leave a larger buffer to the garbage collector
 	x := c.x
 	c.x = nil
 	if len(p.free) >= maxEvents || cap(x.in) > keep || cap(x.out) > keep {

@@ -11,17 +11,18 @@ import (
 // ErrNoSlot is returned by Dial when MaxConns connections exist.
 var ErrNoSlot = errors.New("client: all slots are in use")
 
-// Dial begins to connect to the path and to ask for a WebSocket. How it went
-// is told to OnOpen or OnClose; only lack of a slot or of a local resource is
-// an error here.
+// Dial begins to connect to the path and to request a WebSocket. OnOpen or
+// OnClose reports the outcome; Dial returns an error only if a slot or a local
+// resource is missing.
 func (e *Engine) Dial(path string) (int32, error) { return e.dial(0, path, -1) }
 
-// DialTo is Dial to a server by its number: 0 is Target, 1 the first of Others.
+// DialTo is Dial to a server by its number: 0 is Target, 1 the first of
+// Others.
 func (e *Engine) DialTo(server int, path string) (int32, error) { return e.dial(server, path, -1) }
 
-// DialCut is Dial, but only the first n bytes of the request are written
-// (0: none). Then OnCut is called, and nothing more happens by itself until
-// the server or Reset ends the connection.
+// DialCut is Dial, but writes only the first n bytes of the request (0: none).
+// Then it calls OnCut, and nothing more happens until the server or Reset ends
+// the connection.
 func (e *Engine) DialCut(path string, n int) (int32, error) { return e.dial(0, path, max(n, 0)) }
 
 func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
@@ -51,7 +52,8 @@ func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
 	return id, nil
 }
 
-// connect makes the socket. An errno is the network's answer, an error ours.
+// connect makes the socket. The errno is the network's answer, the error a
+// local problem.
 func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error) {
 	family := unix.AF_INET
 	if _, ok := to.(*unix.SockaddrInet6); ok {
@@ -91,8 +93,8 @@ func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error
 	return failed, nil
 }
 
-// reportFailed tells of the connects that failed within Dial: not there,
-// because a handler is not called from a call into the engine.
+// reportFailed reports connects that failed within Dial. Dial itself does not,
+// because handlers are not called from calls into the engine.
 func (e *Engine) reportFailed(stamp int64) {
 	for i := 0; i < len(e.failed); i++ {
 		if r := e.failed[i]; r.live(e.conns) {
@@ -102,7 +104,7 @@ func (e *Engine) reportFailed(stamp int64) {
 	e.failed = e.failed[:0]
 }
 
-// connected: the connect came to its end, well or not.
+// connected is called when the connect has succeeded or failed.
 func (e *Engine) connected(id int32, stamp int64) {
 	c := &e.conns[id]
 	errno, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR)
@@ -124,7 +126,7 @@ func (e *Engine) connected(id int32, stamp int64) {
 	}
 	c.x.requested = e.Now()
 	if len(request) > 0 {
-		// An error here shows again, with its cause, at the next read.
+		// The next read returns this error again, with its cause.
 		_ = e.write(c, id, request)
 	}
 	if c.state == cut && e.h.OnCut != nil {
@@ -132,10 +134,10 @@ func (e *Engine) connected(id int32, stamp int64) {
 	}
 }
 
-// OpenAll dials n connections, at most window of them under way at a time (a
-// server's backlog holds 4,096 or less, and one more costs a second), until
-// all were answered. A fresh engine numbers them as path is asked: 0 to n-1.
-// Those that failed were told to OnClose.
+// OpenAll dials n connections, at most window of them at a time, until all
+// were answered. (A server's backlog holds 4,096 or fewer, and each connection
+// above it costs a second.) A new engine numbers them in the order in which it
+// asks for paths: 0 to n-1. OnClose reports those that failed.
 func (e *Engine) OpenAll(n, window int, path func(i int) string, limit time.Duration) error {
 	until := e.Now() + int64(limit)
 	for i := 0; i < n || e.opening > 0; {

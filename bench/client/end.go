@@ -13,13 +13,13 @@ type How uint8
 
 // The ends of a connection.
 const (
-	ByFrame  How = iota + 1 // the server's close frame: Code and Reason hold
+	ByFrame  How = iota + 1 // the server's close frame: Code and Reason are set
 	ByEOF                   // FIN without a close frame
 	ByReset                 // RST
-	Refused                 // nobody listens on the port
-	Rejected                // an HTTP answer other than 101: Status holds
+	Refused                 // no server listens on the port
+	Rejected                // an HTTP answer other than 101: Status is set
 	TimedOut                // no 101 within DialTimeout
-	Broken                  // the server broke RFC 6455: Reason says how
+	Broken                  // the server broke RFC 6455: Reason tells how
 	Failed                  // another error of the socket: Reason names it
 )
 
@@ -57,7 +57,7 @@ func (c Close) String() string {
 }
 
 // Reset ends a connection at once with an RST (SO_LINGER 0), so that no port
-// is left in TIME_WAIT. OnClose is not called. An id that is free is ignored.
+// stays in TIME_WAIT. It does not call OnClose. It ignores an id that is free.
 func (e *Engine) Reset(id int32) {
 	c := &e.conns[id]
 	if c.state == free {
@@ -94,7 +94,7 @@ func (e *Engine) release(id int32) {
 	e.free = append(e.free, id)
 }
 
-// end frees the slot of a connection that ended by another hand, and tells.
+// end frees the slot of a connection that we did not end, and reports the end.
 func (e *Engine) end(id int32, end Close) {
 	told := e.conns[id].state == closing
 	end.Opened = e.conns[id].state == open
@@ -115,8 +115,7 @@ func failedClose(errno unix.Errno, stamp int64) Close {
 	return Close{How: Failed, Reason: errno.Error(), Stamp: stamp}
 }
 
-// brokenClose is the end of a connection whose server sent what cannot be
-// understood.
+// brokenClose is the end of a connection whose server sent invalid bytes.
 func brokenClose(err error, stamp int64) Close {
 	if r := (rejected{}); errors.As(err, &r) {
 		return Close{How: Rejected, Status: r.status, Reason: r.text, Stamp: stamp}
@@ -124,7 +123,7 @@ func brokenClose(err error, stamp int64) Close {
 	return Close{How: Broken, Reason: err.Error(), Stamp: stamp}
 }
 
-// ref is a connection at one time of its slot's life.
+// ref is a connection in one use of its slot.
 type ref struct {
 	id  int32
 	gen uint32
@@ -135,8 +134,8 @@ func (r ref) live(conns []conn) bool {
 	return c.gen == r.gen && c.state != free
 }
 
-// deadlines is a queue of equal timeouts: the first in is the first due, so
-// neither a heap nor a timer per connection is needed.
+// deadlines is a queue of equal timeouts. The first in is the first due, so it
+// needs neither a heap nor a timer per connection.
 type deadlines struct {
 	queue []deadline
 	head  int
@@ -155,7 +154,7 @@ func (d *deadlines) push(r ref, at int64) {
 	d.queue = append(d.queue, deadline{r, at})
 }
 
-// next is the stamp of the first deadline.
+// next is the time of the first deadline.
 func (d *deadlines) next() int64 {
 	if d.head == len(d.queue) {
 		return math.MaxInt64
@@ -164,7 +163,7 @@ func (d *deadlines) next() int64 {
 }
 
 // pop returns the first connection that is still in one of the states, if its
-// deadline has passed. Those before it that moved on are forgotten.
+// deadline has passed. It drops those before it that changed their state.
 func (d *deadlines) pop(conns []conn, now int64, first, last state) (int32, bool) {
 	for ; d.head < len(d.queue); d.head++ {
 		next := d.queue[d.head]
@@ -180,7 +179,7 @@ func (d *deadlines) pop(conns []conn, now int64, first, last state) (int32, bool
 	return 0, false
 }
 
-// expire ends what took too long.
+// expire ends connections whose deadline has passed.
 func (e *Engine) expire(now int64) {
 	for {
 		id, ok := e.dials.pop(e.conns, now, connecting, requesting)

@@ -30,20 +30,20 @@ func TestEndsAreToldApart(t *testing.T) {
 		"close with a code": {serve(func(c *stub.Conn) { c.Write(stub.CloseFrame(4101, "slow_consumer: hard")); echo(c) }),
 			"closed with 4101 slow_consumer: hard", true},
 		"close without one": {serve(func(c *stub.Conn) { c.Write(stub.Frame(stub.Close, nil)); echo(c) }), "closed with 1005 ", true},
-		"half a code":       {serve(func(c *stub.Conn) { c.Write(stub.Frame(stub.Close, []byte{3})); echo(c) }), "broken: a close frame with half a code", true},
+		"half a code":       {serve(func(c *stub.Conn) { c.Write(stub.Frame(stub.Close, []byte{3})); echo(c) }), "broken: a close frame with an incomplete code", true},
 		"FIN":               {serve(func(*stub.Conn) {}), "EOF", true},
 		"RST":               {serve((*stub.Conn).Reset), "RST", true},
 		"close, then RST": {serve(func(c *stub.Conn) { c.Write(stub.CloseFrame(4200, "draining")); c.Reset() }),
 			"closed with 4200 draining", true},
 		"masked":        {serve(func(c *stub.Conn) { c.Write([]byte{0x81, 0x80, 0, 0, 0, 0}); echo(c) }), "broken: a masked frame from the server", true},
-		"lost fragment": {serve(func(c *stub.Conn) { c.Write([]byte{0x80, 0}); echo(c) }), "broken: a continuation of nothing", true},
+		"lost fragment": {serve(func(c *stub.Conn) { c.Write([]byte{0x80, 0}); echo(c) }), "broken: a continuation frame without a message", true},
 		"too big": {serve(func(c *stub.Conn) {
 			c.Write(make([]byte, 0))
 			c.Write([]byte{0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0})
 			echo(c)
-		}), "broken: a frame of 72057594037927936 bytes, over the limit of 262144", true},
+		}), "broken: a frame of 72057594037927936 bytes, above the limit of 262144", true},
 		"no place":         {raw("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3\r\n\r\nfull\n"), "rejected with HTTP 503 full", false},
-		"wrong accept":     {raw("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: eA==\r\n\r\n"), "broken: the 101 lacks a right Upgrade, Connection or Sec-WebSocket-Accept", false},
+		"wrong accept":     {raw("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: eA==\r\n\r\n"), "broken: the 101 has no valid Upgrade, Connection or Sec-WebSocket-Accept", false},
 		"not HTTP":         {raw("SSH-2.0-x\r\n\r\n"), `broken: not an HTTP/1.1 answer: "SSH-2.0-x"`, false},
 		"EOF, no response": {raw(""), "EOF", false},
 	}

@@ -1,22 +1,23 @@
-// Package client is the WebSocket client under the load generators: one epoll
+// Package client is the WebSocket client of the load generators: one epoll
 // loop drives tens of thousands of connections from one thread.
 //
-// A connection is a slot in a flat slice: 24 bytes while it is quiet. What only
-// some connections need for a while (a request under way, a frame cut in two by
-// the network, bytes the kernel did not take) hangs on a pooled extra that goes
-// back as soon as it is empty. All connections read into one shared buffer.
-// A goroutine and a bufio.Reader each would cost a hundred times as much, and
-// the generator would then measure its own scheduler.
+// A connection is a slot in a flat slice: 24 bytes while it is quiet. Some
+// connections need more state for a while: a request in progress, a frame that
+// the network split, bytes that the kernel did not accept. That state is in a
+// pooled extra, which goes back as soon as it is empty. All connections read
+// into one shared buffer. A goroutine and a bufio.Reader for each would cost a
+// hundred times as much, and the generator would measure its own scheduler.
 //
-// The package shares no code with any server, so that a bug cannot hide itself
-// by being on both ends of the wire.
+// The package shares no code with any server, so that a bug cannot hide by
+// being on both ends of the wire.
 //
-// Stamps are CLOCK_MONOTONIC nanoseconds: taken right before a write, and for
-// reads after epoll_wait returned and after each 16 events of a batch: most of
-// the time that this process needs for the events before is not counted as the
-// server's, and what comes meanwhile is not stamped with a time before it came.
+// Stamps are CLOCK_MONOTONIC nanoseconds. They are taken right before a write,
+// and for reads after epoll_wait returned and after every 16 events of a
+// batch. So most of the time that this process needs for earlier events does
+// not count as the server's, and a message that arrives meanwhile does not get
+// a stamp from before its arrival.
 //
-// An Engine belongs to one goroutine. Handlers run inside Poll; they may Dial,
+// An Engine belongs to one goroutine. Handlers run inside Poll. They may Dial,
 // Send and Reset any connection, but they must not call Poll.
 package client
 
@@ -29,7 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Defaults of Config, and limits that are not worth a setting.
+// Defaults of Config, and limits without a setting.
 const (
 	DefaultDialTimeout  = 10 * time.Second
 	DefaultCloseTimeout = 2 * time.Second
@@ -37,64 +38,66 @@ const (
 	DefaultMaxBacklog   = 1 << 20
 
 	maxEvents       = 256 // events per batch
-	freshStamp      = 16  // events with one stamp: what comes while a batch is worked on is not older than that
-	maxBeatsPerPoll = 256 // heartbeats written before events get their turn again
+	freshStamp      = 16  // events with one stamp: data that arrives while a batch is handled is at most that much older
+	maxBeatsPerPoll = 256 // heartbeats written before events are handled again
 )
 
 // Config says where an Engine connects to and what it holds.
 type Config struct {
 	// Target is the server, from ParseTarget.
 	Target Target
-	// Others are more servers; see Dial. They are reached as Target is: all on
-	// the IPv4 loopback, or none.
+	// Others are more servers; see Dial. All servers must be on the IPv4
+	// loopback, or none.
 	Others []Target
-	// MaxConns is the number of slots: connections open or under way at once.
+	// MaxConns is the number of slots: connections that are open or being
+	// opened.
 	MaxConns int
-	// Sources is the least number of source addresses to spread loopback
-	// connections over. It is raised so that none carries over 6,000.
+	// Sources is the least number of source addresses for loopback
+	// connections. It is raised so that none has more than 6,000 connections.
 	Sources int
-	// SourceNet is an IPv4 network whose addresses, all of which must belong to
-	// this machine, connections come from in turn. Default: 127.0.0.0/16 towards
-	// a server on the loopback, else what the kernel chooses.
+	// SourceNet is an IPv4 network whose addresses are used in turn as source
+	// addresses. All of them must belong to this machine. Default:
+	// 127.0.0.0/16 if the server is on the loopback, else the kernel's choice.
 	SourceNet netip.Prefix
-	// DialTimeout bounds connect and handshake together. Default 10 s.
+	// DialTimeout limits connect and handshake together. Default 10 s.
 	DialTimeout time.Duration
-	// CloseTimeout bounds the wait for the server's FIN after its close frame.
+	// CloseTimeout limits the wait for the server's FIN after its close frame.
 	// Default 2 s.
 	CloseTimeout time.Duration
 	// BeatEvery is the heartbeat period; 0 sends none. See Engine.Beat.
 	BeatEvery time.Duration
 	// BeatText is the heartbeat. Default "heartbeat", a JSON string.
 	BeatText string
-	// Spin asks for events again and again instead of sleeping, on a CPU that
-	// nobody else needs: a server that sends to a sleeping receiver pays for
-	// waking it, 2 to 5 us each time on a virtual machine, as no server does whose
-	// clients are elsewhere.
+	// Spin polls for events without sleeping, on a CPU that nothing else
+	// needs. A server that sends to a sleeping receiver pays for waking it, 2
+	// to 5 us each time on a virtual machine. A server whose clients are on
+	// other machines does not.
 	Spin bool
-	// Gather has what a handler sends on the connection that is being read leave
-	// in one write after the last message of the read, as clients do that have
-	// several messages under way: else most of the time of this process goes
-	// into writing them one by one, and of the server's into reading them so.
+	// Gather collects what handlers send on the connection that is being read,
+	// and writes it once after the last message of the read, as clients with
+	// several messages in flight do. Otherwise this process spends most of its
+	// time on single writes, and the server on single reads.
 	Gather bool
-	// MaxMessage is the longest message taken, in bytes. Default 256 KiB.
+	// MaxMessage is the longest accepted message, in bytes. Default 256 KiB.
 	MaxMessage int
-	// MaxBacklog bounds what a connection keeps unsent, in bytes. Default 1 MiB.
+	// MaxBacklog limits the unsent bytes of a connection. Default 1 MiB.
 	MaxBacklog int
 }
 
 // Handlers are the callbacks of an Engine; a nil one is skipped.
 type Handlers struct {
-	// OnOpen: the server's 101 arrived and is right.
+	// OnOpen: the server's 101 arrived and is valid.
 	OnOpen func(id int32, o Open)
 	// OnCut: a connection dialled with DialCut has written its part of the request.
 	OnCut func(id int32)
-	// OnMessage: a whole text or binary message. The payload is only valid
+	// OnMessage: a complete text or binary message. The payload is valid only
 	// during the call.
 	OnMessage func(id int32, payload []byte, stamp int64)
-	// OnClose: the connection ended, or never came to be, by another hand than
-	// ours. Called once; the id may be given out again afterwards.
+	// OnClose: the connection ended, or could not be opened, and we did not
+	// end it. It is called once; afterwards the id may be used again.
 	OnClose func(id int32, c Close)
-	// OnBeat: a heartbeat was handed to the kernel whole, between the stamps.
+	// OnBeat: a heartbeat was completely given to the kernel, between the two
+	// stamps.
 	OnBeat func(id int32, before, after int64)
 }
 
@@ -104,7 +107,7 @@ func (h *Handlers) message(id int32, payload []byte, stamp int64) {
 	}
 }
 
-// Open tells when a connection came about.
+// Open has the stamps of the opening of a connection.
 type Open struct {
 	Dialed    int64 // before connect
 	Requested int64 // before the first byte of the request was written
@@ -119,19 +122,19 @@ const (
 	requesting       // connected; waiting for the 101
 	cut              // connected; wrote its part of the request and stays there
 	open
-	closing // the server's close frame is answered and reported; waiting for its FIN
+	closing // the server's close frame was answered and reported; waiting for its FIN
 )
 
 // Engine is the loop and its connections.
 type Engine struct {
-	// Immutable after New.
+	// Not changed after New.
 	cfg   Config
 	h     Handlers
 	clock Clock
 	ep    int
 	key   key
 
-	// Owned by the goroutine that calls Poll.
+	// Belongs to the goroutine that calls Poll.
 	conns   []conn
 	free    []int32
 	sources sources
@@ -181,13 +184,13 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 		free:    make([]int32, cfg.MaxConns),
 		sources: sources,
 		events:  make([]unix.EpollEvent, maxEvents),
-		// Room for the longest incomplete frame or head, and then some: a
-		// read into no space would look like the end.
+		// Room for the longest incomplete frame or head and more: a read into
+		// an empty buffer would look like EOF.
 		buf: make([]byte, max(cfg.MaxMessage, maxResponseBytes)+2*maxHeaderBytes),
 	}
 	e.reading = -1
 	e.key = newKey()
-	// The last in is the first out: a fresh engine gives ids in ascending order.
+	// Last in, first out: a new engine gives ids in ascending order.
 	for i := range e.free {
 		e.free[i] = int32(cfg.MaxConns - 1 - i)
 	}
@@ -204,21 +207,21 @@ func setDefault[T int | time.Duration](v *T, d T) {
 // Now is the engine's clock: CLOCK_MONOTONIC in nanoseconds.
 func (e *Engine) Now() int64 { return e.clock.Now() }
 
-// Opening is the number of connections whose handshake is under way.
+// Opening is the number of connections with a handshake in progress.
 func (e *Engine) Opening() int { return e.opening }
 
-// Opened is the number of connections open now.
+// Opened is the number of open connections.
 func (e *Engine) Opened() int { return e.opened }
 
-// Reads is how often bytes were read from a socket.
+// Reads is the number of reads that returned bytes.
 func (e *Engine) Reads() int64 { return e.reads }
 
-// Busy is the time in nanoseconds that a spinning engine did not wait. The CPU
-// time of its thread says nothing.
+// Busy is the time in nanoseconds in which a spinning engine was not waiting.
+// The CPU time of its thread does not tell that.
 func (e *Engine) Busy() int64 { return e.busy }
 
-// Run polls until done reports true (then Run does) or until the stamp until.
-// A nil done runs to the end.
+// Run polls until done returns true (then Run returns true) or until the stamp
+// until. With a nil done it runs to that stamp.
 func (e *Engine) Run(until int64, done func() bool) (bool, error) {
 	for done == nil || !done() {
 		if e.Now() >= until {
@@ -282,8 +285,8 @@ func (e *Engine) wait(wake int64) (int, error) {
 	}
 }
 
-// handle serves one event. Errors and hang-ups are left to the read, which
-// first yields what arrived before them: often a close frame.
+// handle handles one event. It leaves errors and hang-ups to the read, which
+// first returns the data before them: often a close frame.
 func (e *Engine) handle(id int32, events uint32, stamp int64) {
 	c := &e.conns[id]
 	if c.state == connecting {

@@ -21,8 +21,9 @@ const (
 	maxControlBytes = 125
 )
 
-// maskKey is the same for every frame: it protects proxies on the way from
-// chosen bytes, and between a generator and its server there are none.
+// maskKey is the same for every frame. Masking protects proxies from bytes
+// that a client chooses, and there is no proxy between a generator and its
+// server.
 var maskKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
 // AppendFrame appends a final, masked frame to dst.
@@ -51,8 +52,8 @@ type frame struct {
 	payload []byte
 }
 
-// parseFrame reads one frame of a server, RFC 6455 section 5.2, and returns
-// how many bytes it takes, or 0 when more must come.
+// parseFrame parses one frame of a server, RFC 6455 section 5.2, and returns
+// its length, or 0 if it is incomplete.
 func parseFrame(b []byte, maxPayload int) (frame, int, error) {
 	if len(b) < 2 {
 		return frame{}, 0, nil
@@ -75,7 +76,7 @@ func parseFrame(b []byte, maxPayload int) (frame, int, error) {
 		n = binary.BigEndian.Uint64(b[2:])
 	}
 	if n > uint64(maxPayload) {
-		return f, 0, fmt.Errorf("a frame of %d bytes, over the limit of %d", n, maxPayload)
+		return f, 0, fmt.Errorf("a frame of %d bytes, above the limit of %d", n, maxPayload)
 	}
 	if len(b)-at < int(n) {
 		return f, 0, nil
@@ -95,7 +96,7 @@ func checkHead(f frame, b0, b1 byte) error {
 	case opContinuation, OpText, OpBinary:
 	case opClose, opPing, opPong:
 		if !f.fin || b1 > maxControlBytes {
-			return errors.New("a control frame in fragments or over 125 bytes")
+			return errors.New("a control frame that is fragmented or longer than 125 bytes")
 		}
 	default:
 		return fmt.Errorf("reserved opcode %d", f.op)

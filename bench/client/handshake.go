@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// maxResponseBytes bounds the head of the server's answer.
+// maxResponseBytes limits the head of the server's answer.
 const maxResponseBytes = 16 << 10
 
 var headEnd = []byte("\r\n\r\n")
 
-// key is a Sec-WebSocket-Key, and the Sec-WebSocket-Accept that it must get.
+// key is a Sec-WebSocket-Key, and the Sec-WebSocket-Accept that answers it.
 type key struct{ text, accept string }
 
-// newKey makes the Sec-WebSocket-Key and the answer it must get, RFC 6455
-// section 4.1. One for all connections of an engine: it guards against
-// caches, not against anyone.
+// newKey makes the Sec-WebSocket-Key and its answer, RFC 6455 section 4.1. All
+// connections of an engine share it: it guards against caches, not against
+// attackers.
 func newKey() key {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails, as documented
@@ -49,8 +49,8 @@ type rejected struct {
 
 func (r rejected) Error() string { return fmt.Sprintf("HTTP %d: %s", r.status, r.text) }
 
-// parseResponse reads the head of the answer. It returns the number of bytes
-// that the head takes, or 0 when more must come.
+// parseResponse parses the head of the answer. It returns the length of the
+// head, or 0 if it is incomplete.
 func parseResponse(b []byte, accept string) (int, error) {
 	end := bytes.Index(b, headEnd)
 	if end < 0 {
@@ -75,7 +75,7 @@ func parseResponse(b []byte, accept string) (int, error) {
 	return end + len(headEnd), nil
 }
 
-// checkUpgrade checks the fields that RFC 6455 section 4.2.2 demands.
+// checkUpgrade checks the fields that RFC 6455 section 4.2.2 requires.
 func checkUpgrade(fields, accept string) error {
 	var upgrade, connection, accepted bool
 	for line := range strings.SplitSeq(fields, "\r\n") {
@@ -89,11 +89,11 @@ func checkUpgrade(fields, accept string) error {
 		case "sec-websocket-accept":
 			accepted = value == accept
 		case "sec-websocket-extensions", "sec-websocket-protocol":
-			return fmt.Errorf("the server chose a %s that was not offered", name)
+			return fmt.Errorf("the server chose a %s that the client did not offer", name)
 		}
 	}
 	if !upgrade || !connection || !accepted {
-		return fmt.Errorf("the 101 lacks a right Upgrade, Connection or Sec-WebSocket-Accept")
+		return fmt.Errorf("the 101 has no valid Upgrade, Connection or Sec-WebSocket-Accept")
 	}
 	return nil
 }

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readable does one read. Polling is level-triggered, so what is left rings
-// again, and no connection holds up the others by sending without end.
+// readable does one read. Polling is level-triggered, so remaining data causes
+// another event, and a connection with endless data does not hold up the
+// others.
 func (e *Engine) readable(id int32, stamp int64) {
 	c := &e.conns[id]
 	have := 0
@@ -39,7 +40,7 @@ func (e *Engine) readable(id int32, stamp int64) {
 	e.reading = -1
 	e.writeHeld(id, gen)
 	if c.gen != gen {
-		return // a handler ended it
+		return // a handler ended the connection
 	}
 	if err != nil {
 		e.end(id, brokenClose(err, stamp))
@@ -54,7 +55,7 @@ func (e *Engine) readable(id int32, stamp int64) {
 	}
 }
 
-// consume handles all whole frames in b and returns the rest.
+// consume handles all complete frames in b and returns the rest.
 func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 	c := &e.conns[id]
 	gen := c.gen
@@ -77,15 +78,15 @@ func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 				return nil, err
 			}
 		default:
-			return nil, nil // after a close frame, or an answer to half a request
+			return nil, nil // after a close frame, or after an answer to an incomplete request
 		}
 	}
 	return b, nil
 }
 
-// Pause reads nothing more from an open connection: what the server sends stays
-// in the kernel until there is no room for it. It cannot be undone, and how the
-// connection ends is only told when it ends by an RST.
+// Pause stops reading an open connection: data from the server stays in the
+// kernel until its buffer is full. Pause cannot be undone. After it the end of
+// the connection is reported only if it is an RST.
 func (e *Engine) Pause(id int32) {
 	if c := &e.conns[id]; c.state == open {
 		c.paused = true
@@ -97,7 +98,7 @@ func (e *Engine) becomeOpen(id int32, stamp int64) {
 	c := &e.conns[id]
 	o := Open{Dialed: c.x.dialed, Requested: c.x.requested, Stamp: stamp}
 	c.state = open
-	// The bytes behind the head live in the read buffer, not in here.
+	// The bytes after the head are in the read buffer, not in the extra.
 	c.x.in, c.x.path, c.x.target = c.x.in[:0], "", Target{}
 	e.pool.drop(c)
 	e.opening--
@@ -118,11 +119,11 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 		return e.closeFrame(id, f.payload, stamp)
 	case opContinuation:
 		if c.x == nil || !c.x.inFrag {
-			return errors.New("a continuation of nothing")
+			return errors.New("a continuation frame without a message")
 		}
 	default:
 		if c.x != nil && c.x.inFrag {
-			return errors.New("a new message inside a fragmented one")
+			return errors.New("a new message inside a fragmented message")
 		}
 		if f.fin {
 			e.h.message(id, f.payload, stamp)
@@ -134,11 +135,11 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 		c.x.inFrag = true
 	}
 	if len(c.x.frag)+len(f.payload) > e.cfg.MaxMessage {
-		return errors.New("a fragmented message over the limit")
+		return errors.New("a fragmented message above the limit")
 	}
 	c.x.frag = append(c.x.frag, f.payload...)
 	if f.fin {
-		// The handler may end the connection, and with it the extra.
+		// The handler may end the connection and free its extra.
 		message := c.x.frag
 		c.x.frag, c.x.inFrag = nil, false
 		e.h.message(id, message, stamp)
@@ -155,10 +156,10 @@ func (e *Engine) pong(c *conn, id int32, payload []byte) error {
 }
 
 // closeFrame reports the end, answers with the same code (RFC 6455 section
-// 5.5.1) and leaves it to the server to close TCP first (section 7.1.1).
+// 5.5.1), and lets the server close TCP first (section 7.1.1).
 func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
 	if len(body) == 1 {
-		return errors.New("a close frame with half a code")
+		return errors.New("a close frame with an incomplete code")
 	}
 	c := &e.conns[id]
 	end := Close{How: ByFrame, Code: CodeNone, Opened: true, Stamp: stamp}
@@ -167,7 +168,7 @@ func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
 		body = body[:2]
 	}
 	e.scratch = AppendFrame(e.scratch[:0], opClose, body)
-	_ = e.write(c, id, e.scratch) // who does not want the answer may go
+	_ = e.write(c, id, e.scratch) // an error does not matter: the connection is ending
 	c.state = closing
 	e.opened--
 	e.closes.push(ref{id, c.gen}, e.Now()+int64(e.cfg.CloseTimeout))

@@ -9,17 +9,17 @@ import (
 // Errors of Send.
 var (
 	ErrNotOpen = errors.New("client: the connection is not open")
-	ErrBacklog = errors.New("client: more than MaxBacklog is unsent")
+	ErrBacklog = errors.New("client: more than MaxBacklog bytes are unsent")
 )
 
-// Send sends a text message and returns the stamp from right before the write.
+// Send sends a text message and returns the time right before the write.
 func (e *Engine) Send(id int32, text []byte) (int64, error) {
 	e.scratch = AppendFrame(e.scratch[:0], OpText, text)
 	return e.SendRaw(id, e.scratch)
 }
 
-// SendRaw writes bytes as they are: a frame rendered before by AppendFrame, or
-// a part of one. What the kernel does not take is kept and follows later.
+// SendRaw writes bytes as they are: a frame made by AppendFrame, or a part of
+// one. Bytes that the kernel does not accept are kept and written later.
 func (e *Engine) SendRaw(id int32, b []byte) (int64, error) {
 	c := &e.conns[id]
 	if c.state != open {
@@ -32,8 +32,8 @@ func (e *Engine) SendRaw(id int32, b []byte) (int64, error) {
 	return stamp, e.write(c, id, b)
 }
 
-// hold keeps bytes for writeHeld. What write would refuse is refused here, where
-// the caller hears of it.
+// hold keeps bytes for writeHeld. It refuses what write would refuse, so that
+// the caller gets the error.
 func (e *Engine) hold(id int32, b []byte) error {
 	if e.Unsent(id)+len(e.held)+len(b) > e.cfg.MaxBacklog {
 		return ErrBacklog
@@ -42,8 +42,8 @@ func (e *Engine) hold(id int32, b []byte) error {
 	return nil
 }
 
-// writeHeld writes what was held while a connection was read, unless that ended
-// meanwhile. An error is left to the next read, as in push.
+// writeHeld writes the bytes that were held while a connection was read,
+// unless it has ended. The next read reports errors, as in push.
 func (e *Engine) writeHeld(id int32, gen uint32) {
 	if len(e.held) == 0 {
 		return
@@ -54,7 +54,7 @@ func (e *Engine) writeHeld(id int32, gen uint32) {
 	e.held = e.held[:0]
 }
 
-// Unsent is the number of bytes that the kernel has not taken yet.
+// Unsent is the number of bytes that the kernel has not accepted yet.
 func (e *Engine) Unsent(id int32) int {
 	if x := e.conns[id].x; x != nil {
 		return len(x.out)
@@ -80,8 +80,8 @@ func (e *Engine) write(c *conn, id int32, b []byte) error {
 	return nil
 }
 
-// push writes once and returns how much was taken. An error leaves the
-// connection to the next read, which finds what the server sent before it.
+// push writes once and returns how many bytes were accepted. It leaves errors
+// to the next read, which first returns the data that the server sent before.
 func (c *conn) push(b []byte) (int, error) {
 	n, errno := send(c.fd, b)
 	switch errno {
@@ -95,7 +95,7 @@ func (c *conn) push(b []byte) (int, error) {
 	return 0, errno
 }
 
-// flush writes what was left over, now that the socket takes more.
+// flush writes the remaining bytes when the socket accepts more.
 func (e *Engine) flush(id int32) {
 	c := &e.conns[id]
 	if c.x == nil || len(c.x.out) == 0 {
@@ -104,7 +104,7 @@ func (e *Engine) flush(id int32) {
 	}
 	n, err := c.push(c.x.out)
 	if err != nil {
-		n = len(c.x.out) // nobody will take the rest
+		n = len(c.x.out) // the rest can no longer be written
 	}
 	c.x.out = c.x.out[:copy(c.x.out, c.x.out[n:])]
 	if len(c.x.out) == 0 {

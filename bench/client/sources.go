@@ -7,25 +7,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connsPerSource keeps a source address far from the end of its ports
-// (28,232 by default), where the kernel's search for a free one gets slow.
+// connsPerSource is far below the number of ports of a source address (28,232
+// by default), because the kernel's search for a free port becomes slow near
+// the end.
 const connsPerSource = 6000
 
-// source is an address that connections come from.
+// source is a source address.
 type source struct {
 	addr  unix.SockaddrInet4
 	conns int
 }
 
-// sources are the addresses that connections come from in turn. Without one the
+// sources are the source addresses, used in turn. If there are none, the
 // kernel chooses.
 type sources struct {
 	all  []source
 	next int
 }
 
-// newSources gives the addresses of SourceNet, or 127.0.0.1, 127.0.0.2 …
-// 127.0.1.1 …, or nothing when the server is not on the IPv4 loopback: there the
+// newSources returns the addresses of SourceNet, or 127.0.0.1, 127.0.0.2 …
+// 127.0.1.1 …, or none if the server is not on the IPv4 loopback: then the
 // kernel chooses.
 func newSources(cfg Config) (sources, error) {
 	if cfg.SourceNet.IsValid() {
@@ -42,7 +43,7 @@ func newSources(cfg Config) (sources, error) {
 	return sources{all: s}, nil
 }
 
-// sourcesOf gives the host addresses of a network: all but the first, which
+// sourcesOf returns the host addresses of a network: all but the first, which
 // names the network, and the last, which is its broadcast address.
 func sourcesOf(network netip.Prefix, conns int) (sources, error) {
 	if !network.Addr().Is4() {
@@ -54,7 +55,7 @@ func sourcesOf(network netip.Prefix, conns int) (sources, error) {
 		addr, hosts = addr.Next(), size-2
 	}
 	if conns > hosts*connsPerSource {
-		return sources{}, fmt.Errorf("client: source %s: %d addresses carry %d connections, and %d are asked for",
+		return sources{}, fmt.Errorf("client: source %s: %d addresses can have %d connections, but %d are needed",
 			network, hosts, hosts*connsPerSource, conns)
 	}
 	s := make([]source, min(hosts, 60000))
@@ -65,13 +66,13 @@ func sourcesOf(network netip.Prefix, conns int) (sources, error) {
 	return sources{all: s}, nil
 }
 
-// bind gives a socket the next address, whose number it returns.
+// bind binds a socket to the next address and returns its number.
 func (s *sources) bind(fd int) (uint16, error) {
 	if len(s.all) == 0 {
 		return 0, nil
 	}
-	// Without this option bind picks a port that is free towards everybody,
-	// so that all sources together have the ports of one.
+	// Without this option bind chooses a port that is free for all
+	// destinations, so that all sources together have only the ports of one.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("client: IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}
@@ -93,7 +94,7 @@ func (s *sources) pick() uint16 {
 	panic("client: more connections than sources carry") // newSources made enough
 }
 
-// count notes that so many connections more come from an address.
+// count adds connections of an address.
 func (s *sources) count(i uint16, more int) {
 	if len(s.all) > 0 {
 		s.all[i].conns += more

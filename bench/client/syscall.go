@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read and send go past the Go scheduler's bookkeeping: on non-blocking
-// sockets they return at once, and without it a busy loop does not lose its
-// processor to other goroutines each time it is in the kernel.
+// read and send bypass the Go scheduler: on non-blocking sockets they return
+// at once. Otherwise a busy loop could lose its processor to other goroutines
+// at each system call.
 
 func read(fd int32, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd),
@@ -24,9 +24,9 @@ func send(fd int32, b []byte) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// epollWait waits for at most wait nanoseconds. epoll_pwait2 (Linux 5.11) takes
-// them as they are; the millisecond of epoll_wait would make each scheduled
-// send half a millisecond late.
+// epollWait waits for at most wait nanoseconds. epoll_pwait2 (Linux 5.11)
+// takes nanoseconds; epoll_wait takes milliseconds, which would make each
+// scheduled send half a millisecond late.
 func epollWait(ep int, events []unix.EpollEvent, wait int64) (int, error) {
 	wait = max(wait, 0)
 	ts := unix.NsecToTimespec(wait)

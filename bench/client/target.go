@@ -12,20 +12,20 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// DefaultPath is the path of a URL that names none.
+// DefaultPath is the path of a URL without a path.
 const DefaultPath = "/ws/chat/{room}/"
 
-// Target is a server and how its rooms are addressed.
+// Target is a server and the URL path of its rooms.
 type Target struct {
-	Host string // as the Host header has it
+	Host string // for the Host header
 	Path string // "{room}" stands for the room's name
 
 	addr     unix.Sockaddr
-	loopback bool // IPv4 loopback: connections can come from all of 127.0.0.0/8
+	loopback bool // IPv4 loopback: source addresses can be all of 127.0.0.0/8
 }
 
-// ParseTarget reads ws://HOST:PORT[/PATH]; "{room}" in PATH stands for the
-// name of the room, and no PATH means DefaultPath. HOST is resolved now.
+// ParseTarget parses ws://HOST:PORT[/PATH]. "{room}" in PATH stands for the
+// name of the room; without PATH it uses DefaultPath. It resolves HOST.
 func ParseTarget(raw string) (Target, error) {
 	rest, ok := strings.CutPrefix(raw, "ws://")
 	if !ok {
@@ -36,10 +36,10 @@ func ParseTarget(raw string) (Target, error) {
 		path = DefaultPath
 	}
 	if strings.ContainsAny(rest, " \t\r\n#") {
-		return Target{}, fmt.Errorf("URL %q: blanks and fragments are not possible", raw)
+		return Target{}, fmt.Errorf("URL %q: blanks and fragments are not allowed", raw)
 	}
 	if _, _, err := net.SplitHostPort(host); err != nil {
-		return Target{}, fmt.Errorf("URL %q: must name a port, as in ws://127.0.0.1:8000", raw)
+		return Target{}, fmt.Errorf("URL %q: must name a port, such as ws://127.0.0.1:8000", raw)
 	}
 	if err := cli.CheckAddress(host); err != nil {
 		return Target{}, fmt.Errorf("URL %q: %w", raw, err)
@@ -60,7 +60,7 @@ func ParseTarget(raw string) (Target, error) {
 	return t, nil
 }
 
-// Room is the path of a room.
+// Room returns the path of a room.
 func (t Target) Room(name string) string {
 	return strings.ReplaceAll(t.Path, "{room}", url.PathEscape(name))
 }

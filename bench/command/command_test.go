@@ -113,7 +113,7 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 		{"floor --gap 5ms", "only with --apart"},
 		{"floor --gap -5ms --apart", "must not be negative"},
 		{"run rooms --servers 2 --url ws://127.0.0.1:1", "--servers 2: needs --server-cmd or --adapter"},
-		{"run two-nodes --servers 2 --adapter ../peers/peers.yaml:gws", "--adapter: gws has nothing beside it, through which 2 servers are one system"},
+		{"run two-nodes --servers 2 --adapter ../peers/peers.yaml:gws", "--adapter: gws has no beside command, which 2 servers need to be one system"},
 		{"run rooms --servers 0 --server-cmd x{port}", "--servers 0: must be at least 1"},
 		{"run rooms --procs 0", "--procs 0: must be at least 1"},
 		{"run rooms --hurt-cmd true", "--hurt-cmd: scenario rooms has no time for it"},

@@ -24,7 +24,7 @@ func TestMistakesOfAFieldAreOneLineWithExit2(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"field", "want one adapter file with tables, got 0 arguments"},
 		{"field nowhere.yaml", "nowhere.yaml: no such file"},
-		{"field none.yaml", "there are no tables in it"},
+		{"field none.yaml", "it has no tables"},
 		{"field bad.yaml", `bad.yaml:4: servers: there is no server "y"`},
 		{"field ok.yaml --rounds 0", "--rounds 0: want 1 to 100"},
 		{"field ok.yaml --only 2", "--only 2: want numbers of tables, 1 to 1"},

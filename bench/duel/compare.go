@@ -12,7 +12,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Load reads a result.json, or that of a folder.
+// Load reads a result.json, or the one in a folder.
 func Load(path string) (*result.Result, error) { return result.Load(path) }
 
 // Comparison is two runs side by side.
@@ -65,7 +65,7 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 		return f.show(v)
 	}
 	a, b := f.get(c.A), f.get(c.B)
-	// What proves nothing gets no ratio, which somebody would quote.
+	// A figure that proves nothing gets no ratio, because somebody would quote it.
 	ratio, change, counts := "-", "-", "yes"
 	if why := c.against(f); why != "" {
 		counts = "no: " + why
@@ -75,7 +75,7 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t\n", f.Label, cell(a), cell(b), ratio, change, counts)
 }
 
-// against says why a figure proves nothing.
+// against tells why a figure proves nothing.
 func (c *Comparison) against(f Figure) string {
 	var invalid []string
 	for _, side := range []struct {
@@ -98,7 +98,7 @@ func (c *Comparison) against(f Figure) string {
 	return "A and B are INVALID"
 }
 
-// warnings are what else differs than the servers.
+// warnings lists differences other than the servers.
 func (c *Comparison) warnings() []string {
 	var all []string
 	if c.A.Schema != c.B.Schema {
@@ -135,8 +135,8 @@ func orNone(text string) string {
 	return text
 }
 
-// machine is what of a machine changes figures. Memory is rounded, as it differs
-// by pages from boot to boot.
+// machine returns the properties of a machine that change figures. Memory is
+// rounded, because it differs by a few pages from boot to boot.
 func machine(r *result.Result) map[string]string {
 	m := r.Machine
 	return map[string]string{

@@ -1,5 +1,5 @@
-// Package duel sets runs against each other: two results side by side, or two
-// servers in turns for as long as it takes to tell a difference from noise.
+// Package duel compares runs: two results side by side, or two servers in
+// turns until a difference can be separated from noise.
 package duel
 
 import (
@@ -16,33 +16,33 @@ import (
 	"dotsconnect/bench/stats"
 )
 
-// The rounds of a duel.
+// How the rounds of a duel work:
 //
-// A round is one run of each server, each freshly started, with one seed. Which
-// begins alternates, A B B A A B B A, so that what grows or shrinks over the
-// session, such as the heat of the machine, favours neither. For the noise floor
-// A runs a second time in each round, at the other end of it: A B A', A' B A.
-// So A' is to A what B is to A, only that it is known not to differ.
+// A round is one run of each server, each freshly started, with one seed. The
+// order alternates, A B B A A B B A, so that a slow change of the machine,
+// such as its temperature, favours neither. To measure the noise, A runs a
+// second time in each round, at the other end of it: A B A', A' B A. So A'
+// relates to A as B does, except that it is known to be the same server.
 //
-// An INVALID run is repeated at once, as long as there are repeats left; they
-// are counted over the whole duel, so that a generator that is always the
-// bottleneck costs twice the time and not ten times. What stands in the end is
-// the last run. If that is INVALID, its CPU and memory count and its times do
-// not.
+// An INVALID run is repeated at once, as long as repeats are left. They are
+// counted over the whole duel, so that a generator that is always the
+// bottleneck costs twice the time and not ten times. The last run counts. If
+// it is INVALID, its CPU and memory count, but its times do not.
 
-// Side is who runs.
+// Side is one side of the duel.
 type Side string
 
 // Sides.
 const (
 	A     Side = "A"
 	B     Side = "B"
-	Again Side = "A2" // A against itself
+	Again Side = "A2" // A compared with itself
 )
 
-// Rounds that are needed: MinRounds for a duel, MinQuick to compute at all. Of
-// MinProof rounds one in 32 has all differences on one side by chance, of one
-// less one in 16, which no interval can make 5 % of.
+// Required rounds: MinRounds for a duel, MinQuick to compute anything. With
+// MinProof rounds, all differences are on one side by chance in one of 32
+// cases. With one round less it is one in 16, which cannot give a 5 %
+// interval.
 const (
 	MinRounds = 7
 	MinProof  = 6
@@ -50,26 +50,28 @@ const (
 	MaxRounds = 1000
 )
 
-// Server is how a side is started and reached: the parts of a runner.Spec that
+// Server is how to start and reach a side: the parts of a runner.Spec that
+// differ between the sides.
 // differ between the sides.
 type Server struct {
 	Name string // as the user wrote it
 	Set  func(spec *runner.Spec)
 }
 
-// Config is a duel as asked for.
+// Config describes a duel.
 type Config struct {
 	A, B     Server
-	Spec     runner.Spec // what both have in common
+	Spec     runner.Spec // the part that both sides share
 	Rounds   int
-	Noise    bool // run A against itself too
-	Repeats  int  // of INVALID runs, in all
+	Noise    bool // also run A against itself
+	Repeats  int  // of INVALID runs, in total
 	Out      string
 	Progress *cli.Progress
 	Run      func(spec runner.Spec) (*result.Result, error) // nil: a real run
 }
 
-// order is who runs in a round, from 0.
+// order returns the sides in the order in which they run in a round; rounds
+// count from 0.
 func order(round int, noise bool) []Side {
 	switch {
 	case noise && round%2 == 0:
@@ -90,24 +92,24 @@ type Run struct {
 	Seed    uint64             `json:"seed"`
 	Exit    int                `json:"exit"`
 	Invalid []string           `json:"invalid"`
-	Stands  bool               `json:"stands"` // false: INVALID, and made again
+	Stands  bool               `json:"stands"` // false: INVALID and repeated
 	Figures map[string]float64 `json:"figures"`
 	Folder  string             `json:"folder,omitempty"`
 }
 
-// session is a duel under way.
+// session is a duel in progress.
 type session struct {
 	cfg     Config
 	figures []Figure
 	out     folder
 	report  *Report
-	unsaved bool // a run could not be written: the folder would not be whole
-	left    int  // repeats
+	unsaved bool // a run could not be written: the folder would be incomplete
+	left    int  // remaining repeats
 	took    time.Duration
 }
 
-// Fight holds the duel. The report is what it found; the error is its verdict
-// with its exit code. Without a report nothing came about.
+// Fight runs the duel. The report has its findings; the error is its verdict
+// with its exit code. Without a report no run could be used.
 func Fight(cfg Config) (*Report, error) {
 	if cfg.Run == nil {
 		cfg.Run = runner.Spec.Run
@@ -129,7 +131,7 @@ func Fight(cfg Config) (*Report, error) {
 	}
 	s.report.Exit = code(err)
 	if cfg.Out != "" && !s.unsaved {
-		// What the duel found counts before what could not be written.
+		// The findings of the duel count before a write error.
 		err = errors.Join(err, s.write())
 	}
 	return s.report, err
@@ -146,7 +148,7 @@ func (s *session) rounds() error {
 	return nil
 }
 
-// turn is one side's run in a round, repeated where it is INVALID.
+// turn makes one side's run in a round, and repeats it while it is INVALID.
 func (s *session) turn(round int, side Side) error {
 	for {
 		r, err := s.run(round, side)
@@ -172,7 +174,7 @@ func (s *session) turn(round int, side Side) error {
 	}
 }
 
-// code is the exit code of an error.
+// code returns the exit code of an error.
 func code(err error) int { return cli.Exit(io.Discard, "", err) }
 
 func fail(code, round int, side Side, err error) error {
@@ -207,11 +209,11 @@ func (s *session) enter(round int, side Side, r *result.Result) *Run {
 	return run
 }
 
-// run makes a run while the line on the terminal goes on.
+// run makes a run while the progress line goes on.
 func (s *session) run(round int, side Side) (*result.Result, error) {
 	spec := s.cfg.Spec
 	spec.Scenario.Seed += uint64(round)
-	// The line is ours: the run's own does not know how much there is to come.
+	// This program's line replaces the run's own, which does not know how much is left.
 	spec.Progress = cli.NewProgress(nil)
 	server := s.cfg.A
 	if side == B {
@@ -226,8 +228,8 @@ func (s *session) run(round int, side Side) (*result.Result, error) {
 	return r, err
 }
 
-// show keeps the line on the terminal until it is stopped. A second apart it
-// costs the generator nothing that could be measured.
+// show updates the progress line until it is stopped. One update per second
+// costs the generator nothing measurable.
 func (s *session) show(round int, side Side, begin time.Time) (stop func()) {
 	halt, gone := make(chan struct{}), make(chan struct{})
 	left := s.timeLeft(round)
@@ -250,7 +252,7 @@ func (s *session) show(round int, side Side, begin time.Time) (stop func()) {
 	return func() { close(halt); <-gone }
 }
 
-// timeLeft is what the duel will take from now on if nothing is repeated.
+// timeLeft estimates the rest of the duel if no run is repeated.
 func (s *session) timeLeft(round int) time.Duration {
 	each := s.cfg.Spec.Scenario.Warmup + s.cfg.Spec.Scenario.Duration + 2*time.Second
 	if made := len(s.report.Runs); made > 0 {
@@ -265,8 +267,8 @@ func (s *session) timeLeft(round int) time.Duration {
 	return each * time.Duration(s.cfg.Rounds*len(order(round, s.cfg.Noise))-standing)
 }
 
-// pairs are the values of a figure in the rounds in which both sides have one
-// that counts.
+// pairs returns the values of a figure in the rounds in which both sides have
+// a valid one.
 func (s *session) pairs(f Figure, a, b Side) (of, against []float64) {
 	values := map[Side]map[int]float64{a: {}, b: {}}
 	for _, r := range s.report.Runs {
@@ -295,7 +297,8 @@ func (s *session) has(f Figure) bool {
 	return false
 }
 
-// judge makes the outcome of each figure. The error says that one has none.
+// judge computes the outcome of each figure. The error names figures without
+// an outcome.
 func (s *session) judge() error {
 	var open []string
 	for _, f := range s.figures {

@@ -8,18 +8,18 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Figure is one number of a run that can be set against that of another run.
+// Figure is a number of a run that can be compared with another run.
 type Figure struct {
-	Name   string // as thresholds name it
+	Name   string // as in thresholds
 	Label  string
-	Always bool   // counts also where the run is INVALID: the generator's trouble does not change it
-	less   string // what B is if its figure is smaller
+	Always bool   // counts even if the run is INVALID: problems of the generator do not change it
+	less   string // what to call B if its figure is smaller
 	more   string
 	get    func(r *result.Result) float64 // 0 or less: the run has none
 	show   func(v float64) string
 }
 
-// Figures are all figures in the order of tables.
+// Figures returns all figures in the order of tables.
 func Figures() []Figure {
 	figures := []Figure{
 		{"server.cpu_us_per_delivery", "server CPU per delivery", true, "cheaper", "dearer",
@@ -55,8 +55,8 @@ func Figures() []Figure {
 			func(r *result.Result) float64 { return r.Traffic.DeliveredRate }, showRate})
 }
 
-// duelFigures are those that a duel is about. How much an open loop delivers is
-// decided by the schedule, not by the server.
+// duelFigures are the figures of a duel. The delivery rate of an open loop is
+// not among them: the schedule decides it, not the server.
 func duelFigures(closed bool) []Figure {
 	names := []string{"server.cpu_us_per_delivery", "server.cpu_us_per_heartbeat", "server.bytes_per_connection", "latency.p50", "latency.p99"}
 	if closed {

@@ -8,17 +8,17 @@ import (
 	"syscall"
 )
 
-// folder is what --out will be: it grows beside its place under a hidden name
-// and takes its name when all is in it, so that a folder by that name is always
-// whole. A duel takes minutes, in which a person may well press Ctrl-C: then it
-// goes away too.
+// folder is the folder of --out. It is written under a hidden name beside its
+// place and renamed when it is complete, so that a folder with the final name
+// is always complete. A duel takes minutes, and a user may well press Ctrl-C:
+// then the hidden folder is removed.
 type folder struct {
-	dir  string // empty: nothing is to be written
-	temp string // empty: nothing has been written yet
+	dir  string // empty: nothing is written
+	temp string // empty: nothing was written yet
 	halt chan struct{}
 }
 
-// path is where a part is to be written.
+// path returns where to write a part.
 func (f *folder) path(elements ...string) (string, error) {
 	if f.temp == "" {
 		dir := filepath.Clean(f.dir)
@@ -39,7 +39,7 @@ func (f *folder) path(elements ...string) (string, error) {
 	return path, nil
 }
 
-// write makes a file.
+// write writes a file.
 func (f *folder) write(name string, text []byte) error {
 	path, err := f.path(name)
 	if err != nil {
@@ -51,7 +51,7 @@ func (f *folder) write(name string, text []byte) error {
 	return nil
 }
 
-// keep gives the folder its name.
+// keep renames the folder to its final name.
 func (f *folder) keep() error {
 	if err := os.Rename(f.temp, filepath.Clean(f.dir)); err != nil {
 		return fmt.Errorf("--out: %w", err)
@@ -60,18 +60,18 @@ func (f *folder) keep() error {
 	return nil
 }
 
-// drop removes what was not kept.
+// drop removes a folder that was not kept.
 func (f *folder) drop() {
 	if f.temp == "" {
 		return
 	}
 	close(f.halt)
-	_ = os.RemoveAll(f.temp) // there is nobody left to tell
+	_ = os.RemoveAll(f.temp) // nobody could see the error
 	f.temp = ""
 }
 
-// watch removes the folder when the program is told to end, and lets it end. A
-// signal that the program was started to ignore stays ignored.
+// watch removes the folder when the program gets a signal to end. A signal
+// that the program was started to ignore stays ignored.
 func watch(temp string, halt <-chan struct{}) {
 	signals := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

@@ -10,8 +10,8 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Limit is a demand on a ratio, as server.cpu_us_per_delivery<1.05x: B may take
-// at most 1.05 times of what A takes.
+// Limit limits a ratio, such as server.cpu_us_per_delivery<1.05x: B may take
+// at most 1.05 times as much as A.
 type Limit struct {
 	text   string
 	figure Figure
@@ -23,7 +23,7 @@ type Limit struct {
 func ParseLimit(text string) (Limit, error) {
 	at := strings.IndexAny(text, "<>")
 	if at < 0 {
-		return Limit{}, fmt.Errorf("threshold %q: wants FIGURE<NUMBERx, as in server.cpu_us_per_delivery<1.05x", text)
+		return Limit{}, fmt.Errorf("threshold %q: must be FIGURE<NUMBERx, as in server.cpu_us_per_delivery<1.05x", text)
 	}
 	name := strings.TrimSpace(text[:at])
 	all := Figures()
@@ -44,9 +44,9 @@ func ParseLimit(text string) (Limit, error) {
 	return Limit{text, all[i], text[at] == '<', v}, nil
 }
 
-// Check writes a line for each limit and returns the worst as an error with its
-// exit code: a limit that was missed counts more than one that cannot be judged,
-// which proves nothing.
+// Check writes a line for each limit and returns the worst outcome as an error
+// with its exit code. A missed limit is worse than one that cannot be judged,
+// because the latter proves nothing.
 func (c *Comparison) Check(limits []Limit, w io.Writer) error {
 	var missed, open []string
 	for _, l := range limits {

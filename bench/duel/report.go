@@ -18,7 +18,7 @@ import (
 // Schema is the version of duel.json.
 const Schema = 1
 
-// Report is what a duel found.
+// Report has the findings of a duel.
 type Report struct {
 	Schema   int               `json:"schema"`
 	Program  string            `json:"program"`
@@ -32,11 +32,11 @@ type Report struct {
 	Repeated int               `json:"invalid_and_repeated"`
 	Outcomes []*Outcome        `json:"figures"`
 	Runs     []*Run            `json:"runs"`
-	Ended    string            `json:"ended,omitempty"` // why before its time
+	Ended    string            `json:"ended,omitempty"` // why it ended early
 	Exit     int               `json:"exit"`
 }
 
-// Outcome is what was found of a figure.
+// Outcome is the finding about one figure.
 type Outcome struct {
 	Name    string       `json:"name"`
 	Label   string       `json:"label"`
@@ -45,7 +45,7 @@ type Outcome struct {
 	Ratio   *stats.Ratio `json:"b_over_a,omitempty"`
 	Noise   *stats.Ratio `json:"a_over_a,omitempty"`
 	Finding string       `json:"finding"` // less, greater, no difference, unproven, too few rounds
-	Verdict string       `json:"verdict"` // the same for a person
+	Verdict string       `json:"verdict"` // the finding for a person
 
 	figure Figure
 }
@@ -60,7 +60,7 @@ func newReport(cfg Config) *Report {
 	return r
 }
 
-// conclude puts the ratio in words.
+// conclude puts the ratio into words.
 func (o *Outcome) conclude(need int, noise bool) {
 	if o.Ratio == nil {
 		o.Finding = "too few rounds"
@@ -88,7 +88,7 @@ func (o *Outcome) conclude(need int, noise bool) {
 	}
 	if o.Ratio.Rounds < MinProof {
 		o.Finding = "unproven"
-		o.Verdict = fmt.Sprintf("unproven: B seems %.3g %% %s, and less than %d rounds prove nothing (%s)", percent, word, MinProof, interval)
+		o.Verdict = fmt.Sprintf("unproven: B seems %.3g %% %s, but fewer than %d rounds prove nothing (%s)", percent, word, MinProof, interval)
 		return
 	}
 	o.Verdict = fmt.Sprintf("B is %.3g %% %s (%s)", percent, word, interval)
@@ -114,7 +114,7 @@ func (r *Report) Table(w io.Writer) error {
 		fmt.Fprintf(&b, "%s: %s\n", o.Label, o.Verdict)
 	}
 	if r.Rounds < MinRounds {
-		fmt.Fprintf(&b, "WARNING %d rounds prove little: %d or more are needed to believe a verdict\n", r.Rounds, MinRounds)
+		fmt.Fprintf(&b, "WARNING %d rounds prove little: a reliable verdict needs %d or more\n", r.Rounds, MinRounds)
 	}
 	if r.Ended != "" {
 		fmt.Fprintf(&b, "ENDED %s\n", r.Ended)

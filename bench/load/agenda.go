@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// agenda is what is to be done at a time, beside sending.
+// agenda has the actions of a run that are due at a time, besides sending.
 type agenda struct {
 	items []item
-	err   error // the first thing that could not be done
+	err   error // the first error of an action
 }
 
-// item is one of them. It returns when it wants to be called again, or never.
+// item is one of these actions. It returns when it wants to be called again,
+// or never.
 type item struct {
 	at int64
 	do func(now int64) int64
@@ -21,7 +22,7 @@ func (a *agenda) add(at int64, do func(now int64) int64) {
 	a.items = append(a.items, item{at, do})
 }
 
-// due does what is due and returns when the next is.
+// due runs the actions that are due and returns when the next one is.
 func (a *agenda) due(now int64) int64 {
 	next := int64(never)
 	for i := range a.items {
@@ -41,7 +42,7 @@ func (a *agenda) failed(err error) {
 	}
 }
 
-// plan writes the agenda of a run.
+// plan fills the agenda of a run.
 func (r *run) plan() {
 	if r.s.Slow > 0 {
 		r.agenda.add(r.from, r.slow.stop(r))

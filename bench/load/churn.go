@@ -24,13 +24,13 @@ const (
 	points
 )
 
-// maxDwell is how long half of the guests stay at their point; the others reset
-// at once, often before the server has seen anything.
+// maxDwell is the longest time that half of the guests stay at their point.
+// The others reset at once, often before the server has seen anything.
 const maxDwell = 5 * time.Millisecond
 
-// churn is connections that come and are reset (RST) beside the members, each at
-// a random point. Half of them join a room of members; a message that one writes
-// there must come to all members or to none.
+// churn opens connections (guests) and resets them (RST) beside the members,
+// each at a random point. Half of them join a room of members. A message that
+// a guest writes there must reach all members or none.
 type churn struct {
 	rate    float64
 	rng     *rand.Rand
@@ -39,7 +39,7 @@ type churn struct {
 	start   int64
 	started int64
 	on      bool
-	joins   int64 // guests that needed a 101
+	joins   int64 // guests that must get a 101
 	got101  int64
 	out     result.Churn
 }
@@ -50,8 +50,8 @@ type guest struct {
 	live    bool
 	at      point
 	number  uint32
-	room    int32 // -1: one of its own
-	resetAt int64 // 0: has not reached its point
+	room    int32 // -1: a room without members
+	resetAt int64 // 0: it has not reached its point
 }
 
 func newChurn(s *scenario.Scenario, parts int) churn {
@@ -67,7 +67,8 @@ func newChurn(s *scenario.Scenario, parts int) churn {
 
 func (c *churn) slots() int { return len(c.places) }
 
-// sources: resets spread over many addresses, or the ports of one run out.
+// sources is the number of source addresses: resets would use up the ports of
+// one.
 func (c *churn) sources() int {
 	if c.rate > 0 {
 		return 64
@@ -75,7 +76,7 @@ func (c *churn) sources() int {
 	return 0
 }
 
-// begin is the moment at which they start to come.
+// begin is when the first guest comes.
 func (c *churn) begin(r *run) func(int64) int64 {
 	return func(now int64) int64 {
 		c.start, c.on = now, true
@@ -84,7 +85,8 @@ func (c *churn) begin(r *run) func(int64) int64 {
 	}
 }
 
-// turn resets who has dwelt long enough, lets those come who are due, and
+// turn resets guests that stayed long enough, opens new ones that are due, and
+// returns when it has more to do.
 // returns when there is more to do.
 func (c *churn) turn(r *run, now int64) int64 {
 	if !c.on {
@@ -96,11 +98,11 @@ func (c *churn) turn(r *run, now int64) int64 {
 			c.reset(r, i)
 		}
 	}
-	// A generator that fell behind does not try to catch up: the rate that was
-	// reached is a figure of its own.
+	// A generator that fell behind does not catch up: the rate that it reached
+	// is a figure of the result.
 	for due := c.start + int64(float64(c.started)*1e9/c.rate); due <= now && len(c.free) > 0; {
 		if err := c.come(r); err != nil {
-			if !errors.Is(err, client.ErrNoSlot) { // some wait for the server's FIN; their slots come back
+			if !errors.Is(err, client.ErrNoSlot) { // some slots wait for the server's FIN and become free later
 				r.agenda.failed(err)
 			}
 			break
@@ -115,7 +117,7 @@ func (c *churn) come(r *run) error {
 	g := guest{live: true, at: point(c.rng.IntN(int(points))), number: uint32(c.started)*uint32(r.parts) + uint32(r.own), room: -1}
 	name := fmt.Sprintf("db-guest-%d", c.rng.IntN(1000))
 	if g.at == afterMessage || c.rng.IntN(2) == 0 {
-		// Rooms of this generator: others could not judge what a guest writes.
+		// Only rooms of this generator: another one could not judge a guest's message.
 		g.room = int32(r.own + r.parts*c.rng.IntN((r.s.Rooms-r.own+r.parts-1)/r.parts))
 		name = r.roomName(g.room)
 	}
@@ -167,7 +169,8 @@ func (c *churn) opened(r *run, id int32) {
 	c.reached(r, i)
 }
 
-// reached: the connection is where it shall be reset, now or in a moment.
+// reached is called when a connection has come to its point. It is reset now
+// or in a moment.
 func (c *churn) reached(r *run, i int) {
 	now := r.e.Now()
 	if c.places[i].resetAt = now + c.rng.Int64N(int64(maxDwell)); c.rng.IntN(2) == 0 {
@@ -188,7 +191,7 @@ func (c *churn) reset(r *run, i int) {
 	c.free = append(c.free, i)
 }
 
-// message: what a guest gets must be its room's, too.
+// message checks that a guest gets only messages of its room.
 func (c *churn) message(r *run, id int32, text []byte, at int64) {
 	s, _, found, damage := r.frames.find(text, at)
 	g := c.places[c.place(r, id)]
@@ -205,7 +208,7 @@ func (c *churn) message(r *run, id int32, text []byte, at int64) {
 	}
 }
 
-// closed: a guest that the server ended before it reached its point.
+// closed is called when the server ended a guest before it reached its point.
 func (c *churn) closed(r *run, id int32, _ client.Close) {
 	i := c.place(r, id)
 	if !c.places[i].live {
@@ -216,7 +219,7 @@ func (c *churn) closed(r *run, id int32, _ client.Close) {
 	c.free = append(c.free, i)
 }
 
-// end resets who is left when the schedule is over.
+// end resets the remaining guests when the schedule is over.
 func (c *churn) end(r *run) {
 	if !c.on {
 		return

@@ -9,7 +9,8 @@ import (
 
 func expandRoom(text, room string) string { return strings.ReplaceAll(text, "{room}", room) }
 
-// onMessage enters what a member got: one delivery, or in some protocols several.
+// onMessage records a message that a member got: one delivery, or several in
+// some protocols.
 func (r *run) onMessage(id int32, payload []byte, at int64) {
 	m := r.memberOf[id]
 	if m < 0 {
@@ -25,7 +26,7 @@ func (r *run) onMessage(id int32, payload []byte, at int64) {
 	}
 }
 
-// delivery enters one, and returns what follows it.
+// delivery records one delivery, and returns the bytes after it.
 func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool) {
 	s, rest, found, damage := r.frames.find(text, at)
 	switch {
@@ -43,7 +44,7 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	r.progress = at
 	if s.intended >= r.from && s.intended < r.to {
 		late := at - s.intended
-		if late < 0 { // it came while the batch was worked on: after the stamp of the batch
+		if late < 0 { // it came while the batch was handled, so after the batch's stamp
 			late = r.e.Now() - s.intended
 		}
 		result.Record(r.interval, late)
@@ -61,8 +62,8 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	return rest, true
 }
 
-// talk is what has no stamp: a server may greet, acknowledge, or relay
-// heartbeats.
+// talk records a message without a stamp: a server may greet, acknowledge, or
+// relay heartbeats.
 func (r *run) talk(m int32, text []byte) {
 	r.other++
 	if r.joins.answer != nil && r.joined < r.size && r.joins.answer.Match(text) {

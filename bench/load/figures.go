@@ -10,7 +10,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// read takes a reading of everything now.
+// read reads all counters now.
 func (r *run) read(into *reading) {
 	*into = r.now
 	into.at = r.e.Now()
@@ -19,7 +19,7 @@ func (r *run) read(into *reading) {
 		into.threadCPU = r.spent + r.e.Busy()
 	}
 	if r.cfg.Beside != 0 {
-		into.besideCPU, _ = processCPU(r.cfg.Beside) // one that has ended is told as the server's death
+		into.besideCPU, _ = processCPU(r.cfg.Beside) // if that process has ended, it is reported as the server's death
 	}
 	into.serverCPU, into.reads = r.now.readServers(r.cfg.Pids), r.e.Reads()
 	into.steal, _, into.ticks = cpuTicks()
@@ -33,16 +33,16 @@ func (r *run) tick() {
 	r.row(now)
 }
 
-// idleRow is a second in which nothing was done. What came meanwhile is in the
-// next one, when it was read.
+// idleRow is a second in which this process did nothing. Messages of that
+// second count in the next one, when they were read.
 func (r *run) idleRow() {
 	r.out.Seconds = append(r.out.Seconds, result.Second{T: len(r.out.Seconds), Warmup: r.last.at < r.from})
 	start := time.Now()
 	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: result.NewHistogram()})
 }
 
-// row closes a second at a reading: its line in the table, its histogram, the
-// line on the terminal.
+// row closes a second at a reading: its row in the table, its histogram, and
+// the progress line.
 func (r *run) row(now reading) {
 	was := r.last
 	if now.at-was.at < int64(10*time.Millisecond) && now.received == was.received {
@@ -69,7 +69,7 @@ func (r *run) row(now reading) {
 		result.Micros(row.P99), 100*row.ThreadCPU)
 }
 
-// finish makes the figures of the readings.
+// finish computes the figures from the readings.
 func (r *run) finish() error {
 	o := r.out
 	for _, i := range o.Histograms.Interval {
@@ -140,20 +140,20 @@ func (r *run) costs(seconds float64, delivered int64) {
 	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
 	s.CPUPerDelivery, s.CPUPerMessage = per(cpu, delivered), per(cpu, b.sent-a.sent)
 	s.BesidePerMessage = per(b.besideCPU-a.besideCPU, b.sent-a.sent)
-	// Of a few heartbeats it is what an idle server costs.
+	// With few heartbeats it would be the cost of an idle server.
 	const enoughBeats = 200
 	if b.sent == a.sent && b.beats-a.beats >= enoughBeats && r.s.Churn.PerSecond == 0 && r.s.Restart == 0 {
 		s.CPUPerBeat = per(cpu, b.beats-a.beats)
 	}
 	s.Opened(r.before.rss, r.opened.rss, r.s.Conns)
-	// Of few connections it is the noise of everything else on the machine.
+	// With few connections it would be the noise of everything else on the machine.
 	const enough = 1000
 	if r.s.Conns >= enough && r.before.slab > 0 {
 		s.KernelPerConn = max(0, float64(r.opened.slab-r.before.slab)/float64(r.s.Conns))
 	}
 }
 
-// serverEnd reads what the servers hold at the end.
+// serverEnd reads the servers' figures at the end.
 func (r *run) serverEnd() error {
 	s := r.out.Server
 	if s == nil || r.out.Died != "" {
@@ -181,8 +181,8 @@ func (r *run) serverEnd() error {
 	return nil
 }
 
-// perCall is how many messages a call took, from the two counters before and
-// after; 0 if it is not known.
+// perCall returns the messages per call, from the two counters before and
+// after; 0 if not known.
 func perCall(before, after []float64) float64 {
 	if len(before) != 2 || len(after) != 2 || after[1] <= before[1] {
 		return 0

@@ -7,11 +7,11 @@ import (
 )
 
 // Frames are the text messages of a server's protocol. {room} stands for the
-// name of the room and {payload} for what the generator proves delivery by:
-// ASCII without quotes and backslashes.
+// name of the room and {payload} for the text that proves delivery: ASCII
+// without quotes and backslashes.
 type Frames struct {
 	Join      []string // sent one after the other when a connection is open
-	Joined    string   // regular expression of the answer to the last of them; empty: none comes
+	Joined    string   // regular expression for the answer to the last of them; empty: there is no answer
 	Send      string   // a publication; empty: {"message":"{payload}"}
 	Heartbeat string   // empty: "heartbeat", a JSON string
 	Many      bool     // one received message can hold several payloads
@@ -19,8 +19,7 @@ type Frames struct {
 
 const ourSend = `{"message":"{payload}"}`
 
-// pad is what payloads are filled up with: a dot, then letters whose order would
-// show a byte that is missing.
+// pad fills payloads up: a dot, then letters whose order shows a missing byte.
 func pad(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -32,10 +31,10 @@ func pad(n int) []byte {
 	return b
 }
 
-// templates are rendered and masked frames, one for each size and, where the
-// protocol names the room in them, for each room, into which the stamp of a
-// message is written. Rendering each message anew would cost the generator more
-// than sending it.
+// templates are rendered and masked frames, one for each size and, if the
+// protocol names the room in a message, for each room. The stamp of a message
+// is written into them. To render each message again would cost the generator
+// more than to send it.
 type templates struct {
 	run     uint32
 	send    string
@@ -44,7 +43,7 @@ type templates struct {
 	sizes   int
 	pads    [][]byte
 	frames  map[int32]*template
-	only    *template // sizes is 1 and perRoom is false: no look-up
+	only    *template // sizes is 1 and perRoom is false: needs no look-up
 	text    [stampLen]byte
 
 	memory [256]memo
@@ -54,11 +53,11 @@ type templates struct {
 type template struct {
 	frame []byte
 	at    int     // of the stamp
-	mask  [4]byte // as it falls on the stamp's first bytes
+	mask  [4]byte // aligned with the stamp's first bytes
 }
 
-// newTemplates takes sizes of whole messages in our protocol. In another one the
-// payload is as long, whatever its envelope.
+// newTemplates takes sizes of whole messages in dotsd's protocol. In another
+// protocol the payload has the same length, whatever its envelope.
 func newTemplates(run uint32, sizes []int, send string, room func(int32) string) *templates {
 	if send == "" {
 		send = ourSend
@@ -92,7 +91,7 @@ func (t *templates) render(room int32, size int) *template {
 	return p
 }
 
-// sizeOf is which of the sizes a message has.
+// sizeOf returns the index of a message's size.
 func (t *templates) sizeOf(sender, seq uint32) int {
 	if t.sizes == 1 {
 		return 0
@@ -100,7 +99,7 @@ func (t *templates) sizeOf(sender, seq uint32) int {
 	return int((sender*0x9e3779b1 + seq*0x85ebca6b) >> 8 % uint32(t.sizes))
 }
 
-// frame is the frame of a message to a room, valid until the next call.
+// frame returns the frame of a message to a room, valid until the next call.
 func (t *templates) frame(room int32, s stamp) []byte {
 	p := t.only
 	if p == nil {

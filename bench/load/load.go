@@ -1,17 +1,17 @@
-// Package load makes a run: it opens the connections of a scenario, sends by the
-// schedule, times every delivery from the moment at which its message should
-// have been sent, and enters each into the ledger.
+// Package load makes a run: it opens the connections of a scenario, sends by
+// the schedule, measures every delivery from the time at which its message was
+// due, and records it in the ledger.
 //
-// One thread does it all, in the loop of package client, so that nothing stands
-// between the arrival of a message and its entry. What the thread does beside
-// that, a line of figures each second, takes about a tenth of a millisecond and
-// shows in the send lateness, which is a figure of its own.
+// One thread does all of this, in the loop of package client, so that nothing
+// delays the record of an arrival. The thread's other work, a row of figures
+// each second, takes about a tenth of a millisecond. It shows in the send
+// lateness, which is a separate figure.
 //
 // The files follow a run: members.go opens the connections, send.go keeps the
-// schedule, deliver.go enters what arrives, meter.go reads the clocks and
-// figures.go makes figures of them. What some scenarios do beside sending stands
-// in silent.go, slow.go, churn.go, restart.go and phases.go; together.go is where
-// several generators meet.
+// schedule, deliver.go records arrivals, meter.go reads the clocks and
+// figures.go computes the figures. silent.go, slow.go, churn.go, restart.go
+// and phases.go have what some scenarios do besides sending. together.go
+// coordinates several generators.
 package load
 
 import (
@@ -27,7 +27,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Ledger is what judges the deliveries.
+// Ledger judges the deliveries.
 type Ledger interface {
 	Next(sender int32) uint32
 	Sent(sender int32)
@@ -45,27 +45,27 @@ type Ledger interface {
 	Verdict() proof.Verdict
 }
 
-// Config says what to run against what.
+// Config describes a run and its server.
 type Config struct {
 	Scenario  scenario.Scenario
-	URL       string // several servers: with commas between
+	URL       string // several servers: separated by commas
 	SourceNet netip.Prefix
 	Pids      []int         // of the servers; empty: not known
 	Admin     string        // URL of a Go server's debug pages; empty: not known
-	Beside    int           // process that the servers need beside them, such as a Redis; 0: none
+	Beside    int           // process that the servers need beside them, such as Redis; 0: none
 	PerCall   []string      // two counters of Admin's /metrics; see adapter.Adapter
-	Died      func() string // why the server has ended, or nothing; may be nil
+	Died      func() string // why the server has ended, or empty; may be nil
 	Spin      bool          // see client.Config
-	Frames    Frames        // of another server's protocol; the zero value is ours
+	Frames    Frames        // of another server's protocol; the zero value is dotsd's
 	Progress  *cli.Progress
 	RunID     uint32                                      // 0: a new one
 	NewLedger func(roomOf []int32, roomOrder bool) Ledger // nil: package proof
 
-	// Restart kills the last server and starts it anew, and tells when it accepts.
+	// Restart kills the last server, starts it again, and reports when it accepts.
 	Restart func() <-chan Restarted
-	// Nemesis begins what the user wants to happen: "hurt" or "heal".
+	// Nemesis runs the user's command for "hurt" or "heal".
 	Nemesis func(what string) error
-	// Together is where the generators of one run meet; nil: this is the only one.
+	// Together connects the generators of one run; nil: this is the only one.
 	Together Together
 }
 
@@ -75,15 +75,15 @@ type Restarted struct {
 	Err error
 }
 
-// Run makes a run. An error says that it did not come about; what it found, good
-// or bad, is in the result, which is still to be judged.
+// Run makes a run. An error means that the run could not be made. All
+// findings, good or bad, are in the result, which is still to be judged.
 func Run(cfg Config) (*result.Result, error) {
-	// CPU time and timer slack are those of a thread.
+	// CPU time and timer slack belong to a thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Opening makes garbage, sending makes none. By the default of 100 the heap
-	// would grow to twice its size meanwhile, and stay there in pieces: 158 bytes a
-	// connection, of 15,000, instead of 117.
+	// Opening connections makes garbage, sending makes none. With the default
+	// of 100 the heap would double during opening and stay there in pieces:
+	// 158 bytes per connection, with 15,000 of them, instead of 117.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	r, err := newRun(cfg)
 	if err != nil {
@@ -95,7 +95,7 @@ func Run(cfg Config) (*result.Result, error) {
 	if err := reach(r.targets); err != nil {
 		return nil, err
 	}
-	// 50 us of slack, the default, would be most of the send lateness.
+	// The default slack of 50 us would be most of the send lateness.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	if err := r.open(); err != nil {
 		return nil, err

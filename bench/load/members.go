@@ -17,14 +17,14 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// window is how many handshakes are under way at once: fewer than any listen
+// window is the number of concurrent handshakes: fewer than any listen
 // backlog.
 const window = 256
 
-// joins is what a protocol wants to be said before a connection is in its room.
+// joins is what a protocol requires before a connection is in its room.
 type joins struct {
 	texts  []string
-	answer *regexp.Regexp // nil: none comes
+	answer *regexp.Regexp // nil: there is no answer
 }
 
 func newJoins(f Frames) (joins, error) {
@@ -39,7 +39,7 @@ func newJoins(f Frames) (joins, error) {
 	return j, nil
 }
 
-// open opens all members, and reads what they cost.
+// open opens all members, and measures their cost.
 func (r *run) open() error {
 	var err error
 	r.e, err = client.New(client.Config{
@@ -72,7 +72,7 @@ func (r *run) openAll() error {
 	cpu := r.now.readServers(r.cfg.Pids)
 	err = r.dialAll()
 	if err == nil {
-		// What a server still does for new connections is not the run's.
+		// Work that a server still does for new connections must not count for the run.
 		_, err = r.e.Run(r.e.Now()+int64(200*time.Millisecond), nil)
 	}
 	if err != nil || r.ends > 0 {
@@ -88,7 +88,8 @@ func (r *run) openAll() error {
 	return err
 }
 
-// dialAll opens the members: so many at a time, or by a schedule of their own.
+// dialAll opens the members: a limited number at a time, or by their own
+// schedule.
 func (r *run) dialAll() error {
 	start := r.e.Now()
 	r.openFrom = start
@@ -114,7 +115,7 @@ func (r *run) dialAll() error {
 			return fmt.Errorf("only %d of %d connections were in their rooms after %v", r.joined, r.size, time.Duration(now-start).Round(time.Second))
 		}
 		if r.ends > 0 && r.e.Opening() == 0 && (int(m) == r.s.Conns || gap == 0) {
-			return nil // told by notOpen
+			return nil // notOpen reports the error
 		}
 		wake := limit
 		switch {
@@ -131,7 +132,8 @@ func (r *run) dialAll() error {
 	return nil
 }
 
-// dialLateness: with a schedule of its own, opening can be late too.
+// dialLateness counts from when a connection was due: with a schedule, opening
+// can be late too.
 func (r *run) dialLateness(due int64, gap float64) {
 	if gap > 0 {
 		result.Record(r.lateness, r.e.Now()-due)
@@ -173,7 +175,7 @@ func (r *run) onOpen(id int32, o client.Open) {
 	}
 }
 
-// onClose is called when a connection ended by another hand.
+// onClose is called when a connection was not ended by this generator.
 func (r *run) onClose(id int32, c client.Close) {
 	m := r.memberOf[id]
 	if m < 0 {
@@ -209,7 +211,7 @@ func (r *run) onBeat(id int32, before, after int64) {
 	}
 }
 
-// prelude opens and resets connections by an engine of its own.
+// prelude opens and resets connections with a separate engine.
 func (r *run) prelude() error {
 	if r.s.Prelude == 0 || r.cfg.Together != nil && len(r.cfg.Pids) == 0 {
 		return nil
@@ -229,8 +231,8 @@ func (r *run) prelude() error {
 	return nil
 }
 
-// ownMemory is our resident memory without garbage, which is not what a
-// connection needs, and without the pages of this program's file.
+// ownMemory is our resident memory without garbage, which a connection does
+// not need, and without the pages of this program's file.
 func ownMemory() int64 {
 	debug.FreeOSMemory()
 	return probe.Anonymous(os.Getpid())
@@ -241,12 +243,12 @@ func (r *run) notOpen(err error) error {
 		return cli.Failf(cli.ServerDied, "the server died while connections were opened: %s", why)
 	}
 	if r.ends > 0 {
-		// What the server does is no fault of the machine's.
-		return cli.Failf(cli.Usage, "only %s of %s connections came to be: %s; raise the server's limits or lower --conns",
+		// The server is the cause, not the machine.
+		return cli.Failf(cli.Usage, "only %s of %s connections could be opened: %s; raise the server's limits or lower --conns",
 			cli.Count(r.size-r.ends), cli.Count(r.size), r.ended)
 	}
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		return cli.Failf(cli.Usage, "opening connections: %w; --source names a network whose addresses are this machine's, or more of them", err)
+		return cli.Failf(cli.Usage, "opening connections: %w; with --source name a network whose addresses belong to this machine, or a larger one", err)
 	}
 	return cli.Failf(cli.Invalid, "opening connections: %w", err)
 }

@@ -15,24 +15,24 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// memory is what all servers hold, and the kernel with them.
+// memory is the memory of all servers and of the kernel.
 type memory struct {
 	rss  int64
 	slab int64 // of the whole machine; 0: not known
 	info *result.Go
 
-	counters []float64 // of PerCall; empty: not asked for
+	counters []float64 // of PerCall; empty: not wanted
 
-	collections int64 // before those that were made for this reading; 0: none were
+	collections int64 // before those that were made for this reading; 0: none were made
 }
 
-// look reads memory while connections live on: as it is, or after garbage
-// collections, when it changes no more.
+// look reads memory while connections stay open: at once, or after garbage
+// collections, when it no longer changes.
 func (r *run) look(when string) (memory, error) {
 	var m memory
 	settled := r.s.Memory == scenario.MemorySettled
 	if settled && r.admin != nil {
-		// Once unseen, so that the first page's own memory is in every figure.
+		// Read once and ignore it, so that the first page's own memory is in every figure.
 		before, err := r.admin.Read()
 		if err != nil {
 			return m, cli.Failf(cli.Usage, "--admin: %w", err)
@@ -63,8 +63,8 @@ func (r *run) look(when string) (memory, error) {
 	return m, m.readPages(r.admin, r.cfg.PerCall)
 }
 
-// readPages reads the inside of a Go server, outside of the time measured. admin
-// may be nil.
+// readPages reads the runtime figures of a Go server, outside of the time
+// measured. admin may be nil.
 func (m *memory) readPages(admin *probe.Admin, perCall []string) error {
 	if admin == nil {
 		return nil
@@ -97,13 +97,13 @@ func slab() int64 {
 	return kB * 1024
 }
 
-// reading is everything that only grows, at one moment; figures are differences
-// of two.
+// reading has the values of counters at one moment; figures are differences of
+// two readings.
 type reading struct {
 	at        int64
 	serverCPU int64 // ns; 0: not known
-	deadCPU   int64 // of it, that of servers which were killed
-	besideCPU int64 // ns of what is beside the servers; 0: not known
+	deadCPU   int64 // part of it: servers that were killed
+	besideCPU int64 // ns of the process beside the servers; 0: not known
 	threadCPU int64 // ns of the generator's thread
 	sent      int64
 	received  int64
@@ -111,11 +111,11 @@ type reading struct {
 	reads     int64 // of sockets
 	steal     int64 // ticks of all CPUs
 	ticks     int64
-	pressure  int64 // us; -1: the kernel does not say
+	pressure  int64 // us; -1: the kernel does not report it
 }
 
-// readServers reads the CPU time of all servers in nanoseconds. Of a process that
-// has ended the last figure stays.
+// readServers reads the CPU time of all servers in nanoseconds. For a process
+// that has ended the last value stays.
 func (n *reading) readServers(pids []int) int64 {
 	total := n.deadCPU
 	for _, pid := range pids {
@@ -127,7 +127,7 @@ func (n *reading) readServers(pids []int) int64 {
 	return n.serverCPU
 }
 
-// replaceServer notes that pid takes the place of the last one, which was killed.
+// replaceServer records that pid replaces the last server, which was killed.
 func (n *reading) replaceServer(pids []int, pid int) {
 	n.deadCPU = n.serverCPU
 	last := len(pids) - 1
@@ -142,8 +142,9 @@ func (n *reading) replaceServer(pids []int, pid int) {
 }
 
 // processCPU is the CPU time of another process in nanoseconds. The id of a
-// process's clock is made of its number (CPUCLOCK_SCHED of the kernel's
-// posix-timers); unlike /proc/PID/stat it does not count in ticks of 10 ms.
+// process's clock is computed from the process id (CPUCLOCK_SCHED of the
+// kernel's posix-timers). Unlike /proc/PID/stat it does not count in ticks of
+// 10 ms.
 func processCPU(pid int) (int64, error) {
 	const sched = 2
 	var ts unix.Timespec
@@ -162,8 +163,9 @@ func threadCPU() int64 {
 
 func rss(pid int) int64 { return probe.RSS(pid) }
 
-// cpuTicks reads the first line of /proc/stat: user nice system idle iowait irq
-// softirq steal, and guest times that user contains. busy is all but the idle ones.
+// cpuTicks reads the first line of /proc/stat: user nice system idle iowait
+// irq softirq steal, then guest times, which user already includes. busy is the
+// sum of all but the idle times.
 func cpuTicks() (steal, busy, all int64) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -186,7 +188,7 @@ func cpuTicks() (steal, busy, all int64) {
 	return steal, busy, all
 }
 
-// cpuPressure is how long, in all, some task waited for a CPU.
+// cpuPressure is the total time in which some task waited for a CPU.
 func cpuPressure() int64 {
 	b, err := os.ReadFile("/proc/pressure/cpu")
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// phases are the times of a run that does harm: before it, the grace in which a
-// server may hold what it cannot deliver, the rest of the harm, and what comes
-// after. A message counts where it was due, not where it arrived: one that waits
-// is found where the waiting began.
+// phases are the parts of a run with a fault: before it, the grace in which a
+// server may hold messages that it cannot deliver, the rest of the fault, and
+// the time after it. A message counts in the phase in which it was due, not in
+// that of its arrival, so a delay shows where it began.
 type phases struct {
-	ends [result.PhaseCount]int64 // zero: the run does no harm
+	ends [result.PhaseCount]int64 // zero: the run has no fault
 }
 
 func (p *phases) plan(s *scenario.Scenario, from, to int64, o *result.Result) {
@@ -34,7 +34,7 @@ func (p *phases) plan(s *scenario.Scenario, from, to int64, o *result.Result) {
 	}
 }
 
-// record enters the latency of a message of the time measured.
+// record records the latency of a message of the time measured.
 func (p *phases) record(o *result.Result, intended, late int64) {
 	if p.ends[0] == 0 {
 		return

@@ -11,14 +11,13 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// restart is the server that is killed and started again, the last one if there
-// are several, and the members that come back: each tries at once, within a fifth of a second, and then backs off,
-// doubling to two seconds, as clients should.
+// restart kills a server, the last one if there are several, and starts it again; its members come back. Each
+// tries at once, within a fifth of a second, and then backs off, doubling up to two seconds, as clients should.
 type restart struct {
 	victim  int // the server
 	size    int // its members
 	killed  int64
-	accepts int64           // when the new server did
+	accepts int64           // when the new server accepted
 	lost    map[int32]lost  // members that are away
 	times   map[int32]int64 // of those that came back, since the kill
 	news    <-chan Restarted
@@ -26,7 +25,7 @@ type restart struct {
 
 type lost struct {
 	since int64
-	next  int64 // when to dial again; never: a dial is under way
+	next  int64 // when to dial again; never: a dial is in progress
 	wait  time.Duration
 }
 
@@ -35,7 +34,7 @@ const (
 	maxWait   = 2 * time.Second
 )
 
-// kill is the moment at which it happens.
+// kill is called at the time of the kill.
 func (s *restart) kill(r *run) func(int64) int64 {
 	return func(now int64) int64 {
 		s.killed, s.lost, s.times = now, map[int32]lost{}, map[int32]int64{}
@@ -51,7 +50,7 @@ func (s *restart) kill(r *run) func(int64) int64 {
 	}
 }
 
-// again dials who is due, and hears of the new server.
+// again dials members that are due, and checks for the new server.
 func (s *restart) again(r *run, now int64) int64 {
 	select {
 	case n := <-s.news:
@@ -78,8 +77,7 @@ func (s *restart) again(r *run, now int64) int64 {
 	return now + int64(2*time.Millisecond)
 }
 
-// closed: after the kill, the end of a connection to that server or of an attempt
-// is expected.
+// closed handles the end of a connection or of an attempt; after the kill it is expected for that server.
 func (s *restart) closed(r *run, m int32, c client.Close) bool {
 	if s.killed == 0 || r.serverOf(m) != s.victim {
 		return false
@@ -97,7 +95,7 @@ func (s *restart) closed(r *run, m int32, c client.Close) bool {
 	return true
 }
 
-// back tells whether an open connection is one that came back.
+// back reports whether an open connection belongs to a member that came back.
 func (s *restart) back(r *run, m int32, at int64) bool {
 	if _, away := s.lost[m]; !away {
 		return false
@@ -107,7 +105,7 @@ func (s *restart) back(r *run, m int32, at int64) bool {
 	return true
 }
 
-// since is when a member lost its connection; it is forgotten then.
+// since returns when a member lost its connection, and forgets it.
 func (s *restart) since(m int32) int64 {
 	l := s.lost[m]
 	delete(s.lost, m)

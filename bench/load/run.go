@@ -18,13 +18,13 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// presence is what a member is to the run.
+// presence is the state of a member.
 type presence uint8
 
 const (
 	here  presence = iota
-	quiet          // never sends: silent, or on a server whose members do not
-	gone           // ended, or not judged any more
+	quiet          // never sends: silent, or on a server whose members do not send
+	gone           // ended, or no longer judged
 )
 
 // run is one run. All fields belong to the goroutine of Run.
@@ -35,7 +35,7 @@ type run struct {
 	e       *client.Engine
 	ledger  Ledger
 	id      uint32
-	own     int // which generator of the run this is, of so many
+	own     int // number of this generator, and of all
 	parts   int
 	mine    func(m int32) bool // nil: all members are ours
 	admin   *probe.Admin       // nil: not known
@@ -43,9 +43,9 @@ type run struct {
 	roomOf   []int32    // by member
 	state    []presence // by member
 	connOf   []int32    // by member: its connection, -1 before there is one
-	memberOf []int32    // by connection: its member; below 0 its place among the churners
-	size     int        // members that are ours
-	joined   int        // of them, those that are in their rooms
+	memberOf []int32    // by connection: its member; below 0 its place among the guests
+	size     int        // number of our members
+	joined   int        // of these, members that are in their rooms
 	frames   *templates
 	joins    joins
 	many     bool
@@ -56,7 +56,7 @@ type run struct {
 	from     int64 // start and end of the time measured
 	to       int64
 	closed   bool // closed loop
-	over     bool // the closed loop sends no more
+	over     bool // the closed loop has stopped sending
 	agenda   agenda
 	silent   silent
 	slow     slow
@@ -65,23 +65,23 @@ type run struct {
 	phases   phases
 
 	unsettled bool    // memory was still changing when it was read
-	bare      int64   // our own memory before there were members
-	openFrom  int64   // when opening began, and by what schedule
-	openGap   float64 // 0: by none
+	bare      int64   // our memory before there were members
+	openFrom  int64   // when opening began
+	openGap   float64 // ns between two connections; 0: no schedule
 	before    memory
 	opened    memory
-	now       reading // the counters among them are kept up to date
+	now       reading // its counters are kept up to date
 	begin     reading
 	end       reading
 	last      reading // at the last full second
 	refused   int64
-	exhausted bool // a sender ran out of numbers
+	exhausted bool // a sender ran out of message numbers
 	other     int64
-	ended     string // the first connection that ended and should not have
+	ended     string // the first connection that was wrongly ended
 	ends      int
 	left      int
-	spent     int64 // time of a spinning generator outside of its engine
-	progress  int64 // the last delivery
+	spent     int64 // time that a spinning generator spent outside of its engine
+	progress  int64 // when the last delivery arrived
 
 	interval  *hdrhistogram.Histogram
 	first     *hdrhistogram.Histogram
@@ -116,7 +116,7 @@ func newRun(cfg Config) (*run, error) {
 	if cfg.Admin != "" {
 		r.admin = probe.NewAdmin(cfg.Admin)
 	}
-	// From here on, all memory is that of connections and their proof.
+	// From here on, all memory belongs to connections and their proof.
 	r.bare = ownMemory()
 	r.roomOf = deal(s)
 	r.divide()
@@ -127,7 +127,7 @@ func newRun(cfg Config) (*run, error) {
 	r.frames = newTemplates(r.id, s.Sizes, cfg.Frames.Send, r.roomName)
 	roomOrder := s.Order == scenario.OrderRoom
 	if largest := largestRoom(r.roomOf); !roomOrder && !proof.Judges(largest) {
-		return nil, cli.Failf(cli.Usage, "order: sender can be judged in rooms of up to 4,096 members, and one has %s; take --order room, or more rooms", cli.Count(largest))
+		return nil, cli.Failf(cli.Usage, "order: sender works in rooms of up to 4,096 members, but one has %s; use --order room, or more rooms", cli.Count(largest))
 	}
 	if cfg.NewLedger != nil {
 		r.ledger = cfg.NewLedger(r.roomOf, roomOrder)
@@ -138,8 +138,8 @@ func newRun(cfg Config) (*run, error) {
 	return r, nil
 }
 
-// divide takes this generator's part of the members, and lets some of them be
-// silent, slow or on another server.
+// divide takes this generator's part of the members, and makes some of them
+// silent, slow or members of another server.
 func (r *run) divide() {
 	n := r.s.Conns
 	r.state, r.connOf = make([]presence, n), make([]int32, n)
@@ -169,7 +169,8 @@ func (r *run) divide() {
 	}
 }
 
-// mute tells members that never send. All generators of a run know all of them.
+// mute marks members that never send. All generators of a run know all of
+// them.
 func (r *run) mute(m int32) bool {
 	switch server := r.serverOf(m); r.s.Publish {
 	case scenario.PublishFirst:
@@ -198,8 +199,8 @@ func (r *run) serverOf(m int32) int {
 	return int(r.roomOf[m]) % len(r.targets)
 }
 
-// roomName is the same in all generators of a run, and in no other run that is
-// under way at the same server.
+// roomName is the same in all generators of a run, and differs from the names
+// of any other current run on the same server.
 func (r *run) roomName(room int32) string { return fmt.Sprintf("db-%05x-%d", r.id, room) }
 
 func (r *run) newResult() {
@@ -217,22 +218,23 @@ func (r *run) newResult() {
 	}
 }
 
-// CheckPids finds ids that are of no process: ended, or of a thread.
+// CheckPids finds ids that do not belong to a process: it has ended, or the id
+// belongs to a thread.
 func CheckPids(pids []int) error {
 	for _, pid := range pids {
 		if _, err := processCPU(pid); err != nil {
-			return cli.Failf(cli.Usage, "--server-pid %d: no such process; take the one that pgrep shows for the server, or have --server-cmd start it", pid)
+			return cli.Failf(cli.Usage, "--server-pid %d: no such process; use the id that pgrep shows for the server, or start the server with --server-cmd", pid)
 		}
 	}
 	return nil
 }
 
-// reach asks whether anybody listens, before 8,000 connections ask.
+// reach checks that a server listens, before 8,000 connections try.
 func reach(targets []client.Target) error {
 	for _, t := range targets {
 		c, err := net.DialTimeout("tcp", t.Host, 5*time.Second)
 		if err != nil {
-			return cli.Failf(cli.Usage, "no server at %s: %w; start it, or name another with --url", t.Host, err)
+			return cli.Failf(cli.Usage, "no server at %s: %w; start one, or name another with --url", t.Host, err)
 		}
 		if err := c.Close(); err != nil {
 			return err
@@ -248,7 +250,7 @@ func (r *run) died() string {
 	return r.cfg.Died()
 }
 
-// promise notes a promise that the server broke.
+// promise records a promise that the server broke.
 func (r *run) promise(format string, args ...any) {
 	const most = 20
 	if len(r.out.Broken) < most {
@@ -256,7 +258,8 @@ func (r *run) promise(format string, args ...any) {
 	}
 }
 
-// drain waits for what is still on its way, and a moment for what comes twice.
+// drain waits for deliveries in flight, and a moment longer for messages that
+// come twice.
 func (r *run) drain() error {
 	met, err := r.meet(StepSent, Brought{Totals: r.ledger.Totals()})
 	if err != nil {
@@ -278,7 +281,7 @@ func (r *run) drain() error {
 			return err
 		}
 		// The time measured ends with the last delivery, not with the wait for
-		// one that never comes.
+		// a delivery that never comes.
 		if r.progress != seen {
 			seen = r.progress
 			r.read(&r.end)
@@ -288,7 +291,7 @@ func (r *run) drain() error {
 		r.begin = r.last
 	}
 	r.row(r.end)
-	// What comes twice comes late: with other machines or a fault between, later.
+	// A second copy arrives late, with other machines or a fault in between even later.
 	wait := 500 * time.Millisecond
 	if r.s.Hurt > 0 || r.s.Across == scenario.AcrossMembers {
 		wait = r.s.Settle

@@ -7,10 +7,11 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// schedule is when each message should be sent: number k at start + k·gap, in
-// bursts all at the time of the first. It never moves: a generator that is late
-// catches up, and the time it lost counts against it, so that a server that
-// stalls cannot slow down those who measure it (coordinated omission).
+// schedule is when each message is due: number k at start + k·gap; all
+// messages of a burst are due with its first. The schedule never moves. A
+// generator that is late catches up, and its delay counts in the latency. So a
+// server that stalls cannot slow down its own measurement (coordinated
+// omission).
 type schedule struct {
 	start int64
 	rate  float64 // messages per second; 0: none
@@ -18,7 +19,7 @@ type schedule struct {
 	total int64
 }
 
-// at is the intended time of message k in nanoseconds.
+// at is the time at which message k is due, in nanoseconds.
 func (s *schedule) at(k int64) int64 {
 	if k >= s.total {
 		return math.MaxInt64
@@ -27,7 +28,7 @@ func (s *schedule) at(k int64) int64 {
 	return s.start + int64(float64(k)*1e9/s.rate)
 }
 
-// deal gives each connection a room. Each room has one at least.
+// deal gives each connection a room. Each room has at least one.
 func deal(s *scenario.Scenario) []int32 {
 	roomOf := make([]int32, s.Conns)
 	if s.Spread == scenario.Even {
@@ -40,7 +41,7 @@ func deal(s *scenario.Scenario) []int32 {
 	for r := range s.Rooms {
 		sum += math.Pow(float64(r+1), -s.ZipfS)
 	}
-	// One for each room, and the others by the rooms' shares of them.
+	// One for each room; the others by the rooms' shares.
 	share, next, room := 0.0, s.Rooms, 0
 	for i := range s.Rooms {
 		roomOf[i] = int32(i)
@@ -57,7 +58,7 @@ func deal(s *scenario.Scenario) []int32 {
 	return roomOf
 }
 
-// picker chooses who sends.
+// picker chooses senders.
 type picker struct {
 	rng   *rand.Rand
 	conns int
@@ -67,7 +68,7 @@ func newPicker(seed uint64, conns int) *picker {
 	return &picker{rand.New(rand.NewPCG(seed, 0x646f7473)), conns}
 }
 
-// first is the sender that chance chooses: all are as likely.
+// first is a sender chosen at random, all with equal chance.
 func (p *picker) first() int32 { return int32(p.rng.IntN(p.conns)) }
 
 // from is that sender, or the nearest one that can send.

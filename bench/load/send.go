@@ -7,7 +7,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// send is the run proper: until the end of the schedule.
+// send sends until the end of the schedule.
 func (r *run) send() error {
 	met, err := r.meet(StepStart, Brought{})
 	if err != nil {
@@ -46,14 +46,15 @@ func (r *run) keepSchedule(t0 int64) error {
 			r.tick()
 			second += int64(time.Second)
 			for ; now >= second; second += int64(time.Second) {
-				r.idleRow() // this thread stood still
+				r.idleRow() // this thread was not running
 			}
 		}
 		if now >= r.from && r.begin.at == 0 {
 			r.read(&r.begin)
 		}
-		// A generator that was late sends the rest all the same: what it leaves out
-		// would be missing where the server was slowest.
+		// A generator that was late still sends the remaining messages.
+		// Otherwise messages would be missing exactly where the server was
+		// slowest.
 		if now >= r.to && r.sched.at(r.k) >= r.to || r.left == r.size {
 			return nil
 		}
@@ -68,8 +69,8 @@ func (r *run) keepSchedule(t0 int64) error {
 	}
 }
 
-// sendDue sends what is due, a bounded number so that what arrives meanwhile is
-// read too, and returns when the next message is.
+// sendDue sends messages that are due, a limited number so that arrivals are
+// read in between, and returns when the next message is due.
 func (r *run) sendDue(now int64) int64 {
 	const most = 64
 	for range most {
@@ -84,7 +85,7 @@ func (r *run) sendDue(now int64) int64 {
 		}
 		r.due++
 		if !can {
-			continue // nobody is left: due, and not sent
+			continue // no sender is left: the message is due, and not sent
 		}
 		at := r.e.Now()
 		r.sendOne(m, intended)
@@ -95,17 +96,17 @@ func (r *run) sendDue(now int64) int64 {
 	return r.sched.at(r.k)
 }
 
-// nextSender chooses who sends next; in a run of several generators all choose
-// the same, and the one whose member it is sends.
+// nextSender chooses the next sender. All generators of a run choose the same
+// one, and the generator that has this member sends.
 func (r *run) nextSender() (m int32, own, can bool) {
 	m, some := r.pick.from(r.pick.first(), func(m int32) bool { return !r.mute(m) })
 	if some && !r.isMine(m) {
 		return 0, false, false
 	}
 	if !some && r.own != 0 {
-		return 0, false, false // one generator counts what nobody can send
+		return 0, false, false // exactly one generator counts messages that no member can send
 	}
-	// Who has left is only known here.
+	// Only this generator knows which of its members have left.
 	m, can = r.pick.from(m, func(m int32) bool { return r.state[m] == here && r.isMine(m) })
 	return m, true, can
 }
@@ -119,7 +120,7 @@ func (r *run) sendOne(m int32, intended int64) {
 	}
 	b := r.frames.frame(r.roomOf[m], stamp{r.id, uint32(m), r.ledger.Next(m), intended})
 	if _, err := r.e.SendRaw(r.connOf[m], b); err != nil {
-		r.refused++ // a connection whose end is on its way, or a server that does not read
+		r.refused++ // the connection is about to end, or the server does not read
 		return
 	}
 	r.ledger.Sent(m)

@@ -11,30 +11,31 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// silent is the members that send no heartbeat, and what became of them.
+// silent has the members that send no heartbeat, and their outcome.
 //
-// A silent connection sends nothing after the handshake. The server's last sign
-// of life from it lies between our write of the request and the arrival of the
-// 101, at a moment that only the server knows. So an end counts as early only if
-// it came within max-age of the write of the request, and lateness is counted
-// from the arrival of the 101: the true one is larger by at most the time of the
-// handshake.
+// A silent connection sends nothing after the handshake. The server received
+// its last sign of life between our write of the request and the arrival of
+// the 101, at a time that only the server knows. So an end counts as early
+// only if it came within max-age of the write of the request. Lateness counts
+// from the arrival of the 101; the true lateness is larger by at most the
+// duration of the handshake.
 //
-// A beating connection must not end, unless our own stamps say that we wrote two
-// heartbeats, or the last one and the end, more than max-age apart.
+// A connection with heartbeats must not end, unless our own stamps show that
+// we wrote two heartbeats, or the last one and the end, more than max-age
+// apart.
 type silent struct {
 	share    spread
 	maxAge   time.Duration
-	lives    []life // by member; nil: the scenario has no silent ones
+	lives    []life // by member; nil: the scenario has no silent members
 	lateness *hdrhistogram.Histogram
 	kicks    result.Kicks
 	seen     int // members that were opened here
-	excuse   int // beating ones that ended because we were late
+	excuse   int // connections with heartbeats that ended because we were late
 }
 
-// life is what we know of one connection, by our own stamps.
+// life is what we know of one connection from our own stamps.
 type life struct {
-	late      int64 // when the last sign of life was written that came max-age or more after the one before
+	late      int64 // when a sign of life was written max-age or more after the one before
 	ended     bool
 	requested int64 // before the write of the request: the earliest sign of life
 	opened    int64 // the 101 arrived: the latest moment of that sign
@@ -50,14 +51,15 @@ func newSilent(s *scenario.Scenario) silent {
 	return k
 }
 
-// is tells the silent ones, which are evenly spread.
+// is reports whether a member is silent; silent members are evenly spread.
 func (k *silent) is(m int32) bool { return k.share.has(m) }
 
-// spread chooses a share of n members, evenly over all and over the rooms, which
-// are dealt by number: steps of the golden ratio never fall into step with them.
+// spread chooses a share of n members, evenly over all members and over the
+// rooms. Rooms are dealt by number, and steps of the golden ratio never align
+// with them.
 type spread struct{ step, from, to, n int64 }
 
-// newSpread leaves out the share that another spread has taken.
+// newSpread leaves out the share that another spread took.
 func newSpread(taken, share float64, n int) spread {
 	s := spread{step: max(1, int64(0.6180339887*float64(n))), n: int64(n)}
 	s.from = int64(taken*float64(n) + 0.5)
@@ -91,8 +93,8 @@ func (k *silent) opened(m int32, o client.Open) {
 	}
 }
 
-// beat takes a heartbeat that the kernel took between the two stamps. The gap
-// to the one before is taken at its longest, in favour of the server.
+// beat records a heartbeat that the kernel took between the two stamps. It
+// takes the longest possible gap to the one before, in favour of the server.
 func (k *silent) beat(m int32, before, after int64) {
 	if k.lives == nil {
 		return
@@ -104,7 +106,7 @@ func (k *silent) beat(m int32, before, after int64) {
 	l.last = before
 }
 
-// closed judges the end of a connection; true: there is no more to be said.
+// closed judges the end of a connection; true: nothing more to check.
 func (k *silent) closed(r *run, m int32, c client.Close) bool {
 	if len(k.lives) == 0 || k.lives[m].opened == 0 {
 		return false
@@ -129,7 +131,7 @@ func (k *silent) closed(r *run, m int32, c client.Close) bool {
 	return true
 }
 
-// closeSilent counts those that should have been ended and were not.
+// closeSilent counts the members that should have been closed and were not.
 func (r *run) closeSilent() {
 	k := &r.silent
 	now := r.e.Now()
@@ -143,7 +145,7 @@ func (r *run) closeSilent() {
 	}
 }
 
-// result writes what was found.
+// result writes the findings.
 func (k *silent) result(o *result.Result) {
 	if k.lives == nil {
 		return

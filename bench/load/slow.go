@@ -6,9 +6,10 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// slow is the members that stop to read when the measurement begins: what the
-// server has for them fills the kernel, then the server, who must end them
-// rather than let anybody else wait. They are not judged; all others are.
+// slow has the members that stop reading when the measurement begins. The data
+// for them fills the kernel's buffers, then the server's, which must
+// disconnect them rather than make other members wait. They are not judged;
+// all other members are.
 type slow struct {
 	share  spread
 	paused map[int32]bool
@@ -19,7 +20,7 @@ func newSlow(s *scenario.Scenario) slow {
 	return slow{share: newSpread(s.Silent, s.Slow, s.Conns), paused: map[int32]bool{}, out: result.Slow{Codes: map[string]int{}}}
 }
 
-// stop is the moment at which they do.
+// stop is called when they stop reading.
 func (w *slow) stop(r *run) func(int64) int64 {
 	return func(int64) int64 {
 		for m := range int32(r.s.Conns) {

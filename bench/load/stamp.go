@@ -6,23 +6,23 @@ import (
 	"math/rand/v2"
 )
 
-// A message carries who sent it, which one it is, and when it should have been
-// sent, in ASCII of fixed width that no JSON encoder touches:
+// A message carries its sender, its number, and the time at which it was due,
+// in ASCII of fixed width that no JSON encoder changes:
 //
 //	{"message":"~rrrIIIIIIIIttttttpad…"}
 //	            run  |       |
 //	                 sender and number
 //	                         intended time
 //
-// All are base 64 (RFC 4648 section 5): three digits of the run, eight of sender
-// and number (21 and 27 bits), six of the intended time in microseconds, of which
-// the upper bits follow from the time of arrival. So a message of 32 bytes has
-// room for a stamp, and a receiver reads it in a tenth of the time that it takes
-// to get it from the kernel.
+// All numbers are in base 64 (RFC 4648 section 5): three digits for the run,
+// eight for sender and number (21 and 27 bits), six for the intended time in
+// microseconds, whose upper bits follow from the time of arrival. So a message
+// of 32 bytes has room for a stamp, and a receiver parses it in a tenth of the
+// time that it takes to read it from the kernel.
 //
-// It is found by its tag, so the envelope that a server puts around it does not
-// matter. The pad is known, so a changed byte is found without a checksum: each
-// message's size follows from its sender and number.
+// The stamp is found by its tag, so the envelope that a server puts around it
+// does not matter. The pad is known, so a changed byte is found without a
+// checksum: each message's size follows from its sender and number.
 const (
 	tag      = '~'
 	runAt    = 1
@@ -30,7 +30,7 @@ const (
 	timeAt   = numberAt + 8
 	stampLen = timeAt + 6
 
-	envelope = len(`{"message":""}`) // what a size counts beside the payload
+	envelope = len(`{"message":""}`) // the part of a size that is not the payload
 
 	runBits    = 18
 	seqBits    = 27
@@ -38,8 +38,8 @@ const (
 	timeBits   = 36
 )
 
-// stamp is what a message says of itself. Intended is in nanoseconds, and whole
-// microseconds.
+// stamp is the stamp of a message. intended is in nanoseconds, and a multiple
+// of a microsecond.
 type stamp struct {
 	run, sender, seq uint32
 	intended         int64
@@ -53,14 +53,14 @@ func (s stamp) put(b *[stampLen]byte) {
 	put64(b[timeAt:], uint64(s.intended/1000)&(1<<timeBits-1))
 }
 
-// readStamp reads a stamp that arrived at a time.
+// readStamp parses a stamp of a message that arrived at the given time.
 func readStamp(b []byte, at int64) (s stamp, ok bool) {
 	_ = b[stampLen-1]
 	run, ok1 := get64(b[runAt:numberAt])
 	number, ok2 := get64(b[numberAt:timeAt])
 	us, ok3 := get64(b[timeAt:stampLen])
-	// The nearest time with these lower bits: an echo cannot be older than half
-	// of their range, nine hours.
+	// Take the nearest time with these lower bits: an echo cannot be older
+	// than half of their range, nine hours.
 	const half = 1 << (timeBits - 1)
 	now := at / 1000
 	age := (now-int64(us)+half)&(1<<timeBits-1) - half
@@ -69,7 +69,7 @@ func readStamp(b []byte, at int64) (s stamp, ok bool) {
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// digits is the value of each digit, and what no digit has for other bytes.
+// digits is the value of each digit, and 0xff for other bytes.
 var digits = func() (t [256]byte) {
 	for i := range t {
 		t[i] = 0xff
@@ -97,8 +97,8 @@ func get64(b []byte) (v uint64, ok bool) {
 	return v, bad&0xc0 == 0
 }
 
-// find reads the next stamp in a message and returns what follows it: found is
-// false if there is none, and damage says what is wrong with one that there is.
+// find parses the next stamp in a message and returns the bytes after it.
+// found is false if there is none; damage describes a damaged stamp.
 func (t *templates) find(message []byte, at int64) (s stamp, rest []byte, found bool, damage string) {
 	m := t.remembered(message)
 	if m != nil && bytes.Equal(message, m.text[:m.size]) {
@@ -115,18 +115,18 @@ func (t *templates) find(message []byte, at int64) (s stamp, rest []byte, found 
 	return s, rest, found, damage
 }
 
-// memo is a message that was read: the members of a room all get the same bytes,
-// and to compare them costs a third of reading them.
+// memo is a message that was read. All members of a room get the same bytes,
+// and to compare them costs a third of parsing them.
 type memo struct {
 	text  [160]byte
 	size  int
-	rest  int // what follows the stamp and its pad begins here
+	rest  int // the bytes after the stamp and its pad begin here
 	stamp stamp
 }
 
-// remembered is the place of a message in the memory, nil if it has none. Of the
-// stamp, where it was in the last message, it takes digits that differ between
-// senders and between messages of one.
+// remembered returns the memo slot of a message, nil if it has none. It uses
+// digits of the stamp, at its position in the last message, that differ
+// between senders and between messages of one sender.
 func (t *templates) remembered(message []byte) *memo {
 	if len(message) < t.tagAt+stampLen || len(message) > len(t.memory[0].text) {
 		return nil
@@ -151,15 +151,15 @@ func (t *templates) read(message []byte, at int64) (s stamp, rest []byte, found 
 		return s, rest, true, fmt.Sprintf("the stamp reads %q", b[:stampLen])
 	}
 	if s.run != t.run {
-		return s, rest, true, "" // foreign; its pad is not ours to judge
+		return s, rest, true, "" // foreign; its pad cannot be checked
 	}
 	want := t.pads[t.sizeOf(s.sender, s.seq)]
 	if !bytes.HasPrefix(rest, want) || len(rest) > len(want) && rest[len(want)] != '"' {
-		return s, rest, true, fmt.Sprintf("number %d of sender %d has other bytes behind the stamp than were sent", s.seq, s.sender)
+		return s, rest, true, fmt.Sprintf("number %d of sender %d has other bytes after the stamp than were sent", s.seq, s.sender)
 	}
 	return s, rest[len(want):], true, ""
 }
 
-// NewRunID makes the number of a run, so that two generators on one server tell
-// their messages apart. It is not 0.
+// NewRunID makes the number of a run, so that two generators on one server can
+// distinguish their messages. It is not 0.
 func NewRunID() uint32 { return 1 + rand.Uint32N(1<<runBits-1) }

@@ -6,17 +6,18 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// Together is what the generators of one run have in common. Each has a part of
-// the members and judges what they get. All deal rooms and choose senders by the
-// same seed, so that together they keep one schedule without a word about it.
+// Together connects the generators of one run. Each has a part of the members
+// and judges what they get. All deal rooms and choose senders with the same
+// seed, so they keep one schedule without communication.
 //
-// Rooms are dealt whole as long as there are as many rooms as generators; else
-// the members of a room are, and the ledgers exchange at the end what was sent.
+// If there are at least as many rooms as generators, each room is dealt whole
+// to one generator. Otherwise the members of a room are dealt, and the ledgers
+// exchange at the end what was sent.
 type Together interface {
 	// Part is the number of this generator, from 0, and how many there are.
 	Part() (part, parts int)
-	// Meet waits until all have come to a step; what each brings is brought to
-	// all. The channel yields once.
+	// Meet waits until all generators have come to a step. Each gets what the
+	// others bring. The channel yields once.
 	Meet(step string, mine Brought) <-chan Met
 }
 
@@ -33,14 +34,14 @@ type Brought struct {
 	Totals []proof.Total `json:"totals,omitempty"` // StepSent
 }
 
-// Met is what it takes away.
+// Met is what a generator gets at a step.
 type Met struct {
 	Start  int64         // StepStart: when to begin, by CLOCK_MONOTONIC; 0: in a moment
 	Totals []proof.Total // StepSent: what the others' members sent
 	Err    error
 }
 
-// meet waits for the others while connections live on.
+// meet waits for the others while connections stay open.
 func (r *run) meet(step string, mine Brought) (Met, error) {
 	if r.cfg.Together == nil {
 		return Met{}, nil
@@ -58,7 +59,7 @@ func (r *run) meet(step string, mine Brought) (Met, error) {
 	}
 }
 
-// part says which members are this generator's: those whose number it is.
+// part returns the number of the generator to which a member belongs.
 func part(roomOf []int32, rooms, parts int) func(m int32) int {
 	if rooms >= parts {
 		return func(m int32) int { return int(roomOf[m]) % parts }

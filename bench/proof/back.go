@@ -5,23 +5,24 @@ import (
 	"slices"
 )
 
-// maxBehind is how far behind the newest message a member that came back is
-// looked for in the order of its room.
+// maxBehind limits the search: a message of a member that came back is looked
+// for among that many of the room's newest messages.
 const maxBehind = 1 << 12
 
-// returned is a member whose server died, and who is back. What it missed
-// meanwhile is not judged. From the first message of each sender on it must get
-// all of that sender's, once, in their order, and from the first that it has in
-// common with the others on it must get them in the order of the room.
+// returned is a member whose server died and that came back. Messages that it
+// missed meanwhile are not judged. From the first message of each sender it
+// must get all messages of that sender, once and in order. From the first
+// message that it has in common with the others it must get them in the order
+// of the room.
 type returned struct {
-	last  map[uint32]uint32 // by sender: the newest number since it is back
+	last  map[uint32]uint32 // by sender: the newest number since it came back
 	got   int64
-	at    int   // place of its newest message in the log of the room; -1: not known
-	stray entry // the first that was not at its place in that order; seq 0: there is none
-	bad   bool  // has a violation that was counted: its order follows from that
+	at    int   // position of its newest message in the log of the room; -1: not known
+	stray entry // the first message that was out of this order; seq 0: none
+	bad   bool  // a violation was counted: a wrong order follows from it
 }
 
-// Back enters that a member that left is in its room again.
+// Back records that a member that left is in its room again.
 func (l *Ledger) Back(m int32) {
 	if l.members[m].left {
 		l.backs[m] = &returned{last: map[uint32]uint32{}, at: -1}
@@ -44,8 +45,8 @@ func (l *Ledger) fromBack(b *returned, m int32, e entry) {
 	b.alongside(l.rooms[l.roomOf[m]].log, e)
 }
 
-// alongside compares with the order of the room, from the first message that is
-// found in it.
+// alongside compares with the order of the room, from the first message that
+// is found in it.
 func (b *returned) alongside(log []entry, e entry) {
 	if b.at < 0 {
 		begin := max(0, len(log)-maxBehind)
@@ -60,8 +61,8 @@ func (b *returned) alongside(log []entry, e entry) {
 	}
 }
 
-// judgeBacks looks whether those who came back have the end of what was sent, and
-// had it in the order of their rooms.
+// judgeBacks checks that members that came back got the last messages that
+// were sent, and got them in the order of their rooms.
 func (l *Ledger) judgeBacks(v *Verdict) {
 	for _, m := range slices.Sorted(maps.Keys(l.backs)) {
 		b := l.backs[m]
@@ -76,7 +77,7 @@ func (l *Ledger) judgeBacks(v *Verdict) {
 		}
 		if b.stray.seq > 0 && !b.bad {
 			l.bad.Reordered++
-			l.note("room %d: member %d, which came back, got number %d of sender %d at another place than others", l.roomOf[m], m, b.stray.seq, b.stray.sender)
+			l.note("room %d: member %d, which came back, got number %d of sender %d at another position than others", l.roomOf[m], m, b.stray.seq, b.stray.sender)
 		}
 	}
 }

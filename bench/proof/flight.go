@@ -1,13 +1,13 @@
 package proof
 
-// flight is the messages of a room that some members have and others have not:
-// one counter each, by the place that it has in the order of the room. It tells
-// the first and the last arrival of a message without a table of messages.
+// flight has the messages of a room that some members have and others do not:
+// one counter for each, by position in the order of the room. It finds the
+// first and the last arrival of a message without a table of messages.
 type flight struct {
-	base  uint32   // place of the first counter
-	waits []uint16 // members that have not got it yet
+	base  uint32   // position of the first counter
+	waits []uint16 // members that have not got the message yet
 	head  int
-	lost  bool // what members got does not match: places mean nothing any more
+	lost  bool // members got different messages: positions mean nothing any more
 }
 
 const (
@@ -15,7 +15,7 @@ const (
 	maxWaits  = 1<<16 - 1
 )
 
-// arrived enters that one of so many members got the message at a place.
+// arrived records that one of the room's members got the message at a position.
 func (f *flight) arrived(place uint32, members int) (first, last bool) {
 	if f.lost || members > maxWaits {
 		return false, false
@@ -35,7 +35,7 @@ func (f *flight) arrived(place uint32, members int) (first, last bool) {
 	return first, last
 }
 
-// landed drops what all have.
+// landed drops messages that all members have.
 func (f *flight) landed() {
 	for f.head < len(f.waits) && f.waits[f.head] == 0 {
 		f.head++
@@ -47,7 +47,7 @@ func (f *flight) landed() {
 	}
 }
 
-// without takes a member out that has got everything before a place.
+// without removes a member that got every message before a position.
 func (f *flight) without(place uint32) {
 	for i := int(place-f.base) + f.head; place >= f.base && i < len(f.waits); i++ {
 		f.waits[i]--

@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// Guest is the sender of what connections wrote that are no members: they come,
-// write one message, and are gone. Nobody can say whether it got to the server
-// before the reset that followed it, so it is judged by the members: those that
-// stayed have got it all or none, each of them once, at the same place.
+// Guest is the sender of messages of connections that are not members: a guest
+// connects, writes one message, and resets. Nobody can know whether the
+// message reached the server before the reset. So the members decide: either
+// all members that stayed got it, each once and at the same position, or none
+// did.
 const Guest = 1<<21 - 1
 
 // guest is one such message.
@@ -17,8 +18,8 @@ type guest struct {
 	got  map[int32]bool
 }
 
-// GuestSent enters that a guest wrote its message, which has a number of its
-// own, to a room.
+// GuestSent records that a guest wrote its message, with its own number, to a
+// room.
 func (l *Ledger) GuestSent(number uint32, room int32) {
 	l.guests[number] = &guest{room: room, got: map[int32]bool{}}
 }
@@ -44,12 +45,12 @@ func (l *Ledger) fromGuest(m int32, number uint32) {
 		return
 	}
 	g.got[m] = true
-	// Its place counts for the order of the room, but not for what was sent.
+	// Its position counts for the order of the room, but it does not count as sent.
 	p := &l.members[m]
 	p.hash = p.hash*0x9e3779b97f4a7c15 + mix(entry{Guest, number})
 }
 
-// GuestsSeen is how many messages of guests some member got.
+// GuestsSeen is the number of guests' messages that some member got.
 func (l *Ledger) GuestsSeen() int64 {
 	n := int64(0)
 	for _, g := range l.guests {
@@ -60,7 +61,7 @@ func (l *Ledger) GuestsSeen() int64 {
 	return n
 }
 
-// guestsAgree finds messages of guests that only some members got.
+// guestsAgree finds guests' messages that only some members got.
 func (l *Ledger) guestsAgree() {
 	for _, number := range slices.Sorted(maps.Keys(l.guests)) {
 		g := l.guests[number]

@@ -1,26 +1,26 @@
-// Package proof is the ledger that a run keeps of what was sent and what each
-// member of each room got, and its verdict: exactly once, in order, nothing
-// foreign.
+// Package proof is the ledger of a run. It records what was sent and what each
+// member of each room got, and gives a verdict: every message exactly once, in
+// order, and no foreign messages.
 //
-// Three means, from exact and dear to cheap:
+// It uses three methods, from exact and expensive to cheap:
 //
 //   - In rooms of up to 16 members each member remembers the last number of each
-//     sender: 4 bytes times the members. It tells a lost message from one that
-//     came twice or late at the moment it happens.
-//   - Each member of any room keeps a count, a sum and a rolling hash of what it
-//     got: 24 bytes. Members that stayed must agree with what was sent on count
-//     and sum, which is exactly once, and with each other on the hash, which is
-//     one order.
+//     sender: 4 bytes times the number of members. This distinguishes at once a
+//     lost message from one that came twice or late.
+//   - Each member of any room keeps a count, a sum and a rolling hash of the
+//     messages that it got: 24 bytes. Members that stayed must agree on count and
+//     sum with the messages that were sent (exactly once), and on the hash with
+//     each other (one order).
 //   - The order in which the first member of a room saw the messages is kept for
-//     the first million, so that a member that disagrees can be shown with the
-//     message by which it did.
+//     the first million messages. If a member disagrees, this shows the first
+//     message at which it does.
 //
-// A server that promises only each sender's order is judged by the first means in
-// rooms of up to 4,096; larger ones are not taken.
+// A server that promises only the order of each sender is judged by the first
+// method, in rooms of up to 4,096 members; larger rooms are refused.
 //
-// Several generators can share a run: each has a Ledger over all members, judges
-// its own (Only), and learns at the end how much the others' members sent
-// (Remote) and what order they saw (Votes).
+// Several generators can share a run. Each has a Ledger over all members, judges
+// its own members (Only), and learns at the end how much the members of the
+// others sent (Remote) and which order they saw (Votes).
 //
 // A Ledger belongs to one goroutine. A member is the number of its connection.
 package proof
@@ -32,9 +32,9 @@ import (
 
 const (
 	smallRoom = 16
-	maxMatrix = 1 << 12 // members of a room that is judged by each sender's order alone
+	maxMatrix = 1 << 12 // members of a room that is judged only by the order of each sender
 	maxLog    = 1 << 20 // entries over all rooms
-	maxHeld   = 1 << 16 // missing messages that are kept by name
+	maxHeld   = 1 << 16 // missing messages that are kept by number
 	maxNotes  = 20
 )
 
@@ -50,7 +50,7 @@ type Counts struct {
 // Sum is the number of violations.
 func (c Counts) Sum() int64 { return c.Lost + c.Doubled + c.Reordered + c.Foreign + c.Damaged }
 
-// Verdict is the end of a Ledger.
+// Verdict is the final judgment of a Ledger.
 type Verdict struct {
 	Counts
 	Sent     int64    `json:"messages_sent"`
@@ -59,10 +59,10 @@ type Verdict struct {
 	Left     int64    `json:"members_that_left"`   // not judged, except for those that came back
 	Notes    []string `json:"notes"`               // the first violations, with room, sender and number
 
-	Back         int64 `json:"members_that_came_back,omitempty"` // judged from then on
+	Back         int64 `json:"members_that_came_back,omitempty"` // judged from their return on
 	ReceivedBack int64 `json:"deliveries_after_coming_back,omitempty"`
 
-	Votes []Vote `json:"votes,omitempty"` // rooms with members in other generators: the order that was seen here
+	Votes []Vote `json:"votes,omitempty"` // rooms with members in other generators: the order that this generator saw
 }
 
 // Vote is the order in which members of one room saw their messages.
@@ -78,20 +78,20 @@ type Total struct {
 	Count  uint32 `json:"n"`
 }
 
-// Ledger is the account of one run.
+// Ledger records one run.
 type Ledger struct {
-	// Immutable after New.
+	// Not changed after New.
 	roomOrder bool
 	roomOf    []int32            // by member
-	indexOf   []int32            // by member: its place in its room
+	indexOf   []int32            // by member: its index in its room
 	mine      func(m int32) bool // nil: all members are judged here
 
-	// Owned by the goroutine of the run.
+	// Belongs to the goroutine of the run.
 	rooms       []room
 	members     []member
 	sent        []uint32 // by member: the number of its last message
 	held        map[mark]bool
-	strays      map[int32]stray // members that left the order of their room's first
+	strays      map[int32]stray // members that deviated from the order of the room's first member
 	guests      map[uint32]*guest
 	backs       map[int32]*returned // members that left and came back
 	logged      int
@@ -103,9 +103,9 @@ type Ledger struct {
 
 type room struct {
 	members []int32  // judged here
-	size    int      // members in all
+	size    int      // members in total
 	gone    int      // members that left
-	ahead   uint32   // messages that the member furthest ahead has
+	ahead   uint32   // messages of the member that has the most
 	last    []uint32 // small rooms: by member index * size + sender index
 	log     []entry
 	logSeq  map[uint32]uint32 // large rooms: the last number of each sender in the log
@@ -122,7 +122,7 @@ type member struct {
 	bad       bool // has a violation that was counted
 }
 
-// stray is where a member first got something else than others.
+// stray is where a member first got another message than the others.
 type stray struct {
 	at  uint32
 	got entry
@@ -135,10 +135,12 @@ type mark struct {
 	entry
 }
 
-// New makes a Ledger for members by their rooms, which are numbered from 0.
+// New makes a Ledger for members, given their rooms, which are numbered from
+// 0.
 func New(roomOf []int32, roomOrder bool) *Ledger { return Only(roomOf, roomOrder, nil) }
 
-// Only makes a Ledger that judges the members that are mine; nil stands for all.
+// Only makes a Ledger that judges only the members for which mine returns
+// true; nil: all.
 func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	l := &Ledger{
 		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)), mine: mine,
@@ -167,14 +169,15 @@ func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	return l
 }
 
-// byName reports whether each member of a room remembers the last number of each
-// sender: in small rooms, and where nothing else is promised.
+// byName reports whether each member of a room remembers the last number of
+// each sender: in small rooms, and if only the order of each sender is
+// promised.
 func (l *Ledger) byName(r *room) bool {
 	return r.size <= smallRoom || !l.roomOrder && r.size <= maxMatrix
 }
 
-// Judges says whether a room of so many members can be judged by each sender's
-// order alone.
+// Judges reports whether a room of this size can be judged by the order of
+// each sender alone.
 func Judges(members int) bool { return members <= maxMatrix }
 
 func (l *Ledger) judged(m int32) bool { return l.mine == nil || l.mine(m) }
@@ -182,7 +185,7 @@ func (l *Ledger) judged(m int32) bool { return l.mine == nil || l.mine(m) }
 // Next is the number of the next message of a sender.
 func (l *Ledger) Next(sender int32) uint32 { return l.sent[sender] + 1 }
 
-// Sent enters that the next message of a sender is on its way.
+// Sent records that the next message of a sender was sent.
 func (l *Ledger) Sent(sender int32) {
 	l.sent[sender]++
 	r := &l.rooms[l.roomOf[sender]]
@@ -195,8 +198,8 @@ func (l *Ledger) Sent(sender int32) {
 	}
 }
 
-// Totals are what the members of this generator sent into rooms that have
-// members elsewhere.
+// Totals is how many messages the members of this generator sent into rooms
+// that have members elsewhere.
 func (l *Ledger) Totals() []Total {
 	totals := []Total{}
 	for m, n := range l.sent {
@@ -207,8 +210,8 @@ func (l *Ledger) Totals() []Total {
 	return totals
 }
 
-// Remote enters what a member of another generator sent in all. It is called
-// once for each, when nothing more will be sent.
+// Remote records how many messages a member of another generator sent in
+// total. It is called once for each, when no more messages will be sent.
 func (l *Ledger) Remote(t Total) {
 	if int(t.Sender) >= len(l.sent) || l.judged(t.Sender) {
 		return
@@ -218,10 +221,10 @@ func (l *Ledger) Remote(t Total) {
 	}
 }
 
-// Outstanding is how many deliveries are still to come.
+// Outstanding is the number of deliveries that are still missing.
 func (l *Ledger) Outstanding() int64 { return l.outstanding }
 
-// Left takes a member out: what it got or missed is not judged.
+// Left removes a member: its deliveries are no longer judged.
 func (l *Ledger) Left(m int32) {
 	if p := &l.members[m]; !p.left {
 		p.left = true
@@ -233,20 +236,20 @@ func (l *Ledger) Left(m int32) {
 	}
 }
 
-// Damaged enters a message whose bytes are not those that were sent.
+// Damaged records a message whose bytes differ from those that were sent.
 func (l *Ledger) Damaged(m int32, what string) {
 	l.bad.Damaged++
 	l.note("room %d: member %d got a damaged message: %s", l.roomOf[m], m, what)
 }
 
-// Foreign enters a message of another run.
+// Foreign records a message of another run.
 func (l *Ledger) Foreign(m int32, what string) {
 	l.bad.Foreign++
 	l.note("room %d: member %d got a foreign message: %s", l.roomOf[m], m, what)
 }
 
-// Receive enters a delivery, and tells whether it was the first or the last one
-// of its message; in rooms with members elsewhere nobody knows.
+// Receive records a delivery, and reports whether it was the first or the last
+// one of its message. In rooms with members elsewhere that is not known.
 func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 	number := l.roomOf[m]
 	switch {
@@ -292,7 +295,7 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 // inSmall compares with the last number of this sender at this member.
 func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 	if r.last == nil {
-		r.last = make([]uint32, r.size*r.size) // rooms in which nobody says anything need none
+		r.last = make([]uint32, r.size*r.size) // rooms without messages need none
 	}
 	last := &r.last[int(l.indexOf[m])*r.size+int(l.indexOf[e.sender])]
 	switch {
@@ -302,7 +305,7 @@ func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 			if len(l.held) < maxHeld {
 				l.held[mark{m, entry{e.sender, missing}}] = true
 			} else {
-				l.bad.Lost++ // too many to wait for each by name
+				l.bad.Lost++ // too many to keep each by number
 			}
 		}
 		p.bad = true
@@ -318,7 +321,7 @@ func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 	*last = max(*last, e.seq)
 }
 
-// inOrder compares with the order of the member that was first, or writes it.
+// inOrder compares with the order of the first member, or extends it.
 func (l *Ledger) inOrder(p *member, r *room, m int32, e entry) {
 	switch at := int(p.count); {
 	case at < len(r.log):
@@ -356,7 +359,7 @@ func (l *Ledger) note(format string, args ...any) {
 }
 
 // mix spreads a message over 64 bits (the finalizer of splitmix64), so that
-// sums of different messages do not meet.
+// sums of different messages do not collide.
 func mix(e entry) uint64 {
 	x := uint64(e.sender)<<32 | uint64(e.seq)
 	x += 0x9e3779b97f4a7c15

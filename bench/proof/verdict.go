@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Verdict judges all members that stayed. It is called once, when nothing more
-// is to be expected.
+// Verdict judges all members that stayed. It is called once, when no more
+// deliveries are expected.
 func (l *Ledger) Verdict() Verdict {
 	v := Verdict{Left: l.left, Notes: []string{}}
 	l.neverCame()
@@ -36,7 +36,7 @@ func (l *Ledger) Verdict() Verdict {
 	return v
 }
 
-// sentHere is how much the members that are judged here sent.
+// sentHere is the number of messages that the members judged here have sent.
 func (l *Ledger) sentHere(r *room) int64 {
 	if !r.split {
 		return int64(r.sent)
@@ -62,7 +62,7 @@ func (l *Ledger) complete(p *member, r *room, number int, m int32) {
 	case p.count > r.sent:
 		p.bad = true
 		l.bad.Doubled += int64(p.count - r.sent)
-		l.note("room %d: member %d got %d messages, and %d were sent%s", number, m, p.count, r.sent, l.firstDifference(m, r))
+		l.note("room %d: member %d got %d messages, but %d were sent%s", number, m, p.count, r.sent, l.firstDifference(m, r))
 	case p.sum != r.sum:
 		p.bad = true
 		l.bad.Lost++
@@ -81,7 +81,7 @@ func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
 			p.bad = true
 			l.bad.Lost += int64(sent - last)
 			l.note("room %d: member %d lost numbers %d to %d of sender %d", number, m, last+1, sent, sender)
-		} else if last > sent { // another generator's, who told only now how many it sent
+		} else if last > sent { // a sender of another generator, which reported only now how many it sent
 			p.bad = true
 			l.bad.Foreign += int64(last - sent)
 			l.note("room %d: member %d got numbers up to %d of sender %d, who has sent %d", number, m, last, sender, sent)
@@ -89,7 +89,7 @@ func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
 	}
 }
 
-// memberAt is a member by its place in its room.
+// memberAt returns a member by its index in its room.
 func (l *Ledger) memberAt(number, index int) int32 {
 	r := &l.rooms[number]
 	if !r.split {
@@ -103,7 +103,7 @@ func (l *Ledger) memberAt(number, index int) int32 {
 	panic("proof: no such place")
 }
 
-// neverCame counts what was skipped and did not come later either.
+// neverCame counts messages that were skipped and did not come later.
 func (l *Ledger) neverCame() {
 	missing := slices.Collect(maps.Keys(l.held))
 	slices.SortFunc(missing, func(a, b mark) int {
@@ -117,9 +117,9 @@ func (l *Ledger) neverCame() {
 	}
 }
 
-// agree compares the hashes of the members that got everything once. What most
-// of them saw is taken for the order of the room.
-// Rooms with members elsewhere append it to votes.
+// agree compares the hashes of the members that got everything once. The order
+// that most of them saw counts as the order of the room. Rooms with members
+// elsewhere add it to votes.
 func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	votes := map[uint64]int{}
 	var most uint64
@@ -146,7 +146,8 @@ func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	return cast
 }
 
-// firstDifference shows where a member left the order of the first member.
+// firstDifference shows where a member deviated from the order of the first
+// member.
 func (l *Ledger) firstDifference(m int32, r *room) string {
 	stray, ok := l.strays[m]
 	if !ok {

@@ -251,7 +251,7 @@ func TestInvalidMayBeForgivenAndNothingElse(t *testing.T) {
 
 // What a server that accepts nobody makes is no run, and says something of it.
 func TestWhatIsNoRunIsNotForgiven(t *testing.T) {
-	refused := func(*result.Result) error { return cli.Failf(cli.Invalid, "only 0 of 100 connections came to be") }
+	refused := func(*result.Result) error { return cli.Failf(cli.Invalid, "only 0 of 100 connections could be opened") }
 	silent := func(r *result.Result) error {
 		r.Proof.Received, r.Proof.Expected, r.Traffic.Sent = 0, 0, 0
 		return busy(r)

@@ -10,43 +10,46 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// The experiments, in their order within a round. Half comes after Rooms, whose
-// first round says how much the slowest peer can do.
+// The experiments, in their order within a round. Half comes after Rooms,
+// whose first round measures the limit of the slowest peer.
 const (
 	One   = "one"   // one message at a time to a large room
 	Burst = "burst" // 32 messages at once to a large room
-	Rooms = "rooms" // small rooms in which all members publish, each as soon as its own message is back
-	Half  = "half"  // the same rooms, by a schedule of half of what the slowest peer delivered
+	Rooms = "rooms" // small rooms in which all members publish, each as soon as its own message came back
+	Half  = "half"  // the same rooms, by a schedule, at half the rate of the slowest peer
 	Echo  = "echo"  // rooms of one: each message goes back to its sender
-	Idle  = "idle"  // connections that say nothing
+	Idle  = "idle"  // connections that send nothing
 )
 
-// oneRate is how often a second One sends. What a Go program takes to wake up and
-// fall asleep again, about a millisecond each time whatever it does meanwhile,
-// is a tenth of the work for 1,000 deliveries then; at 20/s it was a third.
+// oneRate is how many messages per second One sends. A Go program needs about
+// a millisecond to wake up and to sleep again, independent of its work. At
+// this rate that is a tenth of the work for 1,000 deliveries; at 20/s it was a
+// third.
 const oneRate = 50
 
-// echoRate is a third of what the slower servers can do. At their limit all cost
-// little more than the kernel takes (12.3 us; ours 11.8, gws 14.0), and at a
-// tenth of it what costs is to wake up the machine for each message.
+// echoRate is a third of the limit of the slower servers. At its limit every
+// server costs about as much as the kernel alone (12.3 us; dotsd 11.8, gws
+// 14.0). At a tenth of the limit most of the cost is to wake up the machine
+// for each message.
 const echoRate = 20_000
 
 // messageBytes is the size of all messages.
 const messageBytes = 128
 
-// Experiment is one scenario that all servers go through.
+// Experiment is one scenario that all servers run.
 type Experiment struct {
 	Key      string            `json:"key"`
-	Rooms    string            `json:"rooms"` // as "1,000 x 8"
+	Rooms    string            `json:"rooms"` // such as "1,000 x 8"
 	Title    string            `json:"title"`
-	Scenario map[string]string `json:"scenario"` // every field, as a flag of dotsbench run takes it
+	Scenario map[string]string `json:"scenario"` // every field, as given to a flag of dotsbench run
 
 	scenario scenario.Scenario
 }
 
-// experiments are those of a comparison. Where there is a rate, it leaves every
-// server idle time, so that CPU per delivery compares servers at the same work.
-// Rooms drives them to their limit, because everybody is to publish at a time.
+// experiments returns the experiments of a comparison. An experiment with a
+// rate leaves every server idle time, so that CPU per delivery compares
+// servers at the same work. Rooms drives them to their limit, because all
+// members publish at the same time.
 func experiments(quick bool, seed uint64) []Experiment {
 	small, idle := 8000, 10000
 	if quick {
@@ -56,7 +59,7 @@ func experiments(quick bool, seed uint64) []Experiment {
 		experiment(One, "one at a time", 1000, 1, rate(oneRate)),
 		experiment(Burst, "bursts of 32", 1000, 1, rate(64)),
 		experiment(Rooms, "all publishing", small, small/8, scenario.Rate{Max: true}),
-		experiment(Half, "", small, small/8, rate(0)), // the rate is found in the first round
+		experiment(Half, "", small, small/8, rate(0)), // the rate is set after the first round
 		experiment(Echo, "echo", 1000, 1000, rate(echoRate)),
 		experiment(Idle, "idle", idle, idle/8, rate(0)),
 	}
@@ -66,7 +69,7 @@ func experiments(quick bool, seed uint64) []Experiment {
 		switch all[i].Key {
 		case Burst:
 			s.Burst = 32
-		case Idle: // what a server takes once for its first connections is not counted; what those leave behind, by others, is
+		case Idle: // a small prelude: it leaves out one-time work, and little memory stays that later connections could reuse
 			s.Prelude, s.Memory = idle/50, scenario.MemorySettled
 		}
 		if quick || all[i].Key == Idle {
@@ -77,7 +80,8 @@ func experiments(quick bool, seed uint64) []Experiment {
 	return all
 }
 
-// MostConns is the most connections that a comparison holds at a time.
+// MostConns is the largest number of connections that a comparison holds at a
+// time.
 func MostConns(quick bool) int {
 	most := 0
 	for _, x := range experiments(quick, 0) {
@@ -91,8 +95,8 @@ func rate(perSecond float64) scenario.Rate { return scenario.Rate{PerSecond: per
 func experiment(key, title string, conns, rooms int, rate scenario.Rate) Experiment {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate, s.Sizes = key, conns, rooms, rate, []int{messageBytes}
-	// The warm-up ends between two bursts. Nobody is kicked in so short a run,
-	// so heartbeats would only add work that is no delivery.
+	// The warm-up ends between two bursts. Nobody is kicked in such a short
+	// run, so heartbeats would only add work that is not a delivery.
 	s.Warmup, s.Duration, s.Settle, s.Beat = 400*time.Millisecond, 3*time.Second, 3*time.Second, 0
 	return Experiment{Key: key, Title: title, scenario: s}
 }
@@ -117,8 +121,8 @@ func (e *Experiment) setRate(perSecond float64) {
 	e.describe()
 }
 
-// halfOf is the rate of messages at half of the least deliveries per second, in
-// two digits, which are easy to type again.
+// halfOf returns the message rate for half of the least deliveries per second,
+// rounded to two digits so that it is easy to type.
 func halfOf(deliveries []float64, members int) float64 {
 	if len(deliveries) == 0 {
 		return 0
@@ -128,8 +132,8 @@ func halfOf(deliveries []float64, members int) float64 {
 	return max(math.Floor(half/unit)*unit, 10)
 }
 
-// order is the order of n servers in a round: every second round is the one
-// before it backwards, so that a machine that slowly changes favours nobody, and
+// order returns the order of n servers in a round. Every second round reverses
+// the one before, so that slow changes of the machine favour no server, and
 // every pair of rounds begins with another server.
 func order(round, n int) []int {
 	all := make([]int, n)

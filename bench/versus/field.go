@@ -11,21 +11,21 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// FieldConfig says which servers to compare in which tables. There is no "ours"
-// in a field: any server can be a row, with any settings.
+// FieldConfig tells which servers to compare in which tables. A field has no
+// "ours": any server can be a row, with any settings.
 type FieldConfig struct {
 	Servers  []adapter.Adapter
 	Tables   []Table
-	Skipped  map[string]string // servers that cannot be had, with the reason
+	Skipped  map[string]string // servers that are not available, with the reason
 	Rounds   int
-	Quick    bool // short, and no more than an idea of the figures
+	Quick    bool // short, with rough figures only
 	Progress *cli.Progress
 
-	// Nil: the real one. Tests have another.
+	// Nil: the real function. Tests use another.
 	Run func(s runner.Spec) (*result.Result, error)
 }
 
-// FieldReport is what a field has found: field.json.
+// FieldReport is the outcome of a field: field.json.
 type FieldReport struct {
 	Schema  int            `json:"schema"`
 	Program string         `json:"program"`
@@ -41,13 +41,14 @@ type FieldReport struct {
 	raw []rawRun
 }
 
-// rawRun is all that a run found.
+// rawRun is the complete result of a run.
 type rawRun struct {
 	name   string
 	result *result.Result
 }
 
-// MostConns is the most connections that the tables hold at a time.
+// MostConns is the largest number of connections that the tables hold at a
+// time.
 func (c *FieldConfig) MostConns() int {
 	most := 0
 	for _, t := range c.Tables {
@@ -56,8 +57,8 @@ func (c *FieldConfig) MostConns() int {
 	return most
 }
 
-// Compare makes all runs: in each round each table once, and in a table all its
-// servers, in another order than in the round before.
+// Compare makes all runs: each round runs each table once, and each table all
+// its servers, in another order than in the round before.
 func (c *FieldConfig) Compare() (*FieldReport, error) {
 	r := &FieldReport{
 		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
@@ -107,8 +108,8 @@ func (c *FieldConfig) round(r *FieldReport, t *Table, round int) {
 	}
 }
 
-// one makes one run with a fresh server. One about latency that is INVALID, for
-// other programs had the CPUs, and nothing worse, is made again.
+// one makes one run with a fresh server. A run about latency that is INVALID,
+// and has no worse outcome, is repeated, because other programs used the CPUs.
 func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	const tries = 3
 	for try := 1; ; try++ {
@@ -123,8 +124,9 @@ func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	}
 }
 
-// broken says what a server did in a table that leaves its figures without
-// meaning: it lost a message, ended a connection, died, or did not come about.
+// broken returns what a server did in a table that makes its figures
+// meaningless: it lost a message, ended a connection, died, or could not be
+// run.
 func (s *Server) broken(table string) string {
 	for _, run := range s.Runs {
 		if run.Experiment != table {
@@ -142,8 +144,8 @@ func (s *Server) broken(table string) string {
 	return ""
 }
 
-// Verdict is the worst that happened, as an error with its exit code. A missed
-// goal is shown, and is none.
+// Verdict returns the worst outcome as an error with its exit code. A missed
+// goal is shown, but is not an error.
 func (r *FieldReport) Verdict() error {
 	var worst [cli.ServerDied + 1]error // by exit code
 	for _, t := range r.Tables {

@@ -18,19 +18,18 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Table is one experiment of a field and who takes part in it, as the list
-// "tables" of an adapter file has it:
+// Table is one experiment of a field and its servers, as written in the list "tables" of an adapter file:
 //
 //	tables:
 //	  - title: most, 128 rooms of 1
 //	    scenario: rooms                      # of the program, or a file
 //	    set: {conns: 128, rooms: 128, rate: max, burst: 64}
-//	    nodes: 2                             # so many of each server, with one of what is beside it; 1 may be left out
+//	    nodes: 2                             # number of each server, which share one program beside them; default 1
 //	    servers: [slow, fast]                # the rows
-//	    base: slow                           # to which the others are compared; may be left out
+//	    base: slow                           # the others are compared with it; optional
 //	    goals: [fast rate >= 5 x slow, fast p50 <= slow + 500us]
 //
-// With rate max a table is about throughput, else about latency.
+// With rate max a table is about throughput, otherwise about latency.
 type Table struct {
 	Key      string            `json:"key"`
 	Title    string            `json:"title"`
@@ -38,13 +37,13 @@ type Table struct {
 	Rows     []string          `json:"servers"`
 	Base     string            `json:"base,omitempty"`
 	Goals    []Demand          `json:"goals,omitempty"`
-	Scenario map[string]string `json:"scenario"` // every field, as a flag of dotsbench run takes it
+	Scenario map[string]string `json:"scenario"` // every field, as given to a flag of dotsbench run
 
 	scenario scenario.Scenario
 }
 
-// Demand is a goal of a table: at least so many times as much as another row, or
-// at most so much more.
+// Demand is a goal of a table: a row must have at least a given multiple of another row, or at most a given amount
+// more.
 type Demand struct {
 	Text    string  `json:"text"`
 	Server  string  `json:"server"`
@@ -52,7 +51,7 @@ type Demand struct {
 	Against string  `json:"against"`
 	Times   float64 `json:"at_least_times,omitempty"`
 	MoreUs  float64 `json:"at_most_more_us,omitempty"`
-	Found   *Figure `json:"found"` // times, or microseconds; nil: not measured
+	Found   *Figure `json:"found"` // a multiple, or microseconds; nil: not measured
 	Met     bool    `json:"met"`
 }
 
@@ -87,8 +86,7 @@ func LoadTables(name string, servers []adapter.Adapter) ([]Table, error) {
 	return parseTables(name, text, servers)
 }
 
-// tableReader reads from the syntax tree, as package scenario does, so that a
-// value means what it means as a flag.
+// tableReader reads from the syntax tree, as package scenario does, so that a value means the same as in a flag.
 type tableReader struct {
 	file    string
 	servers []adapter.Adapter
@@ -118,7 +116,7 @@ func parseTables(name string, text []byte, servers []adapter.Adapter) ([]Table, 
 		}
 	}
 	if len(r.tables) == 0 {
-		return nil, fmt.Errorf("%s: there are no tables in it; bench/peers/README.md says what one is", name)
+		return nil, fmt.Errorf("%s: it has no tables; bench/peers/README.md describes them", name)
 	}
 	return r.tables, nil
 }
@@ -140,7 +138,7 @@ func (r *tableReader) fail(at ast.Node, format string, args ...any) error {
 func (r *tableReader) table(node ast.Node) error {
 	t := Table{Key: strconv.Itoa(len(r.tables) + 1), Nodes: 1, scenario: scenario.Default()}
 	all := entries(node)
-	// The scenario comes before what is set in it, wherever it stands.
+	// The scenario must be known before the fields that change it, even if it comes later in the file.
 	for _, e := range all {
 		if e.Key.GetToken().Value == "scenario" {
 			var err error
@@ -178,7 +176,7 @@ func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
 	case "set":
 		for _, f := range entries(e.Value) {
 			if _, plain := f.Value.(ast.ScalarNode); !plain {
-				return r.fail(f, "set: wants name: value")
+				return r.fail(f, "set: must be a mapping of name: value")
 			}
 			if err := t.scenario.Set(f.Key.GetToken().Value, f.Value.GetToken().Value); err != nil {
 				return r.fail(f, "set: %w", err)
@@ -200,7 +198,7 @@ func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
 	return nil
 }
 
-// complete checks what stands in more than one entry.
+// complete checks what depends on more than one entry.
 func (r *tableReader) complete(t *Table, at ast.Node) error {
 	if t.Title == "" || len(t.Rows) == 0 {
 		return r.fail(at, "a table needs a title and servers")
@@ -221,7 +219,7 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 	}
 	for _, name := range named {
 		if !slices.Contains(t.Rows, name) {
-			return r.fail(at, "%q is none of the table's servers: %s", name, strings.Join(t.Rows, ", "))
+			return r.fail(at, "%q is not one of the table's servers: %s", name, strings.Join(t.Rows, ", "))
 		}
 	}
 	if t.scenario.Needs != "" {
@@ -234,17 +232,17 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 	return nil
 }
 
-// together checks that members of a room on several nodes can hear each other.
+// together checks that the nodes of a room can reach each other.
 func (t *Table) together(rows []adapter.Adapter) error {
 	if t.scenario.Across != scenario.AcrossMembers {
 		return nil
 	}
 	if t.Nodes < 2 {
-		return errors.New("across: members needs nodes: 2, or more")
+		return errors.New("across: members needs nodes: 2 or more")
 	}
 	for _, a := range rows {
 		if err := a.OneSystem(t.Nodes); err != nil {
-			return fmt.Errorf("%w: leave it out, or across: members", err)
+			return fmt.Errorf("%w: leave this server out, or set across: rooms", err)
 		}
 	}
 	return nil

@@ -11,21 +11,21 @@ import (
 
 // column is one column of a table of a field.
 type column struct {
-	key   string // of Server.Figures, behind that of the table
+	key   string // of Server.Figures, after the key of the table
 	head  [2]string
-	value func(run *Run) float64 // 0: there is none
-	base  string                 // compared to this row, by combine; empty: as it is
+	value func(run *Run) float64 // 0: no value
+	base  string                 // compared with this row, by combine; empty: not compared
 	by    func(own, base float64) float64
 	mark  func(run *Run) string // may be nil
 	show  func(v float64) string
-	some  bool // left out where nobody has it
+	some  bool // left out if no row has a value
 }
 
-// columns are those of a table.
+// columns returns the columns of a table.
 func (t *Table) columns() []column {
 	var all []column
 	if t.closed() {
-		share := float64(t.scenario.Rooms) / float64(t.scenario.Conns) // every member gets a message
+		share := float64(t.scenario.Rooms) / float64(t.scenario.Conns) // every member of a room gets each message
 		rate := column{key: "rate", head: [2]string{"messages/s", "most"}, show: count,
 			value: func(run *Run) float64 { return run.DeliveredRate * share },
 			mark:  func(run *Run) string { return markIf(len(run.Invalid) > 0, AtLeast) }}
@@ -56,7 +56,8 @@ func (t *Table) columns() []column {
 		column{key: "beside", some: true, head: [2]string{"CPU us a message", "beside it"}, show: micros, value: func(run *Run) float64 { return run.BesidePerMessage }})
 }
 
-// latency is a column in milliseconds. That of an invalid run does not count.
+// latency is a column in milliseconds. The latency of an INVALID run does not
+// count.
 func (t *Table) latency(name string, get func(run *Run) int64) column {
 	return column{key: name, head: [2]string{name, "ms"}, show: millis, value: func(run *Run) float64 {
 		if len(run.Invalid) > 0 {
@@ -66,8 +67,8 @@ func (t *Table) latency(name string, get func(run *Run) int64) column {
 	}}
 }
 
-// figure is that of a server in a column. A server that broke a promise in a
-// table has none there.
+// figure returns the figure of a server in a column. A server that broke a
+// promise in a table has no figure there.
 func (r *FieldReport) figure(t *Table, c *column, s *Server) (Figure, bool) {
 	var values []float64
 	mark := ""
@@ -100,8 +101,8 @@ func (r *FieldReport) figure(t *Table, c *column, s *Server) (Figure, bool) {
 	return f, true
 }
 
-// inRound is the value of a column's base in a round: what is compared was
-// measured seconds apart.
+// inRound returns the value of a column's base in a round: runs that are
+// compared are seconds apart.
 func (r *FieldReport) inRound(t *Table, c *column, round int) float64 {
 	base := r.server(c.base)
 	i := slices.IndexFunc(base.Runs, func(run Run) bool { return run.Experiment == t.Key && run.Round == round })
@@ -111,7 +112,7 @@ func (r *FieldReport) inRound(t *Table, c *column, round int) float64 {
 	return c.value(&base.Runs[i])
 }
 
-// conclude makes figures, goals and notes of the runs.
+// conclude computes figures, goals and notes from the runs.
 func (r *FieldReport) conclude() {
 	for i := range r.Servers {
 		r.Servers[i].Figures = map[string]Figure{}
@@ -134,7 +135,7 @@ func (r *FieldReport) conclude() {
 	}
 }
 
-// note says what is to be known of a row.
+// note adds notes about a row.
 func (r *FieldReport) note(t *Table, s *Server) {
 	if why := s.broken(t.Key); why != "" {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: %s: INVALID: %s", t.Title, s.Name, why))
@@ -155,7 +156,7 @@ func (r *FieldReport) note(t *Table, s *Server) {
 	}
 }
 
-// judge compares two rows as a goal wants it.
+// judge compares two rows for a goal.
 func (r *FieldReport) judge(t *Table, d *Demand) {
 	columns := t.columns()
 	i := slices.IndexFunc(columns, func(c column) bool { return c.key == d.Figure })
@@ -184,7 +185,7 @@ func (r *FieldReport) Table(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return text + "\n" }, "  ", grid.text})
 }
 
-// Markdown writes the same for a document.
+// Markdown writes the comparison for a document.
 func (r *FieldReport) Markdown(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return "**" + text + "**\n\n" }, "- ", grid.markdown})
 }
@@ -211,13 +212,13 @@ func (r *FieldReport) write(w io.Writer, p paper) error {
 	return err
 }
 
-// footer says what stands behind the figures.
+// footer writes how many deliveries were proved, and describes the servers.
 func (r *FieldReport) footer(b *strings.Builder, p paper) {
-	fmt.Fprintf(b, "\n%s deliveries were proved: each whole, once, in order and in its room", cli.Count(r.Proved))
+	fmt.Fprintf(b, "\n%s deliveries were proved: each arrived undamaged, once, in order and in its room", cli.Count(r.Proved))
 	if r.Verdict() != nil {
-		b.WriteString(", but for those of INVALID rows")
+		b.WriteString(", except those of INVALID rows")
 	}
-	b.WriteString("\n\n" + p.title("What they are"))
+	b.WriteString("\n\n" + p.title("The servers"))
 	for _, s := range r.Servers {
 		fmt.Fprintf(b, "%s%s: %s%s%s\n", p.item, s.Name, s.Library, phrase("more", s.More), phrase("less", s.Less))
 	}
@@ -229,7 +230,7 @@ func (r *FieldReport) footer(b *strings.Builder, p paper) {
 	}
 }
 
-// grid is a table as it is written.
+// grid arranges a table for printing.
 func (r *FieldReport) grid(t *Table) grid {
 	columns := slices.DeleteFunc(t.columns(), func(c column) bool {
 		return c.some && !slices.ContainsFunc(t.Rows, func(name string) bool {

@@ -13,7 +13,7 @@ type Figure struct {
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	Runs   int     `json:"runs"`
-	Mark   string  `json:"mark,omitempty"` // what is to be known of it: AtLeast or Busy
+	Mark   string  `json:"mark,omitempty"` // a qualification: AtLeast or Busy
 }
 
 // Marks of figures.
@@ -29,26 +29,26 @@ func summarize(v []float64) Figure {
 	return Figure{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], Runs: n}
 }
 
-// busy is the share of its one CPU over which a server has no idle time.
+// busy is the share of its one CPU above which a server has no idle time.
 const busy = 0.9
 
 // metric is one column.
 type metric struct {
 	key   string
-	in    string // the experiment
+	in    string // its experiment
 	head  [2]string
-	value func(run *Run) float64         // 0: there is none
+	value func(run *Run) float64         // 0: no value
 	show  func(v float64) string         // plain text of a value
-	mark  func(run *Run) string          // may be nil
+	mark  func(run *Run) string          // what the kernel alone needs; may be nil
 	floor func(rows []floor.Row) float64 // what the kernel alone takes; may be nil
 }
 
 const (
-	perDelivery = 5 // the first metrics are one table, the rest another
+	perDelivery = 5 // the first metrics form one table, the rest another
 	floorName   = "floor"
 )
 
-// metrics are all columns, in the order of the tables.
+// metrics returns all columns, in the order of the tables.
 func (r *Report) metrics() []metric {
 	var all []metric
 	add := func(x *Experiment, name, title string, m metric) {
@@ -104,7 +104,7 @@ func micros(v float64) string {
 
 func millis(v float64) string { return fmt.Sprintf("%.2f", v) }
 
-// of is the figure of a server.
+// of returns the figure of a server.
 func (m *metric) of(s *Server) (Figure, bool) {
 	var values []float64
 	mark := ""
@@ -127,7 +127,7 @@ func (m *metric) of(s *Server) (Figure, bool) {
 	return f, true
 }
 
-// at is the value in a run, 0 if there is none.
+// at returns the value in a run, 0 if there is none.
 func (m *metric) at(run *Run) float64 {
 	if run.Experiment != m.in || run.Error != "" {
 		return 0
@@ -135,8 +135,8 @@ func (m *metric) at(run *Run) float64 {
 	return m.value(run)
 }
 
-// floorOf is what the kernel alone takes for a delivery, in microseconds: its
-// share of a send, and of the receive of the message that it delivers.
+// floorOf returns what the kernel alone needs for a delivery, in microseconds:
+// its share of a send, and of the receive of the message that it delivers.
 func floorOf(key string, rows []floor.Row) float64 {
 	of := func(frames int) floor.Row {
 		i := slices.IndexFunc(rows, func(row floor.Row) bool { return row.Frames == frames })
@@ -148,7 +148,7 @@ func floorOf(key string, rows []floor.Row) float64 {
 	switch key {
 	case Burst:
 		return of(32).SendNs / 1000
-	case Rooms: // eight members publish, so eight frames go to each at best
+	case Rooms: // eight members publish, so at best each write has eight frames
 		return (of(8).SendNs + of(1).ReceiveNs/8) / 1000
 	case Half:
 		return (of(1).SendNs + of(1).ReceiveNs/8) / 1000
@@ -158,7 +158,7 @@ func floorOf(key string, rows []floor.Row) float64 {
 	return of(1).SendNs / 1000
 }
 
-// floorFigure is the row of the floor.
+// floorFigure returns the row of the floor.
 func (r *Report) floorFigure(m *metric) (Figure, bool) {
 	var values []float64
 	for _, rows := range r.Floor {
@@ -172,7 +172,7 @@ func (r *Report) floorFigure(m *metric) (Figure, bool) {
 	return summarize(values), true
 }
 
-// ratio is ours against another row, round by round.
+// ratio compares our server with another row, round by round.
 func (r *Report) ratio(key, against string) (Figure, bool) {
 	all := r.metrics()
 	i := slices.IndexFunc(all, func(m metric) bool { return m.key == key })
@@ -190,7 +190,7 @@ func (r *Report) ratio(key, against string) (Figure, bool) {
 	return summarize(ratios), true
 }
 
-// valueIn is the value of a row in a round, 0 if there is none.
+// valueIn returns the value of a row in a round, 0 if there is none.
 func (r *Report) valueIn(name string, m *metric, round int) float64 {
 	if name == floorName && m.floor != nil && round <= len(r.Floor) {
 		return m.floor(r.Floor[round-1])

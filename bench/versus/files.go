@@ -10,14 +10,14 @@ import (
 	"path/filepath"
 )
 
-// file is one to write.
+// file is one file to write.
 type file struct {
 	name  string
 	write func(w io.Writer) error
 }
 
-// Write writes peers.json and peers.md into a folder that comes to be with both
-// of them in it, or not at all.
+// Write writes a folder with peers.json and peers.md. The folder appears with
+// both files or not at all.
 func (r *Report) Write(dir string) error {
 	return writeFolder(dir, []file{{"peers.json", r.JSON}, {"peers.md", r.Markdown}}, nil)
 }
@@ -38,7 +38,7 @@ func (r *FieldReport) Write(dir string) error {
 	})
 }
 
-// writeFolder makes a folder with these files, and with what more puts there.
+// writeFolder creates a folder with these files and those that more writes.
 func writeFolder(dir string, files []file, more func(temp string) error) (err error) {
 	dir = filepath.Clean(dir)
 	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*")

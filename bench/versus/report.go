@@ -21,7 +21,7 @@ type Report struct {
 	Pinned      bool           `json:"pinned"` // server on the first CPU, generator on the others
 	Experiments []Experiment   `json:"experiments"`
 	Servers     []Server       `json:"servers"` // ours first
-	Floor       [][]floor.Row  `json:"floor"`   // of each round
+	Floor       [][]floor.Row  `json:"floor"`   // one list for each round
 	Goals       []Goal         `json:"goals"`
 	Notes       []string       `json:"notes"`
 }
@@ -41,7 +41,7 @@ type Server struct {
 type Run struct {
 	Experiment       string   `json:"experiment"`
 	Round            int      `json:"round"`
-	Error            string   `json:"error,omitempty"` // it did not come about
+	Error            string   `json:"error,omitempty"` // the run could not be made
 	Exit             int      `json:"exit"`
 	Invalid          []string `json:"invalid,omitempty"` // why rates and latencies do not count
 	Violation        string   `json:"violation,omitempty"`
@@ -58,10 +58,10 @@ type Run struct {
 	CPUPerMessage    float64  `json:"cpu_us_per_message,omitempty"`
 	BesidePerMessage float64  `json:"beside_cpu_us_per_message,omitempty"`
 	PerCall          float64  `json:"messages_per_call,omitempty"`
-	Tries            int      `json:"tries,omitempty"` // those before were INVALID
+	Tries            int      `json:"tries,omitempty"` // all but the last were INVALID
 }
 
-// Goal is a ratio that ours should reach.
+// Goal is a ratio that our server should reach.
 type Goal struct {
 	What    string  `json:"what"`
 	Against string  `json:"against"`
@@ -70,7 +70,7 @@ type Goal struct {
 	Met     bool    `json:"met"`
 }
 
-// goals are those of the project. A ratio is taken within each round.
+// goals are the goals of the project. Each ratio compares runs of one round.
 func goals() []Goal {
 	return []Goal{
 		{What: "one.cpu", Against: "gws", AtMost: 0.8},
@@ -82,7 +82,7 @@ func goals() []Goal {
 	}
 }
 
-// conclude makes figures, goals and notes of the runs.
+// conclude computes figures, goals and notes from the runs.
 func (r *Report) conclude() {
 	for i := range r.Servers {
 		s := &r.Servers[i]
@@ -103,7 +103,7 @@ func (r *Report) conclude() {
 	}
 }
 
-// notes say what went wrong in the runs of a server, each kind of trouble once.
+// notes lists what went wrong in the runs of a server, each kind once.
 func (s *Server) notes(rounds int) []string {
 	var notes []string
 	seen := map[string]bool{}
@@ -132,7 +132,7 @@ func (s *Server) notes(rounds int) []string {
 	return notes
 }
 
-// title is how a person calls a metric.
+// title returns the name of a metric for a person.
 func (r *Report) title(key string) string {
 	for _, m := range r.metrics() {
 		if m.key == key {

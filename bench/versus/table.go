@@ -10,7 +10,7 @@ import (
 )
 
 // grid is a table: a head of two lines, and rows whose first cell is a name. A
-// row of two cells says something in place of figures.
+// row of two cells has a text instead of figures.
 type grid struct {
 	head [][2]string
 	rows [][]string
@@ -64,7 +64,8 @@ func cell(f Figure, ok bool, show func(v float64) string) string {
 	return text + f.Mark
 }
 
-// text writes the grid for a terminal: names to the left, figures to the right.
+// text writes the grid for a terminal: names on the left, figures on the
+// right.
 func (g grid) text(b *strings.Builder) {
 	width := make([]int, len(g.head))
 	wider := func(i int, s string) { width[i] = max(width[i], utf8.RuneCountInString(s)) }
@@ -123,7 +124,7 @@ func (g grid) markdown(b *strings.Builder) {
 	}
 }
 
-// paper is what differs between a terminal and a document.
+// paper has the differences between a terminal and a document.
 type paper struct {
 	title func(text string) string
 	item  string
@@ -135,7 +136,7 @@ func (r *Report) Table(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return text + "\n" }, "  ", grid.text})
 }
 
-// Markdown writes the same for a document.
+// Markdown writes the comparison for a document.
 func (r *Report) Markdown(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return "**" + text + "**\n\n" }, "- ", grid.markdown})
 }
@@ -152,11 +153,11 @@ func (r *Report) write(w io.Writer, p paper) error {
 	p.grid(r.grid(all[perDelivery:]), &b)
 	b.WriteString("\n")
 	r.legend(&b, p)
-	b.WriteString("\n" + p.title("Ours against the goals"))
+	b.WriteString("\n" + p.title("Our server and its goals"))
 	for _, g := range r.Goals {
 		b.WriteString(p.item + r.goal(g) + "\n")
 	}
-	b.WriteString("\n" + p.title("What the others do more or less than ours"))
+	b.WriteString("\n" + p.title("What the other servers do more or less than ours"))
 	for _, s := range r.Servers[1:] {
 		fmt.Fprintf(&b, "%s%s (%s)%s%s\n", p.item, s.Name, s.Library, phrase("more", s.More), phrase("less", s.Less))
 	}
@@ -176,7 +177,7 @@ func (r *Report) how() string {
 		text = "1 round"
 	}
 	if r.Quick {
-		text += ", small and short: no more than an idea"
+		text += ", small and short: rough figures only"
 	}
 	if r.Pinned {
 		return text + "; each server alone on the first CPU, the generator on the others"
@@ -208,12 +209,12 @@ func (r *Report) legend(b *strings.Builder, p paper) {
 		at[x.Key] = x
 	}
 	line := func(format string, args ...any) { fmt.Fprintf(b, p.item+format+"\n", args...) }
-	line("one at a time %s, bursts of 32 %s, echo %s; all publishing: each of %s sends when its own message is back",
+	line("one at a time %s, bursts of 32 %s, echo %s; all publishing: each of %s sends when its own message came back",
 		at[One].Scenario["rate"], at[Burst].Scenario["rate"], at[Echo].Scenario["rate"], at[Rooms].Rooms)
-	line("%s: what the kernel alone takes for a send of 1, 32 or 8 frames, and for its share of a receive", floorName)
+	line("%s: the cost of the kernel alone for a send of 1, 32 or 8 frames, and its share of a receive", floorName)
 	marks := map[string]string{
-		AtLeast: "the generator or the machine was the limit, so the server can do more",
-		Busy:    "the server was never idle, and may have saved work by that",
+		AtLeast: "the generator or the machine was the limit; the server can do more",
+		Busy:    "the server was never idle, which may have saved work",
 	}
 	for _, mark := range []string{AtLeast, Busy} {
 		if r.uses(mark) {
@@ -245,13 +246,13 @@ func (r *Report) uses(mark string) bool {
 
 func (r *Report) goal(g Goal) string {
 	if g.Ratio == nil {
-		return fmt.Sprintf("not measured: %s against %s", r.title(g.What), g.Against)
+		return fmt.Sprintf("not measured: %s compared with %s", r.title(g.What), g.Against)
 	}
 	word := "MISSED"
 	if g.Met {
 		word = "met"
 	}
-	return fmt.Sprintf("%-6s %s: %s of %s, at most %.2f wanted", word, r.title(g.What),
+	return fmt.Sprintf("%-6s %s: %s of %s, goal at most %.2f", word, r.title(g.What),
 		cell(*g.Ratio, true, func(v float64) string { return fmt.Sprintf("%.2f", v) }), g.Against, g.AtMost)
 }
 

@@ -1,11 +1,10 @@
-// Package versus compares servers: ours against peers, and both against what the
-// kernel alone takes.
+// Package versus compares servers: ours with peers, and both with the cost of the kernel alone.
 //
-// A machine is not the same for fifteen minutes: neighbours come and go, clocks
-// drop with heat. So each experiment goes over all servers before the next, round
-// after round, each time in another order, with a fresh server for each run; what
-// is compared was measured seconds apart, ratios are taken within a round, and
-// the figures are medians with the least and the greatest beside them.
+// A machine does not stay the same for fifteen minutes: neighbours come and go, heat lowers the
+// clock rate. So each experiment runs all servers before the next one begins, round after round,
+// each time in another order and with a fresh server. Runs that are compared are therefore seconds
+// apart. Ratios are computed within a round, and the figures are medians with the least and the
+// greatest value.
 package versus
 
 import (
@@ -21,27 +20,27 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// Config says what to compare.
+// Config tells which servers to compare.
 type Config struct {
-	Servers  []adapter.Adapter // ours first
+	Servers  []adapter.Adapter // our server first
 	Skipped  []Server          // peers that could not be built
 	Rounds   int
-	Quick    bool // smaller, shorter, and no more than an idea of the figures
+	Quick    bool // smaller and shorter, with rough figures only
 	Seed     uint64
 	Progress *cli.Progress
 
-	// Nil: the real ones. Tests have others.
+	// Nil: the real functions. Tests use others.
 	Run   func(s runner.Spec) (*result.Result, error)
 	Floor func() ([]floor.Row, error)
 }
 
-// Skip enters a peer that cannot be measured, and why.
+// Skip records a peer that cannot be measured, with the reason.
 func (c *Config) Skip(a adapter.Adapter, why error) {
 	c.Skipped = append(c.Skipped, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less,
 		Skipped: firstLine(why.Error()), Runs: []Run{}})
 }
 
-// Compare makes all runs. An error says that ours could not be measured.
+// Compare makes all runs. An error means that our server could not be measured.
 func (c *Config) Compare() (*Report, error) {
 	r := &Report{
 		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
@@ -89,7 +88,7 @@ func (c *Config) measureFloor(pinned bool, pin runner.Pin) (rows []floor.Row, er
 	if !pinned {
 		return rows, measure()
 	}
-	// As servers are measured: clients on another CPU, and time between two messages.
+	// The conditions of a server: clients on another CPU, and a pause between two messages.
 	cfg.Reader, cfg.Gap = &pin.Others, time.Second/oneRate
 	err = pin.OnServer(measure)
 	return rows, err
@@ -134,12 +133,12 @@ func (c *Config) one(x *Experiment, a *adapter.Adapter, pinned bool) Run {
 	return run
 }
 
-// failed is a run that did not come about.
+// failed records a run that could not be made.
 func failed(a *adapter.Adapter, err error) Run {
 	return Run{Error: firstLine(strings.TrimPrefix(err.Error(), a.Name+": "))}
 }
 
-// figuresOf are those figures of a run that comparisons are about.
+// figuresOf returns the figures of a run that comparisons use.
 func figuresOf(found *result.Result) Run {
 	run := Run{Exit: found.Exit, Invalid: found.Invalid, Died: firstLine(found.Died), Ended: firstLine(found.Ended)}
 	if found.Proof.Sum() > 0 {
@@ -156,8 +155,7 @@ func figuresOf(found *result.Result) Run {
 	return run
 }
 
-// mostOfPeers are the deliveries per second that Rooms drove each peer to; ours
-// where there is no peer.
+// mostOfPeers returns the deliveries per second of each peer in Rooms, or ours if there is no peer.
 func (r *Report) mostOfPeers() []float64 {
 	var ours, peers []float64
 	for i, s := range r.Servers {
@@ -183,8 +181,8 @@ func firstLine(text string) string {
 	return line[:min(most, len(line))]
 }
 
-// Verdict is what the comparison means for ours, as an error with its exit code:
-// a goal that is missed is none.
+// Verdict returns the outcome for our server as an error with its exit code. A missed goal is not
+// an error.
 func (r *Report) Verdict() error {
 	ours := r.Servers[0]
 	if i := slices.IndexFunc(ours.Runs, func(run Run) bool { return run.Died != "" }); i >= 0 {

@@ -91,7 +91,7 @@ func (f *fake) run(s runner.Spec) (*result.Result, error) {
 	case name == "loser" && x == Burst && round == 2:
 		r.Proof.Lost, r.Exit = 7, cli.Violated
 	case name == "loser" && x == Idle:
-		return nil, errors.New("only 4,000 of 5,000 connections came to be")
+		return nil, errors.New("only 4,000 of 5,000 connections could be opened")
 	}
 	return r, nil
 }
