@@ -2,67 +2,67 @@
 # scale-lab.sh - run a server and a load generator with up to a million connections in a small virtual machine.
 #
 # Why: one process cannot hold more sockets than its RLIMIT_NOFILE, and on many developer and CI machines that limit
-# is fixed. Inside a guest kernel of our own we are root over our own limits and change nothing on the host. The guest
-# is Debian's packaged kernel with a tiny initramfs (busybox and your two programs) under QEMU's software emulation:
-# no root, no /dev/kvm, no network, no disk image and no tty are needed.
+# is fixed. Inside our own guest kernel we can set our own limits, and change nothing on the host. The guest is Debian's
+# packaged kernel with a tiny initramfs (busybox and your two programs) under QEMU's software emulation: it needs no
+# root, /dev/kvm, network, disk image or tty.
 #
-# What the figures are good for: COUNTS (does it hold N connections, does every one get its message) and MEMORY per
-# connection are those of real Linux. TIMES are those of an emulated CPU, roughly 10 to 30 times slower than the host:
-# compare them only with other runs of this script on the same machine.
+# Meaning of the figures: COUNTS (does it hold N connections, does each get its message) and MEMORY per connection are
+# those of real Linux. TIMES are those of an emulated CPU, roughly 10 to 30 times slower than the host: compare them only
+# with other runs of this script on the same machine.
 #
 # Usage:
 #   scale-lab.sh [option...] -- SERVER [arg...] -- GENERATOR [arg...]
-#   scale-lab.sh [option...] --check          boot an empty guest and leave (is this machine able?)
+#   scale-lab.sh [option...] --check          boot an empty guest and exit (to check this machine)
 #
 #   scale-lab.sh -m 6G -t 600 -p 8080 -o results.jsonl -- ./server -addr 0.0.0.0:8080 -- ./gen -n 250000
 #
 # Options:
-#   -m, --memory SIZE     guest memory, such as 4G (default 4G; touched pages only are taken from the host).
+#   -m, --memory SIZE     guest memory, such as 4G (default 4G; the host provides only pages that are used).
 #                         Rule of thumb: 1 GiB + 15 KiB per connection.
-#   -c, --cpus N          guest CPUs (default: the host's, at most 4; more than the host has only slows it)
-#   -t, --time-limit SEC  limit for everything, boot included (default 600). 30 s before it the guest takes a last sample,
-#                         reports and powers off; at the limit it is killed.
-#   -p, --port PORT       the generator starts when something in the guest listens on this TCP port (default 8080)
-#   -o, --output FILE     JSON lines collected (default scale-lab.jsonl)
-#   -l, --log FILE        keep the guest's whole console log there
+#   -c, --cpus N          guest CPUs (default: the host's, at most 4; more than the host has only slow it down)
+#   -t, --time-limit SEC  limit for everything, boot included (default 600). 30 s before the limit the guest takes a last
+#                         sample, reports and powers off; at the limit it is killed.
+#   -p, --port PORT       the generator starts when a program in the guest listens on this TCP port (default 8080)
+#   -o, --output FILE     file for the collected JSON lines (default scale-lab.jsonl)
+#   -l, --log FILE        keep the guest's complete console log in this file
 #   -s, --sample SEC      memory sample every SEC seconds (default 15; 0: only at marks)
 #   -e, --env NAME=VALUE  environment of all programs (repeatable), e.g. GOMEMLIMIT=4GiB
 #       --sysctl K=V      guest sysctl set after the lab's own (repeatable)
 #       --append WORDS    more kernel parameters
-#       --sidecar 'CMD'   program started before the server and ended after it (repeatable), for example
+#       --sidecar 'CMD'   program that starts before the server and ends after it (repeatable), for example
 #                         --sidecar 'redis-server --port 6379 --save "" --appendonly no'
-#       --file SRC:DEST   put a file of the host into the guest (repeatable)
+#       --file SRC:DEST   copy a file of the host into the guest (repeatable)
 #       --kernel FILE     use this kernel instead of Debian's linux-image-cloud-amd64, which is downloaded once
-#       --cpu-model NAME  emulated CPU (default qemu64: plain x86-64 is emulated fastest; take max for binaries built
+#       --cpu-model NAME  emulated CPU (default qemu64: plain x86-64 is emulated fastest; use max for binaries built
 #                         for newer CPUs, such as GOAMD64=v2 and up)
-#       --accel NAME      tcg (default, works everywhere) or kvm (only where you know that it works)
-#       --install         apt-get install what is missing (needs root); otherwise the script only says what is missing.
-#                         The kernel's package is only unpacked, never installed, and needs no root.
-#       --cache DIR       where the downloaded kernel is kept (default ${XDG_CACHE_HOME:-~/.cache}/scale-lab)
+#       --accel NAME      tcg (default, works everywhere) or kvm (only if you know that it works)
+#       --install         install missing packages with apt-get (needs root); without it the script only lists them.
+#                         The kernel's package is only unpacked, not installed, and needs no root.
+#       --cache DIR       folder for the downloaded kernel (default ${XDG_CACHE_HOME:-~/.cache}/scale-lab)
 #   -h, --help            this text
 #
 # Programs: x86-64 Linux binaries. Static ones are simplest (CGO_ENABLED=0 go build); shared libraries of dynamic ones
-# are copied along. Everything they write is streamed to this script's stdout, prefixed by "server| " or
-# "generator| ". Source addresses 127.0.0.0/8 are all usable in the guest: spread the clients over many (about 20000
-# connections each), since one source address has only 64 k ports per server port.
+# are copied too. Their output goes to this script's stdout, with the prefix "server| " or "generator| ". All source
+# addresses in 127.0.0.0/8 are usable in the guest: spread the clients over many (about 20000 connections each), since
+# one source address has only 64 k ports per server port.
 #
-# What is collected in FILE, one JSON object a line:
+# FILE has one JSON object per line:
 #   {"source":"server"|"generator","t":UPTIME,"data":{...}}    each output line of a program that is a JSON object
 #   {"source":"lab","event":"mark"|"sample",...}               memory, sockets, slabs (all in KiB or bytes as named)
 #   {"source":"lab","event":"end","reason":...,"server_exit":N,"generator_exit":N}
-# A generator line "@mark NAME" makes a memory sample at that point; when it is taken, /run/mark holds NAME, and a
-# generator that goes on before that may be sampled in motion. The *_per_conn figures are the growth since the mark
+# A generator line "@mark NAME" makes a memory sample at that point. When it was taken, /run/mark has NAME; a generator
+# should wait for that, or the sample is taken while it works. The *_per_conn figures are the growth since the mark
 # "start", which the lab takes before it starts the generator, or since the mark "baseline" of a generator that has
-# warmed up. A connection is counted as two TCP sockets, its two ends both being in the guest.
+# warmed up. A connection counts as two TCP sockets, because both ends are in the guest.
 #
 # Exit status: the generator's own, if it is 0 or 1..99 and the server was alive at its end; else
-#   100 bad usage   101 something is missing on this machine   102 guest did not boot or did not come to an end in time
+#   100 wrong usage   101 something is missing on this machine   102 guest did not boot or did not end in time
 #   103 the server ended early or never listened   104 generator ended by a signal, a crash or the time limit
-#   130 this script was interrupted (it ends all that it started)
+#   130 this script was interrupted (it ends all processes that it started)
 
 set -euo pipefail
 
-guest=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/scale/guest   # what runs in the machine
+guest=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/scale/guest   # files that run in the virtual machine
 say() { printf 'scale-lab: %s\n' "$*" >&2; }
 die() { local rc=$1; shift; say "$*"; exit "$rc"; }
 usage() { sed -n '2,/^$/{/^$/d;s/^# \{0,1\}//;p}' "$0"; }
@@ -117,7 +117,7 @@ fi
 [ "$(uname -sm)" = "Linux x86_64" ] || die 101 "this lab is for Linux on x86-64"
 : "${cpus:=$(n=$(nproc); echo $((n > 4 ? 4 : n)))}"
 
-# --- what this machine must have -------------------------------------------------------------------------------------
+# --- required programs on this machine -------------------------------------------------------------------------------------
 missing=()
 command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
 busybox=$(command -v busybox || true)
@@ -147,7 +147,7 @@ download_kernel() {                                   # into the cache; the pack
   [ -n "$package" ] || die 101 "apt knows no linux-image-cloud-amd64: run apt-get update, or give --kernel FILE"
   say "downloading $package (about 27 MB, once)"
   tmp=$(mktemp -d "$cache/get.XXXXXX")
-  # As the user we are: apt's own user may have no way into the cache.
+  # Run as the current user: apt's own user may have no access to the cache.
   ( cd "$tmp" && apt-get -o APT::Sandbox::User="$(id -un)" download -qq "$package" 2>&1 && dpkg-deb -x ./*.deb . && mv boot/vmlinuz-* "$cache/" ) >&2 ||
     { rm -rf "$tmp"; die 101 "apt-get download $package failed: run apt-get update, or give --kernel FILE"; }
   rm -rf "$tmp"
@@ -159,7 +159,7 @@ if [ -z "$kernel" ]; then
 fi
 [ -r "$kernel" ] || die 101 "cannot read the kernel $kernel"
 
-# --- clean-up of all that we start -----------------------------------------------------------------------------------
+# --- clean-up of all processes that we start -----------------------------------------------------------------------------------
 work=$(mktemp -d "${TMPDIR:-/tmp}/scale-lab.XXXXXX")
 vm_pid='' tail_pid=''
 # shellcheck disable=SC2317 # called by the trap
@@ -228,13 +228,13 @@ chmod 755 "$root/init"
 ( cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null ) >"$work/initramfs" || die 101 "busybox cpio failed"
 
 # --- run -------------------------------------------------------------------------------------------------------------
-# A bigger hash table than the kernel's own choice: a million connections are two million sockets here.
+# Use a larger hash table than the kernel's default: a million connections are two million sockets here.
 [ "$mem_kb" -ge $((6 << 20)) ] && thash=1048576 || thash=262144
 case $accel in
   tcg) accel_args=(-accel "tcg,thread=multi" -cpu "$cpu_model") ;;
   kvm) accel_args=(-accel kvm -cpu host) ;;
 esac
-# No huge pages unasked: of one of which a part was given back, the rest of the memory would count as the kernel's.
+# No automatic huge pages: if a part of one is given back, the rest of its memory would count as the kernel's.
 : >"$work/console"; : >"$work/results"
 say "booting ${kernel##*/} with $memory and $cpus CPUs ($accel); at most $limit s"
 started=$SECONDS

@@ -11,15 +11,16 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// headStart is how long before the schedule begins all are told when it does.
+// headStart is how long before the start of the schedule the generators learn
+// the start time.
 const headStart = 100 * time.Millisecond
 
-// conduct brings all from step to step to their results.
+// conduct takes all generators from step to step to their results.
 func (c *crew) conduct() error {
 	for _, step := range []string{load.StepReady, load.StepOpen, load.StepStart, load.StepSent, ""} {
 		if c.cfg.Progress != nil {
 			c.cfg.Progress.Show("%d generators: %s", len(c.workers), map[string]string{load.StepReady: "starting", load.StepOpen: "opening connections",
-				load.StepStart: "reading memory", load.StepSent: "running", "": "waiting for what is on its way"}[step])
+				load.StepStart: "reading memory", load.StepSent: "running", "": "waiting for the last deliveries"}[step])
 		}
 		if err := listen(c.workers, step, patience(&c.cfg, step)); err != nil {
 			return err
@@ -35,12 +36,13 @@ func (c *crew) conduct() error {
 }
 
 // patience is how long a generator may take to come to a step, "" for its end:
-// what package load allows itself there, and a minute. A process that stands
-// still, or a machine that fell off the net, would hold the run for ever.
+// the time that package load allows itself, and a minute. Without a limit a
+// process that hangs, or a machine that lost its network, would hold the run
+// without end.
 func patience(cfg *load.Config, step string) time.Duration {
 	const slack = time.Minute
 	s := &cfg.Scenario
-	// Settled memory: 20 s of each server, and the reading itself.
+	// Settled memory takes 20 s for each server, plus the reading itself.
 	memory := time.Duration(len(cfg.Pids)) * 25 * time.Second
 	switch step {
 	case load.StepReady:
@@ -54,11 +56,11 @@ func patience(cfg *load.Config, step string) time.Duration {
 	case load.StepStart:
 		return slack + memory
 	}
-	// At the end as long as the run once more: a backlog is still on its way.
+	// At the end allow the duration of the run once more: a backlog may still arrive.
 	return slack + memory + headStart + s.Warmup + s.Duration + s.Settle
 }
 
-// listen waits until each has said that it came to the step, but not longer than
+// listen waits until each generator has come to the step, but not longer than
 // the limit.
 func listen(workers []*worker, step string, limit time.Duration) error {
 	type heard struct {
@@ -75,7 +77,7 @@ func listen(workers []*worker, step string, limit time.Duration) error {
 	for i := range silent {
 		silent[i] = true
 	}
-	// The first to fail is why the others do: they are ended, and wait for nobody.
+	// The error of the first generator that fails is the cause; the others are ended and not waited for.
 	var first error
 	for left := len(workers); left > 0; {
 		var err error
@@ -85,7 +87,7 @@ func listen(workers []*worker, step string, limit time.Duration) error {
 			silent[h.i] = false
 			left--
 		case <-late.C:
-			err = cli.Failf(cli.Invalid, "%s: said nothing for %v, and was to come to step %q", firstOf(workers, silent).name, limit, step)
+			err = cli.Failf(cli.Invalid, "%s: no answer for %v while it should come to step %q", firstOf(workers, silent).name, limit, step)
 		}
 		if err != nil && first == nil {
 			first = err
@@ -140,7 +142,8 @@ func (c *crew) tell(step string) error {
 	return nil
 }
 
-// schedule does here what a generator alone does by itself: harm, and its end.
+// schedule starts what a single generator starts by itself: the fault, and its
+// end.
 func schedule(s *scenario.Scenario, nemesis func(what string)) []*time.Timer {
 	var timers []*time.Timer
 	for what, after := range map[string]time.Duration{"hurt": s.Hurt, "heal": s.Heal} {

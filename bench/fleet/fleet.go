@@ -13,29 +13,29 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Token is the environment variable that has the word by which workers know
-// their coordinator.
+// Token is the environment variable with the secret that a coordinator and its
+// workers share.
 const Token = "DOTSBENCH_TOKEN"
 
-// crew is the generators of one run and what was begun for them. It belongs to
-// the goroutine of Run.
+// crew has the generators of one run and everything that was started for them.
+// It belongs to the goroutine of Run.
 type crew struct {
 	cfg     load.Config
 	workers []*worker
 	nemesis []*time.Timer
-	undone  chan error // harm that could not be begun, from the timers
+	undone  chan error // faults that could not be started, from the timers
 }
 
-// Run makes a run with so many processes on this machine and the workers that
+// Run makes a run with procs processes on this machine and the workers that
 // listen at the addresses.
 func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	switch {
 	case procs < 0:
-		return nil, cli.Failf(cli.Usage, "procs: %d, and there cannot be fewer than no generators", procs)
+		return nil, cli.Failf(cli.Usage, "procs: %d: must not be negative", procs)
 	case len(addrs) == 0:
 		procs = max(procs, 1)
 	case procs == 1:
-		procs = 0 // the default: all is done by the workers
+		procs = 0 // the default: workers do everything
 	}
 	if err := check(&cfg.Scenario, procs+len(addrs), len(addrs)); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	}
 	if err == nil {
 		select {
-		case err = <-c.undone: // such a run proves nothing
+		case err = <-c.undone: // without the fault the run proves nothing
 		default:
 		}
 	}
@@ -67,8 +67,8 @@ func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	return r, err
 }
 
-// dismiss ends all that was begun. What was to happen to the server must not
-// happen to the next run's.
+// dismiss ends everything that was started. A fault that is still to come must
+// not hit the server of the next run.
 func (c *crew) dismiss() {
 	for _, t := range c.nemesis {
 		t.Stop()
@@ -78,22 +78,23 @@ func (c *crew) dismiss() {
 	}
 }
 
-// check refuses what cannot be divided.
+// check refuses scenarios that cannot be divided.
 func check(s *scenario.Scenario, parts, remote int) error {
 	switch {
 	case s.Conns < parts:
-		return cli.Failf(cli.Usage, "conns: %d, and there are %d generators", s.Conns, parts)
+		return cli.Failf(cli.Usage, "conns: %d: must be at least the number of generators (%d)", s.Conns, parts)
 	case remote > 0 && s.Rooms < parts:
-		return cli.Failf(cli.Usage, "rooms: %d, and there are %d generators: clocks of different machines differ, so each needs rooms of its own", s.Rooms, parts)
+		return cli.Failf(cli.Usage, "rooms: %d: must be at least the number of generators (%d): clocks of different machines differ, so each generator needs its own rooms", s.Rooms, parts)
 	case s.Churn.PerSecond > 0 && s.Rooms < parts:
-		return cli.Failf(cli.Usage, "rooms: %d, and there are %d generators: with churn each needs rooms of its own", s.Rooms, parts)
+		return cli.Failf(cli.Usage, "rooms: %d: must be at least the number of generators (%d): with churn each generator needs its own rooms", s.Rooms, parts)
 	case s.Restart > 0:
-		return cli.Failf(cli.Usage, "scenario %s kills the server, which one generator does: leave --procs and --workers out", s.Name)
+		return cli.Failf(cli.Usage, "scenario %s kills the server, which needs a single generator: leave out --procs and --workers", s.Name)
 	}
 	return nil
 }
 
-// hire finds the generators, one after the other, and gives each its job.
+// hire connects to the generators, one after the other, and gives each its
+// job.
 func (c *crew) hire(procs int, addrs []string) error {
 	j := job{Name: c.cfg.Scenario.Name, Fields: map[string]string{}, URL: c.cfg.URL, Frames: c.cfg.Frames,
 		RunID: load.NewRunID(), Parts: procs + len(addrs)}
@@ -124,7 +125,8 @@ func (c *crew) hire(procs int, addrs []string) error {
 	return nil
 }
 
-// part is one generator's job. The first one on this machine looks at the servers.
+// part is one generator's job. The first generator on this machine measures
+// the servers.
 func (c *crew) part(j job, i int, w *worker) job {
 	j.Part = i
 	if i == 0 && w.conn == nil {
@@ -134,7 +136,7 @@ func (c *crew) part(j job, i int, w *worker) job {
 	return j
 }
 
-// sourceOf gives each generator addresses of its own towards the loopback, so
+// sourceOf gives each generator its own source addresses on the loopback, so
 // that they do not use up each other's ports.
 func sourceOf(given netip.Prefix, i int, url string) string {
 	if given.IsValid() {

@@ -118,7 +118,7 @@ func TestWhoDoesNotKnowTheTokenIsRefused(t *testing.T) {
 	hub := &stub.Hub{}
 	url := stub.Start(t, hub.Serve)
 	addr, _ := serve(t, newHost("secret", false, io.Discard))
-	if _, err := Run(config(url, nil), 1, []string{addr}); err == nil || !strings.Contains(err.Error(), "worker "+addr+": the worker wants another token") {
+	if _, err := Run(config(url, nil), 1, []string{addr}); err == nil || !strings.Contains(err.Error(), "worker "+addr+": wrong token") {
 		t.Errorf("a stranger was let in: %v", err)
 	}
 	t.Setenv(Token, "secret")
@@ -133,8 +133,8 @@ func TestMistakesEndAllGeneratorsWithTheFirstReason(t *testing.T) {
 		want string
 	}{
 		{config("ws://127.0.0.1:1", nil), "no server at 127.0.0.1:1"},
-		{config("ws://127.0.0.1:1", func(s *scenario.Scenario) { s.Restart = time.Second / 2 }), "leave --procs and --workers out"},
-		{config("ws://127.0.0.1:1", func(s *scenario.Scenario) { s.Conns, s.Rooms = 1, 1 }), "conns: 1, and there are 2 generators"},
+		{config("ws://127.0.0.1:1", func(s *scenario.Scenario) { s.Restart = time.Second / 2 }), "leave out --procs and --workers"},
+		{config("ws://127.0.0.1:1", func(s *scenario.Scenario) { s.Conns, s.Rooms = 1, 1 }), "conns: 1: must be at least the number of generators (2)"},
 		{config("http://127.0.0.1:1", nil), "must begin with ws://"},
 	} {
 		_, err := Run(c.cfg, 2, nil)

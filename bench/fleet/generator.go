@@ -13,19 +13,19 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// What the other side may take to do what costs it nothing.
+// Time limits for actions of the other side that take no work.
 const (
 	dialLimit  = 5 * time.Second
 	greetLimit = 15 * time.Second // a process starts, or a worker ends another's job
-	writeLimit = time.Minute      // of one object, to another machine
+	writeLimit = time.Minute      // for one object, to another machine
 )
 
-// worker is one generator, seen from the coordinator.
+// worker is one generator, as the coordinator sees it.
 type worker struct {
 	line
 	name string
 	conn net.Conn  // nil: on this machine
-	cmd  *exec.Cmd // nil: on another one
+	cmd  *exec.Cmd // nil: on another machine
 	said said
 }
 
@@ -53,7 +53,7 @@ func start(i int) (*worker, error) {
 	return &worker{line: newLine(out, in, in), name: "generator " + strconv.Itoa(i+1), cmd: cmd}, nil
 }
 
-// dial finds a worker on another machine.
+// dial connects to a worker on another machine.
 func dial(addr string) (*worker, error) {
 	c, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {
@@ -62,8 +62,8 @@ func dial(addr string) (*worker, error) {
 	return &worker{line: newLine(c, c, c), name: "worker " + addr, conn: c}, nil
 }
 
-// greet says who we are, and waits to be heard. The job follows only then, so
-// that nobody takes it who does not know us.
+// greet sends the token and waits for the answer. The job follows only then,
+// so that no unknown process gets it.
 func (w *worker) greet(token string) error {
 	if err := w.write(hello{token}); err != nil {
 		return fmt.Errorf("%s: %w", w.name, err)
@@ -71,7 +71,8 @@ func (w *worker) greet(token string) error {
 	return listen([]*worker{w}, stepHello, greetLimit)
 }
 
-// write is line.write that another machine cannot stop for ever.
+// write is line.write with a time limit, so that another machine cannot block
+// it without end.
 func (w *worker) write(what any) error {
 	if w.conn != nil {
 		if err := w.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
@@ -81,7 +82,8 @@ func (w *worker) write(what any) error {
 	return w.line.write(what)
 }
 
-// hear takes what the worker says: that it came to a step, "" for its end.
+// hear receives what the worker reports: that it came to a step, "" for its
+// end.
 func (w *worker) hear(step string) error {
 	w.said = said{}
 	if err := w.read(&w.said); err != nil {
@@ -91,13 +93,13 @@ func (w *worker) hear(step string) error {
 	case w.said.Error != "":
 		return w.failed()
 	case w.said.Step != step, step == "" && (w.said.Found == nil || w.said.Found.Result == nil):
-		return cli.Failf(cli.Invalid, "%s: came to step %q instead of %q: is it of another version?", w.name, w.said.Step, step)
+		return cli.Failf(cli.Invalid, "%s: came to step %q instead of %q: does it have another version?", w.name, w.said.Step, step)
 	}
 	return nil
 }
 
-// failed is what the worker said that it failed by. Of several on this machine it
-// does not matter which it was.
+// failed returns the error that the worker reported. For processes on this
+// machine the error does not name the process, because all do the same.
 func (w *worker) failed() error {
 	code, text := w.said.Code, w.said.Error
 	if code <= cli.OK || code > cli.ServerDied {
@@ -109,12 +111,12 @@ func (w *worker) failed() error {
 	return &cli.Error{Code: code, Err: errors.New(text)}
 }
 
-// abandon ends workers in the middle of what they do. Those on this machine end
+// abandon ends workers in the middle of their job. Those on this machine end
 // at once, those on others at their next step.
 func abandon(workers []*worker) {
 	for _, w := range workers {
 		if w.cmd != nil {
-			_ = w.cmd.Process.Kill() // or it has ended already
+			_ = w.cmd.Process.Kill() // fails only if it has ended already
 		}
 		_ = w.end.Close()
 	}
@@ -128,7 +130,7 @@ func (w *worker) stop() {
 	}
 	done := make(chan struct{})
 	go func() {
-		_ = w.cmd.Wait() // what it had to say, it has said
+		_ = w.cmd.Wait() // its report has arrived already
 		close(done)
 	}()
 	select {

@@ -14,16 +14,16 @@ import (
 
 const maxNotes = 20
 
-// merge makes one result of those of all generators. The first one's is that of
-// the servers too. Duration is the time measured as the scenario has it.
+// merge combines the results of all generators. The first result also has the
+// servers' figures. duration is the time measured as the scenario sets it.
 func merge(all []*found, duration time.Duration) (*result.Result, error) {
 	o := all[0].Result
 	sent := 0.0
 	for _, f := range all {
 		t := &f.Result.Traffic
 		f.delivered, f.conns = t.Delivered, t.Conns
-		// The time measured goes on until the last delivery; nothing is sent in the
-		// end of it, and the rate does not count it.
+		// The time measured goes on until the last delivery. Nothing is sent
+		// at the end of it, so the send rate does not count that part.
 		sent += t.SentRate * min(t.MeasuredS, duration.Seconds())
 	}
 	if err := mergeHistograms(o, all); err != nil {
@@ -42,8 +42,8 @@ func merge(all []*found, duration time.Duration) (*result.Result, error) {
 	return o, nil
 }
 
-// mergeServer divides what the servers cost by what all generators did in the
-// time measured.
+// mergeServer divides the cost of the servers by the work of all generators in
+// the time measured.
 func mergeServer(o *result.Result, sent float64) {
 	s := o.Server
 	per := func(n float64) float64 {
@@ -55,7 +55,7 @@ func mergeServer(o *result.Result, sent float64) {
 	s.CPUPerDelivery = per(float64(o.Traffic.Delivered))
 	s.CPUPerMessage = per(sent)
 	s.CPUPerBeat = 0
-	// As package load has it: of a few it is what an idle server costs.
+	// As in package load: with few heartbeats it would be the cost of an idle server.
 	const enoughBeats = 200
 	if o.Traffic.Sent == 0 && o.Traffic.Beats >= enoughBeats && o.Churn == nil && o.Recovery == nil {
 		s.CPUPerBeat = per(float64(o.Traffic.Beats))
@@ -84,7 +84,7 @@ func mergeTraffic(a, b *result.Traffic) {
 	a.Other += b.Other
 }
 
-// mergeParts adds what some scenarios have beside traffic.
+// mergeParts adds the counts of what some scenarios do besides traffic.
 func mergeParts(o, r *result.Result) {
 	if a, b := o.Kicks, r.Kicks; a != nil && b != nil {
 		a.Silent, a.Kicked, a.Early = a.Silent+b.Silent, a.Kicked+b.Kicked, a.Early+b.Early
@@ -112,8 +112,8 @@ func addCodes(a, b map[string]int) {
 	}
 }
 
-// mergeProof adds the verdicts, and holds the orders that members of one room
-// saw in different generators against each other.
+// mergeProof adds the verdicts, and compares the orders that members of one
+// room saw in different generators.
 func mergeProof(o *result.Result, all []*found) {
 	v := proof.Verdict{Notes: []string{}}
 	seen := map[int32]proof.Vote{}
@@ -139,7 +139,8 @@ func mergeProof(o *result.Result, all []*found) {
 	o.Proof = v
 }
 
-// mergeGenerator: shares are the worst, sizes are sums or means.
+// mergeGenerator combines the figures of the generators: the worst of shares,
+// the sum or the mean of sizes.
 func mergeGenerator(o *result.Result, all []*found) {
 	g := result.Generator{Processes: len(all), PSI: -1}
 	cpu, bytes := 0.0, 0.0
@@ -191,9 +192,9 @@ func add(into **hdrhistogram.Histogram, h *hdrhistogram.Histogram) error {
 	return nil
 }
 
-// mergeSeconds adds the rows of the same second; their quantiles are those of
-// the merged histogram. A generator may have rows that another has not: it was
-// late, or waited longer at the end.
+// mergeSeconds adds the rows of the same second; their quantiles come from the
+// merged histogram. A generator may have rows that another does not have: it
+// was late, or waited longer at the end.
 func mergeSeconds(o *result.Result, all []*found) error {
 	rows := map[int]*result.Second{}
 	intervals := map[int]*result.Interval{}
@@ -226,7 +227,8 @@ func mergeSeconds(o *result.Result, all []*found) error {
 	return nil
 }
 
-// addSecond: only one generator looks at the servers, so theirs are no sums.
+// addSecond adds a row. Only one generator measures the servers, so their
+// figures are not added.
 func addSecond(into, s *result.Second) {
 	into.Warmup = into.Warmup || s.Warmup
 	into.Sent += s.Sent

@@ -14,26 +14,26 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// maxLines is how many connections are heard at once: one works, the others are
-// refused or say nothing. Further ones wait in the kernel.
+// maxLines is the number of connections that are served at once: one works,
+// the others are refused or send nothing. More connections wait in the kernel.
 const maxLines = 16
 
-// host is a worker at a port, where anybody may connect. A connection costs its
-// place among maxLines until it has said the token and got the slot, and each of
-// the two lines that this takes must come within the silence allowed. So nobody
-// without the token can keep a coordinator out for longer than that.
+// host is a worker at a port to which anybody may connect. A connection uses
+// one of maxLines places until it has sent the token and got the slot. Each of
+// the two lines that it sends for this must arrive within the allowed silence.
+// So nobody without the token can keep a coordinator out for longer than that.
 //
-// One job is done at a time. When its coordinator ends, its run goes on to its
-// next step: package load cannot be interrupted, and a process that others wait
-// for cannot end itself as one of --procs does. Who comes meanwhile hears that
-// the worker is busy.
+// The worker does one job at a time. If its coordinator ends, the run goes on
+// to its next step: package load cannot be interrupted, and a process that
+// others wait for cannot exit as one of --procs does. A coordinator that comes
+// meanwhile gets the error that the worker is busy.
 type host struct {
 	token   string
 	once    bool
-	silence time.Duration // for the token, and for the job
-	wait    time.Duration // for the end of the job before
+	silence time.Duration // limit for the token, and for the job
+	wait    time.Duration // limit for the end of the previous job
 	run     func(load.Config) (*result.Result, error)
-	slot    chan struct{} // has room for the one who works
+	slot    chan struct{} // has room for the connection that works
 
 	mu  sync.Mutex // guards log
 	log io.Writer
@@ -44,8 +44,9 @@ func newHost(token string, once bool, log io.Writer) *host {
 		slot: make(chan struct{}, 1), log: log}
 }
 
-// Serve does the jobs that come in at a listener, one at a time, until it is
-// closed; with once, until the first is done. Coordinators must know the token.
+// Serve does the jobs that arrive at a listener, one at a time, until it is
+// closed, or with once until the first is done. Coordinators must know the
+// token.
 func Serve(ln net.Listener, token string, once bool, log io.Writer) error {
 	return newHost(token, once, log).serve(ln)
 }
@@ -59,7 +60,7 @@ func (h *host) serve(ln net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-			// The job that is under way has them all; it must not end by this.
+			// The current job has all connections; closing must not end it.
 			time.Sleep(100 * time.Millisecond)
 			<-lines
 			continue
@@ -80,7 +81,7 @@ func (h *host) serve(ln net.Listener) error {
 	}
 }
 
-// hear serves one connection, and tells whether it had a job.
+// hear serves one connection, and reports whether it had a job.
 func (h *host) hear(c net.Conn) (worked bool, err error) {
 	d := newDesk(c, c, c, h.token, h.run)
 	if err := c.SetReadDeadline(time.Now().Add(h.silence)); err != nil {

@@ -1,18 +1,22 @@
-// Package fleet is several generators that make one run: processes on this
-// machine, each with its own descriptors and its own CPU, and workers on others.
+// Package fleet makes one run with several generators: processes on this
+// machine, each with its own descriptors and CPU, and workers on other
+// machines.
 //
-// The coordinator gives each a part of the members and waits for all at each step
-// (package load, together.go). They keep one schedule without talking, because
-// all choose senders by the same seed. At the end histograms are merged bucket by
-// bucket, which loses nothing, and so are the ledgers: rooms that have members in
-// several processes are judged by what all of them sent and saw.
+// The coordinator gives each generator a part of the members and waits for all
+// at each step (package load, together.go). They keep one schedule without
+// communication, because all choose senders with the same seed. At the end the
+// histograms are merged bucket by bucket, without loss, and the ledgers too:
+// rooms with members in several processes are judged by what all of them sent
+// and saw.
 //
 // Clocks: processes on one machine share CLOCK_MONOTONIC, so a latency between
-// two of them is one. Other machines do not, so rooms are dealt whole to them.
+// two of them is valid. Different machines do not share it, so each of them
+// gets whole rooms.
 //
-// On the wire both sides write JSON objects, one a line: the coordinator a hello
-// with the token, the worker that it has a hand free, the coordinator the job, and
-// then in turns that one came to a step and that all did.
+// Both sides write JSON objects, one per line. The coordinator sends a hello
+// with the token, the worker answers that it is free, the coordinator sends
+// the job. Then in turns the worker reports that it came to a step, and the
+// coordinator that all did.
 package fleet
 
 import (
@@ -29,15 +33,15 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// stepHello is what a worker says that has a hand free for the job.
+// stepHello is the answer of a worker that is free for the job.
 const stepHello = "hello"
 
 // hello is the coordinator's first line.
 type hello struct {
-	Token string `json:"token"` // a child needs none
+	Token string `json:"token"` // a child process needs none
 }
 
-// job is what a worker is to do.
+// job is the job of a worker.
 type job struct {
 	Name   string            `json:"name"`
 	Fields map[string]string `json:"scenario"`
@@ -51,16 +55,16 @@ type job struct {
 	Parts  int               `json:"parts"`
 }
 
-// met is the coordinator's word that all have come to a step.
+// met is the coordinator's message that all have come to a step.
 type met struct {
 	Step   string        `json:"step"`
-	Start  int64         `json:"start_ns,omitempty"` // of this machine's CLOCK_MONOTONIC
+	Start  int64         `json:"start_ns,omitempty"` // by this machine's CLOCK_MONOTONIC
 	Delay  int64         `json:"delay_ns,omitempty"` // for other machines
 	Totals []proof.Total `json:"totals,omitempty"`
 }
 
-// said is what a worker says: that it came to a step, that it failed, or what it
-// found.
+// said is a message of a worker: that it came to a step, that it failed, or
+// its result.
 type said struct {
 	Step    string       `json:"step,omitempty"`
 	Brought load.Brought `json:"brought"`
@@ -75,7 +79,7 @@ type found struct {
 	Histograms map[string]string `json:"histograms"`
 	Intervals  []interval        `json:"intervals"`
 
-	delivered int64 // as it was found, before anything was added
+	delivered int64 // before anything was added
 	conns     int
 }
 
@@ -99,7 +103,7 @@ func decode(text string) (*hdrhistogram.Histogram, error) {
 	return h, nil
 }
 
-// named are the histograms of a result, by name.
+// named returns the histograms of a result, by name.
 func named(h *result.Histograms) map[string]**hdrhistogram.Histogram {
 	all := map[string]**hdrhistogram.Histogram{
 		"latency": &h.Latency, "first": &h.First, "last": &h.Last, "lateness": &h.Lateness,
@@ -132,7 +136,8 @@ func pack(r *result.Result) (*found, error) {
 	return f, nil
 }
 
-// line reads and writes one object at a time. One goroutine reads; any may write.
+// line reads and writes one object at a time. One goroutine reads; any
+// goroutine may write.
 type line struct {
 	dec *json.Decoder
 	end io.Closer

@@ -20,21 +20,22 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// What a worker reads before it knows and after it knows who speaks.
+// Limits of what a worker reads before and after it knows the coordinator.
 const (
 	maxHello = 4 << 10
 	maxJob   = 1 << 20
 )
 
-// Told is why a job failed, when the coordinator knows it already.
+// Told is the error of a job of which the coordinator already knows.
 type Told struct{ error }
 
-// Unwrap is the error itself.
+// Unwrap returns the error itself.
 func (t Told) Unwrap() error { return t.error }
 
-// Work does the one job that comes in and writes what it found. Lost is called
-// when the coordinator ends before the job does; a run cannot be interrupted, so
-// it should end the process. An error that the coordinator was told is Told.
+// Work does the one job that arrives and sends its result. It calls lost if
+// the coordinator ends before the job does; a run cannot be interrupted, so
+// lost should end the process. An error that was sent to the coordinator is a
+// Told.
 func Work(in io.Reader, out io.Writer, end io.Closer, lost func()) error {
 	d := newDesk(in, out, end, "", load.Run)
 	d.lost = lost
@@ -70,12 +71,12 @@ func (d *desk) hello() error {
 		return cli.Failf(cli.Usage, "no coordinator: %w; a worker is started by dotsbench run --procs, or listens for --workers", err)
 	}
 	if subtle.ConstantTimeCompare([]byte(d.token), []byte(h.Token)) != 1 {
-		return d.refuse(cli.Failf(cli.Usage, "the worker wants another token: set %s to the same word on both sides", Token))
+		return d.refuse(cli.Failf(cli.Usage, "wrong token: set %s to the same secret on both sides", Token))
 	}
 	return nil
 }
 
-// job answers to the hello and reads what is to be done.
+// job answers the hello and reads the job.
 func (d *desk) job() (*job, error) {
 	if err := d.write(said{Step: stepHello}); err != nil {
 		return nil, err
@@ -83,18 +84,18 @@ func (d *desk) job() (*job, error) {
 	d.in.N = maxJob
 	var j job
 	if err := d.readFew(&j); err != nil {
-		return nil, cli.Failf(cli.Usage, "no job came: %w", err)
+		return nil, cli.Failf(cli.Usage, "no job arrived: %w", err)
 	}
-	d.in.N = math.MaxInt64 // how many totals come depends on the job
+	d.in.N = math.MaxInt64 // the number of totals depends on the job
 	return &j, nil
 }
 
-// readFew reads from somebody who may be anybody.
+// readFew reads from a side that is not known yet.
 func (d *desk) readFew(into any) error {
 	err := d.read(into)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errors.New("the other side says nothing")
+		return errors.New("the other side sends nothing")
 	case err != nil && d.in.N == 0:
 		return errors.New("the line is too long")
 	}
@@ -114,7 +115,7 @@ func (d *desk) refuse(err error) error {
 	return Told{err}
 }
 
-// work does the job and tells what it found.
+// work does the job and sends its result.
 func (d *desk) work(j *job) error {
 	m := &member{desk: d, part: j.Part, parts: j.Parts, words: make(chan met), gone: make(chan struct{}), left: make(chan struct{})}
 	go m.watch()
@@ -127,13 +128,13 @@ func (d *desk) work(j *job) error {
 	return d.write(said{Found: f})
 }
 
-// do makes the run. A job that nobody thought of must not end a worker that
-// others use, too.
+// do makes the run. An unexpected job must not crash a worker that others use
+// too.
 func (d *desk) do(j *job, m *member) (f *found, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			debug.PrintStack()
-			f, err = nil, cli.Failf(cli.Invalid, "the generator broke down: %v", v)
+			f, err = nil, cli.Failf(cli.Invalid, "the generator panicked: %v", v)
 		}
 	}()
 	cfg, err := j.config()
@@ -148,13 +149,13 @@ func (d *desk) do(j *job, m *member) (f *found, err error) {
 	return pack(r)
 }
 
-// config checks a job: who sent it may be of another version.
+// config checks a job: its sender may have another version.
 func (j *job) config() (load.Config, error) {
 	s := scenario.Default()
 	s.Name = j.Name
 	for name, text := range j.Fields {
 		if err := s.Set(name, text); err != nil {
-			return load.Config{}, cli.Failf(cli.Usage, "the worker is of another version: %w", err)
+			return load.Config{}, cli.Failf(cli.Usage, "the worker has another version: %w", err)
 		}
 	}
 	err := s.Validate()
@@ -162,7 +163,7 @@ func (j *job) config() (load.Config, error) {
 	case err != nil:
 		return load.Config{}, cli.Failf(cli.Usage, "the job: %w", err)
 	case j.Parts < 1 || j.Part < 0 || j.Part >= j.Parts:
-		return load.Config{}, cli.Failf(cli.Usage, "the job: part %d of %d, and parts count from 0", j.Part, j.Parts)
+		return load.Config{}, cli.Failf(cli.Usage, "the job: part %d of %d: parts count from 0", j.Part, j.Parts)
 	}
 	if err := check(&s, j.Parts, 0); err != nil {
 		return load.Config{}, err
@@ -177,14 +178,14 @@ func (j *job) config() (load.Config, error) {
 }
 
 // member is load.Together at the worker's end of the line. One goroutine reads
-// the line all the time, so that the coordinator's end is noticed between steps.
+// the line all the time, to notice the coordinator's end between steps.
 type member struct {
 	*desk
 	part, parts int
 	words       chan met
 	gone        chan struct{} // closed when the line has ended, by err
 	err         error
-	left        chan struct{} // closed when nobody waits for words any more
+	left        chan struct{} // closed when no message is awaited any more
 	over        atomic.Bool   // the coordinator may end now
 }
 
@@ -232,7 +233,7 @@ func (m *member) wait(step string, mine load.Brought) load.Met {
 		return load.Met{Err: errGone}
 	}
 	if w.Step != step {
-		return load.Met{Err: fmt.Errorf("the coordinator speaks of step %q, and this is %q", w.Step, step)}
+		return load.Met{Err: fmt.Errorf("the coordinator is at step %q, this generator at %q", w.Step, step)}
 	}
 	if w.Delay > 0 {
 		var ts unix.Timespec

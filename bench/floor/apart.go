@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reader reads the other ends on a thread of its own, which is on another CPU and
-// never sleeps. That is nearer to what a server meets than one thread for both
-// ends: the sockets' memory travels between two CPUs, and with a pause between
-// two rounds some of it leaves the caches.
+// reader reads the other ends on its own thread, which is on another CPU and
+// never sleeps. That is closer to the conditions of a server than one thread
+// for both ends: the sockets' memory moves between two CPUs, and during a
+// pause between two rounds some of it leaves the caches.
 type reader struct {
 	got  atomic.Int64 // bytes
-	busy atomic.Int64 // nanoseconds with something to read
+	busy atomic.Int64 // nanoseconds with data to read
 	stop atomic.Bool
 	err  error // read after wg
 	wg   sync.WaitGroup
@@ -27,8 +27,8 @@ func startReader(fds []int, cpus *unix.CPUSet, size int) *reader {
 	r.wg.Go(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		// The thread will serve others again, and it may be the first of the
-		// process, whose CPUs stand for those of all.
+		// The thread will run other code again. It may be the first thread of
+		// the process, whose CPUs count as those of the process.
 		var before unix.CPUSet
 		if r.err = unix.SchedGetaffinity(0, &before); r.err != nil {
 			return
@@ -72,7 +72,8 @@ func (r *reader) read(fds []int, size int) error {
 	return nil
 }
 
-// await waits until so many bytes have come, and reports whether they did.
+// await waits until the given number of bytes has arrived, and reports whether
+// it did.
 func (r *reader) await(bytes int64) bool {
 	for end := time.Now().Add(5 * time.Second); r.got.Load() < bytes; time.Sleep(50 * time.Microsecond) {
 		if time.Now().After(end) {
@@ -88,8 +89,8 @@ func (r *reader) close() error {
 	return r.err
 }
 
-// rowApart is row with a reader. What it gives for receiving is the time on the
-// clock, since a thread that never sleeps has no other measure.
+// rowApart is row with a reader. Its receive time is wall-clock time, because
+// the CPU time of a thread that never sleeps means nothing.
 func (p *pairs) rowApart(cfg Config, frames int) (Row, error) {
 	const atLeast = 5
 	out := make([]byte, frames*FrameBytes(cfg.Size))
@@ -102,7 +103,7 @@ func (p *pairs) rowApart(cfg Config, frames int) (Row, error) {
 		}
 		t1 := threadCPU()
 		if !r.await(int64(round+1) * int64(len(out)) * int64(len(p.from))) {
-			return Row{}, first(r.close(), fmt.Errorf("the other thread did not read what was sent"))
+			return Row{}, first(r.close(), fmt.Errorf("the other thread did not read all data"))
 		}
 		if round > 0 {
 			sends, receives = append(sends, float64(t1-t0)), append(receives, float64(r.busy.Load()-busy))

@@ -1,14 +1,15 @@
-// Package floor measures the physical limit of a machine: what the kernel alone
-// takes to hand a frame to each of N loopback sockets, and to take it out again.
+// Package floor measures the physical limit of a machine: the CPU time that
+// the kernel alone needs to pass a frame to each of N loopback sockets, and to
+// read it again.
 //
-// No server that delivers by system calls on sockets can be cheaper than that,
-// so it is what a server's CPU per delivery is held against. One thread writes a
-// frame, or several in one call, to each of N sockets, then reads each socket
-// empty; the two passes are clocked apart by the CPU time of the thread. On
-// loopback the way of a packet through both TCP stacks runs within the send, so
-// it counts there, as it does for a server. With Config.Reader the other ends are
-// read by a second thread (apart.go). The median of many rounds is given:
-// an interrupt that happens to be charged to a round does not show.
+// A server that delivers by system calls on sockets cannot be cheaper, so its
+// CPU per delivery is compared with this. One thread writes a frame, or
+// several in one call, to each of N sockets, then reads each socket empty. The
+// CPU time of the thread is measured separately for the two passes. On
+// loopback a packet passes both TCP stacks within the send, so that cost
+// counts there, as it does for a server. With Config.Reader a second thread
+// reads the other ends (apart.go). The result is the median of many rounds, so
+// that an interrupt in one round does not show.
 package floor
 
 import (
@@ -25,14 +26,14 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Config says what to measure.
+// Config tells what to measure.
 type Config struct {
-	Size    int           // bytes of a message; its WebSocket header comes on top
+	Size    int           // bytes of a message, without its WebSocket header
 	Sockets int           // pairs; each takes two descriptors
 	Frames  []int         // frames in one send, one row each
 	Time    time.Duration // for each row
-	Reader  *unix.CPUSet  // of a thread of its own that reads; nil: one thread does both
-	Gap     time.Duration // with Reader: between two rounds
+	Reader  *unix.CPUSet  // CPUs of a separate thread that reads; nil: one thread does both
+	Gap     time.Duration // with Reader: pause between two rounds
 }
 
 // Row is one line of the result: CPU nanoseconds of the thread.
@@ -45,12 +46,12 @@ type Row struct {
 	Rounds       int     `json:"rounds"`
 }
 
-// Measure makes the rows.
+// Measure measures the rows.
 func Measure(cfg Config, progress *cli.Progress) ([]Row, error) {
 	if err := cli.NeedDescriptors(2*cfg.Sockets + 1); err != nil {
 		return nil, err
 	}
-	// The clock is that of a thread.
+	// The CPU clock belongs to a thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p, err := open(cfg.Sockets)
@@ -116,8 +117,8 @@ func open(n int) (*pairs, error) {
 	return p, nil
 }
 
-// add connects a pair. A blocking connect on loopback ends with the kernel's
-// own answer, so the accept that follows finds it there.
+// add connects a pair. A blocking connect on loopback returns when the kernel
+// has answered, so the accept that follows does not wait.
 func (p *pairs) add(listener int, addr unix.Sockaddr) error {
 	to, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
@@ -143,8 +144,8 @@ func (p *pairs) close() {
 }
 
 // warm takes new sockets out of TCP's quick-ack mode, in which the first 16
-// segments are acknowledged within the send; a connection that has lived a
-// moment acknowledges when it is read.
+// segments are acknowledged within the send. An older connection acknowledges
+// when it is read.
 func (p *pairs) warm(size int) error {
 	const segments = 20
 	b := make([]byte, FrameBytes(size))
@@ -164,7 +165,7 @@ func (p *pairs) row(cfg Config, frames int) (Row, error) {
 	out := make([]byte, frames*FrameBytes(cfg.Size))
 	in := make([]byte, len(out)+1)
 	var sends, receives []float64
-	// The first round may grow buffers and is not counted.
+	// The first round may grow buffers and does not count.
 	for round, end := 0, time.Now().Add(cfg.Time); round <= atLeast || time.Now().Before(end); round++ {
 		t0 := threadCPU()
 		if err := p.send(out, frames); err != nil {
@@ -194,7 +195,7 @@ func (p *pairs) send(b []byte, frames int) error {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 		if errno == unix.EAGAIN || errno == 0 && int(n) < len(b) {
-			return cli.Failf(cli.Usage, "%d frames of together %d bytes do not fit into a socket's buffer: ask for smaller --frames or --size", frames, len(b))
+			return cli.Failf(cli.Usage, "%d frames with %d bytes in total do not fit into a socket's buffer: use a smaller --frames or --size", frames, len(b))
 		}
 		if errno != 0 {
 			return fmt.Errorf("sendto: %w", errno)
@@ -203,8 +204,8 @@ func (p *pairs) send(b []byte, frames int) error {
 	return nil
 }
 
-// receive reads each socket until all that was sent is there, which is one call
-// unless the kernel is still on its way.
+// receive reads each socket until all data has arrived, with one call unless
+// the kernel is still transferring it.
 func (p *pairs) receive(b []byte, want int) error {
 	for _, fd := range p.to {
 		for got := 0; got < want; {
@@ -226,7 +227,7 @@ func (p *pairs) receive(b []byte, want int) error {
 }
 
 // threadCPU is the CPU time of this thread in nanoseconds. The clock exists on
-// every Linux, so it cannot fail.
+// every Linux, so reading it cannot fail.
 func threadCPU() int64 {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts)

@@ -6,11 +6,11 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// A caption says what a plot shows and the one thing to see in it, in numbers of
-// this run.
+// A caption tells what a plot shows and its most important detail, in numbers
+// of this run.
 
 func latencyCaption(r *result.Result) string {
-	text := "Each second at all receivers, counted from the time at which a message was due."
+	text := "Latency of each second at all receivers, from the time at which a message was due."
 	worst := result.Second{T: -1}
 	for _, s := range r.Seconds {
 		if s.P99 > worst.P99 {
@@ -21,17 +21,17 @@ func latencyCaption(r *result.Result) string {
 		text += fmt.Sprintf(" The worst second was %s: p99 %s, max %s.", count(worst.T),
 			duration(float64(worst.P99)), duration(float64(worst.Max)))
 	}
-	// The wide plot has the finest rows; where it joins seconds, all do.
+	// The wide plot has the finest rows; if it combines seconds, all plots do.
 	if t := newTimeline(r, wide); t.each > 1 {
-		text += fmt.Sprintf(" A point is the worst of %d seconds or more.", t.each)
+		text += fmt.Sprintf(" Each point is the worst of at least %d seconds.", t.each)
 	}
 	return text
 }
 
 func percentileCaption(r *result.Result) string {
-	text := "Read it as: of all deliveries, that percentage took at most that long."
+	text := "How to read it: that percentage of all deliveries took at most that long."
 	if r.Lateness.Count > 0 && !r.Closed {
-		text += " Send lateness is what the generator itself added."
+		text += " Send lateness is the delay that the generator itself added."
 	}
 	if len(r.Plots.Latency) == 0 {
 		text += " Drawn through p50, p90, p99, p99.9 and max."
@@ -52,7 +52,7 @@ func resourcesCaption(r *result.Result) string {
 
 func trafficCaption(r *result.Result) string {
 	t := r.Traffic
-	text := fmt.Sprintf("%s of %s messages that were due were sent", count(t.Sent), count(t.Due))
+	text := fmt.Sprintf("%s of %s due messages were sent", count(t.Sent), count(t.Due))
 	if t.SentRate > 0 && t.DeliveredRate > 0 {
 		text += fmt.Sprintf("; each was delivered %s times on average", digits(t.DeliveredRate/t.SentRate, 3))
 	}
@@ -60,9 +60,9 @@ func trafficCaption(r *result.Result) string {
 }
 
 func kickCaption(r *result.Result) string {
-	text := "When silent connections were closed, counted from the moment they were due."
+	text := "When silent connections were closed, relative to the time at which this was due."
 	if k := r.Kicks; k != nil {
-		text += fmt.Sprintf(" Of %s silent ones %s were kicked; %s early, %s not at all, and %s were closed although they had beaten.",
+		text += fmt.Sprintf(" Of %s silent connections %s were kicked; %s were closed early, %s not at all, and %s others were closed although they sent heartbeats.",
 			count(k.Silent), count(k.Kicked), count(k.Early), count(k.Missing), count(k.Wrong))
 	}
 	return text

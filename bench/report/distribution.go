@@ -8,8 +8,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// percentiles draws latency against percentile, after HdrHistogram's plots: the
-// tail of a server is a shape, of which p99 is one point.
+// percentiles draws latency against percentile, like HdrHistogram's plots: the
+// tail of a server is a shape, and p99 is only one point of it.
 func percentiles(r *result.Result, s size) *drawing {
 	type named struct {
 		class, label string
@@ -44,7 +44,7 @@ func percentiles(r *result.Result, s size) *drawing {
 	slices.Reverse(curves) // latency on top
 	lo, hi = logBounds(lo, hi)
 	d := newDrawing(s, pick(s, 290.0, 350, 350), "Latency by percentile",
-		"Latency against percentile; every further nine of the percentile has the same width, and the latency is logarithmic.")
+		"Latency against percentile. Each further nine of the percentile has the same width; the latency axis is logarithmic.")
 	format := func(v float64) string { return duration(v).String() }
 	labelled, thin := logTicks(lo, hi, pick(s, 6, 8, 8))
 	var names []string
@@ -65,14 +65,15 @@ func percentiles(r *result.Result, s size) *drawing {
 }
 
 // percentileCurve takes points in the order of their percentile. The largest
-// value of n has the percentile 1-1/n here: 100 would be infinitely far away.
+// of n values gets the percentile 1-1/n, because 100 would be infinitely far
+// away.
 func percentileCurve(points []result.Point, n int64) curve {
 	last := 100 * (1 - 1/float64(max(n, 10)))
 	var c curve
 	for _, pt := range slices.SortedStableFunc(slices.Values(points), func(a, b result.Point) int { return cmp.Compare(a.X, b.X) }) {
 		x := min(max(finite(pt.X), 0), last)
 		if k := len(c.xs); k > 0 && c.xs[k-1] >= x {
-			// Percentiles that only a larger run could tell apart.
+			// Skip percentiles that only a larger run could distinguish.
 			c.ys[k-1] = max(c.ys[k-1], finite(pt.Y))
 			continue
 		}
@@ -94,8 +95,8 @@ func quantilePoints(q result.Quantiles) []result.Point {
 // bar is a bucket of a histogram.
 type bar struct{ from, to, count float64 }
 
-// bars are the buckets between the upper bounds of points. The first begins at 0,
-// or, where bounds grow by a factor, as far below its bound as the second.
+// bars returns the buckets between the upper bounds of points. The first
+// begins at 0 or, if bounds grow by a factor, by that factor below its bound.
 func bars(points []result.Point) (all []bar, byFactor bool) {
 	sorted := slices.SortedStableFunc(slices.Values(points), func(a, b result.Point) int { return cmp.Compare(a.X, b.X) })
 	sorted = slices.DeleteFunc(sorted, func(p result.Point) bool { return finite(p.X) != p.X || finite(p.Y) != p.Y })
@@ -117,7 +118,7 @@ func bars(points []result.Point) (all []bar, byFactor bool) {
 		}
 		all = append(all, bar{from, p.X, max(p.Y, 0)})
 	}
-	// What is empty at the ends says nothing.
+	// Empty buckets at the ends carry no information.
 	for len(all) > 0 && all[0].count == 0 {
 		all = all[1:]
 	}
@@ -127,8 +128,8 @@ func bars(points []result.Point) (all []bar, byFactor bool) {
 	return all, byFactor
 }
 
-// kickTimes draws how long after the moment they were due silent connections
-// were closed.
+// kickTimes draws when silent connections were closed, relative to the time at
+// which this was due.
 func kickTimes(r *result.Result, s size) *drawing {
 	all, byFactor := bars(r.Plots.Kick)
 	if len(all) == 0 {
@@ -139,7 +140,7 @@ func kickTimes(r *result.Result, s size) *drawing {
 		most = max(most, b.count)
 	}
 	d := newDrawing(s, pick(s, 260.0, 300, 300), "Kick times",
-		"How many silent connections were closed how long after the moment they were due.")
+		"Number of silent connections by the time at which they were closed, relative to the time at which this was due.")
 	lo, hi := all[0].from, all[len(all)-1].to
 	highestCount := top(most, 4)
 	counts := wholeTicks(0, highestCount, 4)
@@ -165,7 +166,7 @@ func kickTimes(r *result.Result, s size) *drawing {
 			p.bar(p.x.at(b.from), max(p.x.at(b.to)-gap, p.x.at(b.from)+1), p.y.at(b.count))
 		}
 	}
-	p.xAxis(ticks, signedDuration, "after the moment they were due")
+	p.xAxis(ticks, signedDuration, "after the due time")
 	p.marks(r.Kick)
 	d.text("title", "start", 0, 15, "connections closed")
 	return d
@@ -181,7 +182,7 @@ func signedDuration(us float64) string {
 	return duration(us).String()
 }
 
-// marks names the median, p99 and maximum above a histogram.
+// marks labels the median, p99 and maximum above a histogram.
 func (p *panel) marks(q result.Quantiles) {
 	if q.Count == 0 {
 		return
@@ -206,7 +207,8 @@ func (p *panel) marks(q result.Quantiles) {
 	}
 }
 
-// recovery draws the way back after the server was killed, a row for each step.
+// recovery draws the recovery after the server was killed, a row for each
+// step.
 func recovery(r *result.Result, s size) *drawing {
 	v := r.Recovery
 	if v == nil {
@@ -231,7 +233,7 @@ func recovery(r *result.Result, s size) *drawing {
 	}
 	const height, first = 30.0, 22.0
 	d := newDrawing(s, first+height*float64(len(rows))+36, "Recovery after a restart",
-		"Time from the kill of the server until it accepted again, and until 50, 90, 99 and 100 percent of the connections were back.")
+		"Time from the kill of the server until it accepted connections again, and until 50, 90, 99 and 100 percent of the connections were back.")
 	end := top(float64(slowest), 4)
 	const beside = 10.0 // from the end of a row to its time
 	p := &panel{d: d, left: longest(names...) + 10, right: d.Width - beside - longest(times...) - 4, top: 6, bottom: first + height*float64(len(rows)) - 8}

@@ -6,16 +6,14 @@ import (
 	"strings"
 )
 
-// A drawing is a plot as inline SVG. It is made once for each width of screen
-// rather than scaled: letters that shrink with a plot cannot be read on a phone,
-// and a phone has room for fewer ticks. CSS shows the one that fits.
+// A drawing is a plot as inline SVG. It is drawn once for each width of screen instead of being scaled: text that shrinks
+// with a plot cannot be read on a phone, and a phone has room for fewer ticks. CSS shows the drawing that fits.
 //
-// Shapes are drawn in the order of the fields, so that words are never below a
-// line. Colours come from the page's style sheet by class, so that one drawing
-// serves light, dark and paper.
+// Shapes are drawn in the order of the fields, so that text is never below a line. Colours come from classes in the
+// page's style sheet, so that one drawing works in light mode, in dark mode and on paper.
 type drawing struct {
 	Size          size
-	ID            string // unique in the page; set when the page is put together
+	ID            string // unique in the page; set when the page is assembled
 	Title, Desc   string
 	Width, Height float64
 	Rects         []rect
@@ -28,8 +26,8 @@ type drawing struct {
 type size string
 
 const (
-	wide   size = "wide"   // both columns of a desk
-	medium size = "medium" // one column of a desk, a tablet, paper
+	wide   size = "wide"   // both columns on a desktop
+	medium size = "medium" // one column on a desktop, a tablet, paper
 	small  size = "small"  // a phone
 )
 
@@ -37,7 +35,7 @@ func (s size) width() float64 {
 	return map[size]float64{wide: 1136, medium: 552, small: 368}[s]
 }
 
-// pick is what a drawing of this size takes of three.
+// pick returns the value for this size.
 func pick[T any](s size, small_, medium_, wide_ T) T {
 	switch s {
 	case small:
@@ -64,14 +62,14 @@ type text struct {
 }
 
 const (
-	letterSize = 12.0 // of the letters in a plot, in units of the drawing; page.css says the same
+	letterSize = 12.0 // letter size in a plot, in units of the drawing; page.css has the same
 	lineHeight = 15.0
 	halfCap    = 4.5 // from the middle of a digit down to its baseline
-	wordGap    = 7.0 // what is left at least between two labels on one line
+	wordGap    = 7.0 // minimum space between two labels on one line
 )
 
-// letterWidths are the widths of the letters from the space to the tilde in DejaVu Sans Bold, in thousandths of the size:
-// the widest font that a page without a font of its own commonly meets, on a Linux machine that has no other.
+// letterWidths are the widths of the letters from space to tilde in DejaVu Sans Bold, in thousandths of the letter size.
+// That is the widest font that a page without its own font commonly gets, on Linux machines without other fonts.
 var letterWidths = [...]float64{
 	349, 457, 521, 838, 696, 1002, 873, 307, 458, 458, 523, 838, 380, 416, 380, 366, // space to /
 	696, 696, 696, 696, 696, 696, 696, 696, 696, 696, 400, 400, 838, 838, 838, 581, // 0 to ?
@@ -81,8 +79,8 @@ var letterWidths = [...]float64{
 	716, 716, 494, 596, 479, 712, 652, 924, 646, 652, 583, 712, 366, 712, 838, // p to ~
 }
 
-// lengthOf is the width that a text in a plot takes at most, in units of the drawing. Only a browser knows its font, so
-// there is room for a wide one.
+// lengthOf is the maximum width of a text in a plot, in units of the drawing. Only a browser knows its font, so this
+// assumes a wide one.
 func lengthOf(s string) float64 {
 	width := 0.0
 	for _, r := range s {
@@ -105,7 +103,7 @@ func newDrawing(s size, height float64, title, desc string) *drawing {
 // ViewBox is for the template.
 func (d *drawing) ViewBox() string { return fmt.Sprintf("0 0 %s %s", num(d.Width), num(d.Height)) }
 
-// num writes a coordinate: a tenth of a pixel is finer than anyone sees.
+// num writes a coordinate. A tenth of a pixel is finer than the eye can see.
 func num(v float64) string { return plain(math.Round(finite(v)*10) / 10) }
 
 func (d *drawing) rect(class string, x1, y1, x2, y2 float64) {
@@ -125,15 +123,15 @@ func (d *drawing) text(class, anchor string, x, y float64, s string) {
 	d.Texts = append(d.Texts, text{class, anchor, num(x), num(y), s})
 }
 
-// A panel is a pair of axes in a drawing, which may have several below each other.
+// A panel is a pair of axes. A drawing may have several panels below each other.
 type panel struct {
 	d                        *drawing
 	left, top, right, bottom float64
 	x, y                     scale
 }
 
-// yAxis draws a line and a number for each tick, and a thin line for each of the
-// others. There is no axis line: the numbers stand where it would be.
+// yAxis draws a line and a number for each tick, and a thin line for each other value. There is no axis line: the numbers
+// are in its place.
 func (p *panel) yAxis(ticks, thin []float64, format func(float64) string) {
 	for _, v := range thin {
 		p.d.line("grid thin", p.left, p.y.at(v), p.right, p.y.at(v))
@@ -145,9 +143,8 @@ func (p *panel) yAxis(ticks, thin []float64, format func(float64) string) {
 	}
 }
 
-// xAxis draws the axis, its ticks and numbers. Numbers that would touch their
-// neighbour or leave the drawing are left out; their ticks stay. Without a format
-// there are ticks alone, as where the same axis is below with numbers.
+// xAxis draws the axis, its ticks and numbers. It omits numbers that would touch their neighbour or leave the drawing,
+// but keeps their ticks. Without a format it draws only ticks, for an axis whose numbers are on the same axis below.
 func (p *panel) xAxis(ticks []float64, format func(float64) string, about string) {
 	p.d.line("axis", p.left, p.bottom, p.right, p.bottom)
 	taken := math.Inf(-1)
@@ -177,8 +174,7 @@ type curve struct {
 	ys    []float64
 }
 
-// draw draws a curve. A point whose neighbours are both missing is a dot,
-// because a line of one point cannot be seen.
+// draw draws a curve. A point without neighbours is a dot, because a line of one point is invisible.
 func (p *panel) draw(c curve) {
 	var b strings.Builder
 	missing := func(i int) bool { return i < 0 || i >= len(c.ys) || math.IsNaN(c.ys[i]) }
@@ -201,7 +197,7 @@ func (p *panel) draw(c curve) {
 	}
 }
 
-// fill shades what is below a curve; its value must count from zero for that.
+// fill shades the area below a curve; the curve's axis must begin at zero.
 func (p *panel) fill(class string, c curve) {
 	var b strings.Builder
 	for i := 0; i < len(c.xs); {
@@ -220,14 +216,13 @@ func (p *panel) fill(class string, c curve) {
 	}
 }
 
-// bar is a path and not a rect, because rects are below the grid.
+// a path and not a rect, because rects are drawn below the grid
 func (p *panel) bar(left, right, y float64) {
 	p.d.Paths = append(p.d.Paths, path{"bar", fmt.Sprintf("M%s %sV%sH%sV%sZ", num(left), num(p.bottom), num(y), num(right), num(p.bottom))})
 }
 
-// curves draws curves, the last one on top, and their names at their right
-// ends, where the eye is when it has followed one. Names that would overlap move
-// apart, and a thin line leads back.
+// curves draws curves, the last one on top, and their names at their right ends, where the eye is after following a
+// curve. Names that would overlap move apart, and a thin line connects them to their curve.
 func (p *panel) curves(all ...curve) {
 	var from, ends []float64 // x and y of the ends
 	var named []curve
@@ -249,14 +244,13 @@ func (p *panel) curves(all ...curve) {
 	}
 }
 
-// nameGap is what is left between a plot and the names of its curves.
+// nameGap is the space between a plot and the names of its curves.
 const nameGap = 12.0
 
-// besides is where a plot ends that has such names at its right.
+// besides is the right end of a plot that has curve names on its right.
 func besides(d *drawing, names ...string) float64 { return d.Width - nameGap - longest(names...) - 4 }
 
-// reference draws a limit or a plan across the plot, with its name below it, or
-// above it where there is no room.
+// reference draws a limit or a planned value across the plot, with its name below it, or above it if there is no room.
 func (p *panel) reference(class, noteClass string, v float64, label string) {
 	y := p.y.at(v)
 	p.d.line(class, p.left, y, p.right, y)
@@ -267,7 +261,7 @@ func (p *panel) reference(class, noteClass string, v float64, label string) {
 	p.d.text("note halo "+noteClass, "end", p.right-4, place, label)
 }
 
-// longest is the room that the longest of some labels takes.
+// longest is the width of the longest label.
 func longest(labels ...string) float64 {
 	most := 0.0
 	for _, l := range labels {
@@ -276,7 +270,7 @@ func longest(labels ...string) float64 {
 	return most
 }
 
-// formatted are the labels of ticks.
+// formatted returns the labels of ticks.
 func formatted(ticks []float64, format func(float64) string) []string {
 	labels := make([]string, len(ticks))
 	for i, v := range ticks {

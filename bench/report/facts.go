@@ -25,7 +25,7 @@ func (g *group) add(name, value string) {
 	}
 }
 
-// summary says in a line what was run.
+// summary describes the run in one line.
 func summary(r *result.Result) string {
 	var parts []string
 	conns := several(r.Traffic.Conns, "connection", "connections")
@@ -53,7 +53,8 @@ func summary(r *result.Result) string {
 	return strings.Join(parts, " · ")
 }
 
-// number puts thousands apart in what is a number, and leaves alone what is not.
+// number adds thousands separators to a number, and leaves other texts
+// unchanged.
 func number(text string) string {
 	var n int64
 	if _, err := fmt.Sscanf(text, "%d", &n); err == nil && fmt.Sprint(n) == text {
@@ -70,8 +71,8 @@ func started(text string) string {
 	return t.UTC().Format("2 January 2006, 15:04:05 UTC")
 }
 
-// command is a line that makes the same run again, with the fields in which the
-// scenario was another than the one of its name.
+// command is a command line that repeats the run, with the fields that differ
+// from the scenario of its name.
 func command(r *result.Result) string {
 	words := []string{"dotsbench", "run", quote(r.Name)}
 	usual := map[string]string{}
@@ -99,8 +100,8 @@ func command(r *result.Result) string {
 	return strings.Join(words, " ")
 }
 
-// fieldNames are the fields of a result's scenario in the order in which a file
-// has them; those that this program does not know come last.
+// fieldNames returns the fields of a result's scenario in the order of a
+// scenario file. Fields that this program does not know come last.
 func fieldNames(r *result.Result) []string {
 	var names []string
 	for _, f := range scenario.Fields() {
@@ -116,7 +117,7 @@ func fieldNames(r *result.Result) []string {
 	return names
 }
 
-// quote quotes a word for a shell where it needs that.
+// quote quotes an argument for a shell if necessary.
 func quote(s string) string {
 	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%"
 	if s != "" && strings.Trim(s, harmless) == "" {
@@ -125,8 +126,8 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// facts are the small print: all that another person needs to repeat the run or
-// to doubt it.
+// facts has the details: everything that another person needs to repeat the
+// run or to check it.
 func facts(r *result.Result) []group {
 	what := group{Heading: "Scenario"}
 	for _, name := range fieldNames(r) {
@@ -196,7 +197,7 @@ func generatorFacts(r *result.Result) group {
 	t := r.Traffic
 	g.add("messages sent", count(t.Sent)+" of "+count(t.Due)+" due")
 	if t.Refused > 0 {
-		g.add("not taken by the server", count(t.Refused))
+		g.add("not accepted by the server", count(t.Refused))
 	}
 	if t.Other > 0 {
 		g.add("without a stamp", count(t.Other))
@@ -209,7 +210,8 @@ func generatorFacts(r *result.Result) group {
 	return g
 }
 
-// outcomeFacts are the counts of the scenarios that break something on purpose.
+// outcomeFacts has the counts of the scenarios that break something on
+// purpose.
 func outcomeFacts(r *result.Result) group {
 	g := group{Heading: "Connections"}
 	codes := func(of map[string]int) string {
@@ -226,14 +228,14 @@ func outcomeFacts(r *result.Result) group {
 		g.add("kicked with", codes(k.Codes))
 	}
 	if c := r.Churn; c != nil {
-		g.add("came and went", fmt.Sprintf("%s, %s/s", count(c.Opened), rate(c.Rate)))
-		g.add("cut in the handshake", count(c.Cut))
+		g.add("opened and reset", fmt.Sprintf("%s, %s/s", count(c.Opened), rate(c.Rate)))
+		g.add("reset in the handshake", count(c.Cut))
 		g.add("failed", count(c.Failed))
-		g.add("their messages seen", fmt.Sprintf("%s of %s", count(c.Seen), count(c.Sent)))
+		g.add("guests' messages received", fmt.Sprintf("%s of %s", count(c.Seen), count(c.Sent)))
 	}
 	if s := r.Slow; s != nil {
 		g.add("stopped reading", count(s.Members))
-		g.add("of these ended by server", count(s.Ended))
+		g.add("of these disconnected", count(s.Ended))
 		g.add("ended with", codes(s.Codes))
 	}
 	if v := r.Recovery; v != nil {

@@ -6,8 +6,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Files are what a folder of results gets from this package, beside those that
-// package result writes itself.
+// Files are the files that this package adds to a folder of results, besides
+// those of package result.
 func Files(r *result.Result) []result.File {
 	return []result.File{
 		{Name: "report.html", Write: func(w io.Writer) error { return HTML(w, r) }},

@@ -7,11 +7,10 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// quantity is a number with its unit, apart, because a page sets them in
-// different sizes.
+// quantity is a number and its unit, separate because a page prints them in different sizes.
 type quantity struct{ Value, Unit string }
 
-// String joins them by a space that no line is broken at.
+// String joins them with a non-breaking space.
 func (q quantity) String() string {
 	if q.Unit == "" {
 		return q.Value
@@ -19,8 +18,8 @@ func (q quantity) String() string {
 	return q.Value + "\u00a0" + q.Unit
 }
 
-// duration reads microseconds in the unit in which a person says them, by three
-// digits: no run repeats to more.
+// duration writes microseconds in a readable unit with three digits; runs do not repeat more
+// precisely.
 func duration(us float64) quantity {
 	switch us = finite(us); {
 	case us < 999.5:
@@ -44,21 +43,22 @@ func octets(n float64) quantity {
 	return quantity{digits(n/1e9, 3), "GB"}
 }
 
-// count writes a whole number with thousands apart.
+// count writes a whole number with thousands separators.
 func count[T int | int64](n T) string { return cli.Count(int64(n)) }
 
-// rate reads events per second: whole ones with thousands apart, few by three digits.
+// rate writes events per second: large rates as whole numbers with separators, small ones with
+// three digits.
 func rate(v float64) string {
 	switch v = finite(v); {
 	case v >= 1e15:
-		return "over 10¹⁵" // no run of this world
+		return "over 10¹⁵" // no real run is that fast
 	case v >= 99.95:
 		return cli.Count(int64(math.Round(v)))
 	}
 	return digits(v, 3)
 }
 
-// short is rate for the ticks of an axis: 20k, 1.5M.
+// short is rate for axis labels: 20k, 1.5M.
 func short(v float64) string {
 	v = finite(v)
 	for _, unit := range []struct {
@@ -72,7 +72,7 @@ func short(v float64) string {
 	return plain(v)
 }
 
-// percent reads a share of 1.
+// percent writes a share of 1 as a percentage.
 func percent(share float64) string {
 	p := 100 * finite(share)
 	switch {
@@ -84,22 +84,22 @@ func percent(share float64) string {
 	return digits(p, 3) + "\u00a0%"
 }
 
-// plain writes a number with the digits it has, up to the noise of floating point.
+// plain writes a number with its own digits, without floating-point noise.
 func plain(v float64) string {
 	return strconv.FormatFloat(math.Round(finite(v)*1e9)/1e9, 'f', -1, 64)
 }
 
-// digits writes a number by n significant digits and never as 1e+06; of a large
-// one it writes all digits before the point.
+// digits writes a number with n significant digits and never as 1e+06; a large number keeps all
+// digits before the decimal point.
 func digits(v float64, n int) string {
 	v = finite(v)
 	if v == 0 {
 		return "0"
 	}
-	// 0.9997 is 1.00 and not 1.000: the digits before the point are those of what is written.
+	// 0.9997 becomes 1.00 and not 1.000: count the digits before the point after rounding.
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', n-1, 64), 64)
 	if err != nil {
-		rounded = v // it was about to overflow
+		rounded = v // rounding overflowed
 	}
 	before := int(math.Floor(math.Log10(math.Abs(rounded)))) + 1
 	if v == math.Trunc(v) {
@@ -108,8 +108,7 @@ func digits(v float64, n int) string {
 	return strconv.FormatFloat(v, 'f', max(n-before, 0), 64)
 }
 
-// finite makes 0 of what is no number, such as a figure per delivery of a run
-// without deliveries.
+// finite returns 0 for NaN and infinity, such as a figure per delivery of a run without deliveries.
 func finite(v float64) float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0
@@ -117,7 +116,7 @@ func finite(v float64) float64 {
 	return v
 }
 
-// several is "1 room" and "2 rooms".
+// several returns "1 room" or "2 rooms".
 func several[T int | int64](n T, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -6,12 +6,12 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// figure is one large number of the head of a run.
+// figure is one large number at the top of a run.
 type figure struct {
 	Name string
 	quantity
 	Note  string
-	Class string // "void": the run is invalid and so is this; "bad": a broken promise
+	Class string // "void": invalid because the run is; "bad": a broken promise
 }
 
 // figures are the numbers by which runs are compared.

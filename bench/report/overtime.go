@@ -9,20 +9,21 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// A span is the row of one or more seconds in a plot: of a long run there are
-// more seconds than pixels. Times are those of its worst second, so that no
-// spike is averaged away; rates, CPU and memory are means.
+// A span is one or more seconds as one row of a plot: a long run has more
+// seconds than pixels. Times are those of its worst second, so that averaging
+// hides no spike; rates, CPU and memory are means.
 type span struct {
 	T              float64 // where it begins
 	Warmup         bool
 	Sent           float64 // per second
 	Delivered      float64
-	P50, P99, Max  float64 // NaN: nothing was measured
+	P50, P99, Max  float64 // NaN: not measured
 	ServerCPU, RSS float64 // percent of one CPU; bytes
 	ThreadCPU      float64 // percent
 }
 
-// spans joins seconds to at most most spans and tells how many seconds each has.
+// spans combines seconds into at most most spans, and returns how many seconds
+// each has.
 func spans(seconds []result.Second, most int) (rows []span, each int) {
 	each = max(1, (len(seconds)+most-1)/most)
 	for i := 0; i < len(seconds); i += each {
@@ -59,7 +60,7 @@ func positive(v float64) float64 {
 	return 0
 }
 
-// timeline is what the plots over time share: the same rows on the same x axis.
+// timeline is shared by the plots over time: the same rows on the same x axis.
 type timeline struct {
 	rows []span
 	each int
@@ -75,7 +76,8 @@ func newTimeline(r *result.Result, s size) timeline {
 	return t
 }
 
-// curve is one column of the rows; each point stands in the middle of its seconds.
+// curve returns one column of the rows; each point is in the middle of its
+// seconds.
 func (t timeline) curve(class, label string, get func(span) float64) curve {
 	c := curve{class: class, label: label}
 	for _, row := range t.rows {
@@ -85,7 +87,7 @@ func (t timeline) curve(class, label string, get func(span) float64) curve {
 	return c
 }
 
-// shade marks the warm-up, which counts for the proof alone.
+// shade marks the warm-up, which counts only for the proof.
 func (t timeline) shade(p *panel, named bool) {
 	end := 0.0
 	for _, row := range t.rows {
@@ -111,7 +113,7 @@ func (t timeline) xAxis(p *panel) {
 
 func (t timeline) ticks(p *panel) []float64 { return wholeTicks(0, t.end, pick(p.d.Size, 5, 8, 12)) }
 
-// about names the x axis.
+// about is the label of the x axis.
 func (t timeline) about() string {
 	if len(t.rows) > 0 && t.rows[0].Warmup {
 		return "seconds (shaded: warm-up)"
@@ -158,8 +160,8 @@ func latencyOverTime(r *result.Result, s size) *drawing {
 	return d
 }
 
-// latencyLimit is the tightest threshold on latency, if it is near enough to the
-// curves that drawing it does not flatten them.
+// latencyLimit is the tightest threshold on latency, if it is close enough to
+// the curves that drawing it does not flatten them.
 func latencyLimit(r *result.Result, lo, hi float64) (us float64, text string) {
 	for _, o := range r.Thresholds {
 		figure, value, ok := strings.Cut(o.Threshold, "<")
@@ -175,7 +177,7 @@ func latencyLimit(r *result.Result, lo, hi float64) (us float64, text string) {
 	return us, text
 }
 
-// stacked makes two panels over one x axis.
+// stacked makes two panels with one x axis.
 func stacked(d *drawing, t timeline, left, right float64) (upper, lower *panel) {
 	const gap, above = 42, 26
 	bottom := d.Height - 42
@@ -186,7 +188,7 @@ func stacked(d *drawing, t timeline, left, right float64) (upper, lower *panel) 
 	return upper, lower
 }
 
-// area draws one value that counts from zero, with its name and unit above.
+// area draws one value that counts from zero, with its name and unit above it.
 func (t timeline) area(p *panel, name string, highest float64, c curve, format func(float64) string) {
 	p.y = linear(0, highest, p.bottom, p.top)
 	t.shade(p, false)
@@ -196,8 +198,8 @@ func (t timeline) area(p *panel, name string, highest float64, c curve, format f
 	p.d.text("title", "start", 0, p.top-11, name)
 }
 
-// cpuAndMemory draws what the server took, and beside its CPU how near the
-// generator was to being the bottleneck itself.
+// cpuAndMemory draws the server's CPU and memory, and beside its CPU that of
+// the generator, to show how close the generator was to being the bottleneck.
 func cpuAndMemory(r *result.Result, s size) *drawing {
 	t := newTimeline(r, s)
 	server := t.curve("server", "server", func(row span) float64 { return row.ServerCPU })
@@ -207,7 +209,7 @@ func cpuAndMemory(r *result.Result, s size) *drawing {
 		return nil
 	}
 	d := newDrawing(s, 350, "CPU and memory over time",
-		"CPU of the server and of the busiest thread of the generator, and below it the server's resident memory.")
+		"CPU of the server and of the busiest thread of the generator, and, below, the server's resident memory.")
 	cpuTop := top(max(highest(server, thread), 100), 4)
 	unit, per := memoryUnit(highest(memory))
 	bytes := func(v float64) string { return plain(v / per) }
@@ -226,7 +228,8 @@ func cpuAndMemory(r *result.Result, s size) *drawing {
 	return d
 }
 
-// cpu draws the shares of one CPU under the limit above which a run is invalid.
+// cpu draws the shares of one CPU, with the limit above which a run is
+// INVALID.
 func (t timeline) cpu(p *panel, highestPercent float64, server, thread curve) {
 	p.y = linear(0, highestPercent, p.bottom, p.top)
 	t.shade(p, false)
@@ -261,8 +264,8 @@ func memoryUnit(n float64) (unit string, per float64) {
 	return "kB", 1e3
 }
 
-// traffic draws deliveries and sends, each on an axis of its own: in rooms of a
-// thousand one is a thousand times the other.
+// traffic draws deliveries and sends, each on its own axis: in rooms of a
+// thousand, one is a thousand times the other.
 func traffic(r *result.Result, s size) *drawing {
 	t := newTimeline(r, s)
 	delivered := t.curve("delivered", "", func(row span) float64 { return row.Delivered })
@@ -271,7 +274,7 @@ func traffic(r *result.Result, s size) *drawing {
 		return nil
 	}
 	d := newDrawing(s, 350, "Deliveries and sends over time",
-		"Messages delivered per second, and below it messages sent per second.")
+		"Messages delivered per second and, below, messages sent per second.")
 	due, err := scenario.ParseRate(r.Scenario["rate"])
 	planned := err == nil && !due.Max && due.PerSecond > 0 && due.PerSecond < 10*highest(sent)
 	deliveredTop, sentTop := top(highest(delivered), 3), top(highest(sent), 3)

@@ -17,8 +17,8 @@ import (
 //
 //	dotsbench_latency_seconds{scenario="rooms",quantile="0.99"} 0.000458
 //
-// Units are seconds and bytes, whatever the page shows. Counts are gauges: they
-// are of one run, and the next one begins again.
+// Units are seconds and bytes, whatever the page shows. Counts are gauges,
+// because they belong to one run and the next run starts from zero.
 func Prometheus(w io.Writer, r *result.Result) error {
 	e := &exposition{scenario: r.Name}
 	e.run(r)
@@ -28,8 +28,8 @@ func Prometheus(w io.Writer, r *result.Result) error {
 		e.server(r.Server)
 	}
 	g := r.Generator
-	e.gauge("generator_thread_cpu_ratio", "Share of a CPU that the busiest thread of the generator took; above 0.85 the run is invalid.", g.ThreadCPU)
-	e.gauge("generator_steal_ratio", "Share of CPU time that other machines on this host took; above 0.01 the run is invalid.", g.Steal)
+	e.gauge("generator_thread_cpu_ratio", "Share of a CPU that the busiest thread of the generator took; above 0.85 the run is INVALID.", g.ThreadCPU)
+	e.gauge("generator_steal_ratio", "Share of CPU time that other machines on this host took; above 0.01 the run is INVALID.", g.Steal)
 	if g.PSI >= 0 {
 		e.gauge("generator_cpu_pressure_ratio", "Share of the time in which some task waited for a CPU.", g.PSI)
 	}
@@ -38,7 +38,7 @@ func Prometheus(w io.Writer, r *result.Result) error {
 	return err
 }
 
-// exposition is the text of metrics that all have the label scenario.
+// exposition is the text of metrics, all with the label scenario.
 type exposition struct {
 	strings.Builder
 	scenario string
@@ -62,23 +62,23 @@ func (e *exposition) gauge(name, help string, v float64) {
 	e.sample(name, v)
 }
 
-// escape is for values of labels, which may hold anything but these three.
+// escape escapes the three characters that label values must not contain.
 func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 func (e *exposition) run(r *result.Result) {
-	e.head("run_info", "gauge", "What ran where; always 1.")
+	e.head("run_info", "gauge", "The program, commit and machine of the run; always 1.")
 	e.sample("run_info", 1, "program", r.Program, "commit", r.Machine.Commit, "seed", fmt.Sprint(r.Seed),
 		"cpu", r.Machine.CPU, "kernel", r.Machine.Kernel)
 	if t, err := time.Parse(time.RFC3339, r.Started); err == nil {
 		e.gauge("run_started_timestamp_seconds", "When the run began.", float64(t.Unix()))
 	}
 	e.gauge("run_exit_code", "0 pass, 1 threshold missed, 3 run invalid, 4 delivery violation, 5 server died.", float64(r.Exit))
-	e.gauge("run_valid", "1 if rates and latencies mean something: neither generator nor machine was the bottleneck.", one(valid(r)))
+	e.gauge("run_valid", "1 if rates and latencies are valid: neither generator nor machine was the bottleneck.", one(valid(r)))
 	if len(r.Thresholds) > 0 {
-		e.head("threshold_met", "gauge", "1 if the figure is what was demanded.")
-		// The same threshold given twice would be the same sample twice.
+		e.head("threshold_met", "gauge", "1 if the threshold was met.")
+		// A threshold that was given twice would give the same sample twice.
 		seen := map[string]bool{}
 		for _, o := range r.Thresholds {
 			if !seen[o.Threshold] {
@@ -104,10 +104,10 @@ func (e *exposition) times(r *result.Result) {
 		{"latency_seconds", "From the time at which a message was due to its arrival, at all receivers; quantile 1 is the longest.", r.Latency},
 		{"latency_first_receiver_seconds", "The same at the first receiver of each message.", r.First},
 		{"latency_last_receiver_seconds", "The same at the last receiver of each message.", r.Last},
-		{"send_lateness_seconds", "From the time at which a message was due to its being sent.", r.Lateness},
+		{"send_lateness_seconds", "From the time at which a message was due until it was sent.", r.Lateness},
 		{"connect_seconds", "From the connect to the end of the handshake.", r.Connect},
-		{"reconnect_seconds", "From the end of a connection to the handshake of the one in its place.", r.Reconnect},
-		{"kick_lateness_seconds", "From the moment at which a silent connection was due to be closed until it was.", r.Kick},
+		{"reconnect_seconds", "From the end of a connection to the handshake of its successor.", r.Reconnect},
+		{"kick_lateness_seconds", "From the time at which a silent connection was due to be closed until it was closed.", r.Kick},
 	} {
 		if m.q.Count == 0 {
 			continue
@@ -127,13 +127,13 @@ func (e *exposition) times(r *result.Result) {
 func (e *exposition) traffic(r *result.Result) {
 	t := r.Traffic
 	e.gauge("connections", "Connections that the run held.", float64(t.Conns))
-	e.gauge("messages_due", "Messages of the schedule, with the warm-up.", float64(t.Due))
+	e.gauge("messages_due", "Messages of the schedule, including the warm-up.", float64(t.Due))
 	e.gauge("messages_sent", "Messages of the schedule that were sent.", float64(t.Sent))
 	e.gauge("messages_sent_per_second", "Messages sent per second of the time measured.", t.SentRate)
 	e.gauge("deliveries", "Messages received in the time measured, at all receivers.", float64(t.Delivered))
-	e.gauge("deliveries_per_second", "The same per second.", t.DeliveredRate)
-	e.gauge("deliveries_expected", "Deliveries that members that stayed had to get, with the warm-up.", float64(r.Proof.Expected))
-	e.gauge("deliveries_received", "Deliveries that they got.", float64(r.Proof.Received))
+	e.gauge("deliveries_per_second", "Messages received per second of the time measured, at all receivers.", t.DeliveredRate)
+	e.gauge("deliveries_expected", "Deliveries that members that stayed should get, including the warm-up.", float64(r.Proof.Expected))
+	e.gauge("deliveries_received", "Deliveries that members that stayed got.", float64(r.Proof.Received))
 	c := r.Proof.Counts
 	e.head("violations", "gauge", "Deliveries that broke the promise of exactly once and in order.")
 	for _, v := range []struct {
@@ -172,10 +172,10 @@ func (e *exposition) server(s *result.Server) {
 	e.gauge("server_threads", "Threads of the server.", float64(s.Threads))
 }
 
-// events are the counts of the scenarios that break something on purpose.
+// events writes the counts of the scenarios that break something on purpose.
 func (e *exposition) events(r *result.Result) {
 	if k := r.Kicks; k != nil {
-		e.head("kicks", "gauge", "Silent connections by what became of them; wrong are those that did beat.")
+		e.head("kicks", "gauge", "Silent connections by outcome; wrong: connections that sent heartbeats and were closed.")
 		e.sample("kicks", float64(k.Kicked), "outcome", "kicked")
 		e.sample("kicks", float64(k.Early), "outcome", "early")
 		e.sample("kicks", float64(k.Missing), "outcome", "missing")
@@ -184,12 +184,12 @@ func (e *exposition) events(r *result.Result) {
 	}
 	if s := r.Slow; s != nil {
 		e.gauge("slow_members", "Members that stopped reading.", float64(s.Members))
-		e.gauge("slow_members_ended", "Members that stopped reading and were ended by the server.", float64(s.Ended))
+		e.gauge("slow_members_ended", "Members that stopped reading and that the server disconnected.", float64(s.Ended))
 		e.codes("slow_member_codes", "How they ended.", s.Codes)
 	}
 	if v := r.Recovery; v != nil {
 		e.gauge("recovery_connections_back", "Connections that were back after the server was killed.", float64(v.Back))
-		e.head("recovery_seconds", "gauge", "From the kill until this share of the connections was back; a share that never was is missing.")
+		e.head("recovery_seconds", "gauge", "From the kill until this share of the connections was back; a share that never came back is missing.")
 		for _, at := range []struct {
 			share string
 			us    int64

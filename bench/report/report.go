@@ -1,11 +1,12 @@
-// Package report shows results to people and to other programs: one page of
-// HTML, and Prometheus' text.
+// Package report shows results to people and to other programs: one HTML page,
+// and Prometheus' text format.
 //
-// The page is a single file that works without a network and without a script:
-// style sheet and plots are inside it, and its Content-Security-Policy forbids
-// everything else. It is written for three readers. Who has ten seconds reads
-// the verdict and the figures below it; who doubts them reads the plots; who
-// wants to repeat the run finds the command and the machine at the end.
+// The page is a single file that needs no network and no script: style sheet
+// and plots are inside it, and its Content-Security-Policy forbids everything
+// else. It serves three kinds of readers. Readers with ten seconds see the
+// verdict and the figures below it. Readers who doubt the figures find the
+// plots. Readers who want to repeat the run find the command and the machine
+// at the end.
 package report
 
 import (
@@ -25,7 +26,7 @@ var (
 	styleText string
 )
 
-// page is what the template shows.
+// page has the values of the template.
 type page struct {
 	Title string
 	Style template.CSS
@@ -33,21 +34,22 @@ type page struct {
 	Runs  []run
 }
 
-// run is one result in words. What a result does not have is empty, and is not
-// shown.
+// run is one result as text. Fields without a value in the result are empty
+// and not shown.
 type run struct {
 	ID, Name, Summary, Started, Command string
 	Single                              bool
 	Verdict                             verdict
 	Figures                             []figure
 	Plots                               []plot
-	Gap                                 bool // the plots leave a place free, where the tables fit
+	Gap                                 bool // the plots leave an empty place that the tables fit into
 	Tables                              []table
 	Facts                               []group
 	Seconds                             *table
 }
 
-// HTML writes results as one page. Several get a table with a row for each on top.
+// HTML writes results as one page. Several results get a table on top with a
+// row for each.
 func HTML(w io.Writer, results ...*result.Result) error {
 	t, err := template.New("page").Parse(pageText)
 	if err != nil {
@@ -95,7 +97,7 @@ type plot struct {
 	Drawings []*drawing
 }
 
-// plots draws what there is data for.
+// plots draws the plots for which the result has data.
 func plots(r *result.Result) []plot {
 	var all []plot
 	add := func(class, title, caption string, draw func(*result.Result, size) *drawing, sizes ...size) {

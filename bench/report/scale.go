@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// A scale maps values to places along one side of a plot. What lies outside of
-// its bounds is drawn at the bound, so that no curve leaves its plot.
+// A scale maps values to positions along one side of a plot. Values outside of
+// its bounds are drawn at the bound, so that no curve leaves its plot.
 type scale struct {
 	lo, hi   float64 // values
-	from, to float64 // places; from may be the larger one, as on a y axis
+	from, to float64 // positions; from may be the larger one, as on a y axis
 	warp     func(float64) float64
 }
 
@@ -17,10 +17,10 @@ func linear(lo, hi, from, to float64) scale {
 	return scale{lo, hi, from, to, func(v float64) float64 { return v }}
 }
 
-// logarithmic wants bounds above 0.
+// logarithmic needs bounds above 0.
 func logarithmic(lo, hi, from, to float64) scale { return scale{lo, hi, from, to, math.Log10} }
 
-// byNines gives every further nine of a percentile the same width: the tail,
+// byNines gives each further nine of a percentile the same width. So the tail,
 // where users notice a server, is half of the plot and not its last pixel.
 func byNines(lo, hi, from, to float64) scale { return scale{lo, hi, from, to, nines} }
 
@@ -36,7 +36,7 @@ func (s scale) at(v float64) float64 {
 	return s.from + share*(s.to-s.from)
 }
 
-// steps are the steps of an axis that people can count in.
+// steps are the steps of a readable axis.
 var steps = []float64{1, 2, 5, 10}
 
 // niceStep is the smallest of 1, 2 and 5 times a power of ten that is not below v.
@@ -46,7 +46,7 @@ func niceStep(v float64) float64 {
 	}
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, s := range steps {
-		// A hair of tolerance: 0.2/0.1 is not quite 2.
+		// Allow a small tolerance: 0.2/0.1 is not exactly 2.
 		if s*power >= v*(1-1e-9) {
 			return s * power
 		}
@@ -69,7 +69,7 @@ func niceBelow(v float64) float64 {
 }
 
 // linearTicks are the multiples of a nice step from lo to hi, about n of them
-// and never more than n+1.
+// and at most n+1.
 func linearTicks(lo, hi float64, n int) []float64 {
 	if !(hi > lo) || n < 1 {
 		return []float64{lo}
@@ -77,17 +77,18 @@ func linearTicks(lo, hi float64, n int) []float64 {
 	step := niceStep((hi - lo) / float64(n))
 	var ticks []float64
 	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+step*1e-9; k++ {
-		ticks = append(ticks, k*step+0) // -0 is written as -0, and 0 is -0+0
+		ticks = append(ticks, k*step+0) // -0 would be written as -0, but -0+0 is 0
 	}
 	return ticks
 }
 
-// wholeTicks are linearTicks without the fractions, for things that are counted.
+// wholeTicks are linearTicks without fractions, for counts.
 func wholeTicks(lo, hi float64, n int) []float64 {
 	return slices.DeleteFunc(linearTicks(lo, hi, n), func(v float64) bool { return math.Abs(v-math.Round(v)) > 1e-9 })
 }
 
-// top is where a linear axis from 0 ends: at a tick at or above the largest value.
+// top is the end of a linear axis from 0: the first tick at or above the
+// largest value.
 func top(largest float64, n int) float64 {
 	if !(largest > 0) || math.IsInf(largest, 0) {
 		return 1
@@ -110,8 +111,8 @@ func logBounds(lo, hi float64) (from, to float64) {
 	return from, to
 }
 
-// logTicks are the ticks of a logarithmic axis: labelled ones, and thin lines
-// without a label between them where labels would crowd. n is how many labels fit.
+// logTicks are the ticks of a logarithmic axis: labelled ticks, and thin lines
+// without labels where labels would be too close. n is how many labels fit.
 func logTicks(lo, hi float64, n int) (labelled, thin []float64) {
 	var all, tens []float64
 	for e := math.Floor(math.Log10(lo)); e <= math.Ceil(math.Log10(hi)); e++ {
@@ -140,15 +141,15 @@ func logTicks(lo, hi float64, n int) (labelled, thin []float64) {
 	return some, nil
 }
 
-// ladder are the percentiles that engineers name.
+// ladder are the common percentiles.
 var ladder = []float64{50, 90, 99, 99.9, 99.99, 99.999, 99.9999}
 
 func ninesTicks(highest float64) []float64 {
 	return slices.DeleteFunc(slices.Clone(ladder), func(p float64) bool { return p > highest })
 }
 
-// spread moves labels apart that stand closer than gap, as little as it can, and
-// keeps them between lo and hi as long as there is room.
+// spread moves apart labels that are closer than gap, as little as possible,
+// and keeps them between lo and hi while there is room.
 func spread(places []float64, gap, lo, hi float64) []float64 {
 	order := make([]int, len(places))
 	for i := range order {

@@ -8,8 +8,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// table has words on the left of each row and numbers, aligned at the right, in
-// its other columns.
+// table has text on the left of each row, and right-aligned numbers in the
+// other columns.
 type table struct {
 	Caption string
 	Note    string
@@ -40,7 +40,7 @@ func tables(r *result.Result) []table {
 		all = append(all, t)
 	}
 	if len(r.Thresholds) > 0 {
-		t := table{Caption: "Thresholds", Head: []string{"demanded", "measured", "verdict"}}
+		t := table{Caption: "Thresholds", Head: []string{"threshold", "measured", "verdict"}}
 		for _, o := range r.Thresholds {
 			outcome := cell{"met", "good", "", nil}
 			if !o.Met {
@@ -53,7 +53,7 @@ func tables(r *result.Result) []table {
 	return all
 }
 
-// times are all distributions in quantiles.
+// times has the quantiles of all distributions.
 func times(r *result.Result) table {
 	t := table{Caption: "Times", Head: []string{"", "p50", "p90", "p99", "p99.9", "max", "count"}}
 	for _, row := range []struct {
@@ -74,7 +74,8 @@ func times(r *result.Result) table {
 	return t
 }
 
-// secondsTable has the numbers of the plots over time, for who cannot see them.
+// secondsTable has the numbers of the plots over time, for readers who cannot
+// see the plots.
 func secondsTable(r *result.Result) *table {
 	const most = 300
 	if len(r.Seconds) == 0 {
@@ -83,7 +84,7 @@ func secondsTable(r *result.Result) *table {
 	rows, each := spans(r.Seconds, most)
 	t := &table{Caption: "The seconds in numbers", Head: []string{"second", "sent/s", "delivered/s", "p50", "p99", "max", "server CPU", "server RSS", "generator CPU"}}
 	if each > 1 {
-		t.Note = fmt.Sprintf("Each row is %d seconds: the worst of their times, the mean of the rest.", each)
+		t.Note = fmt.Sprintf("Each row is %d seconds: times are those of the worst second, other values are means.", each)
 	}
 	us := func(v float64) string {
 		if math.IsNaN(v) {
@@ -103,12 +104,12 @@ func secondsTable(r *result.Result) *table {
 }
 
 // latencyRange is a line from the median to the longest latency, thick up to
-// p99, on an axis that all rows share.
+// p99. All rows share one axis.
 type latencyRange struct{ P50, P99, Max string }
 
 const rangeWidth = 120.0
 
-// index has a row for each run, so that the eye runs down a column.
+// index has a row for each run, so that columns can be compared.
 func index(results []*result.Result) *table {
 	t := &table{
 		Caption: "Runs",
@@ -123,7 +124,7 @@ func index(results []*result.Result) *table {
 	lo, hi = logBounds(lo, hi)
 	at := logarithmic(lo, hi, 4, rangeWidth-4)
 	if hi > 1 {
-		t.Note = fmt.Sprintf("The lines run from p50 to max, thick up to p99, from %s to %s by a logarithmic scale.", duration(lo), duration(hi))
+		t.Note = fmt.Sprintf("The lines run from p50 to max, thick up to p99, on a logarithmic scale from %s to %s.", duration(lo), duration(hi))
 	}
 	for i, r := range results {
 		t.Rows = append(t.Rows, indexRow(r, i+1, at))

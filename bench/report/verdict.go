@@ -10,7 +10,7 @@ import (
 
 // verdict is the banner of a run: one word, one sentence, and the reasons.
 type verdict struct {
-	Class    string // pass, missed, invalid, violated or died: the colour and the sign
+	Class    string // pass, missed, invalid, violated or died: the colour and the icon
 	Word     string
 	Sentence string
 	Reasons  []reason
@@ -27,8 +27,8 @@ const (
 	stillTrue  = "Its rates and latencies prove nothing. The proof of delivery and the server's CPU per delivery still hold."
 )
 
-// judge puts the exit code into words. All that went wrong is listed, not only
-// what decided the code.
+// judge puts the exit code into words. It lists everything that went wrong,
+// not only the cause of the code.
 func judge(r *result.Result) verdict {
 	v := verdict{Reasons: reasons(r)}
 	switch r.Exit {
@@ -36,16 +36,16 @@ func judge(r *result.Result) verdict {
 		v.Class, v.Word, v.Sentence = "pass", "Pass", passed(r)
 	case cli.Missed:
 		v.Class, v.Word = "missed", "Threshold missed"
-		v.Sentence = "The run is valid and nothing was lost, but it is not what was demanded."
+		v.Sentence = "The run is valid and nothing was lost, but a threshold was missed."
 	case cli.Invalid:
 		v.Class, v.Word, v.Sentence = "invalid", "Invalid", "The generator or the machine was the bottleneck. "+stillTrue
 		if len(r.NotMeasured) > 0 {
-			v.Sentence = "The generator could not see what it was to see. " + stillTrue
+			v.Sentence = "The generator could not make all its measurements. " + stillTrue
 		}
 	case cli.Violated:
 		v.Class, v.Word, v.Sentence = "violated", "Delivery violation", violations(r)
 	case cli.ServerDied:
-		v.Class, v.Word, v.Sentence = "died", "Server died", "The server ended during the run. What is shown is what came before."
+		v.Class, v.Word, v.Sentence = "died", "Server died", "The server ended during the run. The figures are from before its end."
 	default:
 		v.Class, v.Word, v.Sentence = "invalid", "No verdict", fmt.Sprintf("The run ended with the unknown code %d.", r.Exit)
 	}
@@ -64,7 +64,7 @@ func passed(r *result.Result) string {
 		parts = append(parts, several(n, "threshold", "thresholds")+" met")
 	}
 	if len(parts) == 0 {
-		return "Nothing was demanded and nothing went wrong."
+		return "There were no thresholds, and nothing went wrong."
 	}
 	return strings.Join(parts, "; ") + "."
 }
@@ -81,7 +81,7 @@ func violations(r *result.Result) string {
 		}
 	}
 	if n := len(r.Broken); n > 0 {
-		parts = append(parts, several(n, "promise", "promises")+" beside delivery broken")
+		parts = append(parts, several(n, "other promise", "other promises")+" broken")
 	}
 	if len(parts) == 0 {
 		return "The server ended connections that should have stayed."
@@ -120,7 +120,8 @@ func reasons(r *result.Result) []reason {
 	return all
 }
 
-// got reads the value of a threshold's figure by the unit that its name implies.
+// got formats the value of a threshold's figure in the unit that its name
+// implies.
 func got(o result.Outcome) string {
 	if o.Why != "" {
 		return o.Why
@@ -142,5 +143,5 @@ func got(o result.Outcome) string {
 	return digits(o.Got, 3)
 }
 
-// valid tells whether rates and latencies mean anything.
+// valid reports whether rates and latencies mean anything.
 func valid(r *result.Result) bool { return len(r.Invalid) == 0 }

@@ -17,14 +17,14 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-const generateAbout = `scale generate: open connections, keep them alive by heartbeats, and send every room its messages.
+const generateAbout = `scale generate: open connections, keep them alive with heartbeats, and broadcast to every room.
 
   scale generate --url ws://127.0.0.1:8080 --conns 15000
 
 Members of one room are spread over all connections. The messages of a room have different senders and are sent at
-once; each member must get all of them exactly once, in the order in which the others got them, and nothing else. The
-next room follows when little is on its way, so that a slow machine is not overrun. One JSON object a line says what
-happened; a line "@mark NAME" asks the lab for the memory of that moment.`
+the same time. Each member must get all of them exactly once, in the same order as the others, and nothing else. The
+next room follows when few deliveries are in flight, so that a slow machine is not overloaded. The results are JSON
+objects, one per line; a line "@mark NAME" asks the lab to read memory at that moment.`
 
 type options struct {
 	url, admin, marked             string
@@ -37,15 +37,15 @@ func parseGenerate(args []string, stdout io.Writer) (options, error) {
 	o := options{twice: 2 * time.Second, perConn: 20 * time.Millisecond}
 	fs := flag.NewFlagSet("generate", flag.ContinueOnError)
 	fs.StringVar(&o.url, "url", "ws://127.0.0.1:8080", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room")
-	fs.StringVar(&o.admin, "admin", "", "`http://HOST:PORT` with /debug/pprof/: collect the server's garbage before memory is read")
-	fs.StringVar(&o.marked, "marked", "", "`FILE` that names the last mark taken; wait for it after each @mark")
+	fs.StringVar(&o.admin, "admin", "", "`http://HOST:PORT` with /debug/pprof/: to run the server's garbage collection before memory is read")
+	fs.StringVar(&o.marked, "marked", "", "`FILE` that has the name of the last mark; wait for it after each @mark")
 	fs.IntVar(&o.conns, "conns", 15_000, "`N` connections")
 	fs.IntVar(&o.room, "room", 1000, "`N` members in a room")
-	fs.IntVar(&o.messages, "messages", 4, "`N` broadcasts to each room, by as many senders")
-	fs.IntVar(&o.warmup, "warmup", 1000, "open and reset `N` connections before the first mark, to leave one-time costs out")
-	fs.Int64Var(&o.onTheWay, "on-the-way", 8000, "send to the next room while fewer than `N` deliveries are on their way")
+	fs.IntVar(&o.messages, "messages", 4, "`N` broadcasts to each room, each by another sender")
+	fs.IntVar(&o.warmup, "warmup", 1000, "open and reset `N` connections before the first mark, to exclude one-time costs")
+	fs.Int64Var(&o.onTheWay, "on-the-way", 8000, "send to the next room while fewer than `N` deliveries are in flight")
 	fs.DurationVar(&o.beat, "beat", 20*time.Second, "heartbeat period")
-	fs.DurationVar(&o.patience, "patience", 2*time.Minute, "longest wait for anything to happen")
+	fs.DurationVar(&o.patience, "patience", 2*time.Minute, "longest wait for any progress")
 	if err := cli.Parse(fs, args, stdout, generateAbout); err != nil {
 		return o, err
 	}
@@ -55,15 +55,15 @@ func parseGenerate(args []string, stdout io.Writer) (options, error) {
 	return o, nil
 }
 
-// step is a line of output: what a phase found.
+// step is a line of output: the findings of a phase.
 type step struct {
 	Phase       string  `json:"phase"`
 	Connections int     `json:"connections"`
 	Rooms       int     `json:"rooms"`
 	Seconds     float64 `json:"seconds"`
 	Heartbeats  int     `json:"heartbeats,omitempty"`
-	// Of the phase "broadcast": connections that got as many messages as were sent to
-	// their room, why the first one ended, and the ledger.
+	// Of the phase "broadcast": connections that got all messages of their room, why the first
+	// connection ended, and the ledger.
 	Complete int            `json:"complete,omitempty"`
 	Took     float64        `json:"took_seconds,omitempty"`
 	Ended    string         `json:"ended,omitempty"`
@@ -84,11 +84,11 @@ type generator struct {
 	ledger *proof.Ledger
 	got    []uint16
 	text   []byte
-	last   int64 // the last delivery
+	last   int64 // time of the last delivery
 
 	ends  int
-	ended string // the first connection that ended
-	cut   bool   // one ended after it was open: the server's doing
+	ended string // how the first connection ended
+	cut   bool   // a connection ended after it was open: the server's fault
 	beats int
 	fresh []bool // has sent a heartbeat in this phase
 }
@@ -126,7 +126,7 @@ func (g *generator) generate() error {
 	return nil
 }
 
-// warm uses what server, kernel and generator allocate once.
+// warm triggers the one-time allocations of server, kernel and generator.
 func (g *generator) warm() error {
 	if n := min(g.warmup, g.conns); n > 0 {
 		e, err := client.New(client.Config{Target: g.target, MaxConns: n, DialTimeout: g.limit(n)}, client.Handlers{})
@@ -149,7 +149,7 @@ func (g *generator) warm() error {
 	return g.mark("baseline")
 }
 
-// window is how many handshakes are under way: fewer than any listen backlog.
+// window is the number of concurrent handshakes: fewer than any listen backlog.
 const window = 256
 
 func (g *generator) limit(n int) time.Duration { return g.patience + time.Duration(n)*g.perConn }
@@ -178,7 +178,7 @@ func (g *generator) open() error {
 	case g.cut:
 		return cli.Failf(cli.Violated, "the server closed %d connections while others were opened; the first: %s", g.ends, g.ended)
 	case g.ends > 0:
-		return cli.Failf(cli.Invalid, "%d of %d connections did not come to be; the first: %s", g.ends, g.conns, g.ended)
+		return cli.Failf(cli.Invalid, "%d of %d connections could not be opened; the first: %s", g.ends, g.conns, g.ended)
 	case err != nil:
 		return cli.Failf(cli.Invalid, "opening: %w", err)
 	}
@@ -188,8 +188,8 @@ func (g *generator) open() error {
 	return g.mark("connected")
 }
 
-// idle lasts until each connection has sent a heartbeat. The server's garbage is
-// collected first, so that it has that time to give memory back.
+// idle lasts until each connection has sent a heartbeat. It collects the server's garbage first, so
+// that the server has that time to return memory.
 func (g *generator) idle() error {
 	if err := g.collect(); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (g *generator) broadcast() error {
 		return err
 	}
 	took := time.Since(begin)
-	// What comes twice needs a moment to come.
+	// A second copy may need a moment to arrive.
 	if err := g.wait(g.twice); err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (g *generator) broadcast() error {
 	return judge(found, g.conns)
 }
 
-// judge says whether every connection was held and got everything.
+// judge checks that every connection was held and got every broadcast.
 func judge(s step, conns int) error {
 	switch {
 	case s.Connections < conns:
@@ -263,7 +263,7 @@ func judge(s step, conns int) error {
 	return nil
 }
 
-// sender is who sends message j to a room: members far from each other.
+// sender is the sender of message j to a room; senders are far from each other.
 func (g *generator) sender(room, j int) int32 {
 	members := (g.conns - room + g.rooms - 1) / g.rooms
 	return int32(room + j*max(1, members/g.messages)%members*g.rooms)
@@ -272,14 +272,14 @@ func (g *generator) sender(room, j int) int32 {
 func (g *generator) send(id int32) {
 	m := message{g.run, uint32(id), g.ledger.Next(id)}
 	g.text = m.appendTo(g.text[:0])
-	// An error is the end of that connection, which OnClose tells.
+	// On an error the connection ends, and OnClose reports it.
 	if _, err := g.e.Send(id, g.text); err == nil {
 		g.ledger.Sent(id)
 	}
 }
 
-// drain waits until at most so many deliveries are on their way, or until
-// nothing came for as long as patience lasts: then they are lost.
+// drain waits until at most n deliveries are in flight, or until none has arrived for the patience:
+// then they are lost.
 func (g *generator) drain(most int64) error {
 	g.last = max(g.last, g.e.Now())
 	for g.ledger.Outstanding() > most && g.e.Now() < g.last+int64(g.patience) {
@@ -320,7 +320,7 @@ func (g *generator) beaten(id int32) {
 	}
 }
 
-// collect has the server collect its garbage, while heartbeats go on.
+// collect runs the server's garbage collection, while heartbeats go on.
 func (g *generator) collect() error {
 	if g.admin == "" {
 		return nil
@@ -342,9 +342,9 @@ func (g *generator) collect() error {
 	}
 }
 
-// mark asks for the memory of this moment and waits until it was read.
+// mark asks the lab to read memory now, and waits until it has done so.
 func (g *generator) mark(name string) error {
-	debug.FreeOSMemory() // garbage is not what a connection needs
+	debug.FreeOSMemory() // a connection does not need the garbage
 	if _, err := fmt.Fprintf(g.raw, "@mark %s\n", name); err != nil || g.marked == "" {
 		return err
 	}

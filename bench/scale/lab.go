@@ -17,13 +17,13 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-const labAbout = `scale lab: run the server and "scale generate" in a small virtual machine and print what came of it.
+const labAbout = `scale lab: run the server and "scale generate" in a small virtual machine and print the results.
 
   make scale CONNS=250000
   bin/scale lab --conns 20000 --server bin/dotsd
 
-Both programs must be for x86-64 Linux. The machine needs QEMU, a static busybox and a Debian kernel; who is root gets
-what is missing installed, others are told what to install.`
+Both programs must be for x86-64 Linux. The machine needs QEMU, a static busybox and a Debian kernel. If you are root,
+the lab installs what is missing; otherwise it prints what to install.`
 
 type labOptions struct {
 	conns, room, messages       int
@@ -38,13 +38,13 @@ func parseLab(args []string, stdout io.Writer) (labOptions, error) {
 	fs.IntVar(&o.conns, "conns", 20_000, "`N` connections")
 	fs.IntVar(&o.room, "room", 1000, "`N` members in a room")
 	fs.IntVar(&o.messages, "messages", 4, "`N` broadcasts to each room")
-	fs.StringVar(&o.server, "server", "bin/dotsd", "`PROGRAM` under test")
-	fs.StringVar(&o.generator, "generator", "", "`PROGRAM` that takes the flags of scale generate (this one)")
-	fs.StringVar(&o.script, "script", "bench/scale-lab.sh", "`FILE` that boots the machine")
-	fs.StringVar(&o.out, "out", "", "`FILE` for all results as JSON lines (out/scale-N.jsonl)")
-	fs.StringVar(&o.memory, "memory", "", "`SIZE` of the machine's memory, such as 6G (1 GiB and 15 KiB a connection)")
-	fs.StringVar(&o.kernel, "kernel", "", "`FILE` to boot (Debian's, which is downloaded once)")
-	fs.DurationVar(&o.limit, "limit", 0, "longest time for everything (5 min and 8 ms a connection)")
+	fs.StringVar(&o.server, "server", "bin/dotsd", "server `PROGRAM` to test")
+	fs.StringVar(&o.generator, "generator", "", "`PROGRAM` that takes the flags of scale generate (default: this program)")
+	fs.StringVar(&o.script, "script", "bench/scale-lab.sh", "script `FILE` that boots the virtual machine")
+	fs.StringVar(&o.out, "out", "", "`FILE` for all results as JSON lines (default out/scale-N.jsonl)")
+	fs.StringVar(&o.memory, "memory", "", "`SIZE` of the machine's memory, such as 6G (default 1 GiB and 15 KiB per connection)")
+	fs.StringVar(&o.kernel, "kernel", "", "kernel `FILE` to boot (default Debian's, which is downloaded once)")
+	fs.DurationVar(&o.limit, "limit", 0, "longest time for everything (default 5 min and 8 ms per connection)")
 	if err := cli.Parse(fs, args, stdout, labAbout); err != nil {
 		return o, err
 	}
@@ -71,14 +71,14 @@ func parseLab(args []string, stdout io.Writer) (labOptions, error) {
 	return o, err
 }
 
-// beat is the heartbeat period: 2,000 heartbeats a second are little even for an
-// emulated CPU.
+// beat is the heartbeat period: even an emulated CPU handles 2,000 heartbeats
+// a second easily.
 func (o labOptions) beat() time.Duration {
 	return max(10*time.Second, (time.Duration(o.conns) * time.Second / 2000).Round(time.Second))
 }
 
-// command is the lab's command line. What times out by the clock is given ten
-// to thirty times what a real CPU would need.
+// command is the lab's command line. Timeouts are ten to thirty times what a
+// real CPU would need.
 func (o labOptions) command(root bool) []string {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) + "s" }
 	args := []string{"--memory", o.memory, "--time-limit", strconv.Itoa(int(o.limit.Seconds())), "--port", "8080", "--output", o.out}
@@ -103,7 +103,7 @@ func lab(args []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
-	// Of an earlier run; the lab writes it when its machine has come to an end.
+	// Remove the file of an earlier run; the lab writes it when the virtual machine has ended.
 	if err := os.Remove(o.out); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
@@ -124,7 +124,7 @@ func lab(args []string, stdout, stderr io.Writer) error {
 	return verdict(status, r, o)
 }
 
-// boot runs the script to its end, also when this program is interrupted: the
+// boot runs the script to its end, even if this program is interrupted: the
 // script ends the machine that it started.
 func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -140,7 +140,7 @@ func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	return 0, cli.Failf(cli.Usage, "cannot run the lab: %w; name it with --script", err)
 }
 
-// Exit codes of the script beside the generator's own, which are below 100.
+// Exit codes of the script besides the generator's own, which are below 100.
 const (
 	labUsage      = 100
 	labMissing    = 101
@@ -149,8 +149,8 @@ const (
 	labCrash      = 104
 )
 
-// verdict makes one error of what the script, the generator and the guest's
-// kernel say.
+// verdict makes one error from the outcome of the script, the generator and
+// the guest's kernel.
 func verdict(status int, r *report, o labOptions) error {
 	switch status {
 	case cli.OK:
@@ -158,15 +158,15 @@ func verdict(status int, r *report, o labOptions) error {
 	case cli.Violated:
 		return cli.Failf(cli.Violated, "the server did not keep its promise: see the generator's last line above, and %s", o.out)
 	case cli.Usage, labUsage:
-		return cli.Failf(cli.Usage, "wrong use of the generator or of %s: see above", o.script)
+		return cli.Failf(cli.Usage, "wrong usage of the generator or of %s: see above", o.script)
 	case labMissing:
-		return cli.Failf(cli.Invalid, "this machine lacks something: see above for what to do")
+		return cli.Failf(cli.Invalid, "something is missing on this machine: see above what to do")
 	case labNoEnd:
-		return cli.Failf(cli.Invalid, "the virtual machine did not boot, or did not end within %v: give it longer by --limit, or see above", o.limit)
+		return cli.Failf(cli.Invalid, "the virtual machine did not boot, or did not end within %v: try a longer --limit, or see above", o.limit)
 	case labServerDied:
 		return cli.Failf(cli.ServerDied, "the server ended early or never listened: see its output above")
 	case labCrash:
-		return cli.Failf(cli.Invalid, "the generator came to no end within %v, or crashed: see above; a slower machine needs a longer --limit", o.limit)
+		return cli.Failf(cli.Invalid, "the generator did not end within %v, or crashed: see above; a slower machine needs a longer --limit", o.limit)
 	case cli.Invalid:
 		return cli.Failf(cli.Invalid, "the run proves nothing: see the generator's last line above")
 	}

@@ -79,7 +79,7 @@ func TestEachEndOfTheLabHasItsExitCodeAndSaysWhy(t *testing.T) {
 	}{
 		{"nothing written", "", 0, cli.Invalid, "no results"},
 		{"not JSON", "{\n", 0, cli.Invalid, "line 1"},
-		{"no broadcast", edit(`"phase":"broadcast"`, `"phase":"x"`), 0, cli.Invalid, "no line of the broadcast"},
+		{"no broadcast", edit(`"phase":"broadcast"`, `"phase":"x"`), 0, cli.Invalid, "no line about the broadcast"},
 		{"no mark", edit(`"name":"idle"`, `"name":"x"`), 0, cli.Invalid, `lack the mark "idle"`},
 		{"the kernel held fewer", edit(`"name":"broadcast","pairs":301`, `"name":"broadcast","pairs":300`), 0, cli.Violated, "held 299 of 300"},
 		{"the generator held fewer", edit(`"broadcast","connections":300`, `"broadcast","connections":298`), 0, cli.Violated, "2 of 300 connections were not held"},
@@ -87,8 +87,8 @@ func TestEachEndOfTheLabHasItsExitCodeAndSaysWhy(t *testing.T) {
 		{"not all", edit(`"complete":300`, `"complete":299`), 0, cli.Violated, "1 of 300 connections did not get"},
 		{"the generator says lost", goodLines, 4, cli.Violated, "promise"},
 		{"the generator was too slow", goodLines, 3, cli.Invalid, "proves nothing"},
-		{"wrong flags", "", 100, cli.Usage, "wrong use"},
-		{"no kernel", "", 101, cli.Invalid, "lacks something"},
+		{"wrong flags", "", 100, cli.Usage, "wrong usage"},
+		{"no kernel", "", 101, cli.Invalid, "something is missing"},
 		{"no boot", "", 102, cli.Invalid, "did not boot"},
 		{"the server died", goodLines, 103, cli.ServerDied, "server ended early"},
 		{"time limit", goodLines, 104, cli.Invalid, "--limit"},
@@ -139,8 +139,8 @@ func TestSettingsGrowWithTheConnections(t *testing.T) {
 
 func TestWrongFlagsAreOneLine(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                    "lab or generate",
-		"boot":                                `no command "boot"`,
+		"":                                    "there are lab and generate",
+		"boot":                                `unknown command "boot"`,
 		"lab --conns 0":                       "between 1 and 2,000,000",
 		"lab --conns many":                    "many",
 		"lab --room 0":                        "--room",

@@ -1,12 +1,11 @@
 // Scale shows that a server holds very many connections and that each of them
 // gets its broadcasts. One process cannot have more sockets than its limit of
-// open files, which is fixed on many machines, so server and generator run in a
-// small virtual machine: "scale lab" boots it, by bench/scale-lab.sh, and
-// "scale generate" is what runs inside.
+// open files, which is fixed on many machines. So server and generator run in
+// a small virtual machine: "scale lab" boots it with bench/scale-lab.sh, and
+// "scale generate" runs inside.
 //
-// Counts and bytes there are those of real Linux. Times are those of an
-// emulated CPU and are printed only so that nobody has to guess how long it
-// takes.
+// Counts and bytes in it are those of real Linux. Times are those of an
+// emulated CPU; they are printed only to show how long a run takes.
 package main
 
 import (
@@ -18,11 +17,11 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-const about = `scale: hold very many connections in a small virtual machine, and send each its room's broadcasts.
+const about = `scale: hold very many connections in a small virtual machine, and broadcast to every room.
 
   scale lab --conns 250000     boot the machine, run server and generator in it, print the table
   scale generate --url ws://127.0.0.1:8080 --conns 250000
-                               the generator alone, against a server that runs
+                               run only the generator, against a running server
 
 See "scale lab --help" and "scale generate --help".
 
@@ -34,7 +33,7 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return cli.Failf(cli.Usage, "lab or generate? (see --help)")
+		return cli.Failf(cli.Usage, "no command: there are lab and generate (see --help)")
 	}
 	switch args[0] {
 	case "lab":
@@ -45,5 +44,5 @@ func run(args []string, stdout, stderr io.Writer) error {
 		_, err := io.WriteString(stdout, about)
 		return errors.Join(err, flag.ErrHelp)
 	}
-	return cli.Failf(cli.Usage, "no command %q: lab or generate (see --help)", args[0])
+	return cli.Failf(cli.Usage, "unknown command %q: there are lab and generate (see --help)", args[0])
 }

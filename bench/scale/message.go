@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// A message says which run it is of, who sent it and which of the sender's it
-// is, in hexadecimal of fixed width:
+// A message has its run, its sender and its number, in hexadecimal of fixed
+// width:
 //
 //	{"message":"~scale 0000002a 00000007 00000001"}
 //
-// The server must pass it on byte for byte, so whoever gets one renders it anew
-// from what it says and compares all of it.
+// The server must relay it byte for byte. So a receiver builds the message
+// again from its fields and compares all bytes.
 const (
 	prefix   = `{"message":"~scale `
 	suffix   = `"}`
@@ -31,7 +31,8 @@ func (m message) appendTo(dst []byte) []byte {
 	return append(appendHex(dst, m.seq), suffix...)
 }
 
-// parseMessage reads a message; scratch is for the comparison and comes back.
+// parseMessage parses a message; scratch is used for the comparison and
+// returned.
 func parseMessage(b, scratch []byte) (m message, ok bool, _ []byte) {
 	if len(b) != length {
 		return m, false, scratch

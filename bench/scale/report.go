@@ -9,7 +9,7 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// snapshot is what the lab read in the guest at a mark. The figures per
+// snapshot is what the lab measured in the guest at a mark. The figures per
 // connection are the growth since the mark "baseline".
 type snapshot struct {
 	Name      string `json:"name"`
@@ -20,7 +20,7 @@ type snapshot struct {
 	Generator int64  `json:"generator_bytes_per_conn"`
 }
 
-// report is what the lab's JSON lines say.
+// report has the contents of the lab's JSON lines.
 type report struct {
 	marks map[string]snapshot
 	steps map[string]step
@@ -34,7 +34,7 @@ func readReport(in io.Reader) (*report, error) {
 		var line struct {
 			Source string          `json:"source"`
 			Event  string          `json:"event"`
-			Data   json.RawMessage `json:"data"` // of the server: its log
+			Data   json.RawMessage `json:"data"` // for the server: its log
 			snapshot
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
@@ -54,10 +54,10 @@ func readReport(in io.Reader) (*report, error) {
 	return r, lines.Err()
 }
 
-// held is how many connections the guest's kernel had at a mark, without what was
-// there before the generator came (the server's listening sockets). The mark
-// "baseline" would be wrong here: the server may still be closing connections of
-// the warm-up.
+// held is the number of connections in the guest's kernel at a mark, without
+// those from before the generator started (the server's listening sockets).
+// The mark "baseline" would be wrong here: the server may still be closing
+// connections of the warm-up.
 func (r *report) held(mark string) int {
 	m, ok := r.marks[mark]
 	if !ok {
@@ -68,7 +68,7 @@ func (r *report) held(mark string) int {
 
 func (r *report) print(w io.Writer, o labOptions) {
 	if _, ok := r.marks["connected"]; !ok {
-		return // nothing to show
+		return // there are no figures to print
 	}
 	last := r.steps["broadcast"]
 	_, _ = fmt.Fprintf(w, "\nscale: %s connections in rooms of %s, in a virtual machine with %s of memory\n",
@@ -97,15 +97,15 @@ func (r *report) print(w io.Writer, o labOptions) {
 	_, _ = fmt.Fprintf(w, "  %s connections sent a heartbeat while idle; all lines are in %s\n", cli.Count(r.steps["idle"].Heartbeats), o.out)
 }
 
-// judge does not take the generator's word for it: the kernel of the guest must
-// have held the connections, and every broadcast must be accounted for.
+// judge does not rely on the generator alone: the guest's kernel must have
+// held the connections, and every broadcast must be accounted for.
 func (r *report) judge(conns int) error {
 	if r == nil {
 		return cli.Failf(cli.Invalid, "the lab wrote no results")
 	}
 	last, ok := r.steps["broadcast"]
 	if !ok || last.Proof == nil {
-		return cli.Failf(cli.Invalid, "the results have no line of the broadcast")
+		return cli.Failf(cli.Invalid, "the results have no line about the broadcast")
 	}
 	for _, mark := range []string{"start", "baseline", "connected", "idle", "broadcast"} {
 		if _, ok := r.marks[mark]; !ok {

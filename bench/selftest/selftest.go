@@ -1,7 +1,7 @@
-// Package selftest proves the load generator by servers that are known: one that
-// costs nothing shows what the generator itself can do, one that stands still for
-// a second must be seen to, and one that drops, doubles or swaps a single message
-// must be found out.
+// Package selftest tests the load generator with servers whose behaviour is
+// known. A server without cost shows the limit of the generator itself. The
+// generator must see that a server stops for a second, and must find a server
+// that loses, doubles or swaps a single message.
 package selftest
 
 import (
@@ -18,31 +18,33 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// What must be shown.
+// Required results.
 const (
 	minHeadroom = 2.0
-	validCPU    = 0.85 // above it a run is invalid
+	validCPU    = 0.85 // above it a run is INVALID
 	stall       = time.Second
 	minStallP90 = 300 * time.Millisecond
 )
 
-// Config changes parts of the generator, so that a test can break one of them.
+// Config replaces parts of the generator, so that a test can break one of
+// them.
 type Config struct {
 	NewLedger func(roomOf []int32, roomOrder bool) load.Ledger // nil: the real one
 	Progress  *cli.Progress
 }
 
-// check is one line of the self test.
+// check is one line of the self-test.
 type check struct {
 	name string
 	run  func(cfg Config) (string, error)
 }
 
-// errMachine is a failure for which the machine may be to blame.
+// errMachine is a failure that the machine may have caused.
 var errMachine = errors.New("too slow")
 
-// Run makes all checks and prints a line for each. The error has the exit code:
-// Missed if the generator is wrong, Invalid if it is only too slow here.
+// Run makes all checks and prints a line for each. The error has the exit
+// code: Missed if the generator is wrong, Invalid if it is only too slow on
+// this machine.
 func Run(cfg Config, out io.Writer) error {
 	checks := []check{{"headroom", headroom}, {"stall of 1 s", stalled}}
 	for _, size := range []struct {
@@ -78,8 +80,8 @@ func Run(cfg Config, out io.Writer) error {
 	return nil
 }
 
-// headroom: deliveries that a server makes at no cost leave the generator's
-// thread so idle that twice as many would still be valid.
+// headroom checks that the generator's thread is idle enough with a server
+// without cost: twice the deliveries would still be valid.
 func headroom(cfg Config) (string, error) {
 	s, err := scenario.Load("rooms")
 	if err != nil {
@@ -92,20 +94,20 @@ func headroom(cfg Config) (string, error) {
 		return "", err
 	}
 	if r.Proof.Sum() > 0 {
-		return "", fmt.Errorf("a server that does all right is said to violate: %v", r.Proof.Notes)
+		return "", fmt.Errorf("a correct server was reported to violate: %v", r.Proof.Notes)
 	}
 	factor := validCPU / max(r.Generator.ThreadCPU, 0.001)
 	text := fmt.Sprintf("%.1fx at %.0f deliveries/s; send lateness p50 %s, p99 %s",
 		factor, r.Traffic.DeliveredRate, result.Micros(r.Lateness.P50), result.Micros(r.Lateness.P99))
 	if factor < minHeadroom {
-		return "", fmt.Errorf("%w: %s, and %.0fx is needed", errMachine, text, minHeadroom)
+		return "", fmt.Errorf("%w: %s, but %.0fx is required", errMachine, text, minHeadroom)
 	}
 	return text, nil
 }
 
-// stalled: a server that stands still for one second of five must show in p90. A
-// generator that waits for it, or counts from when it sent, would see one slow
-// message.
+// stalled checks that a server that stops for one second of five shows in p90.
+// A generator that waits for the server, or measures from the actual send
+// time, would see only one slow message.
 func stalled(cfg Config) (string, error) {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "stall", 32, 4, scenario.Rate{PerSecond: 200}
@@ -118,7 +120,7 @@ func stalled(cfg Config) (string, error) {
 		}
 		if !done && time.Since(first) > stall {
 			done = true
-			time.Sleep(stall) // the hub's lock is held: nobody gets anything
+			time.Sleep(stall) // the hub's lock is held: no member gets anything
 		}
 		return [][]byte{stub.Frame(stub.Text, message)}
 	}}
@@ -133,7 +135,7 @@ func stalled(cfg Config) (string, error) {
 	return text, nil
 }
 
-// kind is a way to mistreat one message.
+// kind is one fault with one message.
 type kind struct {
 	name   string
 	tamper func() func(message []byte) (frames [][]byte, done bool)
@@ -163,13 +165,13 @@ var kinds = []kind{
 	}, func(c proof.Counts) int64 { return c.Reordered }},
 }
 
-// injected: exactly the one message that one member of one room was wronged by
-// is found, and nothing else.
+// injected checks that the ledger finds exactly the one message for one member
+// that the server lost, doubled or swapped, and nothing else.
 func injected(cfg Config, k kind, conns, rooms int) (string, error) {
 	const member, message = 3, 20
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "injected", conns, rooms, scenario.Rate{PerSecond: 300}
-	// A stub that gets no time is no loss; only what never comes takes so long.
+	// A slow stub is not a loss; only a message that never comes takes that long.
 	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	victim, done := "", false
 	tamper := k.tamper()
@@ -189,7 +191,7 @@ func injected(cfg Config, k kind, conns, rooms int) (string, error) {
 	}
 	c := r.Proof.Counts
 	if k.seen(c) != 1 || c.Sum() != 1 {
-		return "", fmt.Errorf("not found for what it is: %+v %v", c, r.Proof.Notes)
+		return "", fmt.Errorf("not found, or reported as another fault: %+v %v", c, r.Proof.Notes)
 	}
 	return r.Proof.Notes[0], nil
 }
@@ -214,7 +216,7 @@ func against(cfg Config, s scenario.Scenario, hub *stub.Hub) (r *result.Result, 
 	return r, err
 }
 
-// bench stands in for the testing.TB of the stub.
+// bench replaces the testing.TB of the stub.
 type bench struct {
 	cleanups []func()
 	fatal    error

@@ -5,18 +5,19 @@ type Finding int
 
 // Findings.
 const (
-	Same    Finding = iota // no difference was shown, which is not that there is none
+	Same    Finding = iota // no difference was shown; there may still be one
 	Less                   // b is less than a
 	Greater                // b is greater than a
 )
 
-// Judge says what the ratio of B to A proves, if A against itself, in the same
-// session and by the same means, gave noise; nil where that was not measured.
+// Judge returns what the ratio of B to A proves. noise is the ratio of A to
+// itself, measured in the same session and in the same way; nil if it was not
+// measured.
 //
-// A difference is shown when the interval does not hold 1 and the ratio itself
-// is farther from 1 than A is from itself. The second catches what the first
-// cannot see: an interval tells how well the rounds agree with each other, and
-// they agree well on a difference that the measuring makes.
+// A difference is shown if the interval does not contain 1 and the ratio is
+// farther from 1 than A is from itself. The second condition catches an error
+// that the first cannot see: the interval shows how well the rounds agree with
+// each other, and they also agree on a difference that the measurement causes.
 func Judge(r Ratio, noise *Ratio) Finding {
 	if r.Holds(1) {
 		return Same
@@ -33,8 +34,8 @@ func Judge(r Ratio, noise *Ratio) Finding {
 }
 
 // Floor is the factor by which A may seem to differ from itself, up or down:
-// the end of the interval of A against itself that is farther from 1. Which of
-// the two runs is called the first is arbitrary, so the floor has two sides.
+// the end of its interval that is farther from 1. It does not matter which of
+// the two runs is called the first, so the floor applies to both directions.
 func Floor(noise Ratio) float64 {
 	return max(noise.High, 1/noise.Low, 1)
 }

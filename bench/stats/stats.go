@@ -1,9 +1,9 @@
-// Package stats is the little statistics that comparing servers needs: medians,
-// their spread, and how sure the ratio of two medians is. It knows nothing of
-// servers: numbers in, numbers out, and the same seed gives the same answer.
+// Package stats has the statistics for comparing servers: medians, their
+// spread, and the certainty of the ratio of two medians. It knows nothing
+// about servers. The same seed gives the same answer.
 //
-// Medians, because one run of seven in which the machine did something else must
-// not move the answer. The bootstrap, because the times of runs follow no known
+// It uses medians because one disturbed run out of seven must not change the
+// answer. It uses the bootstrap because the times of runs follow no known
 // distribution.
 package stats
 
@@ -12,13 +12,13 @@ import (
 	"slices"
 )
 
-// Median is the middle value, or the mean of the two in the middle; NaN of
-// nothing.
+// Median is the middle value, or the mean of the two in the middle; NaN if
+// there are no values.
 func Median(values []float64) float64 { return Quantile(values, 0.5) }
 
 // Quantile is the value below which a share q of the values lies, interpolated
-// between neighbours (type 7 of Hyndman and Fan, what R and NumPy take); NaN of
-// nothing.
+// between neighbours (type 7 of Hyndman and Fan, the default of R and NumPy);
+// NaN if there are no values.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -33,7 +33,7 @@ func quantileOfSorted(sorted []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
-// Sample is what is said of several values of one thing.
+// Sample summarizes several values of one thing.
 type Sample struct {
 	N      int     `json:"n"`
 	Median float64 `json:"median"`
@@ -41,7 +41,7 @@ type Sample struct {
 	High   float64 `json:"quartile_high"`
 }
 
-// Describe sums values up. Of nothing all is 0.
+// Describe summarizes values. Without values all fields are 0.
 func Describe(values []float64) Sample {
 	if len(values) == 0 {
 		return Sample{}
@@ -50,7 +50,7 @@ func Describe(values []float64) Sample {
 	return Sample{len(sorted), quantileOfSorted(sorted, 0.5), quantileOfSorted(sorted, 0.25), quantileOfSorted(sorted, 0.75)}
 }
 
-// Spread is the distance of the quartiles as a share of the median.
+// Spread is the interquartile range as a share of the median.
 func (s Sample) Spread() float64 {
 	if s.Median == 0 {
 		return 0

@@ -1,28 +1,28 @@
 // Command centrifuge is a node on github.com/centrifugal/centrifuge, the
 // library within the Centrifugo server.
 //
-// It speaks the library's own JSON protocol and does more than the others: a
-// connect command, an answer to each publication, envelopes, metrics, and
-// limits of time and size for each client. A connection is subscribed to the
-// room of its URL by the server, which saves a command. From the documentation:
-// a pool for write buffers, publication with the node in memory, neither
-// history nor presence. Waiting messages go out together, up to 16 in one
-// WebSocket message, one a line; WriteDelay, which would wait for more of them,
-// stays off, because it costs latency.
+// It speaks the library's own JSON protocol and does more than the other peers:
+// a connect command, an answer to each publication, envelopes, metrics, and
+// limits of time and size for each client. The server subscribes a connection
+// to the room of its URL, which saves a command. From the documentation: a pool
+// for write buffers, publication within the node in memory, neither history nor
+// presence. Waiting messages are sent together, up to 16 in one WebSocket
+// message, one per line. WriteDelay, which would wait for more of them, stays
+// off, because it costs latency.
 //
-// With --redis it is one of many nodes, by the library's RedisBroker: one PUBLISH
-// for each message, which its client library joins with others that wait into
-// one write, for up to 100 us; one connection for all subscriptions of the
-// node. The read goroutine of a client waits for its PUBLISH, as the library has
-// it by default, which keeps a sender's messages in order. The library drops what
-// comes by the subscription while 4,096 messages wait to be handed out: the
-// connection is never held up, and PUBLISH promises no more.
+// With --redis it is one of many nodes, through the library's RedisBroker: one
+// PUBLISH for each message, which its client library combines with other waiting
+// commands into one write, for up to 100 us; one connection for all
+// subscriptions of the node. The read goroutine of a client waits for its
+// PUBLISH (the library's default), which keeps a sender's messages in order. The
+// library drops messages of the subscription while 4,096 messages wait to be
+// delivered, so that the connection is never held up; PUBLISH guarantees no more.
 //
-// With --history too, a script call takes the place of the PUBLISH: it numbers the
-// message, writes it to the room's stream and publishes it, and clients are
-// subscribed so that they can recover what they missed: the size and the time
-// are those of the documentation's examples. The node then checks that numbers
-// have no gap, and ends a client that has missed one.
+// With --history, a script call replaces the PUBLISH: it numbers the message,
+// appends it to the room's stream and publishes it. Clients are subscribed with
+// recovery, so they can get messages that they missed. Size and time of the
+// history are those of the documentation's examples. The node then checks that
+// the numbers have no gap, and disconnects a client that missed one.
 //
 // Its pings are off; clients send heartbeats as asynchronous messages.
 package main
@@ -46,7 +46,7 @@ const (
 
 type roomKey struct{}
 
-// onConnecting lets everybody in, into the room of the URL.
+// onConnecting accepts every client and subscribes it to the room of the URL.
 func onConnecting(history bool) centrifuge.ConnectingHandler {
 	return func(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
 		room, _ := ctx.Value(roomKey{}).(string)
@@ -72,7 +72,7 @@ func onConnect(node *centrifuge.Node, options ...centrifuge.PublishOption) centr
 	}
 }
 
-// useRedis makes the node one of those that share a Redis.
+// useRedis makes the node one of several that share a Redis.
 func useRedis(node *centrifuge.Node, address string) error {
 	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: address})
 	if err != nil {
@@ -88,7 +88,7 @@ func useRedis(node *centrifuge.Node, address string) error {
 
 func main() {
 	address := flag.String("redis", "", "Redis, as host:port; empty: the node is alone")
-	history := flag.Bool("history", false, "keep what was published, so that clients can recover it")
+	history := flag.Bool("history", false, "keep published messages, so that clients can recover them")
 	ln := peer.Listen()
 	node, err := centrifuge.New(centrifuge.Config{})
 	if err != nil {

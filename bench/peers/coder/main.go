@@ -1,12 +1,12 @@
 // Command coder is the room server on github.com/coder/websocket.
 //
-// It is the shape of the library's chat example: a queue and a writing
-// goroutine for each connection, and a member whose queue is full is closed as
-// too slow. Compression is off, as it is by default.
+// It is built like the library's chat example: a queue and a writing goroutine
+// for each connection. A member whose queue is full is closed as too slow.
+// Compression is off, which is the default.
 //
 // The queue holds 256 messages (the example: 16, fewer than one burst of the
-// scenarios). The example gives each write five seconds by a context; here
-// writes have no limit of time, which saves the library a timer a message.
+// scenarios). The example limits each write to five seconds with a context;
+// here writes have no time limit, which saves the library a timer per message.
 package main
 
 import (
@@ -53,7 +53,7 @@ func (c *client) enqueue(m *message) {
 	}
 }
 
-// write ends with the context, or with the connection.
+// write returns when the context or the connection ends.
 func (c *client) write(ctx context.Context) {
 	for {
 		select {

@@ -1,16 +1,16 @@
 // Command gorilla is the room server on github.com/gorilla/websocket.
 //
-// It is the shape of the library's chat example: a read pump and a write pump
-// for each connection, started outside of the handler so that what the handler
-// refers to can be collected, a queue of 256 messages between them, and a
-// member whose queue is full is closed. From the documentation: a
+// It is built like the library's chat example: a read pump and a write pump for
+// each connection with a queue of 256 messages between them. The pumps are
+// started outside of the handler, so that the handler's data can be garbage
+// collected. A member whose queue is full is closed. From the documentation: a
 // PreparedMessage encodes a message once for many connections, and a
-// WriteBufferPool frees connections that seldom write of their write buffer.
+// WriteBufferPool lets connections that seldom write do without a write buffer.
 //
-// The hub is a lock for each room where the example has one goroutine for all:
-// that saves a hop for each message and lets rooms run beside each other. The
-// example also joins waiting messages into one, which changes them, and pings;
-// here clients send heartbeats.
+// The hub has a lock for each room, where the example has one goroutine for all
+// rooms: that saves a hop for each message, and rooms run in parallel. The
+// example also joins waiting messages into one, which changes them, and sends
+// pings; here clients send heartbeats.
 //
 // With --redis it is one of many nodes (../internal/bus).
 package main
@@ -88,7 +88,7 @@ func (c *client) writePump() {
 	}
 }
 
-// deliver hands what came through Redis to the members here.
+// deliver sends a message from Redis to the members on this node.
 func deliver(b *bus.Bus, rooms *peer.Rooms[*client]) {
 	b.Deliver(func(room string, message []byte) {
 		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, message)

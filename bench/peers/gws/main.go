@@ -1,12 +1,12 @@
 // Command gws is the room server on github.com/lxzan/gws.
 //
 // From its README: a Broadcaster encodes a message once for all receivers;
-// ReadLoop runs in a goroutine of its own, because blocking the handler keeps
+// ReadLoop runs in its own goroutine, because blocking the handler keeps
 // net/http's context alive. Parallel processing and compression are off: the
-// first would reorder what one sender sends, the second is for large messages.
+// first would reorder the messages of a sender, the second is for large messages.
 // UTF-8 is not checked ("turn off the performance will be better").
 //
-// A queue per connection has no limit, so a member that does not read grows.
+// The queue of a connection has no limit, so it grows if a member does not read.
 //
 // With --redis it is one of many nodes (../internal/bus).
 package main
@@ -52,7 +52,7 @@ func (h *handler) OnMessage(c *gws.Conn, message *gws.Message) {
 	seatOf(c).Publish(func(member *gws.Conn) { _ = broadcaster.Broadcast(member) })
 }
 
-// deliver hands what came through Redis to the members here.
+// deliver sends a message from Redis to the members on this node.
 func deliver(b *bus.Bus, rooms *peer.Rooms[*gws.Conn]) {
 	b.Deliver(func(room string, message []byte) {
 		broadcaster := gws.NewBroadcaster(gws.OpcodeText, message)

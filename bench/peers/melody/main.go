@@ -1,15 +1,15 @@
-// Command melody is the room server on github.com/olahol/melody, which stands
-// on gorilla/websocket.
+// Command melody is the room server on github.com/olahol/melody, which uses
+// gorilla/websocket.
 //
 // From its documentation: handlers for connect, message and disconnect, and
-// values stored in sessions. Its BroadcastFilter asks every session of the
-// server for each message, which is for few sessions; so we write to the
-// sessions of a room, as its BroadcastMultiple does, which however stops at
-// the first session that has gone. Write buffers are pooled, as gorilla's
-// documentation recommends.
+// values stored in sessions. Its BroadcastFilter checks every session of the
+// server for each message, which suits only few sessions. So we write to the
+// sessions of a room, as its BroadcastMultiple does; that function, however,
+// stops at the first session that has gone. Write buffers are pooled, as
+// gorilla's documentation recommends.
 //
-// A session whose queue of 256 messages is full loses messages: that is
-// melody's own policy. Its pings are put off for a day; clients send heartbeats.
+// A session whose queue of 256 messages is full loses messages: that is melody's
+// own policy. Its ping interval is a day; clients send heartbeats.
 package main
 
 import (

@@ -1,15 +1,15 @@
 // Command nbio is the room server on github.com/lesismal/nbio, with its own
 // HTTP and WebSocket engine.
 //
-// It is the style of the library's examples: WriteMessage to each member from
-// the handler, which never blocks, since what the socket does not take is kept
-// for the poller to write. From its README and examples: the non-blocking mode
-// is for many connections (the blocking one is a goroutine for each, as with
-// gws), payloads go back to the pool after the handler, and buffers for
-// reading are as large as the messages are. There is no way to encode a frame
-// once for many receivers.
+// It is built like the library's examples: the handler calls WriteMessage for
+// each member. That never blocks: bytes that the socket does not accept are kept,
+// and the poller writes them later. From its README and examples: the
+// non-blocking mode is for many connections (the blocking mode has a goroutine
+// for each, as gws), payloads go back to the pool after the handler, and read
+// buffers are as large as the messages. The library cannot encode a frame once
+// for many receivers.
 //
-// What is kept for a connection has no limit by default.
+// The bytes kept for a connection have no limit by default.
 package main
 
 import (
@@ -29,7 +29,7 @@ type seat = peer.Seat[*websocket.Conn]
 func newUpgrader() *websocket.Upgrader {
 	u := websocket.NewUpgrader()
 	u.MessageLengthLimit = peer.MaxMessage
-	u.KeepaliveTime = 0 // no limit to silence, like the others here
+	u.KeepaliveTime = 0 // silent clients stay, as with the other peers
 	u.OnMessage(func(c *websocket.Conn, kind websocket.MessageType, data []byte) {
 		s, ok := c.Session().(*seat)
 		if !ok || peer.IsHeartbeat(data) {

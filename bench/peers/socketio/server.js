@@ -1,13 +1,13 @@
 // The room server on npm's socket.io.
 //
 // It speaks socket.io's own protocol over a WebSocket, and does more than the
-// others: JSON is parsed and written anew, events have names, connections have
-// ids. From its "Performance tuning" and "Memory usage" pages: the WebSocket
-// transport alone, bufferutil installed, compression off (as it is by default),
-// and the first HTTP request let go. A broadcast to a room is encoded once.
+// other peers: JSON is parsed and written again, events have names, connections
+// have ids. From its "Performance tuning" and "Memory usage" pages: only the
+// WebSocket transport, bufferutil installed, compression off (the default), and
+// the first HTTP request released. A broadcast to a room is encoded once.
 //
-// Its pings are put off for a day; clients send heartbeats as an event that
-// nobody listens to. What a client does not read is kept without a limit.
+// Its ping interval is a day; clients send heartbeats as an event that has no
+// listener. Data that a client does not read is kept without a limit.
 "use strict";
 
 const { createServer } = require("node:http");

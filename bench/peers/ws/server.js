@@ -1,11 +1,11 @@
 // The room server on npm's ws.
 //
 // From its README: "Server broadcast" sends to each open client of a set;
-// compression stays off, as it is by default; bufferutil, the native unmasking
-// that it offers as an opt-in for performance, is installed. The server does
-// not track its clients, since the rooms do.
+// compression stays off, which is the default; bufferutil, its optional native
+// code for unmasking, is installed. The server does not track its clients,
+// because the rooms do.
 //
-// What a client does not read is kept without a limit.
+// Data that a client does not read is kept without a limit.
 "use strict";
 
 const { createServer } = require("node:http");

@@ -1,13 +1,13 @@
-// Package bus makes a server one of many nodes, the way most are written: each
-// message is one PUBLISH to Redis, and every node gets all of them by a
+// Package bus makes a server one of many nodes in the usual way: each message is
+// one PUBLISH to Redis, and every node receives all messages through a
 // subscription (github.com/redis/go-redis).
 //
-// One subscription to a pattern serves all rooms, so that joining costs no round
-// trip and a node has one connection for it. Channel hands out its messages, as
+// One pattern subscription serves all rooms, so that joining costs no round trip
+// and a node has one connection for it. Messages are read from its Channel, as
 // go-redis recommends.
 //
-// What Redis does not take, or a subscription misses while it is broken, is lost
-// in silence: PUBLISH keeps nothing.
+// Messages that Redis does not accept, or that a broken subscription misses, are
+// lost without an error: PUBLISH keeps nothing.
 package bus
 
 import (
@@ -20,14 +20,14 @@ import (
 
 const prefix = "chat:" // of the channels, one for each room
 
-// Bus is what the nodes share. Its methods may be called by any goroutine.
+// Bus connects the nodes. Any goroutine may call its methods.
 type Bus struct {
 	redis    *redis.Client
 	messages <-chan *redis.Message
 }
 
-// Dial subscribes to all rooms at a Redis, host:port. From then on nothing is
-// missed. It ends the process when it cannot.
+// Dial subscribes to all rooms at a Redis, host:port. After it returns no message
+// is missed. It exits the process on an error.
 func Dial(address string) *Bus {
 	client := redis.NewClient(&redis.Options{Addr: address})
 	subscription := client.PSubscribe(context.Background(), prefix+"*")
@@ -37,17 +37,17 @@ func Dial(address string) *Bus {
 	return &Bus{redis: client, messages: subscription.Channel()}
 }
 
-// Publish hands a message to all nodes, this one included. It waits for Redis,
-// which keeps a sender's messages in order; those of other goroutines are under
-// way meanwhile, over go-redis's own pool.
+// Publish sends a message to all nodes, this one included. It waits for Redis,
+// which keeps a sender's messages in order. Other goroutines publish meanwhile,
+// through go-redis's own pool.
 func (b *Bus) Publish(room string, message []byte) {
 	if err := b.redis.Publish(context.Background(), prefix+room, message).Err(); err != nil {
 		log.Print(err)
 	}
 }
 
-// Deliver calls to for each message of any node, in the order of Redis, for as
-// long as the process runs.
+// Deliver calls to for each message of any node, in the order of Redis, until the
+// process ends.
 func (b *Bus) Deliver(to func(room string, message []byte)) {
 	for m := range b.messages {
 		to(strings.TrimPrefix(m.Channel, prefix), []byte(m.Payload))

@@ -2,10 +2,10 @@ package peer
 
 import "sync"
 
-// Rooms holds who is in which room. A publication walks a slice under a lock
-// of its room, so that rooms do not wait for each other and all members of a
-// room are handed the same messages in the same order. Joins and leaves are
-// O(1). The zero value is ready for use, by any goroutine.
+// Rooms has the members of each room. A publication walks a slice under the lock
+// of its room, so rooms do not wait for each other, and all members of a room get
+// the same messages in the same order. Joins and leaves are O(1). The zero value
+// is ready for use, by any goroutine.
 type Rooms[T any] struct {
 	mu    sync.Mutex
 	rooms map[string]*room[T] // guarded by mu
@@ -26,7 +26,7 @@ type Seat[T any] struct {
 	at     int // index in room.seats, guarded by room.mu
 }
 
-// Join makes a room if need be, and takes the member in.
+// Join adds a member, and creates the room if necessary.
 func (r *Rooms[T]) Join(name string, member T) *Seat[T] {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,8 @@ func (r *Rooms[T]) Join(name string, member T) *Seat[T] {
 	return s
 }
 
-// Leave ends the membership, once; the last one out ends the room.
+// Leave ends the membership; a second call does nothing. The room ends with its
+// last member.
 func (s *Seat[T]) Leave() {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()
@@ -73,8 +74,8 @@ func (s *Seat[T]) Room() string { return s.room.name }
 // Deliver must not block, join or leave.
 func (s *Seat[T]) Publish(deliver func(member T)) { s.room.publish(deliver) }
 
-// Publish calls deliver for every member of a room, as Seat.Publish does; of one
-// that is not there, for nobody.
+// Publish calls deliver for every member of a room, as Seat.Publish does. If the
+// room does not exist, it does nothing.
 func (r *Rooms[T]) Publish(name string, deliver func(member T)) {
 	r.mu.Lock()
 	to := r.rooms[name]

@@ -1,6 +1,6 @@
-// Package peer is what the servers of this module have in common: the address,
-// the signals, the URL and the rooms. What is left in each server is its
-// library, so that a comparison shows the libraries and not our bookkeeping.
+// Package peer has the common parts of the servers of this module: the address,
+// the signals, the URL and the rooms. The rest of each server is its library, so
+// that a comparison shows the libraries and not our bookkeeping.
 package peer
 
 import (
@@ -14,18 +14,17 @@ import (
 	"syscall"
 )
 
-// MaxMessage is the largest message that a server takes, in bytes: that of the
-// server they are compared with.
+// MaxMessage is the largest message that a server accepts, in bytes: the same as
+// that of dotsd.
 const MaxMessage = 64 << 10
 
-// IsHeartbeat reports whether a message is the sign of life that nobody else
-// gets to see.
+// IsHeartbeat reports whether a message is the sign of life that is not relayed.
 func IsHeartbeat(message []byte) bool { return string(message) == `"heartbeat"` }
 
 // Listen parses the command line and listens on --listen. Like Wait, and
-// unlike the rest of this package, it ends the process when it cannot.
+// unlike the rest of this package, it exits the process on an error.
 func Listen() net.Listener {
-	address := flag.String("listen", "127.0.0.1:8000", "where to accept clients, as host:port")
+	address := flag.String("listen", "127.0.0.1:8000", "address for clients, as host:port")
 	flag.Parse()
 	ln, err := net.Listen("tcp", *address)
 	if err != nil {
@@ -49,7 +48,7 @@ func Serve(ln net.Listener, handler http.Handler) {
 	Wait(ln.Addr())
 }
 
-// Wait says that clients may come, waits for SIGTERM or SIGINT, and exits
+// Wait prints that the server is ready, waits for SIGTERM or SIGINT, and exits
 // with 0. It does not drain.
 func Wait(address net.Addr) {
 	signals := make(chan os.Signal, 1)
