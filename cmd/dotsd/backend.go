@@ -22,7 +22,7 @@ func bridgeConfig(c server.Config) redisbridge.Config {
 	return b
 }
 
-// checkRedis says what is wrong with the address of Redis, by the rules of the bridge.
+// checkRedis returns what is wrong with the address of Redis, by the rules of the bridge.
 func checkRedis(c server.Config) error {
 	if c.Redis == "" {
 		return nil
@@ -33,16 +33,16 @@ func checkRedis(c server.Config) error {
 	return nil
 }
 
-// others is what connects this node with the other ones.
+// others connects this node with the other nodes.
 type others struct {
 	backend *server.Backend
-	lost    <-chan error // gets one when this node no longer fits to them, and must be started again
+	lost    <-chan error // gets an error when this node no longer fits to the others and must be started again
 	stop    func() error
 }
 
 // connect joins the other nodes.
 func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
-	var gap func(lane int, rooms []string) // from Start on, and nothing is missed before
+	var gap func(lane int, rooms []string) // set by Start; before it there is no gap
 	cfg := bridgeConfig(c)
 	cfg.OnGap = func(g redisbridge.Gap) { gap(g.Lane, g.Rooms) }
 	b, err := redisbridge.Connect(ctx, cfg, log)
@@ -62,23 +62,23 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 	return &others{backend, b.Lost(), b.Close}, nil
 }
 
-// redisHint says what to do about an error of Connect.
+// redisHint tells what to do about an error of Connect.
 func redisHint(err error) string {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch text := err.Error(); {
 	case errors.Is(err, redisbridge.ErrDiffers):
-		return "" // it says so itself
+		return "" // the error tells it already
 	case errors.As(err, &authority):
-		return "; if that is your Redis, name the file with the certificate of who signed its own in the variable SSL_CERT_FILE"
+		return "; if that is your Redis, set the variable SSL_CERT_FILE to the file with the certificate of its CA"
 	case errors.As(err, &host):
-		return "; write the host as its certificate has it"
+		return "; write the host name exactly as in its certificate"
 	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "NOPERM"):
 		return "; Redis refused the login: check user, password and ACL in --redis"
 	case strings.Contains(text, "MOVED"), strings.Contains(text, "CLUSTERDOWN"):
-		return "; that is a Redis Cluster: write redis+cluster:// before its hosts"
+		return "; that is a Redis Cluster: begin the address with redis+cluster://"
 	case strings.Contains(text, "unknown command"):
-		return "; something is there, but lacks a command that a node needs: it takes Redis 6.2 or later, 7 for a Cluster"
+		return "; the server there lacks a command that a node needs: use Redis 6.2 or later, 7 for a Cluster"
 	default:
 		return "; start Redis there, or leave --redis out to serve alone"
 	}

@@ -13,9 +13,9 @@ import (
 	"dotsconnect/server"
 )
 
-// parseFile reads the text of a configuration file: one YAML mapping from the names of settings to a value each, or to a list of them.
-// It reads the syntax tree and not a Go value, because the tree knows lines, keys that stand twice, and how a number was
-// spelt: "010" means ten here, as it does on the command line.
+// parseFile parses the text of a configuration file: one YAML mapping from the names of settings to a value, or to a list of
+// values. It reads the syntax tree and not Go values, because the tree has the lines, duplicate keys, and the spelling of numbers:
+// "010" means ten here, as on the command line.
 func parseFile(path string, text []byte, settings map[string]server.Setting) (values []found, problems []error) {
 	tree, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -36,7 +36,7 @@ func parseFile(path string, text []byte, settings map[string]server.Setting) (va
 				return fmt.Sprintf("%s: %q", setting, value)
 			}))
 		case twice:
-			err = fmt.Errorf("stands twice; the first is on line %d", first)
+			err = fmt.Errorf("is given twice; the first is on line %d", first)
 		case err != nil:
 			err = fmt.Errorf("%w; it takes %s", err, setting.Takes)
 		}
@@ -50,7 +50,7 @@ func parseFile(path string, text []byte, settings map[string]server.Setting) (va
 	return values, problems
 }
 
-// topLevel returns the lines of a file, of which each should be one setting.
+// topLevel returns the lines of a file, each of which should be one setting.
 func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, problems []error) {
 	for _, document := range tree.Docs {
 		switch body := document.Body.(type) {
@@ -60,14 +60,15 @@ func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, pro
 		case *ast.MappingValueNode:
 			entries = append(entries, body)
 		default:
-			problems = append(problems, fmt.Errorf("%s:%d: no setting; a line reads name: value", path, body.GetToken().Position.Line))
+			problems = append(problems, fmt.Errorf("%s:%d: not a setting; write name: value", path, body.GetToken().Position.Line))
 		}
 	}
 	return entries, problems
 }
 
-// quotes is what most mistakes in YAML lack: the patterns of --origins and IPv6 addresses begin with signs that mean something in YAML.
-const quotes = "a value that begins with one of * & ! [ { @ % belongs in quotes"
+// quotes is the hint for most mistakes in YAML: patterns of --origins and IPv6 addresses begin with characters that have a meaning
+// in YAML.
+const quotes = "a value that begins with one of * & ! [ { @ % needs quotes"
 
 func syntaxError(path string, err error) error {
 	var located yaml.Error
@@ -77,7 +78,7 @@ func syntaxError(path string, err error) error {
 	return fmt.Errorf("%s: not YAML: %w (%s)", path, err, quotes)
 }
 
-// scalarOrList returns the text of a plain value, or of each of a list as []any, the form in which kong takes a list.
+// scalarOrList returns the text of a plain value, or the texts of a list as []any, the form in which kong takes a list.
 func scalarOrList(node ast.Node) (any, error) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -87,7 +88,7 @@ func scalarOrList(node ast.Node) (any, error) {
 	for _, n := range list.Values {
 		text, err := scalar(n)
 		if err != nil {
-			return nil, fmt.Errorf("one of the list %w", err)
+			return nil, fmt.Errorf("one value of the list %w", err)
 		}
 		texts = append(texts, text)
 	}
@@ -109,6 +110,6 @@ func scalar(node ast.Node) (string, error) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "", errors.New("is a mapping")
 	default:
-		return "", fmt.Errorf("is YAML of a kind that has no place here (%s: %s)", node.Type(), quotes)
+		return "", fmt.Errorf("is a kind of YAML that is not allowed here (%s: %s)", node.Type(), quotes)
 	}
 }

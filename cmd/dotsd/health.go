@@ -13,11 +13,11 @@ import (
 	"dotsconnect/server"
 )
 
-// healthTimeout is how long the server may take to say that it lives.
+// healthTimeout is how long the server may take to answer.
 const healthTimeout = 3 * time.Second
 
-// health asks the server of this configuration on this machine how it is: for a container's health check, which then follows
-// DOTS_ADMIN. Where the admin address is off, the address for clients is asked.
+// health asks the server of this configuration on this machine for its health. It is for a container's health check, which
+// then also follows DOTS_ADMIN. If the admin address is off, it asks the address for clients.
 func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) error {
 	address, path := c.Admin, "/healthz"
 	if ready {
@@ -26,12 +26,12 @@ func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) 
 	if address == "" {
 		address = c.Listen
 		if ready && !c.PublicReadyz {
-			return errors.New("--admin is off, and --public-readyz too: nothing tells readiness")
+			return errors.New("--admin is off, and --public-readyz too: turn one on to ask for readiness")
 		}
 	}
 	address = reachable(address)
 	if _, port, _ := net.SplitHostPort(address); port == "0" {
-		return fmt.Errorf("%s is a free port that only the log of the server names: set one", address)
+		return fmt.Errorf("%s stands for any free port, and only the server's log names it: set a fixed port", address)
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -39,10 +39,10 @@ func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) 
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy from the environment
 	answer, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("no answer: %w; is the server running, and this its --admin or, where that is off, its --listen?", err)
+		return fmt.Errorf("no answer: %w; is the server running, and is this its --admin address (or its --listen address if --admin is off)?", err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))

@@ -2,12 +2,13 @@ package main
 
 import "syscall"
 
-// raiseFileLimit raises the soft limit of open files to the hard one: every connection is a file, and the usual soft
-// limit of 1,024 is no place to stop.
+// raiseFileLimit raises the soft limit of open files to the hard limit: every connection is a file, and the usual soft
+// limit of 1,024 is too low.
 //
-// The Go runtime does the same before main, to one less than the hard limit: by this number it recognises its own doing
-// and gives child processes the limit that it found. So that number is left alone, and only a limit that is lower still
-// (the runtime was refused) is raised here, which is then for the children as well.
+// The Go runtime does the same before main, but to one less than the hard limit. By this number it recognises later
+// that it has changed the limit, and gives child processes the original limit. So this function leaves that number
+// unchanged. It raises only a limit that is still lower because the runtime was refused; child processes then inherit
+// the raised limit.
 func raiseFileLimit() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -16,12 +16,12 @@ import (
 	"dotsconnect/server"
 )
 
-// linesASecond is how many lines of one message are written in a second. What is left out is counted, and the count has a line
-// of its own: whoever attacks the server must not fill its disk, and an operator must see what went on.
+// linesASecond is how many lines with one message are written per second. Further lines are counted, and one line reports the
+// count: an attacker must not fill the disk, and an operator must see what happened.
 const linesASecond = 10
 
-// serverLog is the log of a server, with a level that can be changed. At debug nothing is left out: whoever asks for it wants
-// every connection.
+// serverLog is the log of a server, with a level that can be changed. At level debug no line is left out, because an operator
+// who sets it wants to see every connection.
 type serverLog struct {
 	*zap.Logger
 	level zap.AtomicLevel
@@ -29,7 +29,7 @@ type serverLog struct {
 	left  *leftOut
 }
 
-// newLogger makes the log of a server. A stack trace is written only with a bug of ours (DPanic and above).
+// newLogger makes the log of a server. It writes stack traces only for bugs of dotsd (DPanic and above).
 func newLogger(c server.Config, w io.Writer) (*serverLog, error) {
 	level, err := zap.ParseAtomicLevel(c.LogLevel)
 	if err != nil {
@@ -52,13 +52,13 @@ func newLogger(c server.Config, w io.Writer) (*serverLog, error) {
 	return l, nil
 }
 
-// Close writes what is left.
+// Close writes the remaining lines.
 func (l *serverLog) Close() {
 	l.left.close()
 	_ = l.out.Close() // never fails
 }
 
-// levelCore samples, unless the level is debug.
+// levelCore leaves out repeated lines, unless the level is debug.
 type levelCore struct {
 	zapcore.Core
 	plain zapcore.Core
@@ -78,11 +78,11 @@ func (c *levelCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *z
 	return c.Core.Check(entry, checked)
 }
 
-// leftOut counts the lines that the sampler leaves out, and says so once a second; and of the lines that the writer has lost.
+// leftOut counts the lines that the sampler left out and those that the writer lost, and reports them once a second.
 type leftOut struct {
 	log  *zap.Logger // not sampled
 	out  *logWriter
-	told uint64 // of the lines that out has lost
+	told uint64 // lost lines that were reported already
 	done chan struct{}
 	wait sync.WaitGroup
 
@@ -90,7 +90,7 @@ type leftOut struct {
 	counts map[leftKind]uint64 // guarded by mu
 }
 
-// leftKind is what lines that are left out have in common.
+// leftKind is the level and message of lines that were left out.
 type leftKind struct {
 	message string
 	level   zapcore.Level
@@ -123,7 +123,7 @@ func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
 	l.mu.Unlock()
 }
 
-// say writes a line for each kind of which lines were left out, at its level.
+// say writes, for each kind, how many lines were left out, at the level of these lines.
 func (l *leftOut) say() {
 	l.mu.Lock()
 	counts := l.counts
@@ -136,8 +136,8 @@ func (l *leftOut) say() {
 	if lost == l.told {
 		return
 	}
-	l.log.Warn("lines lost: nobody read the log in time", zap.Uint64("lines", lost-l.told))
-	if l.out.dropped.Load() == lost { // else this one may be lost as well
+	l.log.Warn("lines lost: the log was not read in time", zap.Uint64("lines", lost-l.told))
+	if l.out.dropped.Load() == lost { // otherwise this line may be lost as well
 		l.told = lost
 	}
 }
@@ -148,7 +148,7 @@ func (l *leftOut) close() {
 	l.say()
 }
 
-// forPeople tells whether what is written to w is for people to read and not for programs.
+// forPeople reports whether output to w is for people and not for programs.
 func forPeople(c server.Config, w io.Writer) bool {
 	return c.LogFormat == "console" || c.LogFormat == "auto" && isTerminal(w)
 }

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logWriter writes lines on a goroutine of its own and drops them when too many wait: whoever reads our log may stop
-// (a full pipe, a stuck journal), and the loops that log must not wait for that.
+// logWriter writes lines on its own goroutine and drops them when too many wait: the reader of the log may stop (a full pipe,
+// a stuck journal), and the loops that log must not wait for it.
 type logWriter struct {
 	w       io.Writer
 	lines   chan queuedLine
@@ -21,7 +21,7 @@ type logWriter struct {
 	dropped atomic.Uint64
 }
 
-// queuedLine is a line to write, or, with written set, the question whether everything before it is written.
+// queuedLine is a line to write or, if written is set, the request to report when all lines before it were written.
 type queuedLine struct {
 	text    []byte
 	written chan struct{}
@@ -41,7 +41,7 @@ func newLogWriter(w io.Writer) *logWriter {
 
 var _ zapcore.WriteSyncer = (*logWriter)(nil)
 
-// Write implements io.Writer; it never blocks. zap uses p again.
+// Write implements io.Writer; it never blocks. It copies p, because zap reuses it.
 func (l *logWriter) Write(p []byte) (int, error) {
 	select {
 	case l.lines <- queuedLine{text: escapeUnseen(nil, p)}:
@@ -51,9 +51,9 @@ func (l *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// escapeUnseen appends p to dst with \u escapes, as JSON has them, for the characters that have no shape of their own and can
-// make a line read as another one: those that turn the direction of writing, that end a line, that join or hide others. Names
-// of rooms and origins come from strangers.
+// escapeUnseen appends p to dst. It replaces invisible characters that can make a line look like another one with \u escapes,
+// as JSON has them: characters that change the writing direction, end a line, or join or hide others. Names of rooms and
+// origins come from strangers.
 func escapeUnseen(dst, p []byte) []byte {
 	for len(p) > 0 {
 		ascii := 0
@@ -79,7 +79,7 @@ func escapeUnseen(dst, p []byte) []byte {
 	return dst
 }
 
-// Sync implements zapcore.WriteSyncer: it waits until what was written before is out, but not for ever.
+// Sync implements zapcore.WriteSyncer: it waits, with a time limit, until all earlier lines are written.
 func (l *logWriter) Sync() error {
 	timer := time.NewTimer(logPatience)
 	defer timer.Stop()
@@ -96,7 +96,7 @@ func (l *logWriter) Sync() error {
 	return nil
 }
 
-// Close writes what is left, if somebody reads it, and ends the goroutine. What is written after it is dropped.
+// Close writes the remaining lines, if a reader accepts them, and ends the goroutine. Later lines are dropped.
 func (l *logWriter) Close() error {
 	_ = l.Sync() // never fails
 	close(l.done)
@@ -113,7 +113,7 @@ func (l *logWriter) run() {
 				close(line.written)
 				continue
 			}
-			_, _ = l.w.Write(line.text) // there is no other place to say it
+			_, _ = l.w.Write(line.text) // there is no other place to report an error
 		}
 	}
 }

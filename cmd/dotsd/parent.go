@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// parent is the process that started this one, as it was at the start.
+// parent is the id of the process that started this one.
 var parent = os.Getppid()
 
-// parentLook is how often it is looked whether it is still there.
+// parentLook is how often this process checks that its parent still runs.
 const parentLook = 500 * time.Millisecond
 
-// withParent returns a context that is done when ctx is, or when the process that started this one has ended. The kernel's
-// signal for that (PR_SET_PDEATHSIG) would come when the thread ends that started us, though its process lives on.
+// withParent returns a context that is done when ctx is done, or when the process that started this one has ended. The
+// kernel's signal for that (PR_SET_PDEATHSIG) would come when the thread that started us ends, even if its process lives
+// on.
 func withParent(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {

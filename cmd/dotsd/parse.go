@@ -7,13 +7,13 @@ import (
 	"dotsconnect/server"
 )
 
-// habits are the names that settings of ours have in other programs, with what they take here.
+// habits are names that our settings have in other programs, with the value to write.
 var habits = map[string]struct{ setting, value string }{
 	"port": {"listen", ":PORT"}, "host": {"listen", "HOST:PORT"}, "bind": {"listen", "HOST:PORT"}, "address": {"listen", "HOST:PORT"},
 	"redis-url": {"redis", "redis://HOST:PORT"},
 }
 
-// advise says what to write in place of an unknown name. form has a setting and its value as they stand where the name does.
+// advise tells what to write instead of an unknown name. form writes a setting and its value in the syntax of the place.
 func advise(name string, known []string, form func(setting, value string) string) string {
 	plain := strings.TrimPrefix(strings.TrimPrefix(spelling(name), "--"), "dots-")
 	if h, ok := habits[plain]; ok {
@@ -22,7 +22,7 @@ func advise(name string, known []string, form func(setting, value string) string
 	return didYouMean(name, known)
 }
 
-// explainFlag has our advice in place of kong's, if there is any, in an error about an unknown flag.
+// explainFlag replaces kong's advice about an unknown flag with ours, if there is any.
 func explainFlag(err error, settings map[string]server.Setting) error {
 	name, isFlag := strings.CutPrefix(err.Error(), "unknown flag ")
 	if !isFlag {
@@ -40,7 +40,7 @@ func explainFlag(err error, settings map[string]server.Setting) error {
 	return fmt.Errorf("unknown flag %s%s", name, advice)
 }
 
-// didYouMean proposes the known name nearest to one that is not, if any is near.
+// didYouMean proposes the known name that is nearest to an unknown one, if one is near.
 func didYouMean(name string, known []string) string {
 	best, bestDistance := "", max(2, len(name)/4)+1
 	for _, k := range known {
@@ -55,12 +55,12 @@ func didYouMean(name string, known []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// spelling leaves out what people mix up, so that max_age is next to max-age.
+// spelling removes what people confuse, so that max_age is close to max-age.
 func spelling(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 }
 
-// editDistance is the Levenshtein distance of two short texts, in bytes: how many have to be put in, left out or changed.
+// editDistance is the Levenshtein distance of two short texts in bytes: the number of insertions, deletions and changes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

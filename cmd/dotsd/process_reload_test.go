@@ -47,7 +47,7 @@ func (p programs) testReload(t *testing.T) {
 
 	write("origins: [https://new.example.org]\nmax-age: 30s\nlog-level: debug\n")
 	d.signal(syscall.SIGHUP)
-	if line := told("configuration read again: some of it needs a restart"); !strings.Contains(line, `"taken":["origins","log-level"]`) || !strings.Contains(line, `"restart":["max-age"]`) {
+	if line := told("configuration read again: some changes need a restart"); !strings.Contains(line, `"taken":["origins","log-level"]`) || !strings.Contains(line, `"restart":["max-age"]`) {
 		t.Errorf("told %s, want what was taken and what needs a restart", line)
 	}
 	if got := page("https://new.example.org"); got != http.StatusSwitchingProtocols {
@@ -60,7 +60,7 @@ func (p programs) testReload(t *testing.T) {
 
 	write("origins: [https://new.example.org\nmax-message: much\n")
 	d.signal(syscall.SIGHUP)
-	told("it has a mistake, and the old one stays")
+	told("it has a mistake; the old one stays in use")
 	write("max-message: much\nnonsense: 1\norigins: []\n")
 	d.signal(syscall.SIGHUP)
 	if line := told("nonsense"); !strings.Contains(line, "max-message") {

@@ -11,16 +11,16 @@ import (
 	"dotsconnect/server"
 )
 
-// reloader reads the configuration again at each SIGHUP. The file may have changed, and the file with the admin token; flags and
-// variables cannot. A mistake changes nothing, and neither it nor anything else here ends the process.
+// reloader reads the configuration again at each SIGHUP. Only the file and the file with the admin token may have changed; flags
+// and variables cannot. If the new configuration has a mistake, the old one stays. A reload never ends the process.
 type reloader struct {
 	args, env         []string
-	askedLoops, loops int // the setting, and what serve made of it
+	askedLoops, loops int // the setting, and the number that serve chose
 	node              *server.Server
 	log               *serverLog
 }
 
-// run serves signals until done is closed.
+// run handles signals until done is closed.
 func (r *reloader) run(hups <-chan os.Signal, done <-chan struct{}) {
 	for {
 		select {
@@ -46,7 +46,7 @@ func (r *reloader) reload() {
 		r.mistake(err)
 		return
 	}
-	if level, err := zapcore.ParseLevel(inv.config.LogLevel); err == nil { // Validate has looked at it
+	if level, err := zapcore.ParseLevel(inv.config.LogLevel); err == nil { // Validate has checked it
 		r.log.level.SetLevel(level)
 	}
 	switch {
@@ -55,15 +55,15 @@ func (r *reloader) reload() {
 	case len(restart) == 0:
 		r.log.Info("configuration read again", zap.Strings("taken", taken))
 	default:
-		r.log.Warn("configuration read again: some of it needs a restart", zap.Strings("taken", taken), zap.Strings("restart", restart))
+		r.log.Warn("configuration read again: some changes need a restart", zap.Strings("taken", taken), zap.Strings("restart", restart))
 	}
 }
 
-// mistake says what is wrong with the new configuration, one field for all of it.
+// mistake logs what is wrong with the new configuration, with all mistakes in one field.
 func (r *reloader) mistake(err error) {
 	var texts []string
 	for _, e := range flatten(err) {
 		texts = append(texts, e.Error())
 	}
-	r.log.Error("configuration read again: it has a mistake, and the old one stays", zap.String("mistake", strings.Join(texts, "; ")))
+	r.log.Error("configuration read again: it has a mistake; the old one stays in use", zap.String("mistake", strings.Join(texts, "; ")))
 }

@@ -17,18 +17,18 @@ import (
 	"dotsconnect/server"
 )
 
-// What the process tells its caller.
+// Exit codes of the process.
 const (
 	exitOK      = 0
-	exitFailure = 1 // the machine did not allow it: an address in use, a drain that had to be cut short
-	exitUsage   = 2 // a flag, a variable or the file is wrong; nothing was started
+	exitFailure = 1 // an error of the machine or its environment: an address in use, a drain that took too long
+	exitUsage   = 2 // a flag, a variable or the file is wrong; no server was started
 )
 
-const description = `Serves rooms to WebSocket clients: what one member of a room sends, all of them receive.
+const description = `Serves rooms to WebSocket clients: a message from one member goes to all members of the room.
 
 Every setting below can be a flag, an environment variable (DOTS_ and the name in
-capitals: DOTS_MAX_AGE=30s) or a line of a YAML file (max-age: 30s). A flag wins over
-a variable, a variable over the file, and what is not set has the value shown here.
+capitals: DOTS_MAX_AGE=30s) or a line of a YAML file (max-age: 30s). A flag overrides
+a variable, a variable overrides the file. The values shown here are the defaults.
 
 Examples:
   dotsd                                     serve on port 8000
@@ -36,54 +36,54 @@ Examples:
   dotsd --config=dotsd.yaml                 serve with a configuration file
   dotsd config --config=dotsd.yaml          show every setting and where it comes from
   dotsd config --yaml >dotsd.yaml           write a configuration file to start from
-  dotsd health                              ask the server on this machine whether it lives
+  dotsd health                              ask the server on this machine whether it is alive
   DOTS_LOG_LEVEL=debug dotsd                serve, and log more`
 
-// cli is the grammar of the command line. The settings of the server are flags of every command, so that
-// "dotsd --listen :9000" serves and "dotsd --listen :9000 config" shows what that would serve.
+// cli is the grammar of the command line. Every command has the settings of the server as flags, so that "dotsd --listen
+// :9000" serves and "dotsd --listen :9000 config" shows what it would serve with.
 type cli struct {
-	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. Or DOTS_CONFIG. SIGHUP has it read again."`
-	WithParent bool   `name:"with-parent" help:"End in good order when the process that started this one ends, however it ends."`
+	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. Or DOTS_CONFIG. The server reads it again on SIGHUP."`
+	WithParent bool   `name:"with-parent" help:"Shut down in good order when the process that started this one ends for any reason."`
 
 	Serve   struct{}  `cmd:"" default:"1" help:"Serve rooms until SIGTERM (the default command)."`
 	Config  configCmd `cmd:"" help:"Show the configuration that serve would use, and where each setting comes from."`
-	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it lives: exit 0 or 1. For health checks."`
+	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it is alive: exit 0 or 1. For health checks."`
 	Version struct{}  `cmd:"" help:"Show the version."`
 }
 
 type healthCmd struct {
-	Ready bool `name:"ready" help:"Ask whether it may get new clients instead."`
+	Ready bool `name:"ready" help:"Ask instead whether it is ready for new clients."`
 }
 
 type configCmd struct {
-	YAML     bool `name:"yaml" xor:"form" help:"As a file for --config."`
-	Markdown bool `name:"markdown" xor:"form" help:"All settings with their defaults, as a table for the documentation."`
+	YAML     bool `name:"yaml" xor:"form" help:"Print a file for --config."`
+	Markdown bool `name:"markdown" xor:"form" help:"Print all settings with their defaults, as a table for the documentation."`
 }
 
-// invocation is one call of the program: what was asked, and the configuration that follows from everything given.
+// invocation is one call of the program: its command, and the configuration from all sources.
 type invocation struct {
 	cli     cli
 	config  server.Config
 	sources *sources
-	command string // empty when the help text was the answer
+	command string // empty if the help text was the answer
 }
 
-// program is what a process is given.
+// program is the input and output of a process.
 type program struct {
 	args, env      []string
 	stdout, stderr io.Writer
-	hups           <-chan os.Signal // each has the configuration read again
+	hups           <-chan os.Signal // each one reloads the configuration
 }
 
-// run is the program. It returns when the command is done; serve is done when ctx is, or when it fails.
+// run is the program. It returns when the command is done; serve is done when ctx is done, or when it fails.
 func run(ctx context.Context, p program) int {
 	inv, err := parse(p.args, p.env, p.stdout, p.stderr)
-	if errors.Is(err, syscall.EPIPE) { // while it wrote the help
+	if errors.Is(err, syscall.EPIPE) { // while it wrote the help text
 		return exitOK
 	}
 	if err != nil {
 		report(p.stderr, err)
-		fmt.Fprintln(p.stderr, `Run "dotsd --help" for what can be set.`)
+		fmt.Fprintln(p.stderr, `Run "dotsd --help" for the settings.`)
 		return exitUsage
 	}
 	switch inv.command {
@@ -97,7 +97,7 @@ func run(ctx context.Context, p program) int {
 		_, err = fmt.Fprintln(p.stdout, readBuild())
 	}
 	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has seen enough: dotsd config | head
+	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has stopped reading: dotsd config | head
 		return exitOK
 	case errors.Is(err, redisbridge.ErrDiffers):
 		report(p.stderr, err)
@@ -108,7 +108,7 @@ func run(ctx context.Context, p program) int {
 	}
 }
 
-// parse reads flags, environment and file, and checks what comes of them.
+// parse reads flags, environment and file, and validates the result.
 func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 	inv := &invocation{sources: newSources(env)}
 	helped := false
@@ -149,8 +149,8 @@ func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 	return inv, inv.config.LoadAdminToken()
 }
 
-// BeforeResolve is where kong has read the flags and looks for what else is set. A version can be asked for whatever the
-// environment holds.
+// BeforeResolve runs after kong has read the flags and before it asks the resolver. A version can be asked for even if
+// the environment is wrong.
 func (c *cli) BeforeResolve(ctx *kong.Context, s *sources) error {
 	if ctx.Command() == "version" {
 		return nil
@@ -164,8 +164,8 @@ func (c *cli) BeforeResolve(ctx *kong.Context, s *sources) error {
 	return s.load(file, ctx.Model.Flags)
 }
 
-// prepareFlags takes the variables away from kong: it would read them from the process, where no test can replace them,
-// and let the file win over them. sources does both. The help text states the rule by which they are named, once.
+// prepareFlags removes the variables from kong: it would read them from the process, where a test cannot replace them,
+// and a file would override them. sources reads both. The help text explains the names of variables once.
 func prepareFlags(k *kong.Kong) error {
 	for _, flag := range k.Model.Flags {
 		flag.Envs, flag.Tag.Envs = nil, nil
@@ -176,22 +176,23 @@ func prepareFlags(k *kong.Kong) error {
 	return nil
 }
 
-// report prints an error, or each of several joined ones, as a line that names the program.
+// report prints an error, or each of several joined errors, as one line that begins with the name of the program.
 func report(w io.Writer, err error) {
 	for _, e := range flatten(err) {
 		fmt.Fprintf(w, "dotsd: %s\n", oneLine(e))
 	}
 }
 
-// oneLine is the text of an error, of which a part may be joined errors.
+// oneLine is the text of an error that may contain joined errors.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// flatten takes joined errors apart. One that adds a text to several stays whole: they say little without it.
+// flatten splits joined errors. It keeps an error whole that adds a text to several, because they mean little without
+// it.
 func flatten(err error) (all []error) {
-	if inner := errors.Unwrap(err); inner != nil && inner.Error() == err.Error() { // kong's, which adds nothing
+	if inner := errors.Unwrap(err); inner != nil && inner.Error() == err.Error() { // a wrapper of kong that adds no text
 		return flatten(inner)
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is below a text is not wanted
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // errors inside an error with its own text are not wanted
 	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
 		return []error{err}
 	}

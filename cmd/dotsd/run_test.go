@@ -204,7 +204,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		if code != exitUsage || stdout != "" {
 			t.Errorf("%s: got exit %d and %q on stdout, want %d and nothing", line, code, stdout, exitUsage)
 		}
-		lines, found := strings.CutSuffix(stderr, "Run \"dotsd --help\" for what can be set.\n")
+		lines, found := strings.CutSuffix(stderr, "Run \"dotsd --help\" for the settings.\n")
 		if !found {
 			t.Errorf("%s: the last line of %q does not lead to the help", line, stderr)
 		}

@@ -18,7 +18,7 @@ import (
 	"dotsconnect/server"
 )
 
-// drainSlack is how much longer than its settings say a drain may take before it is cut short.
+// drainSlack is how much longer than its settings allow a drain may take before it is aborted.
 const drainSlack = 2 * time.Second
 
 // serve runs a node until ctx is done, then takes it out of service.
@@ -33,7 +33,7 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	}
 	defer log.Close()
 	if err := raiseFileLimit(); err != nil {
-		log.Warn("the limit of open files stays as it is", zap.Error(err))
+		log.Warn("the limit of open files could not be raised", zap.Error(err))
 	}
 	asked := c.Loops
 	c.Loops = useProcessors(asked, p.env)
@@ -50,12 +50,12 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	announce(c, r.node, build, log, forPeople(c, p.stderr))
 
 	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: r.node, log: log}
-	go reloads.run(p.hups, ctx.Done()) // which nobody waits for: the file may be one that cannot be read now
+	go reloads.run(p.hups, ctx.Done()) // not waited for: reading the file may block
 	var failure, cause error
 	select {
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
-	case err := <-r.lost: // nobody here is heard by the others any more, so nothing is waited for
+	case err := <-r.lost: // the other nodes no longer receive messages from here, so there is nothing to wait for
 		failure, cause = &lostError{err}, err
 		c.DrainDelay = 0
 	}
@@ -66,11 +66,11 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 // running is a node that serves.
 type running struct {
 	node  *server.Server
-	lost  <-chan error // of others; nil if it stands alone
-	leave func() error // ends it
+	lost  <-chan error // from others; nil without other nodes
+	leave func() error // disconnects from the other nodes
 }
 
-// start has a node serve: at once, or when Redis is there.
+// start makes a node serve: at once, or when Redis is available.
 func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (*running, error) {
 	if c.Redis == "" {
 		node, err := server.New(c, log, build.version)
@@ -101,31 +101,31 @@ func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (
 	return &running{node, o.lost, leave}, nil
 }
 
-// lostError is the end of a node that no longer fits to the others. It does not unwrap to redisbridge.ErrDiffers, which says that the
-// settings are wrong: this node fits again once it is started again.
+// lostError ends a node that no longer fits to the others. It does not unwrap to redisbridge.ErrDiffers, which means that the
+// settings are wrong: this node fits again after a restart.
 type lostError struct{ err error }
 
 func (e *lostError) Error() string { return "--redis: " + e.err.Error() }
 
-// drain takes the node out of service in good order, but not for ever.
+// drain takes the node out of service in good order, but with a time limit.
 func drain(node *server.Server, c server.Config) error {
 	limit := c.DrainDelay + c.DrainTime + c.CloseTimeout + drainSlack
 	if c.Redis != "" {
-		limit += c.RedisHold // for what is still on its way
+		limit += c.RedisHold // for messages that Redis has not accepted yet
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := node.Drain(ctx, c.DrainDelay); err != nil {
-		return fmt.Errorf("drain: not everybody was gone after %v, the rest was cut: %w", limit, err)
+		return fmt.Errorf("drain: some connections were still open after %v and were cut: %w", limit, err)
 	}
 	return nil
 }
 
-// useProcessors settles the number of loops, one per CPU by default, and gives Go one processor more than that: loops
-// spend their time in system calls, and something has to run beside them. Who sets GOMAXPROCS knows better.
+// useProcessors sets the number of loops, one per CPU by default, and gives Go one processor more: loops spend their time in
+// system calls, and other goroutines must run beside them. A GOMAXPROCS that the user set stays.
 func useProcessors(loops int, env []string) int {
 	if loops == 0 {
-		loops = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // the second knows the limits of a container
+		loops = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // the second respects the limits of a container
 	}
 	byHand := slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
 	if !byHand && runtime.GOMAXPROCS(0) <= loops {
@@ -134,7 +134,7 @@ func useProcessors(loops int, env []string) int {
 	return loops
 }
 
-// announce says where the node is and how much it can take: one line for a person, fields for a program.
+// announce reports the node's address and capacity: one line for a person, fields for a program.
 func announce(c server.Config, node *server.Server, build build, log *serverLog, person bool) {
 	connections, hint := node.MaxConnections()
 	if !person {
@@ -156,7 +156,7 @@ func announce(c server.Config, node *server.Server, build build, log *serverLog,
 		build.version, reachable(node.Addr()), admin, count(c.Loops, "loop"), busText(c, node), thousands(connections), hint)
 }
 
-// busFields says over what the nodes are one system: never with a password.
+// busFields describes the connection with the other nodes, without passwords.
 func busFields(c server.Config, node *server.Server) []zap.Field {
 	if c.Redis == "" {
 		return []zap.Field{zap.String("bus", "embedded")}
@@ -171,7 +171,7 @@ func busText(c server.Config, node *server.Server) string {
 	return fmt.Sprintf("%s (%s, hold %v, then %s)", redisAt(c), count(node.Lanes(), "lane"), c.RedisHold, c.RedisDown)
 }
 
-// redisAt is which Redis it is, without its users and passwords.
+// redisAt describes the address of Redis, without users and passwords.
 func redisAt(c server.Config) string {
 	a, err := redisbridge.ParseAddress(c.Redis)
 	if err != nil { // it was parsed before
@@ -199,7 +199,7 @@ func count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// thousands writes a number as people read it: 19,900.
+// thousands writes a number with separators: 19,900.
 func thousands(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -208,7 +208,7 @@ func thousands(n int) string {
 	return digits
 }
 
-// explainListen says which setting a failed start is about and what to do.
+// explainListen tells which setting made the start fail, and what to do.
 func explainListen(err error, c server.Config) error {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "listen" {

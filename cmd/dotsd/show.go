@@ -10,8 +10,8 @@ import (
 	"dotsconnect/server"
 )
 
-// show answers "dotsd config". A secret is never printed: not in the table, and in the file its line is a comment, for a
-// mask that is read back would become the secret.
+// show answers "dotsd config". It never prints a secret: the table leaves it out, and in the file its line is a comment,
+// because a mask would be read back as the secret.
 func (inv *invocation) show(w io.Writer) error {
 	switch {
 	case inv.cli.Config.Markdown:
@@ -42,7 +42,7 @@ func (inv *invocation) table(w io.Writer) error {
 }
 
 const yamlHead = `# Configuration of dotsd: dotsd --config=FILE
-# Keys are the names of the flags. What is left out has its default; flags and variables win over this file.
+# Keys are the names of the flags. Settings that are left out have their defaults; flags and variables override this file.
 `
 
 func (inv *invocation) yaml() string {
@@ -67,7 +67,7 @@ func (inv *invocation) yaml() string {
 	return b.String()
 }
 
-// yamlValue quotes texts as Go does, which is a YAML string too, and leaves numbers, sizes and times bare.
+// yamlValue quotes texts as Go does, which is a valid YAML string too, and does not quote numbers, sizes and times.
 func yamlValue(s server.Setting, c server.Config) string {
 	switch v := s.Get(c).(type) {
 	case string:

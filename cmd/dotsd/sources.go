@@ -14,25 +14,25 @@ import (
 	"dotsconnect/server"
 )
 
-// sources knows where each setting comes from. It is the kong.Resolver for everything that is not a flag: the environment
-// and the configuration file, in this order of precedence.
+// sources knows where the value of each setting comes from. It is the kong.Resolver for everything except flags: the
+// environment and the configuration file, in this order of precedence.
 //
-// A setting that nobody knows is an error wherever it stands. A misspelt timeout that is silently ignored is found in the
-// night when it was needed.
+// An unknown setting is an error in every source. A misspelt timeout that is silently ignored would be found in the night
+// when it was needed.
 type sources struct {
 	settings map[string]server.Setting // by name
 	env      []string
-	given    map[string]given // by name: what wins below the flags
-	flags    map[string]bool  // names that stood on the command line
+	given    map[string]given // by name: the value that wins, without flags
+	flags    map[string]bool  // names given on the command line
 }
 
-// given is a value that was found, and where, as people are told: "dotsd.yaml:3", "DOTS_MAX_AGE".
+// given is a value and its place as shown to people: "dotsd.yaml:3", "DOTS_MAX_AGE".
 type given struct {
 	value any // a string, or []any of strings
 	where string
 }
 
-// found is a value under a name, before it is known whether such a setting exists.
+// found is a value with a name, before the name is known to be a setting.
 type found struct {
 	name string
 	given
@@ -46,8 +46,8 @@ func newSources(env []string) *sources {
 	return s
 }
 
-// load reads the file, if one is named by flag or by DOTS_CONFIG, then the environment over it. It reports everything
-// that is wrong in either, not only the first thing, and also what a later source overrides.
+// load reads the file, if a flag or DOTS_CONFIG names one, and then the environment, which overrides it. It reports all
+// mistakes in both, also in values that are overridden.
 func (s *sources) load(file string, flags []*kong.Flag) error {
 	fromEnv, problems := s.readEnv()
 	namedBy := "--config"
@@ -77,7 +77,7 @@ func (s *sources) load(file string, flags []*kong.Flag) error {
 	return errors.Join(problems...)
 }
 
-// describe names a place and the setting at it, once if the place is a variable, whose name says both.
+// describe names a place and its setting; a variable is named once, because its name already has both.
 func (f found) describe() string {
 	if strings.HasPrefix(f.where, "DOTS_") {
 		return f.where
@@ -85,7 +85,7 @@ func (f found) describe() string {
 	return f.where + ": " + f.name
 }
 
-// lookup returns the value of a variable, empty if there is none.
+// lookup returns the value of a variable, empty if it is not set.
 func (s *sources) lookup(variable string) string {
 	for _, entry := range s.env {
 		if value, ok := strings.CutPrefix(entry, variable+"="); ok {
@@ -95,7 +95,7 @@ func (s *sources) lookup(variable string) string {
 	return ""
 }
 
-// readEnv returns the settings in the environment, in the order of their names.
+// readEnv returns the settings in the environment, sorted by name.
 func (s *sources) readEnv() (settings []found, problems []error) {
 	names := map[string]string{}
 	candidates := []string{"DOTS_CONFIG"}
@@ -118,11 +118,12 @@ func (s *sources) readEnv() (settings []found, problems []error) {
 	return settings, problems
 }
 
-// serviceLink matches the variables that Kubernetes sets in every container for each service of the name space: those of
-// a service called "dots" or "dots-…" look like ours.
+// serviceLink matches the variables that Kubernetes sets in every container for each service of the namespace: those of a
+// service called "dots" or "dots-…" look like ours.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// isForeign tells variables that begin like ours and are none: service links, and the switches of this project's tests.
+// isForeign recognises variables that begin like ours but are not settings: service links, and the switches of this
+// project's tests.
 func isForeign(variable, value string) bool {
 	if strings.HasPrefix(variable, "DOTS_TEST_") {
 		return true
@@ -133,15 +134,15 @@ func isForeign(variable, value string) bool {
 	return serviceLink.MatchString(variable)
 }
 
-// Resolve implements kong.Resolver. A flag that was given is never asked for.
+// Resolve implements kong.Resolver. It is not called for a flag that was given.
 func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	return s.given[flag.Name].value, nil
 }
 
-// Validate implements kong.Resolver. load has done it.
+// Validate implements kong.Resolver. load has validated already.
 func (s *sources) Validate(*kong.Application) error { return nil }
 
-// noteFlags remembers which settings stood on the command line.
+// noteFlags records which settings were given on the command line.
 func (s *sources) noteFlags(ctx *kong.Context) {
 	for _, p := range ctx.Path {
 		if p.Flag != nil && !p.Resolved {
@@ -150,7 +151,7 @@ func (s *sources) noteFlags(ctx *kong.Context) {
 	}
 }
 
-// of tells where the value of a setting comes from.
+// of returns where the value of a setting comes from.
 func (s *sources) of(name string) string {
 	if s.flags[name] {
 		return "flag"
@@ -161,7 +162,7 @@ func (s *sources) of(name string) string {
 	return "default"
 }
 
-// locate adds to each mistake that Validate found where the setting was given, if that is not in plain sight.
+// locate adds to each mistake of Validate where the setting was given, unless that is obvious.
 func (s *sources) locate(err error) error {
 	var located []error
 	for _, e := range flatten(err) {
@@ -176,7 +177,7 @@ func (s *sources) locate(err error) error {
 	return errors.Join(located...)
 }
 
-// mapper has kong read a setting as the server does. The error says what the setting takes.
+// mapper makes kong parse a setting as the server does. The error tells what the setting takes.
 func (s *sources) mapper() kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		takes := "a value"
@@ -198,7 +199,7 @@ func (s *sources) mapper() kong.Mapper {
 	})
 }
 
-// tryDecode tells whether a flag would take a value.
+// tryDecode reports whether a flag would accept a value.
 func tryDecode(flag *kong.Flag, value any) error {
 	scan := kong.Scan().PushTyped(value, kong.FlagValueToken)
 	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, reflect.New(flag.Target.Type()).Elem())

@@ -6,10 +6,10 @@ import (
 	"runtime/debug"
 )
 
-// build is what the Go toolchain wrote into this binary about its own making.
+// build is the build information that the Go toolchain wrote into this binary.
 type build struct {
 	version string // a tag, or "devel"
-	commit  string // empty when it was built outside a checkout
+	commit  string // empty if it was built outside a checkout
 }
 
 func readBuild() build {

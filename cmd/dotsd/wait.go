@@ -15,19 +15,19 @@ import (
 	"dotsconnect/server"
 )
 
-// Between two tries to reach Redis. The longest is short: clients wait for its end.
+// Pauses between two attempts to reach Redis. The longest is short, because clients wait for the end of an outage.
 const (
 	shortestPause = 250 * time.Millisecond
 	longestPause  = 2 * time.Second
 )
 
-// sayAgain is how often the log has the same reason.
+// sayAgain is how often the log repeats the same reason.
 const sayAgain = time.Minute
 
-// errEnded says that the node was told to end.
+// errEnded means that the node was told to end.
 var errEnded = errors.New("told to end while it waited for Redis")
 
-// awaitRedis joins the other nodes, as soon as Redis lets it. Meanwhile waiting knows the reason why not.
+// awaitRedis joins the other nodes as soon as Redis is available. Meanwhile waiting has the reason for the delay.
 func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *server.Waiting) (o *others, err error) {
 	w := &redisWait{
 		patience: time.Duration(c.RedisWait), because: waiting.Because,
@@ -40,8 +40,8 @@ func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *
 	return o, err
 }
 
-// connectUnless is connect, but for that it returns as soon as ctx is done: go-redis takes a deadline from it and nothing else, so that
-// a Redis that says nothing would hold the end of the process up.
+// connectUnless is connect, but returns as soon as ctx is done. go-redis uses only the deadline of a context, so a Redis that does
+// not answer would delay the end of the process.
 func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
 	type result struct {
 		o   *others
@@ -66,16 +66,16 @@ func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*othe
 	}
 }
 
-// redisWait tries until Redis is there.
+// redisWait repeats the attempt until Redis is available.
 type redisWait struct {
 	patience time.Duration
 	log      *zap.Logger
-	because  func(reason string) // is told each reason why it waits
+	because  func(reason string) // gets each reason for waiting
 	said     map[string]time.Time
 }
 
-// until calls try until it succeeds, or fails in a way that waiting does not mend, or the patience is over, or ctx is done. A try that
-// has begun before the patience was over may end.
+// until calls try until it succeeds, fails in a way that waiting cannot fix, the patience is over, or ctx is done. An attempt that
+// began before the end of the patience may finish.
 func (w *redisWait) until(ctx context.Context, try func() error) error {
 	began, pause := time.Now(), shortestPause
 	for {
@@ -84,7 +84,7 @@ func (w *redisWait) until(ctx context.Context, try func() error) error {
 		switch {
 		case err == nil:
 			if w.said != nil {
-				w.log.Info("Redis is there", zap.Duration("after", waited))
+				w.log.Info("connected to Redis", zap.Duration("after", waited))
 			}
 			return nil
 		case ctx.Err() != nil:
@@ -108,10 +108,10 @@ func (w *redisWait) until(ctx context.Context, try func() error) error {
 	}
 }
 
-// ownPort is how an error of a connection names our end of it, which is another one each time.
+// ownPort matches our own port in an error of a connection; it differs at each attempt.
 var ownPort = regexp.MustCompile(`\S+->`)
 
-// say logs a reason that is new, or was not in the log for a minute.
+// say logs a reason that is new, or that was not logged for a minute.
 func (w *redisWait) say(reason string, waited time.Duration) {
 	words := strings.Fields(strings.ReplaceAll(reason, ";", " ")) // sentinels answer in another order each time
 	slices.Sort(words)
@@ -119,7 +119,7 @@ func (w *redisWait) say(reason string, waited time.Duration) {
 	if last, ok := w.said[key]; ok && now.Sub(last) < sayAgain {
 		return
 	}
-	if w.said == nil || len(w.said) > 100 { // a reason that always changes
+	if w.said == nil || len(w.said) > 100 { // a reason that changes each time
 		w.said = map[string]time.Time{}
 	}
 	w.said[key] = now

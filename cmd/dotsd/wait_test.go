@@ -167,7 +167,7 @@ func TestANodeWaitsForRedis(t *testing.T) {
 	until(t, "clients come", func() bool { return came.Load() > 100 })
 	startRedisAt(t, port, "--requirepass", "geheim")
 	for _, n := range []*waitingNode{one, two} {
-		n.reads("Redis is there")
+		n.reads("connected to Redis")
 		if at := n.reads("serving"); at.Address != n.start.Address || at.Admin != n.start.Admin {
 			t.Errorf("it serves at %s and %s, and waited at %s and %s", at.Address, at.Admin, n.start.Address, n.start.Admin)
 		}
@@ -202,7 +202,7 @@ func TestANodeWaitsForAMaster(t *testing.T) {
 	if got := inline(t, url, "REPLICAOF NO ONE"); got != "+OK" {
 		t.Fatalf("got %q", got)
 	}
-	n.reads("Redis is there")
+	n.reads("connected to Redis")
 	n.reads("serving")
 	n.stop()
 }
@@ -299,7 +299,7 @@ func TestTheLogOfAWait(t *testing.T) {
 				return down(n)
 			}
 			return nil
-		}, "0 waiting for Redis, 61 waiting for Redis, 121 waiting for Redis, 151 Redis is there", ""},
+		}, "0 waiting for Redis, 61 waiting for Redis, 121 waiting for Redis, 151 connected to Redis", ""},
 		{"by turns", server.Forever, func(n int, since time.Duration) error {
 			switch {
 			case since > 70*time.Second:
@@ -308,7 +308,7 @@ func TestTheLogOfAWait(t *testing.T) {
 				return io.EOF
 			}
 			return sentinels(n)
-		}, "0 waiting for Redis, 0 waiting for Redis, 61 waiting for Redis, 63 waiting for Redis, 71 Redis is there", ""},
+		}, "0 waiting for Redis, 0 waiting for Redis, 61 waiting for Redis, 63 waiting for Redis, 71 connected to Redis", ""},
 		{"not within the time", server.Patience(time.Minute), func(n int, _ time.Duration) error { return down(n) },
 			"0 waiting for Redis, 60 gave up", "refused, for 1m0s (--redis-wait)"},
 		{"one try", 0, func(n int, _ time.Duration) error { return down(n) }, "0 gave up", "refused; start Redis there"},
