@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// What CONTRIBUTING.md sends a newcomer to is there: files, targets of make, flags of tests. It and the README stay short.
+// The files, make targets and test flags that CONTRIBUTING.md names must exist. CONTRIBUTING.md and the README must stay
+// short.
 func TestContributingNamesWhatIsThere(t *testing.T) {
 	read := func(file string) string {
 		text, err := os.ReadFile(path.Join("..", file))

@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// GitHub ignores a template that it cannot read, and says so to nobody who looks at the code.
+// GitHub ignores a template that it cannot read, and reports this nowhere in the repository.
 func TestTheFilesForGitHubAreRead(t *testing.T) {
 	forms, calls := 0, false
 	for _, pattern := range []string{"../.github/workflows/*.yml", "../.github/ISSUE_TEMPLATE/*.yml"} {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// maxMethods is how many methods a type may have: with more it is several things.
+// maxMethods is how many methods a type may have: a type with more has several jobs.
 const maxMethods = 40
 
 func TestNoTypeHasManyMethods(t *testing.T) {
@@ -26,7 +26,7 @@ func TestNoTypeHasManyMethods(t *testing.T) {
 	}
 }
 
-// methodsByType counts the methods in all files under root that are no tests; a type is named by its folder.
+// methodsByType counts the methods in all files under root except tests; a type is named by its folder.
 func methodsByType(t *testing.T, root string) map[string]int {
 	t.Helper()
 	numbers := map[string]int{}
@@ -75,7 +75,7 @@ func receiver(expr ast.Expr) string {
 	return "?"
 }
 
-// A reader who follows the list of a doc.go meets every file, and none that is not there.
+// The reading order in a doc.go must list every file of the folder, and no other.
 func TestTheReadingOrderHasEveryFile(t *testing.T) {
 	for _, folder := range []string{"loop", "server", "redisbridge"} {
 		dir := filepath.Join("..", folder)

@@ -1,4 +1,4 @@
-// Package cmd_test holds the rules that the whole tree keeps.
+// Package cmd_test tests rules for the whole source tree.
 package cmd_test
 
 import (
@@ -22,16 +22,16 @@ const (
 	nbio   = "github.com/lesismal/nbio"
 )
 
-// importRule says what the files of some folder may import, in words and as code.
+// importRule tells what the files of a folder may import, as text and as code.
 type importRule struct {
 	text    string
 	applies func(file string) bool
 	allows  func(file, imported string) bool
 }
 
-// The rules of the tree. The core and the codec can be understood, and tested, without anything around them; the server
-// and the bridge meet only in the core; the load generators know the wire alone, so that they cannot share a mistake
-// with the server; and the poller library stands behind one file, so that it can be replaced.
+// The rules of the tree. The core and the codec can be understood and tested without anything around them. The server
+// and the bridge share only the core. The load generators know only the wire, so that they cannot share a mistake with
+// the server. Only one file uses the poller library, so that it can be replaced.
 var importRules = []importRule{
 	{
 		"loop imports the standard library only",
@@ -93,7 +93,7 @@ func in(folder string) func(string) bool {
 	return func(file string) bool { return within(file, folder) }
 }
 
-// ofOurs allows everything that is not ours, and of ours the given folders.
+// ofOurs allows all packages that are not ours, and of our packages those in the given folders.
 func ofOurs(folders ...string) func(file, imported string) bool {
 	return func(_, imported string) bool {
 		return !within(imported, module) || slices.ContainsFunc(folders, func(f string) bool { return within(imported, ours(f)) })
@@ -104,7 +104,7 @@ func ours(folder string) string { return module + "/" + folder }
 
 func within(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
-// isStandard tells the standard library by its first element, which is no domain, as the go command does.
+// isStandard recognises the standard library by its first element, which is not a domain, as the go command does.
 func isStandard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".") && first != module && imported != "C"

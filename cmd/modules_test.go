@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBothModulesHaveOneVersionOfEach: what the peers and the rest both build on has one version in both. Or the tests
-// would compile most of it twice, because of a version below it.
+// TestBothModulesHaveOneVersionOfEach: modules that both the peers and the main module use must have the same version
+// in both. Otherwise the tests would compile most of them twice.
 func TestBothModulesHaveOneVersionOfEach(t *testing.T) {
 	ours, peers := requirements(t, "../go.mod"), requirements(t, "../bench/peers/go.mod")
 	both := 0
@@ -24,7 +24,7 @@ func TestBothModulesHaveOneVersionOfEach(t *testing.T) {
 	}
 }
 
-// requirements are the versions that a go.mod names, by module.
+// requirements returns the versions in a go.mod, by module.
 func requirements(t *testing.T, file string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -11,9 +11,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The clients of the cluster: all of them come through HAProxy.
+// The clients of the cluster. All of them connect through HAProxy.
 
-// dial goes through HAProxy to a path. The status is that of the answer, 0 without one.
+// dial connects through HAProxy to a path. The status is that of the answer, 0 if there is none.
 func (c *cluster) dial(path, origin string) (conn *websocket.Conn, status int, err error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -33,8 +33,8 @@ func (c *cluster) dial(path, origin string) (conn *websocket.Conn, status int, e
 
 const clusterRoom = "order"
 
-// pathTo is a path of clusterRoom that HAProxy takes to this node. A room has one home, but HAProxy hashes the path as it is
-// written and dotsd reads what it means: so there are 32 of them, with each letter as itself or percent-encoded.
+// pathTo returns a path of clusterRoom that HAProxy sends to this node. A room has one home node, but HAProxy hashes the
+// path as written, and dotsd decodes it. So there are 32 paths, with each letter plain or percent-encoded.
 func (c *cluster) pathTo(node int) string {
 	c.t.Helper()
 	for spelling := range 1 << len(clusterRoom) {
@@ -62,7 +62,7 @@ func (c *cluster) pathTo(node int) string {
 	return ""
 }
 
-// insider is a client that keeps what it hears.
+// insider is a client that keeps the messages that it receives.
 type insider struct {
 	conn *websocket.Conn
 	path string
@@ -107,7 +107,7 @@ func (i *insider) count() int {
 	return len(i.heard)
 }
 
-// take returns what was heard since it was asked last.
+// take returns the messages received since the last call.
 func (i *insider) take() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -126,7 +126,7 @@ func (i *insider) ended() (code websocket.StatusCode, ok bool) {
 	}
 }
 
-// crowd is so many members of one room, every other on either node.
+// crowd is n members of one room, alternately on either node.
 func (c *cluster) crowd(size int) []*insider {
 	c.t.Helper()
 	var crowd []*insider
@@ -140,7 +140,7 @@ func (c *cluster) crowd(size int) []*insider {
 	return crowd
 }
 
-// crowdOn is so many members who come by one path.
+// crowdOn is n members that use one path.
 func (c *cluster) crowdOn(path string, size int) (crowd []*insider) {
 	c.t.Helper()
 	for range size {
@@ -149,7 +149,7 @@ func (c *cluster) crowdOn(path string, size int) (crowd []*insider) {
 	return crowd
 }
 
-// exchange has members of the crowd send 200 messages at once: all hear all, once each, in one order.
+// exchange makes members of the crowd send 200 messages at once: all must receive all, once each, in one order.
 func (c *cluster) exchange(crowd []*insider) {
 	c.t.Helper()
 	c.send(crowd)
@@ -158,7 +158,7 @@ func (c *cluster) exchange(crowd []*insider) {
 
 const senders, sendsEach = 10, 20
 
-// send has the first members of a crowd send at once.
+// send makes the first members of a crowd send at once.
 func (c *cluster) send(crowd []*insider) {
 	c.t.Helper()
 	var sending sync.WaitGroup
@@ -175,7 +175,7 @@ func (c *cluster) send(crowd []*insider) {
 	sending.Wait()
 }
 
-// hear waits until the whole crowd has heard what send sent.
+// hear waits until the whole crowd has received the messages of send.
 func (c *cluster) hear(crowd []*insider) {
 	c.t.Helper()
 	until(c.t, "everybody has heard everything", func() bool { return heardAll(crowd) })
@@ -203,7 +203,7 @@ func heardAll(crowd []*insider) bool {
 	return !slices.ContainsFunc(crowd, func(who *insider) bool { return who.count() < senders*sendsEach })
 }
 
-// knock has somebody new come all the time, to one of many rooms. Nobody may be turned away.
+// knock opens new connections all the time, to many rooms. None of them may be refused.
 func (c *cluster) knock() (stop func() (knocked int)) {
 	var knocked int
 	var failed []error

@@ -29,14 +29,15 @@ import (
 	"time"
 )
 
-// HAProxy, Redis and two nodes that run with the files of examples/cluster do what the README there promises.
+// HAProxy, Redis and two nodes that run with the files of examples/cluster must behave as its README
+// promises.
 
 const (
 	clusterToken    = "token-of-the-example"
 	clusterPassword = "password-of-the-example"
 )
 
-// cluster is what the example starts, on free ports.
+// cluster runs the example on free ports.
 type cluster struct {
 	t           *testing.T
 	programs    programs
@@ -66,7 +67,7 @@ func TestClusterExample(t *testing.T) {
 	c.stopRedis(crowd)
 }
 
-// newCluster has the programs, a certificate and the ports.
+// newCluster finds the programs and makes a certificate and the ports.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	if testing.Short() {
@@ -131,13 +132,13 @@ func (c *cluster) write(name, text string) (path string) {
 	return path
 }
 
-// environment is what HAProxy gets to serve these two nodes.
+// environment is HAProxy's environment for these two nodes.
 func (c *cluster) environment(nodes ...logLine) []string {
 	c.t.Helper()
 	env := append(environment(),
 		"CERT="+filepath.Join(c.folder, "site.pem"), "STATS_SOCKET="+filepath.Join(c.folder, "haproxy.sock"), "MAXCONN=1000",
 		"HTTP_PORT="+c.ports["HTTP_PORT"], "HTTPS_PORT="+c.ports["HTTPS_PORT"], "STATS=127.0.0.1:"+c.ports["STATS"])
-	env = append(env, "ROOTLESS=1") // a change of user would undo Pdeathsig, and HAProxy outlive a test that is killed
+	env = append(env, "ROOTLESS=1") // a change of user would clear Pdeathsig, and HAProxy would outlive a test that is killed
 	for i, node := range nodes {
 		host, port, err := net.SplitHostPort(node.Address)
 		if err != nil {
@@ -149,7 +150,7 @@ func (c *cluster) environment(nodes ...logLine) []string {
 	return env
 }
 
-// checkConfig has HAProxy check the file as it stands, and as the test will use it.
+// checkConfig makes HAProxy check the file as it is, and as the test will use it.
 func (c *cluster) checkConfig() {
 	c.t.Helper()
 	for _, env := range [][]string{c.environment(), append(environment(), "ROOTLESS=1", "CERT="+filepath.Join(c.folder, "site.pem"))} {
@@ -199,7 +200,7 @@ func reachableAt(address string) bool {
 	return err == nil
 }
 
-// startRedis gives it the settings of the example and asks it whether they are in force.
+// startRedis starts Redis with the settings of the example, and checks that they are in force.
 func (c *cluster) startRedis() {
 	c.t.Helper()
 	port := idlePort(c.t)
@@ -239,7 +240,7 @@ func (c *cluster) node(number int, args ...string) *daemon {
 	return node
 }
 
-// fetch asks a plain address and returns status and body, and status 0 where nobody answers.
+// fetch requests an address without TLS and returns status and body; the status is 0 if there is no answer.
 func (c *cluster) fetch(address string) (status int, body string) {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, address, nil)
@@ -256,15 +257,15 @@ func (c *cluster) fetch(address string) (status int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-// here is how many members the room has on a node.
+// here is how many members of the room are on a node.
 func (c *cluster) here(node int, room string) int {
 	var info struct{ Here int }
 	_, body := c.fetch("http://" + c.nodes[node].start.Admin + "/api/rooms/chat/" + room)
-	_ = json.Unmarshal([]byte(body), &info) // 404: nobody is there
+	_ = json.Unmarshal([]byte(body), &info) // after a 404 the room has no members
 	return info.Here
 }
 
-// servers is how HAProxy finds the nodes: "UP", "DOWN" or between ("UP 1/2"), after its first check of them.
+// servers is the state of the nodes in HAProxy: "UP", "DOWN" or between ("UP 1/2"), after its first check.
 func (c *cluster) servers() (status []string) {
 	for _, server := range c.stats("nodes") {
 		if !strings.HasSuffix(server["check_status"], "INI") {
@@ -274,7 +275,7 @@ func (c *cluster) servers() (status []string) {
 	return status
 }
 
-// stats is what HAProxy counts about each node of a backend.
+// stats are HAProxy's counters for each node of a backend.
 func (c *cluster) stats(backend string) (servers []map[string]string) {
 	_, body := c.fetch("http://127.0.0.1:" + c.ports["STATS"] + "/;csv")
 	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
@@ -298,7 +299,7 @@ func (c *cluster) awaitServers(want ...string) {
 	until(c.t, fmt.Sprintf("HAProxy has the nodes as %q", want), func() bool { return slices.Equal(c.servers(), want) })
 }
 
-// testHeaders has HAProxy in front of a server that notes what it is told.
+// testHeaders puts HAProxy in front of a server that records the headers that it gets.
 func (c *cluster) testHeaders(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -309,7 +310,7 @@ func (c *cluster) testHeaders(t *testing.T) {
 	defer server.Close()
 	at := logLine{Address: server.Listener.Addr().String(), Admin: server.Listener.Addr().String()}
 	env := c.environment(at, at)
-	if _, err := user.Lookup("haproxy"); err == nil && os.Getuid() == 0 { // once as it is meant: root that gives root up
+	if _, err := user.Lookup("haproxy"); err == nil && os.Getuid() == 0 { // also as in production: root that drops its privileges
 		env = slices.DeleteFunc(env, func(e string) bool { return e == "ROOTLESS=1" })
 	}
 	defer c.startHAProxy(env)()

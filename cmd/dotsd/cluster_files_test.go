@@ -19,7 +19,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// The files of examples/cluster: what they say agrees with each other and with the program.
+// The files of examples/cluster must agree with each other and with the program.
 
 func clusterFile(t *testing.T, name string) string {
 	t.Helper()
@@ -39,7 +39,7 @@ func readClusterFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// need finds a program, which Debian may keep where only root looks.
+// need finds a program, also in folders that Debian has only in root's PATH.
 func need(t *testing.T, program string) string {
 	t.Helper()
 	for _, name := range []string{program, "/usr/sbin/" + program} {
@@ -55,7 +55,7 @@ func need(t *testing.T, program string) string {
 	return ""
 }
 
-// assignments reads NAME=VALUE lines, as systemd and Docker do. A name that comes again has its values in order.
+// assignments reads NAME=VALUE lines, as systemd and Docker do. A name that occurs several times has its values in order.
 func assignments(text string) map[string][]string {
 	all := map[string][]string{}
 	for line := range strings.Lines(text) {
@@ -67,7 +67,8 @@ func assignments(text string) map[string][]string {
 	return all
 }
 
-// drainLimit is the longest that a node of the example may take to end, by its own settings; cmd/dotsd/serve.go adds it up.
+// drainLimit is the longest time that a node of the example may take to end, by its own settings; cmd/dotsd/serve.go computes
+// it.
 func drainLimit(t *testing.T) time.Duration {
 	t.Helper()
 	var env []string
@@ -106,7 +107,7 @@ func TestClusterExampleUnit(t *testing.T) {
 		t.Log("without systemd-analyze only the settings were checked")
 		return
 	}
-	path := filepath.Join(t.TempDir(), "dotsd@node1.service") // verify wants the program to be there
+	path := filepath.Join(t.TempDir(), "dotsd@node1.service") // verify requires that the program exists
 	if err := os.WriteFile(path, []byte(strings.Replace(text, "/usr/local/bin/dotsd", "/bin/true", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestClusterExampleUnit(t *testing.T) {
 	}
 }
 
-// TestClusterExampleImage builds the program as the Dockerfile does. An image takes a Docker.
+// TestClusterExampleImage builds the program as the Dockerfile does. Building the image itself needs Docker.
 func TestClusterExampleImage(t *testing.T) {
 	text := strings.ReplaceAll(readClusterFile(t, "Dockerfile"), "\\\n", " ")
 	_, final, ok := strings.Cut(text, "\nFROM alpine:")
@@ -226,7 +227,8 @@ func TestClusterExampleCompose(t *testing.T) {
 	}
 }
 
-// TestClusterExampleKubernetes: Redis may fail over without a pod being restarted or taken out, and a drain is not cut short.
+// TestClusterExampleKubernetes: a failover of Redis must not restart a pod or take it out of service, and a drain must not be
+// aborted.
 func TestClusterExampleKubernetes(t *testing.T) {
 	_, text, _ := strings.Cut(readClusterFile(t, "README.md"), "\n```yaml\n")
 	text, _, _ = strings.Cut(text, "\n```\n")
@@ -257,7 +259,7 @@ func TestClusterExampleKubernetes(t *testing.T) {
 	}
 }
 
-// TestClusterExampleDrainLimit: what the comments add up is what the settings are.
+// TestClusterExampleDrainLimit: the sums in the comments must match the settings.
 func TestClusterExampleDrainLimit(t *testing.T) {
 	want := itoa(int(drainLimit(t).Seconds())) + " s"
 	for name, line := range map[string]string{"dotsd.env": "in reserve = ", "dotsd@.service": "takes up to "} {
@@ -267,8 +269,8 @@ func TestClusterExampleDrainLimit(t *testing.T) {
 	}
 }
 
-// TestTheImageIsMadeFromTheSourceAlone: the ignore file that every builder reads takes everything out, and nothing back in
-// but what the program is built from.
+// TestTheImageIsMadeFromTheSourceAlone: the ignore file, which every builder reads, excludes everything and then includes
+// only the files from which the program is built.
 func TestTheImageIsMadeFromTheSourceAlone(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", ".dockerignore"))
 	if err != nil {

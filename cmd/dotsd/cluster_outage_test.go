@@ -9,8 +9,8 @@ import (
 
 const failover = 5 * time.Second // of Redis, about
 
-// TestClusterOutage: Redis is away for a failover. All nodes say that they are not ready, and HAProxy lets everybody in all
-// the same; what is said meanwhile is held, and heard by all when Redis is back.
+// TestClusterOutage: Redis is away for the time of a failover. All nodes report that they are not ready, but HAProxy still
+// lets all clients in. Messages that are sent meanwhile are held, and all members receive them when Redis is back.
 func TestClusterOutage(t *testing.T) {
 	c := newCluster(t)
 	const hold = 10 * time.Second
@@ -52,7 +52,7 @@ func TestClusterOutage(t *testing.T) {
 	if one, two := c.here(0, clusterRoom), c.here(1, clusterRoom); one != 14 || two != 16 {
 		t.Errorf("%d and %d members are on the nodes, want 14 and 16: newcomers come to the node of their path as ever", one, two)
 	}
-	slices.Reverse(crowd) // who came meanwhile sends now
+	slices.Reverse(crowd) // now the members that joined meanwhile send
 	c.exchange(crowd)
 	rounded := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 	t.Logf("Redis was away for %v; all nodes were DOWN after %v; of %d newcomers %d came meanwhile, none was turned away; all had "+

@@ -17,14 +17,14 @@ type tenants [][]*insider
 
 func roomName(room int) string { return "room-" + itoa(room) }
 
-// TestClusterRooms: HAProxy has all members of a room meet on one node. When the node dies its rooms move, and they come back
-// with it.
+// TestClusterRooms: HAProxy sends all members of a room to one node. When the node dies its rooms move; when it is back they
+// return.
 func TestClusterRooms(t *testing.T) {
 	c := newCluster(t)
 	c.start()
 	const rooms, members = 50, 4
 	all := make(tenants, rooms)
-	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(rooms * members) { // in any order, as people come
+	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(rooms * members) { // in random order, as in real use
 		all[i%rooms] = append(all[i%rooms], c.enter("/ws/chat/"+roomName(i%rooms)+"/"))
 	}
 	home := c.homes(all)
@@ -46,7 +46,7 @@ func TestClusterRooms(t *testing.T) {
 		t.Errorf("rooms are on a node that is dead: %v", now)
 	}
 	c.restart(0)
-	for room := range all { // who was moved stays, until he comes again
+	for room := range all { // members that were moved stay until they reconnect
 		if home[room] != 0 {
 			continue
 		}
@@ -63,12 +63,12 @@ func TestClusterRooms(t *testing.T) {
 	c.talk(all)
 }
 
-// homes is the node of each room, where all members of a room must be together.
+// homes returns the node of each room; all members of a room must be on one node.
 func (c *cluster) homes(all tenants) (home []int) {
 	c.t.Helper()
 	for room, members := range all {
 		var here [2]int
-		until(c.t, "the members of "+roomName(room)+" are where HAProxy brought them", func() bool { // who left may still be counted
+		until(c.t, "the members of "+roomName(room)+" are where HAProxy brought them", func() bool { // a member that left may still be counted
 			here = [2]int{c.here(0, roomName(room)), c.here(1, roomName(room))}
 			return here[0]+here[1] == len(members)
 		})
@@ -84,8 +84,8 @@ func (c *cluster) homes(all tenants) (home []int) {
 	return home
 }
 
-// talk has a member of each room say something, and finds what share of it stayed on the node where it was said: a node
-// takes those publications out of what comes from Redis that it has members for.
+// talk makes a member of each room send a message, and returns the share of messages that stayed on their node: a node
+// filters the publications from Redis by the rooms of its members.
 func (c *cluster) talk(all tenants) {
 	c.t.Helper()
 	const each = 4
@@ -143,8 +143,8 @@ func (c *cluster) count(node int, name string) (sum int) {
 	return sum
 }
 
-// lose kills the first node. Its members are cut and come again at once, before HAProxy has found it DOWN; the others notice
-// nothing, and nobody is turned away.
+// lose kills the first node. Its members are disconnected and reconnect at once, before HAProxy has marked the node DOWN. The
+// other members notice nothing, and no client is refused.
 func (c *cluster) lose(all tenants, home []int) (moved int) {
 	c.t.Helper()
 	began := time.Now()

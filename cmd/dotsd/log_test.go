@@ -15,7 +15,8 @@ import (
 	"dotsconnect/server"
 )
 
-// Names come from strangers: none of them may turn, end or hide a line of the log.
+// Names come from strangers: none of them may change the direction of a log line, end it or hide
+// it.
 func TestUnseenCharactersAreEscapedInTheLog(t *testing.T) {
 	const hostile = "a\u202eb\u2028c\u200bd\u0085e\U000e0041f\ufeffg ünï 日本 🎉"
 	for _, format := range []string{"json", "console"} {
@@ -47,7 +48,7 @@ func TestUnseenCharactersAreEscapedInTheLog(t *testing.T) {
 	}
 }
 
-// Of a message ten lines a second are written, and how many were left out is said.
+// Ten lines with one message are written per second; the number of lines left out is reported.
 func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -78,7 +79,7 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	})
 }
 
-// The lines of a level say how many of them were left out.
+// For each level the log reports how many of its lines were left out.
 func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
 	for _, level := range []string{"info", "warn", "error"} {
 		var out bytes.Buffer
@@ -118,18 +119,19 @@ func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	}
 }
 
-// Lines that are lost because nobody reads the log are counted in it, once somebody does.
+// Lines that are lost because the log is not read are counted; the log reports the count once it is
+// read again.
 func TestTheLogSaysHowMuchItLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		read, write := io.Pipe() // writing blocks until somebody reads
+		read, write := io.Pipe() // writing blocks until the other end reads
 		log, err := newLogger(server.Default(), write)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range 3 * maxLogLines {
-			log.Info(fmt.Sprintf("line %d", i)) // different ones, so that they are not sampled
+			log.Info(fmt.Sprintf("line %d", i)) // different texts, so that they are not sampled
 		}
-		time.Sleep(3 * time.Second) // the time in which nobody reads
+		time.Sleep(3 * time.Second) // during this time the log is not read
 		var out bytes.Buffer
 		done := make(chan struct{})
 		go func() {

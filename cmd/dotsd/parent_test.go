@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// The parent is a process: a thread of it that started this one may end before.
+// The parent is a process: the thread of it that started this process may end
+// earlier.
 func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "--listen=127.0.0.1:0", "--admin=", "--drain-time=0s", "--with-parent")
 	cmd.Env = []string{beDotsd + "=1"}
@@ -29,7 +30,7 @@ func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 	result, end := make(chan started), make(chan bool)
 	var start func()
 	start = func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, but for the main one
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, unless it is the main one
 		if thread := syscall.Gettid(); thread != os.Getpid() {
 			result <- started{thread, cmd.Start()}
 			<-end
@@ -66,7 +67,7 @@ func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 
 func TestServeEndsWithItsParent(t *testing.T) {
 	defer func(was int) { parent = was }(parent)
-	parent = -1 // as if it had ended, and another process had taken us over
+	parent = -1 // as if the parent had ended and another process had become our parent
 	var log bytes.Buffer
 	args := []string{"--listen=127.0.0.1:0", "--admin=", "--drain-time=0s", "--loops=1", "--with-parent"}
 	if code := run(t.Context(), program{args: args, stdout: io.Discard, stderr: &log}); code != exitOK || !strings.Contains(log.String(), "the process that started this one has ended") {

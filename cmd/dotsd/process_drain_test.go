@@ -12,9 +12,9 @@ import (
 	"dotsconnect/bench/client"
 )
 
-const perSender = 1_000_000 // message n of member id is the number id*perSender+n
+const perSender = 1_000_000 // message n of member id has the number id*perSender+n
 
-// crowd is many members who talk: each sends its next message when its last one has come back.
+// crowd is many members; each sends its next message when its last one came back.
 type crowd struct {
 	*client.Engine
 	heard [][]int
@@ -22,7 +22,7 @@ type crowd struct {
 	codes map[string]int // how connections ended
 	ended int
 	total int
-	alien string // something that is no message of ours
+	alien string // a text that is not one of our messages
 }
 
 func (d *daemon) crowd(rooms, size int) *crowd {
@@ -70,7 +70,7 @@ func (c *crowd) onClose(_ int32, end client.Close) {
 	c.codes[end.String()]++
 }
 
-// pollUntil polls until done.
+// pollUntil polls until done returns true.
 func (c *crowd) pollUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for end := c.Now() + int64(2*patience); !done(); {
@@ -83,9 +83,9 @@ func (c *crowd) pollUntil(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// testTerm: all members of a room joined before the first message, so what each of them heard must be how the room's order
-// begins, and the one who went last heard all of it. What a member sent and anybody heard must have come back to it, without
-// a gap: only what it sent last may never have been accepted.
+// testTerm: all members of a room join before the first message. So the messages that each of them receives must be a prefix
+// of the room's order, and the member that left last received all of them. If any member received a message, its sender must
+// have received it too, without a gap: only the last messages of a sender may not have been accepted.
 func (p programs) testTerm(t *testing.T) {
 	const rooms, size = 625, 8
 	d := p.serve(t, "--drain-time=2s")

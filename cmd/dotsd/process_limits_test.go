@@ -35,7 +35,7 @@ func contains(part string) func(string) bool {
 	return func(s string) bool { return strings.Contains(s, part) }
 }
 
-// member is a client that writes bytes and reads what the server says.
+// member is a client that writes bytes and reads the server's answers.
 type member struct {
 	net.Conn
 	r *bufio.Reader
@@ -64,7 +64,7 @@ func (d *daemon) dial(narrow bool) (*member, error) {
 
 // ask asks for a room and returns the HTTP status; 0 is a connection that ended without one.
 func (m *member) ask(room string) (status int, err error) {
-	_, _ = fmt.Fprintf(m, request, room) // what became of it shows when reading
+	_, _ = fmt.Fprintf(m, request, room) // the outcome shows when reading
 	r, err := http.ReadResponse(m.r, &http.Request{Method: http.MethodGet})
 	var timeout net.Error
 	switch {
@@ -102,7 +102,7 @@ func (m *member) echo(text string) error {
 	}
 }
 
-// joined are members, each in a room of its own, or the test ends.
+// joined returns n members, each in its own room; otherwise it fails the test.
 func (d *daemon) joined(n int, name string) (members []*member) {
 	d.t.Helper()
 	for i := range n {
@@ -128,7 +128,7 @@ func (d *daemon) echoes(members []*member) {
 	}
 }
 
-// watch measures for a while what the situation costs.
+// watch measures the server's cost for a while.
 func (d *daemon) watch(window time.Duration) (core float64, lines []string) {
 	d.t.Helper()
 	before, logged := d.cpu(), len(d.log())
@@ -137,8 +137,8 @@ func (d *daemon) watch(window time.Duration) (core float64, lines []string) {
 	return float64(d.cpu()-before) / float64(window), d.log()[logged:]
 }
 
-// testSmallLimit fills a server that may have few files open, and uses its admin address beside that. A limit that leaves no
-// place is an error.
+// testSmallLimit fills a server that may have few open files, and uses its admin address meanwhile. A limit that is too low for
+// any connection is an error.
 func (p programs) testSmallLimit(t *testing.T) {
 	for _, limit := range []int{60, 100} {
 		d := p.serveUnder(t, "ulimit -n "+itoa(limit), "--drain-time=0s")
@@ -174,7 +174,7 @@ func (p programs) testSmallLimit(t *testing.T) {
 	}
 }
 
-// testDescriptors: under a limit of 200 open files come 400 at once, of whom half say nothing.
+// testDescriptors: 400 clients come at once to a server with a limit of 200 open files; half of them send nothing.
 func (p programs) testDescriptors(t *testing.T) {
 	const crowd = 400
 	d := p.serveUnder(t, "ulimit -n 200")
@@ -196,7 +196,7 @@ func (p programs) testDescriptors(t *testing.T) {
 				answers[i].err = err
 				return
 			}
-			if i%2 == 0 { // it says nothing, and must be told or cut all the same
+			if i%2 == 0 { // it sends nothing, and must still get an answer or be disconnected
 				status, err := m.listen()
 				answers[i] = answer{m, status, err, time.Since(began)}
 				return
@@ -208,7 +208,7 @@ func (p programs) testDescriptors(t *testing.T) {
 	wait.Wait()
 	took := time.Since(began)
 	statuses, silent := map[int]int{}, 0
-	var longest time.Duration // that somebody who asked had to wait
+	var longest time.Duration // longest wait of a client that sent a request
 	for i, a := range answers {
 		statuses[a.status]++
 		if i%2 == 1 {
@@ -231,7 +231,7 @@ func (p programs) testDescriptors(t *testing.T) {
 	if perSecond := busiestSecond(d.log()); perSecond > 20 {
 		t.Errorf("%d log lines of one kind in a second", perSecond)
 	}
-	for _, a := range answers { // all of them leave
+	for _, a := range answers { // all of them disconnect
 		if a.member != nil {
 			_ = a.member.Close()
 		}
@@ -255,7 +255,7 @@ func (p programs) testDescriptors(t *testing.T) {
 	d.terminate()
 }
 
-// listen waits for an answer to nothing.
+// listen waits for an answer without sending a request.
 func (m *member) listen() (status int, err error) {
 	r, err := http.ReadResponse(m.r, &http.Request{Method: http.MethodGet})
 	var timeout net.Error
@@ -268,12 +268,12 @@ func (m *member) listen() (status int, err error) {
 	return 0, nil
 }
 
-// testFewerDescriptors lowers the limit below what is open, while clients come. Under 20 accept itself fails, and they wait
-// until they are told one by one; under 40 a connection can be accepted, but not be taken over by a loop.
+// testFewerDescriptors lowers the limit below the number of open files, while clients come. With 20, accept itself fails, and
+// clients wait until they are answered one by one. With 40, a connection can be accepted, but a loop cannot take it over.
 func (p programs) testFewerDescriptors(t *testing.T) {
 	for _, limit := range []uint64{20, 40} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			t.Parallel() // each has a server of its own, and waits
+			t.Parallel() // each has its own server, and mostly waits
 			p.testLimit(t, limit)
 		})
 	}
@@ -296,7 +296,7 @@ func (p programs) testLimit(t *testing.T, limit uint64) {
 			answers <- status
 		}()
 	}
-	statuses := map[int]int{<-answers: 1} // somebody was told
+	statuses := map[int]int{<-answers: 1} // one client got an answer
 	core, lines := d.watch(2 * time.Second)
 	d.echoes(old)
 	if core > 0.5 {
@@ -323,7 +323,7 @@ func (p programs) testLimit(t *testing.T, limit uint64) {
 	d.terminate()
 }
 
-// limitFiles sets how many files the server may have open from now on, and returns the limit that it had.
+// limitFiles sets how many files the server may have open from now on, and returns the old limit.
 func (d *daemon) limitFiles(n uint64) (was uint64) {
 	d.t.Helper()
 	var limit unix.Rlimit
@@ -352,8 +352,8 @@ func busiestSecond(lines []string) (most int) {
 	return most
 }
 
-// testFloods does at full speed what strangers can do, and has slow consumers kicked. Of a kind ten lines a second are written;
-// a second of the log may see two of the sampler.
+// testFloods does at full speed what strangers can do, and gets slow consumers kicked. Ten lines of each kind are written per
+// second; a second of the log may overlap two seconds of the sampler.
 func (p programs) testFloods(t *testing.T) {
 	const length = 2 * time.Second
 	d := p.serve(t, "--max-message=4KiB", "--backlog-soft=8KiB", "--backlog-hard=16KiB", "--unsent-limit=4KiB", "--close-timeout=200ms", "--stall-budget=0s")
@@ -379,7 +379,7 @@ func (p programs) testFloods(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	hostile := d.log()[1:] // but for the start line
+	hostile := d.log()[1:] // without the start line
 	if most := busiestSecond(hostile); most > 20 {
 		t.Errorf("%d lines of one kind in a second about bad handshakes and bad frames, want at most 20", most)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// "make run" leaves nothing behind, however it ends, and says nothing of its own when a person types Ctrl-C.
+// "make run" leaves nothing behind, however it ends, and prints nothing of its own when a user types Ctrl-C.
 func TestMakeRunEndsWithItsServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
@@ -20,7 +20,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 	makePath := need(t, "make")
 	folder := t.TempDir()
 	for name, end := range map[string]func(make *os.Process) error{
-		"Ctrl-C":  func(p *os.Process) error { return syscall.Kill(-p.Pid, syscall.SIGINT) }, // the terminal tells the whole group
+		"Ctrl-C":  func(p *os.Process) error { return syscall.Kill(-p.Pid, syscall.SIGINT) }, // the terminal signals the whole group
 		"SIGTERM": func(p *os.Process) error { return p.Signal(syscall.SIGTERM) },
 		"SIGKILL": func(p *os.Process) error { return p.Kill() },
 	} {
@@ -53,7 +53,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 					}
 				}
 			}
-			_ = cmd.Wait() // it says how make ended, which is make's business
+			_ = cmd.Wait() // it returns how make ended, which does not matter here
 			text := strings.Join(lines, "\n")
 			if !serving || !strings.Contains(text, `"drained"`) {
 				t.Errorf("the server did not end in good order:\n%s", text)
@@ -65,7 +65,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 	}
 }
 
-// A reader that has seen enough is no trouble.
+// A reader that stops reading early is not an error.
 func TestAPipeThatEndsEarlyIsNoTrouble(t *testing.T) {
 	p := buildPrograms(t)
 	for _, args := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}, {"version"}, {"--help"}} {

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// watcher looks from outside, while a run goes on, how three nodes count the members of a room before, while and after the
-// third one is dead. Where they serve it reads from the log that they have in common.
+// watcher observes during a run how three nodes count the members of a room before, during and after the death of the
+// third node. It finds their addresses in the log that they share.
 type watcher struct {
 	t      *testing.T
 	log    string
 	stop   chan struct{} // closed when the run is over
 	client http.Client
 
-	awaits         string        // what it waited for last
-	counted        string        // what the nodes said last
+	awaits         string        // the last condition that it waited for
+	counted        string        // the last answer of the nodes
 	vanished, back time.Duration // after the kill: no member of the dead node counts, all members count again; 0: not seen
 }
 
-// watch returns when it has seen everything, or the run is over. Each node has so many members of the room.
+// watch returns when it has seen all steps, or when the run is over. There are each members of the room on each node.
 func (w *watcher) watch(each int) {
 	w.client = http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	var nodes []logLine
@@ -61,7 +61,7 @@ func (w *watcher) watch(each int) {
 	}
 }
 
-// until polls until done; false: the run is over.
+// until polls until done returns true; it returns false if the run is over.
 func (w *watcher) until(what string, done func() bool) bool {
 	w.awaits = what
 	for !done() {
@@ -74,9 +74,9 @@ func (w *watcher) until(what string, done func() bool) bool {
 	return true
 }
 
-// serving are the nodes that have begun to serve, in that order. One that was started again is there twice.
+// serving returns the nodes that have begun to serve, in that order. A node that was started again is in it twice.
 func (w *watcher) serving() (nodes []logLine) {
-	text, _ := os.ReadFile(w.log) // there is none until a node has said something
+	text, _ := os.ReadFile(w.log) // it does not exist before a node has logged
 	for line := range strings.SplitSeq(string(text), "\n") {
 		var l logLine
 		if json.Unmarshal([]byte(line), &l) == nil && l.Message == "serving" {
@@ -86,7 +86,7 @@ func (w *watcher) serving() (nodes []logLine) {
 	return nodes
 }
 
-// refused reports that nobody listens where a node did.
+// refused reports that a node's port is closed.
 func (w *watcher) refused(node logLine) bool {
 	answer, err := w.client.Get("http://" + node.Admin + "/healthz")
 	if err == nil {
@@ -95,7 +95,7 @@ func (w *watcher) refused(node logLine) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// room is one that has members on a node: as space/name, and "" while there is none.
+// room returns a room with members on a node: as space/name, or "" while there is none.
 func (w *watcher) room(node logLine) string {
 	var rooms struct{ Rooms []struct{ Room string } }
 	if w.get(node, "/api/rooms?top=1", &rooms); len(rooms.Rooms) == 0 {
@@ -104,14 +104,14 @@ func (w *watcher) room(node logLine) string {
 	return rooms.Rooms[0].Room
 }
 
-// members is how many members a room has in all, as a node counts, and how many of them on that node.
+// members is how many members a node counts in a room, in total and on that node.
 func (w *watcher) members(node logLine, room string) (all, here int) {
 	var counts struct{ Members, Here int }
 	w.get(node, "/api/rooms/"+room, &counts)
 	return counts.Members, counts.Here
 }
 
-// get leaves a value as it is if there is no good answer: whoever asks asks again.
+// get leaves the value unchanged if there is no valid answer, because the caller asks again.
 func (w *watcher) get(node logLine, path string, into any) {
 	answer, err := w.client.Get("http://" + node.Admin + path)
 	if err != nil {

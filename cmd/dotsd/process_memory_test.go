@@ -16,8 +16,8 @@ import (
 
 const mib = 1 << 20
 
-// testMemory has members that join and never read, and asks the server what it holds for them: its live heap, after a
-// collection, over that of before, and what it says itself.
+// testMemory has members that join and never read, and measures the memory that the server holds for them: the growth of its
+// live heap, after a collection, and its own metric.
 func (p programs) testMemory(t *testing.T) {
 	for _, row := range []struct {
 		name           string
@@ -25,8 +25,8 @@ func (p programs) testMemory(t *testing.T) {
 		messages, size int
 		args           []string
 		limit          float64 // MiB of live heap
-		holds          bool    // so much that the metric must agree with the heap
-		dies           bool    // at 64 MiB over what it has at rest
+		holds          bool    // large enough for the metric to agree with the heap
+		dies           bool    // must end at 64 MiB above its memory at rest
 	}{
 		{name: "a hot room", members: 2000, rooms: 1, messages: 100, size: 65500, limit: 1.25 * 64},
 		{name: "many members and messages", members: 9000, rooms: 1, messages: 250, size: 65500, limit: 1.25 * 64},
@@ -77,7 +77,7 @@ func (p programs) testMemory(t *testing.T) {
 	}
 }
 
-// neverRead joins members that take as little as a socket can, and read nothing more after the handshake.
+// neverRead joins members whose sockets take as little as possible, and that read nothing after the handshake.
 func (d *daemon) neverRead(members, rooms int) {
 	d.t.Helper()
 	var wait sync.WaitGroup
@@ -103,7 +103,7 @@ func (d *daemon) neverRead(members, rooms int) {
 	}
 }
 
-// publish publishes by the API, again while the room has publishers wait.
+// publish publishes through the API, and tries again while the room makes publishers wait.
 func (d *daemon) publish(room string, size int) {
 	d.t.Helper()
 	body := fmt.Sprintf(`{"message":"%s"}`, bytes.Repeat([]byte("x"), size-14))
@@ -137,7 +137,7 @@ func (d *daemon) get(path string) string {
 	return string(text)
 }
 
-// number is the number behind the first match of a pattern.
+// number is the number after the first match of a pattern.
 func (d *daemon) number(text, pattern string) float64 {
 	d.t.Helper()
 	match := regexp.MustCompile(pattern).FindStringSubmatch(text)
@@ -162,11 +162,11 @@ func (d *daemon) metric(name string) float64 {
 	return d.number(d.get("/metrics"), `(?m)^`+name+` (\S+)$`)
 }
 
-// resident and peak are the memory that the process has now, and had at most, in bytes (proc(5)).
+// resident and peak are the current and the highest memory of the process, in bytes (proc(5)).
 func (d *daemon) resident() int { return d.status("VmRSS") }
 func (d *daemon) peak() int     { return d.status("VmHWM") }
 
-// forgetPeak makes the peak what is resident now.
+// forgetPeak resets the peak to the current memory.
 func (d *daemon) forgetPeak() {
 	d.t.Helper()
 	if err := os.WriteFile(filepath.Join("/proc", itoa(d.cmd.Process.Pid), "clear_refs"), []byte("5"), 0); err != nil {
@@ -174,8 +174,8 @@ func (d *daemon) forgetPeak() {
 	}
 }
 
-// cgroup is a memory cgroup (version 1, which counts the memory of a process alone, without that of its sockets). Its folder is
-// empty where there is none, or this user may make none: the resident memory is looked at in any case.
+// cgroup is a memory cgroup (version 1, which counts the memory of a process without its sockets). Its folder is empty if there
+// is none or this user may not make one; the resident memory is checked in any case.
 type cgroup struct {
 	t      *testing.T
 	folder string
@@ -204,7 +204,7 @@ func memoryGroup(t *testing.T) cgroup {
 	return cgroup{t, folder}
 }
 
-// enter is the command by which a shell enters the group.
+// enter is the command with which a shell enters the group.
 func (g cgroup) enter() string {
 	if g.folder == "" {
 		return ""
@@ -212,7 +212,7 @@ func (g cgroup) enter() string {
 	return "echo $$ >" + filepath.Join(g.folder, "cgroup.procs")
 }
 
-// limit has the kernel kill what takes more.
+// limit makes the kernel kill a process that takes more.
 func (g cgroup) limit(bytes int) {
 	g.t.Helper()
 	if g.folder == "" {
@@ -232,7 +232,7 @@ func (d *daemon) status(field string) int {
 	return int(d.number(string(text), `(?m)^`+field+`:\s+(\d+) kB$`)) << 10
 }
 
-// testHalfFrames has members send all but the last byte of the largest message, a piece at a time, and hold it there.
+// testHalfFrames has members that send all but the last byte of the largest message, in pieces, and then stop.
 func (p programs) testHalfFrames(t *testing.T) {
 	const members, message, pieces = 500, 64 << 10, 15
 	d := p.serve(t, "--max-age=1h", "--frame-timeout=1h", "--drain-time=0s")
@@ -240,14 +240,14 @@ func (p programs) testHalfFrames(t *testing.T) {
 	d.echoes(all)
 	rest, read := d.resident(), d.metric("dots_read_bytes_total")
 	frame := append([]byte{0x82, 0xff, 0, 0, 0, 0, 0, message >> 16, message >> 8 & 0xff, message & 0xff, 0, 0, 0, 0}, make([]byte, message-1)...)
-	for i := range pieces { // in turns, so that each is read alone
+	for i := range pieces { // in turns, so that each piece is read alone
 		for _, m := range all {
 			if _, err := m.Write(frame[i*len(frame)/pieces : (i+1)*len(frame)/pieces]); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	// A scrape leaves garbage, which counts as resident, so there are few.
+	// A scrape makes garbage, which counts as resident, so there are few scrapes.
 	for deadline := time.Now().Add(2 * patience); d.metric("dots_read_bytes_total")-read < float64(members*len(frame)); {
 		if time.Now().After(deadline) {
 			t.Fatal("not everything was read")

@@ -13,8 +13,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// TestNodesOnRedis has the real programs, too. These tests run side by side: they mostly wait, and none asks how fast anything
-// was.
+// TestNodesOnRedis runs the real programs too. These tests run in parallel: they mostly wait, and none measures speed.
 func TestNodesOnRedis(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the real programs")
@@ -35,23 +34,23 @@ func TestNodesOnRedis(t *testing.T) {
 	}
 }
 
-// nodes is the command for a node with a log that all have in common. Of a test that failed the end of it is shown.
+// nodes is the command for nodes that share one log. If the test fails, the end of the log is shown.
 func (p programs) nodes(t *testing.T, args string) (command, log string) {
 	log = filepath.Join(t.TempDir(), "log")
 	t.Cleanup(func() {
 		if t.Failed() {
-			text, _ := os.ReadFile(log) // there is none if no node came to be
+			text, _ := os.ReadFile(log) // it does not exist if no node started
 			t.Logf("the nodes said last:\n%s", text[max(0, len(text)-8<<10):])
 		}
 	})
 	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
 }
 
-// patient nodes do not take a machine that stands still for seconds for a Redis that is away.
+// patient nodes do not mistake a machine that stops for seconds for an outage of Redis.
 const patient = "--redis-hold 60s --redis-down reject --redis "
 
-// testTwoNodes has two nodes on one Redis carry rooms that have members on both: what is published on the first arrives at all,
-// once, in one order.
+// testTwoNodes runs two nodes on one Redis with rooms that have members on both: messages published on the first arrive at all
+// members, once, in one order.
 func (p programs) testTwoNodes(t *testing.T) {
 	command, _ := p.nodes(t, "--admin= "+patient+startRedis(t))
 	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", command, "--duration=4s", "--settle=2s"); err != nil {
@@ -59,8 +58,7 @@ func (p programs) testTwoNodes(t *testing.T) {
 	}
 }
 
-// testRedisOutage stops Redis for 3 s, within the hold time: everything that was sent meanwhile arrives afterwards, once, in
-// one order.
+// testRedisOutage stops Redis for 3 s, less than the hold time: all messages sent meanwhile arrive afterwards, once, in one order.
 func (p programs) testRedisOutage(t *testing.T) {
 	url, pid := startRedisProcess(t)
 	command, _ := p.nodes(t, "--admin= --redis-hold 20s --redis-down reject --redis "+url)
@@ -71,9 +69,9 @@ func (p programs) testRedisOutage(t *testing.T) {
 	}
 }
 
-// testRedisOutageLocal stops Redis for 5 s, beyond a hold time of half a second. Rooms that are on one node go on: what is sent
-// in the first second of the outage, the grace, arrives within the outage, and what is sent in the four seconds after that
-// does not wait for its end.
+// testRedisOutageLocal stops Redis for 5 s, longer than a hold time of half a second. Rooms with all members on one node go on:
+// messages sent in the first second of the outage, the grace, arrive within the outage, and messages sent in the four seconds
+// after it do not wait for its end.
 func (p programs) testRedisOutageLocal(t *testing.T) {
 	url, pid := startRedisProcess(t)
 	command, _ := p.nodes(t, "--admin= --redis-hold 500ms --redis-down local --redis "+url)
@@ -96,13 +94,13 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 	if grace.Max >= rest {
 		t.Errorf("a message sent in the first second of the outage waited for %d us, until Redis was back", grace.Max)
 	}
-	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // half and all of it if they waited for Redis
+	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // if they waited for Redis, it would be half and all of it
 		t.Errorf("p50 %d us, p99 %d us during the outage", hurt.P50, hurt.P99)
 	}
 }
 
-// testLostAgreement has other nodes cut the rooms in another way, by an agreement that is older: nobody here is heard there any more, so
-// the node sends its members to them without a delay, and ends with a code that has it started again. Then it fits.
+// testLostAgreement: other nodes divide the rooms differently, by an older agreement. They no longer receive messages from this
+// node. So it sends its members to them without a delay, and exits with a code that makes a supervisor restart it. Then it fits.
 func (p programs) testLostAgreement(t *testing.T) {
 	url := startRedis(t)
 	args := []string{"--redis=" + url, "--drain-delay=1h", "--drain-time=100ms"}
@@ -124,9 +122,9 @@ func (p programs) testLostAgreement(t *testing.T) {
 	again.terminate()
 }
 
-// testNodeDeath kills one of three nodes while the members of the two others talk, and starts it again after 25 s. These must
-// get everything, in one order on both; those of the dead node come back and from then on get everything too. It has no
-// chance to take its members out of the counts: they vanish with its lease.
+// testNodeDeath kills one of three nodes while the members of the other two send, and starts it again after 25 s. These members
+// must get all messages, in one order on both nodes. Members of the dead node come back, and get all messages from then on. The
+// node cannot remove its members from the counts: they vanish with its lease.
 func (p programs) testNodeDeath(t *testing.T) {
 	const rooms, each, died = 50, 4, 25 * time.Second // members of each room on each node
 	command, log := p.nodes(t, "--admin 127.0.0.1:{admin} "+patient+startRedis(t))
@@ -151,7 +149,7 @@ func (p programs) testNodeDeath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.back == 0 { // the last step was not seen
+	if w.back == 0 { // the last step was not observed
 		t.Errorf("not seen: %s; the last counts were%s", w.awaits, w.counted)
 	}
 	t.Logf("all nodes counted %d members of a room; those of the dead node were gone from the counts %.1f s after the SIGKILL, and there again %.1f s after it",

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// testReload changes the file under a server that runs. Nobody who is connected notices.
+// testReload changes the file of a running server. Connected clients notice nothing.
 func (p programs) testReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dotsd.yaml")
 	write := func(text string) {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestProcesses has the real programs, each in a process of its own: the server as it is shipped, and the load generators of
-// bench. What takes long is left out with -short.
+// TestProcesses runs the real programs, each in its own process: the server as it is shipped, and the load generators of
+// bench. With -short the long tests are left out.
 func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the real programs, with thousands of connections")
@@ -39,7 +39,7 @@ func TestProcesses(t *testing.T) {
 	t.Run("half frames", p.testHalfFrames)
 }
 
-// programs is the folder that holds them.
+// programs is the folder with the programs.
 type programs struct{ folder string }
 
 func (p programs) path(name string) string { return filepath.Join(p.folder, name) }
@@ -59,7 +59,7 @@ var (
 	})
 )
 
-// buildPrograms builds them, once for all tests.
+// buildPrograms builds the programs, once for all tests.
 func buildPrograms(t *testing.T) programs {
 	t.Helper()
 	if err := builder(); err != nil {
@@ -68,7 +68,7 @@ func buildPrograms(t *testing.T) programs {
 	return programs{built}
 }
 
-// environment is what a child gets: nothing that could change its settings.
+// environment is the environment of a child: without variables that could change its settings.
 func environment() []string { return []string{"PATH=" + os.Getenv("PATH")} }
 
 // try runs a measuring program, logs its report, and returns how it ended.
@@ -84,7 +84,7 @@ func (p programs) try(t *testing.T, name string, args ...string) (string, error)
 	return string(out), err
 }
 
-// daemon is a dotsd that runs.
+// daemon is a running dotsd.
 type daemon struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -95,13 +95,13 @@ type daemon struct {
 	lines []string // guarded by mu
 }
 
-// serve starts dotsd on free ports and waits until it serves. It ends with the test.
+// serve starts dotsd on free ports and waits until it serves. dotsd ends with the test.
 func (p programs) serve(t *testing.T, args ...string) *daemon {
 	t.Helper()
 	return p.serveUnder(t, "", args...)
 }
 
-// serveUnder is serve below a shell that runs a command first ("ulimit -n 200").
+// serveUnder is serve, but in a shell that runs a command first ("ulimit -n 200").
 func (p programs) serveUnder(t *testing.T, command string, args ...string) *daemon {
 	t.Helper()
 	args = append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--log-format=json"}, args...)
@@ -150,7 +150,7 @@ func (p programs) serveUnder(t *testing.T, command string, args ...string) *daem
 
 func (d *daemon) url() string { return "ws://" + d.start.Address }
 
-// log is what it has logged so far.
+// log returns its log so far.
 func (d *daemon) log() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -164,7 +164,7 @@ func (d *daemon) signal(s os.Signal) {
 	}
 }
 
-// ended waits for the end and returns the exit code.
+// ended waits for its end and returns the exit code.
 func (d *daemon) ended() int {
 	d.t.Helper()
 	select {
@@ -175,7 +175,7 @@ func (d *daemon) ended() int {
 	return d.cmd.ProcessState.ExitCode()
 }
 
-// terminate drains it; it must have nothing to complain of.
+// terminate drains it; its log must have no errors.
 func (d *daemon) terminate() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
@@ -189,7 +189,7 @@ func (d *daemon) terminate() {
 	}
 }
 
-// cpu is the processor time that it has used, in clock ticks of 10 ms.
+// cpu is the processor time that it used, in clock ticks of 10 ms.
 func (d *daemon) cpu() time.Duration {
 	d.t.Helper()
 	stat, err := os.ReadFile(filepath.Join("/proc", itoa(d.cmd.Process.Pid), "stat"))

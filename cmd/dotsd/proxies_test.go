@@ -17,9 +17,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The lines for nginx and HAProxy that the README shows, in front of a real server.
+// Tests the README's lines for nginx and HAProxy in front of a real server.
 
-// readmeBlock is the README's code in a language, with the server's address in place of the one that stands there.
+// readmeBlock is the README's code in a language, with the server's address instead of the README's.
 func readmeBlock(t *testing.T, language, address string) string {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
@@ -59,7 +59,7 @@ func startProxy(t *testing.T, port string, command ...string) {
 	})
 }
 
-// fetched is what a plain request through a proxy is answered with.
+// fetched is the answer to a plain request through a proxy.
 func fetched(t *testing.T, port, path string) (status int, body string) {
 	t.Helper()
 	answer, err := http.Get("http://127.0.0.1:" + port + path)
@@ -74,7 +74,7 @@ func fetched(t *testing.T, port, path string) (status int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-// checkThrough looks at health and page through a proxy, and talks through it as a page of that host does.
+// checkThrough checks health and page through a proxy, and sends messages through it like a page of that host.
 func checkThrough(t *testing.T, port string) {
 	t.Helper()
 	if status, body := fetched(t, port, "/healthz"); status != 200 || body != "ok\n" {

@@ -32,8 +32,8 @@ func startRedis(t *testing.T) string {
 	return url
 }
 
-// startRedisProcess is startRedis that also returns the number of the process; args are more lines of its configuration.
-// Without redis-server the test is skipped, or fails where all is to be tested.
+// startRedisProcess is startRedis, and also returns the process id; args are more lines of its configuration. Without redis-server
+// the test is skipped, or fails if all tests are required.
 func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("DOTS_TEST_ALL") == "" {
@@ -42,11 +42,12 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	return startRedisAt(t, idlePort(t), args...)
 }
 
-// lastPort is the last one that idlePort gave: each is given once.
+// lastPort is the last port that idlePort returned: it returns each port once.
 var lastPort atomic.Int32
 
-// idlePort finds a port on which nobody listens. It is below those that the kernel gives to clients: one of them could take it, or whoever
-// tries to connect to it could be connected with itself. And it is below those of the bridge's tests, which run at the same time.
+// idlePort finds a port without a listener. It is below the ports that the kernel gives to clients: a client could take it, or a
+// program that connects to it could be connected with itself. It is also below those of the bridge's tests, which run at the same
+// time.
 func idlePort(t *testing.T) string {
 	t.Helper()
 	const first, count = 4000, 6000
@@ -90,8 +91,8 @@ func startRedisAt(t *testing.T, port string, args ...string) (url string, pid in
 	return "redis://127.0.0.1:" + port, cmd.Process.Pid
 }
 
-// agree writes into an empty Redis what the first node would write there, after it has looked for others for 3 s. A Redis that wants a
-// password, or is a replica, does not take it.
+// agree writes into an empty Redis what the first node would write, after looking for others for 3 s. It cannot write to a Redis
+// that wants a password or is a replica.
 func agree(t *testing.T, addr string) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, patience)
@@ -114,7 +115,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// startServe runs "dotsd" and returns where it serves, and what ends it in good order.
+// startServe runs "dotsd" and returns its addresses, and a function that ends it in good order.
 func startServe(t *testing.T, args ...string) (start logLine, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -177,7 +178,8 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	}
 }
 
-// With a Redis that is away a node wants no newcomers, or says that it serves alone, by the policy. Both are told by the same metric.
+// If Redis is away, a node is not ready for new clients, or reports that it serves alone, depending on the policy. The same metric
+// shows both.
 func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
 	redis, pid := startRedisProcess(t)
 	const old = "the last round trip through Redis is "
@@ -205,7 +207,7 @@ func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
 	}
 }
 
-// awaitReadiness waits until the node says so at /readyz, and in its metrics.
+// awaitReadiness waits until /readyz and the metrics of the node report this.
 func awaitReadiness(t *testing.T, node logLine, status int, body, down, ready string) {
 	t.Helper()
 	var saw string
@@ -234,7 +236,8 @@ func getAdmin(t *testing.T, node logLine, path string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// A Redis that lost its data may have lost messages: with --on-gap=close the members are closed with 4105, and who came after it is not.
+// A Redis that lost its data may have lost messages: with --on-gap=close the members are closed with 4105, and members that join
+// later are not.
 func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	redis := startRedis(t)
 	node, stop := startServe(t, "--redis="+redis, "--on-gap=close")
@@ -266,7 +269,7 @@ func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	})
 }
 
-// askRedis has Redis do one command, which must succeed.
+// askRedis runs one command in Redis, which must succeed.
 func askRedis(t *testing.T, url, command string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "redis://"))

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// reloads is a server in this process that reads its configuration again at each value sent to hups.
+// reloads is a server in this process that reads its configuration again for each value sent to hups.
 func reloads(t *testing.T, args ...string) (log *bufio.Scanner, hups chan os.Signal, stop func(), code chan int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -28,7 +28,8 @@ func reloads(t *testing.T, args ...string) (log *bufio.Scanner, hups chan os.Sig
 	return bufio.NewScanner(reader), hups, cancel, code
 }
 
-// A container has fewer processors than its machine, and loops take one more than there are: that is no reason for another loop.
+// A container has fewer processors than its machine, and Go gets one more than there are loops. A reload must not take that for
+// one more loop.
 func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 	if runtime.NumCPU() < 2 {
 		t.Skip("needs two processors")
@@ -57,7 +58,7 @@ func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 	}
 }
 
-// The file may be where reading takes for ever: a pipe, or a network folder whose server is gone.
+// Reading the file may block without end: it may be a pipe, or on a network file system whose server is gone.
 func TestAFileThatCannotBeReadNowHoldsNoDrainUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dotsd.yaml")
 	if err := syscall.Mkfifo(file, 0o600); err != nil {

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the files under testdata, and the example")
 
-// beDotsd makes this test binary the program itself, for tests that need a process with signals.
+// beDotsd makes this test binary act as the program, for tests that need a process with signals.
 const beDotsd = "BE_DOTSD"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	code := m.Run()
-	// go-redis looks only once a second whether its pool was closed while it tried to dial.
+	// go-redis checks only once a second, while it dials, whether its pool was closed.
 	var left error
 	for deadline := time.Now().Add(patience); code == exitOK; time.Sleep(10 * time.Millisecond) {
 		if left = goleak.Find(); left == nil {
@@ -100,7 +100,7 @@ func TestVersionNeedsNoConfiguration(t *testing.T) {
 	}
 }
 
-// TestMistakesAreNamedWithTheirPlace keeps what the program says to every kind of mistake, as a transcript.
+// TestMistakesAreNamedWithTheirPlace keeps the program's answers to every kind of mistake as a transcript.
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	cases := []struct {
 		args, env, file string
@@ -331,7 +331,7 @@ func TestVariablesOfOthersAreNotOurs(t *testing.T) {
 	}
 }
 
-// A name that people know from other programs is answered with our setting, in the form of the place where it stands.
+// A setting's name from another program is answered with our name, in the syntax of its place.
 func TestTheSettingIsNamedThatAnotherNameStandsFor(t *testing.T) {
 	for _, row := range []struct{ args, env, file, want string }{
 		{args: "--port=9000", want: "unknown flag --port; use --listen=:PORT"},

@@ -22,10 +22,11 @@ import (
 	"dotsconnect/server"
 )
 
-// patience is how long a test waits for what must happen; it is long because a busy machine must not turn a test red.
+// patience is how long a test waits for something that must happen; it is long so that a busy machine does not fail a
+// test.
 const patience = 30 * time.Second
 
-// logLine is what a program reads in the log of a server.
+// logLine is a line of a server's log, as a program reads it.
 type logLine struct {
 	Message     string `json:"msg"`
 	Time        string `json:"time"`
@@ -142,7 +143,7 @@ func TestTheStartLineForAPerson(t *testing.T) {
 	}
 }
 
-// process starts this test binary as the program itself.
+// process starts this test binary as the program.
 func process(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -244,7 +245,7 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 		log.Error("refused", zap.Error(errors.New("cause")))
 	}
 	_ = log.out.Sync()
-	// The second may turn over once in between, hence twice ten.
+	// The second may change once in between, hence twice ten.
 	if n := strings.Count(out.String(), "\n"); n < 10 || n > 20 {
 		t.Errorf("got %d lines of 500", n)
 	}
@@ -259,13 +260,13 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 }
 
 func TestALogThatNobodyReadsHoldsNobodyUp(t *testing.T) {
-	read, write := io.Pipe() // writing blocks until somebody reads
+	read, write := io.Pipe() // writing blocks until the other end reads
 	log, err := newLogger(server.Default(), write)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxLogLines {
-		log.Info(fmt.Sprintf("line %d", i)) // different ones, so that they are not sampled
+		log.Info(fmt.Sprintf("line %d", i)) // different texts, so that they are not sampled
 	}
 	if n := log.out.dropped.Load(); n == 0 {
 		t.Error("nothing was dropped, so nothing was shown")

@@ -53,7 +53,7 @@ func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
 	}
 }
 
-// Quotes are for what no setting takes today, too.
+// Also quotes characters that no setting takes today.
 func TestEveryTextIsReadBackFromItsLine(t *testing.T) {
 	settings := newSources(nil).settings
 	want := []any{`"quoted" \ back`, "a: b # c", "two\nlines", "gööd", ""}
@@ -114,7 +114,7 @@ func TestAReaderThatGoesAwayIsAFailure(t *testing.T) {
 	}
 }
 
-// normal makes an empty list of origins the same as none.
+// normal replaces empty lists by nil.
 func normal(c server.Config) server.Config {
 	for _, list := range []*[]string{&c.Origins, &c.Subprotocols} {
 		if len(*list) == 0 {

@@ -55,7 +55,7 @@ func (n *waitingNode) reads(message string) logLine {
 	return waitFor(n.t, n.log, message)
 }
 
-// stop ends it in good order, and reads what it says last.
+// stop ends it in good order, and reads its last log lines.
 func (n *waitingNode) stop() {
 	n.t.Helper()
 	n.end()
@@ -96,7 +96,7 @@ func get(t *testing.T, address, path string, header ...string) (status int, body
 
 var upgrade = []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="}
 
-// TestANodeWaitsForRedis starts two nodes while Redis is down, has clients come all the time, and starts Redis.
+// TestANodeWaitsForRedis starts two nodes while Redis is down, opens connections all the time, and starts Redis.
 func TestANodeWaitsForRedis(t *testing.T) {
 	port := idlePort(t)
 	redis := "--redis=redis://:geheim@127.0.0.1:" + port
@@ -189,7 +189,8 @@ func TestANodeWaitsForRedis(t *testing.T) {
 	two.stop()
 }
 
-// TestANodeWaitsForAMaster has a Redis that cannot be written to: the node writes nothing, and begins when it is the master.
+// TestANodeWaitsForAMaster uses a Redis that cannot be written to: the node writes nothing, and starts to serve when Redis
+// is the master.
 func TestANodeWaitsForAMaster(t *testing.T) {
 	url, _ := startRedisProcess(t, "--replicaof", "127.0.0.1 1")
 	n := startWaiting(t, "--redis="+url)
@@ -223,7 +224,7 @@ func inline(t *testing.T, url, command string) string {
 	return strings.TrimSpace(line)
 }
 
-// TestWhatEndsANodeThatWouldWait are the ends of the program that are not good ones.
+// TestWhatEndsANodeThatWouldWait tests the errors that end the program.
 func TestWhatEndsANodeThatWouldWait(t *testing.T) {
 	url, _ := startRedisProcess(t, "--requirepass", "geheim")
 	at := strings.TrimPrefix(url, "redis://")
@@ -246,7 +247,7 @@ func TestWhatEndsANodeThatWouldWait(t *testing.T) {
 	}
 }
 
-// TestANodeThatWaitsEndsWhenItIsTold: with 0, between two tries and within one.
+// TestANodeThatWaitsEndsWhenItIsTold: it exits with 0, between two attempts and during one.
 func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	between := startWaiting(t, "--redis=redis://127.0.0.1:"+idlePort(t), "--drain-delay=1h", "--drain-time=1h")
 	between.end()
@@ -266,7 +267,7 @@ func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 		conn, err := silent.Accept()
 		if err == nil {
 			defer conn.Close()
-			cancel() // it is asked, and says nothing
+			cancel() // it is asked, and does not answer
 			<-ended
 		}
 	}()
@@ -277,7 +278,7 @@ func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	}
 }
 
-// TestTheLogOfAWait: a reason at once, again after a minute, and another one at once; and what comes of it.
+// TestTheLogOfAWait: a reason is logged at once, again after a minute, and a new reason at once; then the outcome.
 func TestTheLogOfAWait(t *testing.T) {
 	down := func(from int) error {
 		return fmt.Errorf("redis at x: %w", &net.OpError{Op: "read", Net: "tcp", Err: fmt.Errorf("127.0.0.1:%d->127.0.0.1:6379: refused", from)})
