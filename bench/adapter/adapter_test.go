@@ -26,7 +26,8 @@ peers:
       heartbeat: c
 `
 
-// acceptAt is where this program accepts connections, in place of its tests.
+// acceptAt is the variable with an address; if it is set, this program accepts
+// connections there instead of running tests.
 const acceptAt = "ADAPTER_ACCEPT"
 
 func TestMain(m *testing.M) {
@@ -187,7 +188,7 @@ func TestAServerIsReadyWhenALineSaysSo(t *testing.T) {
 	}
 }
 
-// Servers that are one system share what is beside them, and end together.
+// Servers that are one system share the program beside them, and end together.
 func TestSeveralServersShareWhatIsBesideThem(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -224,7 +225,7 @@ func TestSeveralServersShareWhatIsBesideThem(t *testing.T) {
 			t.Errorf("%s is left", one.Addr)
 		}
 	}
-	// The first ends with one that does not come about.
+	// The first server ends because the second cannot be started.
 	a.Start = `sh -c 'echo {port} >> ports; test $(wc -l < ports) = 1 && echo "up {port}" && exec sleep 60; echo no room for {port}; exit 3'`
 	if _, err := a.Launch(2, nil); err == nil || !strings.Contains(err.Error(), "no room for") {
 		t.Errorf("got %v, want the second server's last words", err)

@@ -22,11 +22,9 @@ import (
 // patience is the limit of everything here that should take milliseconds.
 const patience = 10 * time.Second
 
-// Every peer does what the comparison takes for granted. One that is absent is
-// skipped with the reason; one that is there and does less is a failure. Of
-// those that have a Redis beside them there are two, with members of each room
-// on both. DOTS_TEST_ALL=1 has some, DOTS_ADAPTERS=all (make adapters) all of
-// them.
+// Every peer must behave as the comparison assumes. A peer that is absent is skipped with the reason; one that runs
+// and behaves differently is a failure. Peers with a Redis run as two servers, with members of each room on both.
+// DOTS_TEST_ALL=1 tests some peers, DOTS_ADAPTERS=all (make adapters) all of them.
 func TestPeers(t *testing.T) {
 	all := os.Getenv("DOTS_ADAPTERS") == "all"
 	if os.Getenv("DOTS_TEST_ALL") == "" && !all {
@@ -62,7 +60,7 @@ func testRooms(t *testing.T, s *server) {
 	a.send(t, "to-one")
 	a.expect(t, "to-one")
 	b.expect(t, "to-one")
-	// What the other gets next is its own message: it was sent later, so the one for the first room was not for it.
+	// The other member's next message must be its own: it was sent later, so the one for the first room did not reach it.
 	other.send(t, "to-two")
 	other.expect(t, "to-two")
 	b.send(t, "again")
@@ -119,7 +117,7 @@ func testReturn(t *testing.T, s *server) {
 	url := s.urls()[0]
 	for range 3 {
 		a := s.joinAt(t, url, "again")
-		for _, m := range []string{"first", "second"} { // a message that comes twice would be taken for the second
+		for _, m := range []string{"first", "second"} { // two texts, because a duplicate of the first would look like the second
 			a.send(t, m)
 			a.expect(t, m)
 		}
@@ -139,8 +137,8 @@ func testLarge(t *testing.T, s *server) {
 
 func testStop(t *testing.T, s *server) {
 	for i, one := range s.All() {
-		last := s.joinAt(t, s.urls()[i], "last").conn // a connection must not hold it up
-		last.CloseRead(t.Context())                   // it answers a close, as every client should: the server need not wait for that
+		last := s.joinAt(t, s.urls()[i], "last").conn // it does not read; a connection must not wait for it
+		last.CloseRead(t.Context())                   // it answers a close, as every client should, so the server need not wait
 		if err := syscall.Kill(one.Pid, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +160,7 @@ type server struct {
 	joins   int
 }
 
-// start builds and starts a peer. One that this machine cannot have is skipped.
+// start builds and starts a peer. A peer that this machine lacks is skipped.
 func start(t *testing.T, a adapter.Adapter) *server {
 	t.Helper()
 	var absent *adapter.Absent
@@ -202,15 +200,14 @@ type client struct {
 	chatter []string       // messages without a payload
 }
 
-// join returns a client that is surely a member, of the servers in turn.
+// join returns a client that is certainly a member, on the servers in turn.
 func (s *server) join(t *testing.T, room string) *client {
 	t.Helper()
 	s.joins++
 	return s.joinAt(t, s.urls()[s.joins%len(s.urls())], room)
 }
 
-// joinAt returns a client that has had a message of its own back. Whoever joins
-// later does not see that message.
+// joinAt returns a client that got a message of its own back. Clients that join later do not see that message.
 func (s *server) joinAt(t *testing.T, url, room string) *client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -268,8 +265,7 @@ func (c *client) read(t *testing.T) string {
 	return string(message)
 }
 
-// next returns the next payload. Whatever has one must be exactly what the
-// adapter's receive template says.
+// next returns the next payload. A message with a payload must match the adapter's receive template exactly.
 func (c *client) next(t *testing.T) string {
 	t.Helper()
 	for len(c.waiting) == 0 {
@@ -291,8 +287,7 @@ func (c *client) next(t *testing.T) string {
 	return payload
 }
 
-// message returns the next payload that is not the probe of somebody who
-// joined after this client.
+// message returns the next payload, without the probes of clients that joined after this one.
 func (c *client) message(t *testing.T) string {
 	t.Helper()
 	for {

@@ -41,7 +41,7 @@ func TestSourcesAreUsedInTurn(t *testing.T) {
 	seen := map[string]int{}
 	for range 4 {
 		l.dial(t)
-		for len(from) == 0 { // no event of the engine tells of it
+		for len(from) == 0 { // no event of the engine reports it
 			if err := l.e.Poll(l.e.Now() + int64(time.Millisecond)); err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 5 * time.Second
 
-// log records what an engine tells its handlers.
+// log records the callbacks of an engine.
 type log struct {
 	e      *Engine
 	opens  []Open
@@ -78,7 +78,8 @@ func (l *log) untilClosed(t *testing.T) Close {
 	return l.closes[0]
 }
 
-// echo sends back what comes, until the close handshake or the client's FIN.
+// echo sends every message back, until the close handshake or the client's
+// FIN.
 func echo(c *stub.Conn) {
 	for {
 		op, payload, err := c.Read()
@@ -118,7 +119,7 @@ func TestFramesCutAtEveryByteAreReadWhole(t *testing.T) {
 		for i := range stream {
 			c.Write(stream[i : i+1])
 			if i%3 == 0 {
-				time.Sleep(50 * time.Microsecond) // lets most bytes travel alone
+				time.Sleep(50 * time.Microsecond) // so that most bytes arrive separately
 			}
 		}
 		echo(c)
@@ -295,7 +296,7 @@ func TestTalksToAForeignServer(t *testing.T) {
 
 func TestQuietConnectionCostsAtMost150Bytes(t *testing.T) {
 	// Per slot: the connection, its entry in the free list, and its share of
-	// the dial deadlines, which are gone after DialTimeout.
+	// the dial deadlines, which are released after DialTimeout.
 	got := unsafe.Sizeof(conn{}) + unsafe.Sizeof(int32(0)) + 2*unsafe.Sizeof(deadline{})
 	if got > 150 {
 		t.Errorf("a quiet connection costs %d bytes", got)

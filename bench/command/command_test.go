@@ -32,13 +32,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dying makes this test a server that takes the first connections and then ends
-// with a word.
+// dying makes this test a server that accepts the first connections and then exits with a message.
 const dying = "server-that-dies"
 
 func dieOn(port string) int {
 	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
-	for range 3 { // the probe, the question whether anybody is there, and a member
+	for range 3 { // the probe, the check that the server answers, and a member
 		if err == nil {
 			_, err = ln.Accept()
 		}
@@ -69,8 +68,7 @@ func serveOn(port string) int {
 	return 1
 }
 
-// asProgram in the environment makes this test the program itself, which a
-// signal can end.
+// asProgram in the environment makes this test the program itself, which a signal can end.
 const asProgram = "DOTSBENCH_TEST_AS_PROGRAM"
 
 func dotsbench(args ...string) (code int, stdout, stderr string) {
@@ -99,8 +97,8 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 		{"run rooms --url ws://127.0.0.1:1", "no server at 127.0.0.1:1"},
 		{"run rooms --server-cmd true", "must contain {port}"},
 		{"run rooms --server-cmd false#{port}", "the server ended at once"},
-		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1", "--server-pid 4194305: no such process; take the one that pgrep shows for the server, or"},
-		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1 --pin", "--server-pid 4194305: no such process; take the one"},
+		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1", "--server-pid 4194305: no such process; use the id that pgrep shows for the server, or"},
+		{"run rooms --server-pid 4194305 --url ws://127.0.0.1:1 --pin", "--server-pid 4194305: no such process; use the id"},
 		{"run rooms --url ws://127.0.0.1:80000", `"127.0.0.1:80000" is not an address: want host:port with a port of at most 65535`},
 		{"run rooms --workers 127.0.0.1:80000", `--workers: "127.0.0.1:80000" is not an address: want host:port with a port of at most 65535`},
 		{"run rooms --workers a:1,b", `--workers: "b" is not an address: want host:port`},
@@ -181,7 +179,7 @@ func TestARunAgainstARightServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve), "--out", dir, "--server-pid", strconv.Itoa(os.Getpid()),
 		"--source", "127.0.0.0/24", "--threshold", "latency.p50<10s")...)
-	// A machine that is busy with other tests may make the run invalid.
+	// On a machine that is busy with other tests the run may be INVALID.
 	if code != cli.OK && code != cli.Invalid {
 		t.Fatalf("exit %d, %s%s", code, stdout, stderr)
 	}
@@ -210,7 +208,7 @@ func TestAMissedThresholdIsExit1(t *testing.T) {
 
 func TestALossIsExit4AndNamed(t *testing.T) {
 	t.Parallel()
-	// It waits 5 s for what does not come: a stub that gets no time is no loss.
+	// It waits 5 s for missing messages, so that a slow stub does not count as a loss.
 	hub := &stub.Hub{Tamper: func(_ string, member, n int, message []byte) [][]byte {
 		if member == 1 && n == 5 {
 			return nil
@@ -231,7 +229,8 @@ func TestTheClosedLoopSendsOnItsOwnEcho(t *testing.T) {
 	}
 }
 
-// The page of a run has the command that makes it again: the port that the server got is dead by then.
+// The page of a run has the command that repeats it. The command leaves out the port that the
+// server had.
 func TestTheReportStartsTheServerAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "out")

@@ -13,7 +13,7 @@ import (
 )
 
 // knee is a server whose latency grows as in a queue and passes 50 ms at a
-// rate, behind a generator that can do no more than another rate.
+// given rate, behind a generator with a maximum rate.
 type knee struct {
 	server, generator float64
 	rates             []float64
@@ -63,7 +63,7 @@ func TestMaxFindsTheKneeWithin5Percent(t *testing.T) {
 		if got := k.last(); err != nil || got > at || got < at/1.051 {
 			t.Errorf("knee at %v: got %v, %v\n%s", at, got, err, out)
 		}
-		// The answer was run twice.
+		// The answer was confirmed by a second run.
 		n := 0
 		for _, rate := range k.rates {
 			if rate == k.last() {

@@ -16,7 +16,7 @@ import (
 	"dotsconnect/bench/internal/stub"
 )
 
-// hurting is a run of two servers, which are one, in which somebody is hurt.
+// hurting runs two servers that are one system, with a fault in between.
 func hurting(url, hurt, heal string) []string {
 	return []string{"run", "redis-outage", "--url", url + "," + url, "--conns", "16", "--rooms", "4", "--rate", "50/s", "--duration", "3s",
 		"--warmup", "0s", "--settle", "1s", "--hurt", "200ms", "--heal", "600ms", "--hurt-cmd", hurt, "--heal-cmd", heal}
@@ -42,7 +42,7 @@ func TestAHurtOrAHealThatFailsMakesTheRunAnError(t *testing.T) {
 	}
 }
 
-// interrupt runs dotsbench and signals it when the file is there.
+// interrupt runs dotsbench and sends it a signal when the file exists.
 func interrupt(t *testing.T, s syscall.Signal, file string, args ...string) (code int, stderr string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
@@ -128,7 +128,7 @@ func TestASignalEndsWhatAWrapperAndABuildHaveStarted(t *testing.T) {
 	}
 }
 
-// lives tells a process from its zombie, which waits for process 1.
+// lives distinguishes a process from a zombie, which waits for process 1.
 func lives(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && !strings.Contains(string(b), ") Z ")
@@ -136,7 +136,7 @@ func lives(pid int) bool {
 
 func TestOutIsTriedBeforeTheRun(t *testing.T) {
 	if os.Getuid() == 0 {
-		// Root may write anywhere but where the kernel makes the files.
+		// Root may write anywhere except where the kernel makes the files.
 		code, _, stderr := dotsbench("run", "rooms", "--url", "ws://127.0.0.1:1", "--out", "/proc/new/out")
 		if code != cli.Usage || !strings.Contains(stderr, "--out: ") {
 			t.Errorf("exit %d, %s", code, stderr)

@@ -84,7 +84,7 @@ func TestAPrintedSuiteCanBeRun(t *testing.T) {
 	}
 }
 
-// One real run of each command that a server of the test can serve.
+// Makes one real run with each command that can use a server in the test.
 func TestASuiteAndAComparisonOfRealRuns(t *testing.T) {
 	t.Parallel()
 	hub := &stub.Hub{}

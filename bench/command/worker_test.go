@@ -34,7 +34,7 @@ func TestAListeningWorkerDoesAJobAndEndsIfOneIsEnough(t *testing.T) {
 	addr := strings.TrimSpace(strings.TrimPrefix(line, "waiting for jobs on "))
 	hub := &stub.Hub{}
 	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve), "--workers", addr, "--settle", "5s")...)
-	// A machine that is busy with other tests may make the run invalid.
+	// On a machine that is busy with other tests the run may be INVALID.
 	if code != cli.OK && code != cli.Invalid || !strings.Contains(stdout, "1,760 of 1,760") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
 	}

@@ -18,8 +18,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// servers are two servers that need no machine: what a run of them finds is
-// computed.
+// servers are two simulated servers: the results of their runs are computed.
 type servers struct {
 	t      *testing.T
 	cost   map[string]float64 // CPU per delivery, p99 is a hundred times that
@@ -208,7 +207,7 @@ func TestABrokenPromiseOrADeathEndsTheDuelAndNamesTheSide(t *testing.T) {
 		if r.Ended != c.want || r.Exit != c.code || !strings.Contains(table(t, r), "ENDED "+c.want) {
 			t.Errorf("got %+v", r)
 		}
-		// What proves it is kept.
+		// The runs that prove it are kept.
 		if _, err := os.Stat(filepath.Join(dir, "runs/003-round2-B/result.json")); err != nil {
 			t.Error(err)
 		}
@@ -237,7 +236,7 @@ func TestTheFolderIsWholeOrNotThere(t *testing.T) {
 	if r, err := s.fight(7, 0, true, filepath.Join(top, "other")); r != nil || code(err) != cli.Usage || err.Error() != "round 1, A: no such program" {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	// The third run's folder cannot be written: what was written goes.
+	// The third run's folder cannot be written: the folders before it are removed.
 	s = newServers(t, 1, 1, 0)
 	s.refuse = func(n int) error {
 		if n == 3 {

@@ -17,7 +17,8 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// lying is a worker that comes to each step up to the start, and ends then.
+// lying is a worker that takes part in each step up to the start, and then
+// ends.
 func lying(t *testing.T) (addr string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,7 +89,7 @@ func TestNobodyWaitsShorterThanARunMayTake(t *testing.T) {
 func TestAFailedRunHurtsNobodyLater(t *testing.T) {
 	for _, dismissed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			var mu sync.Mutex // timers know nothing of each other
+			var mu sync.Mutex // timers run concurrently
 			var done []string
 			s := &scenario.Scenario{Hurt: 2 * time.Second, Heal: 5 * time.Second}
 			c := &crew{nemesis: schedule(s, func(what string) {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func config(url string, change func(s *scenario.Scenario)) load.Config {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "small", 40, 4, scenario.Rate{PerSecond: 200}
-	// Settle costs time only if something is missing, or late on a busy machine.
+	// Settle costs time only if a message is missing, or late on a busy machine.
 	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	if change != nil {
 		change(&s)
@@ -62,7 +62,8 @@ func TestSeveralGeneratorsKeepOneSchedule(t *testing.T) {
 	}
 }
 
-// members counts who got what, so that a test can wrong one of them.
+// members counts the messages of each member, so that a test can change those
+// of one.
 func wronged(n int, frames func(message []byte) [][]byte) *stub.Hub {
 	var once atomic.Bool
 	return &stub.Hub{Tamper: func(_ string, member, message int, text []byte) [][]byte {
@@ -90,7 +91,7 @@ func TestARoomOverSeveralGeneratorsIsJudgedAsOne(t *testing.T) {
 			t.Parallel()
 			cfg := config(stub.Start(t, c.hub.Serve), one)
 			if c.want.Lost > 0 {
-				cfg.Scenario.Settle = 2 * time.Second // it is waited for
+				cfg.Scenario.Settle = 2 * time.Second // the run waits for all of it
 			}
 			r := mustRun(t, cfg, 2)
 			if r.Proof.Counts != c.want || r.Proof.Sent != 200 || r.Proof.Expected != 200*40 {

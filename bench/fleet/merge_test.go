@@ -53,7 +53,8 @@ func TestHistogramsCrossTheWireWhole(t *testing.T) {
 	}
 }
 
-// second is a row with one delivery that took so many milliseconds.
+// second is a row with one delivery that took the given number of
+// milliseconds.
 func second(t int, ms int64) (result.Second, result.Interval) {
 	h := result.NewHistogram()
 	result.Record(h, ms*1e6)
@@ -96,7 +97,7 @@ func TestRowsOfTheSameSecondAreAddedWhoeverLeftOneOut(t *testing.T) {
 }
 
 func TestTheCostOfAMessageCountsThoseSentWhileTimeWasMeasured(t *testing.T) {
-	// 100/s and 50/s for 10 s: 1,500 messages, whatever came how long after.
+	// 100/s and 50/s for 10 s: 1,500 messages, even if deliveries come much later.
 	part := func(rate, measured float64) *found {
 		return &found{Result: &result.Result{Traffic: result.Traffic{Sent: 2000, SentRate: rate, MeasuredS: measured, Delivered: 3000}}}
 	}

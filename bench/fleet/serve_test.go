@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// serve lets a worker listen until the test ends.
+// serve makes a worker listen until the test ends.
 func serve(t *testing.T, h *host) (addr string, ended <-chan error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -26,7 +26,7 @@ func serve(t *testing.T, h *host) (addr string, ended <-chan error) {
 	return ln.Addr().String(), done
 }
 
-// connect is a line to a worker whose other end is the test.
+// connect returns a line to a worker; the test is its coordinator.
 func connect(t *testing.T, addr string) *worker {
 	t.Helper()
 	w, err := dial(addr)
@@ -60,7 +60,7 @@ func TestASilentConnectionKeepsNobodyOutAndIsClosed(t *testing.T) {
 		if err := say(w); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		// A worker that kept it open would answer nothing: the test would hang.
+		// If the worker kept it open, the test would hang.
 		if err := w.read(&said{}); err == nil {
 			t.Errorf("%s: got an answer", name)
 		}
@@ -97,7 +97,7 @@ func TestOneJobAtATimeAndTheOthersHearThatTheWorkerIsBusy(t *testing.T) {
 	}
 }
 
-// jobOf is a good job with a change.
+// jobOf is a valid job with a change.
 func jobOf(change func(j *job)) job {
 	s := scenario.Default()
 	s.Duration = time.Second

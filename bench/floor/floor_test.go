@@ -10,8 +10,9 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// clearly is less than the two differ by on any machine: on an idle one,
-// twentyfold. A test that is run beside others sees medians of a few rounds.
+// clearly is less than the difference on any machine; on an idle one they
+// differ twentyfold. A test that runs beside others measures medians of a few
+// rounds.
 const clearly = 1.2
 
 func TestMoreFramesInASendCostLessEach(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// door serves the members of one server until it is shut on them, and opens again.
+// door serves the members of one server until it is shut for them, and opens again.
 type door struct {
 	mu   sync.Mutex
-	gone chan struct{} // guarded by mu; closed: connections from before are reset
+	gone chan struct{} // guarded by mu; closed: earlier connections are reset
 }
 
 func newDoor() *door { return &door{gone: make(chan struct{})} }
@@ -43,8 +43,8 @@ func (d *door) serve(hub *stub.Hub) func(c *stub.Conn) {
 	}
 }
 
-// TestOneOfSeveralServersDies: its members come back and get what is said from then on; that a member of another server ends
-// is a violation, then too.
+// TestOneOfSeveralServersDies: its members come back and get all messages from then on. If a member of another server is
+// disconnected, that is a violation even then.
 func TestOneOfSeveralServersDies(t *testing.T) {
 	t.Parallel()
 	for name, victim := range map[string]int{"the last": 1, "the first": 0} {

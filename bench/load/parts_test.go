@@ -95,7 +95,7 @@ func TestGuestsComeAndGoAndWhatTheyWriteIsForAll(t *testing.T) {
 	if c := r.Churn; r.Proof.Sum() != 0 || len(r.Broken) > 0 || c.Cut+c.Opened < 50 || c.Sent == 0 || c.Seen == 0 {
 		t.Errorf("churn %+v, proof %+v, broken %v", r.Churn, r.Proof, r.Broken)
 	}
-	// A member that does not get what one guest wrote.
+	// A member that does not get the message of one guest.
 	withheld := false
 	hub = &stub.Hub{Tamper: func(_ string, member, _ int, message []byte) [][]byte {
 		s, ok := readStamp(message[len(`{"message":"`):], time.Now().UnixNano())
@@ -120,7 +120,8 @@ func TestWhoStopsToReadIsNotJudgedAndTheOthersAre(t *testing.T) {
 	}
 }
 
-// kicker is a server that ends a connection some time after its last heartbeat.
+// kicker is a server that closes a connection some time after its last
+// heartbeat.
 func kicker(hub *stub.Hub, after func(n int) time.Duration) func(c *stub.Conn) {
 	n := 0
 	return func(c *stub.Conn) {
@@ -157,7 +158,7 @@ func TestKicksAreJudgedByOurOwnStamps(t *testing.T) {
 		}
 		return 1100 * time.Millisecond
 	})
-	// The third is silent or beats: early in one case, wrong in the other.
+	// The third member is silent or sends heartbeats: closed early in one case, wrongly in the other.
 	if k := r.Kicks; k.Early+k.Wrong != 1 || r.Exit != cli.Violated || len(r.Broken) != 1 {
 		t.Errorf("one ended too early: %+v, exit %d, %v", k, r.Exit, r.Broken)
 	}

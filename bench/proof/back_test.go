@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestAMemberThatCameBackIsJudgedFromThenOn: member 2 of three left after 50 of 200 messages and is back after 100.
+// TestAMemberThatCameBackIsJudgedFromThenOn: member 2 of three leaves after 50 of 200 messages and is back after
+// 100.
 func TestAMemberThatCameBackIsJudgedFromThenOn(t *testing.T) {
 	for _, c := range []struct {
 		name  string

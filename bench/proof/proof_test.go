@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// small is two rooms of four; large is one of 100, in which members 96 to 99 are
-// those of a second room.
+// small is two rooms of four members; large is one room of 100, whose members
+// 96 to 99 form a second room.
 func layouts() map[string][]int32 {
 	small := []int32{0, 0, 0, 0, 1, 1, 1, 1}
 	large := make([]int32, 100)
@@ -23,8 +23,8 @@ type delivery struct {
 	entry
 }
 
-// traffic sends n messages to all members of room 0, and returns for each member
-// what a right server delivers to it.
+// traffic sends n messages to all members of room 0, and returns for each
+// member the deliveries of a correct server.
 func traffic(l *Ledger, n int) [][]entry {
 	rng := rand.New(rand.NewPCG(1, 2))
 	members := l.rooms[0].members
@@ -60,8 +60,9 @@ func TestARightServerIsFoundRight(t *testing.T) {
 }
 
 func TestEachFaultIsFoundForWhatItIs(t *testing.T) {
-	// Member 2 is wronged at its 50th message; in the large room also the first
-	// member, whose order is the one that others are compared with.
+	// Member 2 gets a wrong delivery at its 50th message. In the large room
+	// the first member gets one too, whose order is the reference for the
+	// others.
 	faults := map[string]struct {
 		wrong func(e []entry) []entry
 		want  Counts
@@ -89,7 +90,7 @@ func TestEachFaultIsFoundForWhatItIs(t *testing.T) {
 }
 
 func TestASwapOfTwoMessagesOfOneSenderIsNamed(t *testing.T) {
-	l := New([]int32{0, 0}, false) // each sender's order is promised by all
+	l := New([]int32{0, 0}, false) // the server promises only the order of each sender
 	l.Sent(0)
 	l.Sent(0)
 	deliver(l, [][]entry{{{0, 1}, {0, 2}}, {{0, 2}, {0, 1}}})
@@ -158,8 +159,8 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// twoLedgers share a room of 100 and one of 4: even members are judged by the
-// first, odd ones by the second.
+// twoLedgers share a room of 100 and one of 4: the first judges even members,
+// the second odd ones.
 func twoLedgers() (roomOf []int32, a, b *Ledger) {
 	roomOf = make([]int32, 104)
 	for i := 100; i < 104; i++ {

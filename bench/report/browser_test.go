@@ -22,11 +22,10 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// patience is how long a step may take in the browser; it only costs when a test fails.
+// patience is how long a step may take in the browser; it matters only when a test fails.
 const patience = 20 * time.Second
 
-// browserPath skips the test without a browser, or fails it when everything is
-// to be tested.
+// browserPath skips the test without a browser, or fails it if all tests are required.
 func browserPath(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -38,8 +37,8 @@ func browserPath(t *testing.T) string {
 	return ""
 }
 
-// font is a family of fonts that the page is looked at with, and no other: which fonts a machine has must not decide what
-// the tests find. DejaVu is wide and Liberation narrow, and Debian has at least one of them wherever it has a browser.
+// font is the only family of fonts with which the page is shown, so that the fonts of a machine do not decide the
+// outcome. DejaVu is wide and Liberation narrow. On Debian a browser comes with at least one of them.
 type font struct{ family, sans, mono, file, pkg string }
 
 var fonts = []font{
@@ -47,13 +46,13 @@ var fonts = []font{
 	{"Liberation", "Liberation Sans", "Liberation Mono", "LiberationSans-Regular.ttf", "fonts-liberation"},
 }
 
-// alone writes a configuration of fontconfig under which the family is the only one. Without the font it skips the test,
-// or fails it when everything is to be tested.
+// alone writes a configuration of fontconfig with this family only. Without the font it skips the test, or fails it if
+// all tests are required.
 func (f font) alone(t *testing.T) string {
 	t.Helper()
 	installed := ""
 	for _, root := range []string{"/usr/share/fonts", "/usr/local/share/fonts"} {
-		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // a root that is missing has no fonts
+		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // a missing root has no fonts
 			if err == nil && entry.Name() == f.file {
 				installed = filepath.Dir(path)
 				return fs.SkipAll
@@ -81,7 +80,7 @@ func (f font) alone(t *testing.T) string {
 	return config
 }
 
-// orFail returns what is missing, to skip for, or fails the test with it when everything is to be tested.
+// orFail returns what is missing, as the reason for a skip, or fails the test with it if all tests are required.
 func orFail(t *testing.T, missing string) string {
 	t.Helper()
 	if all, err := strconv.ParseBool(os.Getenv("DOTS_TEST_ALL")); err == nil && all {
@@ -141,7 +140,7 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open writes a page to a file and opens that.
+// open writes a page to a file and opens the file.
 func (p *tab) open(results ...*result.Result) {
 	p.t.Helper()
 	path := filepath.Join(p.t.TempDir(), "report.html")
@@ -151,7 +150,7 @@ func (p *tab) open(results ...*result.Result) {
 	p.do(chromedp.Navigate("file://" + path))
 }
 
-// view makes the window a size and a colour scheme; medium is "screen" or "print".
+// view sets the size of the window and the colour scheme; medium is "screen" or "print".
 func (p *tab) view(width int64, scheme, medium string) {
 	p.t.Helper()
 	p.do(chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
@@ -193,9 +192,8 @@ func (p *tab) shoot(name string) {
 	}
 }
 
-// faults finds what a designer would circle: a page wider than its window, words
-// that leave their plot, lie on each other, are too small or too pale to read.
-// A text may touch the next by a pixel, because its box is higher than its letters.
+// faults finds visible faults: a page wider than its window, and text that leaves its plot, overlaps other text, or is
+// too small or too pale to read. Texts may overlap by a pixel, because a text's box is higher than its letters.
 const faults = `(() => {
 	const found = [], root = document.documentElement;
 	if (root.scrollWidth > root.clientWidth) found.push("the page is " + root.scrollWidth + " wide in a window of " + root.clientWidth);
@@ -231,7 +229,7 @@ const faults = `(() => {
 	return [...found, ...pale].slice(0, 12);
 })()`
 
-// TestTheReportCanBeReadOnEveryScreen looks at pages in a browser. To look too:
+// TestTheReportCanBeReadOnEveryScreen checks pages in a browser. To see them yourself:
 //
 //	DOTS_SCREENSHOTS=/some/folder go test -run Screen ./bench/report
 func TestTheReportCanBeReadOnEveryScreen(t *testing.T) {
@@ -280,7 +278,7 @@ func lookAtEveryScreen(t *testing.T, f font) {
 	}
 }
 
-// TestThePageCheckSeesFaults keeps the check above honest.
+// TestThePageCheckSeesFaults tests the check itself.
 func TestThePageCheckSeesFaults(t *testing.T) {
 	p := openTab(t, fonts[0])
 	p.open(lobby())

@@ -8,7 +8,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// lobby is a run as most are: thirty seconds of which three are warm-up, with a
+// lobby is a typical run: thirty seconds with three seconds of warm-up, and a
 // slow second in the middle. All numbers are fixed, so that the page is too.
 func lobby() *result.Result {
 	r := &result.Result{
@@ -39,7 +39,7 @@ func lobby() *result.Result {
 	return r
 }
 
-// seconds are rows that wander a little and have one slow second in the middle.
+// seconds are rows that vary a little and have one slow second in the middle.
 func seconds(n, warmup int) []result.Second {
 	var all []result.Second
 	for t := range n {
@@ -89,10 +89,10 @@ func violated() *result.Result {
 	return r
 }
 
-// silent is a run of the scenario in which clients stop to send heartbeats.
+// silent is a run of the scenario in which clients stop sending heartbeats.
 func silent() *result.Result {
 	r := lobby()
-	r.Name = "silence" // not the name of a scenario of ours, whose defaults may change
+	r.Name = "silence" // not the name of a built-in scenario, whose defaults may change
 	r.Latency, r.First, r.Last, r.Lateness = result.Quantiles{}, result.Quantiles{}, result.Quantiles{}, result.Quantiles{}
 	r.Plots = result.Plots{}
 	for i := range 40 {
@@ -124,7 +124,7 @@ func restarted() *result.Result {
 	return r
 }
 
-// bare has nothing but a name.
+// bare has only a name.
 func bare() *result.Result { return &result.Result{Schema: result.Schema, Name: "bare"} }
 
 func oneSecond() *result.Result {
@@ -136,7 +136,8 @@ func oneSecond() *result.Result {
 	return r
 }
 
-// extreme has the largest of everything, and figures that are no numbers.
+// extreme has the largest value of every field, and figures that are NaN or
+// infinite.
 func extreme() *result.Result {
 	const worst = 120_000_000
 	r := lobby()
@@ -159,7 +160,7 @@ func extreme() *result.Result {
 
 const attack = `<script>alert(1)</script>"'&</style><!--`
 
-// hostile has markup wherever a result has text.
+// hostile has markup in every text of a result.
 func hostile() *result.Result {
 	r := restarted()
 	r.Name, r.Program, r.URL, r.Started, r.Died, r.Ended, r.Exit = attack, attack, attack, attack, attack, attack, cli.ServerDied

@@ -58,7 +58,7 @@ func TestThePagesOfFixedResults(t *testing.T) {
 }
 
 func TestTheSameResultMakesTheSamePage(t *testing.T) {
-	// Maps, such as the codes of kicks, have no order of their own.
+	// Maps, such as the codes of kicks, have no fixed order.
 	first, second := html(t, silent()), html(t, silent())
 	if first != second {
 		t.Error("two pages of one result differ")
@@ -203,7 +203,7 @@ func TestTheCommandCanBePastedIntoAShell(t *testing.T) {
 	}
 }
 
-// A server that dotsbench started is started again by the same line: its port was a free one, and is dead.
+// The command that repeats a run also starts the server, without the port that it had.
 func TestTheCommandStartsTheServerAsItWasAskedTo(t *testing.T) {
 	r := lobby()
 	r.Thresholds, r.URL = nil, "ws://127.0.0.1:41234/ws/chat/{room}/"

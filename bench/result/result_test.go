@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// good is a run with nothing wrong.
+// good is a run without faults.
 func good() *Result {
 	r := &Result{
 		Schema: Schema, Name: "rooms", Seed: 1,
@@ -70,7 +70,7 @@ func TestTheWorstDecidesTheExitCode(t *testing.T) {
 		}
 	}
 	r := good()
-	// A tenth of a long median is more than a millisecond.
+	// A tenth of this long median is more than a millisecond.
 	r.Latency.P50, r.Lateness.P99 = 30_000, 2900
 	r.Judge(thresholds(t, "latency.p99<=400us", "server.cpu_us_per_delivery<2", "rate.delivered>700", "server.rss<64M"))
 	if r.Exit != cli.OK {
@@ -129,7 +129,7 @@ func TestTheFolderHasAllFilesOrIsNotThere(t *testing.T) {
 	if err := CheckOut(dir); err == nil {
 		t.Error("a folder that exists would be written to")
 	}
-	// A folder that cannot be renamed to leaves nothing behind.
+	// If the folder cannot be renamed, nothing is left behind.
 	if err := r.Write(dir); err == nil {
 		t.Error("a folder that exists was replaced")
 	}

@@ -23,11 +23,11 @@ func TestWhatWasHurtIsHealedOnceAndOnlyThen(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{hurt, heal}, "hurt heal "},
-		{[]string{hurt}, "hurt heal "}, // the run broke off between the two
+		{[]string{hurt}, "hurt heal "}, // the run was aborted between the two
 	} {
 		_ = os.Remove(log)
 		h := harmOf("printf 'hurt ' >> "+log, "printf 'heal ' >> "+log)
-		if err := h.begin(heal); err != nil { // nothing was hurt yet
+		if err := h.begin(heal); err != nil { // there was no fault yet
 			t.Fatal(err)
 		}
 		for _, what := range c.whats {
@@ -64,7 +64,7 @@ func TestAHealThatFailedIsTriedAgainAndStillTold(t *testing.T) {
 	}
 }
 
-// A server that is told to end may leave children that were not.
+// A server that is told to end may leave child processes behind.
 func TestAllOfAFamilyEnds(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", "sh -c 'trap : TERM; sleep 60 & wait; sleep 60' & wait")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

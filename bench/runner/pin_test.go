@@ -31,7 +31,7 @@ func TestPinningMovesAllThreadsAndBack(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	// A thread of its own, which lives as long as the test.
+	// On its own thread, which lives as long as the test.
 	tids, stop := make(chan int), make(chan bool)
 	defer close(stop)
 	go func() {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The guest's memory is what is neither free, nor cache, nor a program's; what a
-// CPU keeps at hand of free pages counts as free.
+// The guest's memory is everything that is not free, cache or a program's;
+// free pages in per-CPU lists count as free.
 func TestSnapshotTellsTheKernelsMemoryFromThePrograms(t *testing.T) {
 	awk, err := exec.LookPath("awk")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-// Mistakes are files, one per paragraph, that each hold one; the golden file
-// shows each with what a person is told.
+// The golden file has files, one per paragraph, each with one mistake, and the
+// error message for it.
 func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 	const golden = "testdata/mistakes.txt"
 	mistakes := []string{

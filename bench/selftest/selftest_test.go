@@ -7,7 +7,8 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// overlooking is a ledger with one line broken: it does not count one kind.
+// overlooking is a ledger with one fault: it does not count one kind of
+// violation.
 type overlooking struct {
 	*proof.Ledger
 	forget func(c *proof.Counts)

@@ -55,7 +55,7 @@ func TestEqualSamplesHaveRatio1ForSure(t *testing.T) {
 	if err != nil || r != (Ratio{1, 1, 1, 7}) || Judge(r, nil) != Same {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	// Paired: what befell both sides of a round cancels.
+	// Paired: an effect on both sides of a round cancels.
 	b := make([]float64, len(a))
 	for i := range a {
 		b[i] = a[i] * 0.9
@@ -90,7 +90,7 @@ func TestADifferenceWithinTheNoiseFloorIsNone(t *testing.T) {
 	}{
 		{nil, Less},
 		{&Ratio{1, 0.99, 1.01, 7}, Less},
-		{&Ratio{1.02, 1, 1.04, 7}, Same}, // which of the two A is first is arbitrary
+		{&Ratio{1.02, 1, 1.04, 7}, Same}, // which of the two runs of A is first is arbitrary
 		{&Ratio{0.98, 0.96, 0.99, 7}, Same},
 	} {
 		if got := Judge(r, c.noise); got != c.want {
@@ -110,7 +110,8 @@ func TestARatioOfTooLittleIsAnError(t *testing.T) {
 	}
 }
 
-// noisy are n values around middle, log-normal, as times of runs are.
+// noisy returns n values around middle, log-normally distributed, as times of
+// runs are.
 func noisy(random *rand.Rand, n int, middle, noise float64) []float64 {
 	values := make([]float64, n)
 	for i := range values {
@@ -119,14 +120,14 @@ func noisy(random *rand.Rand, n int, middle, noise float64) []float64 {
 	return values
 }
 
-// simulate makes duels of equal and of unequal servers, and returns the share in
-// which a difference was found without and with the noise floor.
+// simulate makes duels of equal and of unequal servers. It returns the share
+// in which a difference was found, without and with the noise floor.
 func simulate(t *testing.T, duels, rounds int, shift, noise float64) (bare, floored float64) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(42, uint64(rounds)))
 	for d := range duels {
 		a, b, again := noisy(random, rounds, 1, noise), noisy(random, rounds, shift, noise), noisy(random, rounds, 1, noise)
-		// The machine drifts: all runs of a round share that.
+		// The machine drifts: all runs of a round share that effect.
 		for i := range a {
 			drift := math.Exp(0.1 * random.NormFloat64())
 			a[i], b[i], again[i] = a[i]*drift, b[i]*drift, again[i]*drift

@@ -100,7 +100,7 @@ about: mine
 	}
 }
 
-// The golden file shows each mistake with what a person is told.
+// The golden file has each mistake with its error message.
 func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 	const golden = "testdata/mistakes.txt"
 	var b strings.Builder
@@ -118,7 +118,7 @@ func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "x.yaml:") {
 			t.Errorf("%q: got error %v, want one line", text, err)
 		}
-		// Which scenarios and fields there are is not the matter of this file.
+		// The lists of scenarios and fields do not belong to this file.
 		told := regexp.MustCompile(`there are (burst|about), .*`).ReplaceAllString(fmt.Sprint(err), "there are …")
 		fmt.Fprintf(&b, "%s\n=> %s\n\n", text, told)
 	}
@@ -136,7 +136,7 @@ func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 	}
 }
 
-// play runs a suite of runs a, b, c… whose results are given.
+// play runs a suite of runs a, b, c… with given results.
 func play(t *testing.T, cfg Config, ends ...func(r *result.Result) error) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -221,7 +221,7 @@ func TestTheWorstRunDecides(t *testing.T) {
 		if exit := cli.Exit(&bytes.Buffer{}, "", err); exit != c.want || err != nil && !strings.Contains(err.Error(), "suite test: "+c.where) {
 			t.Errorf("%s: exit %d, %v\n%s", c.name, exit, err, out)
 		}
-		// A server that is not there now will not be there for the next run.
+		// A server that is missing now will be missing for the next run too.
 		if c.name == "no server counts more than a miss" && !strings.Contains(out, "not run") {
 			t.Errorf("got %s", out)
 		}
@@ -242,14 +242,15 @@ func TestInvalidMayBeForgivenAndNothingElse(t *testing.T) {
 	if out, err := play(t, ok, busy); cli.Exit(&bytes.Buffer{}, "", err) != cli.Missed || !strings.Contains(out, "counts although the run is INVALID") {
 		t.Errorf("got %v\n%s", err, out)
 	}
-	// A threshold on times does not count there; that none passed does.
+	// A threshold on times does not count in an INVALID run; but then no run has passed.
 	ok.Spec.Thresholds = threshold(t, "latency.p99<1us")
 	if _, err := play(t, ok, busy); cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid || !strings.Contains(err.Error(), "no run passed") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What a server that accepts nobody makes is no run, and says something of it.
+// A server that accepts no connection makes no run, but its row gives the
+// reason.
 func TestWhatIsNoRunIsNotForgiven(t *testing.T) {
 	refused := func(*result.Result) error { return cli.Failf(cli.Invalid, "only 0 of 100 connections could be opened") }
 	silent := func(r *result.Result) error {

@@ -80,7 +80,7 @@ func TestTheTablesOfThePeersAreWhole(t *testing.T) {
 	}
 }
 
-// fieldRun is a field of servers with known figures; order notes their runs.
+// fieldRun is a field of servers with known figures; order records their runs.
 func fieldRun(order *[]string) func(s runner.Spec) (*result.Result, error) {
 	return func(s runner.Spec) (*result.Result, error) {
 		name, closed := s.Adapter.Name, s.Scenario.Rate.Max
@@ -96,7 +96,7 @@ func fieldRun(order *[]string) func(s runner.Spec) (*result.Result, error) {
 		switch {
 		case name == "loser" && nth == 2:
 			r.Proof.Lost, r.Exit = 7, cli.Violated
-		case name == "slow" && !closed && nth%5 == 0: // is made again
+		case name == "slow" && !closed && nth%5 == 0: // is repeated
 			r.Invalid, r.Exit, r.Latency.P50 = []string{"sends were late"}, cli.Invalid, 99_000
 		case name == "fast" && closed && nth == 1:
 			r.Invalid, r.Exit = []string{"the generator's thread was busy"}, cli.Invalid

@@ -13,7 +13,8 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// stubAt is where this program serves rooms, in place of its tests.
+// stubAt is the variable with an address; if it is set, this program serves
+// rooms there instead of running tests.
 const stubAt = "VERSUS_STUB"
 
 func TestMain(m *testing.M) {
@@ -53,7 +54,8 @@ func stubServer(t *testing.T) adapter.Adapter {
 	}
 }
 
-// One real run: a process is started by its adapter, kept on its CPU and measured.
+// Makes one real run: a process is started by its adapter, pinned to its CPU
+// and measured.
 func TestARunOfAServerThatAnAdapterDescribes(t *testing.T) {
 	a := stubServer(t)
 	x := experiments(true, 1)[0]

@@ -65,7 +65,7 @@ func TestAFigureIsTheMedianOfItsRuns(t *testing.T) {
 	}
 }
 
-// fake has servers with known costs, and notes the order of the runs.
+// fake has servers with known costs, and records the order of the runs.
 type fake struct {
 	order []string
 	rates map[string]bool // of Half

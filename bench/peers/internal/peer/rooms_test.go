@@ -24,12 +24,12 @@ func TestAPublicationReachesWhoIsInTheRoom(t *testing.T) {
 	}
 	check(a, "a", "b", "c")
 	check(other, "other")
-	a.Leave() // the last takes its place
+	a.Leave() // the last member takes its place
 	check(b, "b", "c")
 	c.Leave()
-	c.Leave() // a second time changes nothing
+	c.Leave() // a second call changes nothing
 	check(b, "b")
-	check(a, "b") // what was read before the end still reaches the others
+	check(a, "b") // a message that was read before the end still reaches the others
 }
 
 func TestARoomEndsWithItsLastMember(t *testing.T) {
