@@ -79,4 +79,3 @@ func TestASliceFindsFaults(t *testing.T) {
 		})
 	}
 }
-
