@@ -21,7 +21,7 @@ func TestNoTypeHasManyMethods(t *testing.T) {
 	numbers := methodsByType(t, "..")
 	for name, n := range numbers {
 		if n > maxMethods {
-			t.Errorf("%s has %d methods, want at most %d: give what belongs together a type of its own", name, n, maxMethods)
+			t.Errorf("%s has %d methods, want at most %d: split it into several types", name, n, maxMethods)
 		}
 	}
 }

@@ -46,7 +46,7 @@ var importRules = []importRule{
 		},
 	},
 	{
-		"of our own packages, server imports loop and what is in server",
+		"of our own packages, server imports loop and the packages within server",
 		in("server"),
 		ofOurs("loop", "server"),
 	},
@@ -183,7 +183,7 @@ func TestEachImportRuleFindsABadFile(t *testing.T) {
 	const (
 		core     = "loop imports the standard library only"
 		codec    = "server/websocket imports the standard library only"
-		serving  = "of our own packages, server imports loop and what is in server"
+		serving  = "of our own packages, server imports loop and the packages within server"
 		bridge   = "of our own packages, redisbridge imports loop"
 		load     = "bench speaks the wire and imports none of our other packages"
 		poller   = "nbio and its mempool are imported by server/poller.go, and its logging by server/poller*.go; nothing else of it is used"

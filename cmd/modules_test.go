@@ -20,7 +20,7 @@ func TestBothModulesHaveOneVersionOfEach(t *testing.T) {
 		}
 	}
 	if both < 5 {
-		t.Errorf("only %d modules in both: the files are not read as they should be", both)
+		t.Errorf("only %d modules in both: the test does not read the files correctly", both)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestTargetsAreParsed(t *testing.T) {
 	}
 	for _, raw := range []string{"", "http://x:1", "ws://x", "ws://127.0.0.1:99999", "ws://127.0.0.1:1/a b"} {
 		if _, err := ParseTarget(raw); err == nil {
-			t.Errorf("%q was taken", raw)
+			t.Errorf("%q was accepted", raw)
 		}
 	}
 }

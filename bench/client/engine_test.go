@@ -68,7 +68,7 @@ func (l *log) until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ok, err := l.e.Run(l.e.Now()+int64(patience), done)
 	if err != nil || !ok {
-		t.Fatalf("%s did not come about: err %v, %d open, closes %v, texts %.200q", what, err, len(l.opens), l.closes, l.texts)
+		t.Fatalf("%s did not happen: err %v, %d open, closes %v, texts %.200q", what, err, len(l.opens), l.closes, l.texts)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestBacklogIsBounded(t *testing.T) {
 			return
 		}
 	}
-	t.Error("100 MB were taken for a peer that does not read")
+	t.Error("100 MB were accepted for a peer that does not read")
 }
 
 func TestFullEngineRefusesAndSlotsComeBack(t *testing.T) {

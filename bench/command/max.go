@@ -22,7 +22,7 @@ const maxAbout = `max: find the highest rate at which a server keeps your condit
 
 The rate doubles until a run fails. Then the search halves the interval until it is within 5 %, and a second run confirms
 the answer. A rate fails when two runs in a row miss a condition or are INVALID, so that one bad second of the machine
-does not decide. The table has a row for each rate. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
+does not decide. Each run has a row in the table. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
 max are short for latency.p50 and so on.
 
 The last line tells what stopped the search: the server (exit 0), or the generator. An INVALID run shows nothing about the

@@ -22,6 +22,7 @@ const runAbout = `run: one run of a scenario.
   dotsbench run rooms --server-cmd "dotsd --listen 127.0.0.1:{port} --admin=" --threshold 'latency.p99<20ms' --out results/rooms
   dotsbench run rooms --adapter bench/peers/peers.yaml:gws --pin
   dotsbench run --print rooms > talk.yaml; dotsbench run talk.yaml --conns 2k
+
 dotsbench sends by a schedule that never waits for the server. Latency counts from the time at which a message was due to
 its arrival at each receiver. A proof at each receiver checks that every message arrived once, in order, and from its room.
 If the generator or the machine was the bottleneck, the run is INVALID: its rates and latencies prove nothing.`

@@ -38,7 +38,7 @@ func TestAHurtOrAHealThatFailsMakesTheRunAnError(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(healed); err != nil {
-		t.Errorf("what a failed command hurt was not healed: %v", err)
+		t.Errorf("the heal command did not run after a failed hurt command: %v", err)
 	}
 }
 
@@ -59,7 +59,7 @@ func interrupt(t *testing.T, s syscall.Signal, file string, args ...string) (cod
 		if time.Now().After(end) {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			t.Fatalf("%s did not come to be: %s", file, &errs)
+			t.Fatalf("%s was not made: %s", file, &errs)
 		}
 	}
 	if err := cmd.Process.Signal(s); err != nil {
@@ -82,7 +82,7 @@ func TestASignalHealsAndLeavesNoFolder(t *testing.T) {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 	if _, err := os.Stat(healed); err != nil {
-		t.Error("it was not healed")
+		t.Error("the heal command did not run")
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 2 {
 		t.Errorf("left %q", left)

@@ -15,25 +15,25 @@ import (
 	paired "dotsconnect/bench/slices"
 )
 
-const slicesAbout = `slices: servers that are all up at once and work one at a time, so that 2 to 3 % can be told from noise.
+const slicesAbout = `slices: run servers in turns while all of them are up, to detect differences of 2 to 3 %.
 
-  dotsbench slices                                                   our server beside gws
-  dotsbench slices --peer uws='./uws-room {port}'                    beside a server that you built
+  dotsbench slices                                                   compare our server with gws
+  dotsbench slices --peer uws='./uws-room {port}'                    compare it with a server that you built
   dotsbench slices --peer before='/tmp/dotsd --listen=127.0.0.1:{port} --admin= --loops=1' --only rooms,echo
 
-All servers are compared to the first peer. In each turn every server works for one slice, in rotating order, and its CPU
-time for a delivery is divided by that of the first peer in the same turn. A row is played in sittings, each with fresh
-servers, until the 95 % interval of each ratio is within 5 % of it, or the sittings are used up. A slice in which other
-programs took more than a tenth of a CPU is dropped and counted.
+All servers are compared with the first peer. In each turn every server works for one slice, in rotating order, and its
+CPU time per delivery is divided by that of the first peer in the same turn. A row is measured in sittings, each with
+fresh servers, until the 95 % interval of each ratio is within 5 % of the ratio, or no sittings are left. A slice in which
+other programs took more than a tenth of a CPU is dropped and counted.
 
-A server that a COMMAND starts must speak as ours does:
-  GET /ws/chat/ROOM/ upgrades and joins the room; ROOM is of ASCII letters, digits and hyphens
+A server that a COMMAND starts must have the same protocol as ours:
+  GET /ws/chat/ROOM/ upgrades and joins the room; ROOM consists of ASCII letters, digits and hyphens
   a text message {"message":X} goes to all members of the room, its sender included, byte for byte and in one order
   a text message "heartbeat", with the quotes, goes to nobody
   it listens on 127.0.0.1:{port} and ends on SIGTERM; {cpu} is the number of the CPU that it runs on
 
-Goals are printed where a peer named uws (uWebSockets) is the first; a missed one is no failure. Every delivery is
-proved: a server that lost, doubled or swapped a message ends the comparison with exit code 4.`
+Goals are printed if the first peer is named uws (uWebSockets); a missed goal is not a failure. Every delivery is proved:
+if a server lost, doubled or swapped a message, the comparison ends with exit code 4.`
 
 type slicesOptions struct {
 	peers                 list
@@ -45,15 +45,15 @@ type slicesOptions struct {
 func slicesCommand(args []string, stdout, stderr io.Writer) error {
 	var o slicesOptions
 	fs := flag.NewFlagSet("slices", flag.ContinueOnError)
-	fs.Var(&o.peers, "peer", "`NAME=COMMAND`, with {port}, or the NAME of one in --file; can be repeated (default gws)")
-	fs.StringVar(&o.ours, "ours", ourCommand, "`COMMAND` that starts ours, with {port}")
+	fs.Var(&o.peers, "peer", "`NAME=COMMAND`, with {port}, or the NAME of a peer in --file; can be repeated (default gws)")
+	fs.StringVar(&o.ours, "ours", ourCommand, "`COMMAND` that starts our server, with {port}")
 	fs.StringVar(&o.file, "file", "bench/peers/peers.yaml", "adapter `FILE` with the peers that have no command")
-	fs.StringVar(&o.only, "only", "", "`ROW,…` to play, of "+strings.Join(rowKeys(), ", ")+"; empty: all")
-	fs.IntVar(&o.sittings, "sittings", 3, "`N` times that all servers are started afresh for each row")
-	fs.IntVar(&o.turns, "turns", 12, "`N` turns of a sitting, in each of which every server works for one slice")
-	fs.IntVar(&o.most, "most", 8, "`N` sittings at most, as long as an interval is too wide")
-	fs.BoolVar(&o.quick, "quick", false, "one short sitting: to see that it works")
-	fs.StringVar(&o.out, "out", "", "`FILE` of JSON to write")
+	fs.StringVar(&o.only, "only", "", "`ROW,…` to measure, of "+strings.Join(rowKeys(), ", ")+"; empty: all")
+	fs.IntVar(&o.sittings, "sittings", 3, "`N` sittings of each row; each one starts all servers again")
+	fs.IntVar(&o.turns, "turns", 12, "`N` turns of a sitting; in each turn every server works for one slice")
+	fs.IntVar(&o.most, "most", 8, "at most `N` sittings, if an interval is too wide")
+	fs.BoolVar(&o.quick, "quick", false, "one short sitting, to see that everything works")
+	fs.StringVar(&o.out, "out", "", "JSON `FILE` to write")
 	if err := cli.Parse(fs, args, stdout, slicesAbout); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (o *slicesOptions) config(ctx context.Context, stderr io.Writer) (*paired.C
 	return cfg, nil
 }
 
-// servers are the peers, and ours as the last.
+// servers returns the peers, and our server as the last.
 func (o *slicesOptions) servers() ([]adapter.Adapter, error) {
 	if len(o.peers) == 0 {
 		o.peers = list{"gws"}

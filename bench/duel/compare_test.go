@@ -16,7 +16,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "rewrite testdata")
 
 func aResult(change func(r *result.Result)) *result.Result {
 	r := &result.Result{

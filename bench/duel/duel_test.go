@@ -131,7 +131,7 @@ func TestABetterServerIsFoundAndAnEqualOneIsNot(t *testing.T) {
 	}
 	for _, o := range r.Outcomes {
 		if o.Name == "rate.delivered" {
-			t.Error("what an open loop delivers is not the server's doing")
+			t.Error("a duel must not have the delivery rate of an open loop")
 		}
 	}
 	if r, err = newServers(t, 1, 1, 0.03).fight(9, 0, true, ""); err != nil {

@@ -120,11 +120,11 @@ func TestWhoDoesNotKnowTheTokenIsRefused(t *testing.T) {
 	url := stub.Start(t, hub.Serve)
 	addr, _ := serve(t, newHost("secret", false, io.Discard))
 	if _, err := Run(config(url, nil), 1, []string{addr}); err == nil || !strings.Contains(err.Error(), "worker "+addr+": wrong token") {
-		t.Errorf("a stranger was let in: %v", err)
+		t.Errorf("a coordinator with a wrong token was accepted: %v", err)
 	}
 	t.Setenv(Token, "secret")
 	if r := mustRun(t, config(url, nil), 1, addr); r.Traffic.Sent != 200 {
-		t.Errorf("who knows it: got %+v", r.Traffic)
+		t.Errorf("with the token: got %+v", r.Traffic)
 	}
 }
 

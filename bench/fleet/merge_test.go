@@ -92,7 +92,7 @@ func TestRowsOfTheSameSecondAreAddedWhoeverLeftOneOut(t *testing.T) {
 	}
 	parts[0].Intervals = parts[0].Intervals[1:]
 	if _, err := merge(parts, time.Second); err == nil {
-		t.Error("a second without its histogram was taken")
+		t.Error("a second without its histogram was accepted")
 	}
 }
 

@@ -68,7 +68,7 @@ func TestOneOfSeveralServersDies(t *testing.T) {
 			r := mustRun(t, Config{URL: url, Scenario: s, Restart: restart})
 			if victim == 0 {
 				if r.Exit != cli.Violated || r.Ended == "" {
-					t.Errorf("members of a server that nobody killed ended: got exit %d, ended %q", r.Exit, r.Ended)
+					t.Errorf("members of the other server were disconnected: got exit %d, ended %q", r.Exit, r.Ended)
 				}
 				return
 			}
@@ -77,7 +77,7 @@ func TestOneOfSeveralServersDies(t *testing.T) {
 				t.Errorf("got %+v, %+v, broken %v, ended %q, exit %d", r.Recovery, p, r.Broken, r.Ended, r.Exit)
 			}
 			if p.Expected != 400*4 || p.Received != p.Expected {
-				t.Errorf("those on the other server got %d of %d, want all of %d", p.Received, p.Expected, 400*4)
+				t.Errorf("members on the other server got %d of %d, want all of %d", p.Received, p.Expected, 400*4)
 			}
 		})
 	}
@@ -115,6 +115,6 @@ func TestHarmHasItsPhases(t *testing.T) {
 		}
 	}
 	if r.Phases[1].Latency.Max < 100_000 {
-		t.Errorf("nothing waited in the grace: %+v", r.Phases[1])
+		t.Errorf("no message waited in the grace: %+v", r.Phases[1])
 	}
 }

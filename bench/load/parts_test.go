@@ -51,7 +51,7 @@ func TestAGeneratorThatStoodStillSendsTheRest(t *testing.T) {
 		t.Errorf("got %+v, latency %+v, lateness %+v, exit %d", r.Traffic, r.Latency, r.Lateness, r.Exit)
 	}
 	if len(r.Seconds) < 3 || r.Seconds[0].Delivered == 0 || r.Seconds[1].Delivered != 0 || r.Seconds[2].Delivered == 0 {
-		t.Errorf("the second in which nothing was done is missing: %+v", r.Seconds)
+		t.Errorf("the second in which the generator stood still is missing: %+v", r.Seconds)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestKicksAreJudgedByOurOwnStamps(t *testing.T) {
 	}
 	r = run(func(int) time.Duration { return time.Minute })
 	if k := r.Kicks; k.Missing != 16 || r.Exit != cli.Violated {
-		t.Errorf("a server that ends nobody: %+v, exit %d", k, r.Exit)
+		t.Errorf("a server that closes no connection: %+v, exit %d", k, r.Exit)
 	}
 }
 

@@ -93,7 +93,7 @@ func TestTheSameSeedPicksTheSameSenders(t *testing.T) {
 		t.Errorf("the nearest after the last that can send is %d, want 0", m)
 	}
 	if _, ok := a.from(1, func(int32) bool { return false }); ok {
-		t.Error("somebody was picked where nobody is left")
+		t.Error("a sender was picked although none is left")
 	}
 }
 

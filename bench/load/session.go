@@ -11,17 +11,18 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// A Session holds the connections of one server while several servers are
-// measured in turns. All servers are up and connected; one at a time has work,
-// for a slice of some hundred milliseconds, and the others have none. So what
-// is compared was measured within a second, by connections that stay the same.
+// A Session has the connections of one server while several servers are
+// measured in turns. All servers are up and connected. One at a time has work,
+// for a slice of some hundred milliseconds, and the others have none. So
+// slices that are compared were measured within a second, with the same
+// connections.
 //
 // A Session belongs to one goroutine, which stays on its thread; several
-// Sessions may share it. Between two slices nothing is read and no heartbeat is
-// sent, so a pause must be shorter than the server's patience.
+// Sessions may share it. Between two slices nothing is read and no heartbeat
+// is sent, so a pause must be shorter than the server's patience.
 type Session struct{ run *run }
 
-// Slice is what a server did in one.
+// Slice is the work of a server in one slice.
 type Slice struct {
 	Sent      int64
 	Delivered int64
@@ -30,8 +31,8 @@ type Slice struct {
 	Foreign   float64       // see Meter
 }
 
-// CPUPerDelivery is the server's CPU time for one delivery in microseconds; 0 if
-// there was none.
+// CPUPerDelivery is the server's CPU time for one delivery in microseconds; 0
+// without deliveries.
 func (s Slice) CPUPerDelivery() float64 {
 	if s.Delivered == 0 {
 		return 0
@@ -59,9 +60,9 @@ func OpenSession(cfg Config) (*Session, error) {
 	return &Session{r}, nil
 }
 
-// Slice sends by the schedule of the scenario for so long, and waits until all
-// of it has arrived: the server begins and ends without work. An error says that
-// something is missing, or that connections ended.
+// Slice sends by the schedule of the scenario for the given time, and waits
+// until every message has arrived: the server begins and ends without work. An
+// error means that messages are missing, or that connections ended.
 func (s *Session) Slice(length time.Duration) (Slice, error) {
 	r := s.run
 	start := (r.e.Now() + int64(time.Millisecond)) / 1000 * 1000 // stamps have whole microseconds
@@ -89,8 +90,8 @@ func (s *Session) Slice(length time.Duration) (Slice, error) {
 	return out, nil
 }
 
-// settle waits until everything has arrived, and a moment for what the server
-// does afterwards.
+// settle waits until every message has arrived, and a moment longer for the
+// work that the server does afterwards.
 func (s *Session) settle() error {
 	r := s.run
 	const after = time.Millisecond
@@ -116,19 +117,21 @@ func (s *Session) settle() error {
 	return nil
 }
 
-// Rest serves the connections for so long: heartbeats that are due leave.
+// Rest serves the connections for the given time and sends heartbeats that are
+// due.
 func (s *Session) Rest(length time.Duration) error {
 	_, err := s.run.e.Run(s.run.e.Now()+int64(length), nil)
 	return errors.Join(err, s.settle())
 }
 
-// Close resets the connections and says what the proof of all slices found.
+// Close resets the connections and returns the findings of the proof for all
+// slices.
 func (s *Session) Close() (proof.Verdict, error) {
 	return s.run.ledger.Verdict(), s.run.e.Close()
 }
 
-// A Meter measures the CPU time of servers between two moments, and what others
-// took of the machine meanwhile.
+// A Meter measures the CPU time of servers between two moments, and how much
+// of the machine other programs took meanwhile.
 type Meter struct {
 	pids              []int
 	began             time.Time
@@ -142,10 +145,10 @@ func StartMeter(pids ...int) *Meter {
 	return m
 }
 
-// Stop returns the CPU time of the servers since the start, and the CPU time that
-// neither they nor this process had, as a share of the time between: that of other
-// programs, and of other machines (steal), by /proc/stat, which counts in ticks of
-// 10 ms.
+// Stop returns the CPU time of the servers since the start. It also returns
+// the CPU time of everything except the servers and this process, as a share
+// of the elapsed time: other programs, and other machines (steal). That share
+// comes from /proc/stat, which counts in ticks of 10 ms.
 func (m *Meter) Stop() (cpu time.Duration, foreign float64) {
 	cpu = m.servers() - m.server
 	others := cpuBusy() - m.busy - (processTime(os.Getpid()) - m.own) - cpu
@@ -165,7 +168,7 @@ func processTime(pid int) time.Duration {
 	return time.Duration(ns)
 }
 
-// cpuBusy is the time that the CPUs of this machine were not idle.
+// cpuBusy is the time in which the CPUs of this machine were not idle.
 func cpuBusy() time.Duration {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go supports
 	_, busy, _ := cpuTicks()

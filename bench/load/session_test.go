@@ -23,7 +23,7 @@ func openSession(t *testing.T, hub *stub.Hub, change func(s *scenario.Scenario))
 	return s
 }
 
-// Two servers that work in turns, each with a schedule or as fast as it can: whatever is sent in a slice arrives in it.
+// Two servers work in turns, each with a schedule or as fast as it can. All messages sent in a slice must arrive in it.
 func TestSlicesBeginAndEndWithNothingUnderWay(t *testing.T) {
 	t.Parallel()
 	open := openSession(t, &stub.Hub{}, func(s *scenario.Scenario) { s.Rate.PerSecond = 1000 })

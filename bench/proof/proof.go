@@ -263,7 +263,7 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 		l.Foreign(m, fmt.Sprintf("number %d of sender %d, of room %d", seq, sender, l.roomOf[sender]))
 		return false, false
 	case seq == 0 || seq > l.sent[sender] && l.judged(int32(sender)):
-		l.Foreign(m, fmt.Sprintf("number %d of sender %d, who has sent %d", seq, sender, l.sent[sender]))
+		l.Foreign(m, fmt.Sprintf("number %d of sender %d, which has sent %d", seq, sender, l.sent[sender]))
 		return false, false
 	}
 	p, r, e := &l.members[m], &l.rooms[number], entry{sender, seq}

@@ -84,7 +84,7 @@ func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
 		} else if last > sent { // a sender of another generator, which reported only now how many it sent
 			p.bad = true
 			l.bad.Foreign += int64(last - sent)
-			l.note("room %d: member %d got numbers up to %d of sender %d, who has sent %d", number, m, last, sender, sent)
+			l.note("room %d: member %d got numbers up to %d of sender %d, which has sent %d", number, m, last, sender, sent)
 		}
 	}
 }

@@ -115,7 +115,7 @@ func TestPrometheusCanReadTheMetrics(t *testing.T) {
 
 func TestTheVerdictNamesAllThatWentWrong(t *testing.T) {
 	died := lobby()
-	died.Exit, died.Died = cli.ServerDied, "its last words: out of memory"
+	died.Exit, died.Died = cli.ServerDied, "its last output: out of memory"
 	ended := lobby()
 	ended.Exit, ended.Ended = cli.Violated, "3 connections were ended by the server"
 	for _, c := range []struct {

@@ -135,7 +135,7 @@ func TestALongRunKeepsItsWorstSecond(t *testing.T) {
 		t.Errorf("no seconds: got %v of %d", rows, each)
 	}
 	if rows, _ := spans(all[:1], 240); !rows[0].Warmup || !math.IsNaN(rows[0].Max) {
-		t.Errorf("what was not measured is drawn as %v", rows[0].Max)
+		t.Errorf("a missing value is drawn as %v", rows[0].Max)
 	}
 }
 

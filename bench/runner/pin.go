@@ -98,7 +98,7 @@ func moveProcess(pid int, cpus *unix.CPUSet) error {
 	return nil
 }
 
-// ServerCPU is the number of the CPU that a pinned server has, or of the only one.
+// ServerCPU returns the number of the CPU of a pinned server, or of the only CPU.
 func ServerCPU() (int, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {

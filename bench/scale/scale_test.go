@@ -139,7 +139,7 @@ func TestAMarkIsWaitedFor(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mark")
 	g := newGenerator(options{marked: file, patience: 50 * time.Millisecond, conns: 1, room: 1}, &bytes.Buffer{})
 	if err := g.mark("idle"); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("a mark that nobody takes: got %v", err)
+		t.Errorf("a mark that the lab does not take: got %v", err)
 	}
 	if err := os.WriteFile(file, []byte("idle\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -162,12 +162,12 @@ func TestMessagesAreComparedWhole(t *testing.T) {
 		bad := append([]byte(nil), text...)
 		bad[i] ^= 0x80
 		if _, ok, _ := parseMessage(bad, nil); ok {
-			t.Errorf("byte %d changed: %q was taken", i, bad)
+			t.Errorf("byte %d changed: %q was accepted", i, bad)
 		}
 	}
 	for _, bad := range []string{"", `{"message":"x"}`, string(text) + " ", strings.ToUpper(string(text))} {
 		if _, ok, _ := parseMessage([]byte(bad), nil); ok {
-			t.Errorf("%q was taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 }

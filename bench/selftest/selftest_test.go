@@ -41,7 +41,7 @@ func TestInjectedFaultsAreFoundAndABrokenCheckerFails(t *testing.T) {
 				return overlooking{proof.New(roomOf, roomOrder), forget[i]}
 			}}
 			if text, err := injected(broken, k, 32, 4); err == nil {
-				t.Errorf("a checker that overlooks it passes: %s", text)
+				t.Errorf("the selftest passes with a ledger that overlooks it: %s", text)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func newPlayer(a *adapter.Adapter, row Row, servers int, cpus *unix.CPUSet) (pla
 	}
 	died := func() string {
 		if server.Died() {
-			return "its last words: " + server.LastWords()
+			return "its last output: " + server.LastWords()
 		}
 		return ""
 	}
@@ -50,14 +50,15 @@ func stop(s *adapter.Server) error {
 	return nil
 }
 
-// talker has connections that stay.
+// talker has connections that stay open.
 type talker struct {
 	server  *adapter.Server
 	session *load.Session
 	figures int
 }
 
-// warm is the part of a slice that is not measured: what a server forgot while others worked, and heartbeats that are due.
+// warm is the first part of a slice, which is not measured: caches that the server lost while others worked, and
+// heartbeats that are due.
 const warm = 30 * time.Millisecond
 
 func (p *talker) play(length time.Duration) (sample, error) {
@@ -84,7 +85,7 @@ func (p *talker) close() error {
 	return err
 }
 
-// opener opens connections and resets them.
+// opener opens and resets connections.
 type opener struct {
 	server *adapter.Server
 	target client.Target
@@ -107,7 +108,7 @@ func (p *opener) play(time.Duration) (sample, error) {
 	if err := errors.Join(err, e.Close()); err != nil {
 		return sample{}, err
 	}
-	time.Sleep(50 * time.Millisecond) // the server learns that they are gone
+	time.Sleep(50 * time.Millisecond) // so that the server notices the resets
 	return sample{[]float64{float64(cpu) / 1000 / float64(p.conns)}, foreign}, nil
 }
 

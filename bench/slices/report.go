@@ -7,13 +7,13 @@ import (
 	"text/tabwriter"
 )
 
-// Table writes the lines for people.
+// Table writes the table for people.
 func (r *Report) Table(w io.Writer) error {
 	pinned := "each alone on one CPU"
 	if !r.Pinned {
 		pinned = "not pinned: this process has one CPU"
 	}
-	if _, err := fmt.Fprintf(w, "Servers are up at once, %s; ratios to %s are medians of slices in the same turn, with their 95 %% intervals.\n\n", pinned, r.Servers[0]); err != nil {
+	if _, err := fmt.Fprintf(w, "All servers are up, %s; ratios to %s are medians over pairs of slices in the same turn, with their 95 %% intervals.\n\n", pinned, r.Servers[0]); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

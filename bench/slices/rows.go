@@ -12,11 +12,12 @@ type Row struct {
 	Key      string // for --only
 	Title    string
 	Scenario scenario.Scenario
-	Connects int // connections that are opened and reset in a slice, in place of messages; 0: none are
+	Connects int // connections opened and reset in a slice, instead of messages; 0: none
 	Figures  []Figure
 }
 
-// Figure is what is measured in a row, and how much of the reference it may be.
+// Figure is a measured figure of a row, and the goals for its ratio to the
+// reference.
 type Figure struct {
 	Name, Unit string
 	Must, Aim  float64 // 0: no goal
@@ -24,10 +25,11 @@ type Figure struct {
 
 const messageBytes = 128
 
-// MostConns is how many connections all servers of a row have together, at most.
+// MostConns is the largest number of connections that all servers of a row
+// have together.
 const MostConns = 16_000
 
-// Rows are those that a comparison of so many servers plays.
+// Rows returns the rows of a comparison of the given number of servers.
 func Rows(servers int) []Row {
 	small := min(8000, MostConns/servers) / 8 * 8
 	cpu := func(must, aim float64) []Figure { return []Figure{{"CPU per delivery", "us", must, aim}} }

@@ -1,12 +1,10 @@
-// Package slices compares servers that are all up and connected at once. One of
-// them works at a time, for a slice of some hundred milliseconds, in rotating
-// order, and each ratio is taken within a turn: between slices that were a second
-// apart. Neighbours, heat and clocks of a shared machine change more slowly than
-// that, so ratios of slices agree within 2 to 3 % where whole runs, made one
-// after the other, differ by 10 %.
+// Package slices compares servers that are all up and connected at the same time. They work one at a time, in
+// rotating order, for a slice of some hundred milliseconds. Each ratio is computed within a turn, between slices
+// that are a second apart. Neighbours, heat and clocks of a shared machine change more slowly than that. So ratios
+// of slices agree within 2 to 3 %, while whole runs, made one after the other, differ by 10 %.
 //
-// A slice in which other programs, or other machines, took more than a tenth of a
-// CPU is dropped and counted, with the pairs that it belongs to.
+// A slice in which other programs or other machines took more than a tenth of a CPU is dropped and counted, and so
+// are its pairs.
 package slices
 
 import (
@@ -26,24 +24,24 @@ import (
 	"dotsconnect/bench/stats"
 )
 
-// Config says what to compare.
+// Config tells what to compare.
 type Config struct {
-	Servers  []adapter.Adapter // all are compared to the first
+	Servers  []adapter.Adapter // all are compared with the first
 	Rows     []Row
-	Sittings int // how often all servers are started afresh
-	Turns    int // of a sitting, in each of which every server works once
-	Most     int // sittings at most, as long as an interval is too wide
+	Sittings int // number of times that all servers are started
+	Turns    int // turns of a sitting; every server works once in each
+	Most     int // largest number of sittings, if an interval is too wide
 	Length   time.Duration
 	Progress *cli.Progress
 }
 
 // Limits of a comparison.
 const (
-	mostForeign = 0.1  // share of a slice beyond which it is dropped
-	wide        = 0.05 // an interval is narrow enough when it ends no farther from its ratio
+	mostForeign = 0.1  // a slice with a larger share is dropped
+	wide        = 0.05 // an interval is narrow enough if both ends are within this share of its ratio
 )
 
-// A Report is what was found, a line for each figure of each row.
+// A Report has the results, a line for each figure of each row.
 type Report struct {
 	Schema  int            `json:"schema"`
 	Program string         `json:"program"`
@@ -54,7 +52,7 @@ type Report struct {
 	Lines   []Line         `json:"lines"`
 }
 
-// Line is a figure of one server beside that of the base.
+// Line is a figure of one server, compared with that of the base.
 type Line struct {
 	Row     string      `json:"row"`
 	Figure  string      `json:"figure"`
@@ -68,8 +66,8 @@ type Line struct {
 	Aim     float64     `json:"aim,omitempty"`
 }
 
-// Met says whether the must was shown: the ratio is at most 2 % above it, and its
-// interval reaches it and is no wider than 5 % to either side.
+// Met reports whether the goal Must was shown: the ratio is at most 2 % above it, and its interval reaches it and
+// extends at most 5 % to either side.
 func (l *Line) Met() bool {
 	return l.Ratio.Of <= 1.02*l.Must && l.Ratio.Low <= l.Must && !tooWide(l.Ratio)
 }
@@ -82,7 +80,7 @@ func (c *Config) Compare() (*Report, error) {
 	for i := range c.Servers {
 		r.Servers = append(r.Servers, c.Servers[i].Name)
 	}
-	runtime.LockOSThread() // CPU time is that of a thread, and servers end with the thread that started them
+	runtime.LockOSThread() // CPU time belongs to a thread, and servers end with the thread that started them
 	defer runtime.UnlockOSThread()
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	var cpus *unix.CPUSet
@@ -105,7 +103,7 @@ func (c *Config) Compare() (*Report, error) {
 	return r, nil
 }
 
-// row is one row: sittings until every interval is narrow enough.
+// row measures one row: sittings until every interval is narrow enough.
 func (c *Config) row(row Row, cpus *unix.CPUSet) ([]Line, error) {
 	t := &tally{}
 	for sitting := 0; sitting < c.Sittings || sitting < c.Most && t.wide(row); sitting++ {
@@ -128,7 +126,7 @@ func (c *Config) row(row Row, cpus *unix.CPUSet) ([]Line, error) {
 	return lines, nil
 }
 
-// sitting starts all servers and plays the turns of one sitting.
+// sitting starts all servers and runs the turns of one sitting.
 func (c *Config) sitting(row Row, t *tally, sitting int, cpus *unix.CPUSet) (err error) {
 	players := make([]player, 0, len(c.Servers))
 	defer func() {
@@ -159,21 +157,20 @@ func (c *Config) sitting(row Row, t *tally, sitting int, cpus *unix.CPUSet) (err
 	return nil
 }
 
-// Ours and Reference are the names of the servers that goals are about.
+// Ours and Reference are the names of the servers to which the goals apply.
 const (
 	Ours      = "ours"
 	Reference = "uws"
 )
 
-// Server is a server that is started by a command, which speaks as ours does:
+// Server is a server that a command starts, with the same protocol as dotsd:
 //
-//   - GET /ws/chat/ROOM/ upgrades and joins the room; ROOM is of ASCII letters, digits and hyphens
+//   - GET /ws/chat/ROOM/ upgrades and joins the room; ROOM consists of ASCII letters, digits and hyphens
 //   - a text message {"message":X} goes to all members of the room, the sender included, byte for byte, in one order
 //   - a text message "heartbeat", with the quotes, goes to nobody
 //   - it listens on 127.0.0.1:{port}, and ends on SIGTERM
 //
-// {cpu} in the command is the number of the CPU that it shall run on. It is
-// started there anyway.
+// {cpu} in the command is the number of the CPU on which it should run. It is started on that CPU in any case.
 func Server(name, command string, cpu int) adapter.Adapter {
 	return adapter.Adapter{
 		Name: name, Start: strings.ReplaceAll(command, "{cpu}", fmt.Sprint(cpu)), Ready: adapter.TCP, URL: "ws://127.0.0.1:{port}/ws/chat/{room}/",

@@ -2,19 +2,19 @@ package slices
 
 import "dotsconnect/bench/stats"
 
-// sample is what one slice found: a value for each figure of the row.
+// sample is the result of one slice: a value for each figure of the row.
 type sample struct {
 	values  []float64
 	foreign float64
 }
 
-// tally keeps the samples of a row.
+// tally has the samples of a row.
 type tally struct {
 	turns   [][]sample // by turn, then by server
 	dropped int
 }
 
-// enter takes a turn.
+// enter records a turn.
 func (t *tally) enter(found []sample) {
 	for _, s := range found {
 		if s.foreign > mostForeign {
@@ -24,8 +24,8 @@ func (t *tally) enter(found []sample) {
 	t.turns = append(t.turns, found)
 }
 
-// ratio is the median over the turns of a server's figure by that of the base. Of
-// fewer than two turns it is 0.
+// ratio is the median, over the turns, of a server's figure divided by that of
+// the base. With fewer than two turns it is 0.
 func (t *tally) ratio(figure, server int) (base, value float64, r stats.Ratio) {
 	var bases, values, ratios, ones []float64
 	for _, turn := range t.turns {
@@ -43,7 +43,7 @@ func (t *tally) ratio(figure, server int) (base, value float64, r stats.Ratio) {
 	return stats.Median(bases), stats.Median(values), r
 }
 
-// wide reports that more turns are wanted.
+// wide reports whether more turns are needed.
 func (t *tally) wide(row Row) bool {
 	for f := range row.Figures {
 		for server := 1; server < len(t.turns[0]); server++ {

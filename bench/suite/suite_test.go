@@ -24,7 +24,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "rewrite testdata")
 
 func TestEveryScenarioIsInFullAndInSmoke(t *testing.T) {
 	if got, want := Names(), []string{"smoke", "full", "million"}; !slices.Equal(got, want) {
@@ -364,6 +364,6 @@ func TestTheFolderHasEachRunAndTheSummary(t *testing.T) {
 		t.Error("no error")
 	}
 	if _, err := os.Stat(other); err == nil {
-		t.Error("a folder was made for nothing")
+		t.Error("a folder was made although no run was")
 	}
 }

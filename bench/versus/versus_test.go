@@ -20,7 +20,7 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "rewrite testdata")
 
 func TestEveryRoundHasEachServerOnceInAnotherOrder(t *testing.T) {
 	for _, n := range []int{1, 3, 9} {
@@ -79,7 +79,7 @@ func (f *fake) run(s runner.Spec) (*result.Result, error) {
 		f.rates[s.Scenario.Rate.String()] = true
 	}
 	if name == "absent" {
-		return nil, errors.New("absent: the server ended at once; its last words: no\nlibrary")
+		return nil, errors.New("absent: the server ended at once; its last output: no\nlibrary")
 	}
 	cost := map[string]float64{"ours": 1, "gws": 5, "loser": 9}[name] * (1 + round/10)
 	r := &result.Result{Server: &result.Server{CPUPerDelivery: cost, CPUs: cost / 10, CPUPerConnect: 10 * cost, BytesPerConn: 1000 * cost}}
@@ -185,7 +185,7 @@ func TestWhatOursDidWrongIsTheVerdict(t *testing.T) {
 	}
 	f := &fake{}
 	_, err := f.config("absent", "gws").Compare()
-	if code := cli.Exit(&bytes.Buffer{}, "", err); code != cli.Usage || !strings.Contains(fmt.Sprint(err), "its last words: no") {
-		t.Errorf("ours cannot start: got exit %d, %v", code, err)
+	if code := cli.Exit(&bytes.Buffer{}, "", err); code != cli.Usage || !strings.Contains(fmt.Sprint(err), "its last output: no") {
+		t.Errorf("our server cannot start: got exit %d, %v", code, err)
 	}
 }

@@ -58,7 +58,7 @@ func (c *cluster) pathTo(node int) string {
 			return path + "/"
 		}
 	}
-	c.t.Fatalf("no spelling of %q comes to node %d", clusterRoom, node+1)
+	c.t.Fatalf("no spelling of %q reaches node %d", clusterRoom, node+1)
 	return ""
 }
 
@@ -178,25 +178,25 @@ func (c *cluster) send(crowd []*insider) {
 // hear waits until the whole crowd has received the messages of send.
 func (c *cluster) hear(crowd []*insider) {
 	c.t.Helper()
-	until(c.t, "everybody has heard everything", func() bool { return heardAll(crowd) })
+	until(c.t, "all clients have received all messages", func() bool { return heardAll(crowd) })
 	order := crowd[0].take()
 	for i, who := range crowd[1:] {
 		if heard := who.take(); !slices.Equal(heard, order) {
-			c.t.Errorf("client %d heard %d messages in another order than client 0", i+1, len(heard))
+			c.t.Errorf("client %d received %d messages in another order than client 0", i+1, len(heard))
 		}
 	}
 	next := map[int]int{} // by sender
 	for _, text := range order {
 		var s, n int
 		if _, err := fmt.Sscanf(text, `{"message":"%d/%d"}`, &s, &n); err != nil || n != next[s] {
-			c.t.Fatalf("heard %q where message %d of sender %d was due", text, next[s], s)
+			c.t.Fatalf("received %q, want message %d of sender %d", text, next[s], s)
 		}
 		next[s]++
 	}
 	if len(order) != senders*sendsEach {
-		c.t.Errorf("heard %d messages, want %d", len(order), senders*sendsEach)
+		c.t.Errorf("received %d messages, want %d", len(order), senders*sendsEach)
 	}
-	c.t.Logf("%d clients heard the same %d messages in the same order", len(crowd), len(order))
+	c.t.Logf("%d clients received the same %d messages in the same order", len(crowd), len(order))
 }
 
 func heardAll(crowd []*insider) bool {

@@ -128,7 +128,7 @@ func TestClusterExampleImage(t *testing.T) {
 	install := regexp.MustCompile(`(?m)^COPY --from=build (\S+) (\S+)$`).FindStringSubmatch(final)
 	start := regexp.MustCompile(`(?m)^ENTRYPOINT \["(\S+)"\]$`).FindStringSubmatch(final)
 	if compile == nil || install == nil || start == nil || compile[2] != install[1] || install[2] != start[1] {
-		t.Fatalf("what is built, copied and started is not the same: %q, %q, %q", compile, install, start)
+		t.Fatalf("the program that is built, copied and started differs: %q, %q, %q", compile, install, start)
 	}
 	if user := regexp.MustCompile(`(?m)^USER ([1-9][0-9]+):([1-9][0-9]+)$`).FindStringSubmatch(final); user == nil {
 		t.Error("no USER, or root")
@@ -208,7 +208,7 @@ func TestClusterExampleCompose(t *testing.T) {
 		if service.Build != nil {
 			builds++
 		} else if service.Image == "dotsd" && service.Pull != "never" {
-			t.Errorf("%s: its image is in no registry", name)
+			t.Errorf("%s: its image is not in a registry", name)
 		}
 		files := slices.Clone(service.EnvFile)
 		for _, volume := range service.Volumes {
@@ -223,7 +223,7 @@ func TestClusterExampleCompose(t *testing.T) {
 		}
 	}
 	if builds != 1 {
-		t.Errorf("%d services build the image, want 1: two at once get in each other's way", builds)
+		t.Errorf("%d services build the image, want 1: two at once disturb each other", builds)
 	}
 }
 

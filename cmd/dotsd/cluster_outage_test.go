@@ -28,7 +28,7 @@ func TestClusterOutage(t *testing.T) {
 	until(t, "a failover is over", func() bool { return time.Since(began) >= failover })
 	c.thaw()
 	away := time.Since(began)
-	until(t, "everybody has heard what was said while Redis was away", func() bool {
+	until(t, "all clients have received the messages from while Redis was away", func() bool {
 		for i, who := range crowd {
 			if code, ok := who.ended(); ok && code == 4104 && time.Since(began) > hold {
 				t.Skipf("this machine was too busy: Redis was away for more than %v", hold)
@@ -47,10 +47,10 @@ func TestClusterOutage(t *testing.T) {
 		unchecked += n
 	}
 	if unchecked < 10 {
-		t.Errorf("%d connections came to a node by the backend without checks, want 10 at least", unchecked)
+		t.Errorf("%d connections reached a node through the backend without checks, want at least 10", unchecked)
 	}
 	if one, two := c.here(0, clusterRoom), c.here(1, clusterRoom); one != 14 || two != 16 {
-		t.Errorf("%d and %d members are on the nodes, want 14 and 16: newcomers come to the node of their path as ever", one, two)
+		t.Errorf("%d and %d members are on the nodes, want 14 and 16: new clients reach the node of their path as before", one, two)
 	}
 	slices.Reverse(crowd) // now the members that joined meanwhile send
 	c.exchange(crowd)

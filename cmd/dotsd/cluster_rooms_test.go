@@ -107,7 +107,7 @@ func (c *cluster) talk(all tenants) {
 			deliveries += len(members)
 		}
 	}
-	until(c.t, "all rooms have heard all", func() bool {
+	until(c.t, "all rooms have received all messages", func() bool {
 		for _, members := range all {
 			if slices.ContainsFunc(members, func(who *insider) bool { return who.count() < each }) {
 				return false

@@ -173,13 +173,13 @@ func (c *cluster) stopRedis(crowd []*insider) {
 	}
 	for i, who := range crowd {
 		if code, ok := who.ended(); ok {
-			c.t.Errorf("client %d was closed with %d, having sent nothing", i, code)
+			c.t.Errorf("client %d was closed with %d although it sent nothing", i, code)
 		}
 	}
 	if err := crowd[0].conn.Write(c.t.Context(), websocket.MessageText, []byte(`{"message":"lost"}`)); err != nil {
 		c.t.Error(err)
 	}
-	until(c.t, "who sends is told", func() bool { code, _ := crowd[0].ended(); return code == 4104 })
+	until(c.t, "a member that sends is closed with 4104", func() bool { code, _ := crowd[0].ended(); return code == 4104 })
 	crowd[0] = c.enter(crowd[0].path)
 	began = time.Now()
 	c.thaw()

@@ -36,6 +36,6 @@ func TestHealthAsksTheServerOfTheSameConfiguration(t *testing.T) {
 	var errs strings.Builder
 	code := run(t.Context(), program{args: append([]string{"health"}, withAdmin...), stdout: io.Discard, stderr: &errs})
 	if code != exitFailure || !strings.Contains(errs.String(), "connection refused") || !strings.Contains(errs.String(), "its --admin") {
-		t.Errorf("nobody there: exit %d, %q, want 1 and why", code, errs.String())
+		t.Errorf("no server: exit %d, %q, want 1 and the reason", code, errs.String())
 	}
 }

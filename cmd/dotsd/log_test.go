@@ -69,7 +69,7 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 			}
 		}
 		if n := strings.Count(out.String(), "\n"); n != 10+10+1+2 || len(left) != 2 {
-			t.Fatalf("%d lines, %d of them about what was left out, want 23 and 2:\n%s", n, len(left), out.String())
+			t.Fatalf("%d lines, %d of them about lines left out, want 23 and 2:\n%s", n, len(left), out.String())
 		}
 		for i, want := range []string{`"message":"once a second","lines":990`, `"message":"page refused by its origin","lines":990`} {
 			if !strings.Contains(left[i], want) {
@@ -94,7 +94,7 @@ func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
 		}
 		log.Close()
 		if n := strings.Count(out.String(), `"lines left out"`); n == 0 {
-			t.Errorf("--log-level=%s: nothing tells that lines were left out:\n%s", level, out.String())
+			t.Errorf("--log-level=%s: no line reports the lines left out:\n%s", level, out.String())
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestTheLogSaysHowMuchItLost(t *testing.T) {
 			}
 		}
 		if lost := log.out.dropped.Load(); told != lost || lost < maxLogLines {
-			t.Errorf("told of %d lines, and %d were lost, want the same and over %d", told, lost, maxLogLines)
+			t.Errorf("%d lines were reported as lost and %d were lost, want the same number, above %d", told, lost, maxLogLines)
 		}
 	})
 }

@@ -147,7 +147,7 @@ func (c *crowd) checkRoom(t *testing.T, room, size int) int {
 	for member := range size {
 		heard, own := c.heard[first+member], 0
 		if len(heard) > len(order) || !slices.Equal(heard, order[:len(heard)]) {
-			t.Errorf("room %d: what member %d heard is not how the room's order begins", room, member)
+			t.Errorf("room %d: the messages of member %d are not a prefix of the room's order", room, member)
 		}
 		for _, number := range heard {
 			if number/perSender == first+member {
@@ -155,7 +155,7 @@ func (c *crowd) checkRoom(t *testing.T, room, size int) int {
 			}
 		}
 		if own != next[member] {
-			t.Errorf("room %d: member %d heard %d of its own messages, others heard %d of them", room, member, own, next[member])
+			t.Errorf("room %d: member %d received %d of its own messages, others received %d of them", room, member, own, next[member])
 		}
 	}
 	return len(order)
@@ -172,6 +172,6 @@ func (p programs) testSecondTerm(t *testing.T) {
 	}
 	lines := d.log()
 	if last := lines[len(lines)-1]; !contains("second signal")(last) {
-		t.Errorf("the last line is %q, want it to say why", last)
+		t.Errorf("the last line is %q, want the reason in it", last)
 	}
 }

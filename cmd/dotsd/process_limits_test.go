@@ -148,7 +148,7 @@ func (p programs) testSmallLimit(t *testing.T) {
 		members := d.joined(d.start.Connections, "small")
 		d.echoes(members)
 		if got := d.metric("dots_connections_max"); int(got) != len(members) {
-			t.Errorf("the metric says %v places, and the log %d", got, len(members))
+			t.Errorf("the metric has %v connections, and the log %d", got, len(members))
 		}
 		over, err := d.dial(false)
 		if err != nil {
@@ -161,7 +161,7 @@ func (p programs) testSmallLimit(t *testing.T) {
 		}
 		d.echoes(members)
 		if n := d.metric("dots_accept_errors_total"); n != 0 {
-			t.Errorf("%v connections could not be accepted for want of a file", n)
+			t.Errorf("%v connections could not be accepted because of the file limit", n)
 		}
 		t.Logf("a limit of %d open files: %d members", limit, len(members))
 		d.terminate()
@@ -170,7 +170,7 @@ func (p programs) testSmallLimit(t *testing.T) {
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "the limit of open files is 30") || !strings.Contains(string(out), "ulimit -n") {
-		t.Errorf("under a limit of 30: %v, %s; want an error that says what to do", err, out)
+		t.Errorf("under a limit of 30: %v, %s; want an error that tells what to do", err, out)
 	}
 }
 

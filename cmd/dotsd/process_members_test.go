@@ -48,7 +48,7 @@ func (w *watcher) watch(each int) {
 	named := func() bool { room = w.room(nodes[0]); return room != "" }
 	if !w.until("three nodes serve", serve(3)) || !w.until("there is a room", named) ||
 		!w.until("each node counts the members of all", count(3*each, 0, 1, 2)) ||
-		!w.until("the third node is dead", func() bool { return w.refused(nodes[2]) }) {
+		!w.until("the third node has ended", func() bool { return w.refused(nodes[2]) }) {
 		return
 	}
 	killed := time.Now()

@@ -40,7 +40,7 @@ func (p programs) nodes(t *testing.T, args string) (command, log string) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			text, _ := os.ReadFile(log) // it does not exist if no node started
-			t.Logf("the nodes said last:\n%s", text[max(0, len(text)-8<<10):])
+			t.Logf("the last log lines of the nodes:\n%s", text[max(0, len(text)-8<<10):])
 		}
 	})
 	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
@@ -89,7 +89,7 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 	const rest = 4_000_000 // us, of the outage after the grace
 	grace, hurt := r.Phases[1].Latency, r.Phases[2].Latency
 	if grace.Max < 100_000 {
-		t.Errorf("nobody waited for more than %d us in the first second of the outage: was Redis away at all?", grace.Max)
+		t.Errorf("no message waited for more than %d us in the first second of the outage: was Redis away at all?", grace.Max)
 	}
 	if grace.Max >= rest {
 		t.Errorf("a message sent in the first second of the outage waited for %d us, until Redis was back", grace.Max)
@@ -111,11 +111,11 @@ func (p programs) testLostAgreement(t *testing.T) {
 		t.Errorf("the member: got %v, want 4200", err)
 	}
 	if code := d.ended(); code != exitFailure {
-		t.Errorf("exit %d, want %d: it is to be started again", code, exitFailure)
+		t.Errorf("exit %d, want %d, so that it is started again", code, exitFailure)
 	}
 	const want = "dotsd: --redis: other nodes divide the rooms into lanes differently, and their agreement is older: restart this node"
 	if lines := d.log(); !strings.HasPrefix(lines[len(lines)-1], want) {
-		t.Errorf("it said last %q, want %q", lines[len(lines)-1], want)
+		t.Errorf("its last line is %q, want %q", lines[len(lines)-1], want)
 	}
 	again := p.serve(t, args[0])
 	dialRoom(t, again.start)
@@ -161,6 +161,6 @@ func (p programs) testNodeDeath(t *testing.T) {
 		t.Errorf("%d members left, recovery %+v; want %d of each", r.Proof.Left, got, rooms*each)
 	}
 	if r.Proof.ReceivedBack == 0 {
-		t.Error("who came back got nothing")
+		t.Error("members that came back got nothing")
 	}
 }

@@ -48,7 +48,7 @@ func (p programs) testReload(t *testing.T) {
 	write("origins: [https://new.example.org]\nmax-age: 30s\nlog-level: debug\n")
 	d.signal(syscall.SIGHUP)
 	if line := told("configuration read again: some changes need a restart"); !strings.Contains(line, `"taken":["origins","log-level"]`) || !strings.Contains(line, `"restart":["max-age"]`) {
-		t.Errorf("told %s, want what was taken and what needs a restart", line)
+		t.Errorf("got %s, want the settings taken and those that need a restart", line)
 	}
 	if got := page("https://new.example.org"); got != http.StatusSwitchingProtocols {
 		t.Errorf("after it was listed: HTTP %d, want 101", got)
@@ -64,7 +64,7 @@ func (p programs) testReload(t *testing.T) {
 	write("max-message: much\nnonsense: 1\norigins: []\n")
 	d.signal(syscall.SIGHUP)
 	if line := told("nonsense"); !strings.Contains(line, "max-message") {
-		t.Errorf("told %s, want every mistake", line)
+		t.Errorf("got %s, want every mistake", line)
 	}
 	if got := page("https://new.example.org"); got != http.StatusSwitchingProtocols {
 		t.Errorf("after a mistake: HTTP %d, want 101 as before", got)

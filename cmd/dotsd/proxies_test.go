@@ -137,7 +137,7 @@ func TestBehindNginx(t *testing.T) {
 	text, _ := io.ReadAll(answer.Body)
 	for line := range strings.Lines(readmeBlock(t, "nginx", "")) {
 		if line = strings.TrimSpace(line); (strings.HasPrefix(line, "proxy_http_version") || strings.HasPrefix(line, "proxy_set_header")) && !strings.Contains(string(text), line) {
-			t.Errorf("told %q, which lacks %s", text, line)
+			t.Errorf("got %q without %s", text, line)
 		}
 	}
 	d.terminate()

@@ -169,7 +169,7 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 		t.Errorf("other lanes: got exit %d and %q, want 2 and one line that names both", code, stderr.String())
 	}
 	stopFirst()
-	until(t, "who has gone is not counted", func() bool {
+	until(t, "a member that left is not counted", func() bool {
 		_, body := get(second, "/api/rooms/chat/lobby")
 		return strings.Contains(body, `"members":1,"here":1`)
 	})
@@ -257,7 +257,7 @@ func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	if _, _, err := first.Read(t.Context()); websocket.CloseStatus(err) != 4105 {
 		t.Errorf("got %v, want 4105", err)
 	}
-	until(t, "who comes back stays", func() bool { // other gaps of the same loss may follow
+	until(t, "a member that comes back stays", func() bool { // other gaps of the same loss may follow
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		c := dialRoom(t, node)

@@ -44,7 +44,7 @@ func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 		for log.Scan() && !strings.Contains(log.Text(), "configuration read again") {
 		}
 		if !strings.Contains(log.Text(), "nothing has changed") {
-			t.Errorf("told %s, want that nothing has changed", log.Text())
+			t.Errorf("got %s, want that nothing has changed", log.Text())
 		}
 		if got := runtime.GOMAXPROCS(0); got != 2 {
 			t.Errorf("%d processors, want 2 as before", got)
@@ -88,6 +88,6 @@ func TestAFileThatCannotBeReadNowHoldsNoDrainUp(t *testing.T) {
 			t.Errorf("exit %d, want 0", got)
 		}
 	case <-time.After(patience):
-		t.Error("it does not end while the file is read")
+		t.Error("the server does not end while it reads the file")
 	}
 }

@@ -72,7 +72,7 @@ func TestServeRunsUntilItsContextIsDone(t *testing.T) {
 	for _, address := range []string{start.Address, start.Admin} {
 		conn, err := net.DialTimeout("tcp", address, patience)
 		if err != nil {
-			t.Fatalf("nobody listens where the log says: %v", err)
+			t.Fatalf("no server listens at the address in the log: %v", err)
 		}
 		conn.Close()
 	}

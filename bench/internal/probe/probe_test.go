@@ -32,7 +32,7 @@ func TestGoFiguresComeFromTheDebugPages(t *testing.T) {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	if _, err := NewAdmin(srv.URL + "/nothing").Read(); err == nil {
-		t.Error("a 404 was taken for figures")
+		t.Error("a 404 was accepted as figures")
 	}
 }
 
@@ -84,7 +84,7 @@ func TestChildrenAreStartedAndStopped(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if _, err := Start("sleep 5", time.Second); err == nil {
-		t.Error("a command without {port} was taken")
+		t.Error("a command without {port} was accepted")
 	}
 	_, err := Start("sh -c 'echo port {port} is taken >&2; exit 3'", time.Second)
 	if err == nil || !strings.Contains(err.Error(), "is taken") {
@@ -102,11 +102,11 @@ func TestAServerThatAnswers503IsNotReady(t *testing.T) {
 	defer web.Close()
 	s := &Server{Addr: web.Listener.Addr().String()}
 	if s.answers() {
-		t.Error("503 is taken for ready")
+		t.Error("503 counts as ready")
 	}
 	for _, status = range []int{http.StatusOK, http.StatusNotFound, http.StatusInternalServerError} {
 		if !s.answers() {
-			t.Errorf("%d is not taken for ready", status)
+			t.Errorf("%d does not count as ready", status)
 		}
 	}
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -114,10 +114,10 @@ func TestAServerThatAnswers503IsNotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Addr = silent.Addr().String(); !s.answers() {
-		t.Error("a server that speaks no HTTP is not taken for ready")
+		t.Error("a server that does not speak HTTP does not count as ready")
 	}
 	_ = silent.Close()
 	if s.answers() {
-		t.Error("nobody listens, and that is taken for ready")
+		t.Error("a port without a listener counts as ready")
 	}
 }
