@@ -22,7 +22,7 @@ const (
 	nbio   = "github.com/lesismal/nbio"
 )
 
-// importRule tells what the files of a folder may import, as text and as code.
+// importRule says what the files of a folder may import, as text and as code.
 type importRule struct {
 	text    string
 	applies func(file string) bool

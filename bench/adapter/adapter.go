@@ -1,4 +1,4 @@
-// Package adapter describes other WebSocket servers to the load generators. An adapter file tells,
+// Package adapter describes other WebSocket servers to the load generators. An adapter file says,
 // for each server, how to build, start and talk to it; bench/peers/peers.yaml is one. It can
 // describe any server that accepts a text message and sends it to a room:
 //

@@ -17,7 +17,7 @@ import (
 	"dotsconnect/bench/internal/probe"
 )
 
-// Absent tells why a server is not available on this machine. It is not an
+// Absent says why a server is not available on this machine. It is not an
 // error of the adapter.
 type Absent struct{ Why string }
 

@@ -19,7 +19,7 @@ const (
 	Refused                 // no server listens on the port
 	Rejected                // an HTTP answer other than 101: Status is set
 	TimedOut                // no 101 within DialTimeout
-	Broken                  // the server broke RFC 6455: Reason tells how
+	Broken                  // the server broke RFC 6455: Reason explains how
 	Failed                  // another error of the socket: Reason names it
 )
 

@@ -217,7 +217,7 @@ func (e *Engine) Opened() int { return e.opened }
 func (e *Engine) Reads() int64 { return e.reads }
 
 // Busy is the time in nanoseconds in which a spinning engine was not waiting.
-// The CPU time of its thread does not tell that.
+// The CPU time of its thread does not show that.
 func (e *Engine) Busy() int64 { return e.busy }
 
 // Run polls until done returns true (then Run returns true) or until the stamp

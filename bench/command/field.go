@@ -30,7 +30,7 @@ A run about latency that is INVALID, usually because other programs used the CPU
 loop INVALID means that the server can do more.
 
 Every delivery of every run is proved. If a server lost, doubled or reordered a message, ended a connection or died, the
-table has no figures for it but shows INVALID, and the exit code tells why (4, 5). A missed goal is shown, but it is not a failure.`
+table has no figures for it but shows INVALID, and the exit code says why (4, 5). A missed goal is shown, but it is not a failure.`
 
 type fieldOptions struct {
 	out    string

@@ -25,7 +25,7 @@ the answer. A rate fails when two runs in a row miss a condition or are INVALID,
 does not decide. Each run has a row in the table. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
 max are short for latency.p50 and so on.
 
-The last line tells what stopped the search: the server (exit 0), or the generator. An INVALID run shows nothing about the
+The last line says what stopped the search: the server (exit 0), or the generator. An INVALID run shows nothing about the
 server, so the answer is then a lower bound (exit 3). Exit 1: even the first rate failed. Exit 4 or 5: a broken promise or
 a dead server ended the search.`
 
@@ -262,7 +262,7 @@ func (s *search) row(st step) {
 		result.Micros(r.Latency.P50), result.Micros(r.Latency.P99), cpus, verdict)
 }
 
-// sofar tells, when the search ends early, which rate held.
+// sofar names the rate that held when the search ends early.
 func (s *search) sofar() string {
 	if len(s.held) == 0 {
 		return ""

@@ -19,7 +19,7 @@ const peersAbout = `peers: compare dotsd with other servers, in one table.
   dotsbench peers --only gws,gorilla --rounds 5 --out results/peers
   dotsbench peers --file mine.yaml --ours "./mine --port={port}"
 
-peers builds and starts each server of an adapter file (bench/peers/README.md tells how to add one) and measures them in
+peers builds and starts each server of an adapter file (bench/peers/README.md explains how to add one) and measures them in
 turns: each round runs all servers, in another order than the round before, with a fresh server for each run. On a machine
 with two CPUs or more, the server has the first CPU for itself. Messages have 128 bytes:
 

@@ -75,7 +75,7 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t\n", f.Label, cell(a), cell(b), ratio, change, counts)
 }
 
-// against tells why a figure proves nothing.
+// against says why a figure proves nothing.
 func (c *Comparison) against(f Figure) string {
 	var invalid []string
 	for _, side := range []struct {

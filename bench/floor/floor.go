@@ -26,7 +26,7 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Config tells what to measure.
+// Config says what to measure.
 type Config struct {
 	Size    int           // bytes of a message, without its WebSocket header
 	Sockets int           // pairs; each takes two descriptors

@@ -6,7 +6,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// A caption tells what a plot shows and its most important detail, in numbers
+// A caption says what a plot shows and its most important detail, in numbers
 // of this run.
 
 func latencyCaption(r *result.Result) string {

@@ -11,7 +11,7 @@ import (
 // but not when one is added.
 const Schema = 1
 
-// Result is one run. Times are in microseconds unless their names tell otherwise.
+// Result is one run. Times are in microseconds unless their names say otherwise.
 type Result struct {
 	Schema   int               `json:"schema"`
 	Program  string            `json:"program"`
@@ -162,7 +162,7 @@ type Plots struct {
 	Kick    []Point `json:"kick_lateness_counts"` // X: upper bound in us, Y: count
 }
 
-// Point is one point of a plot: X is a percentile and Y microseconds, unless told otherwise.
+// Point is one point of a plot: X is a percentile and Y microseconds, unless stated otherwise.
 type Point struct {
 	X float64 `json:"x"`
 	Y float64 `json:"y"`

@@ -172,7 +172,7 @@ func (r *Result) verdicts(b *strings.Builder) {
 		fmt.Fprintf(b, "INVALID %s\n", why)
 	}
 	if len(r.Invalid) > 0 && r.Server != nil {
-		fmt.Fprintln(b, "        rates and latencies do not count; the proof and the server's CPU per delivery do; bench/README.md tells what helps")
+		fmt.Fprintln(b, "        rates and latencies do not count; the proof and the server's CPU per delivery do; bench/README.md says what helps")
 	}
 	if r.Died != "" {
 		fmt.Fprintf(b, "DIED %s\n", r.Died)

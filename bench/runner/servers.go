@@ -59,7 +59,7 @@ func (v *servers) serve(cfg *load.Config, cpus *unix.CPUSet) error {
 }
 
 // check refuses a scenario if something that it needs is missing; the error
-// tells how to provide it.
+// explains how to provide it.
 func (v *servers) check(cfg *load.Config) error {
 	s, sc := v.spec, &v.spec.Scenario
 	switch {

@@ -24,7 +24,7 @@ import (
 	"dotsconnect/bench/stats"
 )
 
-// Config tells what to compare.
+// Config says what to compare.
 type Config struct {
 	Servers  []adapter.Adapter // all are compared with the first
 	Rows     []Row

@@ -11,7 +11,7 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// FieldConfig tells which servers to compare in which tables. A field has no
+// FieldConfig says which servers to compare in which tables. A field has no
 // "ours": any server can be a row, with any settings.
 type FieldConfig struct {
 	Servers  []adapter.Adapter

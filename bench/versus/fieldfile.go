@@ -255,5 +255,5 @@ func (t *Table) describe() {
 	}
 }
 
-// closed tells a table about throughput from one about latency.
+// closed reports whether a table is about throughput, and not about latency.
 func (t *Table) closed() bool { return t.scenario.Rate.Max }

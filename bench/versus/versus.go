@@ -20,7 +20,7 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// Config tells which servers to compare.
+// Config says which servers to compare.
 type Config struct {
 	Servers  []adapter.Adapter // our server first
 	Skipped  []Server          // peers that could not be built

@@ -62,13 +62,13 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 	return &others{backend, b.Lost(), b.Close}, nil
 }
 
-// redisHint tells what to do about an error of Connect.
+// redisHint says what to do about an error of Connect.
 func redisHint(err error) string {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch text := err.Error(); {
 	case errors.Is(err, redisbridge.ErrDiffers):
-		return "" // the error tells it already
+		return "" // the error says it already
 	case errors.As(err, &authority):
 		return "; if that is your Redis, set the variable SSL_CERT_FILE to the file with the certificate of its CA"
 	case errors.As(err, &host):

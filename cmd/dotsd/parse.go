@@ -13,7 +13,7 @@ var habits = map[string]struct{ setting, value string }{
 	"redis-url": {"redis", "redis://HOST:PORT"},
 }
 
-// advise tells what to write instead of an unknown name. form writes a setting and its value in the syntax of the place.
+// advise says what to write instead of an unknown name. form writes a setting and its value in the syntax of the place.
 func advise(name string, known []string, form func(setting, value string) string) string {
 	plain := strings.TrimPrefix(strings.TrimPrefix(spelling(name), "--"), "dots-")
 	if h, ok := habits[plain]; ok {

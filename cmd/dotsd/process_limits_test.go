@@ -170,7 +170,7 @@ func (p programs) testSmallLimit(t *testing.T) {
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "the limit of open files is 30") || !strings.Contains(string(out), "ulimit -n") {
-		t.Errorf("under a limit of 30: %v, %s; want an error that tells what to do", err, out)
+		t.Errorf("under a limit of 30: %v, %s; want an error that says what to do", err, out)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // testRedisOverTLS uses a Redis whose certificate is signed only by the CA in SSL_CERT_FILE. With that file the node serves.
-// Without it, or with another host name than that of the certificate, the node exits and tells what to do.
+// Without it, or with another host name than that of the certificate, the node exits and says what to do.
 func (p programs) testRedisOverTLS(t *testing.T) {
 	folder, port := t.TempDir(), idlePort(t)
 	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")

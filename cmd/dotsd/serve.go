@@ -208,7 +208,7 @@ func thousands(n int) string {
 	return digits
 }
 
-// explainListen tells which setting made the start fail, and what to do.
+// explainListen says which setting made the start fail, and what to do.
 func explainListen(err error, c server.Config) error {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "listen" {

@@ -177,7 +177,7 @@ func (s *sources) locate(err error) error {
 	return errors.Join(located...)
 }
 
-// mapper makes kong parse a setting as the server does. The error tells what the setting takes.
+// mapper makes kong parse a setting as the server does. The error says what the setting takes.
 func (s *sources) mapper() kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		takes := "a value"

@@ -7,7 +7,7 @@ import (
 )
 
 // output keeps the last bytes that a server printed, and watches for the line
-// that tells that the server is ready.
+// that shows that the server is ready.
 type output struct {
 	mu    sync.Mutex
 	end   []byte         // guarded by mu

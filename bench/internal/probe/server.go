@@ -34,7 +34,7 @@ type Server struct {
 type Command struct {
 	Line  string         // for the shell; {port} and {admin} stand for free ports
 	Dir   string         // working folder; empty: the current one
-	Ready *regexp.Regexp // a line of its output that tells that the server is ready; nil: ready when {port} accepts and does not answer 503
+	Ready *regexp.Regexp // a line of its output that shows that the server is ready; nil: ready when {port} accepts and does not answer 503
 	CPUs  *unix.CPUSet   // on which it may run; nil: all of ours
 	Addr  string         // where it accepts connections; empty: Line has {port}
 }
