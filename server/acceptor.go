@@ -13,9 +13,9 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// The acceptor takes connections from the listener and gives each to the least loaded loop, which registers it at the
-// start of its next turn. nbio's own acceptor spins when descriptors run out; ours backs off, and two descriptors are
-// kept in reserve so that even then those who come are told 503 instead of waiting in the dark.
+// The acceptor takes connections from the listener and gives each to the least loaded loop, which registers it at the start of
+// its next turn. nbio's own acceptor spins when descriptors run out. This one backs off, and keeps two descriptors in reserve, so
+// that even then new clients get a 503 instead of no answer.
 type acceptor struct {
 	srv      *Server
 	listener net.Listener
@@ -23,7 +23,7 @@ type acceptor struct {
 	done     chan struct{} // closed by stop
 	wait     sync.WaitGroup
 	spares   []*os.File // descriptors in reserve; accept goroutine only
-	logged   time.Time  // when accept last failed with a line in the log; accept goroutine only
+	logged   time.Time  // when accept last failed and that was logged; accept goroutine only
 	once     sync.Once
 	err      error
 }
@@ -33,8 +33,8 @@ const (
 	shortestBackOff  = 5 * time.Millisecond
 	longestBackOff   = 500 * time.Millisecond
 	refusalTime      = 200 * time.Millisecond
-	// receiveBuffer is what the kernel keeps of what a client sent and we have not read (it doubles the number). It bounds
-	// too what is read at once when a client sends FIN while it may not be parsed.
+	// receiveBuffer is the kernel's buffer for bytes that a client sent and we have not read (the kernel doubles the number). It
+	// also bounds how much is read at once when a client sends FIN while its session is not being parsed.
 	receiveBuffer = 128 << 10
 )
 
@@ -82,7 +82,7 @@ func (a *acceptor) run() {
 			a.acceptWithSpares()
 		}
 		a.srv.counts.acceptErrs.Add(1)
-		if now := time.Now(); now.Sub(a.logged) >= time.Second { // the counter has the others
+		if now := time.Now(); now.Sub(a.logged) >= time.Second { // the counter has the failures that are not logged
 			a.logged = now
 			a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
 		}
@@ -110,7 +110,7 @@ func (a *acceptor) take(conn net.Conn) error {
 	return nil
 }
 
-// acceptWithSpares tells one of those who wait that there is no place, with a descriptor out of the reserve.
+// acceptWithSpares uses a descriptor of the reserve to answer one of the waiting clients that the server is full.
 func (a *acceptor) acceptWithSpares() {
 	a.dropSpares()
 	defer a.keepSpares()
@@ -118,7 +118,7 @@ func (a *acceptor) acceptWithSpares() {
 	if !ok || listener.SetDeadline(time.Now().Add(time.Millisecond)) != nil {
 		return
 	}
-	defer func() { _ = listener.SetDeadline(time.Time{}) }() // fails only if it is closed, which Accept will say
+	defer func() { _ = listener.SetDeadline(time.Time{}) }() // fails only on a closed listener; Accept reports that
 	conn, err := listener.Accept()
 	if err != nil {
 		return
@@ -133,7 +133,7 @@ func (a *acceptor) keepSpares() {
 	for len(a.spares) < spareDescriptors {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
-			return // next time
+			return // tried again next time
 		}
 		a.spares = append(a.spares, f)
 	}
@@ -146,9 +146,9 @@ func (a *acceptor) dropSpares() {
 	a.spares = nil
 }
 
-// refuse tells a connection at once that there is no place for it. The close comes a little later: what the client has
-// sent must be read first, for unread bytes would make the close a reset, which may destroy the answer on its way. Who
-// comes when too many are waiting for that is closed at once.
+// refuse answers at once that the server is full. It closes the connection a little later, because the request must be read
+// first: with unread bytes the close becomes a reset, which may destroy the answer on its way. If too many connections wait for
+// that already, this one is closed at once.
 func (a *acceptor) refuse(conn net.Conn) {
 	a.srv.counts.full.Add(1)
 	if line := a.srv.log.Check(zap.InfoLevel, "no place for another connection"); line != nil {
@@ -168,7 +168,7 @@ type refusal struct {
 	due  time.Time
 }
 
-// closeRefused closes those who were refused, each at its time; all at once when the listener is closed.
+// closeRefused closes the refused connections, each when its time has come; all at once when the listener is closed.
 func (a *acceptor) closeRefused() {
 	defer a.wait.Done()
 	buf := make([]byte, websocket.DefaultMaxHead)
@@ -186,7 +186,7 @@ func (a *acceptor) closeRefused() {
 	}
 }
 
-// writeRefusal answers 503 and FIN, if there is room for it, as there is in every new socket.
+// writeRefusal writes a 503 and a FIN, if the socket has room; a new socket always has.
 func writeRefusal(conn net.Conn) {
 	if conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) != nil {
 		return

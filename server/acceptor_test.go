@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Taking a connection over needs a second descriptor for a moment. When accept got the last one, that fails, and take closes
-// the connection without a word; "no place for another connection" has 503 with Retry-After in PROTOCOL.md. Nor is it counted
-// as refused, nor followed by a back-off, as a failed accept is: as long as exactly one descriptor is free, whoever comes is
+// Taking a connection over needs a second descriptor for a moment. If accept got the last one, that fails, and take closes the
+// connection without an answer, although PROTOCOL.md promises 503 with Retry-After for a full server. It is not counted as
+// refused, and there is no back-off as after a failed accept: as long as exactly one descriptor is free, every connection is
 // accepted and cut at full speed.
 func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	s := startServer(t, nil)
@@ -21,7 +21,7 @@ func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	}
 	client := os.NewFile(uintptr(fd), "client")
 	defer func() { _ = client.Close() }()
-	last, err := unix.Dup(fd) // the lowest number that is free
+	last, err := unix.Dup(fd) // takes the lowest free number
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,13 +40,13 @@ func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = client.WriteString(upgradeRequest("/ws/chat/last/")) // what became of it shows when reading
+	_, _ = client.WriteString(upgradeRequest("/ws/chat/last/")) // the result shows when reading
 	answer := make([]byte, 4096)
 	n, err := client.Read(answer)
 	if !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 503") {
 		t.Errorf("answered %q, %v, want 503", answer[:n], err)
 	}
 	if n := s.counts.full.Load(); n != 1 {
-		t.Errorf("counted %d refusals for want of room, want 1", n)
+		t.Errorf("counted %d refusals of a full server, want 1", n)
 	}
 }

@@ -19,21 +19,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// The admin address is for operators and their machines: metrics, health, profiles, and a small API. It is an ordinary
-// net/http server that shares no goroutine with the loops; what it wants of a loop it asks by Loop.Call, with a deadline.
+// The admin address is for operators and their programs: metrics, health, profiles, and a small API. It is an ordinary net/http
+// server that shares no goroutine with the loops; it asks the loops by Loop.Call, with a deadline.
 //
-// Who may use it:
+// Access:
 //
-//   - On loopback everybody on this machine may, unless a token is set. Who must be kept out is the browser on it that
-//     shows somebody else's page. Such a page may give its own name the address 127.0.0.1 (DNS rebinding) and is then of
-//     one origin with us: so the Host must be an IP address, localhost or the configured name. And it may send a POST
-//     whose answer it cannot read: so what changes something is refused when a browser says that another origin asks.
-//   - Elsewhere nobody may without the bearer token, which Config.Validate insists on. A page does not know it, so any
-//     Host will do where a token is set. /healthz and /readyz are for load balancers, which ask without a token and under
-//     any name, the site's for example; they say nothing that is worth either.
+//   - On loopback everybody on this machine has access, unless a token is set, but a browser on it may show a page of somebody
+//     else, which must not have it. Such a page may map its own host name to 127.0.0.1 (DNS rebinding) and then has the same
+//     origin as this address: so the Host must be an IP address, localhost or the configured name. The page may also send a POST
+//     without reading the answer: so requests that change something are refused if a browser says that they come from another
+//     origin.
+//   - On other addresses everybody needs the bearer token; Config.Validate insists on one. A page does not know it, so with a
+//     token any Host is accepted. /healthz and /readyz are for load balancers, which ask without a token and under any host name;
+//     they tell nothing that needs protection.
 //
-// What it may cost: a share of the connections (descriptors.go, adminListener), half as many requests at a time, a head of
-// 16 KiB, a body of max-message, and a time limit for each part of a request.
+// Limits: a share of the connections (descriptors.go, adminListener), half as many requests at a time, a head of 16 KiB, a body
+// of max-message, and a time limit for each part of a request.
 type admin struct {
 	// Immutable after newAdmin.
 	srv       *Server
@@ -42,9 +43,9 @@ type admin struct {
 	mux       *http.ServeMux
 	api       *api
 	origins   *http.CrossOriginProtection
-	loopback  bool               // only this machine can reach us
+	loopback  bool               // only this machine can reach the address
 	host      string             // as configured
-	giveUp    context.CancelFunc // ends what requests are waiting for
+	giveUp    context.CancelFunc // cancels requests that wait for something
 	answering chan struct{}      // holds a token for each request that may take a while
 
 	wait sync.WaitGroup
@@ -53,20 +54,21 @@ type admin struct {
 const (
 	maxAdminHead      = 16 << 10
 	adminHeadTimeout  = 5 * time.Second
-	adminReadTimeout  = 10 * time.Second // head and body
-	adminWriteTimeout = 30 * time.Second // profiles take their own time on top
+	adminReadTimeout  = 10 * time.Second // for head and body
+	adminWriteTimeout = 30 * time.Second // a profile adds its own duration
 	adminIdleTimeout  = 30 * time.Second
-	maxScrapes        = 4 // at a time; one more gets 503
+	maxScrapes        = 4 // at a time; one more gets a 503
 )
 
-// newAdmin makes the admin address of a socket. Requests wait until start. without, if not nil, is what the API answers to everything.
+// newAdmin creates the admin server of a socket. Requests wait until start. If without is not nil, it answers all requests to the
+// API.
 func newAdmin(s *Server, socket net.Listener, without *apiError) (*admin, error) {
 	listener := newAdminListener(socket, s.files.admin, s.cfg.AdminToken != "", &s.counts.adminCut)
 	a := &admin{
 		srv: s, listener: listener, mux: http.NewServeMux(), api: newAPI(s), answering: make(chan struct{}, s.files.admin/2),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
-	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // it is open
+	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // valid, because the listener is open
 	routes := append(a.routes(), a.api.routes()...)
 	if without != nil {
 		refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { refuseRequest(w, r, without) })
@@ -98,28 +100,28 @@ func newAdmin(s *Server, socket net.Listener, without *apiError) (*admin, error)
 func (a *admin) start() {
 	a.wait.Go(func() {
 		if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			a.srv.log.Error("the admin address is gone", zap.Error(err))
+			a.srv.log.Error("the admin listener failed", zap.Error(err))
 		}
 	})
 }
 
-// stop takes no more requests and lets those under way finish until ctx is done; then they are cut.
+// stop accepts no more requests and lets those under way finish until ctx is done; then it cuts them.
 func (a *admin) stop(ctx context.Context) error {
 	a.giveUp()
 	err := a.http.Shutdown(ctx)
 	if ctx.Err() != nil {
 		err = a.http.Close()
 	}
-	_ = a.listener.Close() // for the case that start was never called
+	_ = a.listener.Close() // in case start was never called
 	a.wait.Wait()
 	return err
 }
 
 func (a *admin) addr() string { return a.listener.Addr().String() }
 
-// A route is an address with what the index says about it. Those without a word are not listed.
+// A route is an address with its line in the index. Routes without a line are not listed.
 type route struct {
-	pattern string // of http.ServeMux
+	pattern string // a pattern of http.ServeMux
 	help    string
 	handler http.Handler
 }
@@ -153,12 +155,12 @@ func index(version string, routes []route) string {
 	return b.String()
 }
 
-// plain answers with a text.
+// plain is a handler that answers with a text.
 func plain(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writePlain(w, http.StatusOK, text+"\n") })
 }
 
-// readyz answers that new clients are welcome, and what is to be known beside that, or with 503 and the reason why they are not.
+// readyz answers that the node takes new clients, with a warning if there is one, or with 503 and the reason why it does not.
 func (s *Server) readyz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.ready(); err != nil {
@@ -172,10 +174,10 @@ func (s *Server) readyz() http.Handler {
 func writePlain(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // an error is the peer's going away
+	_, _ = w.Write([]byte(text)) // an error means that the peer has gone
 }
 
-// ServeHTTP lets pass who may, and hands over to the mux.
+// ServeHTTP checks whether the request is allowed, and passes it to the mux.
 func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer a.rescue(w, r)
 	w.Header().Set("Cache-Control", "no-store")
@@ -212,16 +214,16 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// isHealth tells whether a request is one of those that need neither a token nor a name, and are answered at once.
+// isHealth reports whether a request is one of those that need neither a token nor a certain Host, and that are answered at once.
 func isHealth(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
-// rescue recovers a panic, which is always a bug of ours.
+// rescue recovers a panic, which is always a bug.
 func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, which net/http compares in the same way
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value; net/http compares it in the same way
 		panic(p)
 	}
 	a.srv.counts.panics.Add(1)
@@ -229,14 +231,14 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log says more"})
 }
 
-// admit says why the request may not be answered, nil if it may. known says that it has shown the token.
+// admit returns why the request may not be answered, or nil if it may. known reports that the request showed the token.
 func (a *admin) admit(r *http.Request, known bool) *apiError {
 	switch {
 	case isHealth(r):
 	case a.token() != nil && !known:
 		return &apiError{http.StatusUnauthorized, "this needs the header Authorization: Bearer TOKEN, with the admin token"}
 	case a.token() == nil && a.loopback && !a.ownHost(r.Host):
-		return &apiError{http.StatusForbidden, "this name does not lead here; use localhost or an IP address"}
+		return &apiError{http.StatusForbidden, "the admin address does not answer to this host name; use localhost or an IP address"}
 	}
 	if a.origins.Check(r) != nil {
 		return &apiError{http.StatusForbidden, "a page of another origin may not do this"}
@@ -244,8 +246,8 @@ func (a *admin) admit(r *http.Request, known bool) *apiError {
 	return nil
 }
 
-// ownHost tells whether a Host header is one that no stranger can point at us. A request without one is HTTP/1.0, which no
-// browser speaks, but some load balancers do.
+// ownHost reports whether a stranger cannot point this Host at us. A request without a Host is HTTP/1.0, which browsers do not
+// use but some load balancers do.
 func (a *admin) ownHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -258,10 +260,10 @@ func (a *admin) ownHost(host string) bool {
 	return strings.EqualFold(name, "localhost") || strings.EqualFold(name, a.host)
 }
 
-// token is the hash of the token, nil if none is asked for.
+// token is the hash of the token, nil if none is required.
 func (a *admin) token() *[sha256.Size]byte { return a.srv.rules.Load().token }
 
-// knowsToken compares hashes in constant time, so that neither the token nor its length can be found out by the clock.
+// knowsToken compares hashes in constant time, so that timing reveals neither the token nor its length.
 func (a *admin) knowsToken(r *http.Request) bool {
 	want := a.token()
 	if want == nil {
@@ -272,7 +274,7 @@ func (a *admin) knowsToken(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], want[:]) == 1
 }
 
-// legalInPath has what url.URL does not take in an escaped path although a WebSocket's address may hold it.
+// legalInPath lists bytes that url.URL does not allow in an escaped path although the address of a WebSocket may have them.
 var legalInPath = strings.NewReplacer(`"`, "%22", "<", "%3C", ">", "%3E", `\`, "%5C", "^", "%5E", "`", "%60", "{", "%7B", "|", "%7C", "}", "%7D")
 
 // settlePath has the mux split the path as it stood on the wire, before any decoding, as protocol.ParseTarget does: an

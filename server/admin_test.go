@@ -27,7 +27,7 @@ type response struct {
 	body   string
 }
 
-// into decodes a JSON body that has no keys but those of v.
+// into decodes a JSON body that has only the keys of v.
 func (r response) into(t *testing.T, v any) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(r.body))
@@ -37,7 +37,7 @@ func (r response) into(t *testing.T, v any) {
 	}
 }
 
-// errorText checks the form of an error of the API and returns its text.
+// errorText checks the form of an API error and returns its text.
 func (r response) errorText(t *testing.T) string {
 	t.Helper()
 	var body struct{ Error apiError }
@@ -48,7 +48,7 @@ func (r response) errorText(t *testing.T) string {
 	return body.Error.Text
 }
 
-// request asks the admin address of a running server. target goes over the wire as it is.
+// request asks the admin address of a running server. target is sent unchanged.
 func (s *testServer) request(t *testing.T, method, target, body string, header ...string) response {
 	t.Helper()
 	path, query, _ := strings.Cut(target, "?")
@@ -82,7 +82,7 @@ func (s *testServer) get(t *testing.T, target string) response {
 	return r
 }
 
-// bareAdmin is an admin address with a node that was never started, for what is decided before a loop is asked.
+// bareAdmin is an admin address with a node that was never started, for decisions that need no loop.
 func bareAdmin(t *testing.T, change func(*Config)) *admin {
 	t.Helper()
 	cfg := Default()
@@ -113,7 +113,7 @@ func bareAdmin(t *testing.T, change func(*Config)) *admin {
 	return a
 }
 
-// serve has a answer a request without a network. header are names and values; "Host" counts as one.
+// serve lets a answer a request without a network. header holds names and values; "Host" counts as one.
 func (a *admin) serve(method, target string, header ...string) response {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host = "127.0.0.1"
@@ -240,7 +240,7 @@ func TestAPageThatPointsItsNameAtUsIsRefused(t *testing.T) {
 	}
 }
 
-// A load balancer may put the name of the site into its request, or none, as HTTP/1.0 allows.
+// A load balancer may put the site's name into its request, or no name, as HTTP/1.0 allows.
 func TestHealthAndReadinessAreToldUnderAnyName(t *testing.T) {
 	s := startServer(t, nil)
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -265,7 +265,7 @@ func TestHealthAndReadinessAreToldUnderAnyName(t *testing.T) {
 	}
 }
 
-// askAdmin sends bytes to the admin address and reads what comes until the server closes.
+// askAdmin sends bytes to the admin address and reads until the server closes.
 func (s *testServer) askAdmin(t *testing.T, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.AdminAddr())
@@ -274,7 +274,7 @@ func (s *testServer) askAdmin(t *testing.T, request string) string {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	_, _ = io.WriteString(conn, request) // an error shows in what comes back
+	_, _ = io.WriteString(conn, request) // an error shows in the answer
 	got, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatalf("%.60q: %v after %q", request, err, got)
@@ -284,7 +284,7 @@ func (s *testServer) askAdmin(t *testing.T, request string) string {
 
 func TestAPageOfAnotherOriginMayNotChangeAnything(t *testing.T) {
 	a := bareAdmin(t, nil)
-	const gone = "/api/connections/0700000000000001" // 404 if the request is let through: there is no such loop
+	const gone = "/api/connections/0700000000000001" // 404 if the request is accepted, because there is no such loop
 	for _, row := range []struct {
 		name   string
 		header []string
@@ -391,7 +391,7 @@ func TestAHeadThatDripsOrIsTooLargeIsCut(t *testing.T) {
 		}
 		t.Cleanup(func() { conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(patience))
-		_, _ = io.WriteString(conn, row.head) // an error shows in what comes back
+		_, _ = io.WriteString(conn, row.head) // an error shows in the answer
 		got, err := io.ReadAll(conn)
 		if isTimeout(err) || !strings.HasPrefix(string(got), row.want) {
 			t.Errorf("%s: got %.60q, %v, want %q and the end", name, got, err, row.want)

@@ -15,30 +15,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The connections of the admin address: as many as it has descriptors for, and yet nobody who comes waits until somebody else
-// likes to go. When there is no place for one more, the oldest of those that wait for their peer is
-// closed: idle, or with half a head, or with half a body that nobody wants.
+// The admin address has a fixed number of connections, and a new connection never has to wait until another one leaves by itself.
+// When all places are taken, the oldest connection that waits for its peer is closed: one that is idle, has sent half a head, or
+// half a body that nobody needs.
 //
-// Where a token is set, a connection on which a request has shown it counts among maxKnown, apart from all others: however
-// many come without it, they close each other and none of those. An answer to a request without the token ends its
-// connection, so what stays open are connections whose last request had it. Where no token is set, every connection is good
-// for one request.
+// If a token is set, a connection that has shown it counts among maxKnown, separately from all others: connections without the
+// token can only displace each other. An answer to a request without the token ends its connection, so the connections that stay
+// open showed the token in their last request. If no token is set, every connection serves one request.
 //
-// Never closed is a connection that was not read until nothing was left, and one whose request is being answered. The first
-// lasts for an instant, and the second is either an instant too (health, readiness, a refusal) or one of half as many requests
-// as there are connections; one more of those is told 503. So there is always a place soon, and whose whole request is there when its
-// connection is accepted gets an answer. That it is there, and that who sends nothing costs no descriptor, is the work of
-// TCP_DEFER_ACCEPT. Who sends a head in pieces may have to try again while the address is attacked.
+// Two kinds of connections are never closed: one with unread bytes, and one whose request is being answered. The first state
+// lasts an instant. The second either lasts an instant too (health, readiness, a refusal), or is one of half as many requests as
+// there are connections; one more request gets a 503. So a place is always free soon, and a client whose whole request has
+// arrived when its connection is accepted gets an answer. TCP_DEFER_ACCEPT makes sure that the request has arrived, and that a
+// client that sends nothing costs no descriptor. A client that sends its head in pieces may have to try again while the address
+// is under attack.
 type adminListener struct {
 	net.Listener
 	maxKnown, maxOthers int
-	cut                 *atomic.Uint64 // connections closed to make place for others
+	cut                 *atomic.Uint64 // counts connections closed to make room for others
 	closed              context.Context
 	close               context.CancelFunc
-	news                chan struct{} // holds a token when one may have left, or may be closed since
+	news                chan struct{} // holds a token when a connection may have left or may be closed
 
 	mu   sync.Mutex
-	open []*adminConn // guarded by mu; the longest without a request comes first
+	open []*adminConn // guarded by mu; the connection that has had no request for longest is first
 }
 
 // adminConn is one connection.
@@ -46,23 +46,23 @@ type adminConn struct {
 	net.Conn
 	raw      syscall.RawConn
 	listener *adminListener
-	shut     func() error // closes Conn once; who comes second waits until it is
+	shut     func() error // closes Conn once; a second caller waits until it is closed
 
-	// Guarded by listener.mu.
+	// The listener's mu guards these fields.
 	known     bool // a request has shown the token
-	waiting   bool // everything that came was read, and more is asked for
-	answering bool // a head is whole, and its answer is not
-	ended     bool // of the request that is being answered only the body is awaited, to be thrown away
+	waiting   bool // everything that came was read, and a read waits for more
+	answering bool // a head is complete, and its answer is not
+	ended     bool // only the rest of the body is awaited, and will be discarded
 	lingers   bool // the last answer is written
-	leaving   bool // it is being closed for the sake of another, who takes it out of open
+	leaving   bool // it is being closed to make room; the closer removes it from open
 }
 
-// adminConnKey is where the context of a request has its adminConn.
+// adminConnKey is the key of the adminConn in the context of a request.
 type adminConnKey struct{}
 
-// newAdminListener takes at most n connections (2 or more) of a socket.
+// newAdminListener accepts at most n connections (2 or more) from a socket.
 func newAdminListener(inner net.Listener, n int, token bool, cut *atomic.Uint64) *adminListener {
-	l := &adminListener{Listener: inner, maxOthers: n - 1, cut: cut, news: make(chan struct{}, 1)} // one is being accepted
+	l := &adminListener{Listener: inner, maxOthers: n - 1, cut: cut, news: make(chan struct{}, 1)} // one place is for the connection being accepted
 	if token {
 		l.maxKnown = n / 2
 		l.maxOthers -= n / 2
@@ -97,7 +97,7 @@ func (l *adminListener) Close() error {
 	return l.Listener.Close()
 }
 
-// enter takes c in. It reports whether there is a place.
+// enter adds c. It reports whether there is a place.
 func (l *adminListener) enter(c *adminConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +108,7 @@ func (l *adminListener) enter(c *adminConn) bool {
 	return true
 }
 
-// promote counts a connection among the known ones. It reports whether there is a place for it there.
+// promote counts a connection as known. It reports whether there is a place for it.
 func (l *adminListener) promote(c *adminConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,8 +116,9 @@ func (l *adminListener) promote(c *adminConn) bool {
 	return c.known
 }
 
-// makePlace sees to it that there is a place for one more of a kind, and closes another if it must. It reports whether there
-// is one. l.mu is held, but not while it closes: until the descriptor is free, the other one still counts.
+// makePlace makes sure that there is a place for one more connection of a kind, by closing another one if necessary. It reports
+// whether there is a place. The caller holds l.mu. makePlace releases it while it closes a connection: that connection counts
+// until its descriptor is free.
 func (l *adminListener) makePlace(known bool, limit int) bool {
 	n := 0
 	for _, c := range l.open {
@@ -141,7 +142,7 @@ func (l *adminListener) makePlace(known bool, limit int) bool {
 	return true
 }
 
-// oldest is the connection of a kind that is the first to give way, nil if none may. l.mu is held.
+// oldest returns the connection of a kind that is closed first, nil if none may be closed. The caller holds l.mu.
 func (l *adminListener) oldest(known bool) (oldest *adminConn) {
 	for _, c := range l.open {
 		if c.known != known || !c.idle() {
@@ -161,7 +162,7 @@ func (l *adminListener) remove(c *adminConn) {
 	l.open = slices.DeleteFunc(l.open, func(other *adminConn) bool { return other == c })
 }
 
-// tell has Accept look again for a place.
+// tell wakes Accept, so that it looks for a place again.
 func (l *adminListener) tell() {
 	select {
 	case l.news <- struct{}{}:
@@ -169,23 +170,23 @@ func (l *adminListener) tell() {
 	}
 }
 
-// idle reports that everything was done that could be done with what the peer had sent when it was last read. l.mu is held.
+// idle reports that the server has finished all that the peer had sent at the last read. The caller holds l.mu.
 func (c *adminConn) idle() bool {
 	return !c.leaving && (c.lingers || c.waiting && (!c.answering || c.ended))
 }
 
-// unread reports that something has come since, the rest of a head for example.
+// unread reports that more bytes have arrived since, for example the rest of a head.
 func (c *adminConn) unread() bool {
 	events := []unix.PollFd{{Events: unix.POLLIN}}
-	_ = c.raw.Control(func(fd uintptr) { // an error says that it is closed
+	_ = c.raw.Control(func(fd uintptr) { // an error means that it is closed
 		events[0].Fd = int32(fd)
 		_, _ = unix.Poll(events, 0)
 	})
 	return events[0].Revents != 0
 }
 
-// Read notes whether the connection waits for more: in one step with the read itself, so that what is taken for silent has
-// said nothing.
+// Read records whether the connection waits for more, in one step with the read itself, so that a connection that counts as
+// silent has really sent nothing.
 func (c *adminConn) Read(p []byte) (n int, err error) {
 	l := c.listener
 	rawErr := c.raw.Read(func(fd uintptr) (done bool) {
@@ -200,7 +201,7 @@ func (c *adminConn) Read(p []byte) (n int, err error) {
 		return !c.waiting
 	})
 	l.mu.Lock()
-	c.waiting = false // also after a deadline
+	c.waiting = false // after a deadline too
 	l.mu.Unlock()
 	switch {
 	case rawErr != nil:
@@ -213,7 +214,8 @@ func (c *adminConn) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// CloseWrite is for http.Server, which then gives the peer half a second to read its answer. That is not worth a place.
+// CloseWrite is called by http.Server, which then gives the peer half a second to read its answer. A place is worth more than
+// that.
 func (c *adminConn) CloseWrite() error {
 	c.listener.mu.Lock()
 	c.lingers = true
@@ -234,7 +236,7 @@ func (c *adminConn) Close() error {
 	return err
 }
 
-// changed is the hook of http.Server: a request begins when its head is whole, and ends when its answer is written.
+// changed is the hook of http.Server: a request begins when its head is complete, and ends when its answer is written.
 func (l *adminListener) changed(conn net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,7 +247,7 @@ func (l *adminListener) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// adminBody is a request's body that knows whether it was read to its end.
+// adminBody is a request body that knows whether it was read to its end.
 type adminBody struct {
 	io.ReadCloser
 	whole bool
@@ -257,7 +259,7 @@ func (b *adminBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish says that the handler is done with a request. What its body still lacks is of no use to anybody.
+// finish records that the handler is done with a request; nobody needs the rest of its body.
 func (c *adminConn) finish(body *adminBody) {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()

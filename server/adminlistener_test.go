@@ -50,7 +50,7 @@ func (c *caller) say(text string) {
 	}
 }
 
-// answer reads a response, and the end of the stream if it announces that.
+// answer reads a response, and also the end of the stream if the response announces it.
 func (c *caller) answer() (status int, closes bool) {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.r, nil)
@@ -172,7 +172,7 @@ func TestAnAdminRequestWithoutTheTokenEndsItsConnection(t *testing.T) {
 		a := bareAdmin(t, func(c *Config) { c.AdminToken = row.token })
 		a.start()
 		c := a.call(t, "")
-		if row.token != "" { // one that showed the token before
+		if row.token != "" { // a connection that showed the token before
 			c.say(get("/metrics", withToken))
 			if status, closes := c.answer(); status != http.StatusOK || closes {
 				t.Fatalf("with the token: got HTTP %d, closed: %v, want 200 and more", status, closes)
@@ -201,7 +201,7 @@ func TestKnownAdminConnectionsGiveWayToEachOtherOnly(t *testing.T) {
 		eventually(t, "it is idle", func() bool { return a.listener.idlers() == i+1 })
 	}
 	stranger := a.call(t, "GET /healthz HTTP/1.1\r\nX: ")
-	known[0].say(get("/metrics", withToken)) // so that another one is the longest without a request
+	known[0].say(get("/metrics", withToken)) // so that another one has been without a request for longest
 	ask(known[0])
 	eventually(t, "all are idle", func() bool { return a.listener.idlers() == (mostShare/2)+1 })
 	known = append(known, a.call(t, get("/metrics", withToken)))
@@ -217,7 +217,7 @@ func TestKnownAdminConnectionsGiveWayToEachOtherOnly(t *testing.T) {
 	}
 }
 
-// Whose bytes are all read is closed first, then whose were all read once, and never who was not read yet.
+// A connection without unread bytes is closed first, then one that was read completely once, and never one that was not read yet.
 func TestAnAdminConnectionIsNotCutBeforeItWasRead(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,17 +18,17 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The API of the admin address: look at rooms, publish, kick, check the ledger. Everything it says is about this node, but
-// for the number of members of a single room.
+// The API of the admin address: look at rooms, publish, kick, check the ledger. All its answers are about this node, except the
+// number of members of a single room.
 //
-// Most of it asks the directory, which any goroutine may. The list of a room's connections and the ledger have to ask the
-// loops, each of which then stops for a visit to all of its connections: nothing to do every second, so they are done one
-// at a time. Who has to wait for longer than the patience gets 503.
+// Most requests ask the directory, which any goroutine may do. The list of a room's connections and the ledger must ask the
+// loops, and each loop then stops to visit all its connections. This is too expensive to do every second, so only one such
+// request runs at a time. A request that waits for longer than the patience gets a 503.
 type api struct {
 	srv      *Server
 	patience time.Duration
-	listed   int           // connections of a room
-	walking  chan struct{} // holds a token while the loops are walked
+	listed   int           // most connections of a room that are listed
+	walking  chan struct{} // holds a token while a request visits the loops
 }
 
 const (
@@ -42,9 +42,9 @@ func newAPI(s *Server) *api {
 	return &api{srv: s, patience: loopPatience, listed: maxListed, walking: make(chan struct{}, 1)}
 }
 
-// apiError is a refused request, in the form in which it is told.
+// apiError is a refused request, as the client receives it.
 type apiError struct {
-	Status int    `json:"status"` // of HTTP
+	Status int    `json:"status"` // HTTP status
 	Text   string `json:"text"`
 }
 
@@ -69,12 +69,12 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(body) // our types always can be; an error is the peer's going away
+	_ = e.Encode(body) // our types always encode; an error means that the peer has gone
 }
 
 func (a *api) routes() []route {
 	return []route{
-		{"GET /api/rooms", "the rooms with most members (?top=20)", call(a.rooms)},
+		{"GET /api/rooms", "the rooms with the most members (?top=20)", call(a.rooms)},
 		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections lists those to this node", call(a.room)},
 		{"POST /api/rooms/{space}/{room}/messages", "publish the body, as a client would send it", call(a.publish)},
 		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
@@ -86,9 +86,9 @@ func (a *api) routes() []route {
 type roomInfo struct {
 	Room        string           `json:"room"` // "chat/lobby"
 	Members     int              `json:"members"`
-	Here        *int             `json:"here,omitempty"`       // of them on this node, if there are others
+	Here        *int             `json:"here,omitempty"`       // members on this node, if there are other nodes
 	Connections []connectionInfo `json:"connections,omitzero"` // on this node
-	Truncated   bool             `json:"truncated,omitempty"`  // there are more of them
+	Truncated   bool             `json:"truncated,omitempty"`  // the room has more connections
 }
 
 // compareRooms orders by members, most first, and then by name.
@@ -96,7 +96,7 @@ func compareRooms(a, b roomInfo) int {
 	return cmp.Or(cmp.Compare(b.Members, a.Members), cmp.Compare(a.Room, b.Room))
 }
 
-// rooms lists the rooms with most members, and says how many there are.
+// rooms lists the rooms with the most members, and the total number of rooms.
 func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	limit := defaultTop
 	if text := r.URL.Query().Get("top"); text != "" {
@@ -108,7 +108,7 @@ func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	}
 	largest := newTop(limit, compareRooms)
 	a.srv.node.Directory().Each(func(e *loop.Entry) {
-		if members := e.Members(); members > 0 { // else the first member is just joining
+		if members := e.Members(); members > 0 { // without members, the first one is just joining
 			largest.offer(roomInfo{Room: e.Name, Members: members})
 		}
 	})
@@ -118,7 +118,7 @@ func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	}{largest.sorted(), largest.offered}, nil
 }
 
-// room tells about one room.
+// room describes one room.
 func (a *api) room(r *http.Request) (int, any, *apiError) {
 	target, e := targetOf(r)
 	if e != nil {
@@ -140,7 +140,7 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 	return http.StatusOK, info, nil
 }
 
-// asked reads a parameter that is true or false: true if it stands there without a value, false if it does not.
+// asked reads a boolean parameter: true if it is there without a value, false if it is absent.
 func asked(r *http.Request, name string) (bool, *apiError) {
 	query := r.URL.Query()
 	switch query.Get(name) {
@@ -176,17 +176,17 @@ func (a *api) members(key string) int {
 	return 0
 }
 
-// everywhere is the number of members of a room on all nodes, here of which are ours; if there are no other nodes it says
-// only the former. An error says that the others cannot be counted.
+// everywhere returns the number of members of a room on all nodes, and here as the number on this node; without other nodes it
+// returns only the first. An error says that the members on other nodes cannot be counted.
 func (a *api) everywhere(ctx context.Context, key string, here int) (members int, ours *int, err error) {
 	if a.srv.backend == nil {
 		return here, nil, nil
 	}
 	total, err := a.srv.membersEverywhere(ctx, key)
-	return max(total, here), &here, err // ours may not have been written yet
+	return max(total, here), &here, err // our own number may not have been written yet
 }
 
-// publish accepts a message for everybody in a room, as if a member of it had sent the body.
+// publish accepts a message for all members of a room, as if a member had sent the body.
 func (a *api) publish(r *http.Request) (int, any, *apiError) {
 	target, e := targetOf(r)
 	if e != nil {
@@ -213,11 +213,11 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 		Here     *int `json:"here,omitempty"`
 	}{Accepted: true}
 	here := a.members(target.Key())
-	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // connections are not read meanwhile; a caller can be told
-		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is catching up with what it has accepted; try again"}
+	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // under load no connections are read either, but here the caller can be told
+		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is still delivering the messages that it has accepted; try again"}
 	}
 	members, ours, err := a.everywhere(r.Context(), target.Key(), here)
-	if answer.Here = ours; err == nil { // it is accepted in any case
+	if answer.Here = ours; err == nil { // the message is accepted in any case
 		answer.Members = &members
 	}
 	return http.StatusAccepted, answer, nil
@@ -231,26 +231,26 @@ func (a *api) body(r *http.Request) ([]byte, *apiError) {
 	case errors.As(err, &tooLarge):
 		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("a message has at most %d bytes (see --max-message)", tooLarge.Limit)}
 	case err != nil:
-		return nil, &apiError{http.StatusBadRequest, "the body did not come whole"}
+		return nil, &apiError{http.StatusBadRequest, "the body is incomplete"}
 	}
 	return body, nil
 }
 
-// chatMessage reads {"message":X}, whatever type the body claims to have.
+// chatMessage reads {"message":X}, whatever Content-Type the body has.
 func chatMessage(_ *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	input, value, err := protocol.NewDecoder(protocol.MaxDepth).DecodeV1(body)
 	switch {
 	case err != nil:
 		return 0, nil, &apiError{http.StatusBadRequest, "the body is not a message: " + err.Error()}
 	case input == protocol.Heartbeat:
-		return 0, nil, &apiError{http.StatusBadRequest, "a heartbeat is a sign of life and no message"}
+		return 0, nil, &apiError{http.StatusBadRequest, "a heartbeat is a sign of life, not a message"}
 	}
 	return loop.KindText, value, nil
 }
 
-// rawMessage takes the body as it is; its type says which kind of message it becomes.
+// rawMessage takes the body as it is; its Content-Type decides between text and binary.
 func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
-	mediaType, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be parsed is none of ours
+	mediaType, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a type that cannot be parsed is neither of ours
 	switch charset := cmp.Or(parameters["charset"], "utf-8"); {
 	case mediaType == "application/octet-stream":
 		return loop.KindBinary, body, nil
@@ -266,15 +266,15 @@ func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 type ledgerInfo struct {
 	Loop      *int     `json:"loop,omitempty"`
 	Even      bool     `json:"even"`
-	Differs   []string `json:"differs,omitempty"` // what is wrong, in words
-	Accepted  uint64   `json:"accepted"`          // messages of clients
-	Expected  uint64   `json:"expected"`          // frames, and so below
+	Differs   []string `json:"differs,omitempty"` // what is wrong, as text
+	Accepted  uint64   `json:"accepted"`          // messages from clients
+	Expected  uint64   `json:"expected"`          // frames, like the fields below
 	Delivered uint64   `json:"delivered"`
 	Dropped   uint64   `json:"dropped"`
 	InFlight  uint64   `json:"in_flight"`
 }
 
-// ledger checks that every frame that was expected is delivered, dropped for a reason, or on its way.
+// ledger checks that every expected frame was delivered, dropped for a reason, or is on its way.
 func (a *api) ledger(r *http.Request) (int, any, *apiError) {
 	parts, e := walk(r.Context(), a, ledgerOf)
 	if e != nil {
@@ -296,7 +296,7 @@ func (a *api) ledger(r *http.Request) (int, any, *apiError) {
 	}{sum, parts}, nil
 }
 
-// ledgerOf is called on the loop's goroutine.
+// ledgerOf runs on the loop's goroutine.
 func ledgerOf(l *loop.Loop) ledgerInfo {
 	s, err := l.CheckLedger()
 	index := l.Index()
@@ -313,7 +313,7 @@ func ledgerOf(l *loop.Loop) ledgerInfo {
 	return info
 }
 
-// targetOf reads the room in the path, by the rules of a WebSocket's address.
+// targetOf reads the room from the path, by the rules for the address of a WebSocket.
 func targetOf(r *http.Request) (protocol.Target, *apiError) {
 	space := r.PathValue("space")
 	if space != protocol.Chat.String() && space != protocol.Raw.String() {
@@ -326,7 +326,7 @@ func targetOf(r *http.Request) (protocol.Target, *apiError) {
 	return target, nil
 }
 
-// walk asks every loop something that makes it visit all of its connections, one such request at a time.
+// walk asks every loop a question that makes it visit all its connections, one such request at a time.
 func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiError) {
 	select {
 	case a.walking <- struct{}{}:
@@ -337,8 +337,8 @@ func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiEr
 	return ask(ctx, a.patience, a.srv.node.Loops(), f)
 }
 
-// ask calls f on the goroutine of each of the loops and waits for the answers, at most for the patience. A loop that did
-// not answer in time still calls f some time.
+// ask calls f on the goroutine of each loop and waits for the answers, at most for the patience. A loop that did not answer in
+// time still calls f later.
 func ask[T any](ctx context.Context, patience time.Duration, loops []*loop.Loop, f func(*loop.Loop) T) ([]T, *apiError) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// roomsAnswer is what GET /api/rooms says.
+// roomsAnswer is the answer of GET /api/rooms.
 type roomsAnswer struct {
 	Rooms []roomInfo `json:"rooms"`
 	Total int        `json:"total"`
@@ -86,7 +86,7 @@ func TestARoomTellsItsMembers(t *testing.T) {
 	}
 }
 
-// 400 must come for the same names; 404 is what a good name gets here, where nobody is.
+// The same names must get 400; a good name gets 404 here, because the room is empty.
 func TestARoomInThePathIsReadAsInTheAddressOfAWebSocket(t *testing.T) {
 	s := startServer(t, nil)
 	for _, name := range []string{
@@ -226,7 +226,7 @@ func TestTheAPIIsTurnedAwayWhileALoopIsBehind(t *testing.T) {
 	accepted := 0
 	for publish() == http.StatusAccepted {
 		if accepted++; accepted > 100 {
-			t.Fatal("100 messages were accepted by a loop that stands still")
+			t.Fatal("a loop that does not run accepted 100 messages")
 		}
 	}
 	if got := publish(); got != http.StatusServiceUnavailable {

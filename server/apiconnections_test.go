@@ -65,7 +65,7 @@ func TestARoomListsItsConnections(t *testing.T) {
 	}
 }
 
-// An address is written without the brackets and the prefix that a listener for both families puts around one of IPv4.
+// An address is written without the brackets and the prefix that a listener for both families adds to an IPv4 address.
 func TestAConnectionIsListedWithTheAddressThatItsPeerHas(t *testing.T) {
 	for _, listen := range []string{":0", "[::1]:0", "127.0.0.1:0"} {
 		s := startServer(t, func(c *Config) { c.Listen = listen })
@@ -88,7 +88,7 @@ func TestTheConnectionWithTheLargestBacklogIsListedFirst(t *testing.T) {
 			slow = w.LocalAddr().String()
 			continue
 		}
-		go func() { // the others read
+		go func() { // the others read their messages
 			for {
 				if _, _, err := w.next(); err != nil {
 					return
@@ -140,11 +140,11 @@ func TestAnOperatorKicksAConnection(t *testing.T) {
 		t.Errorf("got %v at %v, want the connection with its room and address, and the reason", got, lines[0].Level)
 	}
 	if caller, err := netip.ParseAddrPort(fmt.Sprint(got["caller"])); err != nil || !caller.Addr().IsLoopback() || caller.String() == bad.LocalAddr().String() {
-		t.Errorf("got the caller %v, want the address of who asked for it", got["caller"])
+		t.Errorf("got the caller %v, want the address of the API client", got["caller"])
 	}
 }
 
-// A bare key counts as true, as people type it.
+// A parameter without a value counts as true, because people type it that way.
 func TestTheConnectionsAreListedForEveryWordOfYes(t *testing.T) {
 	s := startServer(t, nil)
 	s.join(t, "/ws/chat/lobby/")
@@ -161,7 +161,7 @@ func TestTheConnectionsAreListedForEveryWordOfYes(t *testing.T) {
 	for _, query := range []string{"?connections=yes", "?connections=2", "?connections=%201", "?connections=TRUE", "?connections=t"} {
 		got := s.request(t, "GET", "/api/rooms/chat/lobby"+query, "")
 		if text := got.errorText(t); got.status != http.StatusBadRequest || !strings.Contains(text, "connections takes 1 or true, 0 or false") {
-			t.Errorf("%q: got HTTP %d %q, want 400 with what it takes", query, got.status, text)
+			t.Errorf("%q: got HTTP %d %q, want 400 with the values that it takes", query, got.status, text)
 		}
 	}
 }

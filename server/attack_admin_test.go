@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// The attacks on the admin address. What must be answered meanwhile, each time, is what a load balancer and Prometheus ask
-// for: health and readiness by anybody, the metrics by who shows the token.
+// Attacks on the admin address. During each of them it must answer the requests of a load balancer and of Prometheus: health and
+// readiness without a token, the metrics with the token.
 
 const (
 	besiegers = 100
 	questions = 5 // of each kind
 )
 
-// An adminAttack is what each of the besiegers does with one connection after the other. It returns when the connection is of
-// no more use; begun says that it has done its worst for the first time.
+// An adminAttack is what each attacker does with one connection after another. It returns when the connection is of no more use;
+// begun reports that the attack has fully begun for the first time.
 type adminAttack func(conn net.Conn, begun func())
 
-// adminAttacks are what may be done without a token. Where none is set some of these requests are welcome.
+// adminAttacks need no token. If no token is set, some of these requests are allowed.
 var adminAttacks = map[string]adminAttack{
 	"requests on kept connections": func(conn net.Conn, begun func()) {
 		for r, err := bufio.NewReader(conn), error(nil); err == nil; begun() {
@@ -85,7 +85,7 @@ var adminAttacks = map[string]adminAttack{
 	"slow readers": func(conn net.Conn, begun func()) {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 		_, _ = io.WriteString(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		_, _ = conn.Read(make([]byte, 1)) // an error says that it was closed by then
+		_, _ = conn.Read(make([]byte, 1)) // an error means that it was closed before
 		begun()
 		for err := error(nil); err == nil; {
 			_, err = io.WriteString(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -95,7 +95,7 @@ var adminAttacks = map[string]adminAttack{
 
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// skipResponse reads a response and says why there cannot be another.
+// skipResponse reads a response and returns why there cannot be another.
 func skipResponse(r *bufio.Reader) error {
 	response, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -108,7 +108,7 @@ func skipResponse(r *bufio.Reader) error {
 	return err
 }
 
-// besiege attacks an admin address from many connections at a time until the test ends. It returns when all have begun.
+// besiege attacks an admin address from many connections at a time until the test ends. It returns when all attackers have begun.
 func besiege(t *testing.T, address string, attacks ...adminAttack) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -134,7 +134,7 @@ func besiege(t *testing.T, address string, attacks ...adminAttack) {
 	eventually(t, "all besiegers have begun", func() bool { return begun.Load() == besiegers })
 }
 
-// large adds a route with an answer that no buffer holds.
+// large adds a route with an answer that is too large for any buffer.
 func (a *admin) large() {
 	a.mux.HandleFunc("GET /large", func(w http.ResponseWriter, _ *http.Request) {
 		for piece := make([]byte, 1<<20); ; {
@@ -163,7 +163,7 @@ func TestTheAdminAddressAnswersWhateverComesWithoutTheToken(t *testing.T) {
 	}
 }
 
-// Everybody on this machine is an operator here and may keep the others from the rest, but not from these two.
+// Without a token everybody on this machine is an operator and may block the other requests, but not these two.
 func TestTheAdminAddressWithoutATokenTellsItsHealthWhateverComes(t *testing.T) {
 	for name, attack := range adminAttacks {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestTheAdminAddressWithoutATokenTellsItsHealthWhateverComes(t *testing.T) {
 	}
 }
 
-// answers asks over a connection of its own.
+// answers sends the request over a connection of its own.
 func (s *testServer) answers(t *testing.T, target string, header ...string) {
 	t.Helper()
 	if got := s.request(t, "GET", target, "", header...); got.status != http.StatusOK {
@@ -186,7 +186,7 @@ func (s *testServer) answers(t *testing.T, target string, header ...string) {
 	}
 }
 
-// keeper asks for the metrics again and again over one connection, with the token; it fails when there is a second one.
+// keeper asks for the metrics again and again over one connection, with the token; it fails if that connection is replaced.
 func (s *testServer) keeper(t *testing.T) func(*testing.T) {
 	t.Helper()
 	dials := 0

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Great numbers of connections that come, go and break beside a room that must not notice; and what they leave.
+// Large numbers of connections that come, go and break beside a room that must not notice; and whether anything is left of them.
 
-// Resets at every point of a connection's life, beside a hot room: nobody is dropped and no byte gets astray.
+// Resets at every point of a connection's life, beside a hot room: nobody is dropped, and no byte reaches the wrong connection.
 func TestAttackResetChurnBesideAHotRoomHarmsNobody(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/hot")
@@ -63,7 +63,7 @@ func TestAttackResetChurnBesideAHotRoomHarmsNobody(t *testing.T) {
 	s.quiet(t)
 }
 
-// Resets of members while a large fan-out writes to them.
+// Members are reset while a large fan-out writes to them.
 func TestAttackResetsInTheMiddleOfAFanOut(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/room")
@@ -96,7 +96,7 @@ func TestAttackResetsInTheMiddleOfAFanOut(t *testing.T) {
 	s.quiet(t)
 }
 
-// Joins and leaves of one room as fast as it goes, so that the room vanishes and comes back while joins are on their way.
+// Clients join and leave one room as fast as possible, so that the room vanishes and comes back while joins are on their way.
 func TestAttackARoomThatComesAndGoesLosesNobody(t *testing.T) {
 	s := startServer(t, hostile)
 	var racers sync.WaitGroup
@@ -120,7 +120,7 @@ func TestAttackARoomThatComesAndGoesLosesNobody(t *testing.T) {
 	s.empty(t, 0, 0)
 }
 
-// Five thousand connections that do all the wrong things: afterwards nothing is left of them.
+// Five thousand connections make every kind of mistake: afterwards nothing is left of them.
 func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")
@@ -172,7 +172,7 @@ func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 			}
 		}
 	}
-	round(1000) // what is made once
+	round(1000) // allocates everything that is allocated only once
 	s.empty(t, 2, 1)
 	s.settle(t)
 	heap, files, goroutines := heapAfterGC(), descriptors(t), runtime.NumGoroutine()
@@ -188,8 +188,8 @@ func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s.quiet(t)
 }
 
-// Members that lag and are reset, again and again, so that their descriptors' numbers come back for others who lag: those
-// who go on reading get everything in order, and nothing of somebody else's.
+// Lagging members are reset, again and again, so that the numbers of their descriptors come back for other lagging members: those
+// that go on reading get everything in order, and nothing that belongs to somebody else.
 func TestAttackLaggingMembersThatAreResetLeaveTheOthersLagInPeace(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		hostile(cfg)
@@ -257,8 +257,8 @@ func TestAttackLaggingMembersThatAreResetLeaveTheOthersLagInPeace(t *testing.T) 
 	}
 }
 
-// Good streams with a few bytes changed, in random pieces, ended in every way: whatever it means, the others hear the same,
-// nobody else ends, and nothing of it is left.
+// Good streams with a few changed bytes, in random pieces, ended in every way: both bystanders receive the same messages, no
+// other connection ends, and nothing of the stream is left.
 func TestAttackMutatedStreamsHarmNobody(t *testing.T) {
 	s := startServer(t, hostile)
 	for seed := range uint64(3) {

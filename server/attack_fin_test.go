@@ -11,13 +11,13 @@ import (
 	"dotsconnect/loop"
 )
 
-// Defects that the attacks found, each red when it was written; the comments are of that day. Two are a limit, not a promise:
-// who sends FIN hears its last words at once, perhaps without its own last messages; and what stands behind urgent data, which
-// no WebSocket client sends, is read with the next byte.
+// Defects that the attacks found; each test failed when it was written, and its comment describes that state. Two are a limit,
+// not a promise: a client that sends FIN gets its last words at once, perhaps without its own last messages; and bytes after
+// urgent data, which no WebSocket client sends, are read with the next byte.
 
-// A connection that is gone keeps its half message: nbio's list of asynchronous calls (timer.Async) is cut to length 0 and
-// not cleared, so up to 1,024 calls of OnClose per loop stay reachable, with their connection, its session and the parser's
-// buffer of up to 64 KiB. 64 MiB a loop that nobody counts.
+// A closed connection keeps its unfinished message in memory: nbio's list of asynchronous calls (timer.Async) is cut to length 0
+// without being cleared, so up to 1,024 calls of OnClose per loop stay reachable, with their connection, its session and the
+// parser's buffer of up to 64 KiB. That is 64 MiB a loop that nothing counts.
 func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 	s := startServer(t, nil)
 	const holders = 200
@@ -39,8 +39,8 @@ func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 	}
 }
 
-// When the server is full, who comes is refused by one goroutine, one after the other, and each may be silent for 200 ms: an
-// honest client behind 10 silent ones waits for 2 s to hear 503 (behind 64: 13 s), and so does stop, and a drain with it.
+// When the server is full, one goroutine refuses new connections one after the other, and each may be silent for 200 ms: an
+// honest client behind 10 silent ones waits 2 s for its 503 (behind 64: 13 s), and so do stop and a drain.
 func TestAttackSilentOnesHoldUpNeitherTheRefusalOfOthersNorTheStop(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.MaxConns = 1 })
 	s.join(t, "/ws/chat/room")
@@ -70,8 +70,8 @@ func TestAttackSilentOnesHoldUpNeitherTheRefusalOfOthersNorTheStop(t *testing.T)
 	}
 }
 
-// PROTOCOL.md: "405: a method other than GET". A POST to a room that asks for no upgrade gets 426, and a response to HEAD must
-// not have a body (RFC 9110 section 9.3.2).
+// PROTOCOL.md: "405: a method other than GET". A POST to a room without an upgrade gets 426, and a response to HEAD must not have
+// a body (RFC 9110 section 9.3.2).
 func TestAttackOtherMethodsToARoomAreRefused(t *testing.T) {
 	s := startServer(t, hostile)
 	post := s.dial(t)
@@ -86,8 +86,8 @@ func TestAttackOtherMethodsToARoomAreRefused(t *testing.T) {
 	}
 }
 
-// A client that sends its whole request and then FIN (nc -N, some health checks) gets no answer: the page is made on another
-// goroutine, and meanwhile the transport closes the connection because the peer has finished.
+// A client that sends its whole request and then FIN (nc -N, some health checks) gets no answer: another goroutine makes the
+// page, and meanwhile the transport closes the connection because the peer has finished.
 func TestAttackARequestFollowedByFINIsAnswered(t *testing.T) {
 	s := startServer(t, hostile)
 	w := s.dial(t)
@@ -98,9 +98,9 @@ func TestAttackARequestFollowedByFINIsAnswered(t *testing.T) {
 	}
 }
 
-// recv(2) stops at urgent data: it returns less than was asked for although more is there. serve takes that for "dry", and with
-// edges nobody tells it again: what stands behind the urgent byte waits for the next byte of the peer, and is lost if that is
-// FIN. Only who sends urgent data (no WebSocket client) does that to itself.
+// recv(2) stops at urgent data: it returns fewer bytes than were asked for although more are there. serve then believes that the
+// socket is empty, and an edge-triggered epoll does not report it again: the bytes after the urgent byte wait for the next byte
+// of the peer, and are lost if FIN comes instead. This affects only a client that sends urgent data (no WebSocket client does).
 func TestAttackUrgentDataHarmsNobodyElse(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1 })
 	by := s.watch(t, "/ws/raw/room")
@@ -120,9 +120,9 @@ func TestAttackUrgentDataHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// What a member said is still on its way to it when it breaks a rule: then the connection waits for its own messages. If the
-// peer has sent FIN already (it only closed its own side and reads on), the transport closes meanwhile, and neither its own
-// last messages nor the reason reach it.
+// A member's messages are still on their way back to it when it breaks a rule; the connection then waits for them. If the peer
+// has already sent FIN (it closed only its own side and still reads), the transport closes meanwhile, and the peer gets neither
+// its own last messages nor the reason.
 func TestAttackAMistakeFollowedByFINIsAnswered(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")

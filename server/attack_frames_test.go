@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Rows F1 to F11 of ATTACKS.md: what can be wrong with frames.
+// Rows F1 to F11 of ATTACKS.md: bad frames.
 
-// violation is what a member sends after two good messages, how it ends, and in which kind of room.
+// violation is the bytes that a member sends after two good messages, the expected end, and the kind of room.
 type violation struct {
 	name  string
 	bytes string
@@ -71,7 +71,7 @@ var violations = []violation{
 	{"bad UTF-8 in the second fragment", head(0x01, 1) + "\xc3" + head(0x80, 10) + "(", 1007},
 	{"half a character at the end", head(0x81, 2) + "a\xc3", 1007},
 	{"half a character at the end of fragments", head(0x01, 1) + "\xe2" + head(0x80, 1) + "\x82", 1007},
-	{"bad UTF-8 behind a ping between fragments", head(0x01, 1) + "a" + head(0x89, 1) + "\xff" + head(0x80, 9) + "\xff", 1007},
+	{"bad UTF-8 after a ping between fragments", head(0x01, 1) + "a" + head(0x89, 1) + "\xff" + head(0x80, 9) + "\xff", 1007},
 	{"close body of a byte", "\x88\x81", 1002},
 	{"close 0", head(0x88, 2) + "\x00\x00", 1002},
 	{"close 999", head(0x88, 2) + "\x03\xe7", 1002},
@@ -88,7 +88,7 @@ var violations = []violation{
 	{"half a character at the end of a close reason", head(0x88, 3) + "\x03\xe8\xc3", 1007},
 }
 
-// Only the bytes of the mistake are sent and no one more, so the answer cannot have waited for any.
+// Only the bytes of the mistake are sent, so the server cannot have waited for more before it answered.
 func TestAttackViolationsEndWithTheirCodeAsEarlyAsTheBytesAllow(t *testing.T) {
 	s := startServer(t, hostile)
 	for _, path := range []string{"/ws/chat/room", "/ws/raw/room"} {
@@ -125,7 +125,7 @@ func TestAttackViolationsEndWithTheirCodeAsEarlyAsTheBytesAllow(t *testing.T) {
 	s.quiet(t)
 }
 
-// A mistake behind which a flood follows: the peer still reads why.
+// A mistake followed by a flood: the peer can still read the reason.
 func TestAttackTheCloseCodeIsReadableBehindAMegabyteOfRubbish(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/room")
@@ -184,12 +184,12 @@ func TestAttackAPeerThatDoesNotAnswerOurCloseIsCut(t *testing.T) {
 	deaf := s.join(t, "/ws/chat/room")
 	deaf.text("not JSON")
 	deaf.endsWith(4500)
-	deaf.closed() // FIN is all that it sees, and it does not close
+	deaf.closed() // it sees only the FIN, and does not close
 	s.empty(t, 2, 1)
 	if after := time.Since(began); after < s.cfg.CloseTimeout {
 		t.Errorf("cut after %v, before %v", after, s.cfg.CloseTimeout)
 	}
-	chatty := s.join(t, "/ws/chat/room") // goes on talking, a little at a time
+	chatty := s.join(t, "/ws/chat/room") // keeps sending, a little at a time
 	chatty.text("not JSON")
 	for s.connections() > 2 {
 		chatty.try(textFrame(`{"message":"still here"}`))
@@ -212,7 +212,7 @@ func TestAttackControlFramesBetweenFragmentsAreServed(t *testing.T) {
 	if code, _, before := w.ends(); code != 1000 || !reflect.DeepEqual(before, []string{"grüße"}) {
 		t.Errorf("closed with %d after %q", code, before)
 	}
-	inside := s.join(t, "/ws/raw/room") // a close between fragments is a close
+	inside := s.join(t, "/ws/raw/room") // a close between fragments counts as a close
 	inside.write(string(frame(2, false, []byte("half"))) + closeFrame(1001, ""))
 	inside.endsWith(1001)
 	if others := by.exchange(); !reflect.DeepEqual(others, []string{"grüße"}) {
@@ -243,7 +243,7 @@ func TestAttackHalfAFrameIsCutWithoutProgressAndNotBefore(t *testing.T) {
 	stream := textFrame(`{"message":"slowly but surely"}`)
 	for i := range len(stream) {
 		slow.write(stream[i : i+1])
-		by.exchange() // not more often: the others read nothing meanwhile, and each has a close frame to get
+		by.exchange() // the bystanders read nothing meanwhile, and each must get its close frame
 		for next := time.Now().Add(3 * s.cfg.FrameTimeout / time.Duration(len(stream))); time.Now().Before(next); {
 			s.settle(t)
 		}
@@ -267,7 +267,7 @@ func TestAttackHalfAFrameIsCutWithoutProgressAndNotBefore(t *testing.T) {
 	by.exchange()
 }
 
-// The cut itself is not early: measured alone, so that nothing else takes the time.
+// The cut does not come early: this is measured alone, so that nothing else takes time.
 func TestAttackTheFrameTimeoutCountsFromTheLastByte(t *testing.T) {
 	s := startServer(t, hostile)
 	w := s.join(t, "/ws/chat/room")
@@ -322,7 +322,7 @@ func TestAttackFloodsOfCheapFramesEndWith1008(t *testing.T) {
 	empty := head(0x81, 0)
 	for _, c := range []struct {
 		name, path, begin, flood string
-		most                     int // messages that get through
+		most                     int // messages that are accepted
 	}{
 		{"empty texts", "/ws/raw/room", "", empty, 100},
 		{"tiny binaries", "/ws/raw/room", "", head(0x82, 3) + "xyz", 100},
@@ -388,7 +388,7 @@ func TestAttackAMessageOfTooManyFragmentsEndsWith1008(t *testing.T) {
 	}
 }
 
-// A peer that pings and never reads: its pongs must not pile up.
+// A peer sends pings and never reads: its pongs must not pile up.
 func TestAttackPingsOfAPeerThatNeverReadsKeepOnePong(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.ControlBurst, cfg.ControlRate = 1<<24, 1<<24 })
 	by := s.watch(t, "/ws/raw/room")
@@ -438,7 +438,7 @@ func TestAttackPingsOfAPeerThatNeverReadsKeepOnePong(t *testing.T) {
 	by.exchange()
 }
 
-// The same bytes in one piece and in pieces cut anywhere give the same.
+// The same bytes have the same result in one piece and split anywhere.
 func TestAttackAStreamMeansTheSameHoweverItIsCut(t *testing.T) {
 	s := startServer(t, hostile)
 	by := map[string]*bystanders{"chat": s.watch(t, "/ws/chat/room"), "raw": s.watch(t, "/ws/raw/room")}
@@ -469,7 +469,7 @@ func TestAttackAStreamMeansTheSameHoweverItIsCut(t *testing.T) {
 	}
 }
 
-// outcome is what a client gets out of a connection. Pongs may overtake messages, so they stand apart.
+// outcome is what a client receives over a connection. Pongs may overtake messages, so they are listed separately.
 type outcome struct {
 	messages, pongs []string
 	end             string
@@ -494,7 +494,7 @@ func (w *wire) outcome() (o outcome) {
 	}
 }
 
-// writePieces writes in one piece, in many that each are read alone, or in many as fast as it can.
+// writePieces writes in one piece, in many pieces that are each read separately, or in many pieces as fast as possible.
 func (s *testServer) writePieces(t *testing.T, w *wire, stream string, round int, random *rand.Rand) {
 	t.Helper()
 	for len(stream) > 0 {
@@ -510,7 +510,7 @@ func (s *testServer) writePieces(t *testing.T, w *wire, stream string, round int
 	}
 }
 
-// randomStream is some good messages and a random end, and the messages that it must bring.
+// randomStream returns some good messages with a random end, and the messages that must arrive.
 func randomStream(random *rand.Rand, raw bool) (stream string, want []string) {
 	var b strings.Builder
 	for range 5 + random.IntN(15) {

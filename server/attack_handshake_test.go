@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Rows H1 to H8 of ATTACKS.md: what can be wrong before the first frame.
+// Rows H1 to H8 of ATTACKS.md: bad requests before the first frame.
 
 func TestAttackDrippedHeadsAreCutInTimeAndHonestHandshakesGoOn(t *testing.T) {
 	s := startServer(t, hostile)
@@ -71,7 +71,7 @@ func TestAttackWhoSaysNothingIsCutAtTheHandshakeTimeoutAndNotBefore(t *testing.T
 }
 
 func TestAttackWhatIsNotHTTPIsRefusedAtItsFirstByte(t *testing.T) {
-	s := startServer(t, nil) // with the real timeout: nobody waits for it
+	s := startServer(t, nil) // with the real timeout, because the test does not wait for it
 	by := s.watch(t, "/ws/chat/room")
 	for _, c := range []struct{ bytes, want string }{
 		{"\x16\x03\x01\x02\x00\x01", "TLS"},
@@ -146,7 +146,7 @@ func TestAttackEndlessHeadsAreRefusedAndKeepNoMemory(t *testing.T) {
 	}
 }
 
-// The head of just under the limit is served, so that the limit is where it is said to be.
+// A head just below the limit is served, so the limit is exactly where the documentation says.
 func TestAttackAHeadOfExactlyTheLimitIsServed(t *testing.T) {
 	s := startServer(t, hostile)
 	request := upgradeRequest("/ws/chat/room", "Cookie: ")
@@ -315,7 +315,7 @@ func TestAttackOriginsAreJudgedByOneStrictRule(t *testing.T) {
 		{own, "https://evil", 403},
 		{own, "http://evil/localhost", 403},
 		{own, "null", 403},
-		{own, "", 101}, // none
+		{own, "", 101}, // no Origin
 		{own, "http://localhost@evil", 403},
 		{own, "http://evil@localhost", 403},
 		{own, "http://localhost.evil", 403},
@@ -405,7 +405,7 @@ func TestAttackRoomNamesAreRefusedByTheOneRuleOrLiteral(t *testing.T) {
 	if others := by.exchange(); len(others) != 0 {
 		t.Errorf("bystanders heard %q", others)
 	}
-	// Each of these is a room of its own: all are joined at once, all say their name, and hear only that.
+	// Each of these names is a room of its own: a member joins each, all send their room's name, and receive only that.
 	literal := []string{"..", ".", "a*", "*", "?", "[a-z]", "%5Ba-z", "room%20", "%20room", "Room", "r%C3%B6om", "ro%CC%88om", "__keyspace@0__:x",
 		"chat:room", "r%25oom", "%25", "%2e%2e%5croom", "%E2%80%AE", "%F0%9F%90%B1", "room;", "room&", "$room", "{room}", "%22", "<script>", "a+b", "a%20b",
 		strings.Repeat("a", 128), strings.Repeat("%C3%A9", 64), "%EF%BF%BD", "null", "undefined", "constructor", "0", "-1"}
@@ -503,12 +503,12 @@ func TestAttackPlainHTTPIsAnsweredOnceAndClosed(t *testing.T) {
 		t.Errorf("HEAD: %.300q, %v", rest, err)
 	}
 	if !strings.Contains(string(rest), "Content-Length: ") {
-		t.Errorf("HEAD says no length: %q", rest)
+		t.Errorf("the answer to HEAD has no length: %q", rest)
 	}
 	s.quiet(t)
 }
 
-// A thousand half handshakes at once are no harm, and if they go on in time they are as good as others.
+// A thousand half handshakes at once do no damage, and those that go on in time are served normally.
 func TestAttackAThousandHalfHandshakesThatGoOnInTimeAreServed(t *testing.T) {
 	s := startServer(t, nil)
 	by := s.watch(t, "/ws/raw/room")

@@ -21,8 +21,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// Helpers of the tests that attack. Each attack has two bystanders in the attacked room: they talk before, while and after,
-// so they notice if anything happens to them, and they are the witnesses of what the attacker said before its mistake.
+// Helpers of the attack tests. Each attack has two bystanders in the attacked room. They talk before, during and after it, so
+// they notice any effect, and they receive the messages that the attacker sent before its mistake.
 
 // hostile changes the settings to a tenth of the real timeouts.
 func hostile(cfg *Config) {
@@ -36,7 +36,7 @@ type bystanders struct {
 	t     *testing.T
 	raw   bool
 	pair  [2]*wire
-	heard [2][]string // what others said since the last exchange
+	heard [2][]string // messages of others since the last exchange
 	said  int
 }
 
@@ -50,8 +50,8 @@ func (s *testServer) watch(t *testing.T, path string) *bystanders {
 	return by
 }
 
-// exchange has both say something and hear it from each other. It returns what others said since the last exchange, which
-// must be the same for both.
+// exchange lets both bystanders send a message and receive it from each other. It returns the messages of others since the last
+// exchange, which must be the same for both.
 func (by *bystanders) exchange() (others []string) {
 	by.t.Helper()
 	for i, w := range by.pair {
@@ -69,7 +69,7 @@ func (by *bystanders) exchange() (others []string) {
 	}
 	others = by.heard[0]
 	if !reflect.DeepEqual(others, by.heard[1]) {
-		by.t.Fatalf("the bystanders heard different things: %d %.200q and %d %.200q", len(others), others, len(by.heard[1]), by.heard[1])
+		by.t.Fatalf("the bystanders heard different messages: %d %.200q and %d %.200q", len(others), others, len(by.heard[1]), by.heard[1])
 	}
 	by.heard = [2][]string{}
 	return others
@@ -92,8 +92,8 @@ func (by *bystanders) wait(i int, line string) {
 	}
 }
 
-// hear waits until both have heard n messages of others, and returns them. Both read at the same time, so that none of them
-// becomes a slow consumer.
+// hear waits until both have received n messages of others, and returns them. Both read at the same time, so that neither becomes
+// a slow consumer.
 func (by *bystanders) hear(n int) (others []string) {
 	by.t.Helper()
 	var reading sync.WaitGroup
@@ -118,7 +118,7 @@ func (by *bystanders) hear(n int) (others []string) {
 	return by.exchange()
 }
 
-// settle returns when both loops have read what was written before.
+// settle returns when both loops have read the bytes that were written before.
 func (s *testServer) settle(t *testing.T) {
 	t.Helper()
 	for range 2 {
@@ -130,7 +130,7 @@ func (s *testServer) settle(t *testing.T) {
 	}
 }
 
-// try writes and says whether it could: the server may have cut the connection meanwhile.
+// try writes and reports whether it succeeded: the server may have cut the connection meanwhile.
 func (w *wire) try(s string) bool {
 	_, err := io.WriteString(w.Conn, s)
 	return err == nil
@@ -149,7 +149,7 @@ func (w *wire) control(f func(fd int) error) {
 	}
 }
 
-// arrived waits until the server's kernel has everything that was written.
+// arrived waits until the server's kernel has received everything that was written.
 func (w *wire) arrived() {
 	w.t.Helper()
 	eventually(w.t, "all is acknowledged", func() bool {
@@ -170,11 +170,11 @@ func (w *wire) reset() {
 	}
 }
 
-// finish sends FIN, unless the server has cut the connection already; reading goes on.
+// finish sends FIN, unless the server has already cut the connection; reading goes on.
 func (w *wire) finish() { _ = w.Conn.(*net.TCPConn).CloseWrite() }
 
-// head writes a frame's header alone: masked, with any first byte and length, and a key of zeros, under which the payload
-// stands as it is.
+// head writes only a frame's header: masked, with any first byte and length, and a key of zeros, so the payload follows
+// unchanged.
 func head(first byte, length uint64) string {
 	b := []byte{first}
 	switch {
@@ -195,7 +195,7 @@ func closeFrame(code int, reason string) string {
 	return string(frame(8, true, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)))
 }
 
-// countUntilClose reads until the close frame and counts the messages before it; for floods.
+// countUntilClose reads up to the close frame and counts the messages before it; for floods.
 func (w *wire) countUntilClose() (code int, reason string, messages int, err error) {
 	for {
 		op, payload, err := w.next()
@@ -218,7 +218,7 @@ func (s *testServer) lags() (n int) {
 	return n
 }
 
-// heapAfterGC is what is alive.
+// heapAfterGC is the size of the live heap.
 func heapAfterGC() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -237,8 +237,8 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// quiet checks that an attack wrote no log line per event, but for the few kinds that an operator must know of. Those are
-// sampled (cmd/dotsd).
+// quiet checks that an attack wrote no log line per event, except the few kinds that an operator must know. cmd/dotsd samples
+// those.
 func (s *testServer) quiet(t *testing.T) {
 	t.Helper()
 	others := s.logs.Filter(func(e observer.LoggedEntry) bool { return !sampledKinds[e.Message] })
@@ -247,20 +247,20 @@ func (s *testServer) quiet(t *testing.T) {
 	}
 }
 
-// sampledKinds are the messages that a stranger can cause, once for each connection.
+// sampledKinds are the messages that a stranger can cause once for each connection.
 var sampledKinds = map[string]bool{
 	"page refused by its origin": true, "client sent a bad message": true, "client over a limit of frames": true, "client over the limit of a message": true,
 	"request over a limit": true, "room or node full": true, "no place for another connection": true, "slow consumer kicked": true,
 }
 
-// empty waits until nobody is connected but n, and no room is left but rooms.
+// empty waits until only n connections and these rooms are left.
 func (s *testServer) empty(t *testing.T, n, rooms int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d connections", n), func() bool { return s.connections() == n })
 	eventually(t, fmt.Sprintf("%d rooms", rooms), func() bool { return s.node.Directory().Rooms() == rooms })
 }
 
-// masked makes many client frames of one kind quickly.
+// masked encodes many client frames of one kind quickly.
 func masked(op byte, n int, payload func(i int) string) []byte {
 	var b bytes.Buffer
 	for i := range n {

@@ -18,9 +18,9 @@ import (
 	"dotsconnect/loop"
 )
 
-// What is left to be done when somebody goes: what arrived is delivered, and the reason is readable.
+// Tests of connections that end: messages that arrived are delivered, and the reason is readable.
 
-// A fan-out may be the first to learn of a reset, by an error: what arrived before it must still be read.
+// A fan-out may be the first to learn of a reset, from an error: the bytes that arrived before the reset must still be read.
 func TestAttackWhatArrivedBeforeAResetIsDeliveredThoughAFanOutMeetsItFirst(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1 })
 	by := s.watch(t, "/ws/raw/room")
@@ -38,7 +38,7 @@ func TestAttackWhatArrivedBeforeAResetIsDeliveredThoughAFanOutMeetsItFirst(t *te
 	}
 }
 
-// The same for a member with a backlog: here what waits to be written meets the reset first.
+// The same for a member with a backlog: here the flush of the backlog learns of the reset first.
 func TestAttackWhatASlowMemberSaidBeforeItsResetIsDelivered(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1; cfg.HardBacklog = 4 * MiB; cfg.SoftBacklog = 4 * MiB })
 	by := s.watch(t, "/ws/raw/room")
@@ -72,11 +72,11 @@ func TestAttackWhatASlowMemberSaidBeforeItsResetIsDelivered(t *testing.T) {
 	}
 }
 
-// holdBeforeFlush holds a loop in the turn that appends a publication to room, between that and its flush, while f runs.
+// holdBeforeFlush holds a loop in the turn that appends a publication to room, after that and before its flush, while f runs.
 func (s *testServer) holdBeforeFlush(t *testing.T, l *loop.Loop, room string, variant loop.Variant, value string, f func()) {
 	t.Helper()
 	held, goOn := make(chan struct{}), make(chan struct{})
-	l.Call(func(l *loop.Loop) { // both stand in the inbox of the next turn
+	l.Call(func(l *loop.Loop) { // both are in the inbox of the next turn
 		s.node.Publish(room, variant, loop.KindText, []byte(value))
 		l.Call(func(*loop.Loop) { close(held); <-goOn })
 	})
@@ -102,7 +102,7 @@ func TestAttackTheReasonOfAProtocolErrorReadsNameAndDetail(t *testing.T) {
 	}
 }
 
-// Somebody who calls a loop after Close (a page's goroutine that is late) must not ring by a number that is another file's.
+// A late call into a loop after Close (by a page's goroutine) must not ring through a number that now belongs to another file.
 func TestAttackACallAfterCloseWritesIntoNobodysFile(t *testing.T) {
 	cfg := Default()
 	cfg.Listen, cfg.Admin, cfg.Loops = "127.0.0.1:0", "", 1
@@ -136,7 +136,7 @@ func TestAttackACallAfterCloseWritesIntoNobodysFile(t *testing.T) {
 	}
 }
 
-// All that arrived is delivered before the leave, whichever way the sender goes.
+// All messages that arrived are delivered before the leave, in whichever way the sender goes.
 func TestAttackHundredThousandMessagesAndThenGone(t *testing.T) {
 	const messages = 100_000
 	for how, leave := range map[string]func(w *wire){
@@ -174,7 +174,7 @@ func TestAttackHundredThousandMessagesAndThenGone(t *testing.T) {
 	}
 }
 
-// Early frames while the join is on its way, and the peer goes at once: what it said is delivered if it arrived whole.
+// Early frames while the join is on its way, and the peer leaves at once: its complete messages are delivered.
 func TestAttackEarlyFramesOfWhoIsGoneAlreadyAreDelivered(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/room")
@@ -195,7 +195,7 @@ func TestAttackEarlyFramesOfWhoIsGoneAlreadyAreDelivered(t *testing.T) {
 		}
 		w.Close()
 	}
-	// The same into a room that is empty, so that the join has to wait for the bus.
+	// The same with an empty room, so that the join has to wait for the bus.
 	for i := range 50 {
 		w := s.dial(t)
 		w.write(upgradeRequest(fmt.Sprintf("/ws/raw/new%d", i)) + textFrame("one"))
@@ -206,7 +206,7 @@ func TestAttackEarlyFramesOfWhoIsGoneAlreadyAreDelivered(t *testing.T) {
 }
 
 func TestAttackFINInTheMiddleOfAHandshakeOrOfAFrameJustEndsIt(t *testing.T) {
-	s := startServer(t, nil) // with the real timeouts: nobody waits for them
+	s := startServer(t, nil) // with the real timeouts, because the test does not wait for them
 	by := s.watch(t, "/ws/raw/room")
 	request := upgradeRequest("/ws/raw/room")
 	for _, begun := range []string{"", "G", request[:40], request[:len(request)-1]} {
@@ -251,7 +251,8 @@ func TestAttackUrgentDataIsNotPartOfTheStream(t *testing.T) {
 	s.quiet(t)
 }
 
-// Whoever is half way into anything when the server drains is told in the language that it speaks so far.
+// Every connection that is busy with something when the server drains gets an answer in the protocol that it speaks at that
+// point.
 func TestAttackFramesAndHalfHandshakesWhileTheServerDrains(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.DrainTime = 300 * time.Millisecond })
 	members := make([]*wire, 40)
@@ -303,7 +304,7 @@ func TestAttackFramesAndHalfHandshakesWhileTheServerDrains(t *testing.T) {
 	}
 }
 
-// A member breaks a rule while it lags: it still gets what its room had for it, and then the reason.
+// A member breaks a rule while it lags: it still gets the messages that its room had for it, and then the reason.
 func TestAttackAMistakeOfALaggingMemberIsAnsweredBehindItsBacklog(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.SoftBacklog, cfg.HardBacklog, cfg.UnsentLimit, cfg.StallBudget = 16*MiB, 16*MiB, 16*KiB, 0
@@ -340,7 +341,7 @@ func TestAttackAMistakeOfALaggingMemberIsAnsweredBehindItsBacklog(t *testing.T) 
 	by.exchange()
 }
 
-// Pages and handshakes whose clients are gone before the answer, in great numbers and at once.
+// Pages and handshakes whose clients are gone before the answer, many and at once.
 func TestAttackAnswersToWhoIsGoneAreDropped(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")

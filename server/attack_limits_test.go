@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Limits that many reach at once.
+// Limits that many clients reach at once.
 
 func TestAttackAFullRoomAnswersWithACodeThatABrowserCanRead(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.RoomMembers, cfg.MaxRooms = 3, 2 })
@@ -38,7 +38,7 @@ func TestAttackAFullRoomAnswersWithACodeThatABrowserCanRead(t *testing.T) {
 	third.Close()
 	other.Close()
 	s.empty(t, 2, 1)
-	for _, path := range []string{"/ws/chat/room", "/ws/chat/new"} { // there is place again
+	for _, path := range []string{"/ws/chat/room", "/ws/chat/new"} { // there are free places again
 		w := s.join(t, path)
 		w.say("here")
 		w.hears("here")
@@ -46,7 +46,7 @@ func TestAttackAFullRoomAnswersWithACodeThatABrowserCanRead(t *testing.T) {
 	by.exchange()
 }
 
-// Many come at once for the last places: never too many, and the places are given out.
+// Many clients compete for the last places: all places are given out, and never too many.
 func TestAttackTheLastPlacesOfARoomAreGivenOutOnce(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.RoomMembers = 10 })
 	const rush = 60

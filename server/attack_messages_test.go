@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Rows J1 to J3 of ATTACKS.md: what can be wrong in messages, and what must not be.
+// Rows J1 to J3 of ATTACKS.md: bad messages, and unusual ones that must pass.
 
 func TestAttackChatTakesWhatTheContractAllowsAndNothingElse(t *testing.T) {
 	s := startServer(t, hostile)
@@ -16,7 +16,7 @@ func TestAttackChatTakesWhatTheContractAllowsAndNothingElse(t *testing.T) {
 	nest := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	objects := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
 	digits := strings.Repeat("7", 64<<10-len(`{"message":}`))
-	good := map[string]string{ // to the value that everybody hears
+	good := map[string]string{ // message -> the value that everybody receives
 		`{"message":` + nest(128) + `}`:                        nest(128),
 		`{"message":` + objects(128) + `}`:                     objects(128),
 		`{"message":"` + nest(300) + `"}`:                      `"` + nest(300) + `"`,
@@ -168,7 +168,8 @@ func TestAttackRawRelaysEverythingAsItIs(t *testing.T) {
 	if others := by.exchange(); len(others) != 18 {
 		t.Errorf("the others heard %d messages, want 18", len(others))
 	}
-	// Life: pongs keep it, their absence is noticed. The silent one gets pings at a third of the age and 4100 at its end.
+	// Signs of life: pongs count, and their absence is noticed. A silent client gets pings after a third of the age, and 4100 at
+	// its end.
 	silent := s.join(t, "/ws/raw/other")
 	began, pings := time.Now(), 0
 	for {
@@ -183,7 +184,7 @@ func TestAttackRawRelaysEverythingAsItIs(t *testing.T) {
 			t.Fatalf("opcode %d, %v; want pings", op, err)
 		}
 		pings++
-		w.write(head(0x8a, 0)) // this one is alive by pongs alone
+		w.write(head(0x8a, 0)) // this one stays alive only by pongs
 		s.settle(t)
 		by.exchange()
 	}
@@ -200,6 +201,6 @@ func TestAttackChatAndRawRoomsOfOneNameNeverMeet(t *testing.T) {
 			t.Fatalf("heard %q of the other room", others)
 		}
 	}
-	tricky := s.watch(t, "/ws/raw/chat") // "raw/chat" is not a prefix of anything
+	tricky := s.watch(t, "/ws/raw/chat") // the name "raw/chat" gets no special treatment
 	tricky.exchange()
 }

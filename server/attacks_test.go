@@ -16,7 +16,8 @@ var (
 	testFunc      = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 )
 
-// The catalogue of attacks names tests and settings that exist, and every test of an attack_ file here and in the folders below. An id is there once.
+// The catalogue of attacks names only tests and settings that exist, and has every test of an attack_ file here and in the
+// folders below. Each id occurs once.
 func TestTheCatalogueOfAttacksIsThatOfTheTests(t *testing.T) {
 	text, err := os.ReadFile("ATTACKS.md")
 	if err != nil {
@@ -68,7 +69,7 @@ func TestTheCatalogueOfAttacksIsThatOfTheTests(t *testing.T) {
 	}
 }
 
-// testsIn returns the tests of the matching files in a folder of the repository; "" is this one.
+// testsIn returns the tests in the matching files in a folder of the repository; "" is this one.
 func testsIn(t *testing.T, folder, pattern string) map[string]bool {
 	t.Helper()
 	dir := "."

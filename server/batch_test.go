@@ -8,7 +8,7 @@ import (
 	"dotsconnect/bench/client"
 )
 
-// crowd is many members, driven by the load generators' client: one goroutine for all of them.
+// crowd is many members, driven by the client of the load generators: one goroutine for all of them.
 type crowd struct {
 	*client.Engine
 	t     *testing.T
@@ -42,7 +42,7 @@ func (s *testServer) joinCrowd(t *testing.T, rooms, size int) *crowd {
 	return c
 }
 
-// hears waits until all members together have heard total messages.
+// hears waits until all members together have received total messages.
 func (c *crowd) hears(total int) {
 	c.t.Helper()
 	done, err := c.Run(c.Now()+int64(2*patience), func() bool { return c.heard >= total || c.ended > 0 })
@@ -51,8 +51,8 @@ func (c *crowd) hears(total int) {
 	}
 }
 
-// TestMessagesSentAtOnceShareWrites is about the loop's own counters. At once means that they were all sent before the loops
-// looked; the ratio of messages that just come as fast as one client writes them is printed beside it.
+// TestMessagesSentAtOnceShareWrites uses the loop's own counters. "At once" means that all messages were sent before the loops
+// looked; the test also prints the ratio for messages that one client writes as fast as it can.
 func TestMessagesSentAtOnceShareWrites(t *testing.T) {
 	rooms, size, rounds := 1000, 8, 3
 	if testing.Short() {

@@ -7,7 +7,7 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// TestThePageTalksToTheRealServer has the demo page in a real browser, from end to end.
+// TestThePageTalksToTheRealServer tests the demo page in a real browser, from end to end.
 func TestThePageTalksToTheRealServer(t *testing.T) {
 	browser := browsertest.Start(t)
 

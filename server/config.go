@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Config is everything that can be set about a node. The tags carry the name of a setting, its environment variable, its
-// default and its help: the command line, the configuration file, the help text and the table in SETTINGS.md are made from
-// them (see Settings), so this package needs no library to parse flags. validate.go says what is refused; CONTRIBUTING.md has
-// all the steps to add a setting.
+// Config has all settings of a node. The tags carry the name of a setting, its environment variable, its default and its help:
+// the command line, the configuration file, the help text and the table in SETTINGS.md are made from them (see Settings), so this
+// package needs no library to parse flags. validate.go has the values that are refused; CONTRIBUTING.md has the steps to add a
+// setting.
 //
-// The zero Config is not usable; start from Default and change what differs:
+// The zero Config is not usable; start from Default and change the fields that should differ:
 //
 //	cfg := server.Default()
 //	cfg.Listen = "127.0.0.1:0"
@@ -22,56 +22,56 @@ import (
 type Config struct {
 	Listen         string   `name:"listen" env:"DOTS_LISTEN" default:":8000" group:"Addresses and access" help:"Address for clients, as host:port. Without a host: all interfaces. Port 0: any free one."`
 	Admin          string   `name:"admin" env:"DOTS_ADMIN" default:"127.0.0.1:8001" group:"Addresses and access" help:"Address for metrics, health, profiles and the API, as host:port. Empty: off."`
-	AdminToken     string   `name:"admin-token" env:"DOTS_ADMIN_TOKEN" default:"" placeholder:"TOKEN" secret:"true" group:"Addresses and access" reload:"true" help:"Bearer token that the admin address asks for. Required when that address is not loopback. On the command line every local user can see it: prefer the variable or the file."`
+	AdminToken     string   `name:"admin-token" env:"DOTS_ADMIN_TOKEN" default:"" placeholder:"TOKEN" secret:"true" group:"Addresses and access" reload:"true" help:"Bearer token that the admin address requires. You must set one if that address is not loopback. On the command line every local user can see it: prefer the variable or the file."`
 	AdminTokenFile string   `name:"admin-token-file" env:"DOTS_ADMIN_TOKEN_FILE" default:"" placeholder:"FILE" group:"Addresses and access" reload:"true" help:"File that holds the admin token, in place of --admin-token."`
-	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" reload:"true" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org, http://localhost:5173 or https://*.example.org. A page that connects to the host and port it was loaded from needs none if that host is an IP address, localhost or this machine's host name. * lets every page connect."`
-	Subprotocols   []string `name:"subprotocols" env:"DOTS_SUBPROTOCOLS" placeholder:"NAME" group:"Addresses and access" reload:"true" help:"Names that are accepted in Sec-WebSocket-Protocol beside dots.v1, as a list. For clients that insist on one: it changes nothing else."`
+	Origins        []string `name:"origins" env:"DOTS_ORIGINS" placeholder:"PATTERN" group:"Addresses and access" reload:"true" help:"Web pages that may connect, as a list of patterns such as https://chat.example.org, http://localhost:5173 or https://*.example.org. A page that connects to the host and port it was loaded from needs no entry if that host is an IP address, localhost or this machine's host name. * lets every page connect."`
+	Subprotocols   []string `name:"subprotocols" env:"DOTS_SUBPROTOCOLS" placeholder:"NAME" group:"Addresses and access" reload:"true" help:"Names that are accepted in Sec-WebSocket-Protocol beside dots.v1, as a list. For clients that insist on a name: it changes nothing else."`
 	PublicReadyz   bool     `name:"public-readyz" env:"DOTS_PUBLIC_READYZ" default:"false" group:"Addresses and access" reload:"true" help:"Answer /readyz on the address for clients too, so that a load balancer needs only that one."`
 
 	MaxMessage   ByteSize `name:"max-message" env:"DOTS_MAX_MESSAGE" default:"64KiB" group:"Limits" reload:"true" help:"Largest message of a client. A larger one closes its connection with 1009."`
 	MaxHeader    ByteSize `name:"max-header" env:"DOTS_MAX_HEADER" default:"16KiB" group:"Limits" reload:"true" help:"Largest head of an HTTP request, cookies included. A larger one is refused with 431."`
-	MaxFragments int      `name:"max-fragments" env:"DOTS_MAX_FRAGMENTS" default:"1024" group:"Limits" reload:"true" help:"Most frames that one message may be cut into. More close the connection with 1008."`
+	MaxFragments int      `name:"max-fragments" env:"DOTS_MAX_FRAGMENTS" default:"1024" group:"Limits" reload:"true" help:"Most frames into which one message may be split. More close the connection with 1008."`
 	MaxConns     int      `name:"max-conns" env:"DOTS_MAX_CONNS" default:"0" group:"Limits" reload:"true" help:"Most connections at a time. 0: as many as the limit of open files allows."`
 	RoomMembers  int      `name:"room-members" env:"DOTS_ROOM_MEMBERS" default:"0" group:"Limits" reload:"true" help:"Most members of a room on this node. One more is closed with 4103. 0: no limit."`
 	MaxRooms     int      `name:"max-rooms" env:"DOTS_MAX_ROOMS" default:"0" group:"Limits" reload:"true" help:"Most rooms on this node. A connection that needs one more is closed with 4103. 0: no limit."`
-	ControlRate  int      `name:"control-rate" env:"DOTS_CONTROL_RATE" default:"100" group:"Limits" reload:"true" help:"Control frames, fragments and tiny raw messages that a connection may send per second over time. More close it with 1008."`
-	ControlBurst int      `name:"control-burst" env:"DOTS_CONTROL_BURST" default:"2000" group:"Limits" reload:"true" help:"How many of these a connection may send at once after a quiet time."`
+	ControlRate  int      `name:"control-rate" env:"DOTS_CONTROL_RATE" default:"100" group:"Limits" reload:"true" help:"Control frames, fragments and tiny raw messages that a connection may send per second on average. More close it with 1008."`
+	ControlBurst int      `name:"control-burst" env:"DOTS_CONTROL_BURST" default:"2000" group:"Limits" reload:"true" help:"How many of the frames that --control-rate limits a connection may send at once after a quiet time."`
 	Loops        int      `name:"loops" env:"DOTS_LOOPS" default:"0" group:"Limits" help:"Event loops. 0: one per CPU."`
 
-	MaxAge           time.Duration `name:"max-age" env:"DOTS_MAX_AGE" default:"60s" group:"Timeouts" help:"Longest time without a sign of life from a connection; after it the connection is closed with 4100."`
-	ChatLife         string        `name:"chat-life" env:"DOTS_CHAT_LIFE" default:"messages" group:"Timeouts" help:"What counts as a sign of life in a chat room. messages: messages and heartbeats. any: every frame, and the server sends pings, for clients that only answer those."`
+	MaxAge           time.Duration `name:"max-age" env:"DOTS_MAX_AGE" default:"60s" group:"Timeouts" help:"Longest time without a sign of life from a connection. After that the connection is closed with 4100."`
+	ChatLife         string        `name:"chat-life" env:"DOTS_CHAT_LIFE" default:"messages" group:"Timeouts" help:"The signs of life in a chat room. messages: messages and heartbeats. any: every frame, and the server sends pings, for clients that only answer pings."`
 	HandshakeTimeout time.Duration `name:"handshake-timeout" env:"DOTS_HANDSHAKE_TIMEOUT" default:"5s" group:"Timeouts" help:"Time for the whole HTTP request of a new connection."`
-	FrameTimeout     time.Duration `name:"frame-timeout" env:"DOTS_FRAME_TIMEOUT" default:"10s" group:"Timeouts" help:"Longest wait for the next byte of a frame that has begun; after it the connection is closed with 1008."`
+	FrameTimeout     time.Duration `name:"frame-timeout" env:"DOTS_FRAME_TIMEOUT" default:"10s" group:"Timeouts" help:"Longest wait for the next byte of a frame that has begun. After that the connection is closed with 1008."`
 	CloseTimeout     time.Duration `name:"close-timeout" env:"DOTS_CLOSE_TIMEOUT" default:"2s" group:"Timeouts" help:"Time for a peer to answer our close frame before the connection is cut."`
 
 	SoftBacklog  ByteSize      `name:"backlog-soft" env:"DOTS_BACKLOG_SOFT" default:"64KiB" group:"Back-pressure" help:"Unsent bytes of a member above which the publishers of its room are slowed down."`
 	HardBacklog  ByteSize      `name:"backlog-hard" env:"DOTS_BACKLOG_HARD" default:"256KiB" group:"Back-pressure" help:"Unsent bytes above which a member is closed with 4101."`
-	BacklogTime  time.Duration `name:"backlog-time" env:"DOTS_BACKLOG_TIME" default:"10s" group:"Back-pressure" help:"Longest time that a member may stay above the soft limit; after it the member is closed with 4101."`
+	BacklogTime  time.Duration `name:"backlog-time" env:"DOTS_BACKLOG_TIME" default:"10s" group:"Back-pressure" help:"Longest time that a member may stay above the soft limit. After that the member is closed with 4101."`
 	BacklogTotal ByteSize      `name:"backlog-total" env:"DOTS_BACKLOG_TOTAL" default:"64MiB" group:"Back-pressure" help:"Unsent bytes of all members together, each frame counted once. Above it members are closed, the slowest first."`
-	StallBudget  time.Duration `name:"stall-budget" env:"DOTS_STALL_BUDGET" default:"1s" group:"Back-pressure" help:"Longest time per 10 s that slow members may pause a room's publishers. Messages from other nodes may wait as long per minute, five times as long after an outage. 0: never."`
+	StallBudget  time.Duration `name:"stall-budget" env:"DOTS_STALL_BUDGET" default:"1s" group:"Back-pressure" help:"Longest time per 10 s that slow members may pause a room's publishers. Messages from other nodes may wait for this time per minute, and five times as long after an outage. 0: never."`
 	UnsentLimit  ByteSize      `name:"unsent-limit" env:"DOTS_UNSENT_LIMIT" default:"128KiB" group:"Back-pressure" help:"Unsent bytes that the kernel takes for a connection before we count them ourselves (TCP_NOTSENT_LOWAT). 0: the kernel's default, up to 4 MB."`
-	InboxLimit   ByteSize      `name:"inbox-limit" env:"DOTS_INBOX_LIMIT" default:"8MiB" group:"Back-pressure" help:"Bytes waiting in one loop above which all loops stop reading until that loop has caught up."`
+	InboxLimit   ByteSize      `name:"inbox-limit" env:"DOTS_INBOX_LIMIT" default:"8MiB" group:"Back-pressure" help:"Bytes waiting in one loop above which all loops stop reading from clients until that loop has caught up."`
 
-	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that makes all nodes one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master (with ?sentinel_user=USER&sentinel_password=PASSWORD where the sentinels ask for it) or redis+cluster://host:port,host:port. Users and passwords are percent-encoded. Empty: this node stands alone. On the command line every local user can see a password in it: prefer the variable or the file."`
+	Redis       string        `name:"redis" env:"DOTS_REDIS" default:"" placeholder:"URL" secret:"true" group:"Many nodes" help:"Redis that connects all nodes into one system: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master (with ?sentinel_user=USER&sentinel_password=PASSWORD if the sentinels require it) or redis+cluster://host:port,host:port. Users and passwords are percent-encoded. Empty: this node runs alone. On the command line every local user can see a password in it: prefer the variable or the file."`
 	RedisPrefix string        `name:"redis-prefix" env:"DOTS_REDIS_PREFIX" default:"dots" group:"Many nodes" help:"Prefix of all keys and channels in Redis. Nodes with the same prefix are one system."`
-	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: as the other nodes have it; the first one takes 1, or 64 on a Cluster. More lanes give more throughput where Redis is far away, because each lane has one call under way at a time."`
+	Lanes       int           `name:"lanes" env:"DOTS_LANES" default:"0" group:"Many nodes" help:"Shards of the rooms in Redis, the same on all nodes. 0: the number that the other nodes use; the first node takes 1, or 64 on a Cluster. More lanes give more throughput if Redis is far away, because each lane has one call under way at a time."`
 	RedisBatch  int           `name:"redis-batch" env:"DOTS_REDIS_BATCH" default:"512" group:"Many nodes" help:"Most messages of a lane in one call to Redis. A call takes the messages that arrived while the previous call was under way, and never waits for more. 1: one call per message, to measure what batching saves. A smaller number gives other users of the same Redis their turn sooner."`
 	RedisHold   time.Duration `name:"redis-hold" env:"DOTS_REDIS_HOLD" default:"10s" group:"Many nodes" help:"How long messages are kept, in order, while Redis does not accept them. After that --redis-down decides."`
-	RedisWait   Patience      `name:"redis-wait" env:"DOTS_REDIS_WAIT" default:"forever" group:"Many nodes" help:"How long a starting node waits for a Redis that it cannot reach; meanwhile it is alive, not ready, and answers 503. Then it exits. 0s: one try. An error that waiting cannot fix ends it at once: a refused login, a missing permission, an unknown certificate, nodes that disagree."`
-	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"reject" group:"Many nodes" help:"What happens to messages after --redis-hold. reject: their senders are closed with 4104. local: they reach the members on this node only, which gives up the order and the reach of a room across nodes: members elsewhere never get them, and each node has an order of its own."`
+	RedisWait   Patience      `name:"redis-wait" env:"DOTS_REDIS_WAIT" default:"forever" group:"Many nodes" help:"How long a starting node waits for a Redis that it cannot reach; after that it exits. While it waits it is alive but not ready, and answers 503. 0s: one try. An error that waiting cannot fix ends it at once: a refused login, a missing permission, an unknown certificate, nodes that disagree."`
+	RedisDown   string        `name:"redis-down" env:"DOTS_REDIS_DOWN" default:"reject" group:"Many nodes" help:"What happens to messages after --redis-hold. reject: their senders are closed with 4104. local: they reach the members on this node only: members elsewhere never get them, and each node then has an order of its own."`
 
 	RedisReady   time.Duration `name:"redis-ready-after" env:"DOTS_REDIS_READY_AFTER" default:"3s" group:"Many nodes" help:"Age of the last round trip through Redis above which this node counts as cut off: /readyz then answers 503 with --redis-down=reject, and with local it says that the node serves alone."`
 	RedisUpgrade time.Duration `name:"redis-upgrade-after" env:"DOTS_REDIS_UPGRADE_AFTER" default:"10m" group:"Many nodes" help:"Nodes of version 0.1.0 use an older format among themselves. The newer format is used once none of them has been seen for this long; after that such a node can no longer join."`
 	OnGap        string        `name:"on-gap" env:"DOTS_ON_GAP" default:"ignore" group:"Many nodes" help:"What happens to the members of a chat room that may have missed messages, because Redis lost them or a node was away for too long. ignore: they are not told. close: they are closed with 4105, spread over --drain-time, so that they come back and fetch what they need."`
 
-	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"After SIGTERM: how long the node is not ready but still accepts connections, so that load balancers notice."`
-	DrainTime  time.Duration `name:"drain-time" env:"DOTS_DRAIN_TIME" default:"5s" group:"Draining" help:"After that: the time over which the connections are closed with 4200, so that they do not all come back at once. Also that of --on-gap=close."`
+	DrainDelay time.Duration `name:"drain-delay" env:"DOTS_DRAIN_DELAY" default:"0s" group:"Draining" help:"How long after SIGTERM the node is not ready but still accepts connections, so that load balancers notice."`
+	DrainTime  time.Duration `name:"drain-time" env:"DOTS_DRAIN_TIME" default:"5s" group:"Draining" help:"Time over which a drain closes the connections with 4200, after --drain-delay, so that they do not all come back at once. --on-gap=close spreads its closes over the same time."`
 
 	LogFormat string `name:"log-format" env:"DOTS_LOG_FORMAT" default:"auto" group:"Logging" help:"auto, json or console. auto: console on a terminal, json otherwise."`
 	LogLevel  string `name:"log-level" env:"DOTS_LOG_LEVEL" default:"info" group:"Logging" reload:"true" help:"debug, info, warn or error."`
 }
 
-// Default is the Config that runs when nothing is set: what the tags say.
+// Default is the Config in which every setting has the default of its tag.
 func Default() (c Config) {
 	for _, s := range Settings() {
 		if s.Default == "" {
@@ -84,8 +84,8 @@ func Default() (c Config) {
 	return c
 }
 
-// LoadAdminToken reads AdminTokenFile, if one is set, into AdminToken and clears its name. White space around the token,
-// such as the newline that an editor leaves, does not count.
+// LoadAdminToken reads AdminTokenFile, if it is set, into AdminToken and clears AdminTokenFile. White space around the token,
+// such as the newline that an editor adds, is ignored.
 func (c *Config) LoadAdminToken() error {
 	if c.AdminTokenFile == "" {
 		return nil

@@ -175,7 +175,7 @@ func TestEveryFieldIsASetting(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range server.Settings() {
 		if s.Name == "" || seen[s.Name] {
-			t.Errorf("the name %q is empty or stands twice", s.Name)
+			t.Errorf("the name %q is empty or occurs twice", s.Name)
 		}
 		seen[s.Name] = true
 	}

@@ -6,17 +6,17 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// counts are the server's own counters, beside those of the loops (loop.Stats). All are atomic: any goroutine.
+// counts are the server's own counters, beside those of the loops (loop.Stats). All are atomic, for any goroutine.
 type counts struct {
 	accepted   atomic.Uint64 // TCP connections
 	upgraded   atomic.Uint64 // handshakes answered with 101
 	pages      atomic.Uint64 // plain HTTP requests answered
 	panics     atomic.Uint64 // recovered; each is a bug
-	acceptErrs atomic.Uint64 // accept failed, mostly for want of descriptors
-	full       atomic.Uint64 // refused with 503: no place for another connection
-	adminCut   atomic.Uint64 // connections of the admin address closed to make place for others
+	acceptErrs atomic.Uint64 // accept failed, mostly because descriptors ran out
+	full       atomic.Uint64 // refused with 503: the server was full
+	adminCut   atomic.Uint64 // connections of the admin address closed to make room for others
 	refused    [600]atomic.Uint64
-	closes     []atomic.Uint64 // by index in protocol.Codes; the last one is every other code
+	closes     []atomic.Uint64 // by index in protocol.Codes; the last one counts every other code
 	heartbeats atomic.Uint64
 }
 

@@ -7,27 +7,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// fileShares says how the limit of open files is shared out. Every connection is an open file; what the process needs for
-// itself comes first, and the admin address and refusals get a share that shrinks with the limit, so that a small one leaves
-// most of its places to clients.
+// fileShares divides the limit of open files. Every connection is an open file. The process itself comes first; the admin address
+// and refused connections get shares that shrink with the limit, so that even a small limit leaves most places to clients.
 type fileShares struct {
 	clients  int // connections of clients
 	admin    int // connections of the admin address
-	refusals int // connections that were refused and wait to be closed
+	refusals int // refused connections that wait to be closed
 }
 
 const (
-	// processDescriptors are standard input, output and error, Go's own poller and what it reads of cgroups, two listeners, two
-	// spares, a connection that is being taken over (two for a moment), and a file that is read or written now and then. An
-	// idle process with one loop has 19 open, one with two 25.
+	// processDescriptors are standard input, output and error, Go's own poller and the files of cgroups that it reads, two
+	// listeners, two spares, a connection that is being taken over (two for a moment), and a file that is read or written now and
+	// then. An idle process with one loop has 19 open, one with two loops 25.
 	processDescriptors = 18
 	descriptorsPerLoop = 6 // its epolls, eventfds and their duplicates
 
-	leastShare, mostShare = 4, 32 // of admin connections, and of refusals
-	sharePart             = 16    // each gets a sixteenth, between these
+	leastShare, mostShare = 4, 32 // of admin connections, and of refused ones
+	sharePart             = 16    // each gets a sixteenth, within these bounds
 )
 
-// shareDescriptors shares out a limit of open files. backend is how many the connection to other nodes takes.
+// shareDescriptors divides a limit of open files. backend is the number that the connection to other nodes needs.
 func shareDescriptors(limit uint64, loops, backend int) (fileShares, error) {
 	need := processDescriptors + descriptorsPerLoop*loops + backend
 	rest := int(min(limit, mostOfAnything)) - need
@@ -56,7 +55,7 @@ func nextLimit(cur uint64) uint64 {
 	return 2 * cur
 }
 
-// shareFiles shares out the limit of this process.
+// shareFiles divides the limit of this process.
 func (s *Server) shareFiles() (err error) {
 	backend := 0
 	if s.backend != nil {
@@ -66,14 +65,14 @@ func (s *Server) shareFiles() (err error) {
 	return err
 }
 
-// warnOfLimit says that fewer connections are taken than the setting says.
+// warnOfLimit logs that the limit of open files allows fewer connections than the setting.
 func (s *Server) warnOfLimit(r *rules) {
 	if r.cfg.MaxConns > r.maxOpen {
 		s.log.Warn("--max-conns is more than the limit of open files allows", zap.Int("max-conns", r.cfg.MaxConns), zap.Int("allowed", r.maxOpen), zap.String("hint", r.hint))
 	}
 }
 
-// connections is how many of clients there may be, if the setting (0: any number) says so many, and how to get more.
+// connections returns how many clients there may be with this setting (0: as many as possible), and how to get more.
 func (f fileShares) connections(setting int) (n int, hint string) {
 	if setting > 0 && setting <= f.clients {
 		return setting, "raise --max-conns for more"
@@ -81,7 +80,7 @@ func (f fileShares) connections(setting int) (n int, hint string) {
 	return f.clients, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(openFiles()))
 }
 
-// MaxConnections is how many connections this node can hold, and how to get more. Any goroutine.
+// MaxConnections returns how many connections this node can hold, and how to get more. Any goroutine.
 func (s *Server) MaxConnections() (n int, hint string) {
 	r := s.rules.Load()
 	return r.maxOpen, r.hint

@@ -26,7 +26,7 @@ func TestALimitOfOpenFilesIsSharedInProportion(t *testing.T) {
 	}
 	for _, limit := range []uint64{0, 20, 38} {
 		if _, err := shareDescriptors(limit, 2, 0); err == nil || !strings.Contains(err.Error(), "needs 39") || !strings.Contains(err.Error(), "ulimit -n") {
-			t.Errorf("a limit of %d: %v, want an error that says how many are needed and how to raise it", limit, err)
+			t.Errorf("a limit of %d: %v, want an error with the number that is needed and the way to raise the limit", limit, err)
 		}
 	}
 }

@@ -1,14 +1,14 @@
-// Package server is a node of dotsconnect, all of it but the command line: it accepts connections, speaks HTTP and WebSocket
-// with them, and hands what they say to the loops.
+// Package server is a node of dotsconnect without its command line: it accepts connections, speaks HTTP and WebSocket with
+// them, and passes their messages to the loops.
 //
 //	server.go      the life of a node: New, Start, Close
-//	config.go      every setting, once; settings.go is how people meet them, units.go how they write them, validate.go what is refused
+//	config.go      every setting; settings.go has their outer forms, units.go their units, validate.go the checks
 //	rules.go       the settings that may change while the server runs
-//	descriptors.go how the limit of open files is shared out
+//	descriptors.go how the limit of open files is divided
 //	doors.go       the sockets that a node listens at
-//	waiting.go     what answers at them while the node cannot begin
+//	waiting.go     the answers at them while the node cannot begin
 //	acceptor.go    takes connections from the listener and gives each to a loop
-//	poller.go      the seam to nbio: one engine per loop, and the doorbell
+//	poller.go      the interface to nbio: one engine per loop, and the doorbell
 //	socket.go      the transport of a connection: raw sends and reads
 //	writable.go    connections that wait for room to write
 //	session.go     one connection: frames in, messages to the loop, every end with its code
@@ -19,10 +19,10 @@
 //	gap.go         members that may have missed messages are closed, if that is wished
 //	backend.go     the seam to the other nodes
 //	admin.go       the admin address: metrics.go, api.go, health, profiles; its connections are in adminlistener.go
-//	apiconnections.go  whom to kick; top.go keeps the first few of many
+//	apiconnections.go  list and kick connections; top.go keeps the first few of many
 //	counts.go      the server's own counters
-//	log.go         what the log says of connections
-//	trim.go        memory goes back after a storm of connections
+//	log.go         log lines about connections
+//	trim.go        returns memory after a storm of connections
 //
-// The wire is in PROTOCOL.md, what can be measured in METRICS.md.
+// PROTOCOL.md describes the protocol, METRICS.md the metrics.
 package server

@@ -17,11 +17,11 @@ type doors struct {
 	admin   net.Listener // nil if it is off
 }
 
-// openDoors opens the addresses of cfg. Who comes waits in the queues of the sockets until somebody accepts.
+// openDoors opens the addresses of cfg. New connections wait in the queues of the sockets until they are accepted.
 func openDoors(cfg *Config) (d *doors, err error) {
 	d = &doors{}
-	if d.clients, err = listen(cfg.Listen, -1, func(fd int) error { // heartbeats find dead peers sooner than keep-alive, and for less
-		// Accepted sockets inherit both.
+	if d.clients, err = listen(cfg.Listen, -1, func(fd int) error { // heartbeats find dead peers sooner than keep-alive, and more cheaply
+		// Accepted sockets inherit both options.
 		err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 		if err != nil || cfg.UnsentLimit == 0 {
 			return err
@@ -42,8 +42,8 @@ func openDoors(cfg *Config) (d *doors, err error) {
 // listenAdmin opens the admin address.
 func listenAdmin(address string) (net.Listener, error) {
 	return listen(address, 0, func(fd int) error {
-		// A second is the least. A kernel that cannot do it, or that sends SYN cookies because too many say nothing, hands
-		// over the silent as well: they are closed like half a head.
+		// One second is the minimum. A kernel without this option, or one that sends SYN cookies because of too many silent
+		// connections, also hands over connections without a request; they are closed like those with half a head.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
 		return nil
 	})
@@ -57,7 +57,7 @@ func (d *doors) close() error {
 	return err
 }
 
-// listen opens an address, with options. A keepAlive of 0 is Go's default, a negative one is none.
+// listen opens an address, with options. A keepAlive of 0 means Go's default, a negative one none.
 func listen(address string, keepAlive time.Duration, options func(fd int) error) (net.Listener, error) {
 	config := net.ListenConfig{
 		KeepAlive: keepAlive,
@@ -65,7 +65,7 @@ func listen(address string, keepAlive time.Duration, options func(fd int) error)
 			return errors.Join(c.Control(func(fd uintptr) { err = options(int(fd)) }), err)
 		},
 	}
-	// Of a Multipath TCP listener, Go's default, plain TCP connections do not inherit options.
+	// Multipath TCP is Go's default, but plain TCP connections do not inherit the options of such a listener.
 	config.SetMultipathTCP(false)
 	return config.Listen(context.Background(), "tcp", address)
 }

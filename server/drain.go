@@ -9,14 +9,14 @@ import (
 	"dotsconnect/loop"
 )
 
-// Draining, step by step: not ready, so that load balancers send nobody new; after a delay no more accepting; then every
-// connection is ended in good order with 4200, spread over DrainTime so that they do not all come back elsewhere in the
-// same second; then wait until the last one is gone.
+// Draining, step by step: the node is not ready, so that load balancers send no new clients; after a delay it stops accepting;
+// then it ends every connection with 4200, spread over DrainTime so that the clients do not all reconnect elsewhere in the same
+// second; then it waits until the last one is gone.
 
-// drainStep is how often a part of the connections is ended.
+// drainStep is the interval at which a part of the connections is ended.
 const drainStep = 20 * time.Millisecond
 
-// Drain takes the node out of service. It returns when everybody was told and is gone, or with ctx's error when that is
+// Drain takes the node out of service. It returns when all connections were told and are gone, or with ctx's error when ctx is
 // done; Close then cuts the rest.
 func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 	s.phase.CompareAndSwap(phaseReady, phaseDraining)
@@ -46,7 +46,7 @@ func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 	return nil
 }
 
-// leaveSome ends so many connections of the loop that by the end of DrainTime all are ended.
+// leaveSome ends as many connections of the loop as are due now, so that all are ended after DrainTime.
 func leaveSome(l *loop.Loop, passed, limit time.Duration) {
 	l.Call(func(l *loop.Loop) {
 		open := 0

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// talkUntilTheEnd sends with at most window messages under way, until the close frame comes; then it answers that and reads
-// to the end of the stream.
+// talkUntilTheEnd sends with at most window messages on their way, until the close frame comes; then it answers that and reads to
+// the end of the stream.
 func (k *talker) talkUntilTheEnd(window int) error {
 	for {
 		if more := window - (k.sent - k.echoed); more > 0 {
@@ -26,16 +26,16 @@ func (k *talker) talkUntilTheEnd(window int) error {
 	}
 	_, _ = k.Write(frame(8, true, []byte{byte(k.code >> 8), byte(k.code)}))
 	if rest, err := io.ReadAll(k.r); len(rest) > 0 || err != nil {
-		return fmt.Errorf("member %d: %d bytes behind the close frame, %w", k.sender, len(rest), err)
+		return fmt.Errorf("member %d: %d bytes after the close frame, %w", k.sender, len(rest), err)
 	}
 	return nil
 }
 
-// TestDrainTellsEverybodyAndLosesNothingAccepted has members on both loops who talk until they are told to go.
+// TestDrainTellsEverybodyAndLosesNothingAccepted has members on both loops that talk until they are told to leave.
 //
-// All of a room joined before the first message, so what each heard must be how the room's order begins; the one who went
-// last heard all of it. A sender leaves only when all of its accepted messages have come back, so nobody heard one of its
-// messages that it did not hear itself.
+// All members of a room joined before the first message, so each must have received a beginning of the room's order, and the last
+// one to leave has received all of it. A sender leaves only when all of its accepted messages have come back, so nobody received
+// one of its messages that the sender did not.
 func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 	const rooms, size, window = 10, 8, 8
 	s := startServer(t, func(cfg *Config) {
@@ -76,7 +76,7 @@ func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 	t.Logf("%d members of %d rooms, %d messages accepted, all heard by their senders; %d deliveries", rooms*size, rooms, messages, sum.Delivered)
 }
 
-// checkDrained returns how many messages the room had.
+// checkDrained returns the number of messages in the room.
 func checkDrained(t *testing.T, members []*talker) int {
 	t.Helper()
 	var order []int
@@ -98,7 +98,7 @@ func checkDrained(t *testing.T, members []*talker) int {
 	}
 	for _, k := range members {
 		if !isPrefix(k.heard, order) {
-			t.Errorf("what member %d heard is not how the room's order begins", k.sender)
+			t.Errorf("the messages of member %d are not a beginning of the room's order", k.sender)
 		}
 		if k.echoed != next[k.sender] {
 			t.Errorf("member %d heard %d of its own messages, and others heard %d of them", k.sender, k.echoed, next[k.sender])

@@ -11,7 +11,7 @@ const (
 	variantRaw
 )
 
-// encodings says how a publication becomes a frame, for each variant of the protocol.
+// encodings defines how a publication becomes a frame, for each variant of the protocol.
 func encodings() (all [loop.MaxVariants]loop.Encoding) {
 	all[variantV1] = loop.Encoding{
 		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {

@@ -11,7 +11,7 @@ import (
 	"dotsconnect/server"
 )
 
-// A node in this process, and one client that hears what it says.
+// A node in this process, and one client that receives its own message.
 func ExampleNew() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -40,7 +40,7 @@ func ExampleNew() {
 	fmt.Printf("%s %v\n", text, err)
 
 	drained := make(chan error, 1)
-	go func() { drained <- node.Drain(ctx, 0) }() // everybody is told to go to another node
+	go func() { drained <- node.Drain(ctx, 0) }() // tells every client to go to another node
 	_, _, err = client.Read(ctx)
 	fmt.Println(websocket.CloseStatus(err))
 	fmt.Println("drained:", <-drained, "closed:", node.Close())

@@ -11,22 +11,23 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// A member of version 1 cannot be told that messages of its room passed it over, and what its backend cannot make good it would never
-// know. With --on-gap=close it is closed with 4105: it comes back later, and fetches what it needs.
+// Version 1 has no message that tells a member about missed messages, and without one the member would never learn of those that
+// the backend cannot recover. With --on-gap=close such a member is closed with 4105: it reconnects later and fetches what it
+// needs.
 //
-// The closes are spread over DrainTime, as in a drain, because all members of many rooms may be concerned. Nothing is listed for
-// that: the rooms know their last gap (loop/gaps.go), a session how many gaps there had been when it joined, and a round goes once
-// through the slots of each loop in that time, in an order that has neighbours, who came at the same time, far apart. A gap that
-// comes meanwhile is seen by the rest of the round, and has another one follow: so a member is closed within about DrainTime of
-// the gap, however many there are.
+// The closes are spread over DrainTime, as in a drain, because they may concern all members of many rooms. No list is kept for
+// that: each room knows its last gap (loop/gaps.go), and a session knows how many gaps there were when it joined. A round visits
+// the slots of each loop once in that time, in an order that separates neighbours, because neighbours connected at the same time.
+// The rest of a round already sees a gap that comes during it, and another round follows: so a member is closed within about
+// DrainTime of the gap, however many gaps there are.
 type gaps struct {
 	srv  *Server
-	ring chan struct{} // has one when there was a gap
+	ring chan struct{} // holds a token after a gap
 	done chan struct{}
 	wait sync.WaitGroup
 }
 
-// startGaps is nil unless gaps are to be told by a close.
+// startGaps returns nil unless members are to be closed after a gap.
 func startGaps(s *Server) *gaps {
 	if s.backend == nil || s.cfg.OnGap != "close" {
 		return nil
@@ -43,8 +44,8 @@ func (g *gaps) stop() {
 	}
 }
 
-// gap is the backend's word that members of the rooms, nil: of all rooms of the lane, may have missed something. Any goroutine; it does not
-// block.
+// gap is called by the backend: members of the rooms (nil: of all rooms of the lane) may have missed messages. Any goroutine; it
+// does not block.
 func (s *Server) gap(lane int, rooms []string) {
 	if s.gaps == nil {
 		return
@@ -70,7 +71,7 @@ func (g *gaps) run() {
 	}
 }
 
-// round goes once through the connections of all loops, and returns how many it closed.
+// round visits the connections of all loops once, and returns how many it closed.
 func (g *gaps) round(began time.Time) (closed int) {
 	loops := g.srv.node.Loops()
 	laps := make([]lap, len(loops))
@@ -103,13 +104,14 @@ func (g *gaps) round(began time.Time) (closed int) {
 	return closed
 }
 
-// lap is where a round is in the slots of a loop. Those that were added meanwhile have members who joined meanwhile.
+// lap is the position of a round in the slots of a loop. Slots that are added during the round belong to members who joined
+// during it, so the round can leave them out.
 type lap struct {
 	slots, next int
-	bits        int // of the number of a slot
+	bits        int // of a slot number
 }
 
-// until goes on to the part of the slots that is to be done by now.
+// until visits the slots up to the part that is due now.
 func (w *lap) until(l *loop.Loop, part float64) (closed int) {
 	if w.slots == 0 {
 		w.slots = l.Slots()
@@ -128,7 +130,7 @@ func (w *lap) until(l *loop.Loop, part float64) (closed int) {
 	return closed
 }
 
-// scatter maps the numbers of so many bits to each other, neighbours far apart.
+// scatter permutes the numbers of this many bits and moves neighbours far apart.
 func scatter(i, bits int) int {
 	mask := 1<<bits - 1
 	for range 2 {
@@ -138,7 +140,7 @@ func scatter(i, bits int) int {
 	return i
 }
 
-// closeForGap ends the connection if it is a member of a chat room that may have missed something since it joined.
+// closeForGap ends the connection if it is a member of a chat room that may have missed messages since it joined.
 func (s *session) closeForGap() bool {
 	if s.phase != phaseFrames || s.raw || !s.Missed(s.gaps) {
 		return false

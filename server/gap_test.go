@@ -14,13 +14,13 @@ const (
 	endsForGap   = `dots_ended_total{reason="gap"}`
 )
 
-// startWithGaps has the rooms in the lane that is the length of their key modulo 3.
+// startWithGaps puts a room into the lane given by the length of its key modulo 3.
 func startWithGaps(t *testing.T, drain time.Duration) (*testServer, *fakeBackend) {
 	t.Helper()
 	return startWithBackend(t, func(c *Config) { c.Redis, c.OnGap, c.DrainTime = "redis://a", "close", drain })
 }
 
-// talks says something and has all hear it.
+// talks sends a message and checks that all members receive it.
 func talks(who *wire, text string, all ...*wire) {
 	who.t.Helper()
 	who.say(text)
@@ -29,7 +29,7 @@ func talks(who *wire, text string, all ...*wire) {
 	}
 }
 
-// endsForTheGap expects the close of a gap, and nothing before it.
+// endsForTheGap expects the close for a gap, and nothing before it.
 func (w *wire) endsForTheGap() {
 	w.t.Helper()
 	if reason := w.endsWith(protocol.CloseGap); reason != "gap: this member may have missed messages of the room" {
@@ -37,7 +37,7 @@ func (w *wire) endsForTheGap() {
 	}
 }
 
-// rounds waits until everything that was told of gaps is over: there is a line for each round that closed somebody.
+// rounds waits until the rounds for all reported gaps are over: each round that closed members writes a log line.
 func (s *testServer) rounds(t *testing.T, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d rounds are over", n), func() bool {
@@ -65,12 +65,12 @@ func TestAGapClosesTheMembersOfItsRoomsAndOnlyThem(t *testing.T) {
 				raw = s.join(t, "/ws/raw/lobby/")
 			}
 			f.gap(row.lane, row.rooms)
-			late := s.join(t, "/ws/chat/lobby/") // which has missed nothing
+			late := s.join(t, "/ws/chat/lobby/") // it has missed nothing
 			a.endsForTheGap()
 			b.endsForTheGap()
 			talks(other, "here we are", other, another)
 			s.rounds(t, 1)
-			f.gap(0, []string{"chat/nobody"}) // and another round finds nobody
+			f.gap(0, []string{"chat/nobody"}) // another round finds nobody
 			f.gap(2, nil)
 			last := s.join(t, "/ws/chat/ab/")
 			f.gap(s.backend.LaneOf("chat/ab"), []string{"chat/ab"})
@@ -89,7 +89,7 @@ func TestAGapClosesTheMembersOfItsRoomsAndOnlyThem(t *testing.T) {
 	}
 }
 
-// However often a gap is told, nothing is kept of it, and each member is closed once.
+// However often a gap is reported, nothing piles up, and each member is closed once.
 func TestAGapTwiceIsNotTwiceTheWork(t *testing.T) {
 	s, f := startWithGaps(t, 300*time.Millisecond)
 	var members []*wire
@@ -103,7 +103,7 @@ func TestAGapTwiceIsNotTwiceTheWork(t *testing.T) {
 	}
 	tell()
 	if n := testing.AllocsPerRun(1000, tell); n > 0 {
-		t.Errorf("a gap that is told again takes %v allocations", n)
+		t.Errorf("a repeated gap takes %v allocations", n)
 	}
 	for _, m := range members {
 		m.endsForTheGap()
@@ -124,11 +124,11 @@ func TestGapsAreIgnoredUnlessTheyAreToClose(t *testing.T) {
 	f.gap(1, nil)
 	talks(a, "hello", a)
 	if n := s.node.Gaps(); n != 0 || s.gaps != nil {
-		t.Errorf("%d gaps were noted, for nobody", n)
+		t.Errorf("%d gaps were stored, although no member was concerned", n)
 	}
 }
 
-// The time over which they are closed is long: the server is closed before, and waits for nobody. The harness looks whether all
+// The closes are spread over a long time; the server is closed earlier and waits for nobody. The harness checks that all
 // goroutines have ended.
 func TestAServerIsClosedInTheMiddleOfARound(t *testing.T) {
 	const members = 8
@@ -143,7 +143,7 @@ func TestAServerIsClosedInTheMiddleOfARound(t *testing.T) {
 	}
 }
 
-// Members who came one after the other end here and there: after a part of the time about that part is closed.
+// Members that joined one after the other are closed in mixed order: after a part of the time about that part of them is closed.
 func TestTheClosesOfARoundAreSpread(t *testing.T) {
 	const members, parts = 64, 8
 	s, f := startWithBackend(t, func(c *Config) { c.Loops = 1 })
@@ -176,7 +176,7 @@ func TestScatterTakesEachSlotOnceAndNoNeighbours(t *testing.T) {
 			seen[at] = true
 		}
 	}
-	// The members of a room that came together, or each as one of so many in turn, are in every part of the time.
+	// The members of a room that joined together, or every n-th connection, are spread over the whole time.
 	const bits, parts = 16, 10
 	when := make([]int, 1<<bits)
 	for i := range when {

@@ -14,11 +14,11 @@ import (
 
 const goldenFolder = "testdata/seed-golden/"
 
-// foreign is a member that uses somebody else's WebSocket library.
+// foreign is a member that uses another WebSocket library.
 type foreign struct {
 	*websocket.Conn
 	t   *testing.T
-	ctx context.Context //nolint:containedctx // the deadline of everything that it does
+	ctx context.Context //nolint:containedctx // the deadline of all its calls
 }
 
 func (s *testServer) joinForeign(t *testing.T, path string) *foreign {
@@ -69,8 +69,8 @@ func (f *foreign) refused() (code int, reason string) {
 	return int(closed.Code), closed.Reason
 }
 
-// TestSeedValuesArriveAsTheyDidFromTheOriginal sends every recorded message, in its order, into a room of two and waits
-// for what becomes of it before the next.
+// TestSeedValuesArriveAsTheyDidFromTheOriginal sends every recorded message, in its order, into a room of two and waits for its
+// outcome before the next.
 func TestSeedValuesArriveAsTheyDidFromTheOriginal(t *testing.T) {
 	rows := loadGolden(t, golden.LoadValues, "values.jsonl")
 	s := startServer(t, nil)
@@ -92,7 +92,7 @@ func TestSeedValuesArriveAsTheyDidFromTheOriginal(t *testing.T) {
 		case golden.Broadcast:
 			sender.hears("the sender", want)
 			peer.hears("the peer", want)
-		case golden.Silent: // what comes next shows that nothing came
+		case golden.Silent: // the next message shows that nothing came
 			sender.text(`{"message":"next"}`)
 			sender.hears("the sender", `{"message":"next"}`)
 			peer.hears("the peer", `{"message":"next"}`)
@@ -116,8 +116,8 @@ func TestSeedValuesArriveAsTheyDidFromTheOriginal(t *testing.T) {
 	}
 }
 
-// refusesTooBig sends what is over the limit. It is refused by its first bytes, when most of it is still to be written, so
-// that it needs a client that reads meanwhile.
+// refusesTooBig sends a message over the limit. The server refuses it at its first bytes, when most of it is still unwritten, so
+// the client must read meanwhile.
 func (s *testServer) refusesTooBig(t *testing.T, text string) {
 	t.Helper()
 	w := s.join(t, "/ws/chat/values/")
@@ -132,7 +132,7 @@ func (s *testServer) refusesTooBig(t *testing.T, text string) {
 	<-wrote
 }
 
-// TestSeedValuesInOneGoKeepTheirOrder sends all that is broadcast without waiting.
+// TestSeedValuesInOneGoKeepTheirOrder sends all messages that are broadcast, without waiting.
 func TestSeedValuesInOneGoKeepTheirOrder(t *testing.T) {
 	s := startServer(t, nil)
 	sender, peer := s.joinForeign(t, "/ws/chat/go/"), s.joinForeign(t, "/ws/chat/go/")
@@ -175,7 +175,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			members[event.Connection] = s.joinForeign(t, event.Path)
 			rooms[event.Connection] = event.Path
 		case "send":
-			if event.Op == "close" { // Close waits for the same code to come back, which is the recorded event behind it
+			if event.Op == "close" { // Close waits until the same code comes back, which is the next recorded event
 				if err := member.Close(websocket.StatusCode(event.Code), ""); err != nil {
 					t.Errorf("%s: %v", at, err)
 				}
@@ -187,7 +187,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			if event.Op != "close" {
 				member.hears(at, event.Payload)
 			}
-		case "tcp_closed": // by Close
+		case "tcp_closed": // done by Close
 		case "tcp_drop":
 			_ = member.CloseNow()
 			delete(members, event.Connection)
@@ -195,7 +195,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			t.Fatalf("%s: unknown event %q", at, event.Kind)
 		}
 	}
-	for name, member := range members { // nobody got more than what was recorded
+	for name, member := range members { // nobody got more than was recorded
 		mark := fmt.Sprintf(`{"message":"mark of %s"}`, name)
 		member.text(mark)
 		for other, m := range members {
@@ -206,7 +206,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 	}
 }
 
-// TestSeedBurstsLoseNothing does what order.jsonl has summaries of. The original lost messages there.
+// TestSeedBurstsLoseNothing repeats the scenes that order.jsonl summarizes. The original lost messages in them.
 func TestSeedBurstsLoseNothing(t *testing.T) {
 	for _, scene := range []struct {
 		name                     string

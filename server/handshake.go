@@ -12,13 +12,13 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// headReader is what a loop needs to parse request heads, used again for each.
+// headReader has what a loop needs to parse request heads; it is reused for each head.
 type headReader struct {
 	bytes bytes.Reader
 	bufio *bufio.Reader
 }
 
-// parse reads a head that websocket.HeadScanner has accepted, so that net/http meets nothing it would be lenient about.
+// parse reads a head that websocket.HeadScanner has accepted, so net/http never sees a head about which it would be lenient.
 func (h *headReader) parse(head []byte) (*http.Request, error) {
 	h.bytes.Reset(bytes.TrimLeft(head, "\r\n"))
 	if h.bufio == nil {
@@ -28,7 +28,8 @@ func (h *headReader) parse(head []byte) (*http.Request, error) {
 	return http.ReadRequest(h.bufio)
 }
 
-// head waits for the whole request head and answers it. It returns its length, 0 if there is nothing more to do now.
+// head waits for the whole request head and answers it. It returns the length of the head, or 0 if there is nothing more to do
+// now.
 func (s *session) head(p []byte) (used int) {
 	heads := s.rules().heads
 	if s.extra != nil && !heads.Again(p, s.extra.scanned) {
@@ -55,7 +56,7 @@ func (s *session) head(p []byte) (used int) {
 	return 0
 }
 
-// route sends a request where it belongs: into a room, or to the pages.
+// route passes a request on to a room or to the pages.
 func (s *session) route(r *http.Request) *websocket.HeadError {
 	path, query := websocket.SplitTarget(r.RequestURI)
 	upgrade := websocket.IsUpgrade(r.Header)
@@ -76,9 +77,9 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	offered := websocket.Offered(r.Header)
 	subprotocol := s.poller().srv.subprotocol(offered, target.Space)
 	if system := protocol.Foreign(path, query, offered); system != "" && subprotocol == "" {
-		text := "this client speaks " + system + ", and this server relays plain WebSocket messages, as server/PROTOCOL.md says: use a plain WebSocket client"
+		text := "this client speaks " + system + ", but this server relays plain WebSocket messages (see server/PROTOCOL.md): use a plain WebSocket client"
 		if len(offered) > 0 {
-			text += "; if it does speak them, list its subprotocol in --subprotocols"
+			text += "; if it does send plain messages, list its subprotocol in --subprotocols"
 		}
 		return &websocket.HeadError{Status: http.StatusBadRequest, Text: text}
 	}
@@ -101,13 +102,14 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	return nil
 }
 
-// The subprotocols of our own (RFC 6455 section 1.9), which stand for the versions of PROTOCOL.md.
+// Our own subprotocols (RFC 6455 section 1.9); each stands for a version of PROTOCOL.md.
 const (
 	subprotocolV1 = "dots.v1"
 	subprotocolV2 = "dots.v2"
 )
 
-// subprotocol chooses one of those offered, "" for none: our own for a chat room, else the first that the operator accepts.
+// subprotocol chooses one of those offered, "" for none: our own for a chat room, otherwise the first one that the operator
+// accepts.
 func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 	if space == protocol.Chat && slices.Contains(offered, subprotocolV1) {
 		return subprotocolV1
@@ -120,9 +122,9 @@ func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 	return ""
 }
 
-// refuseOrigin says why a page may not connect, nil if it may, or if there is none.
+// refuseOrigin returns why a page may not connect, nil if it may or if no page asks.
 func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
-	origin := r.Header.Get("Origin") // HeadScanner has seen to it that there is one at most
+	origin := r.Header.Get("Origin") // HeadScanner accepts at most one
 	if s.rules().origins.Allowed(origin, r.Host) {
 		return nil
 	}
@@ -131,22 +133,22 @@ func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", brief(origin), advice)}
 }
 
-// originAdvice says what would let the pages of an origin connect.
+// originAdvice says which setting would let the pages of an origin connect.
 func originAdvice(origin string) string {
 	if pattern := websocket.PatternFor(origin); pattern != "" {
 		return "to allow it, add it to the server's origins, as in --origins=" + pattern
 	}
 	if origin == "null" {
-		return "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null allows it, and with it any page that wants to"
+		return "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null would allow it, but also any other page"
 	}
 	return "no entry of --origins but * would allow it"
 }
 
-// originCheckPath is where a page asks why its handshake was refused, which a browser does not tell it.
+// originCheckPath is the address at which a page asks why its handshake was refused, because a browser does not say it.
 const originCheckPath = "/origin-check"
 
-// checkOrigin answers 204 to a POST of a page that may connect, and else as its handshake was answered. A browser sends the
-// Origin with a POST to the page's own host too, and keeps the answer from any other page.
+// checkOrigin answers a POST with 204 if the page may connect, and otherwise as its handshake was answered. A browser also sends
+// the Origin with a POST to the page's own host, and hides the answer from any other page.
 func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 	if refusal := s.refuseOrigin(r); refusal != nil {
 		return refusal
@@ -156,8 +158,7 @@ func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 	return nil
 }
 
-// refuseRequest answers a whole request with its refusal, without the body if it asked for the head alone (RFC 9110 section
-// 9.3.2).
+// refuseRequest answers a whole request with its refusal, without the body for a HEAD request (RFC 9110 section 9.3.2).
 func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
 	response := websocket.AppendRefusal(nil, refusal)
 	if r.Method == http.MethodHead {
@@ -168,12 +169,12 @@ func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
 	s.Finish(response, loop.ReasonClosed)
 }
 
-// headOf is a response without its body.
+// headOf returns a response without its body.
 func headOf(response []byte) []byte {
 	return response[:bytes.Index(response, []byte("\r\n\r\n"))+4]
 }
 
-// join asks for the room; Joined answers the handshake.
+// join asks the loop for the room; Joined then answers the handshake.
 func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	variant := variantV1
 	if t.Space == protocol.Raw {
@@ -183,6 +184,6 @@ func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	s.extra = &extra{handshake: s.noteHandshake(r, subprotocol)}
 	s.Join(t.Key(), variant)
 	if s.phase == phaseAnswer {
-		s.Hold() // Joined comes later; what the client sends early waits for it
+		s.Hold() // Joined comes later; early input of the client waits for it
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A client that sends its handshake, messages and FIN in one segment still listens: it gets its 101, its own messages, and the
-// end. nbio closes the socket as soon as the loop returns to it.
+// A client that sends its handshake, messages and FIN in one segment still reads: it gets its 101, its own messages, and the end.
+// nbio closes the socket as soon as the loop returns to it.
 func TestAHandshakeWithFINIsAnsweredAndItsMessagesComeBack(t *testing.T) {
 	const tries = 200
 	s := startServer(t, nil)
@@ -24,13 +24,13 @@ func TestAHandshakeWithFINIsAnsweredAndItsMessagesComeBack(t *testing.T) {
 		w.hears("a")
 		w.hears("b")
 		if rest, err := io.ReadAll(w.r); len(rest) > 0 || err != nil {
-			t.Fatalf("try %d: %q, %v behind the messages, want the end", i, rest, err)
+			t.Fatalf("try %d: %q, %v after the messages, want the end", i, rest, err)
 		}
 		listener.hears("a")
 		listener.hears("b")
 		w.Close()
 	}
-	for i := range tries { // nothing but the handshake
+	for i := range tries { // only the handshake
 		w := s.dial(t)
 		w.write(upgradeRequest("/ws/raw/lobby/"))
 		if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {

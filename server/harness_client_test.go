@@ -20,12 +20,12 @@ import (
 	"dotsconnect/loop"
 )
 
-// The end-to-end tests write (sender, n) into every message and look at what each receiver got: one order for all, no gap,
-// no duplicate. A number stands for a message: sender*perSender + n.
+// The end-to-end tests write (sender, n) into every message and check what each receiver got: one order for all, no gap, no
+// duplicate. A number identifies a message: sender*perSender + n.
 const perSender = 1_000_000
 
-// talker is a member that sends numbered messages and remembers every number that it hears. It never calls the test, so it
-// can run on a goroutine of its own.
+// talker is a member that sends numbered messages and records every number that it receives. It never calls the test, so it can
+// run on a goroutine of its own.
 type talker struct {
 	*wire
 	sender int
@@ -84,8 +84,8 @@ func numberOf(payload []byte) (int, bool) {
 	return number, ok && found && err == nil
 }
 
-// talk sends count messages, as fast as its own echoes come back with at most window under way, and returns when it has
-// heard total messages.
+// talk sends count messages, at the speed of its own echoes with at most window messages on their way, and returns when it has
+// received total messages.
 func (k *talker) talk(count, window, total int) error {
 	for len(k.heard) < total {
 		if more := min(count-k.sent, window-(k.sent-k.echoed)); more > 0 {
@@ -110,12 +110,12 @@ func (k *talker) hearAll() error {
 		}
 	}
 	if rest, err := io.ReadAll(k.r); len(rest) > 0 || isTimeout(err) {
-		return fmt.Errorf("member %d: %d bytes behind the close frame, %w", k.sender, len(rest), err)
+		return fmt.Errorf("member %d: %d bytes after the close frame, %w", k.sender, len(rest), err)
 	}
 	return nil
 }
 
-// together runs all of fs at once and reports what went wrong.
+// together runs all of fs at once and reports their errors.
 func together(t *testing.T, fs ...func() error) {
 	t.Helper()
 	errs := make([]error, len(fs))
@@ -129,7 +129,7 @@ func together(t *testing.T, fs ...func() error) {
 	}
 }
 
-// checkOrder holds that all talkers heard the same, and of each sender exactly its messages in its own order.
+// checkOrder checks that all talkers received the same, and of each sender exactly its messages in its own order.
 func checkOrder(t *testing.T, senders, each int, talkers ...*talker) {
 	t.Helper()
 	for _, k := range talkers {
@@ -164,7 +164,7 @@ func firstDifference(a, b []int) int {
 	return -1
 }
 
-// isPrefix reports whether heard is how order begins.
+// isPrefix reports whether order begins with heard.
 func isPrefix(heard, order []int) bool {
 	return len(heard) <= len(order) && slices.Equal(heard, order[:len(heard)])
 }
@@ -199,7 +199,7 @@ func (s *testServer) onAllLoops(t *testing.T, room string) {
 	}
 }
 
-// stats adds up what the loops published at the end of their last turns.
+// stats adds up the figures that the loops published at the end of their last turns.
 func (s *testServer) stats() (sum loop.Stats) {
 	for _, l := range s.node.Loops() {
 		one := l.Stats()
@@ -230,7 +230,7 @@ func slowEnded(s loop.Stats) uint64 {
 	return s.Ended[loop.ReasonBacklogHard] + s.Ended[loop.ReasonBacklogSoft] + s.Ended[loop.ReasonShed]
 }
 
-// joinNarrow joins with the smallest receive buffer there is, so that a member that does not read is soon noticed.
+// joinNarrow joins with the smallest possible receive buffer, so that the server soon notices that a member does not read.
 func (s *testServer) joinNarrow(t *testing.T, path string) *wire {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
@@ -260,7 +260,7 @@ func (s *testServer) upgrade(t *testing.T, conn net.Conn, path string) *wire {
 	return w
 }
 
-// hold keeps loops from doing anything until release is called.
+// hold stops loops until release is called.
 func (s *testServer) hold(loops ...*loop.Loop) (release func()) {
 	goOn := make(chan struct{})
 	for _, l := range loops {

@@ -21,7 +21,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestMain fails if a goroutine is left. One of net/http lingers for half a second after some answers, longer than goleak waits.
+// TestMain fails if a goroutine is left. One goroutine of net/http stays for half a second after some answers, longer than goleak
+// waits.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	var left error
@@ -37,10 +38,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience is how long a test waits for something that must happen. No test asserts that something is fast.
+// patience is how long a test waits for an event that must happen. No test asserts that something is fast.
 const patience = 30 * time.Second
 
-// testServer is a whole server on loopback whose end is checked: no recovered panic, no stack in the log, an even ledger.
+// testServer is a whole server on loopback. Its end is checked: no recovered panic, no stack in the log, an even ledger.
 type testServer struct {
 	*Server
 	logs *observer.ObservedLogs
@@ -80,7 +81,7 @@ func startLogging(t *testing.T, level zapcore.Level, backend *Backend, change fu
 	return ts
 }
 
-// check closes the server and looks at what it left.
+// check closes the server and checks what it leaves behind.
 func (s *testServer) check(t *testing.T) {
 	t.Helper()
 	s.checkLedger(t)
@@ -156,14 +157,14 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// wire is a client that can do everything wrong: it writes bytes and reads frames.
+// wire is a client that can make any mistake: it writes bytes and reads frames.
 type wire struct {
 	net.Conn
 	t *testing.T
 	r *bufio.Reader
 }
 
-// dial connects without saying anything.
+// dial connects without sending anything.
 func (s *testServer) dial(t *testing.T) *wire {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr())
@@ -175,7 +176,7 @@ func (s *testServer) dial(t *testing.T) *wire {
 	return &wire{conn, t, bufio.NewReader(conn)}
 }
 
-// join connects to a room: path is such as "/ws/chat/lobby/".
+// join connects to a room: path is, for example, "/ws/chat/lobby/".
 func (s *testServer) join(t *testing.T, path string) *wire {
 	t.Helper()
 	w := s.dial(t)
@@ -186,7 +187,7 @@ func (s *testServer) join(t *testing.T, path string) *wire {
 	return w
 }
 
-// upgradeRequest is a good handshake with more header lines ("Origin: https://x").
+// upgradeRequest is a valid handshake with more header lines ("Origin: https://x").
 func upgradeRequest(path string, lines ...string) string {
 	head := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -213,7 +214,7 @@ func (w *wire) response() *http.Response {
 	return r
 }
 
-// refused reads a whole refusal and returns its status and text; the server must close.
+// refused reads a whole refusal and returns its status and text; the server must then close.
 func (w *wire) refused() (status int, text string) {
 	w.t.Helper()
 	r := w.response()
@@ -317,7 +318,7 @@ func (w *wire) ends() (code int, reason string, before []string) {
 	}
 }
 
-// endsWith expects nothing but a close frame with this code.
+// endsWith expects only a close frame with this code.
 func (w *wire) endsWith(code int) (reason string) {
 	w.t.Helper()
 	got, reason, before := w.ends()

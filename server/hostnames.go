@@ -7,13 +7,13 @@ import (
 )
 
 // hostNames are the names of this machine: as the system has it, without its domain, and with the domain that the resolver
-// completes names with. No page but our own can be at one of them, for a stranger cannot give them an address.
+// appends to names. Only our own page can have one of them as its host, because a stranger cannot give these names an address.
 func hostNames() (names []string) {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		return nil
 	}
-	resolver, _ := os.ReadFile("/etc/resolv.conf") // without it there is no domain
+	resolver, _ := os.ReadFile("/etc/resolv.conf") // without this file there is no domain
 	return namesOf(name, string(resolver))
 }
 
@@ -29,7 +29,7 @@ func namesOf(name, resolver string) []string {
 	return names
 }
 
-// resolverDomain is the domain of a resolv.conf(5): its domain, or the first of its search list.
+// resolverDomain is the domain in a resolv.conf(5): its domain entry, or the first of its search list.
 func resolverDomain(text string) string {
 	for line := range strings.Lines(text) {
 		if words := strings.Fields(line); len(words) > 1 && slices.Contains([]string{"domain", "search"}, words[0]) {

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// What real proxies and clients send, beside what browsers do.
+// Requests of real proxies and of clients other than browsers.
 
 // exchange sends a request and returns the answer, after which the server must close.
 func (s *testServer) exchange(t *testing.T, request string) (head *http.Response, body string) {
@@ -48,7 +48,7 @@ func TestPlainRequestsOfHTTP10AreAnswered(t *testing.T) {
 	}
 }
 
-// nginx with a bare proxy_pass sends HTTP/1.0 without Upgrade, and its own name for Host; with proxy_http_version alone, 1.1.
+// nginx with only proxy_pass sends HTTP/1.0 without Upgrade, and its own name as Host; with proxy_http_version too it sends 1.1.
 func TestAHandshakeThatAProxyHasSpoiltIsToldWhatTheProxyNeeds(t *testing.T) {
 	s := startServer(t, nil)
 	for _, request := range []string{
@@ -66,7 +66,7 @@ func TestAHandshakeThatAProxyHasSpoiltIsToldWhatTheProxyNeeds(t *testing.T) {
 	}
 }
 
-// The authority of an absolute target replaces Host (RFC 9112 section 3.2.2), in the check of the Origin as well.
+// The authority of an absolute target replaces Host (RFC 9112 section 3.2.2), also for the check of the Origin.
 func TestTheAuthorityOfTheTargetIsWhatTheOriginIsComparedWith(t *testing.T) {
 	s := startServer(t, nil)
 	for _, row := range []struct {
@@ -101,7 +101,7 @@ func TestHEADHasTheLengthOfGET(t *testing.T) {
 		request := func(method string) string { return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n" }
 		get, body := s.exchange(t, request("GET"))
 		head, nothing := s.exchange(t, request("HEAD"))
-		if strings.HasPrefix(path, "/ws/") { // another method than GET is refused there
+		if strings.HasPrefix(path, "/ws/") { // methods other than GET are refused there
 			if head.StatusCode != 405 || head.ContentLength < 1 || nothing != "" {
 				t.Errorf("HEAD %s: HTTP %d, length %d, %q, want 405, a length and no body", path, head.StatusCode, head.ContentLength, nothing)
 			}
@@ -124,7 +124,7 @@ func TestLargeHeadsAreServedUpToTheSetting(t *testing.T) {
 			}
 			w.Close()
 		}
-		fields := make([]string, 94) // and six of the handshake's own
+		fields := make([]string, 94) // with six more of the handshake itself
 		for i := range fields {
 			fields[i] = fmt.Sprintf("X-Field-%d: x", i)
 		}
@@ -136,7 +136,8 @@ func TestLargeHeadsAreServedUpToTheSetting(t *testing.T) {
 	}
 }
 
-// A head that drips takes memory of ours until it is there or its time is over: no more than the limit, and the metric says it.
+// A head that arrives byte by byte uses memory until it is complete or its time is over: not more than the limit, and the metric
+// shows it.
 func TestDrippingHeadsAreCountedAndBounded(t *testing.T) {
 	const heads, size = 200, 15 << 10
 	s := startServer(t, func(cfg *Config) { cfg.HandshakeTimeout = time.Hour })
@@ -175,9 +176,9 @@ func TestASubprotocolIsChosenOfThoseOffered(t *testing.T) {
 		{"/ws/chat/a/", []string{"unknown, chat"}, 101, "chat"},
 		{"/ws/chat/a/", []string{"unknown"}, 101, ""},
 		{"/ws/chat/a/", []string{"Dots.V1"}, 101, ""}, // names are compared byte by byte
-		{"/ws/raw/a/", []string{"dots.v1"}, 101, ""},  // no JSON there
+		{"/ws/raw/a/", []string{"dots.v1"}, 101, ""},  // raw rooms have no JSON
 		{"/ws/raw/a/", []string{"chat"}, 101, "chat"},
-		{"/ws/raw/a/", []string{"mqtt"}, 101, "mqtt"}, // the operator's word is enough
+		{"/ws/raw/a/", []string{"mqtt"}, 101, "mqtt"}, // the operator's setting is enough
 	} {
 		var lines []string
 		for _, field := range row.offered {
@@ -216,15 +217,15 @@ func TestClientsOfOtherSystemsAreToldAtOnce(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/ws/chat/a/?EIO=4", "/ws/chat/a/?transport=websocket", "/ws/chat/a/?vsn=2.0.0", "/ws/chat/websocket", "/ws/chat/a/?protocol=7&client=js"} {
-		s.join(t, path) // one sign is none
+		s.join(t, path) // one sign alone does not count
 	}
 }
 
-// okhttp, .NET and Java keep a connection alive by answering pings alone.
+// okhttp, .NET and Java keep a connection alive only by answering pings.
 func TestUnderAnyLifeAClientThatOnlyAnswersPingsStays(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.MaxAge, cfg.ChatLife = 600*time.Millisecond, "any" })
 	w := s.join(t, "/ws/chat/a/")
-	for range 6 { // twice its age
+	for range 6 { // for twice the maximum age
 		op, payload, err := w.next()
 		if err != nil || op != 9 {
 			t.Fatalf("got opcode %d %q, %v, want a ping", op, payload, err)
@@ -245,7 +246,7 @@ func TestUnderAnyLifeAClientThatOnlyAnswersPingsStays(t *testing.T) {
 		}
 		if op == 8 {
 			if code := int(payload[0])<<8 | int(payload[1]); code != 4100 {
-				t.Errorf("who answers no ping was closed with %d, want 4100", code)
+				t.Errorf("a client that answers no pings was closed with %d, want 4100", code)
 			}
 			break
 		}
@@ -289,7 +290,7 @@ func TestAPageIsToldWhetherItMayConnect(t *testing.T) {
 			t.Errorf("Host %s, Origin %q: HTTP %d, want %d", row.host, row.origin, r.StatusCode, row.status)
 		}
 		if row.status == 403 && (!strings.Contains(body, "--origins="+row.origin) || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain")) {
-			t.Errorf("told %q (%s), want a text with --origins=%s", body, r.Header.Get("Content-Type"), row.origin)
+			t.Errorf("got %q (%s), want a text with --origins=%s", body, r.Header.Get("Content-Type"), row.origin)
 		}
 	}
 	if r, _ := s.exchange(t, "GET /origin-check HTTP/1.1\r\nHost: localhost\r\n\r\n"); r.StatusCode != 404 {
@@ -297,7 +298,7 @@ func TestAPageIsToldWhetherItMayConnect(t *testing.T) {
 	}
 }
 
-// At debug each connection has its lines; at info a page that its origin keeps out has one.
+// At debug each connection has its lines; at info only a page that is refused for its origin has one.
 func TestTheLogTellsOfConnections(t *testing.T) {
 	s := startLogging(t, zapcore.DebugLevel, nil, nil)
 	w := s.dial(t)
@@ -315,7 +316,7 @@ func TestTheLogTellsOfConnections(t *testing.T) {
 	}
 	w.Close()
 	if ended := line("connection ended"); ended["code"] != int64(1006) || ended["room"] != "chat/lobby" || ended["connection"] != opened["connection"] ||
-		ended["remote"] != opened["remote"] && ended["remote"] != "" { // a socket may not know its peer any more
+		ended["remote"] != opened["remote"] && ended["remote"] != "" { // a socket may no longer know its peer
 		t.Errorf("ended: %v", ended)
 	}
 	w = s.dial(t)

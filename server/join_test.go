@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// What is published after a client has seen the 101 reaches it, whichever loop it sits on and whether that loop had members
-// of the room before or not.
+// A client that has seen the 101 receives everything that is published afterwards, whichever loop it is on, and whether or not
+// that loop had members of the room before.
 
 func TestTheNextPublicationAfterTheAnswerReachesTheNewMember(t *testing.T) {
 	s := startServer(t, nil)
 	b := s.join(t, "/ws/chat/old/")
 	for i := range 200 {
-		room := "old" // B's; the others are new on the joining member's loop
+		room := "old" // B's room; the other rooms are new on the joining member's loop
 		speaker := b
 		if i%2 == 1 {
 			room = fmt.Sprintf("new%d", i)
@@ -31,14 +31,14 @@ func TestTheNextPublicationAfterTheAnswerReachesTheNewMember(t *testing.T) {
 	}
 }
 
-// TestNoJoinMissesARunningConversation has one member talk without pause while others come and go on many goroutines. Each
-// hears a piece without a gap, which begins at the latest with the message that was next when it saw the answer.
+// TestNoJoinMissesARunningConversation has one member that sends without pause while others come and go on many goroutines. Each
+// receives a part without a gap, which begins at the latest with the first message after it saw the answer.
 func TestNoJoinMissesARunningConversation(t *testing.T) {
 	const joiners, joins, listen = 8, 50, 20
 	s := startServer(t, nil)
 	speaker := newTalker(s.join(t, "/ws/chat/busy/"), 0)
 	_ = speaker.SetDeadline(noDeadline)
-	var written, late atomic.Int64 // messages that may have been written so far
+	var written, late atomic.Int64 // the number of messages that may have been written so far
 	done := make(chan struct{})
 	talk := func() error {
 		for {
@@ -76,7 +76,7 @@ func TestNoJoinMissesARunningConversation(t *testing.T) {
 					return err
 				}
 				if k.heard[0] > next {
-					return fmt.Errorf("the first message heard is %d, and %d was still to come", k.heard[0], next)
+					return fmt.Errorf("the first message heard is %d, although %d was not written yet", k.heard[0], next)
 				}
 				if k.heard[0] == next {
 					late.Add(1)

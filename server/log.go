@@ -11,16 +11,17 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// What the log says of connections. At debug each has a line when it was opened or refused, and one when it ended. At info are
-// those that an operator must know of: a page that its origin keeps out, a client whose messages are wrong, a slow consumer, a
-// limit that was reached. Each kind has its own message, because the log is sampled by message (cmd/dotsd): nobody fills a disk.
+// Log lines about connections. At debug each connection has a line when it is opened or refused, and one when it ends. At info
+// there are only those that an operator must know: a page that is refused for its origin, a client with bad messages, a slow
+// consumer, a limit that was reached. Each kind has its own message, because the log is sampled by message (cmd/dotsd), so that
+// nobody can fill a disk.
 //
-// Nothing is kept for the log but, while the handshake lasts and debug is on, what the request said of itself.
+// A session keeps nothing for the log, except the fields of the request during the handshake when the level is debug.
 
-// handshake is what the answer to a request needs of it.
+// handshake is the part of a request that its answer needs.
 type handshake struct {
 	key, subprotocol string
-	said             []zap.Field // for the log; nil unless it is at debug
+	said             []zap.Field // fields for the log; nil unless the level is debug
 }
 
 func (s *session) noteHandshake(r *http.Request, subprotocol string) *handshake {
@@ -31,7 +32,7 @@ func (s *session) noteHandshake(r *http.Request, subprotocol string) *handshake 
 	return h
 }
 
-// whatItSaid is what a request says of itself, for the log.
+// whatItSaid returns fields of the request for the log.
 func whatItSaid(r *http.Request) []zap.Field {
 	return []zap.Field{
 		zap.String("target", brief(r.RequestURI)), zap.String("host", brief(r.Host)), zap.String("origin", brief(r.Header.Get("Origin"))),
@@ -39,7 +40,7 @@ func whatItSaid(r *http.Request) []zap.Field {
 	}
 }
 
-// longestWord is how many bytes of what a stranger wrote stand in a line or an answer. No origin that is one has more.
+// longestWord is the most bytes of a client's text in a log line or an answer. No valid origin is longer.
 const longestWord = 300
 
 func brief(text string) string {
@@ -49,10 +50,10 @@ func brief(text string) string {
 	return strings.ToValidUTF8(text[:longestWord], "") + "…"
 }
 
-// refusedAtInfo are the statuses of requests that ran into a limit.
+// refusedAtInfo are the statuses of requests that exceeded a limit.
 var refusedAtInfo = map[int]bool{http.StatusRequestURITooLong: true, http.StatusRequestHeaderFieldsTooLarge: true}
 
-// endedAtInfo are the codes whose end is at info, and the message of each.
+// endedAtInfo are the close codes that are logged at info, with the message of each.
 var endedAtInfo = map[int]string{
 	protocol.CloseSlowConsumer: "slow consumer kicked",
 	protocol.CloseBadFrame:     "client sent a bad message",
@@ -61,14 +62,14 @@ var endedAtInfo = map[int]string{
 	protocol.CloseRoomFull:     "room or node full",
 }
 
-// logOrigin says that a page may not connect, and what would let it.
+// logOrigin logs that a page may not connect, and which setting would let it.
 func (s *session) logOrigin(r *http.Request, advice string) {
 	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused by its origin"); line != nil {
 		line.Write(append(whatItSaid(r), zap.String("remote", s.remoteAddr()), zap.String("advice", advice))...)
 	}
 }
 
-// logRefused says that a request was refused; r is nil if it was not read whole.
+// logRefused logs that a request was refused; r is nil if it was not read completely.
 func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 	level, message := zap.DebugLevel, "request refused"
 	if refusedAtInfo[e.Status] {
@@ -85,7 +86,7 @@ func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 	line.Write(fields...)
 }
 
-// logOpened says that a connection is a member of its room.
+// logOpened logs that a connection is a member of its room.
 func (s *session) logOpened(h *handshake) {
 	if line := s.poller().srv.log.Check(zap.DebugLevel, "connection opened"); line != nil {
 		line.Write(append(h.said, zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()), zap.String("remote", s.remoteAddr()),
@@ -93,7 +94,7 @@ func (s *session) logOpened(h *handshake) {
 	}
 }
 
-// logEnded says that a connection ends with a code of ours or of the peer. Called before it leaves its room.
+// logEnded logs that a connection ends with a code of ours or of the peer. It is called before the connection leaves its room.
 func (s *session) logEnded(code int, reason string) {
 	s.told = true
 	level, message := zap.DebugLevel, "connection ended"
@@ -106,7 +107,7 @@ func (s *session) logEnded(code int, reason string) {
 	}
 }
 
-// logLost says that a member is gone without a close frame, as a client sees it with code 1006.
+// logLost logs that a member is gone without a close frame; a client sees this as code 1006.
 func (s *session) logLost() {
 	if s.phase == phaseFrames && !s.told {
 		s.logEnded(closeAbnormal, "no close frame")

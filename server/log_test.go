@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// TestHostileEventsHaveNoLogLineEach floods the server with what anybody on the network can do, at full speed, and looks at
-// what its logger was given, before any sampling: nothing but the two kinds that an operator must know of. Two members notice
+// TestHostileEventsHaveNoLogLineEach sends the server everything that a stranger on the network can send, at full speed, and
+// checks what its logger received, before any sampling: only the two kinds that an operator must know. Two members notice
 // nothing.
 func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 	const times = 500
@@ -40,7 +40,7 @@ func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 					return fmt.Errorf("%s, %d: %w", name, i, err)
 				}
 				_, _ = io.WriteString(conn, text)
-				_ = conn.(*net.TCPConn).SetLinger(0) // a reset
+				_ = conn.(*net.TCPConn).SetLinger(0) // closes with a reset
 				_ = conn.Close()
 			}
 			return nil
@@ -66,7 +66,7 @@ func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 	t.Logf("%d hostile connections of %d kinds left lines: %v", times*len(floods), len(floods), lines)
 }
 
-// Words of strangers are cut in the log and in answers: ten lines a second of a whole head each would fill a disk as well.
+// Texts of strangers are cut in the log and in answers: ten lines a second with a whole head each would also fill a disk.
 func TestLongWordsOfStrangersAreCut(t *testing.T) {
 	const long, most = 15_000, 4000
 	s := startLogging(t, zapcore.DebugLevel, nil, nil)
@@ -102,6 +102,6 @@ func TestThePageOfALocalFileIsToldWhatWouldHelp(t *testing.T) {
 	s := startServer(t, nil)
 	r, body := s.exchange(t, upgradeRequest("/ws/chat/a/", "Origin: null"))
 	if r.StatusCode != 403 || strings.Contains(body, "but *") || !strings.Contains(body, "local file") {
-		t.Errorf("HTTP %d %q, want 403 that says what null is", r.StatusCode, body)
+		t.Errorf("HTTP %d %q, want 403 with an explanation of null", r.StatusCode, body)
 	}
 }

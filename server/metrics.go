@@ -14,15 +14,14 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// Metrics are read when somebody asks: a scrape takes what each loop has published at the end of its last turn and turns it
-// into samples. So the loops know nothing of Prometheus, and nobody's scraping costs them more than a mutex a turn.
+// Metrics are read on demand: a scrape takes the figures that each loop published at the end of its last turn, and turns them
+// into samples. So the loops know nothing of Prometheus, and scraping costs them only a mutex for each turn.
 //
-// The number of series depends on the number of loops and on nothing else. No label holds a room, an address or anything
-// that a client can choose; each reason, code and status has its series from the start, at 0, so that a rate over its
-// first event is right.
+// The number of series depends only on the number of loops. No label holds a room, an address or anything else that a client can
+// choose. Each reason, code and status has its series from the start, at 0, so that a rate over its first event is right.
 //
-// The counters of the ledger, summed over all loops, keep its rule: dots_expected_frames_total is dots_frames_total plus
-// all of dots_dropped_total plus what is on its way.
+// The ledger holds for its counters, summed over all loops: dots_expected_frames_total is dots_frames_total plus all of
+// dots_dropped_total plus the frames in flight.
 
 // A Metric is one row of the table of metrics.
 type Metric struct {
@@ -32,8 +31,8 @@ type Metric struct {
 	Help   string
 }
 
-// Metrics lists everything that /metrics has about this node; the backend has more (Backend.Metrics). The Go runtime and the
-// process are described by their own metrics, which begin with go_ and process_.
+// Metrics lists all metrics of this node in /metrics; the backend has more (Backend.Metrics). The Go runtime and the process have
+// their own metrics, which begin with go_ and process_.
 func Metrics() []Metric {
 	rows := metricRows()
 	table := make([]Metric, len(rows))
@@ -49,23 +48,23 @@ type BackendMetric struct {
 	Value            func() float64
 }
 
-// MetricsMarkdown is a table of metrics for METRICS.md.
+// MetricsMarkdown returns a table of metrics for METRICS.md.
 func MetricsMarkdown(metrics []Metric) string {
 	var b strings.Builder
-	b.WriteString("| metric | type | labels | what it says |\n|---|---|---|---|\n")
+	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, m := range metrics {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), strings.ReplaceAll(m.Help, "|", `\|`))
 	}
 	return b.String()
 }
 
-// metricRow is a metric with how its samples are made.
+// metricRow is a metric and the function that makes its samples.
 type metricRow struct {
 	Metric
 	read func(s scrape, emit emit)
 }
 
-// scrape is what the samples are made of.
+// scrape is the input of the samples.
 type scrape struct {
 	srv   *Server
 	loops []loop.Stats
@@ -84,13 +83,13 @@ func connectionMetrics() []metricRow {
 		gauge("dots_connections_max", "How many connections this process can hold.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
 		gauge("dots_rooms", "Rooms with members on this node.", node(func(s *Server) float64 { return float64(s.node.Directory().Rooms()) })),
 		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
-		counter("dots_accept_errors_total", "Failures to accept one, mostly for want of file descriptors.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
-		counter("dots_connections_refused_total", "Connections refused because there was no place for another.", node(func(s *Server) float64 { return float64(s.counts.full.Load()) })),
-		counter("dots_admin_connections_cut_total", "Idle or unfinished connections of the admin address closed to make place for others.", node(func(s *Server) float64 { return float64(s.counts.adminCut.Load()) })),
-		counter("dots_upgraded_total", "Handshakes that made a WebSocket.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
+		counter("dots_accept_errors_total", "Failures to accept a TCP connection, mostly because file descriptors ran out.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
+		counter("dots_connections_refused_total", "Connections refused because the server was full.", node(func(s *Server) float64 { return float64(s.counts.full.Load()) })),
+		counter("dots_admin_connections_cut_total", "Idle or unfinished connections of the admin address that were closed to make room for others.", node(func(s *Server) float64 { return float64(s.counts.adminCut.Load()) })),
+		counter("dots_upgraded_total", "Handshakes that succeeded.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
 		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
 		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),
-		counter("dots_closes_total", "Connections ended with a close code, by the code; who is found slow while ending counts twice.", closes, "code", "name"),
+		counter("dots_closes_total", "Connections ended with a close code, by code; a connection that becomes a slow consumer while it ends counts twice.", closes, "code", "name"),
 		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Ended }), "reason"),
 	}
 }
@@ -99,11 +98,11 @@ func messageMetrics() []metricRow {
 	return []metricRow{
 		counter("dots_messages_accepted_total", "Messages accepted from clients.", sum(func(s *loop.Stats) uint64 { return s.Accepted })),
 		counter("dots_publications_total", "Publications taken from the bus, once for each loop with members.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
-		counter("dots_expected_frames_total", "Frames owed: one for each publication and member.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
-		counter("dots_frames_total", "Frames delivered: taken whole by the kernel.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
-		counter("dots_dropped_total", "Frames not delivered, by the reason for which their member left.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
+		counter("dots_expected_frames_total", "Frames to deliver: one for each publication and member.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
+		counter("dots_frames_total", "Frames delivered: the kernel took them whole.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
+		counter("dots_dropped_total", "Frames not delivered, by the reason why their member left.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
 		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),
-		counter("dots_writes_total", "Writes that delivered frames; frames per write is what batching gains.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
+		counter("dots_writes_total", "Writes that delivered frames; frames per write is the gain of batching.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
 		counter("dots_written_bytes_total", "Bytes that these writes sent.", sum(func(s *loop.Stats) uint64 { return s.WrittenBytes })),
 		counter("dots_read_bytes_total", "Bytes read from clients.", sum(func(s *loop.Stats) uint64 { return s.ReadBytes })),
 	}
@@ -113,15 +112,15 @@ func pressureMetrics() []metricRow {
 	return []metricRow{
 		counter("dots_lags_total", "Times that a member could not take everything at once.", sum(func(s *loop.Stats) uint64 { return s.Lags })),
 		counter("dots_stalls_total", "Times that slow members slowed the publishers of their room down.", sum(func(s *loop.Stats) uint64 { return s.Stalls })),
-		counter("dots_pauses_total", "Times that a client was read no further because of back-pressure.", sum(func(s *loop.Stats) uint64 { return s.Pauses })),
+		counter("dots_pauses_total", "Times that the server stopped reading a client because of back-pressure.", sum(func(s *loop.Stats) uint64 { return s.Pauses })),
 		gauge("dots_lagging_connections", "Members with a backlog now.", sum(func(s *loop.Stats) uint64 { return uint64(s.LaggingConns) })),
-		gauge("dots_paused_connections", "Clients that are not read now because of back-pressure.", sum(func(s *loop.Stats) uint64 { return uint64(s.PausedNow) })),
+		gauge("dots_paused_connections", "Clients that the server does not read now because of back-pressure.", sum(func(s *loop.Stats) uint64 { return uint64(s.PausedNow) })),
 		gauge("dots_backlog_bytes", "Frames waiting for slow members, counted once for each member.", perLoop(func(s *loop.Stats) float64 { return float64(s.BacklogBytes) }), "loop"),
-		gauge("dots_backlog_held_bytes", "Memory that all backlogs hold: a frame that several members wait for counts once.", node(func(s *Server) float64 { return float64(s.node.Held()) })),
-		gauge("dots_loop_load_bytes", "Publications waiting for the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
-		gauge("dots_unparsed_bytes", "Bytes read and not parsed yet: half request heads, and of clients that are not read on now.", sum(func(s *loop.Stats) uint64 { return uint64(s.UnparsedBytes) })),
-		gauge("dots_parked_bytes", "Publications of other nodes that wait for a member of their room who reads slowly.", node(func(s *Server) float64 { return float64(s.node.Parked()) })),
-		gauge("dots_congested_loops", "Loops over their inbox limit; while there is one, nothing is accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
+		gauge("dots_backlog_held_bytes", "Memory of all backlogs: a frame that waits for several members counts once.", node(func(s *Server) float64 { return float64(s.node.Held()) })),
+		gauge("dots_loop_load_bytes", "Bytes of publications that wait for the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
+		gauge("dots_unparsed_bytes", "Bytes read and not parsed yet: incomplete request heads, and input of clients that the server does not read now.", sum(func(s *loop.Stats) uint64 { return uint64(s.UnparsedBytes) })),
+		gauge("dots_parked_bytes", "Bytes of publications from other nodes that wait because a member of their room reads slowly.", node(func(s *Server) float64 { return float64(s.node.Parked()) })),
+		gauge("dots_congested_loops", "Loops over their inbox limit; while there is one, no messages are accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
 	}
 }
 
@@ -130,8 +129,8 @@ func nodeMetrics() []metricRow {
 		counter("dots_turns_total", "Turns of the loop.", perLoop(func(s *loop.Stats) float64 { return float64(s.Turns) }), "loop"),
 		gauge("dots_timers", "Timeouts that are running, at most one for each connection.", sum(func(s *loop.Stats) uint64 { return uint64(s.Timers) })),
 		counter("dots_panics_total", "Panics recovered; each is a bug, and the log has its stack.", node(func(s *Server) float64 { return float64(s.counts.panics.Load()) })),
-		gauge("dots_ready", "1 while new clients are welcome, else 0.", node(readiness)),
-		gauge("dots_build_info", "Always 1; the labels say what is running.", buildInfo, "version", "goversion"),
+		gauge("dots_ready", "1 while the node takes new clients, else 0.", node(readiness)),
+		gauge("dots_build_info", "Always 1; the labels hold the versions of the program and of Go.", buildInfo, "version", "goversion"),
 	}
 }
 
@@ -155,12 +154,12 @@ func gauge(name, help string, read func(scrape, emit), labels ...string) metricR
 	return metricRow{Metric{name, "gauge", labels, help}, read}
 }
 
-// node reads one value of the server.
+// node reads one value from the server.
 func node(value func(*Server) float64) func(scrape, emit) {
 	return func(s scrape, emit emit) { emit(value(s.srv)) }
 }
 
-// sum adds a field up over the loops.
+// sum adds up a field over the loops.
 func sum(field func(*loop.Stats) uint64) func(scrape, emit) {
 	return func(s scrape, emit emit) {
 		total := uint64(0)
@@ -180,7 +179,7 @@ func perLoop(field func(*loop.Stats) float64) func(scrape, emit) {
 	}
 }
 
-// byReason adds a table by reason up over the loops.
+// byReason adds up a table by reason over the loops.
 func byReason(table func(*loop.Stats) *[loop.NumReasons]uint64) func(scrape, emit) {
 	return func(s scrape, emit emit) {
 		for why := range loop.NumReasons {
@@ -193,7 +192,7 @@ func byReason(table func(*loop.Stats) *[loop.NumReasons]uint64) func(scrape, emi
 	}
 }
 
-// refusalStatuses have series of their own; any other would be a surprise and is "other".
+// refusalStatuses have their own series; any other status is unexpected and counts as "other".
 var refusalStatuses = []int{400, 403, 404, 405, 408, 414, 426, 431, 500, 503}
 
 func refusals(s scrape, emit emit) {
@@ -228,10 +227,10 @@ func buildInfo(s scrape, emit emit) { emit(1, s.srv.version, runtime.Version()) 
 type collector struct {
 	srv   *Server
 	rows  []metricRow
-	descs []*prometheus.Desc // by row
+	descs []*prometheus.Desc // in the order of the rows
 }
 
-// newRegistry has everything that /metrics shows.
+// newRegistry registers everything that /metrics shows.
 func newRegistry(s *Server) *prometheus.Registry {
 	c := &collector{srv: s, rows: slices.Concat(metricRows(), s.backendRows())}
 	for _, m := range c.rows {

@@ -30,7 +30,7 @@ func (s *testServer) scrape(t *testing.T) samples {
 	return got
 }
 
-// series lists what a scrape has of dotsconnect.
+// series lists the series of dotsconnect in a scrape.
 func (s samples) series() (all []string) {
 	for name := range s {
 		if strings.HasPrefix(name, "dots_") {
@@ -57,7 +57,7 @@ func TestAScrapeHasTheMetricsOfTheTable(t *testing.T) {
 	}
 	for series := range s.scrape(t) {
 		if name, _, _ := strings.Cut(series, "{"); !regexp.MustCompile(`^(dots|go|process)_`).MatchString(name) {
-			t.Errorf("%s belongs to nobody", series)
+			t.Errorf("%s has an unknown prefix", series)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func TestTheNumberOfSeriesDoesNotGrow(t *testing.T) {
 		w.hears("hello")
 		switch i % 3 {
 		case 0:
-			w.write(string(frame(8, true, []byte{3, 232 + byte(i)}))) // 1000 and such
+			w.write(string(frame(8, true, []byte{3, 232 + byte(i)}))) // codes from 1000 on
 		case 1:
 			w.text("no JSON")
 			w.endsWith(protocol.CloseBadFrame)
@@ -155,7 +155,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
-// bridgeMetrics are what a bridge adds.
+// bridgeMetrics are the additional metrics of a bridge.
 func bridgeMetrics() []Metric {
 	var all []Metric
 	for _, m := range new(redisbridge.Bridge).Metrics() {
@@ -164,7 +164,7 @@ func bridgeMetrics() []Metric {
 	return all
 }
 
-// The tables of METRICS.md are the output of MetricsMarkdown between two markers.
+// The tables in METRICS.md are the output of MetricsMarkdown between two markers.
 func TestTheTableOfMetricsIsThatOfTheCode(t *testing.T) {
 	doctable.Check(t, "METRICS.md", "metrics", MetricsMarkdown(Metrics()))
 	doctable.Check(t, "METRICS.md", "redis", MetricsMarkdown(bridgeMetrics()))

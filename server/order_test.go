@@ -8,7 +8,7 @@ import (
 func TestThreeMembersOnTwoLoopsSeeOneOrder(t *testing.T) {
 	const members, each, window = 3, 10_000, 64
 	s := startServer(t, func(cfg *Config) {
-		// A member that this machine does not let read for a while is no slow consumer here.
+		// A member that cannot read for a while because this machine is busy must not count as a slow consumer here.
 		cfg.SoftBacklog, cfg.HardBacklog = 16*MiB, 16*MiB
 	})
 	var talkers []*talker

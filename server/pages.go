@@ -12,17 +12,16 @@ import (
 	"dotsconnect/loop"
 )
 
-// Plain HTTP on the port for clients: the page, /healthz, and 404. There are no bodies to read, so a request is complete
-// with its head. A standard http.Handler answers it, into memory and at once (tens of microseconds, see BenchmarkPage), so that
-// a client that has already sent FIN gets its answer too, and the bytes are the connection's last words. The descriptor is
-// never handed over to net/http: a duplicate of a registered descriptor would keep its epoll registration alive after the
-// number was closed.
+// Plain HTTP on the port for clients: the page, /healthz, and 404. Requests have no bodies, so a request is complete with its
+// head. A standard http.Handler answers it into memory, at once (tens of microseconds, see BenchmarkPage), so that a client that
+// has already sent FIN also gets its answer; the bytes are the connection's last words. The descriptor is never handed over to
+// net/http: a duplicate of a registered descriptor would keep the epoll registration alive after the number was closed.
 
 // servePage answers r.
 func (s *session) servePage(r *http.Request) {
 	srv := s.poller().srv
 	srv.counts.pages.Add(1)
-	r.Header.Del("Range") // a head full of ranges would keep the loop busy for milliseconds
+	r.Header.Del("Range") // a field full of ranges would keep the loop busy for milliseconds
 	r.Header.Del("If-Range")
 	s.Finish(respond(srv, r), loop.ReasonClosed)
 }
@@ -63,8 +62,8 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// bytes renders the response as HTTP/1.1 with its length and Connection: close. The answer to HEAD has the length that GET's has
-// (RFC 9110 section 9.3.2): that of what the handler wrote, or that it says where it knows better than to write.
+// bytes renders the response as HTTP/1.1 with its length and Connection: close. The answer to HEAD has the length that GET would
+// have (RFC 9110 section 9.3.2): the length that the handler wrote, or the one in its Content-Length if it wrote no body.
 func (w *memoryWriter) bytes(r *http.Request) []byte {
 	w.WriteHeader(http.StatusOK)
 	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))

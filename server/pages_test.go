@@ -18,7 +18,7 @@ func TestRangesOfThePageAreIgnored(t *testing.T) {
 	}
 }
 
-// BenchmarkPage is what a plain HTTP request costs the loop that serves it.
+// BenchmarkPage measures the cost of a plain HTTP request for the loop that serves it.
 func BenchmarkPage(b *testing.B) {
 	s := &Server{counts: newCounts(), log: zap.NewNop()}
 	s.pages = s.publicPages()

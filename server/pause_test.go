@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A publisher that is paused, sends more and closes: the poller closes the socket at the FIN, so that what the loop did not
-// read before would be lost.
+// A publisher is paused, sends more and closes: the poller closes the socket at the FIN, so bytes that the loop did not read
+// before would be lost.
 
 // finish sends count more messages and FIN.
 func (k *talker) finish(count int) error {
@@ -71,8 +71,8 @@ func TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses(t *testing.T) {
 	t.Logf("paused %d times, %d bytes kept", s.stats().Pauses, s.stats().InputBytes)
 }
 
-// TestAPublisherPausedForASlowMemberLosesNothingWhenItCloses needs the FIN to come while the room is stalled, which lasts
-// some 300 ms when the slow member takes nothing. If this machine lets that pass, it is tried again in another room.
+// TestAPublisherPausedForASlowMemberLosesNothingWhenItCloses needs the FIN to come while the room is stalled, which lasts some
+// 300 ms if the slow member reads nothing. If this machine misses that time, the test tries again in another room.
 func TestAPublisherPausedForASlowMemberLosesNothingWhenItCloses(t *testing.T) {
 	const attempts, count = 20, 40
 	s := startServer(t, func(cfg *Config) {

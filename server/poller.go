@@ -21,38 +21,38 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The poller seam: the only place that knows nbio. One engine with one epoll loop per loop.Loop; its goroutine is the
+// The poller is the only code that uses nbio. There is one engine with one epoll loop for each loop.Loop; its goroutine is the
 // loop's goroutine.
 //
-// What nbio v1.6.12 must not be asked to do, and what we do instead (each was tried, and has its test):
+// nbio v1.6.12 must not be asked to do the following; each case was tried and has its test:
 //
-//   - A stale epoll event of a closed descriptor closes the innocent new owner of the number. So a new connection is
-//     registered only at the start of a turn (session.Open, called by the loop), and a turn happens at most once per epoll
-//     batch, because the doorbell is reported once: a number freed in this batch is registered after it at the earliest.
-//     We never close a connection; we shut it down, and the poller closes it at its own event.
-//   - Conn.Write has no bound and a copy for everything, Writev loses data, and a flush that meets a reset closes the
-//     socket before it was read. So nothing is ever given to nbio to write: we send(2) ourselves, under the connection's
-//     mutex, under which nbio says whether the number is still this connection's; and who waits for room waits in an epoll
-//     of our own (writable.go).
-//   - A peer's FIN closes right after OnRead. So who stops reading early asks Finished first (loop/read.go).
-//   - A panic in a callback kills the process. So each is recovered, and ends the connection with 1011.
+//   - A stale epoll event of a closed descriptor closes the innocent new owner of the number. So a new connection is registered
+//     only at the start of a turn (session.Open, called by the loop), and there is at most one turn in an epoll batch, because
+//     the doorbell is reported once: a number that is freed in this batch is registered after the batch at the earliest. We never
+//     close a connection: we shut it down, and the poller closes it at its own event.
+//   - Conn.Write queues without a limit and copies everything, Writev loses data, and a flush that meets a reset closes the
+//     socket before it was read. So nbio never gets anything to write. We call send(2) ourselves, under the connection's mutex;
+//     under it nbio knows whether the number still belongs to this connection. Connections that wait for room wait in an epoll of
+//     our own (writable.go).
+//   - After a peer's FIN nbio closes right after OnRead. So code that stops reading early asks Finished first (loop/read.go).
+//   - A panic in a callback kills the process. So each panic is recovered, and ends the connection with 1011.
 type poller struct {
 	srv    *Server
 	loop   *loop.Loop
 	engine *nbio.Engine
 
 	started  bool
-	first    sync.Once     // closes awake
+	first    sync.Once     // makes sure that awake is closed once
 	awake    chan struct{} // closed by the first turn
 	writable *writable
-	bell     *nbio.Conn // the doorbell as nbio sees it
+	bell     *nbio.Conn // the doorbell as a connection of nbio
 	bellMu   sync.RWMutex
 	bellFile int // the eventfd that ring writes to, -1 after stop; guarded by bellMu
 
-	// Owned by the loop's goroutine.
+	// Only the loop's goroutine uses these.
 	decoder *protocol.Decoder
 	heads   headReader
-	control [2 + 125]byte // a control frame being sent
+	control [2 + 125]byte // the control frame that is being sent
 	passed  time.Duration // when the goroutine last went through the scheduler
 }
 
@@ -94,11 +94,11 @@ func (p *poller) start() error {
 		return err
 	}
 	p.loop.Ring()
-	<-p.awake // nbio forgets a Stop that comes before its goroutine runs
+	<-p.awake // nbio ignores a Stop that comes before its goroutine runs
 	return nil
 }
 
-// stop closes all connections of the loop. After it the loop is never called again.
+// stop closes all connections of the loop. After that the loop is never called again.
 func (p *poller) stop() {
 	if p.bell == nil {
 		return
@@ -106,7 +106,7 @@ func (p *poller) stop() {
 	if p.started {
 		p.engine.Stop()
 	}
-	_ = unix.Close(p.bell.Hash()) // nbio does not know its type and leaks its descriptor
+	_ = unix.Close(p.bell.Hash()) // nbio does not know this type and would leak its descriptor
 	p.bell = nil
 	p.writable.close()
 	p.bellMu.Lock()
@@ -115,8 +115,8 @@ func (p *poller) stop() {
 	p.bellFile = -1
 }
 
-// ring wakes the loop. Any goroutine; the loop takes care that it is called once a turn. After stop it must not write:
-// the number may be somebody else's by then.
+// ring wakes the loop. Any goroutine; the loop makes sure that it is called at most once a turn. After stop it must not write,
+// because the number may belong to another file by then.
 func (p *poller) ring() {
 	p.bellMu.RLock()
 	defer p.bellMu.RUnlock()
@@ -127,7 +127,7 @@ func (p *poller) ring() {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(p.bellFile), uintptr(unsafe.Pointer(&one)), 8)
 }
 
-// onRead is called for every event of a socket that is readable, or whose peer is gone; and for the doorbell.
+// onRead is called for every event of a socket that is readable or whose peer is gone, and for the doorbell.
 func (p *poller) onRead(nb *nbio.Conn) {
 	switch nb {
 	case p.bell:
@@ -152,12 +152,12 @@ func (p *poller) onRead(nb *nbio.Conn) {
 	p.srv.yield()
 }
 
-// passEvery is less than the 10 ms after which Go's monitor thread takes a goroutine for one that never pauses.
+// passEvery is less than 10 ms, after which Go's monitor thread assumes that a goroutine never pauses.
 const passEvery = 8 * time.Millisecond
 
-// pass sends the goroutine through Go's scheduler now and then. nbio waits in a raw system call, so the scheduler does not see it come
-// and go: the monitor thread then tries to interrupt the goroutine again and again, which took 38 of 133 ms of CPU a second at 1,000
-// messages a second to rooms of 8.
+// pass sends the goroutine through Go's scheduler from time to time. nbio waits in a raw system call, so the scheduler does not
+// notice these waits: the monitor thread then tries to interrupt the goroutine again and again, which took 38 of 133 ms of CPU a
+// second at 1,000 messages a second to rooms of 8.
 func (p *poller) pass(now time.Duration) {
 	if now-p.passed >= passEvery {
 		p.passed = now
@@ -165,15 +165,15 @@ func (p *poller) pass(now time.Duration) {
 	}
 }
 
-// onClose is called once per opened connection, on a transient goroutine.
+// onClose is called once for each opened connection, on a short-lived goroutine.
 func (p *poller) onClose(nb *nbio.Conn, _ error) {
 	if s, ok := nb.Session().(*session); ok {
 		p.loop.Closed(&s.Conn)
 	}
 }
 
-// rescue recovers a panic, which is always a bug of ours: it is counted and logged with an id, and the connection that was
-// served ends with 1011.
+// rescue recovers a panic, which is always a bug: it is counted and logged with an id, and the connection that was being served
+// ends with 1011.
 func (p *poller) rescue(s *session) {
 	r := recover()
 	if r == nil {
@@ -182,12 +182,12 @@ func (p *poller) rescue(s *session) {
 	p.srv.counts.panics.Add(1)
 	id := fmt.Sprintf("%08x", uint32(time.Now().UnixNano()>>10))
 	p.srv.log.Error("internal error", zap.String("id", id), zap.Any("panic", r), zap.Int("loop", p.loop.Index()), zap.Stack("stack"))
-	if c := p.loop.Current(); s == nil && c != nil { // a read that was left over from an earlier turn
+	if c := p.loop.Current(); s == nil && c != nil { // it was a read left over from an earlier turn
 		s = c.Peer().(*session)
 		p.loop.Ring()
 	}
 	if s == nil {
-		p.loop.Ring() // the turn did not come to its end: there may be work left
+		p.loop.Ring() // the turn was not finished: there may be work left
 		return
 	}
 	defer func() {
@@ -198,13 +198,13 @@ func (p *poller) rescue(s *session) {
 	s.end(protocol.CloseInternalError, id, loop.ReasonClosed)
 }
 
-// handle is what a session knows its socket by.
+// handle is how a session refers to its socket.
 type handle = *nbio.Conn
 
-// takeOver makes the descriptor of an accepted connection nbio's, and closes conn. After an error conn is still open.
+// takeOver gives the descriptor of an accepted connection to nbio, and closes conn. After an error conn is still open.
 func takeOver(conn net.Conn) (handle, error) { return nbio.NBConn(conn) }
 
-// nbioLog passes on what nbio complains about, sampled by our logger, and swallows its chatter.
+// nbioLog passes nbio's warnings and errors on to our logger, which samples them, and drops its other messages.
 type nbioLog struct{ log *zap.Logger }
 
 func (*nbioLog) SetLevel(int)         {}
@@ -217,8 +217,8 @@ func (n *nbioLog) Error(format string, v ...any) {
 	n.log.Error("nbio", zap.String("text", fmt.Sprintf(format, v...)))
 }
 
-// bellConn makes nbio take an eventfd for a connection: it duplicates the descriptor, and ours stays. Of a net.Conn nbio
-// uses only what is here; anything else would be a nil dereference, found by the first test.
+// bellConn makes nbio accept an eventfd as a connection. nbio duplicates the descriptor, and ours stays open. nbio uses only
+// these methods of a net.Conn; any other would be a nil dereference, which the first test would find.
 type bellConn struct {
 	net.Conn
 	fd int
@@ -236,5 +236,5 @@ type rawBell struct {
 
 func (r rawBell) Control(f func(fd uintptr)) error { f(uintptr(r.fd)); return nil }
 
-// adoptFile makes an nbio connection of a descriptor that is no socket; OnRead is called at each of its edges.
+// adoptFile makes an nbio connection from a descriptor that is not a socket; OnRead is called at each of its edges.
 func adoptFile(fd int) (handle, error) { return nbio.NBConn(bellConn{fd: fd}) }

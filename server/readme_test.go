@@ -15,9 +15,8 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// The clients that the README shows are the files of examples/clients, and each of them talks to a server: what it says is
-// heard, and what is said to it is printed. When the server closes, each says with which code and why, and ends without a trace of
-// its stack.
+// The clients in the README are the files of examples/clients, and each of them talks to a server: members receive its message,
+// and it prints theirs. When the server closes, each client prints the code and the reason, and ends without a stack trace.
 func TestTheClientsOfTheREADMEWork(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -26,7 +25,7 @@ func TestTheClientsOfTheREADMEWork(t *testing.T) {
 	for _, c := range []struct {
 		name, file string
 		run        func(t *testing.T, file, origin string) (printed func(words string) bool)
-		ends       []string // words that it prints then
+		ends       []string // texts that it prints then
 	}{
 		{"JavaScript", "client.js", runInBrowser, []string{"closed: 4503 kicked: the test is over"}},
 		{"Python", "client.py", runPython, []string{"closed: 4503 kicked: the test is over", "exit status 0"}},

@@ -8,16 +8,16 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// rules are the settings that may change while the server runs, with what is made of them. A rules is immutable; Reload puts
-// another one in its place, and what is under way goes on by the one that it looked at.
+// rules are the settings that may change while the server runs, and values derived from them. A rules value is immutable; Reload
+// replaces it, and work under way continues with the value that it read.
 type rules struct {
-	cfg     Config // of which only the settings with the tag reload may differ from Server.cfg
+	cfg     Config // only settings with the tag reload may differ from Server.cfg
 	origins *websocket.OriginPolicy
 	heads   *websocket.HeadScanner
 	limits  websocket.Limits
-	maxOpen int                // connections
+	maxOpen int                // most connections
 	hint    string             // how to get more of them
-	token   *[sha256.Size]byte // of the admin token; nil if none is asked for
+	token   *[sha256.Size]byte // hash of the admin token; nil if none is required
 }
 
 func newRules(cfg Config, files fileShares) (*rules, error) {
@@ -37,8 +37,8 @@ func newRules(cfg Config, files fileShares) (*rules, error) {
 	return r, nil
 }
 
-// Reload takes over what may change in a running server from cfg. It returns the names of the settings that it took, and of
-// those that differ too but need a restart. After an error, which is as those of Validate, nothing has changed.
+// Reload takes over the settings of cfg that a running server can change. It returns the names of the settings that it took, and
+// of those that differ but need a restart. After an error, which has the form of Validate's errors, nothing has changed.
 func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 	if err := errors.Join(cfg.Validate(), cfg.LoadAdminToken()); err != nil {
 		return nil, nil, err
@@ -49,7 +49,7 @@ func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 		if reflect.DeepEqual(setting.Get(now), setting.Get(cfg)) {
 			continue
 		}
-		tokenComesOrGoes := setting.Name == "admin-token" && (now.AdminToken == "" || cfg.AdminToken == "") // it changes who gets a place
+		tokenComesOrGoes := setting.Name == "admin-token" && (now.AdminToken == "" || cfg.AdminToken == "") // this changes which connections get a place
 		if !setting.Reload || tokenComesOrGoes {
 			restart = append(restart, setting.Name)
 			continue
@@ -57,7 +57,7 @@ func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 		setting.copy(&next, &cfg)
 		taken = append(taken, setting.Name)
 	}
-	if err := next.Validate(); err != nil { // what waits for a restart may be what would make it right
+	if err := next.Validate(); err != nil { // a setting that needs a restart may be what makes cfg valid
 		return nil, restart, err
 	}
 	r, err := newRules(next, s.files)

@@ -28,7 +28,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 		return n
 	}
 	before := read()
-	half.write(string(frame(1, true, make([]byte, 3000))[:1000])) // of a message that will be too large
+	half.write(string(frame(1, true, make([]byte, 3000))[:1000])) // the first part of a message that will be too large
 	eventually(t, "it is read", func() bool { return read() >= before+1000 })
 
 	next := s.cfg
@@ -61,7 +61,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	if r := page.response(); r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Protocol") != "chat" {
 		t.Errorf("a page that is listed now: HTTP %d, %q, want 101 with chat", r.StatusCode, r.Header.Get("Sec-WebSocket-Protocol"))
 	}
-	s.join(t, "/ws/chat/lobby/").endsWith(4103) // the third
+	s.join(t, "/ws/chat/lobby/").endsWith(4103) // it is the third member
 	big := s.dial(t)
 	big.write(upgradeRequest("/ws/chat/elsewhere/", "Cookie: "+strings.Repeat("c", 3000)))
 	if status, _ := big.refused(); status != 431 {
@@ -69,7 +69,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	}
 	member.say(strings.Repeat("x", 3000))
 	member.endsWith(1009)
-	half.write(string(frame(1, true, make([]byte, 3000))[1000:])) // it had begun under the old limit
+	half.write(string(frame(1, true, make([]byte, 3000))[1000:])) // it began under the old limit
 	if got := half.message(); len(got) != 3000 {
 		t.Errorf("got %d bytes, want the 3,000 that were allowed when they began", len(got))
 	}

@@ -20,7 +20,7 @@ import (
 
 // Server is one node: the loops with their pollers, the acceptor, and the admin address.
 type Server struct {
-	// Immutable after New.
+	// These are immutable after New.
 	cfg     Config
 	log     *zap.Logger
 	version string
@@ -31,15 +31,15 @@ type Server struct {
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
-	backend *Backend // nil: this node stands alone
+	backend *Backend // nil: this node runs alone
 
 	rules atomic.Pointer[rules] // never nil after New
 
-	// Set by Start.
+	// Start sets these.
 	acceptor *acceptor
 	admin    *admin
 	ticker   *ticker
-	gaps     *gaps // nil: they are told to nobody
+	gaps     *gaps // nil: members are not told about gaps
 
 	phase     atomic.Int32
 	closeOnce sync.Once
@@ -54,12 +54,12 @@ const (
 	phaseStopped
 )
 
-// New makes a server that stands alone; Start opens its addresses. version is what it says about itself.
+// New creates a server that runs alone; Start opens its addresses. version is shown in metrics.
 func New(cfg Config, log *zap.Logger, version string) (*Server, error) {
 	return NewConnected(cfg, log, version, nil)
 }
 
-// NewConnected makes a server that is one of many nodes.
+// NewConnected creates a server that is one of several nodes.
 func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend) (*Server, error) {
 	s, err := newServer(cfg, log, version, backend)
 	if err != nil {
@@ -78,7 +78,7 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 	return s, nil
 }
 
-// newServer is what a server has without loops.
+// newServer creates a server without loops.
 func newServer(cfg Config, log *zap.Logger, version string, backend *Backend) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -128,8 +128,8 @@ func (s *Server) Start() error {
 	return s.begin(d)
 }
 
-// TakeOver is Start with the addresses of w, which turned clients away until now: no connection is refused or lost in between, and
-// the counters go on.
+// TakeOver is Start with the addresses of w, which refused clients until now: no connection is refused or lost in between, and
+// the counters continue.
 func (s *Server) TakeOver(w *Waiting) error {
 	s.counts = w.node.counts
 	return s.begin(w.yield())
@@ -160,7 +160,7 @@ func (s *Server) begin(d *doors) error {
 	return nil
 }
 
-// Addr is the address for clients, with the port that was chosen if the setting said 0.
+// Addr is the address for clients, with the chosen port if the setting said 0.
 func (s *Server) Addr() string { return s.acceptor.addr() }
 
 // Lanes is the number of lanes of the bus.
@@ -174,7 +174,7 @@ func (s *Server) AdminAddr() string {
 	return s.admin.addr()
 }
 
-// ready says why the node must get no new clients, nil if it may.
+// ready returns why the node must get no new clients, nil if it may.
 func (s *Server) ready() error {
 	switch s.phase.Load() {
 	case phaseReady:
@@ -186,10 +186,10 @@ func (s *Server) ready() error {
 	}
 }
 
-// now is the loops' clock: monotonic time since the server was made.
+// now is the loops' clock: monotonic time since the server was created.
 func (s *Server) now() time.Duration { return time.Since(s.began) }
 
-// Close stops everything at once; who is still connected is cut. Use Drain first to take leave.
+// Close stops everything at once and cuts all connections. Use Drain first to close them properly.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		s.phase.Store(phaseStopped)
@@ -212,7 +212,7 @@ func (s *Server) Close() error {
 	return s.closeErr
 }
 
-// ticker rings every loop at each tick of the wheel, on its grid: the timeouts of a tick expire when it begins.
+// ticker rings every loop at each tick of the wheel, at the moment when the tick begins and its timeouts expire.
 type ticker struct {
 	done chan struct{}
 	wait sync.WaitGroup
@@ -249,11 +249,11 @@ func (t *ticker) stop() {
 
 func randomEpoch() uint64 {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails, says its documentation
+	_, _ = rand.Read(b[:]) // documented never to fail
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// publicPages is what the public port serves to plain HTTP requests.
+// publicPages are the pages on the port for clients.
 func (s *Server) publicPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
@@ -261,7 +261,7 @@ func (s *Server) publicPages() http.Handler {
 	readyz := s.readyz()
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.rules.Load().cfg.PublicReadyz {
-			http.Error(w, "readiness is told on the admin address (--admin), and here with --public-readyz", http.StatusNotFound)
+			http.Error(w, "/readyz is on the admin address (--admin), and with --public-readyz here too", http.StatusNotFound)
 			return
 		}
 		readyz.ServeHTTP(w, r)

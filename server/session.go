@@ -11,40 +11,41 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// session is one connection: the loop's part (rooms, timeouts, backlog), the socket, and the parser. One object, because
+// session is one connection: the loop's part (rooms, timeouts, backlog), the socket, and the parser. It is one object, because
 // there are hundreds of thousands. Loop's goroutine only.
 type session struct {
 	loop.Conn
 	socket
 	parser websocket.Parser
 	extra  *extra // nil until it is needed
-	gaps   uint64 // so many there had been when it joined
+	gaps   uint64 // number of gaps in the node when it joined
 	phase  phase
 	raw    bool
-	told   bool // the log has its end
+	told   bool // its end has been logged
 }
 
-// extra is what only some connections need, most of them for a moment (raw ones that are pinged: from then on).
+// extra has the fields that only some connections need, most of them for a moment (raw connections keep it after their first
+// ping).
 type extra struct {
-	awaits    bool       // it was registered with writable
-	scanned   int        // bytes of a head that were not enough, see head
+	awaits    bool       // registered with writable
+	scanned   int        // bytes of an incomplete head, see head
 	handshake *handshake // while the join is on its way
-	spent     int64      // tenths of cheap frames, see overspent
-	spentT    uint32     // tick up to which spent is paid back
+	spent     int64      // cheap frames that were spent, in tenths, see overspent
+	spentT    uint32     // the tick up to which spent was refilled
 }
 
 type phase uint8
 
 const (
 	phaseHead   phase = iota // reading the request head
-	phaseAnswer              // the join is on its way, and then the answer
+	phaseAnswer              // the join is on its way, then the answer
 	phaseFrames
 )
 
-// poller is the one that serves the session's loop.
+// poller is the poller of the session's loop.
 func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
 
-// rules are those of now.
+// rules are the current rules.
 func (s *session) rules() *rules { return s.poller().srv.rules.Load() }
 
 // Open implements loop.Socket: it adds the socket to the poller. After an error nbio has closed it.
@@ -56,8 +57,8 @@ func (s *session) Open() error {
 
 // Shutdown implements loop.Socket. The poller closes the socket at the event that this causes.
 //
-// The session gives up its buffers here: nbio may remember it for a while (its list of closed connections is cut, not
-// cleared), and half a message can be 64 KiB.
+// The session gives up its buffers here: nbio may keep a pointer to it for a while (it shortens its list of closed connections
+// without clearing it), and half a message can be 64 KiB.
 func (s *session) Shutdown() {
 	s.logLost()
 	s.shut()
@@ -70,7 +71,7 @@ func (s *session) Input(p []byte) (used int) {
 		var n int
 		if s.phase == phaseHead {
 			if n = s.head(p); n == 0 {
-				return used // more bytes are needed, or it is over
+				return used // more bytes are needed, or the connection is ending
 			}
 		} else {
 			n = s.frame(p)
@@ -83,7 +84,7 @@ func (s *session) Input(p []byte) (used int) {
 	return used
 }
 
-// frame parses up to the end of the next frame and does what it says.
+// frame parses up to the end of the next frame and handles it.
 func (s *session) frame(p []byte) (used int) {
 	used, event, payload, err := s.parser.Next(p, &s.rules().limits)
 	if err != nil {
@@ -137,10 +138,10 @@ func (s *session) message(event websocket.Event, payload []byte) {
 	}
 }
 
-// tinyMessage is the size below which a raw message is all overhead.
+// tinyMessage is the size below which a raw message is mostly overhead.
 const tinyMessage = 4
 
-// cheap says whether a frame costs us more than it costs its sender: these have a budget (ControlRate, ControlBurst).
+// cheap reports whether a frame costs us more than its sender; such frames have a budget (ControlRate, ControlBurst).
 func cheap(event websocket.Event, raw bool, size int) bool {
 	switch event {
 	case websocket.Text, websocket.Binary:
@@ -151,8 +152,8 @@ func cheap(event websocket.Event, raw bool, size int) bool {
 	return true
 }
 
-// overspent takes one cheap frame off the budget: a token bucket that is filled by ControlRate a second up to
-// ControlBurst, counted in tenths because a tick is a tenth of a second.
+// overspent takes one cheap frame from the budget: a token bucket that refills at ControlRate a second up to ControlBurst. It
+// counts in tenths, because a tick is a tenth of a second.
 func (s *session) overspent() bool {
 	cfg := &s.rules().cfg
 	now := uint32(s.Loop().Now() / loop.Tick)
@@ -166,15 +167,15 @@ func (s *session) overspent() bool {
 	return x.spent > 10*int64(cfg.ControlBurst)
 }
 
-// Joined implements loop.Session: only now the handshake is answered, so that everything published after the client has
-// seen the answer reaches it.
+// Joined implements loop.Session. The handshake is answered only now, so that the client gets everything that is published after
+// it has seen the answer.
 func (s *session) Joined() {
 	now := s.Loop().Now()
 	s.phase = phaseFrames
 	s.gaps = s.poller().srv.node.Gaps()
 	s.poller().srv.counts.upgraded.Add(1)
 	h := s.extra.handshake
-	s.extra = nil // before the answer, which may have to wait there
+	s.extra = nil // before the answer, which may need extra to wait
 	s.Control(websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol))
 	s.Upgraded(now)
 	if s.raw || s.poller().srv.anyLife {
@@ -198,7 +199,7 @@ func (s *session) Kick(why loop.CloseReason) {
 	case loop.ReasonHeartbeat:
 		s.end(protocol.CloseHeartbeatMissed, "no sign of life for "+cfg.MaxAge.String(), why)
 	case loop.ReasonFrame:
-		s.end(protocol.ClosePolicy, "half a frame without progress for "+cfg.FrameTimeout.String(), why)
+		s.end(protocol.ClosePolicy, "a frame stayed incomplete without progress for "+cfg.FrameTimeout.String(), why)
 	case loop.ReasonRoomFull:
 		s.refuseInFrame(protocol.CloseRoomFull, "the room has its "+counted(cfg.RoomMembers, "member"), why)
 	case loop.ReasonNodeFull:
@@ -219,21 +220,21 @@ func (s *session) Kick(why loop.CloseReason) {
 	}
 }
 
-// kick ends the connection for an operator.
+// kick ends the connection at the request of an operator.
 func (s *session) kick(detail string) {
 	s.end(protocol.CloseKicked, detail, loop.ReasonClosed)
 }
 
-// leave ends the connection because the node goes out of service.
+// leave ends the connection because the node is going out of service.
 func (s *session) leave() {
 	if s.phase == phaseFrames {
 		s.end(protocol.CloseDraining, "", loop.ReasonClosed)
 		return
 	}
-	s.refuse(&websocket.HeadError{Status: 503, Text: "this node goes out of service"}, loop.ReasonClosed)
+	s.refuse(&websocket.HeadError{Status: 503, Text: "this node is going out of service"}, loop.ReasonClosed)
 }
 
-// end closes with a code of ours.
+// end closes the connection with a code of ours.
 func (s *session) end(code int, detail string, why loop.CloseReason) {
 	if s.phase != phaseFrames {
 		s.refuse(&websocket.HeadError{Status: 500, Text: detail}, why)
@@ -252,7 +253,8 @@ func (s *session) finish(code int, reason string, why loop.CloseReason) {
 	s.Finish(websocket.AppendClose(nil, code, reason), why)
 }
 
-// refuseInFrame answers the handshake and closes at once with a code: a browser cannot read the status of a failed one.
+// refuseInFrame answers the handshake and then closes at once with a code, because a browser cannot read the status of a failed
+// handshake.
 func (s *session) refuseInFrame(code int, detail string, why loop.CloseReason) {
 	s.poller().srv.counts.upgraded.Add(1)
 	s.poller().srv.counts.close(code)
@@ -263,14 +265,14 @@ func (s *session) refuseInFrame(code int, detail string, why loop.CloseReason) {
 	s.Finish(websocket.AppendClose(last, code, protocol.Reason(code, detail)), why)
 }
 
-// refuse answers a request, which may not be there whole, with an HTTP status.
+// refuse answers a request, which may be incomplete, with an HTTP status.
 func (s *session) refuse(e *websocket.HeadError, why loop.CloseReason) {
 	s.logRefused(nil, e)
 	s.poller().srv.counts.refuse(e.Status)
 	s.Finish(websocket.AppendRefusal(nil, e), why)
 }
 
-// counted is a number of things: 1 member, 2 members.
+// counted writes a number with its noun: 1 member, 2 members.
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -278,5 +280,5 @@ func counted(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// formatID is how a connection is named in logs and in the API.
+// formatID writes the id of a connection as in logs and in the API.
 func formatID(id loop.ConnID) string { return fmt.Sprintf("%016x", uint64(id)) }

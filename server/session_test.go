@@ -8,7 +8,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// maxSession is what a connection may take in the heap beside what nbio has: the next size class has 176 bytes.
+// maxSession is the most memory in the heap for a connection, without nbio's part: the next size class has 176 bytes.
 const maxSession = 160
 
 func TestASessionIsSmall(t *testing.T) {
@@ -17,10 +17,10 @@ func TestASessionIsSmall(t *testing.T) {
 	}
 }
 
-// Each reason that the core kicks members for has a code, and those that are about slow members, and no others, have 4101. The
-// code that stands for none is 1011.
+// Each reason for which the core kicks members has a code; the reasons of slow members, and no others, have 4101. 1011 is the
+// code of a reason without one.
 func TestEachReasonToKickHasItsCode(t *testing.T) {
-	before := map[loop.CloseReason]bool{ // not of a member: it left, the session ended it, or it was refused before it was one
+	before := map[loop.CloseReason]bool{ // not reasons to kick: it left, the session ended it, or it was never a member
 		loop.ReasonLeft: true, loop.ReasonClosed: true, loop.ReasonGap: true, loop.ReasonHandshake: true, loop.ReasonRoomFull: true, loop.ReasonNodeFull: true,
 	}
 	s := startServer(t, nil)

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// A Setting is one field of Config as people meet it.
+// A Setting is one field of Config in all its outer forms.
 type Setting struct {
 	Name    string // in a configuration file: "max-age"
 	Flag    string // "--max-age"
 	Env     string // "DOTS_MAX_AGE"
 	Default string // in the form that the setting takes: "60s"
-	Takes   string // "a time with its unit, such as 60s, 500ms or 2m"
+	Takes   string // the values it takes: "a time with its unit, such as 60s, 500ms or 2m"
 	Group   string
 	Help    string
 	Secret  bool // its value must not be printed
-	Reload  bool // it may change in a running server
+	Reload  bool // a running server can change it
 
 	field int
 }
@@ -49,13 +49,13 @@ func Settings() []Setting {
 // Get returns the setting's field of c.
 func (s Setting) Get(c Config) any { return reflect.ValueOf(c).Field(s.field).Interface() }
 
-// Set reads the text into the setting's field of c. An error says only what is wrong with the text.
+// Set parses the text into the setting's field of c. An error says only what is wrong with the text.
 func (s Setting) Set(c *Config, text string) error {
 	return Parse(text, reflect.ValueOf(c).Elem().Field(s.field))
 }
 
-// Parse reads a text into a field of Config, but for lists. An error says only what is wrong with the text: the caller knows the
-// setting, where it stands and what it takes.
+// Parse parses a text into a field of Config; it does not handle lists. An error says only what is wrong with the text: the
+// caller knows the setting, the place of the text and the values that the setting takes.
 func Parse(text string, field reflect.Value) error {
 	switch to := field.Addr().Interface().(type) {
 	case *time.Duration:
@@ -81,23 +81,23 @@ func Parse(text string, field reflect.Value) error {
 	case *string:
 		*to = text
 	default:
-		return fmt.Errorf("%v cannot be read from a text", field.Type())
+		return fmt.Errorf("%v cannot be parsed from text", field.Type())
 	}
 	return nil
 }
 
-// copy sets the setting's field of dst to that of src.
+// copy copies the setting's field from src to dst.
 func (s Setting) copy(dst, src *Config) {
 	reflect.ValueOf(dst).Elem().Field(s.field).Set(reflect.ValueOf(src).Elem().Field(s.field))
 }
 
-// Value is the setting's value in c as a text, in the form that the setting takes.
+// Value returns the setting's value in c as a text, in the form that the setting takes.
 func (s Setting) Value(c Config) string { return text(s.Get(c)) }
 
-// SettingsMarkdown is the table of all settings in SETTINGS.md.
+// SettingsMarkdown returns the table of all settings in SETTINGS.md.
 func SettingsMarkdown() string {
 	var b strings.Builder
-	b.WriteString("| flag | environment | default | SIGHUP | what it does |\n|---|---|---|---|---|\n")
+	b.WriteString("| flag | environment | default | SIGHUP | meaning |\n|---|---|---|---|---|\n")
 	for _, s := range Settings() {
 		value := "empty"
 		if s.Default != "" {
@@ -136,7 +136,7 @@ func text(value any) string {
 	case time.Duration:
 		return formatDuration(v)
 	case encoding.TextMarshaler:
-		b, _ := v.MarshalText() // ours never fail
+		b, _ := v.MarshalText() // our types never fail
 		return string(b)
 	case []string:
 		return strings.Join(v, ",")

@@ -17,7 +17,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// narrow lets a member that does not read be noticed after some 100 KB.
+// narrow makes the server notice a member that does not read after some 100 KB.
 func narrow(cfg *Config) {
 	cfg.MaxMessage = 8 * KiB
 	cfg.SoftBacklog, cfg.HardBacklog = 32*KiB, 64*KiB
@@ -53,8 +53,8 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// converse has the members of the room send count messages of some 1,000 bytes each. No message is sent before everybody has
-// all but the last 16, so that none of them can be taken for a slow consumer, whatever else the machine does.
+// converse lets the members of the room send count messages of some 1,000 bytes each. No message is sent before every member has
+// received all but the last 16, so that none of them counts as a slow consumer, however busy the machine is.
 func converse(t *testing.T, count int, members ...*talker) {
 	t.Helper()
 	const window = 16
@@ -81,7 +81,7 @@ func converse(t *testing.T, count int, members ...*talker) {
 			for slices.Min(heard) < n-window {
 				i := <-progress
 				if i < 0 {
-					return nil // a listener has ended and says why
+					return nil // a listener that has ended reports the reason
 				}
 				heard[i]++
 			}
@@ -123,7 +123,7 @@ func TestAMemberThatResumesReadingFindsWholeFramesAndWhyItWasKicked(t *testing.T
 		t.Errorf("closed with %d %q, want 4101 slow_consumer", slow.code, slow.reason)
 	}
 	if !isPrefix(slow.heard, a.heard) {
-		t.Error("what the slow member heard is not how the room's order begins")
+		t.Error("the messages of the slow member are not a beginning of the room's order")
 	}
 	_ = slow.Close()
 	eventually(t, "its place is free", func() bool { return s.connections() == 2 })
@@ -231,7 +231,7 @@ func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 	most := held()
 	sum := s.stats()
 	if sum.Ended[loop.ReasonShed] == 0 {
-		t.Error("nobody was shed")
+		t.Error("no member was shed")
 	}
 	if limit := int64(s.cfg.BacklogTotal) + 256<<10; most > limit {
 		t.Errorf("backlogs held %d bytes, want at most %d", most, limit)
@@ -240,8 +240,8 @@ func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 		sum.Ended[loop.ReasonBacklogHard], most, int64(s.cfg.BacklogTotal))
 }
 
-// TestMembersThatReadAreNotKickedInABurst has each of many members send at the same moment, with the default settings: what
-// one turn could parse of all of them is far more than a member may be owed.
+// TestMembersThatReadAreNotKickedInABurst has many members that all send at the same moment, with the default settings: one turn
+// could parse far more from all of them than the backlog of a member may hold.
 func TestMembersThatReadAreNotKickedInABurst(t *testing.T) {
 	const members, each = 40, 64
 	for _, loops := range []int{1, 2} {
@@ -266,8 +266,8 @@ func TestMembersThatReadAreNotKickedInABurst(t *testing.T) {
 	}
 }
 
-// TestTheUnsentLimitReachesAcceptedConnections looks at the sockets: of a Multipath TCP listener, Go's default, connections
-// that speak plain TCP do not inherit it, and the kernel takes up to 4 MB for a member that does not read.
+// TestTheUnsentLimitReachesAcceptedConnections checks the sockets: plain TCP connections do not inherit the option from a
+// Multipath TCP listener, Go's default, and the kernel would take up to 4 MB for a member that does not read.
 func TestTheUnsentLimitReachesAcceptedConnections(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.UnsentLimit = 16 * KiB })
 	s.join(t, "/ws/chat/limit/")

@@ -13,11 +13,12 @@ import (
 	"dotsconnect/loop"
 )
 
-// socket is the transport of a session: raw system calls on a descriptor that nbio owns, under the mutex under which nbio says
-// whether the number is still this connection's. What stands between the bytes of the peer and those of the protocol belongs here.
+// socket is the transport of a session: raw system calls on a descriptor that nbio owns, under nbio's mutex of the connection;
+// under it nbio knows whether the number still belongs to this connection. Code between the bytes of the peer and those of the
+// protocol belongs here.
 type socket struct{ nb handle }
 
-// locked calls f with the descriptor while it is certainly still this connection's.
+// locked calls f with the descriptor while it certainly belongs to this connection.
 func (s *socket) locked(f func(fd int)) (open bool) {
 	s.nb.Lock()
 	defer s.nb.Unlock()
@@ -64,8 +65,8 @@ func (s *socket) Send(b []byte) (int, error) {
 	return 0, errno
 }
 
-// transfer is recvfrom(2) or sendto(2) without addresses. Neither can block, so the scheduler is not told about them:
-// it would take the thread's processor away again and again (measured: 15 to 30 % less CPU a delivery without).
+// transfer is recvfrom(2) or sendto(2) without addresses. Neither can block, so the scheduler is not told about them; otherwise
+// it would take the thread's processor away again and again (measured: 15 to 30 % less CPU for each delivery this way).
 func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno) {
 	if len(b) == 0 {
 		return 0, 0
@@ -102,7 +103,7 @@ func (s *socket) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, un
 // shut ends both directions.
 func (s *socket) shut() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }) }
 
-// remoteAddr is the peer's address, for people: the kernel keeps it, so we need not. It is empty once the peer has reset.
+// remoteAddr is the peer's address as text. The kernel stores it, so the session need not. It is empty after the peer has reset.
 func (s *socket) remoteAddr() (text string) {
 	s.locked(func(fd int) {
 		switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {

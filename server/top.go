@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// top keeps those that come first of all that it is offered, up to a limit. It is a heap with the last of them at the root:
-// for nearly everything that is offered it costs one comparison.
+// top keeps the first elements, in the given order, of all that are offered, up to a limit. It is a heap with the last of them at
+// the root, so most offers cost one comparison.
 type top[T any] struct {
 	kept    []T
 	limit   int
-	compare func(a, b T) int // below 0: a comes first
+	compare func(a, b T) int // negative: a comes first
 	offered int
 }
 
@@ -35,7 +35,7 @@ func (t *top[T]) offer(v T) {
 	}
 }
 
-// sorted is what was kept, in order. It ends the heap.
+// sorted returns the kept elements in order. The heap is unusable afterwards.
 func (t *top[T]) sorted() []T {
 	slices.SortFunc(t.kept, t.compare)
 	return t.kept

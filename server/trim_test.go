@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 )
 
-// seconds runs a trimmer through a number of connections accepted in each second, and returns the seconds in which it
-// gave memory back.
+// seconds runs a trimmer with a number of accepted connections for each second, and returns the seconds in which it returned
+// memory.
 func seconds(t *testing.T, open int, accepted ...uint64) []int {
 	t.Helper()
 	var trims []int
@@ -40,7 +40,7 @@ func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
 		{"a storm", 10_000, []uint64{0, 6000, 4000, 0, 0, 0}, []int{3}},
 		{"two storms", 10_000, []uint64{5000, 0, 0, 5000, 100, 0}, []int{1, 4}},
 		{"too few for their garbage", 900, []uint64{900, 0, 0, 0}, nil},
-		{"few beside those that are open", 100_000, []uint64{20_000, 0, 0, 6000, 0, 0}, []int{4}},
+		{"few compared with the open ones", 100_000, []uint64{20_000, 0, 0, 6000, 0, 0}, []int{4}},
 		{"a steady stream", 1000, steady, []int{20, 41}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

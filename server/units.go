@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ByteSize is a number of bytes that is written with a unit: "64KiB" (65,536), "1MB" (1,000,000), "512". A bare K, M or G
-// is refused, because half of its readers would take it for the other thing.
+// ByteSize is a number of bytes that is written with a unit: "64KiB" (65,536), "1MB" (1,000,000), "512". A bare K, M or G is
+// refused, because half of its readers would take it for 1000 and the other half for 1024.
 type ByteSize int64
 
 // Sizes with the binary units.
@@ -21,7 +21,7 @@ const (
 	GiB ByteSize = 1 << 30
 )
 
-// byteUnits are tried in this order when a size is written: the first that divides it without a rest wins.
+// byteUnits are tried in this order when a size is written: the first one that divides it wins.
 var byteUnits = []struct {
 	name  string
 	bytes ByteSize
@@ -51,10 +51,10 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 		*b = ByteSize(n) * u.bytes
 		return nil
 	}
-	return fmt.Errorf("%q has no unit of B, kB, MB, GB (1000s) or KiB, MiB, GiB (1024s)", s)
+	return fmt.Errorf("%q has none of the units B, kB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024)", s)
 }
 
-// MarshalText writes the size with the largest unit that divides it, in a form that UnmarshalText reads back.
+// MarshalText writes the size with the first of byteUnits that divides it, in a form that UnmarshalText reads back.
 func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 func (b ByteSize) String() string {
@@ -69,7 +69,7 @@ func (b ByteSize) String() string {
 // Patience is how long to wait: a time, or Forever.
 type Patience time.Duration
 
-// Forever ends never.
+// Forever waits without end.
 const Forever Patience = math.MaxInt64
 
 const foreverWord = "forever"
@@ -88,7 +88,7 @@ func (p *Patience) UnmarshalText(text []byte) error {
 	return err
 }
 
-// MarshalText writes it in a form that UnmarshalText reads back.
+// MarshalText writes the time in a form that UnmarshalText reads back.
 func (p Patience) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 func (p Patience) String() string {
@@ -110,7 +110,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q is not a time", text)
 }
 
-// formatDuration writes a time as a person would type it: 60s and not 1m0s.
+// formatDuration writes a time as a person would type it: 60s instead of 1m0s.
 func formatDuration(d time.Duration) string {
 	switch {
 	case d >= 2*time.Hour && d%time.Hour == 0:

@@ -13,7 +13,7 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// A SettingError is one mistake in a Config: which setting, what is wrong, and what it takes.
+// A SettingError is one mistake in a Config: the setting, what is wrong, and the values that it takes.
 type SettingError struct {
 	Name string // as in a configuration file: "max-age"
 	Text string
@@ -22,7 +22,7 @@ type SettingError struct {
 func (e *SettingError) Error() string { return "--" + e.Name + ": " + e.Text }
 
 const (
-	// tick is the resolution of every timeout: a shorter one could not be told from none.
+	// tick is the resolution of every timeout: a shorter timeout would act like none.
 	tick = 100 * time.Millisecond
 	// maxFrameHeader is the longest header of a frame (RFC 6455 section 5.2): 2 bytes, 8 of length, 4 of mask.
 	maxFrameHeader = 14
@@ -32,7 +32,7 @@ const (
 	mostOfAnything = 1 << 30
 )
 
-// Validate reports everything that is wrong with c at once: an errors.Join of *SettingError, nil if c can be served.
+// Validate reports everything that is wrong with c at once, as an errors.Join of *SettingError; nil if c can be served.
 func (c *Config) Validate() error {
 	var m mistakes
 	c.checkAccess(&m)
@@ -40,7 +40,7 @@ func (c *Config) Validate() error {
 	c.checkTimeouts(&m)
 	c.checkBacklog(&m)
 	c.checkRedis(&m)
-	if len(m) == 0 { // or one mistake would be told twice
+	if len(m) == 0 { // otherwise one mistake would be reported twice
 		c.checkAlone(&m)
 	}
 	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
@@ -53,7 +53,7 @@ func (c *Config) checkAccess(m *mistakes) {
 	if c.Admin != "" {
 		m.address("admin", c.Admin)
 		if sameAddress(c.Listen, c.Admin) {
-			m.add("admin", "%s is taken by --listen %s; take another port, or none to switch it off: --admin \"\"", c.Admin, c.Listen)
+			m.add("admin", "%s is in use by --listen %s; take another port, or none to switch it off: --admin \"\"", c.Admin, c.Listen)
 		}
 	}
 	if c.Admin == "" && (c.AdminToken != "" || c.AdminTokenFile != "") {
@@ -71,7 +71,7 @@ func (c *Config) checkAccess(m *mistakes) {
 	}
 }
 
-// checkLists checks each entry of the lists by itself, so that every mistake in one is named.
+// checkLists checks each entry of a list separately, so that the error names every mistake.
 func (c *Config) checkLists(m *mistakes) {
 	for _, pattern := range c.Origins {
 		if _, err := websocket.NewOriginPolicy([]string{pattern}); err != nil {
@@ -88,7 +88,7 @@ func (c *Config) checkLists(m *mistakes) {
 	}
 }
 
-// isOtherVersion tells the names that versions of PROTOCOL.md other than this one have, or will have.
+// isOtherVersion reports whether a name belongs to another version of PROTOCOL.md, present or future.
 func isOtherVersion(name string) bool {
 	version, ours := strings.CutPrefix(name, "dots.v")
 	_, err := strconv.ParseUint(version, 10, 16)
@@ -130,7 +130,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 		m.add("backlog-total", "%v is below --backlog-hard %v, which one member may use alone; take a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
 	}
 	if c.MaxMessage > largestMessage {
-		return // and the next two would only follow from that
+		return // the next two mistakes would only follow from this one
 	}
 	frame := c.MaxMessage + maxFrameHeader
 	if c.HardBacklog < frame {
@@ -141,7 +141,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 	}
 }
 
-// checkRedis checks what can be checked without knowing Redis; its address is read by who connects.
+// checkRedis checks what can be checked without a connection to Redis; the bridge parses the URL itself.
 func (c *Config) checkRedis(m *mistakes) {
 	if c.RedisPrefix == "" || len(c.RedisPrefix) > 64 || strings.ContainsFunc(c.RedisPrefix, notPrefix) {
 		m.add("redis-prefix", "%q is not a prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
@@ -151,12 +151,12 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "redis-hold", c.RedisHold, 0, 10*time.Minute)
 	inRange(m, "redis-wait", c.RedisWait, 0, Patience(longestTimeout), Forever)
 	m.oneOf("redis-down", c.RedisDown, "local", "reject")
-	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute)      // there is one each second
-	inRange(m, "redis-upgrade-after", c.RedisUpgrade, 15*time.Second, longestTimeout) // as long as a sign of life of theirs lasts
+	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute)      // there is one round trip each second
+	inRange(m, "redis-upgrade-after", c.RedisUpgrade, 15*time.Second, longestTimeout) // a node counts as seen for 15 s
 	m.oneOf("on-gap", c.OnGap, "ignore", "close")
 }
 
-// checkAlone finds settings that have no effect without --redis: whoever sets one believes to have many nodes.
+// checkAlone finds settings that have no effect without --redis: an operator who sets one expects many nodes.
 func (c *Config) checkAlone(m *mistakes) {
 	if c.Redis != "" {
 		return
@@ -164,7 +164,7 @@ func (c *Config) checkAlone(m *mistakes) {
 	d := Default()
 	for _, s := range Settings() {
 		if s.Group == groupOfNodes && !reflect.DeepEqual(s.Get(*c), s.Get(d)) {
-			m.add(s.Name, "has no effect without --redis: this node stands alone; set --redis, or leave --%s out", s.Name)
+			m.add(s.Name, "has no effect without --redis: this node runs alone; set --redis, or leave --%s out", s.Name)
 		}
 	}
 }
@@ -174,7 +174,7 @@ const groupOfNodes = "Many nodes"
 
 func wholeKiB(b ByteSize) ByteSize { return (b + KiB - 1) / KiB * KiB }
 
-// mistakes gathers what Validate found. Each of its methods states one rule about one setting.
+// mistakes collects what Validate found. Each method checks one rule about one setting.
 type mistakes []error
 
 func (m *mistakes) add(name, format string, args ...any) {
@@ -215,7 +215,7 @@ func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name stri
 	m.add(name, "%s is out of range; it takes %s to %s%s", text(got), text(low), text(high), others)
 }
 
-// sameAddress tells whether two listeners would get in each other's way. Port 0 is a free one each time.
+// sameAddress reports whether two listeners would conflict. Port 0 is a different free port each time.
 func sameAddress(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
@@ -229,19 +229,19 @@ func isUnspecified(host string) bool {
 	return host == "" || net.ParseIP(host).IsUnspecified()
 }
 
-// isLoopback tells whether only this machine can reach an address; one that is off or malformed counts as such.
+// isLoopback reports whether only this machine can reach an address; an address that is off or malformed counts too.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err != nil || host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// notBearer tells the characters that RFC 6750 section 2.1 keeps out of a token.
+// notBearer reports characters that RFC 6750 section 2.1 does not allow in a token.
 func notBearer(r rune) bool {
 	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 	return !letterOrDigit && !strings.ContainsRune("-._~+/=", r)
 }
 
-// notPrefix tells the characters that a prefix of keys cannot have: braces would decide where a Cluster keeps them.
+// notPrefix reports characters that a prefix of keys cannot have: braces would decide where a Cluster stores the keys.
 func notPrefix(r rune) bool {
 	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 	return !letterOrDigit && !strings.ContainsRune("-_.:", r)

@@ -10,7 +10,7 @@ import (
 	"dotsconnect/server"
 )
 
-// Each row breaks one rule; the settings that the error names are listed. The texts stand in cmd/dotsd/testdata.
+// Each row breaks one rule and lists the settings that the error names. The texts are in cmd/dotsd/testdata.
 func TestValidateNamesTheSetting(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*server.Config)
@@ -107,7 +107,7 @@ func settingsIn(err error) (names []string) {
 // otherPolicy is a --redis-down that is not the default.
 const otherPolicy = "local"
 
-// A text names the entry and what is wanted of it.
+// A text names the entry and the expected form.
 func TestValidateSaysWhatIsWanted(t *testing.T) {
 	for want, change := range map[string]func(*server.Config){
 		`--listen: ":80000" is not an address: want host:port with a port of at most 65535`:                                  func(c *server.Config) { c.Listen = ":80000" },
@@ -125,7 +125,7 @@ func TestValidateSaysWhatIsWanted(t *testing.T) {
 	}
 }
 
-// The zero Config cannot be served, and each mistake in it is one that the setting's default is none of.
+// The zero Config cannot be served, and none of its mistakes is in a setting that has its default.
 func TestTheZeroConfigIsRefused(t *testing.T) {
 	var zero server.Config
 	mistakes := settingsIn(zero.Validate())

@@ -16,32 +16,32 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// Waiting answers at the addresses of a node that cannot begin yet: its backend is not there. Such a node lives (/healthz), is
-// not ready and says why (/readyz), has the metrics and profiles of a process that does nothing, and turns everybody else away with 503,
-// to come back later. A load balancer, an orchestrator and a client then see what they see of a node that has lost its backend,
-// instead of a port that is closed.
+// Waiting serves the addresses of a node that cannot begin yet, because its backend is not there. Such a node is alive
+// (/healthz), is not ready and says why (/readyz), has the metrics and profiles of an idle process, and answers everybody else
+// with 503, try again later. A load balancer, an orchestrator and a client then see the same as for a node that has lost its
+// backend, instead of a closed port.
 //
-// It listens at the addresses and lends the sockets to two ordinary servers of net/http. Server.TakeOver gets the very same sockets:
-// whoever comes in between waits in their queues, and is served. Closing a socket, even one of two that share the port
+// It listens at the addresses and lends the sockets to two ordinary net/http servers. Server.TakeOver gets the same sockets: a
+// connection that arrives in between waits in their queues and is served. Closing a socket, even one of two that share the port
 // (SO_REUSEPORT), would reset the connections in its queue.
 type Waiting struct {
 	// Immutable after NewWaiting.
 	cfg     Config
 	doors   *doors
-	node    *Server // never started: what the pages and the metrics are about
+	node    *Server // never started; the pages and the metrics read it
 	lent    []*lentListener
 	servers []*http.Server
-	admin   *admin // nil if it is off
+	admin   *admin // nil if the admin address is off
 
-	why  atomic.Pointer[string] // that the backend is not there
-	wait sync.WaitGroup         // for those who accept
+	why  atomic.Pointer[string] // why the backend is not there
+	wait sync.WaitGroup         // for the accepting goroutines
 	once sync.Once
 }
 
-// mostWaiting is how many connections of clients are open at a time. One more closes the oldest that has not sent its request.
+// mostWaiting is how many client connections are open at a time. One more closes the oldest that has not sent its request.
 const mostWaiting = 1024
 
-// NewWaiting opens the addresses of a node and begins to turn clients away. what is the backend: "Redis".
+// NewWaiting opens the addresses of a node and begins to refuse clients. what names the backend: "Redis".
 func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, error) {
 	w := &Waiting{}
 	w.because("waiting for " + what)
@@ -52,7 +52,7 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 		return nil, err
 	}
 	node.node = loop.New(node.loopConfig())
-	node.phase.Store(phaseReady) // all but the backend
+	node.phase.Store(phaseReady) // only the backend is missing
 	w.node, w.cfg = node, node.cfg
 	if w.doors, err = openDoors(&w.cfg); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 	return w, nil
 }
 
-// clientServer is what answers clients. It does not read on after a head, and keeps no connection.
+// clientServer is the HTTP server for clients. It reads nothing after the head of a request, and keeps no connection open.
 func (w *Waiting) clientServer(places *adminListener) (*http.Server, error) {
 	logger, err := zap.NewStdLogAt(w.node.log, zap.InfoLevel)
 	if err != nil {
@@ -102,27 +102,27 @@ func (w *Waiting) lend(l net.Listener) net.Listener {
 
 func (w *Waiting) serve(server *http.Server, l net.Listener) {
 	w.servers = append(w.servers, server)
-	lent := w.lent[len(w.lent)-1] // below l
+	lent := w.lent[len(w.lent)-1] // the one below l
 	w.wait.Go(func() {
 		defer close(lent.returned)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !lent.over.Load() {
-			w.node.log.Error("the address is gone", zap.Stringer("address", l.Addr()), zap.Error(err))
+			w.node.log.Error("the listener failed", zap.Stringer("address", l.Addr()), zap.Error(err))
 		}
 	})
 }
 
-// Because says why the backend is not there.
+// Because sets the reason why the backend is not there.
 func (w *Waiting) Because(reason string) { w.because(w.reason() + ": " + reason) }
 
 func (w *Waiting) because(text string) { w.why.Store(&text) }
 
-// reason is the reason without the error.
+// reason is the general reason, without the error.
 func (w *Waiting) reason() string {
 	text, _, _ := strings.Cut(*w.why.Load(), ":")
 	return text
 }
 
-// Addr is the address for clients, with the port that was chosen if the setting said 0.
+// Addr is the address for clients, with the chosen port if the setting said 0.
 func (w *Waiting) Addr() string { return w.doors.clients.Addr().String() }
 
 // AdminAddr is the admin address, "" if it is off.
@@ -133,7 +133,7 @@ func (w *Waiting) AdminAddr() string {
 	return w.doors.admin.Addr().String()
 }
 
-// answer answers a client.
+// answer answers a request of a client.
 func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 	if !websocket.IsUpgrade(r.Header) && isHealth(r) {
 		w.node.counts.pages.Add(1)
@@ -143,17 +143,17 @@ func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn, _, err := http.NewResponseController(rw).Hijack()
-	if err != nil { // HTTP/2 it is not, so this cannot be
+	if err != nil { // cannot happen: only HTTP/2 fails to hijack
 		http.Error(rw, w.reason(), http.StatusServiceUnavailable)
 		return
 	}
 	defer conn.Close()
 	w.node.counts.refuse(http.StatusServiceUnavailable)
-	turnAway(conn, r.Method == http.MethodHead, w.reason()+": come back later")
+	turnAway(conn, r.Method == http.MethodHead, w.reason()+": try again later")
 }
 
-// turnAway answers 503 as a session does, and then reads what the client sent without waiting for its answer: unread bytes would make the
-// close a reset, which may destroy the answer on its way.
+// turnAway answers 503 as a session does, and then reads the bytes that the client sent without waiting for the answer: with
+// unread bytes the close becomes a reset, which may destroy the answer on its way.
 func turnAway(conn net.Conn, headOnly bool, text string) {
 	response := websocket.AppendRefusal(nil, &websocket.HeadError{Status: http.StatusServiceUnavailable, Text: text})
 	if headOnly {
@@ -178,13 +178,13 @@ func turnAway(conn net.Conn, headOnly bool, text string) {
 	}
 }
 
-// yield ends the accepting and hands the sockets over. Those who were accepted still get their answers here, in the background. Shutdown
-// of net/http is no help: it drops whoever is about to send a request.
+// yield stops accepting and hands the sockets over. Connections that were already accepted still get their answers here, in the
+// background. net/http's Shutdown cannot be used: it drops clients that are about to send a request.
 func (w *Waiting) yield() *doors {
 	w.once.Do(func() {
 		for i, l := range w.lent {
 			w.servers[i].SetKeepAlivesEnabled(false) // the next request is for the node
-			_ = l.Close()                            // fails only if the socket is closed, which Accept will say
+			_ = l.Close()                            // fails only on a closed socket; Accept reports that
 			<-l.returned
 			_ = l.setDeadline(time.Time{})
 		}
@@ -192,7 +192,7 @@ func (w *Waiting) yield() *doors {
 	return w.doors
 }
 
-// Close ends it at once. After Server.TakeOver it cuts those who have not had their answers from it yet.
+// Close ends it at once. After Server.TakeOver it cuts connections that still wait for an answer from it.
 func (w *Waiting) Close() error {
 	var err error
 	w.once.Do(func() { err = w.doors.close() })
@@ -206,14 +206,14 @@ func (w *Waiting) Close() error {
 	return err
 }
 
-// lentListener ends with Close, and the socket does not.
+// lentListener ends with Close, but its socket stays open.
 type lentListener struct {
 	net.Listener
 	over     atomic.Bool
-	returned chan struct{} // closed when nobody is in Accept any more
+	returned chan struct{} // closed when no Accept is running any more
 }
 
-// Accept fails once it is over. Until then an error is the socket's own.
+// Accept fails after Close. Before that, an error comes from the socket.
 func (l *lentListener) Accept() (net.Conn, error) {
 	for {
 		if l.over.Load() {
@@ -226,7 +226,7 @@ func (l *lentListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close wakes Accept, which may return a connection all the same; that is answered like any other.
+// Close wakes Accept, which may still return a connection; that one is answered like any other.
 func (l *lentListener) Close() error {
 	if l.over.Swap(true) {
 		return nil

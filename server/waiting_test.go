@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// startWaiting is a node that waits for its backend, on free ports.
+// startWaiting starts a node that waits for its backend, on free ports.
 func startWaiting(t *testing.T, change func(*Config)) *Waiting {
 	t.Helper()
 	cfg := Default()
@@ -39,7 +39,7 @@ func startWaiting(t *testing.T, change func(*Config)) *Waiting {
 
 const handshakeHead = "GET /ws/chat/lobby/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 
-// say sends a request as it stands and returns the answer, which must be whole.
+// say sends a request unchanged and returns the answer, which must be complete.
 func say(t testing.TB, address, request string) (*http.Response, string, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -63,7 +63,7 @@ func say(t testing.TB, address, request string) (*http.Response, string, error) 
 	return answer, string(body), err
 }
 
-// TestWhatANodeAnswersWhileItWaits has every kind of request, at both addresses.
+// TestWhatANodeAnswersWhileItWaits sends every kind of request, to both addresses.
 func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 	const token = "secret"
 	w := startWaiting(t, func(c *Config) { c.AdminToken, c.PublicReadyz = token, true })
@@ -73,7 +73,7 @@ func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 	}
 	w.Because("redis at x: no")
 	w.Because("redis at x: not yet")
-	const come = "waiting for Redis: come back later\n"
+	const come = "waiting for Redis: try again later\n"
 	get := func(path string, more ...string) string {
 		return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + strings.Join(more, "") + "\r\n"
 	}
@@ -86,11 +86,11 @@ func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 		{"health", w.Addr(), get("/healthz"), 200, "ok\n"},
 		{"health by HTTP/1.0", w.Addr(), "GET /healthz HTTP/1.0\r\n\r\n", 200, "ok\n"},
 		{"readiness", w.Addr(), get("/readyz"), 503, "waiting for Redis: redis at x: not yet\n"},
-		{"readiness, not told here", hidden.Addr(), get("/readyz"), 404, ""},
+		{"readiness, not served here", hidden.Addr(), get("/readyz"), 404, ""},
 		{"the page", w.Addr(), get("/"), 503, come},
 		{"its head", w.Addr(), strings.Replace(get("/"), "GET", "HEAD", 1), 503, ""},
 		{"a handshake", w.Addr(), handshakeHead, 503, come},
-		{"a handshake with more behind it", w.Addr(), handshakeHead + strings.Repeat("x", 8<<10), 503, come},
+		{"a handshake with more after it", w.Addr(), handshakeHead + strings.Repeat("x", 8<<10), 503, come},
 		{"a handshake at /healthz", w.Addr(), strings.Replace(handshakeHead, "/ws/chat/lobby/", "/healthz", 1), 503, come},
 		{"a room without a handshake", w.Addr(), get("/ws/chat/lobby/"), 503, come},
 		{"a body", w.Addr(), "POST /origin-check HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 503, come},
@@ -138,11 +138,11 @@ func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 	_, body, err := say(t, w.AdminAddr(), get("/api/rooms", known))
 	var answer struct{ Error apiError }
 	if err != nil || json.Unmarshal([]byte(body), &answer) != nil || answer.Error.Status != 503 {
-		t.Errorf("the API says %q and %v", body, err)
+		t.Errorf("the API answers %q and %v", body, err)
 	}
 }
 
-// TestTheSilentTakeNoPlaceWhileItWaits: connections that send nothing close each other, and whoever asks gets an answer.
+// TestTheSilentTakeNoPlaceWhileItWaits: connections that send nothing displace each other, and every request gets an answer.
 func TestTheSilentTakeNoPlaceWhileItWaits(t *testing.T) {
 	w := startWaiting(t, nil)
 	var silent []net.Conn
@@ -166,7 +166,7 @@ func TestTheSilentTakeNoPlaceWhileItWaits(t *testing.T) {
 	}
 }
 
-// TestNobodyIsLostWhenANodeBegins has clients come all the time while a node stops waiting and begins: each gets an answer.
+// TestNobodyIsLostWhenANodeBegins has clients connect all the time while a node stops waiting and begins: each gets an answer.
 func TestNobodyIsLostWhenANodeBegins(t *testing.T) {
 	w := startWaiting(t, func(c *Config) { c.PublicReadyz = true })
 	const clients = 16
@@ -200,7 +200,7 @@ func TestNobodyIsLostWhenANodeBegins(t *testing.T) {
 			}
 		})
 	}
-	half, err := net.Dial("tcp", w.Addr()) // who has sent half a request gets an answer as well
+	half, err := net.Dial("tcp", w.Addr()) // a client that has sent half a request gets an answer too
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,10 @@ import (
 	"dotsconnect/loop"
 )
 
-// writable tells when a socket that had no room can be written again. nbio has a signal for that only together with its own
-// write queue, and that queue's flush comes before the read: for a peer that sent something and reset, it closes the socket
-// with everything unread. So the few who wait for room are registered, one shot each, in an epoll of ours, and that epoll is
-// itself a descriptor that nbio watches. A descriptor leaves both by being closed.
+// writable reports when a full socket can be written again. nbio signals that only together with its own write queue, and it
+// flushes that queue before it reads: if a peer sent something and then reset, nbio closes the socket with everything unread. So
+// the few connections that wait for room are registered, one shot each, in an epoll of our own, and nbio watches the descriptor
+// of that epoll. Closing a descriptor removes it from both.
 //
 // Loop's goroutine only.
 type writable struct {
@@ -35,11 +35,11 @@ func newWritable(l *loop.Loop) (*writable, error) {
 }
 
 func (w *writable) close() {
-	_ = unix.Close(w.nb.Hash()) // nbio does not know its type and leaks its descriptor
+	_ = unix.Close(w.nb.Hash()) // nbio does not know this type and would leak its descriptor
 	_ = unix.Close(w.fd)
 }
 
-// await asks for one event when fd can be written. again says that it was asked before.
+// await asks for one event when fd can be written. again says that it was asked for before.
 func (w *writable) await(fd int, id loop.ConnID, again bool) error {
 	op := unix.EPOLL_CTL_ADD
 	if again {
@@ -50,8 +50,8 @@ func (w *writable) await(fd int, id loop.ConnID, again bool) error {
 	})
 }
 
-// serve tells the loop of every connection that has room now. The id is looked up, so that an event of a connection that is
-// gone reaches nobody.
+// serve tells the loop about every connection that has room now. It looks the id up, so an event of a connection that is gone has
+// no effect.
 func (w *writable) serve() {
 	for {
 		n, err := unix.EpollWait(w.fd, w.events[:], 0)
@@ -70,7 +70,7 @@ func (w *writable) serve() {
 	}
 }
 
-// AwaitRoom implements loop.Socket. If room cannot be waited for the connection cannot go on, and the poller will say so.
+// AwaitRoom implements loop.Socket. If waiting for room fails, the connection cannot go on; the poller then reports that.
 func (s *session) AwaitRoom() {
 	if s.extra == nil {
 		s.extra = &extra{}

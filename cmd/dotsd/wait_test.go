@@ -116,9 +116,9 @@ func TestANodeWaitsForRedis(t *testing.T) {
 		{one.start.Address, "/readyz", nil, 503, why},
 		{one.start.Admin, "/readyz", nil, 503, why},
 		{two.start.Admin, "/readyz", nil, 503, why},
-		{one.start.Address, "/", nil, 503, "waiting for Redis: come back later\n"},
-		{one.start.Address, "/ws/chat/lobby/", upgrade, 503, "waiting for Redis: come back later\n"},
-		{two.start.Address, "/ws/chat/lobby/", upgrade, 503, "waiting for Redis: come back later\n"},
+		{one.start.Address, "/", nil, 503, "waiting for Redis: try again later\n"},
+		{one.start.Address, "/ws/chat/lobby/", upgrade, 503, "waiting for Redis: try again later\n"},
+		{two.start.Address, "/ws/chat/lobby/", upgrade, 503, "waiting for Redis: try again later\n"},
 	} {
 		status, body, header := get(t, row.address, row.path, row.header...)
 		if status != row.status || body != row.body {

@@ -11,17 +11,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// BadFrame is a message that breaks the protocol. Reason is printable ASCII of
-// at most 110 bytes, made to follow "bad_frame: " in the reason of a close: a
-// person who writes a client reads it in a browser's console. It holds offsets
-// and at most one character of the message, so it can be logged.
+// BadFrame is a message that breaks the protocol. Reason is printable ASCII of at most 110 bytes and follows "bad_frame: " in the
+// reason of a close: the author of a client reads it in a browser's console. It contains offsets and at most one character of the
+// message, so it can be logged.
 type BadFrame struct {
 	Reason string
 }
 
 func (e *BadFrame) Error() string { return e.Reason }
 
-// Reasons that need no look at the position. Tell them apart with errors.Is.
+// Reasons without a position. Distinguish them with errors.Is.
 var (
 	ErrBinary    = &BadFrame{"binary message; v1 speaks JSON in text messages"}
 	ErrEmpty     = &BadFrame{"empty message"}
@@ -34,7 +33,7 @@ var (
 	ErrBoolean   = &BadFrame{"a boolean, not an object"}
 )
 
-// notObject names what stands where the envelope should be.
+// notObject describes the value that is there instead of the envelope.
 func notObject(kind jsontext.Kind) *BadFrame {
 	switch kind {
 	case jsontext.KindString:
@@ -50,9 +49,8 @@ func notObject(kind jsontext.Kind) *BadFrame {
 	}
 }
 
-// notJSON turns an error of the JSON reader into a reason. It takes nothing but
-// the offset from there and words the rest itself, so that the reasons stay the
-// same whatever the library learns to say.
+// notJSON turns an error of the JSON reader into a reason. It takes only the offset from the error and writes the rest itself, so
+// that the reasons stay the same when the library changes its texts.
 func notJSON(p []byte, err error) *BadFrame {
 	var syntax *jsontext.SyntacticError
 	at := len(p)

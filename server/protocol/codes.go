@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Close codes. Below 4000 they are RFC 6455's (section 7.4.1); ours tell a
-// client by their hundreds what to do next: 41xx back off and come back, 42xx
-// come back now, 45xx do not come back unchanged.
+// Close codes. Those below 4000 are from RFC 6455 (section 7.4.1). With ours the range tells a client what to do next: 41xx back
+// off and reconnect, 42xx reconnect now, 45xx do not retry unchanged.
 const (
 	CloseNormal             = 1000
 	CloseGoingAway          = 1001
@@ -30,36 +29,36 @@ const (
 	CloseForbidden          = 4504
 )
 
-// Code is a row of the table that every end of a connection belongs to.
+// Code is a row of the table of all ends of a connection.
 type Code struct {
 	Code int
 	Name string // as in the reason of the close, in logs and in metrics
 	When string
 }
 
-// Codes is the table itself, which PROTOCOL.md has too. Nobody changes it at run time.
+// Codes is the table itself; PROTOCOL.md has it too. It must not be changed at run time.
 var Codes = []Code{
 	{CloseNormal, "normal closure", "the client closed; its code is echoed"},
-	{CloseGoingAway, "going away", "the client closed, as browsers do when a page is left; its code is echoed"},
+	{CloseGoingAway, "going away", "the client closed, as browsers do when the user leaves the page; its code is echoed"},
 	{CloseProtocolError, "protocol error", "unmasked frame, reserved bits or opcode, bad control frame, bad close body"},
 	{CloseInvalidUTF8, "invalid UTF-8", "in a text message or in the reason of a close"},
-	{ClosePolicy, "policy", "too many fragments, control frames or (raw) tiny frames, or half a frame without progress for 10 s"},
+	{ClosePolicy, "policy", "too many fragments, control frames or (raw) tiny frames, or a frame that stays incomplete without progress for 10 s"},
 	{CloseTooBig, "too big", "message over `max_message`"},
-	{CloseInternalError, "internal error", "a fault of the server; its log has the id that the reason names"},
+	{CloseInternalError, "internal error", "an error in the server; its log has the id that the reason names"},
 	{CloseHeartbeatMissed, "heartbeat_missed", "no sign of life for `max_age`"},
-	{CloseSlowConsumer, "slow_consumer", "the client reads too slowly for what its room sends"},
+	{CloseSlowConsumer, "slow_consumer", "the client reads more slowly than its room sends"},
 	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
 	{CloseRoomFull, "room_full", "the room has reached its limit of members, or the node its limit of rooms"},
-	{CloseBackendUnavailable, "backend_unavailable", "a message of this client could not be handed to the other nodes, or may not have been: it may have arrived all the same"},
+	{CloseBackendUnavailable, "backend_unavailable", "the server could not pass a message of this client on to the other nodes, or does not know whether it did: it may have arrived all the same"},
 	{CloseGap, "gap", "this member may have missed messages of the room, and they cannot be recovered: fetch the room's state again"},
-	{CloseDraining, "draining", "this node is going away, others are there"},
+	{CloseDraining, "draining", "this node is going out of service; connect again to reach another one"},
 	{CloseBadFrame, "bad_frame", "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
 	{CloseUnauthorized, "unauthorized", "token missing, invalid or expired"},
 	{CloseKicked, "kicked", "closed by an operator"},
 	{CloseForbidden, "forbidden", "the token does not allow this room"},
 }
 
-// CodesMarkdown is the table for PROTOCOL.md.
+// CodesMarkdown returns the table for PROTOCOL.md.
 func CodesMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| code | name | when |\n|---|---|---|\n")
@@ -69,14 +68,13 @@ func CodesMarkdown() string {
 	return b.String()
 }
 
-// maxReason is what a close frame leaves for the reason: 125 bytes of a control
-// frame less two of the code (RFC 6455, section 5.5).
+// maxReason is the room for the reason in a close frame: 125 bytes of a control frame less two for the code (RFC 6455, section
+// 5.5).
 const maxReason = 123
 
-// Reason returns the reason of a close: the name of the code, or "name: detail".
-// It is valid UTF-8 whatever the detail holds (an operator may have typed it)
-// and is cut between characters where a close frame has no more room. A code
-// that is no row of the table has no name, so its detail stands alone.
+// Reason returns the reason of a close: the name of the code, or "name: detail". It is valid UTF-8 whatever the detail holds (an
+// operator may have typed it) and is cut between characters if it is too long for a close frame. A code outside the table has no
+// name, so only the detail is returned.
 func Reason(code int, detail string) string {
 	reason := ""
 	for i := range Codes {

@@ -1,18 +1,14 @@
 package protocol
 
-// The envelope of version 1 is a JSON object with the key "message"; its value
-// goes to the room as the sender wrote it, byte for byte. So nothing is decoded
-// into Go values and nothing is encoded again: numbers keep their digits, and a
-// message costs one validating pass and no allocation (0.1 to 0.2 µs for a chat
-// line of 128 bytes; a hand-written scanner for plain strings won 25 ns and was
-// not worth a second grammar).
+// The envelope of version 1 is a JSON object with the key "message"; its value goes to the room as the sender wrote it, byte for
+// byte. So nothing is decoded into Go values and nothing is encoded again: numbers keep their digits, and a message costs one
+// validating pass and no allocation (0.1 to 0.2 µs for a chat line of 128 bytes). A hand-written scanner for plain strings saved
+// 25 ns, which was not worth a second grammar.
 //
-// The pass is jsontext's, over the caller's bytes in place. It refuses what
-// would break a browser in the room or what two parsers would read differently:
-// NaN and Infinity, invalid UTF-8, half surrogate pairs, text after the value.
-// Two things it cannot do for us are done here. Nesting is measured before the
-// pass, because the pass recurses. Duplicate names are let through with the last
-// one winning, as JSON.parse has it, because finding them costs a map.
+// jsontext makes that pass, in place over the caller's bytes. It refuses text that would break a browser in the room, or that two
+// parsers would read differently: NaN and Infinity, invalid UTF-8, half surrogate pairs, text after the value. Two things are
+// done here instead. Nesting is measured before the pass, because the pass recurses. Duplicate names are accepted and the last
+// one wins, as in JSON.parse, because finding them would cost a map.
 
 import (
 	"bytes"
@@ -21,7 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Input is what a valid message asks for.
+// Input is the kind of a valid message.
 type Input uint8
 
 // The inputs of version 1.
@@ -30,30 +26,26 @@ const (
 	Heartbeat              // "heartbeat": a sign of life, no reply
 )
 
-// MaxDepth is how many arrays and objects a value may nest: 128 arrays inside
-// each other pass, 129 do not. The envelope around the value is not counted.
-// Receivers parse recursively too, and no person writes such a message by hand.
+// MaxDepth limits how deep arrays and objects of a value may nest: 128 arrays inside each other pass, 129 do not. The envelope
+// around the value is not counted. Receivers parse recursively too, and nobody writes such a message by hand.
 const MaxDepth = 128
 
-// deepest is the largest limit that NewDecoder takes. It stays clear of the
-// 10,000 levels at which jsontext itself gives up.
+// deepest is the largest limit that NewDecoder takes. It is well below the 10,000 levels at which jsontext itself gives up.
 const deepest = 8192
 
-// Decoder reads the messages of clients. It belongs to one goroutine, which
-// reuses it for all its connections. Between calls it holds on to the last
-// message's bytes; it never writes to them.
+// Decoder reads the messages of clients. It belongs to one goroutine, which reuses it for all its connections. Between calls it
+// keeps a reference to the last message's bytes; it never writes to them.
 type Decoder struct {
 	json    *jsontext.Decoder
 	options []jsontext.Options
-	source  bytes.Buffer // a view of the message; jsontext reads a bytes.Buffer in place
-	name    []byte       // scratch for strings with escapes
+	source  bytes.Buffer // the message itself; jsontext reads a bytes.Buffer in place
+	name    []byte       // scratch space for strings with escapes
 
-	maxDepth int // of a value, so one more with the envelope
+	maxDepth int // levels of a value; one more with the envelope
 	tooDeep  *BadFrame
 }
 
-// NewDecoder returns a decoder for values that nest at most maxDepth levels,
-// 1 to 8192; MaxDepth is the protocol's figure.
+// NewDecoder returns a decoder for values that nest at most maxDepth levels, 1 to 8192; the protocol uses MaxDepth.
 func NewDecoder(maxDepth int) *Decoder {
 	if maxDepth < 1 || maxDepth > deepest {
 		panic(fmt.Sprintf("protocol: nesting limit %d is not within 1 to %d", maxDepth, deepest))
@@ -78,8 +70,8 @@ func (d *Decoder) DecodeV1(p []byte) (in Input, value []byte, err error) {
 	return Heartbeat, nil, nil
 }
 
-// decode returns a nil value for a heartbeat. It returns the concrete error type
-// so that a nil one cannot become an error on the way.
+// decode returns a nil value for a heartbeat. It returns the concrete error type, so that a nil pointer cannot become a non-nil
+// error.
 func (d *Decoder) decode(p []byte) ([]byte, *BadFrame) {
 	trimmed := bytes.TrimLeft(p, whiteSpace)
 	switch {
@@ -108,11 +100,10 @@ func (d *Decoder) decode(p []byte) ([]byte, *BadFrame) {
 	return value, nil
 }
 
-// readEnvelope reads the object and returns the value of its last "message", or
-// nil if there is none. The names of one object can be as many as a message has
-// room for, so what is done for each is little.
+// readEnvelope reads the object and returns the value of its last "message", or nil if there is none. An object can have as many
+// names as fit into a message, so the work for each name is small.
 func (d *Decoder) readEnvelope() (value []byte, err error) {
-	if _, err := d.json.ReadToken(); err != nil { // the brace
+	if _, err := d.json.ReadToken(); err != nil { // the opening brace
 		return nil, err
 	}
 	for d.json.PeekKind() == jsontext.KindString {
@@ -129,12 +120,12 @@ func (d *Decoder) readEnvelope() (value []byte, err error) {
 			value = member
 		}
 	}
-	_, err = d.json.ReadToken() // the brace, or the error that PeekKind met
+	_, err = d.json.ReadToken() // the closing brace, or the error that PeekKind found
 	return value, err
 }
 
-// readHeartbeat reads a message that is no object. What is not the one string
-// that means something is refused by what it is, or by why it is not JSON.
+// readHeartbeat reads a message that is not an object. Anything except the heartbeat is refused: JSON by its kind, other text by
+// its error.
 func (d *Decoder) readHeartbeat(p []byte) *BadFrame {
 	value, err := d.json.ReadValue()
 	if err != nil {
@@ -149,8 +140,8 @@ func (d *Decoder) readHeartbeat(p []byte) *BadFrame {
 	return nil
 }
 
-// spells reports whether a valid JSON value is the string that quoted writes
-// without escapes. Clients may escape any character: "mess\u0061ge" counts.
+// spells reports whether a valid JSON value is the string quoted, however it is escaped. Clients may escape any character:
+// "mess\u0061ge" counts.
 func (d *Decoder) spells(value jsontext.Value, quoted string) bool {
 	if string(value) == quoted {
 		return true
@@ -160,18 +151,17 @@ func (d *Decoder) spells(value jsontext.Value, quoted string) bool {
 	}
 	const longestEscape = len(`\u0061`)
 	if len(value) > longestEscape*len(quoted) {
-		return false // also keeps the scratch small
+		return false // also keeps the scratch space small
 	}
 	name, err := jsontext.AppendUnquote(d.name[:0], value)
 	d.name = name
 	return err == nil && string(name) == quoted[1:len(quoted)-1]
 }
 
-// whiteSpace is JSON's idea of it (RFC 8259, section 2), not Unicode's.
+// whiteSpace is white space in JSON (RFC 8259, section 2), not in Unicode.
 const whiteSpace = " \t\r\n"
 
-// checkEnd makes sure that the value was all: a second one would be lost without
-// a word otherwise.
+// checkEnd makes sure that the text ends after the value: otherwise a second value would be lost silently.
 func (d *Decoder) checkEnd(p []byte) *BadFrame {
 	rest := bytes.TrimLeft(p[d.json.InputOffset():], whiteSpace)
 	if len(rest) == 0 {
@@ -180,11 +170,9 @@ func (d *Decoder) checkEnd(p []byte) *BadFrame {
 	return &BadFrame{fmt.Sprintf("text after the JSON value, at byte %d", len(p)-len(rest))}
 }
 
-// nestsTooDeep reports whether p opens more arrays and objects inside each other
-// than a value and its envelope may. It is exact for JSON and never holds a
-// message back that would have passed; for other text it may speak before the
-// reader does, with the same end. Two cheap upper bounds spare usual messages
-// the walk: half the length, and the number of opening brackets.
+// nestsTooDeep reports whether p nests arrays and objects deeper than a value and its envelope may. For JSON it is exact, so it
+// never refuses a valid message. Other text it may refuse before the reader does, with the same result. Two cheap upper bounds
+// spare usual messages the walk: half the length, and the number of opening brackets.
 func (d *Decoder) nestsTooDeep(p []byte) bool {
 	limit := d.maxDepth + 1
 	if len(p) < 2*limit || bytes.Count(p, []byte{'['})+bytes.Count(p, []byte{'{'}) <= limit {
@@ -195,7 +183,7 @@ func (d *Decoder) nestsTooDeep(p []byte) bool {
 		c := p[i]
 		switch {
 		case inString && c == '\\':
-			i++ // whatever it escapes, a quote above all
+			i++ // skips the escaped character, which may be a quote
 		case c == '"':
 			inString = !inString
 		case inString:

@@ -6,7 +6,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// A loop has one Decoder for all its connections. A value is handed on as it was written: its bytes are part of the message.
+// A loop has one Decoder for all its connections. A value is passed on as it was written: its bytes are a part of the message.
 func ExampleDecoder_DecodeV1() {
 	decoder := protocol.NewDecoder(protocol.MaxDepth)
 	for _, text := range []string{

@@ -2,9 +2,8 @@ package protocol
 
 import "dotsconnect/server/websocket"
 
-// What members receive is encoded once per publication: the same bytes, frame
-// header included, are written to every connection of the room. The sizes are
-// exact, so that the frame is the only allocation of a publication.
+// A publication is encoded once for all members: the same bytes, frame header included, are written to every connection of the
+// room. The sizes are exact, so the frame is the only allocation of a publication.
 
 const (
 	envelopeHead = `{"message":`
@@ -15,8 +14,7 @@ const (
 // SizeV1 is the number of bytes that AppendV1 appends for a value of n bytes.
 func SizeV1(n int) int { return SizeRaw(n + envelopeSize) }
 
-// AppendV1 appends the text frame {"message":VALUE}. The value must have passed
-// DecodeV1: it is valid JSON and goes out as it came in.
+// AppendV1 appends the text frame {"message":VALUE}. The value must come from DecodeV1: it is valid JSON and is sent unchanged.
 func AppendV1(dst, value []byte) []byte {
 	dst = websocket.AppendHeader(dst, websocket.OpText, len(value)+envelopeSize)
 	dst = append(dst, envelopeHead...)
@@ -27,8 +25,7 @@ func AppendV1(dst, value []byte) []byte {
 // SizeRaw is the number of bytes that AppendRaw appends for a message of n bytes.
 func SizeRaw(n int) int { return websocket.HeaderSize(n) + n }
 
-// AppendRaw appends a frame of the same kind and with the same bytes as the
-// message that came in, in one piece even if that came in fragments.
+// AppendRaw appends one frame with the kind and the bytes of the message, even if that arrived in fragments.
 func AppendRaw(dst []byte, binary bool, value []byte) []byte {
 	op := websocket.OpText
 	if binary {

@@ -13,13 +13,11 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The fuzz test holds DecodeV1 against encoding/json, another implementation of
-// the same grammar. It differs from version 1 on purpose in four things, which
-// the reference below settles first: it takes invalid UTF-8 and lone surrogates
-// (and replaces them), it nests to 10,000, and into structs it would fold case,
-// which a map does not.
+// The fuzz test compares DecodeV1 with encoding/json, another implementation of the same grammar. Version 1 differs from it on
+// purpose in four points, which the reference below handles first: encoding/json accepts invalid UTF-8 and lone surrogates (and
+// replaces them), nests to 10,000 levels, and ignores the case of keys when it decodes into a struct, but not into a map.
 
-// reference is what version 1 should make of p.
+// reference returns the expected result of version 1 for p.
 func reference(p []byte) (in protocol.Input, value string, ok bool) {
 	if !utf8.Valid(p) || !json.Valid(p) || hasLoneSurrogate(p) || nesting(p) > protocol.MaxDepth+1 {
 		return 0, "", false
@@ -42,18 +40,18 @@ var (
 	literals = regexp.MustCompile(`"(\\.|[^"\\])*"`)
 )
 
-// hasLoneSurrogate looks at valid JSON by pattern, in another way than the code.
+// hasLoneSurrogate searches valid JSON by a pattern, unlike the code under test.
 func hasLoneSurrogate(p []byte) bool {
 	plain := escapes.ReplaceAllFunc(p, func(escape []byte) []byte {
 		if escape[1] == 'u' {
 			return escape
 		}
-		return []byte{'.'} // an escaped backslash must not look like the start of \u
+		return []byte{'.'} // so that an escaped backslash does not look like the start of \u
 	})
 	return halves.Match(pairs.ReplaceAll(plain, []byte("..")))
 }
 
-// nesting counts the levels of valid JSON by its brackets outside strings.
+// nesting counts the levels of valid JSON by the brackets outside of strings.
 func nesting(p []byte) (deepest int) {
 	depth := 0
 	for _, c := range literals.ReplaceAll(p, nil) {
@@ -94,7 +92,7 @@ func FuzzEnvelope(f *testing.F) {
 		checkReason(t, err)
 		if againIn, againValue, againErr := protocol.NewDecoder(protocol.MaxDepth).DecodeV1(p); againIn != in ||
 			!bytes.Equal(againValue, value) || (againErr == nil) != (err == nil) {
-			t.Fatalf("a new decoder says %d, %q, %v; the reused one %d, %q, %v", againIn, againValue, againErr, in, value, err)
+			t.Fatalf("a new decoder returns %d, %q, %v; the reused one %d, %q, %v", againIn, againValue, againErr, in, value, err)
 		}
 
 		wantIn, want, ok := reference(p)
@@ -116,7 +114,7 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// checkReason makes sure that a refusal fits into a close frame and a console.
+// checkReason checks that a refusal fits into a close frame and a console.
 func checkReason(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {

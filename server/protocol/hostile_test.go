@@ -8,7 +8,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// hostile is what size bytes can be made of to keep a decoder busy.
+// hostile lists messages of size bytes that are made to keep a decoder busy.
 func hostile(size int) map[string]string {
 	fill := func(head, body, tail string) string {
 		return head + strings.Repeat(body, (size-len(head)-len(tail))/len(body)) + tail
@@ -40,8 +40,8 @@ func hostile(size int) map[string]string {
 	}
 }
 
-// Eight times the bytes take eight times the time, give or take. Work that grows with the square takes 64 times, and would let
-// one message keep a loop busy. BenchmarkHostile shows what 64 KiB of each take: 1 ms at most on a slow machine.
+// Eight times the bytes take about eight times the time. Work that grows with the square would take 64 times as long, and would
+// let one message keep a loop busy. BenchmarkHostile shows the time for 64 KiB of each: at most 1 ms on a slow machine.
 func TestHostileMessagesCostTimeInProportionToTheirSize(t *testing.T) {
 	const large, factor, most = 64 << 10, 8, 3 * 8
 	decoder := protocol.NewDecoder(protocol.MaxDepth)
@@ -53,7 +53,7 @@ func TestHostileMessagesCostTimeInProportionToTheirSize(t *testing.T) {
 	smalls := hostile(large / factor)
 	for name, text := range hostile(large) {
 		p, q := []byte(text), []byte(smalls[name])
-		slow, fast := time.Hour, time.Hour // the least of many, as the machine has other things to do
+		slow, fast := time.Hour, time.Hour // the minimum of many, because the machine has other work
 		for range 100 {
 			slow, fast = best(p, slow), best(q, fast)
 		}

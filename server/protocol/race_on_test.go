@@ -2,5 +2,5 @@
 
 package protocol_test
 
-// raced says that the race detector is on, which makes everything slow.
+// raced reports whether the race detector is on, which makes everything slow.
 const raced = true

@@ -11,8 +11,8 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// Space is a name space of rooms. A chat room and a raw room of the same name
-// are two rooms: their members speak different protocols and must never meet.
+// Space is a name space of rooms. A chat room and a raw room of the same name are two rooms: their members speak different
+// protocols and must never meet.
 type Space uint8
 
 // The name spaces that an address can lead to.
@@ -21,7 +21,7 @@ const (
 	Raw               // /ws/raw/ROOM/: messages are relayed as they are
 )
 
-// String returns the word that stands for the space in addresses and keys.
+// String returns the name of the space in addresses and keys.
 func (s Space) String() string {
 	if s == Raw {
 		return "raw"
@@ -40,32 +40,29 @@ func parseSpace(word string) (s Space, ok bool) {
 	return 0, false
 }
 
-// MaxRoomBytes limits the name of a room, counted after percent-decoding. Names
-// are keys of maps, labels of metrics and words of log lines on every node, so
-// they stay short; 128 bytes hold a UUID, a path of ids or 42 CJK characters.
+// MaxRoomBytes limits the name of a room, counted after percent-decoding. Names are keys of maps and parts of log lines on every
+// node, so they stay short; 128 bytes hold a UUID, a path of ids or 42 CJK characters.
 const MaxRoomBytes = 128
 
 // Target is what the address of a connection asks for.
 type Target struct {
 	Space   Space
-	Room    string // decoded name; every name that CheckRoom lets through is literal, "*" and ".." too
-	Version int    // version of the protocol; 1 is the only one served
+	Room    string // decoded name; all characters are literal, so "*" and ".." are names too
+	Version int    // version of the protocol; only 1 is served
 }
 
-// Key is the room's name everywhere beyond the handshake: "chat/ROOM" or
-// "raw/ROOM". Room names hold no slash, so two rooms never share a key.
+// Key is the room's name everywhere after the handshake: "chat/ROOM" or "raw/ROOM". Room names contain no slash, so two rooms
+// never share a key.
 func (t Target) Key() string {
 	return t.Space.String() + "/" + t.Room
 }
 
-// ParseTarget reads the path and the query of a request target, both as they
-// stood on the wire ("/ws/chat/caf%C3%A9/", "v=1").
+// ParseTarget reads the path and the query of a request target, both as they were on the wire ("/ws/chat/caf%C3%A9/", "v=1").
 //
-// ok tells whether the path is a WebSocket address at all; if not, the request
-// is one for HTTP (404 when nothing else claims it). For an address that leads
-// nowhere ok is true and err says in one sentence which rule it breaks, for the
-// body of a 400. The literal parts of an address are compared as bytes: nothing
-// but the room name is percent-decoded, and dot segments are names, not steps.
+// ok reports whether the path is a WebSocket address at all; if not, the request is plain HTTP (404 if there is no such page).
+// For an invalid WebSocket address ok is true, and err says in one sentence which rule it breaks, for the body of a 400. The
+// literal parts of an address are compared as bytes: only the room name is percent-decoded, and dot segments are names, not
+// steps.
 func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.HeadError) {
 	rest, ok := strings.CutPrefix(rawPath, "/ws")
 	if !ok {
@@ -93,8 +90,8 @@ func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.He
 	return Target{Space: space, Room: room, Version: 1}, true, nil
 }
 
-// ParseKey reads what Target.Key wrote. Unlike in an address, the name of the
-// room is taken as it is: the caller has done whatever decoding its source needs.
+// ParseKey reads the output of Target.Key. Unlike in an address, the name of the room is taken as it is: the caller has done the
+// decoding that its source needs.
 func ParseKey(key string) (Target, error) {
 	word, room, _ := strings.Cut(key, "/")
 	space, ok := parseSpace(word)
@@ -107,8 +104,8 @@ func ParseKey(key string) (Target, error) {
 	return Target{Space: space, Room: room, Version: 1}, nil
 }
 
-// One sentence per rule, without the offending name: it goes into a response
-// body, where a stranger's bytes have no business.
+// One sentence for each rule, without the offending name: it goes into a response body, which must not contain a stranger's
+// bytes.
 var (
 	errSpace    = errors.New(`a room is written "chat/NAME" or "raw/NAME"`)
 	errEmpty    = errors.New("the room name is empty")
@@ -116,13 +113,12 @@ var (
 	errUTF8     = errors.New("the room name is not valid UTF-8")
 	errControl  = errors.New("the room name holds a control character")
 	errSlash    = errors.New("the room name holds a slash")
-	errEscape   = errors.New("the room name has a percent sign that no two hex digits follow")
+	errEscape   = errors.New("the room name has a percent sign without two hex digits after it")
 	errRawBytes = errors.New("the room name has a byte that must be percent-encoded")
 )
 
-// CheckRoom reports which rule a decoded room name breaks: 1 to MaxRoomBytes
-// bytes of valid UTF-8 without a slash and without control characters (C0, DEL
-// and C1, which could forge log lines or steer a terminal).
+// CheckRoom reports which rule a decoded room name breaks: 1 to MaxRoomBytes bytes of valid UTF-8 without a slash and without
+// control characters (C0, DEL and C1, which could forge log lines or control a terminal).
 func CheckRoom(name string) error {
 	switch {
 	case name == "":
@@ -143,12 +139,11 @@ func CheckRoom(name string) error {
 	return nil
 }
 
-// decodeRoom undoes percent-encoding once. A plus sign stays one: it means a
-// space only in queries. Bytes that a URI cannot hold are refused instead of
-// guessed at; every client library encodes them (RFC 3986, section 2).
+// decodeRoom decodes percent-encoding once. A plus sign stays a plus sign: it means a space only in queries. Bytes that a URI
+// cannot contain are refused, not guessed at; every client library encodes them (RFC 3986, section 2).
 func decodeRoom(raw string) (string, error) {
 	if len(raw) > 3*MaxRoomBytes {
-		return "", errLong // whatever it decodes to
+		return "", errLong // too long in any case
 	}
 	name := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
@@ -173,9 +168,8 @@ func decodeRoom(raw string) (string, error) {
 	return string(name), nil
 }
 
-// checkVersion looks for the key v in a query. A client that asks for another
-// version must hear a refusal: served version 1 in silence, it would wait for
-// frames that never come. Other keys belong to somebody else and are ignored.
+// checkVersion looks for the key v in a query. A client that asks for another version must be refused: if it silently got version
+// 1, it would wait for frames that never come. Other keys are ignored.
 func checkVersion(rawQuery string) *websocket.HeadError {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		key, value, _ := strings.Cut(pair, "=")

@@ -124,7 +124,7 @@ func FuzzParseTarget(f *testing.F) {
 		target, ok, refusal := protocol.ParseTarget(path, query)
 		if !ok || refusal != nil {
 			if target != (protocol.Target{}) {
-				t.Fatalf("got the room %+v beside a refusal", target)
+				t.Fatalf("got the room %+v together with a refusal", target)
 			}
 			if refusal != nil && (refusal.Status != http.StatusBadRequest || !printable(refusal.Text)) {
 				t.Fatalf("bad refusal %+v", refusal)

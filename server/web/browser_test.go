@@ -15,8 +15,8 @@ func send(page *browsertest.Page, text string) {
 	page.Enter("#text")
 }
 
-// TestBrowser has one browser for all its subtests, because starting it is the slow part. Every subtest has its own room and
-// its own tabs.
+// TestBrowser has one browser for all its subtests, because starting it takes longest. Every subtest has its own room and its own
+// tabs.
 func TestBrowser(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)
@@ -72,7 +72,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("the median of an even number is the mean of the middle two", func(t *testing.T) {
 		page := join(t, "median", "")
 		for i, c := range []struct{ trip, median string }{{"10", "10 ms"}, {"40", "25 ms"}, {"20", "20 ms"}, {"13", "17 ms"}} {
-			// The clock is read when a message goes out and when it comes back.
+			// The page reads the clock when a message is sent and when it comes back.
 			page.Wait("(clock = [0, " + c.trip + "], performance.now = () => clock.shift(), true)")
 			send(page, "x")
 			page.WaitText("#sent", fmt.Sprint(i+1))
@@ -150,7 +150,7 @@ func TestBrowser(t *testing.T) {
 		page.WaitAttribute("#state", "data-state", "waiting")
 		page.WaitText("#empty", "You are not in #full")
 		if got := page.Text("#empty"); strings.Contains(got, "quiet") || strings.Contains(got, "second tab") {
-			t.Errorf("a page outside its room says %q", got)
+			t.Errorf("a page outside its room shows %q", got)
 		}
 		server.refuse(0, "")
 		page.Click("#now")
@@ -167,7 +167,8 @@ func TestBrowser(t *testing.T) {
 		page.WaitAttribute("#state", "data-code", "4500")
 		page.WaitText("#banner", "message is missing")
 		page.WaitText("#now", "Try again")
-		// Waking up makes a waiting client join at once, so one that joins no more shows here without waiting for its timers.
+		// When the page wakes up, a waiting client joins at once. So a client that never joins again is noticed here without
+		// waiting for its timers.
 		browsertest.Eval[bool](page, "document.dispatchEvent(new Event('visibilitychange')) && dispatchEvent(new Event('online'))")
 		if got := browsertest.Eval[string](page, "document.querySelector('#state').dataset.state"); got != "closed" {
 			t.Errorf("state after waking = %s, want closed", got)
@@ -194,7 +195,7 @@ func TestBrowser(t *testing.T) {
 		on, off := join(t, "beating", "&heartbeat=0.05"), join(t, "silent", "&heartbeat=off")
 		on.WaitText("#frames .frame:last-child", `"heartbeat"`)
 		on.Wait("document.querySelectorAll('#frames .beat').length >= 3")
-		send(on, "x") // in order behind the heartbeats, so the server has counted them by now
+		send(on, "x") // it comes after the heartbeats, so the server has counted them now
 		on.WaitText("#messages .own", "x")
 		if got := server.beaten("beating"); got < 3 {
 			t.Errorf("%d heartbeats reached the server, want at least 3", got)
@@ -243,7 +244,7 @@ func TestBrowser(t *testing.T) {
 	})
 }
 
-// breaksIn tries the widths that the banner has on phones, and returns those at which a word of its reason stands on two lines.
+// breaksIn tries the widths that the banner has on phones, and returns those at which a line break splits a word of its reason.
 func breaksIn(word string) string {
 	return `(() => {
 		const banner = document.querySelector("#banner p"), reason = document.querySelector("#banner-reason");
@@ -262,7 +263,7 @@ func breaksIn(word string) string {
 	})()`
 }
 
-// TestRefusedHandshake: a browser hides why a handshake failed, so the page asks the server, and shows its words.
+// TestRefusedHandshake: a browser hides why a handshake failed, so the page asks the server and shows its text.
 func TestRefusedHandshake(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)

@@ -10,7 +10,7 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// whole is the JavaScript condition that the element is on the screen, and each letter of its one text within it.
+// whole is the JavaScript condition that the element is on the screen, and that each letter of its only text is inside it.
 func whole(selector string) string {
 	return fmt.Sprintf(`(() => {
 		const element = document.querySelector(%q);
@@ -59,7 +59,7 @@ func TestRoomNames(t *testing.T) {
 			page.Wait(oneLine)
 			const low = "document.querySelector('.bar').offsetHeight <= 90"
 			page.Wait(low)
-			// How wide the characters are depends on the fonts of the machine.
+			// The widths of the characters depend on the fonts of the machine.
 			page.Wait(whole("#title") + " || !document.querySelector('#title').disabled")
 			if browsertest.Eval[bool](page, "document.querySelector('#title').disabled") {
 				return
@@ -74,15 +74,14 @@ func TestRoomNames(t *testing.T) {
 	}
 }
 
-// unseen are characters without a shape that a room name may have: for the direction of text, for the end of lines, and
-// blanks without a width.
+// unseen are characters without a shape that a room name may have: marks of text direction, line ends, and spaces without width.
 const unseen = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u206a\u206f" +
 	"\u2028\u2029\u00ad\u034f\u115f\u180e\u200b\u2060\u2064\u3164\ufeff\ufff9\ufffb"
 
-// joiners are as invisible, but emoji and some scripts are written with them.
+// joiners are invisible too, but emoji and some scripts are written with them.
 const joiners = "\u200c\u200d\ufe0f\U000e0067"
 
-// escaped writes every character of text as JSON may.
+// escaped writes every character of text as a JSON escape.
 func escaped(text string) string {
 	var out strings.Builder
 	for _, unit := range utf16.Encode([]rune(text)) {
@@ -121,7 +120,7 @@ func TestTextOfStrangersCannotDisorderThePage(t *testing.T) {
 	isolated("#title-room")
 	isolated("#empty-room")
 
-	const controls = "\u007f\u0085" // a room name cannot have them, a message can
+	const controls = "\u007f\u0085" // not allowed in a room name, but in a message
 	value := `{"from":" e` + unseen + controls + joiners + `ve","text":"x` + unseen + controls + joiners + `y","end":true}`
 	server.publish(room, value)
 	page.WaitText("#messages .message:last-child .text", "x")
@@ -145,7 +144,7 @@ func TestTextOfStrangersCannotDisorderThePage(t *testing.T) {
 	server.publish(room, `{"from":" \u00a0\n","text":"a nameless one"}`)
 	page.WaitText("#messages .message:last-child .from", "guest")
 
-	// What stands behind the reason of a close keeps its direction.
+	// The text after the reason of a close keeps its direction.
 	server.close(room, 4503, "kicked: \u202eor else")
 	page.WaitAttribute("#state", "data-state", "closed")
 	page.WaitText("#banner-reason", `\u202eor else`)

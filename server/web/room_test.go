@@ -14,15 +14,15 @@ import (
 	"github.com/coder/websocket"
 )
 
-// roomServer serves the page and speaks just enough of v1 to test it: it relays, counts heartbeats, and ends connections
-// as a test asks.
+// roomServer serves the page and as much of v1 as its tests need: it relays messages, counts heartbeats, and ends connections as
+// a test asks.
 type roomServer struct {
 	*httptest.Server
 
 	mu      sync.Mutex
 	members map[*member]struct{} // guarded by mu
 	refusal *websocket.CloseError
-	foreign string         // the origin whose pages may not connect, guarded by mu
+	foreign string         // the origin whose pages may not connect; guarded by mu
 	beats   map[string]int // heartbeats by room, guarded by mu
 	joins   map[string]int // connections so far by room, guarded by mu
 	asked   atomic.Int64   // requests of /origin-check
@@ -55,7 +55,7 @@ func startRoomServer(t *testing.T) *roomServer {
 	return s
 }
 
-// serveOriginCheck says whether pages of the request's origin may connect: 204, or 403 with the reason in its first line.
+// serveOriginCheck answers whether pages of the request's origin may connect: 204, or 403 with the reason in its first line.
 func (s *roomServer) serveOriginCheck(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	origin := r.Header.Get("Origin")
@@ -72,7 +72,7 @@ func (s *roomServer) forbidden(origin string) bool {
 	return origin == s.foreign
 }
 
-// forbid makes the server refuse the handshakes of pages of this origin, or of none if it is "".
+// forbid makes the server refuse the handshakes of pages from this origin; "" forbids none.
 func (s *roomServer) forbid(origin string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *roomServer) serveRoom(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for {
-		// Not the request's context: it ends with the server, and a test's end must not look like a kick.
+		// This is not the request's context, because that ends with the server, and the end of a test must not look like a kick.
 		_, frame, err := conn.Read(context.Background())
 		if err != nil {
 			return
@@ -133,7 +133,7 @@ func (s *roomServer) handle(m *member, frame []byte) {
 	s.publish(m.room, string(envelope.Message))
 }
 
-// publish sends a value, given as JSON, to everybody in the room. The lock gives the room its one order.
+// publish sends a value, given as JSON, to all members of the room. The lock gives the room its single order.
 func (s *roomServer) publish(room, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +151,7 @@ func (s *roomServer) close(room string, code websocket.StatusCode, reason string
 	}
 }
 
-// cut resets the TCP connections of a room, or of all rooms if it is "": no closing handshake, the peer sees 1006.
+// cut resets the TCP connections of a room, or of all rooms if room is "": without a closing handshake the peer sees 1006.
 func (s *roomServer) cut(room string) {
 	for _, m := range s.in(room) {
 		_ = m.tcp.SetLinger(0)
@@ -159,7 +159,7 @@ func (s *roomServer) cut(room string) {
 	}
 }
 
-// refuse makes the server close every new connection, or none if code is 0.
+// refuse makes the server close every new connection with code, or none if code is 0.
 func (s *roomServer) refuse(code websocket.StatusCode, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,10 +1,10 @@
 // Package web is the demo page of dotsconnect, and the reference client of its v1 protocol.
 //
-// The page is a handful of files in assets, embedded as they are: no build step, no file from another host. client.js is
-// the connection (join, heartbeat, reconnect) without any user interface; page.js and the files beside it are the page.
+// The page consists of a few files in assets, embedded as they are: no build step, no files from other hosts. client.js is the
+// connection (join, heartbeat, reconnect) without any user interface; page.js and the files beside it are the page.
 //
-// Every response is small and complete in memory, and needs nothing of its http.ResponseWriter but Header, WriteHeader and
-// Write, so the handler can be served by anything that collects a response.
+// Every response is small and complete in memory, and uses only Header, WriteHeader and Write of its http.ResponseWriter, so any
+// server that collects a response can run the handler.
 package web
 
 import (
@@ -21,12 +21,12 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// contentSecurityPolicy lets the page load its own files and open WebSockets, and nothing else. The ws: and wss: sources
-// are for browsers in which 'self' does not cover the WebSockets of the page's own host.
+// contentSecurityPolicy lets the page load its own files and open WebSockets, and nothing else. The ws: and wss: sources are for
+// browsers in which 'self' does not include WebSockets to the page's own host.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; worker-src 'self'; " +
 	"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// contentTypes is written down, because mime.TypeByExtension depends on the machine it runs on.
+// contentTypes are fixed here, because mime.TypeByExtension depends on the machine.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -45,7 +45,7 @@ type handler struct {
 }
 
 // Handler serves the page at / and its files beside it (see [Paths]) for GET and HEAD. Other methods get 405, other paths
-// 404. The files have a strong ETag and are revalidated at each load, so a new server never meets an old page.
+// 404. The files have a strong ETag and are revalidated at each load, so an old page never meets a new server.
 func Handler() http.Handler {
 	h := &handler{assets: make(map[string]asset)}
 	for _, name := range names() {
@@ -71,7 +71,7 @@ func Paths() []string {
 func names() []string {
 	names, err := fs.Glob(assets, "assets/*")
 	if err != nil {
-		panic("web: " + err.Error()) // only a malformed pattern is an error
+		panic("web: " + err.Error()) // the only possible error is a malformed pattern
 	}
 	for i, name := range names {
 		names[i] = path.Base(name)
@@ -105,6 +105,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Etag", a.etag)
-	// It answers conditional requests, ranges and HEAD; without a time it sends no Last-Modified.
+	// It answers conditional requests, ranges and HEAD; with a zero time it sends no Last-Modified.
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }

@@ -90,7 +90,7 @@ func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
 	}
 }
 
-// An embedded page works without the internet, and tells nobody that it was opened.
+// An embedded page works without the internet, and tells no other host that it was opened.
 func TestAssetsNameNoOtherHost(t *testing.T) {
 	external := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9-]+\.[a-z]`)
 	for _, name := range names() {
@@ -98,7 +98,7 @@ func TestAssetsNameNoOtherHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The name of the SVG vocabulary looks like an address, and nothing ever fetches it.
+		// The name of the SVG namespace looks like an address, but nothing ever fetches it.
 		body = bytes.ReplaceAll(body, []byte("http://www.w3.org/2000/svg"), nil)
 		if found := external.Find(body); found != nil {
 			t.Errorf("%s names another host: %s", name, found)
@@ -106,7 +106,7 @@ func TestAssetsNameNoOtherHost(t *testing.T) {
 	}
 }
 
-// What a person reads, or has read out, are sentences and names of things: none begins like a question that has no answer.
+// All texts for people, also for screen readers, are sentences or names of things: none begins like a question.
 func TestTextsOfThePageAreWholeSentences(t *testing.T) {
 	page := serve(http.MethodGet, "/").Body.String()
 	texts := regexp.MustCompile(`>\s*([^<>]+?)\s*<|(?:aria-label|title|content|placeholder)="([^"]+)"`).FindAllStringSubmatch(page, -1)
@@ -115,12 +115,12 @@ func TestTextsOfThePageAreWholeSentences(t *testing.T) {
 	}
 	for _, match := range texts {
 		if text := match[1] + match[2]; regexp.MustCompile(`^(Who|What|Which|How)\w*\b[^?]*$|, (read|see) `).MatchString(text) {
-			t.Errorf("the page says %q", text)
+			t.Errorf("the page has the text %q", text)
 		}
 	}
 }
 
-// The policy forbids both, so they would be dead text in the page.
+// The policy forbids both, so they would be dead code in the page.
 func TestPageHasNoInlineScriptOrStyle(t *testing.T) {
 	page := serve(http.MethodGet, "/").Body.String()
 	if inline := regexp.MustCompile(`<style|\sstyle=|\son[a-z]+=|<script>`).FindString(page); inline != "" {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// benchParse parses what arrived in one read again and again. Unmasking in place turns the payload into its masked form
-// and back, which is as much work, so no copy is made; the payload is binary or stays ASCII either way.
+// benchParse parses the bytes of one read again and again. Unmasking in place turns the payload into its masked form and back,
+// which is the same work, so no copy is made; the payload is binary or stays ASCII either way.
 func benchParse(b *testing.B, stream string) {
 	p := []byte(stream)
 	lim := &Limits{}
@@ -47,7 +47,7 @@ func BenchmarkParserBinary64KiB(b *testing.B) {
 	benchParse(b, frame(binar, strings.Repeat("z", 64<<10)))
 }
 
-// BenchmarkParserText4KiBInTwoReads is the cost of a message that is not there whole: one buffer.
+// BenchmarkParserText4KiBInTwoReads measures the cost of a message that arrives in two parts: one buffer.
 func BenchmarkParserText4KiBInTwoReads(b *testing.B) {
 	p := []byte(asciiFrame(4 << 10))
 	lim := &Limits{}
@@ -64,7 +64,7 @@ func BenchmarkParserText4KiBInTwoReads(b *testing.B) {
 	}
 }
 
-// BenchmarkUnmask has the sizes of heartbeats, chat, documents and the largest message.
+// BenchmarkUnmask uses the sizes of heartbeats, chat messages, documents and the largest message.
 func BenchmarkUnmask(b *testing.B) {
 	for _, size := range []int{32, 128, 1024, 64 << 10} {
 		p := make([]byte, size)
@@ -110,11 +110,11 @@ func BenchmarkScanHead(b *testing.B) {
 	}
 }
 
-// BenchmarkScanHeadDripped is the whole cost of a head of 16 KiB that arrives byte by byte, the worst that a peer can make us
-// do for one connection.
+// BenchmarkScanHeadDripped measures the whole cost of a head of 16 KiB that arrives byte by byte, the most work that a peer can
+// cause with one connection.
 func BenchmarkScanHeadDripped(b *testing.B) {
 	p := []byte(get(strings.Repeat("Name: "+strings.Repeat("x", 120)+"\r\n", 62)))
-	p = append(p[:len(p)-2], strings.Repeat("x", DefaultMaxHead)...)[:DefaultMaxHead] // a last name without end
+	p = append(p[:len(p)-2], strings.Repeat("x", DefaultMaxHead)...)[:DefaultMaxHead] // a last name that does not end
 	b.ReportAllocs()
 	for b.Loop() {
 		for i, seen := 0, 0; i < len(p); i++ {

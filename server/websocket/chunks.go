@@ -2,18 +2,18 @@ package websocket
 
 import "math/bits"
 
-// chunks are the bytes of a message that does not come at once. A chunk that is full stays where it is and the next one is as
-// long as all before it, so what waits takes no more than it is long, and leaves no garbage behind as a buffer that doubles
-// would: 1,000 halves of a message of 64 KiB took 92 KB each in such buffers, and take 68 here.
+// chunks hold the bytes of a message that does not arrive at once. A full chunk stays where it is, and the next one is as long as
+// all before it. So an unfinished message takes little more memory than its length, and leaves no garbage behind, unlike a buffer
+// that doubles: 1,000 halves of a message of 64 KiB took 92 KB each in such buffers, and take 68 KB in chunks.
 type chunks struct {
 	list [][]byte
-	size int // bytes in them
+	size int // bytes in all chunks
 }
 
-// firstChunk is the least that is reserved, if a message may come to as much.
+// firstChunk is the smallest chunk, unless the message is certain to be smaller.
 const firstChunk = 4 << 10
 
-// append copies p behind what is there. most is the size that all together can come to: no more is ever reserved.
+// append copies p to the end. most is the largest total size that the message can reach: no more is ever reserved.
 func (c *chunks) append(p []byte, most int) {
 	if n := len(c.list); n > 0 {
 		last := &c.list[n-1]
@@ -25,12 +25,12 @@ func (c *chunks) append(p []byte, most int) {
 	if len(p) == 0 {
 		return
 	}
-	size := 1 << bits.Len(uint(max(len(p), c.size, firstChunk)-1)) // of these the allocator wastes nothing
+	size := 1 << bits.Len(uint(max(len(p), c.size, firstChunk)-1)) // the allocator wastes nothing of a power of two
 	c.list = append(c.list, append(make([]byte, 0, min(size, most-c.size)), p...))
 	c.size += len(p)
 }
 
-// join returns all bytes in one piece, which is the caller's.
+// join returns all bytes in one piece, which then belongs to the caller.
 func (c *chunks) join() []byte {
 	if len(c.list) == 1 {
 		return c.list[0]
@@ -42,7 +42,7 @@ func (c *chunks) join() []byte {
 	return all
 }
 
-// reserved is the memory in bytes that the chunks take.
+// reserved is the memory of the chunks in bytes.
 func (c *chunks) reserved() (n int) {
 	for _, chunk := range c.list {
 		n += cap(chunk)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Close codes of RFC 6455 section 7.4.1 that this package speaks of.
+// The close codes of RFC 6455 section 7.4.1 that this package uses.
 const (
 	codeProtocolError = 1002
 	codeNoStatus      = 1005 // never on the wire: stands for an empty close body
@@ -16,10 +16,10 @@ const (
 	codeTooBig        = 1009
 )
 
-// maxReason is what remains of a control frame beside the code (RFC 6455 section 5.5.1).
+// maxReason is the room for the reason in a control frame after the code (RFC 6455 section 5.5.1).
 const maxReason = maxControl - 2
 
-// CloseError says with which code and reason a connection must be ended. Reason is plain ASCII of at most 123 bytes and
+// CloseError is the code and the reason with which a connection must be closed. Reason is plain ASCII of at most 123 bytes and
 // reads "name: detail".
 type CloseError struct {
 	Code   int
@@ -30,7 +30,7 @@ func (e *CloseError) Error() string {
 	return "websocket: close " + strconv.Itoa(e.Code) + ": " + e.Reason
 }
 
-// What a Parser can find wrong. Predeclared, so that a flood of bad frames allocates nothing.
+// The errors of a Parser. They are predeclared, so that a flood of bad frames allocates nothing.
 var (
 	errReservedBits     = &CloseError{codeProtocolError, "protocol error: reserved bits set, no extension was negotiated"}
 	errReservedOpcode   = &CloseError{codeProtocolError, "protocol error: reserved opcode"}
@@ -49,9 +49,9 @@ var (
 	errTooBig           = &CloseError{codeTooBig, "too big: message over the limit (see --max-message)"}
 )
 
-// codeOnWire tells the codes that may stand in a close frame: those defined for endpoints (RFC 6455 section 7.4.1 and
-// the IANA registry up to 1014) and those of libraries and applications (section 7.4.2). 1004 is reserved, 1005, 1006 and
-// 1015 are only for reporting, the others are unassigned.
+// codeOnWire reports whether a code may be sent in a close frame: those defined for endpoints (RFC 6455 section 7.4.1 and the
+// IANA registry up to 1014) and those of libraries and applications (section 7.4.2). 1004 is reserved, 1005, 1006 and 1015 are
+// only for reporting, the others are unassigned.
 func codeOnWire(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014, code >= 3000 && code <= 4999:
@@ -61,9 +61,9 @@ func codeOnWire(code int) bool {
 	}
 }
 
-// AppendClose appends a whole close frame (RFC 6455 section 5.5.1). A code that may not stand on the wire, such as 0 or
-// 1005 from ParseClose, gives an empty body. The reason is cut to 123 bytes at a rune boundary; what is not UTF-8 in it
-// is replaced, because a peer must fail a close frame with invalid UTF-8.
+// AppendClose appends a whole close frame (RFC 6455 section 5.5.1). A code that may not be sent, such as 0 or 1005 from
+// ParseClose, gives an empty body. The reason is cut to 123 bytes at a rune boundary; invalid UTF-8 in it is replaced, because a
+// peer must fail a close frame with invalid UTF-8.
 func AppendClose(dst []byte, code int, reason string) []byte {
 	if !codeOnWire(code) {
 		return AppendHeader(dst, OpClose, 0)
@@ -90,11 +90,11 @@ func ParseClose(payload []byte) (code int, reason []byte) {
 	return int(binary.BigEndian.Uint16(payload)), payload[2:]
 }
 
-// checkClose judges as much of a close frame's payload as has arrived (RFC 6455 section 5.5.1). It starts anew with every
-// piece: at most 125 bytes, and no state to keep.
+// checkClose checks as much of a close frame's payload as has arrived (RFC 6455 section 5.5.1). It starts from the beginning with
+// every piece: there are at most 125 bytes, and so it keeps no state.
 func checkClose(body []byte, whole bool) *CloseError {
 	if len(body) < 2 {
-		return nil // a whole body of one byte was refused by its header
+		return nil // the header check has refused a body of exactly one byte
 	}
 	if code, _ := ParseClose(body); !codeOnWire(code) {
 		return errCloseCode

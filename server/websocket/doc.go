@@ -1,14 +1,14 @@
-// Package websocket is the server's side of RFC 6455 as a codec: it turns bytes into events and values into bytes.
+// Package websocket is the server's side of RFC 6455 as a codec: it turns bytes into events, and values into bytes.
 //
-// It owns no socket, goroutine, clock or lock, so an event loop can drive hundreds of thousands of connections with it:
+// It has no sockets, goroutines, clocks or locks, so an event loop can drive hundreds of thousands of connections with it:
 //
-//   - HeadScanner, CheckHandshake and AppendSwitchingProtocols (or AppendRefusal) are the opening handshake,
-//     OriginPolicy decides which web pages may connect;
+//   - HeadScanner, CheckHandshake and AppendSwitchingProtocols (or AppendRefusal) are the opening handshake; OriginPolicy decides
+//     which web pages may connect;
 //   - Parser is the state of one connection's incoming frames: 64 bytes, and a buffer only while a message is unfinished;
 //   - AppendHeader, AppendControl and AppendClose write outgoing frames.
 //
-// Every parser here obeys one rule: the first violation in byte order wins, whatever the segments the bytes came in. So
-// a refusal never depends on the network's timing, and what stood before the violation has been delivered.
+// Every parser here follows one rule: the first violation in byte order decides, however the bytes were split into segments. So a
+// refusal never depends on network timing, and everything before the violation has been delivered.
 //
-// No extension is spoken: see AppendSwitchingProtocols.
+// No extensions are supported: see AppendSwitchingProtocols.
 package websocket

@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// Opcode says what a frame carries (RFC 6455 section 5.2). 3 to 7 and 11 to 15 are reserved.
+// Opcode is the type of a frame (RFC 6455 section 5.2). 3 to 7 and 11 to 15 are reserved.
 type Opcode uint8
 
-// The opcodes of RFC 6455 section 11.8; those from 8 on are control frames.
+// The opcodes of RFC 6455 section 11.8; 8 and above are control frames.
 const (
 	OpContinuation Opcode = 0
 	OpText         Opcode = 1
@@ -27,16 +27,16 @@ const (
 	maskBit    = 0x80
 	lengthBits = 0x7f
 
-	length16 = 126 // the length stands in the next 2 bytes
-	length64 = 127 // the length stands in the next 8 bytes
+	length16 = 126 // the length is in the next 2 bytes
+	length64 = 127 // the length is in the next 8 bytes
 )
 
 const (
 	maxControl    = 125      // bytes, RFC 6455 section 5.5
 	maxHeaderSize = 14       // bytes: 2, a 64-bit length, a masking key
 	maskKeySize   = 4        // bytes
-	defaultFrames = 1024     // Limits.MaxFragments
-	defaultBytes  = 64 << 10 // Limits.MaxMessage
+	defaultFrames = 1024     // default of Limits.MaxFragments
+	defaultBytes  = 64 << 10 // default of Limits.MaxMessage
 )
 
 // HeaderSize is the number of bytes that AppendHeader appends for a payload of n bytes.
@@ -65,8 +65,8 @@ func AppendHeader(dst []byte, op Opcode, n int) []byte {
 	}
 }
 
-// AppendControl appends a whole ping or pong. A payload over 125 bytes cannot be sent (RFC 6455 section 5.5) and is a
-// bug of the caller; the payload of a received ping always fits.
+// AppendControl appends a whole ping or pong. A payload over 125 bytes cannot be sent (RFC 6455 section 5.5) and is a bug in the
+// caller; the payload of a received ping always fits.
 func AppendControl(dst []byte, op Opcode, payload []byte) []byte {
 	if len(payload) > maxControl {
 		panic("websocket: control frame over 125 bytes")

@@ -51,14 +51,14 @@ func TestCloseFramesAreAlwaysValid(t *testing.T) {
 		{"code and reason", 1000, "bye", "\x88\x05\x03\xe8bye"},
 		{"code alone", 4100, "", "\x88\x02\x10\x04"},
 		{"no code", 0, "ignored", "\x88\x00"},
-		{"the code that stands for none", 1005, "", "\x88\x00"},
+		{"the code that means no code", 1005, "", "\x88\x00"},
 		{"a code for reporting only", 1006, "", "\x88\x00"},
 		{"a reason of 123 bytes", 1000, long[:123], "\x88\x7d\x03\xe8" + long[:123]},
 		{"a longer reason is cut", 1000, long, "\x88\x7d\x03\xe8" + long[:123]},
 		{"never inside a rune", 1000, long[:122] + "ä", "\x88\x7c\x03\xe8" + long[:122]},
-		{"nor inside a long one", 1000, long[:120] + "😀", "\x88\x7a\x03\xe8" + long[:120]},
-		{"but behind one", 1000, long[:121] + "ä!", "\x88\x7d\x03\xe8" + long[:121] + "ä"},
-		{"what is no UTF-8 is replaced", 1000, "a\xffb", "\x88\x07\x03\xe8a\uFFFDb"},
+		{"nor inside a rune of four bytes", 1000, long[:120] + "😀", "\x88\x7a\x03\xe8" + long[:120]},
+		{"but after a whole one", 1000, long[:121] + "ä!", "\x88\x7d\x03\xe8" + long[:121] + "ä"},
+		{"invalid UTF-8 is replaced", 1000, "a\xffb", "\x88\x07\x03\xe8a\uFFFDb"},
 	} {
 		if got := string(AppendClose(nil, test.code, test.reason)); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)

@@ -17,8 +17,9 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// FuzzAgainstGWS gives the same bytes to Parser and to a server connection of gws, and compares what was delivered and how
-// the connection ended. gws is laxer in places and later in others; exactly that is tolerated, see agrees.
+// FuzzAgainstGWS gives the same bytes to Parser and to a server connection of gws, and compares the delivered messages and the
+// end of the connection. gws is more lenient in some cases and later in others; exactly these differences are tolerated, see
+// agrees.
 func FuzzAgainstGWS(f *testing.F) {
 	for _, seed := range gwsSeeds {
 		f.Add([]byte(seed))
@@ -60,7 +61,7 @@ const (
 	endPanic  = -2
 )
 
-// ending is what a stream led to.
+// ending is the result of a stream.
 type ending struct {
 	messages  []string
 	controls  []string // pings and pongs
@@ -77,15 +78,15 @@ func compareWithGWS(t *testing.T, stream []byte) {
 	}
 }
 
-// agrees allows gws what it does differently, and no more:
+// agrees allows exactly these differences of gws:
 //
-//   - it takes lengths that are not minimal, and panics on those of 2^63 or more (RFC 6455 section 5.2 forbids both);
-//   - it refuses close code 1014, which the IANA registry knows;
-//   - it looks at a close reason even after a bad code, and reports that: 1007, where the code came first;
-//   - it compares a frame's length with the limit before it looks at the first byte's bits, and takes the payload in before
-//     it looks for a stray continuation: 1009 or the panic, where 1002 came first;
-//   - it judges a frame when all of it is there, so a stream that ends early has no verdict;
-//   - it judges a text when all fragments are there: more control frames, or another violation, may come before.
+//   - it accepts lengths that are not minimal, and panics on lengths of 2^63 or more (RFC 6455 section 5.2 forbids both);
+//   - it refuses close code 1014, which is in the IANA registry;
+//   - it checks a close reason even after a bad code, and reports 1007 although the code came first;
+//   - it compares a frame's length with the limit before it checks the bits of the first byte, and reads the payload before it
+//     checks for a stray continuation: it reports 1009 or panics although 1002 came first;
+//   - it checks a frame when all of it has arrived, so it has no result for a stream that ends early;
+//   - it checks a text when all fragments have arrived: more control frames, or another violation, may come before.
 func agrees(ours, theirs ending, violation *websocket.CloseError) bool {
 	if violation == nil {
 		same := slices.Equal(ours.messages, theirs.messages) && slices.Equal(ours.controls, theirs.controls)
@@ -96,13 +97,13 @@ func agrees(ours, theirs ending, violation *websocket.CloseError) bool {
 	}
 	switch reason := violation.Reason; {
 	case strings.Contains(reason, "shortest form"):
-		return true // gws goes on
+		return true // gws carries on
 	case strings.Contains(reason, "2^63"):
 		return theirs.end == endPanic || theirs.end == endOpen
 	case len(theirs.messages) != len(ours.messages):
 		return false
 	case strings.Contains(reason, "text message"):
-		return true // the message is never delivered, nor any after it: that is what is left to compare
+		return true // neither the message nor any after it is delivered; only that can be compared
 	case !slices.Equal(ours.controls, theirs.controls):
 		return false
 	case strings.Contains(reason, "close code"):
@@ -166,7 +167,7 @@ func parseGWS(stream []byte) (out ending) {
 	return out
 }
 
-// gwsHandler writes down what gws delivers.
+// gwsHandler records what gws delivers.
 type gwsHandler struct {
 	out    *ending
 	closed error
@@ -185,7 +186,7 @@ func (h *gwsHandler) OnMessage(_ *gws.Conn, m *gws.Message) {
 	h.out.messages = append(h.out.messages, kind+string(m.Bytes()))
 }
 
-// memoryConn is a connection whose peer has sent all it will, and keeps what is written.
+// memoryConn is a connection whose peer has sent everything, and that stores the bytes written to it.
 type memoryConn struct {
 	*bytes.Reader
 	net.Conn // nil: nothing else is called
@@ -199,8 +200,8 @@ func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// verdict reads how gws ended the connection from the close frame that it wrote: 1002, 1007 and 1009 are refusals unless
-// the peer's own code came back.
+// verdict reads from the close frame that gws wrote how it ended the connection: 1002, 1007 and 1009 are refusals, unless gws
+// only echoed the peer's own code.
 func (c *memoryConn) verdict(closed error) int {
 	if closed == io.EOF || closed == io.ErrUnexpectedEOF {
 		return endOpen

@@ -1,13 +1,13 @@
 package websocket
 
 import (
-	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 names SHA-1; nothing secret rests on it.
+	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 requires SHA-1; it protects no secret.
 	"encoding/base64"
 	"net/http"
 	"strings"
 )
 
-// What CheckHandshake can find wrong.
+// The errors of CheckHandshake.
 var (
 	errMethod        = &HeadError{http.StatusMethodNotAllowed, "a WebSocket handshake must be a GET"}
 	errHTTP10        = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1, and this request came with HTTP/1.0; " + nginxLines}
@@ -15,23 +15,23 @@ var (
 	errUpgrade       = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs the field Upgrade: websocket; " + nginxLines}
 	errConnection    = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs the field Connection: Upgrade; " + nginxLines}
 	errKey           = &HeadError{http.StatusBadRequest, "a WebSocket handshake needs one Sec-WebSocket-Key, 16 bytes in base64"}
-	errWebSocket13   = &HeadError{http.StatusUpgradeRequired, "only WebSocket version 13 is spoken here"}
+	errWebSocket13   = &HeadError{http.StatusUpgradeRequired, "this server speaks only WebSocket version 13"}
 )
 
-// nginxLines is what a proxy needs that keeps the fields of a handshake to itself: nginx does, unless it is told.
+// nginxLines are for a proxy that does not pass on the fields of a handshake, as nginx does by default.
 const nginxLines = `if nginx is in front, its location needs: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; ` +
 	`proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;`
 
 // keySize is the length of 16 bytes in base64.
 const keySize = 24
 
-// IsUpgrade reports whether a request asks for a WebSocket: by its Upgrade field or by any Sec-WebSocket field. The latter
-// so that a broken handshake is refused by CheckHandshake with a reason, rather than answered with a page.
+// IsUpgrade reports whether a request asks for a WebSocket: by its Upgrade field or by any Sec-WebSocket field. So CheckHandshake
+// refuses a broken handshake with a reason, instead of a page answering it.
 func IsUpgrade(h http.Header) bool {
 	if hasToken(h["Upgrade"], "websocket") {
 		return true
 	}
-	const prefix = "Sec-Websocket-" // as net/http writes it
+	const prefix = "Sec-Websocket-" // the spelling of net/http
 	for name := range h {
 		if strings.HasPrefix(name, prefix) {
 			return true
@@ -40,8 +40,8 @@ func IsUpgrade(h http.Header) bool {
 	return false
 }
 
-// CheckHandshake judges a client's opening handshake (RFC 6455 section 4.2.1) and returns nil if it may be accepted. The
-// version is judged before the key, because another version might have other keys.
+// CheckHandshake checks a client's opening handshake (RFC 6455 section 4.2.1) and returns nil if it may be accepted. It checks
+// the version before the key, because another version might have other keys.
 func CheckHandshake(r *http.Request) *HeadError {
 	switch h := r.Header; {
 	case r.Method != http.MethodGet:
@@ -63,10 +63,10 @@ func CheckHandshake(r *http.Request) *HeadError {
 	}
 }
 
-// validKey reports whether key is the one base64 form of 16 bytes (RFC 6455 section 4.1). Strict also refuses set bits
-// behind the last byte; the length refuses line breaks, which the decoder would skip.
+// validKey reports whether key is the one valid base64 form of 16 bytes (RFC 6455 section 4.1). Strict also refuses bits that are
+// set after the last byte; the check of the length refuses line breaks, which the decoder would skip.
 func validKey(key string) bool {
-	var nonce [18]byte // room for what 24 digits could hold
+	var nonce [18]byte // room for all that 24 digits can encode
 	if len(key) != keySize {
 		return false
 	}
@@ -89,10 +89,10 @@ func appendAcceptKey(dst []byte, key string) []byte {
 // AppendSwitchingProtocols appends the whole response that accepts a handshake (RFC 6455 section 4.2.2). key is the
 // client's; subprotocol is one that the client offered, or "" for none.
 //
-// No extension is ever negotiated, permessage-deflate (RFC 7692) least of all. With context takeover it costs from 64 KiB of
-// memory for each connection, against 64 bytes of Parser; each member would need a frame of its own, where now one encoded
-// frame serves a whole room; and compressing what one user wrote together with another's secret leaks the secret by its
-// length (CRIME, BREACH).
+// No extension is ever negotiated, in particular not permessage-deflate (RFC 7692). With context takeover it needs at least 64
+// KiB of memory for each connection, compared with the 64 bytes of Parser. Each member would need a separate frame, whereas now
+// one encoded frame serves a whole room. And if the message of one user is compressed together with another user's secret, its
+// length leaks the secret (CRIME, BREACH).
 func AppendSwitchingProtocols(dst []byte, key, subprotocol string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAcceptKey(dst, key)
@@ -103,7 +103,7 @@ func AppendSwitchingProtocols(dst []byte, key, subprotocol string) []byte {
 	return append(dst, "\r\n\r\n"...)
 }
 
-// ValidToken reports whether text may be the name of a subprotocol (RFC 9110 section 5.6.2).
+// ValidToken reports whether text can be the name of a subprotocol (RFC 9110 section 5.6.2).
 func ValidToken(text string) bool {
 	for i := range len(text) {
 		if !isToken(text[i]) {
@@ -113,7 +113,7 @@ func ValidToken(text string) bool {
 	return text != ""
 }
 
-// Offered lists the subprotocols that a client offers, in the order of its preference (RFC 6455 section 11.3.4).
+// Offered lists the subprotocols that a client offers, in its order of preference (RFC 6455 section 11.3.4).
 func Offered(h http.Header) (names []string) {
 	for _, field := range h["Sec-Websocket-Protocol"] {
 		for item := range strings.SplitSeq(field, ",") {
@@ -125,8 +125,8 @@ func Offered(h http.Header) (names []string) {
 	return names
 }
 
-// hasToken reports whether a list that may stretch over several fields (RFC 9110 section 5.3) holds a token, without regard
-// to case.
+// hasToken reports whether a list, which may be spread over several fields (RFC 9110 section 5.3), contains a token, ignoring
+// case.
 func hasToken(fields []string, token string) bool {
 	for _, field := range fields {
 		for item := range strings.SplitSeq(field, ",") {

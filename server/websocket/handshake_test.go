@@ -145,7 +145,7 @@ func TestRefusalsAreWholeResponses(t *testing.T) {
 		if got := resp.Header.Get(test.field); got != test.want {
 			t.Errorf("%v: %s is %q, want %q", test.err, test.field, got, test.want)
 		}
-		connection := "\r\nConnection: close\r\n" // net/http takes it out of the header
+		connection := "\r\nConnection: close\r\n" // net/http removes it from the header
 		if test.err.Status == http.StatusUpgradeRequired {
 			connection = "\r\nConnection: close, Upgrade\r\n"
 		}
@@ -153,7 +153,7 @@ func TestRefusalsAreWholeResponses(t *testing.T) {
 			t.Errorf("%q lacks %q", wire, connection)
 		}
 		if !strings.Contains(test.err.Error(), test.err.Text) {
-			t.Errorf("%v does not say %q", test.err, test.err.Text)
+			t.Errorf("%v does not contain %q", test.err, test.err.Text)
 		}
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// What a request head may be. A browser's has 500 to 1,500 bytes and about 20 fields, and more where a site keeps much in its
-// cookies.
+// The limits of a request head. A browser's head has 500 to 1,500 bytes and about 20 fields, and more if a site stores much in
+// its cookies.
 const (
 	DefaultMaxHead = 16 << 10 // bytes: request line, fields and the empty line together
 	maxFields      = 100
-	maxEmptyLines  = 4 // before the request line
+	maxEmptyLines  = 4 // that may come before the request line
 )
 
-// What Scan can find wrong. Predeclared, so that a flood of bad heads allocates nothing.
+// The errors of Scan. They are predeclared, so that a flood of bad heads allocates nothing.
 var (
 	errTLS         = &HeadError{400, "this port speaks plain HTTP, not TLS"}
 	errProxy       = &HeadError{400, "this port does not understand the PROXY protocol: switch it off in the proxy (send-proxy in HAProxy, proxy_protocol in nginx)"}
@@ -26,11 +26,11 @@ var (
 	errTargetByte  = &HeadError{400, "the request target holds a byte that must be percent-encoded"}
 	errTargetHost  = &HeadError{400, "the host in the request target is not a host and port"}
 	errPercent     = &HeadError{400, "the request target holds a broken percent-encoding"}
-	errVersion     = &HeadError{400, "only HTTP/1.1 and HTTP/1.0 are spoken on this port"}
+	errVersion     = &HeadError{400, "this port speaks only HTTP/1.1 and HTTP/1.0"}
 	errLineEnd     = &HeadError{400, "every line of the request head must end in CR LF"}
 	errFold        = &HeadError{400, "a header field must not be folded over lines"}
 	errName        = &HeadError{400, "the name of a header field must be a token followed by a colon"}
-	errNameSpace   = &HeadError{400, "no space may stand before the colon of a header field"}
+	errNameSpace   = &HeadError{400, "a header field must not have a space before its colon"}
 	errValue       = &HeadError{400, "a header field holds a control character"}
 	errBody        = &HeadError{400, "requests with a body are not served on this port: the API that publishes is on the admin address (--admin)"}
 	errNoHost      = &HeadError{400, "the Host field is missing"}
@@ -38,9 +38,9 @@ var (
 	errManyFields  = &HeadError{431, "the request head has over 100 fields"}
 )
 
-// The fields that may stand only once, each a bit of headScan.seen. Two of them are how one request is read in two ways by
-// two parsers (RFC 9112 section 11.2), or two answers to one question of the handshake (RFC 6455 section 4.1).
-// Transfer-Encoding is not among them: one is already too many.
+// The fields that may occur only once, each a bit of headScan.seen. A second one would let two parsers read one request in two
+// ways (RFC 9112 section 11.2), or would give two answers to one question of the handshake (RFC 6455 section 4.1).
+// Transfer-Encoding is not in this list: even one is refused.
 const (
 	fieldHost = iota
 	fieldContentLength
@@ -63,7 +63,7 @@ var knownFields = [...]struct {
 	fieldTransferEncoding: {"Transfer-Encoding", errBody},
 }
 
-// HeadScanner judges request heads up to a size. It is immutable and serves all connections.
+// HeadScanner checks request heads up to a size. It is immutable and serves all connections.
 type HeadScanner struct {
 	max         int
 	tooBig      *HeadError
@@ -79,16 +79,16 @@ func NewHeadScanner(max int) *HeadScanner {
 	}
 }
 
-// Max is the size of the largest head in bytes.
+// Max is the size of the largest allowed head in bytes.
 func (h *HeadScanner) Max() int { return h.max }
 
-// Scan judges whether p begins with one whole request head of HTTP/1.1 or 1.0, strictly by RFC 9112 sections 2 to 5: what two
-// parsers could read differently is refused. n is the head's length with its empty line, and that many bytes, less the empty
-// lines before the request line (section 2.2), can be given to http.ReadRequest; 0 without an error means that all is well so
-// far and more bytes are needed.
+// Scan checks whether p begins with one whole request head of HTTP/1.1 or 1.0, strictly by RFC 9112 sections 2 to 5: everything
+// that two parsers could read differently is refused. n is the length of the head with its final empty line; these n bytes,
+// without the empty lines before the request line (section 2.2), can be given to http.ReadRequest. If n is 0 and there is no
+// error, more bytes are needed.
 //
-// It is one pass that stops at the first violation, so the answer to a prefix never contradicts the answer to the whole.
-// It keeps nothing between calls and starts from the beginning each time: ask Again first when bytes come one by one.
+// Scan is one pass that stops at the first violation, so the result for a prefix never contradicts the result for the whole. It
+// keeps nothing between calls and starts from the beginning each time: call Again first if the bytes come in small pieces.
 func (h *HeadScanner) Scan(p []byte) (n int, err *HeadError) {
 	s := headScan{p: p[:min(len(p), h.max)]}
 	done, err := s.requestLine()
@@ -115,25 +115,25 @@ func (h *HeadScanner) Scan(p []byte) (n int, err *HeadError) {
 	}
 }
 
-// Again reports whether p, of whose first seen bytes Scan could not say anything yet, is worth another Scan: a line has ended,
-// or an eighth more is there than then. So a head of 16 KiB that is dripped byte by byte is scanned some 100 times and not
-// 16,384 times (BenchmarkScanHeadDripped: 1.5 ms instead of 86), and no connection has to keep the state of a scan.
+// Again reports whether another Scan of p is useful, after a Scan of its first seen bytes had no result: a line has ended since,
+// or p has grown by an eighth. So a head of 16 KiB that arrives byte by byte is scanned some 100 times instead of 16,384 times
+// (BenchmarkScanHeadDripped: 1.5 ms instead of 86), and a connection need not keep the state of a scan.
 func (h *HeadScanner) Again(p []byte, seen int) bool {
 	return len(p) >= h.max || len(p) >= seen+seen/8 || bytes.IndexByte(p[seen:], '\n') >= 0
 }
 
-// headScan is one pass over a head. Its methods advance i over what they accept and return done, or not done when the bytes
-// ran out, or what is wrong with the byte at i.
+// headScan is one pass over a head. Its methods advance i over the bytes that they accept. They return done, or not done if the
+// bytes ran out, or the error for the byte at i.
 type headScan struct {
 	p      []byte
 	i      int
 	fields int
-	seen   uint8 // bit per field that may stand once
+	seen   uint8 // a bit for each field that may occur once
 	old    bool  // HTTP/1.0
 	end    bool  // the empty line was found
 }
 
-// requestLine scans "GET /path HTTP/1.1" CR LF (RFC 9112 section 3), and a few empty lines before it (section 2.2).
+// requestLine scans "GET /path HTTP/1.1" CR LF (RFC 9112 section 3), and the empty lines before it (section 2.2).
 func (s *headScan) requestLine() (done bool, err *HeadError) {
 	for s.i < len(s.p) && s.p[s.i] == '\r' {
 		if s.i == 2*maxEmptyLines {
@@ -165,7 +165,7 @@ func (s *headScan) requestLine() (done bool, err *HeadError) {
 	}
 	method := s.p[start:s.i]
 	s.i++
-	if s.i < len(s.p) && s.p[s.i] != '/' && string(method) == "PROXY" { // version 1 goes on with TCP4, TCP6 or UNKNOWN
+	if s.i < len(s.p) && s.p[s.i] != '/' && string(method) == "PROXY" { // in version 1, TCP4, TCP6 or UNKNOWN follows
 		return false, errProxy
 	}
 	if done, err = s.target(); !done {
@@ -174,9 +174,9 @@ func (s *headScan) requestLine() (done bool, err *HeadError) {
 	return s.version()
 }
 
-// target scans the request target and the space behind it: a path with its query (RFC 9112 section 3.2.1), or the same behind
-// http://HOST (section 3.2.2). The other two forms are for proxies. Bytes that a URI does not allow but browsers send in a
-// query, such as { and |, pass; # does not, because no client sends a fragment.
+// target scans the request target and the space after it: a path with its query (RFC 9112 section 3.2.1), or the same after
+// http://HOST (section 3.2.2). The other two forms are for proxies. Bytes that a URI does not allow but that browsers send in a
+// query, such as { and |, are accepted. # is refused, because no client sends a fragment.
 func (s *headScan) target() (done bool, err *HeadError) {
 	if s.i == len(s.p) {
 		return false, nil
@@ -186,7 +186,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 			return false, err
 		}
 	}
-	hexDigits, query := 0, false // still owed to a percent sign; behind the question mark
+	hexDigits, query := 0, false // hex digits still missing after a percent sign; after the question mark
 	for ; s.i < len(s.p); s.i++ {
 		b := s.p[s.i]
 		switch {
@@ -195,7 +195,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 				return false, errPercent
 			}
 			hexDigits--
-		case b == '%' && !query: // of a query only its reader knows the encoding
+		case b == '%' && !query: // in a query any use of a percent sign is accepted
 			hexDigits = 2
 		case b == '?':
 			query = true
@@ -211,7 +211,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 	return false, nil
 }
 
-// authority scans http://HOST:PORT up to the path, the query or the space behind it.
+// authority scans http://HOST:PORT up to the path, the query or the space after it.
 func (s *headScan) authority() (done bool, err *HeadError) {
 	const scheme = "http://"
 	for j := range len(scheme) {
@@ -238,7 +238,7 @@ func (s *headScan) authority() (done bool, err *HeadError) {
 	return false, nil
 }
 
-// SplitTarget returns the path and the query of a request target that Scan has accepted, as they stood on the wire.
+// SplitTarget returns the path and the query of a request target that Scan has accepted, as they were on the wire.
 func SplitTarget(target string) (path, query string) {
 	if !strings.HasPrefix(target, "/") {
 		target = target[len("http://"):]
@@ -255,8 +255,8 @@ func SplitTarget(target string) (path, query string) {
 	return path, query
 }
 
-// version scans "HTTP/1." DIGIT CR LF (RFC 9112 section 2.3). A higher minor version means the same protocol to us
-// (RFC 9110 section 2.5).
+// version scans "HTTP/1." DIGIT CR LF (RFC 9112 section 2.3). A higher minor version is treated as the same protocol (RFC 9110
+// section 2.5).
 func (s *headScan) version() (done bool, err *HeadError) {
 	const name = "HTTP/1."
 	for j := range len(name) {
@@ -283,8 +283,8 @@ func (s *headScan) version() (done bool, err *HeadError) {
 	return s.lineEnd()
 }
 
-// lineEnd scans CR LF. A bare CR or LF is refused, though RFC 9112 section 2.2 lets a server take a bare LF: an
-// intermediary may see the end of a line elsewhere.
+// lineEnd scans CR LF. A bare CR or LF is refused, although RFC 9112 section 2.2 lets a server accept a bare LF: an intermediary
+// may see the end of the line elsewhere.
 func (s *headScan) lineEnd() (done bool, err *HeadError) {
 	if s.i == len(s.p) {
 		return false, nil
@@ -338,7 +338,7 @@ func (s *headScan) field() (done bool, err *HeadError) {
 	return s.value(known)
 }
 
-// know finds out which field a name means and refuses what may not stand, or not twice.
+// know identifies a field by its name, and refuses a field that is not allowed, or not twice.
 func (s *headScan) know(name []byte) (known int, err *HeadError) {
 	for known := range knownFields {
 		f := &knownFields[known]
@@ -354,7 +354,8 @@ func (s *headScan) know(name []byte) (known int, err *HeadError) {
 	return fieldOther, nil
 }
 
-// value scans a field's value and CR LF. Bytes from 0x80 are obs-text (RFC 9110 section 5.5) and pass: cookies hold them.
+// value scans a field's value and CR LF. Bytes from 0x80 on are obs-text (RFC 9110 section 5.5) and accepted, because cookies
+// contain them.
 func (s *headScan) value(known int) (done bool, err *HeadError) {
 	start := s.i
 	end := start + valueBytes(s.p[start:])
@@ -381,14 +382,14 @@ func (s *headScan) value(known int) (done bool, err *HeadError) {
 	return true, nil
 }
 
-// valueBytes counts the bytes that p begins with and that may stand in a value. Values are most of a head, so they are
-// taken by the word while no byte is below a space or a DEL: BenchmarkScanHeadDripped is three times as fast for it.
+// valueBytes counts the bytes at the beginning of p that a value may contain. Values are most of a head, so this takes eight
+// bytes at a time while none is below a space or a DEL: this makes BenchmarkScanHeadDripped three times as fast.
 func valueBytes(p []byte) (n int) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; len(p)-n >= 8; n += 8 {
 		w := binary.LittleEndian.Uint64(p[n:])
 		del := w ^ 0x7f*ones
-		// The top bit of a byte is set where it is below the subtrahend; a borrow can set one too many, never too few.
+		// The top bit of a byte is set if the byte is below the subtrahend; a borrow can set one too many, never too few.
 		if ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0 {
 			break
 		}
@@ -399,7 +400,7 @@ func valueBytes(p []byte) (n int) {
 	return n
 }
 
-// isToken tells the bytes of a method or field name (RFC 9110 section 5.6.2).
+// isToken reports whether a byte may occur in a method or a field name (RFC 9110 section 5.6.2).
 func isToken(b byte) bool {
 	const mask = 0 |
 		(1<<10-1)<<'0' | (1<<26-1)<<'A' | (1<<26-1)<<'a' |

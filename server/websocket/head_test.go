@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// browserHead is what Chrome sends, with a path, cookies and proxy fields of usual length.
+// browserHead is a head that Chrome sends, with a path, cookies and proxy fields of usual length.
 const browserHead = "GET /ws/chat/lobby/?v=2&since=01J8ZQ HTTP/1.1\r\n" +
 	"Host: dots.example.com\r\n" +
 	"Connection: Upgrade\r\n" +
@@ -27,10 +27,10 @@ const browserHead = "GET /ws/chat/lobby/?v=2&since=01J8ZQ HTTP/1.1\r\n" +
 	"X-Forwarded-For: 203.0.113.7\r\n" +
 	"\r\n"
 
-// heads is what the tests scan with.
+// heads is the scanner of the tests.
 var heads = NewHeadScanner(DefaultMaxHead)
 
-// get is a head with the given fields behind the Host field; each ends in CR LF.
+// get returns a head with the given fields after the Host field; each ends in CR LF.
 func get(fields string) string {
 	return "GET / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n"
 }
@@ -65,7 +65,7 @@ func TestScanHeadAcceptsOneHead(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for _, after := range []string{"", "GET / HTTP/1.1\r\n", "\x81\x80", strings.Repeat("\x00", DefaultMaxHead)} {
 				if n, err := heads.Scan([]byte(test.head + after)); n != len(test.head) || err != nil {
-					t.Errorf("with %d bytes behind it: got %d, %v, want %d", len(after), n, err, len(test.head))
+					t.Errorf("with %d bytes after it: got %d, %v, want %d", len(after), n, err, len(test.head))
 				}
 			}
 			for i := range len(test.head) {
@@ -90,11 +90,11 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"version 1 of the PROXY protocol", "PROXY T", errProxy},
 		{"version 1 of the PROXY protocol, from a health check", "PROXY U", errProxy},
 		{"version 2 of the PROXY protocol", "\r\n\r\n\x00", errProxy},
-		{"a NUL behind an empty line", "\r\n\x00", errNotHTTP},
+		{"a NUL after an empty line", "\r\n\x00", errNotHTTP},
 		{"a fifth empty line", strings.Repeat("\r\n", 4) + "\r", errNotHTTP}, // each would be worth another scan
 		{"a space", " ", errNotHTTP},
 		{"an unmasked WebSocket frame", "\x81", errNotHTTP},
-		{"a line that is no request line", "hello\r", errRequestLine},
+		{"a line that is not a request line", "hello\r", errRequestLine},
 		{"a method with a colon", "GET:", errRequestLine},
 		{"two spaces", "GET  ", errTargetForm},
 		{"a target with a host", "GET ho", errTargetForm},
@@ -123,9 +123,9 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"HTTP/2 with prior knowledge", "PRI *", errTargetForm},
 		{"a version without a digit", "GET / HTTP/1.x", errVersion},
 		{"a version of two digits", "GET / HTTP/1.11", errLineEnd},
-		{"a space behind the version", "GET / HTTP/1.1 ", errLineEnd},
-		{"a bare LF behind the request line", "GET / HTTP/1.1\n", errLineEnd},
-		{"a bare CR behind the request line", "GET / HTTP/1.1\rH", errLineEnd},
+		{"a space after the version", "GET / HTTP/1.1 ", errLineEnd},
+		{"a bare LF after the request line", "GET / HTTP/1.1\n", errLineEnd},
+		{"a bare CR after the request line", "GET / HTTP/1.1\rH", errLineEnd},
 
 		{"a space before the first field", "GET / HTTP/1.1\r\n ", errFold},
 		{"a folded field", "GET / HTTP/1.1\r\nA: b\r\n\t", errFold},
@@ -139,7 +139,7 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"a NUL in a value", "GET / HTTP/1.1\r\nA: \x00", errValue},
 		{"an escape in a value", "GET / HTTP/1.1\r\nA: \x1b", errValue},
 		{"a DEL in a value", "GET / HTTP/1.1\r\nA: \x7f", errValue},
-		{"a bare LF behind a field", "GET / HTTP/1.1\r\nA: b\n", errLineEnd},
+		{"a bare LF after a field", "GET / HTTP/1.1\r\nA: b\n", errLineEnd},
 		{"a bare CR in a field", "GET / HTTP/1.1\r\nA: b\rc", errLineEnd},
 		{"a bare LF for the empty line", "GET / HTTP/1.1\r\nHost: h\r\n\n", errLineEnd},
 		{"a bare CR for the empty line", "GET / HTTP/1.1\r\nHost: h\r\n\rx", errLineEnd},

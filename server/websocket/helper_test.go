@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// testKey has four different bytes, so that a key turned wrongly shows.
+// testKey has four different bytes, so that a wrong rotation of the key is noticed.
 const testKey = "\x37\xfa\x21\x3d"
 
-// frame is a masked client frame, encoded byte by byte and apart from the code under test. first is FIN, RSV and opcode.
+// frame is a masked client frame, encoded byte by byte and independently of the code under test. first holds FIN, RSV and opcode.
 func frame(first byte, payload string) string {
 	var b strings.Builder
 	b.WriteByte(first)
@@ -59,7 +59,7 @@ func (d delivery) String() string {
 	return fmt.Sprintf("%s(%q)", name, d.payload)
 }
 
-// outcome is all that a stream of bytes led to.
+// outcome is the complete result of a stream of bytes.
 type outcome struct {
 	deliveries []delivery
 	err        *CloseError
@@ -84,7 +84,7 @@ func (o outcome) equal(other outcome) bool {
 	return slices.Equal(o.deliveries, other.deliveries) && o.err == other.err && o.partial == other.partial
 }
 
-// parse feeds a stream that arrives cut at the given offsets and checks what holds for every stream on the way.
+// parse parses a stream that arrives split at the given offsets, and checks on the way what must hold for every stream.
 func parse(t testing.TB, stream string, lim *Limits, cuts ...int) outcome {
 	t.Helper()
 	var s Parser
@@ -116,7 +116,7 @@ func parse(t testing.TB, stream string, lim *Limits, cuts ...int) outcome {
 	return out
 }
 
-// everyByte cuts a stream of n bytes between all its bytes.
+// everyByte splits a stream of n bytes after every byte.
 func everyByte(n int) []int {
 	var cuts []int
 	for i := 1; i < n; i++ {
@@ -125,7 +125,7 @@ func everyByte(n int) []int {
 	return cuts
 }
 
-// parseAllWays parses a stream whole, byte by byte and in every cut in two, and checks that it makes no difference.
+// parseAllWays parses a stream whole, byte by byte and in every split in two, and checks that all results are the same.
 func parseAllWays(t *testing.T, stream string, lim *Limits) outcome {
 	t.Helper()
 	want := parse(t, stream, lim)

@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// OriginPolicy decides which web pages may open a WebSocket (RFC 6455 section 10.2). A browser lets any page connect to
-// any server and sends the user's cookies along; only the Origin field, which a page cannot forge, tells the server where
-// the page came from. A client that is no browser sends none and is let through: it could forge one.
+// OriginPolicy decides which web pages may open a WebSocket (RFC 6455 section 10.2). A browser lets any page connect to any
+// server and sends the user's cookies along; only the Origin field, which a page cannot forge, tells the server where the page
+// came from. A client that is not a browser usually sends none and is accepted: it could forge one anyway.
 //
-// A page may connect if it comes from the host that the request names, and that host cannot be taken for ours by somebody
-// else: an IP address, localhost, or a name of this machine. Any other name may be one that a stranger has given our address
-// (DNS rebinding): his page is of one origin with us then. So a page at any other name needs a pattern.
+// A page may connect if it comes from the host that the request names, and if nobody else can make a browser take that host for
+// this server: an IP address, localhost, or a name of this machine. A stranger may have pointed any other name at our address
+// (DNS rebinding), and the stranger's page then has the same origin as this server. So a page at any other name needs a pattern.
 //
 // It is immutable and safe for concurrent use.
 type OriginPolicy struct {
-	any      bool // pattern *
-	null     bool // pattern null
+	any      bool // the pattern *
+	null     bool // the pattern null
 	patterns []originPattern
 	own      []string // names of this machine
 }
 
-// originPattern is a parsed pattern. Empty scheme: any. Port 0: the default of the origin's scheme.
+// originPattern is a parsed pattern. An empty scheme means any; port 0 means the default port of the origin's scheme.
 type originPattern struct {
 	scheme     string
 	host       string
@@ -33,8 +33,8 @@ type originPattern struct {
 	subdomains bool // host is a suffix that begins with a dot
 }
 
-// NewOriginPolicy reads patterns of these forms; case does not matter, a port may follow each host, and a pattern
-// without one means the default port of the origin's scheme:
+// NewOriginPolicy parses patterns of these forms. Case does not matter. A port may follow each host; a pattern without a port
+// means the default port of the origin's scheme:
 //
 //	https://app.example.com   this origin
 //	app.example.com           this host, by any scheme
@@ -42,7 +42,7 @@ type originPattern struct {
 //	*                         every origin: only for servers that hold nothing private and know users by tokens alone
 //	null                      sandboxed frames and local files: anyone can make one, so as open as *
 //
-// own are the names of this machine.
+// own lists the names of this machine.
 func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
 	p := &OriginPolicy{own: append([]string{"localhost"}, own...)}
 	for _, text := range patterns {
@@ -63,8 +63,8 @@ func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
 	return p, nil
 }
 
-// Allowed reports whether a request with this Origin field may become a WebSocket. host is the request's Host field; an
-// origin of "" is none. A slash at the end, which some clients write, is as good as none.
+// Allowed reports whether a request with this Origin field may become a WebSocket. host is the request's Host field; an empty
+// origin means that there is no Origin field. A slash at the end of an origin, which some clients write, is ignored.
 func (p *OriginPolicy) Allowed(origin, host string) bool {
 	if origin == "" || p.any {
 		return true
@@ -87,7 +87,7 @@ func (p *OriginPolicy) Allowed(origin, host string) bool {
 	return false
 }
 
-// PatternFor is the pattern that would allow an origin, "" if none but * would: it is not one that a page has.
+// PatternFor returns the pattern that would allow an origin, or "" if only * would, because a page cannot have that origin.
 func PatternFor(origin string) string {
 	origin = strings.TrimSuffix(origin, "/")
 	if _, ok := parseOrigin(origin); !ok {
@@ -96,7 +96,7 @@ func PatternFor(origin string) string {
 	return origin
 }
 
-// isOwn reports whether nobody else can make a browser take a host for ours.
+// isOwn reports whether nobody else can make a browser take this host for our server.
 func (p *OriginPolicy) isOwn(host string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return true
@@ -111,7 +111,7 @@ type originValue struct {
 	port   int
 }
 
-// parseOrigin reads the one form that browsers send: scheme, host and port, nothing else (RFC 6454 section 6.2).
+// parseOrigin parses the only form that browsers send: scheme, host and port, nothing else (RFC 6454 section 6.2).
 func parseOrigin(text string) (o originValue, ok bool) {
 	scheme, authority, found := strings.Cut(text, "://")
 	if !found || !validScheme(scheme) {
@@ -127,8 +127,8 @@ func parseOrigin(text string) (o originValue, ok bool) {
 	return originValue{scheme, host, port}, true
 }
 
-// sameHost reports whether the page came from the host that the request names. By which scheme we were reached is not known,
-// a proxy may have taken TLS off, so a Host without a port stands for the default port of the origin's scheme.
+// sameHost reports whether the page came from the host that the request names. The scheme by which the client reached us is
+// unknown, because a proxy may have terminated TLS, so a Host without a port stands for the default port of the origin's scheme.
 func (o originValue) sameHost(requestHost string) bool {
 	host, port, ok := splitAuthority(requestHost)
 	if !ok || defaultPort(o.scheme) == 0 {
@@ -163,7 +163,7 @@ func parseOriginPattern(text string) (originPattern, error) {
 	rest := text
 	if scheme, authority, found := strings.Cut(text, "://"); found {
 		if !validScheme(scheme) {
-			return p, errors.New("before :// stands no scheme")
+			return p, errors.New("there is no scheme before ://")
 		}
 		p.scheme, rest = scheme, authority
 	}
@@ -189,8 +189,8 @@ func parseOriginPattern(text string) (originPattern, error) {
 	return p, nil
 }
 
-// splitAuthority splits host[:port], strictly: a name or IPv4 address of nonempty labels, or an IPv6 address in
-// brackets; no user information. Port 0 means that none was given.
+// splitAuthority splits host[:port] strictly: a name or an IPv4 address of nonempty labels, or an IPv6 address in brackets; no
+// user information. Port 0 means that there is none.
 func splitAuthority(text string) (host string, port int, ok bool) {
 	end := strings.LastIndexByte(text, ':')
 	if strings.HasPrefix(text, "[") {
@@ -217,10 +217,10 @@ func splitAuthority(text string) (host string, port int, ok bool) {
 	return host, int(n), true
 }
 
-// longestName is how many bytes a name of the DNS has at most (RFC 1035 section 2.3.4).
+// longestName is the longest name in the DNS in bytes (RFC 1035 section 2.3.4).
 const longestName = 255
 
-// validName accepts letters, digits, hyphens and underscores in labels; a browser sends other names in Punycode.
+// validName accepts letters, digits, hyphens and underscores in labels; a browser sends all other names in Punycode.
 func validName(name string) bool {
 	if len(name) > longestName {
 		return false

@@ -18,8 +18,8 @@ func TestOriginPolicy(t *testing.T) {
 		{"the own host", none, "https://good.com", "good.com", true},
 		{"the own host in another case", none, "HTTPS://Good.COM", "gOOD.com", true},
 		{"the own host and port", none, "http://good.com:8080", "good.com:8080", true},
-		{"the default port said by the page", none, "https://good.com:443", "good.com", true},
-		{"the default port said by the request", none, "http://good.com", "good.com:80", true},
+		{"the default port written by the page", none, "https://good.com:443", "good.com", true},
+		{"the default port written by the request", none, "http://good.com", "good.com:80", true},
 		{"the own IPv6 address", none, "http://[::1]:8080", "[::1]:8080", true},
 		{"the own IPv6 address without a port", none, "http://[::1]", "[::1]:80", true},
 		{"another port", none, "http://good.com:8080", "good.com:8081", false},
@@ -66,7 +66,7 @@ func TestOriginPolicy(t *testing.T) {
 		{"an IPv6 address without end", none, "http://[::1", "[::1", false},
 		{"an empty IPv6 address", none, "http://[]", "[]", false},
 		{"an IPv6 address with a zone", none, "http://[::1%25eth0]", "[::1%25eth0]", false},
-		{"something behind an IPv6 address", none, "http://[::1]x80", "[::1]x80", false},
+		{"something after an IPv6 address", none, "http://[::1]x80", "[::1]x80", false},
 		{"a bare IPv6 address", none, "http://::1", "::1", false},
 
 		{"a listed origin", site, "https://app.example.com", "ws.example.com", true},
@@ -77,7 +77,7 @@ func TestOriginPolicy(t *testing.T) {
 		{"a subdomain of a wildcard, any depth, scheme and case", site, "http://A.b.Example.ORG", "x", true},
 		{"the wildcard's own domain", site, "https://example.org", "x", false},
 		{"a name that ends like the wildcard", site, "https://evilexample.org", "x", false},
-		{"a name that goes on behind the wildcard", site, "https://a.example.org.evil.com", "x", false},
+		{"a name that continues after the wildcard", site, "https://a.example.org.evil.com", "x", false},
 		{"an empty label for the wildcard", site, "https://.example.org", "x", false},
 		{"a subdomain on another port", site, "https://a.example.org:8443", "x", false},
 		{"a listed host and port", site, "https://static.example.net:8443", "x", true},
@@ -94,8 +94,8 @@ func TestOriginPolicy(t *testing.T) {
 		{"null where it is listed", []string{"null"}, "null", "x", true},
 		{"the own host where only null is listed", []string{"null"}, "https://x", "x", false},
 		{"anything", []string{"*"}, "https://evil.com", "x", true},
-		{"null where anything goes", []string{"*"}, "null", "x", true},
-		{"garbage where anything goes", []string{"https://a.com", "*"}, "\x00", "x", true},
+		{"null if every origin is allowed", []string{"*"}, "null", "x", true},
+		{"garbage if every origin is allowed", []string{"https://a.com", "*"}, "\x00", "x", true},
 		{"an own address that is not a host of the request", []string{"*.example.org"}, "http://127.0.0.1", "app.example.org", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestBadOriginPatternsAreNamed(t *testing.T) {
 	}
 }
 
-// A pattern with a path, which is easily copied out of a browser, is answered with the pattern that was meant.
+// For a pattern with a path, which is easily copied from a browser, the error suggests the intended pattern.
 func TestAPatternWithAPathIsToldWithoutIt(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"https://b/x": `"https://b"`, "https://b:8443/": `"https://b:8443"`, "*.b.org/x/y": `"*.b.org"`, "https://[::1]/x": `"https://[::1]"`,

@@ -5,21 +5,22 @@ import (
 	"math"
 )
 
-// Limits of a Parser, shared by all connections and immutable; another one may be given at each call. A value of 0 or less stands for the default.
+// Limits of a Parser. They are immutable and shared by all connections; each call may use other limits. A value of 0 or less
+// stands for the default.
 type Limits struct {
-	// MaxMessage is the largest message in bytes, the sum of its fragments: 64 KiB by default. It is also what half a
-	// message can make the server hold for one connection. More ends the connection with 1009.
+	// MaxMessage is the largest message in bytes, the sum of its fragments: 64 KiB by default. It also limits the memory for an
+	// unfinished message of one connection. A larger message ends the connection with 1009.
 	MaxMessage int
 
-	// MaxFragments is the largest number of frames in one message: 1024 by default. Each costs a header's work and may
-	// be empty, so without it a message could go on for ever. More ends the connection with 1008.
+	// MaxFragments is the largest number of frames in one message: 1024 by default. Each frame costs the work of a header and may
+	// be empty, so without this limit a message could go on without end. More frames end the connection with 1008.
 	MaxFragments int
 }
 
-// Event is what Parser.Next found.
+// Event is the result of Parser.Next.
 type Event uint8
 
-// What Next may find. Messages and control frames come in the order in which they ended.
+// The events. Messages and control frames come in the order in which they ended.
 const (
 	None     Event = iota // nothing is complete
 	Text                  // a text message, valid UTF-8
@@ -27,25 +28,25 @@ const (
 	Ping                  // a ping, to be answered with its payload
 	Pong                  // a pong
 	Close                 // a close frame with a valid body: see ParseClose
-	Fragment              // a frame that does not end its message: nothing to deliver, but one to count
+	Fragment              // a frame that does not end its message: not delivered, but counted
 )
 
 // Parser is the state of one connection's incoming frames. The zero value is ready.
 //
-// A frame that lies whole in what was read, the common case, is unmasked where it lies and handed out without a copy. Only
-// what is unfinished when the bytes end is kept, unmasked, until the message is whole. A server holds a Parser for every
-// connection, so between frames it is a nil pointer.
+// In the common case a frame is complete in the bytes that were read; it is unmasked there and returned without a copy. Only an
+// unfinished frame or message is kept, unmasked, until the message is complete. A server has a Parser for every connection, so
+// between frames a Parser is only a nil pointer.
 type Parser struct {
-	kept *unfinished // nil: the peer owes nothing
+	kept *unfinished // nil: nothing is unfinished
 }
 
-// unfinished is a frame that has begun, or a message of which frames are still to come.
+// unfinished is a frame that has begun, or a message that needs more frames.
 type unfinished struct {
 	body    chunks // the unfinished message
-	control []byte // of a control frame that came between its fragments (RFC 6455 section 5.4), or alone
+	control []byte // payload of a control frame, between fragments (RFC 6455 section 5.4) or alone
 	remain  int    // payload bytes of the current frame still to come
 	frames  int32  // frames of the unfinished message; 0 between messages
-	key     uint32 // masking key, little endian, turned to the next byte
+	key     uint32 // masking key, little endian, rotated to the next byte
 
 	head    [maxHeaderSize]byte // an unfinished header
 	headLen uint8
@@ -56,12 +57,12 @@ type unfinished struct {
 	text    textState // of the unfinished message
 }
 
-// Next parses p up to the end of the next frame, so it finds one event at most. n is how much of p it consumed: less than
-// len(p) only with an event. The payload is the whole message, or a control frame's; it is valid until the next call and
-// may alias p, which is unmasked in place.
+// Next parses p up to the end of the next frame, so it returns at most one event. n is the number of bytes of p that it consumed;
+// it is less than len(p) only with an event. The payload is that of the whole message or of a control frame. It is valid until
+// the next call and may alias p, which is unmasked in place.
 //
-// An error is the peer's violation and final: the connection must be closed with it and the Parser not used again. Events
-// of earlier calls stand.
+// An error is a violation by the peer and final: the connection must be closed with it, and the Parser must not be used again.
+// Events of earlier calls remain valid.
 func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, err *CloseError) {
 	if s.kept == nil {
 		var u unfinished // on the stack: most frames are whole
@@ -79,10 +80,10 @@ func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, e
 	return n, ev, payload, err
 }
 
-// Partial reports whether the peer owes bytes: a frame or a fragmented message is unfinished.
+// Partial reports whether the peer still has to send bytes: a frame or a fragmented message is unfinished.
 func (s *Parser) Partial() bool { return s.kept != nil }
 
-// Buffered is the memory in bytes that the unfinished message or frame holds beside the Parser itself.
+// Buffered is the memory in bytes of the unfinished message or frame, without the Parser itself.
 func (s *Parser) Buffered() int {
 	if s.kept == nil {
 		return 0
@@ -128,7 +129,7 @@ func (s *unfinished) next(p []byte, lim *Limits) (n int, ev Event, payload []byt
 	return n, ev, payload, nil
 }
 
-// whole reports whether a piece is all that there is of a message or control frame.
+// whole reports whether a piece is a complete message or control frame.
 func (s *unfinished) whole(piece []byte) bool {
 	switch {
 	case len(piece) < s.remain:
@@ -140,8 +141,8 @@ func (s *unfinished) whole(piece []byte) bool {
 	}
 }
 
-// readHeader consumes header bytes of p, at most to the end of the header; s.inFrame tells whether it is complete. Of a
-// header that is refused it consumes nothing.
+// readHeader consumes header bytes of p, at most to the end of the header; s.inFrame then says whether the header is complete. It
+// consumes nothing of a header that it refuses.
 func (s *unfinished) readHeader(p []byte, lim *Limits) (n int, err *CloseError) {
 	kept := int(s.headLen)
 	h := p
@@ -164,8 +165,8 @@ func (s *unfinished) readHeader(p []byte, lim *Limits) (n int, err *CloseError) 
 	return size - kept, nil
 }
 
-// parseHeader judges the bytes of a header in their order, as many as have come (RFC 6455 section 5.2). It returns the
-// header's size once it is complete and has been taken over into s, else 0.
+// parseHeader checks the bytes of a header in their order, as many as have arrived (RFC 6455 section 5.2). When the header is
+// complete it stores it in s and returns its size, otherwise 0.
 func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseError) {
 	if len(h) == 0 {
 		return 0, nil
@@ -193,7 +194,7 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 	if size == 0 {
 		return 0, err
 	}
-	// Compared as unsigned and against what is left, so that no length and no sum can overflow.
+	// The comparison is unsigned and with the remaining room, so no length and no sum can overflow.
 	if op&controlBit == 0 && length > uint64(max(lim.maxMessage()-s.body.size, 0)) {
 		return 0, errTooBig
 	}
@@ -209,12 +210,12 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 		s.frames = 1
 	case OpContinuation:
 		s.frames++
-	default: // a control frame leaves the message alone
+	default: // a control frame does not change the message
 	}
 	return size + maskKeySize, nil
 }
 
-// checkFirst judges a frame's first byte.
+// checkFirst checks a frame's first byte.
 func (s *unfinished) checkFirst(b byte, lim *Limits) *CloseError {
 	if b&rsvBits != 0 { // section 5.2: zero unless an extension was negotiated
 		return errReservedBits
@@ -241,7 +242,7 @@ func (s *unfinished) checkFirst(b byte, lim *Limits) *CloseError {
 	return nil
 }
 
-// payloadLength reads the length of a header of at least two bytes, and the header's size without the masking key: 0 if
+// payloadLength reads the length from a header of at least two bytes, and returns the header's size without the masking key: 0 if
 // the length is not complete or not allowed (RFC 6455 section 5.2).
 func payloadLength(h []byte) (length uint64, size int, err *CloseError) {
 	switch short := h[1] & lengthBits; short {
@@ -277,15 +278,15 @@ func (s *unfinished) keep(piece []byte, lim *Limits) {
 		s.control = append(s.control, piece...)
 		return
 	}
-	most := s.body.size + len(piece) + s.remain // what the final frame announces
+	most := s.body.size + len(piece) + s.remain // the final frame announces the size
 	if s.first&finBit == 0 {
 		most = max(most, lim.maxMessage())
 	}
 	s.body.append(piece, most)
 }
 
-// check judges a piece of the payload, unmasked: text and close reasons are the only ones with rules (RFC 6455 sections
-// 5.5.1, 5.6 and 8.1). A violation is found in the call that brings it.
+// check checks a piece of the unmasked payload: only text and close reasons have rules (RFC 6455 sections 5.5.1, 5.6 and 8.1). It
+// finds a violation in the call that brings it.
 func (s *unfinished) check(piece []byte) *CloseError {
 	if s.isControl() {
 		if Opcode(s.first&opcodeBits) != OpClose {
@@ -308,7 +309,7 @@ func (s *unfinished) check(piece []byte) *CloseError {
 	return nil
 }
 
-// taken is the payload that was kept, the caller's from here on.
+// taken returns the stored payload, which then belongs to the caller.
 func (s *unfinished) taken() (payload []byte) {
 	if s.isControl() {
 		payload, s.control = s.control, nil
@@ -317,7 +318,7 @@ func (s *unfinished) taken() (payload []byte) {
 	return s.body.join()
 }
 
-// event is what the current frame is at its end.
+// event returns the event of the current frame at its end.
 func (s *unfinished) event() Event {
 	switch op := Opcode(s.first & opcodeBits); {
 	case op == OpClose:

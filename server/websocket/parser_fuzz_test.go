@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// streamSeeds are beginnings for every fuzz target that eats frames.
+// streamSeeds are starting inputs for every fuzz target that parses frames.
 var streamSeeds = []string{
 	frame(text, "hello") + frame(binar, "\x00\xff") + frame(ping, "p") + frame(closed, "\x03\xe8bye"),
 	frame(textMore, "h\xc3") + frame(ping, "") + frame(contMore, "\xa4") + frame(pong, "x") + frame(contEnd, ""),
@@ -19,8 +19,8 @@ var streamSeeds = []string{
 	"GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 
-// FuzzParser checks that what a stream leads to does not depend on the segments it comes in; parse checks what holds for
-// every stream. Each byte of cuts is the length of a segment.
+// FuzzParser checks that the result of a stream does not depend on the segments in which it arrives; parse checks what must hold
+// for every stream. Each byte of cuts is the length of a segment.
 func FuzzParser(f *testing.F) {
 	for i, stream := range streamSeeds {
 		f.Add([]byte(stream), []byte{byte(i), 1, 5, 0, 3}, uint16(300*i), uint8(i))
@@ -50,8 +50,8 @@ func segments(lengths []byte, n int) []int {
 	return cuts
 }
 
-// FuzzParserReturnsWhatWasEncoded writes a valid sequence of frames after a script and expects it back. A step of the
-// script is two bytes: what to send and how much.
+// FuzzParserReturnsWhatWasEncoded writes a valid sequence of frames by a script, and expects the same messages back. A step of
+// the script is two bytes: the kind of frame and its size.
 func FuzzParserReturnsWhatWasEncoded(f *testing.F) {
 	f.Add([]byte("\x00\x05\x01\x81\x02\x10\x04\x20\x03\x02\x04\x05\x02\x03\x05\x00"), []byte{7, 1})
 	f.Add([]byte("\x04\x09\x02\x00\x04\x01\x03\xff\x04\x07\x05\x00\x00\xff"), []byte{1})
@@ -73,13 +73,13 @@ type encoder struct {
 	stream strings.Builder
 	want   outcome
 
-	open    Event  // Text or Binary inside a fragmented message, else None
+	open    Event  // Text or Binary inside a fragmented message, otherwise None
 	message string // the fragmented one
 	sent    int    // bytes of it
 }
 
 func (e *encoder) step(what byte, size int) {
-	const sample = "aä€😀" // pieces of it end inside runes
+	const sample = "aä€😀" // splits fall inside its runes
 	switch {
 	case what == 2:
 		e.add(ping, Ping, strings.Repeat("p", size%126))
@@ -89,11 +89,11 @@ func (e *encoder) step(what byte, size int) {
 		e.add(text, Text, strings.Repeat(sample, size*size/64))
 	case e.open == None && what != 4:
 		e.add(binar, Binary, strings.Repeat(sample, size))
-	case what == 5: // the end of a fragmented message
+	case what == 5: // the last fragment of a message
 		e.stream.WriteString(frame(contEnd, e.message[e.sent:]))
 		e.want.deliveries = append(e.want.deliveries, delivery{e.open, e.message})
 		e.open = None
-	default: // its beginning, or a piece more
+	default: // the first or another fragment of a message
 		first := byte(contMore)
 		if e.open == None {
 			e.open, e.message, e.sent = Binary, strings.Repeat(sample, size), 0

@@ -21,7 +21,7 @@ func TestParserDeliversWhatIsValid(t *testing.T) {
 		{"a rune across fragments", frame(textMore, "\xf0\x9f") + frame(contMore, "\x98") + frame(contEnd, "\x80"),
 			`fragment("") fragment("") text("😀")`},
 		{"empty fragments", frame(textMore, "") + frame(contMore, "") + frame(contEnd, ""), `fragment("") fragment("") text("")`},
-		{"a message behind empty fragments", frame(textMore, "") + frame(contEnd, "x"), `fragment("") text("x")`},
+		{"a message after empty fragments", frame(textMore, "") + frame(contEnd, "x"), `fragment("") text("x")`},
 		{"a binary message may be cut anywhere", frame(binarMore, "\xf0") + frame(contEnd, "\xf0"), `fragment("") binary("\xf0\xf0")`},
 		{"a ping between fragments", frame(textMore, "a") + frame(ping, "p") + frame(contEnd, "b"),
 			`fragment("") ping("p") text("ab")`},
@@ -35,9 +35,9 @@ func TestParserDeliversWhatIsValid(t *testing.T) {
 		{"a fragmented message of exactly the limit", frame(textMore, long) + frame(contEnd, long[:100]), `fragment("") text(300 bytes)`},
 		{"a message of exactly the number of fragments", frame(textMore, "") + frame(contMore, "") + frame(contMore, "") + frame(contEnd, ""),
 			`fragment("") fragment("") fragment("") text("")`},
-		{"the count of fragments starts anew", frame(textMore, "") + frame(contMore, "") + frame(contEnd, "") + frame(textMore, "") + frame(contMore, "") + frame(contEnd, ""),
+		{"the count of fragments starts again", frame(textMore, "") + frame(contMore, "") + frame(contEnd, "") + frame(textMore, "") + frame(contMore, "") + frame(contEnd, ""),
 			`fragment("") fragment("") text("") fragment("") fragment("") text("")`},
-		{"the count of bytes starts anew", frame(binar, strings.Repeat("x", 300)) + frame(binar, strings.Repeat("x", 300)),
+		{"the count of bytes starts again", frame(binar, strings.Repeat("x", 300)) + frame(binar, strings.Repeat("x", 300)),
 			"binary(300 bytes) binary(300 bytes)"},
 		{"a close without body", frame(closed, ""), `close("")`},
 		{"a close with a code", frame(closed, "\x03\xe8"), `close("\x03\xe8")`},
@@ -47,7 +47,7 @@ func TestParserDeliversWhatIsValid(t *testing.T) {
 		{"half a length", "\x81\xfe\x01", "..."},
 		{"half a key", "\x81\x81\x01\x02", "..."},
 		{"half a payload", frame(text, "ab")[:7], "..."},
-		{"half a rune is no violation yet", frame(text, "ab\xf0\x9f\x98\x80")[:10], "..."},
+		{"half a rune is not a violation yet", frame(text, "ab\xf0\x9f\x98\x80")[:10], "..."},
 		{"half a message", frame(text, "hi") + frame(textMore, "ab"), `text("hi") fragment("") ...`},
 		{"half a close reason", frame(closed, "\x03\xe8ab\xc3\xa4")[:11], "..."},
 	} {
@@ -63,7 +63,7 @@ func TestParserRefusesViolations(t *testing.T) {
 	small := &Limits{MaxMessage: 300, MaxFragments: 3}
 	for _, test := range []struct {
 		name   string
-		stream string // ends with the first byte that shows the violation
+		stream string // ends with the byte that shows the violation
 		want   *CloseError
 	}{
 		{"RSV1", "\xc1", errReservedBits},

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// HeadError is a refused request. Text is one short line, shown to the client, that names what is wrong.
+// HeadError is a refused request. Text is one short line for the client that says what is wrong.
 type HeadError struct {
 	Status int // HTTP status
 	Text   string
@@ -15,9 +15,9 @@ func (e *HeadError) Error() string {
 	return "websocket: HTTP " + strconv.Itoa(e.Status) + ": " + e.Text
 }
 
-// AppendRefusal appends a whole HTTP response that refuses a request; the connection is to be closed after it. It carries
-// the fields that its status asks for: what may be tried instead with 405 and 426 (RFC 9110 sections 15.5.6 and 15.5.22, RFC
-// 6455 section 4.4), and when to come back with 503.
+// AppendRefusal appends a whole HTTP response that refuses a request; the connection must be closed after it. It has the fields
+// that its status requires: the allowed methods or protocols with 405 and 426 (RFC 9110 sections 15.5.6 and 15.5.22, RFC 6455
+// section 4.4), and with 503 the time after which to try again.
 func AppendRefusal(dst []byte, e *HeadError) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(e.Status), 10)

@@ -2,11 +2,11 @@ package websocket
 
 import "unicode/utf8"
 
-// textState is an incremental UTF-8 validator in one byte: which bytes may come next (Unicode standard, table 3-7).
+// textState is an incremental UTF-8 validator in one byte: it says which bytes may come next (Unicode standard, table 3-7).
 //
-// Text arrives in pieces that end anywhere, also inside a rune, and RFC 6455 section 8.1 lets us fail at the first byte
-// that no valid text can hold. Whole runes are left to utf8.Valid, which skips ASCII by the word; the states below see
-// only the bytes of a rune that lies across two pieces, so they are written to be read, not to be fast.
+// Text arrives in pieces that may end inside a rune, and RFC 6455 section 8.1 lets us fail at the first byte that no valid text
+// can contain. utf8.Valid checks the whole runes, and skips ASCII eight bytes at a time. The states below check only the bytes of
+// a rune that is split between two pieces, so they are written for readability, not for speed.
 type textState uint8
 
 const (
@@ -21,7 +21,7 @@ const (
 	textInvalid
 )
 
-// next advances over p and reports whether it can still become valid text. After false the state must not be used again.
+// next advances over p and reports whether the text can still become valid. After false the state must not be used again.
 func (t *textState) next(p []byte) bool {
 	for *t != textComplete {
 		if len(p) == 0 {
@@ -42,7 +42,7 @@ func (t *textState) next(p []byte) bool {
 	return true
 }
 
-// brokenTail is the length, 0 to 3, of the valid beginning of a rune that p ends in.
+// brokenTail returns the length, 0 to 3, of a valid beginning of a rune at the end of p.
 func brokenTail(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		b := p[len(p)-n]
@@ -51,7 +51,7 @@ func brokenTail(p []byte) int {
 		}
 		if utf8.RuneStart(b) {
 			if utf8.FullRune(p[len(p)-n:]) {
-				return 0 // a rune, or invalid already and found so by utf8.Valid
+				return 0 // a whole rune, or invalid bytes that utf8.Valid finds
 			}
 			return n
 		}
@@ -59,7 +59,7 @@ func brokenTail(p []byte) int {
 	return 0
 }
 
-// after is the state after the byte b.
+// after returns the state after the byte b.
 func (t textState) after(b byte) textState {
 	low, high, then := byte(0x80), byte(0xbf), textComplete
 	switch t {
@@ -85,7 +85,8 @@ func (t textState) after(b byte) textState {
 	return then
 }
 
-// afterLead is the state after the first byte of a rune of several bytes. Only brokenTail gives it one, so b is C2 to F4.
+// afterLead returns the state after the first byte of a rune of several bytes. Only lead bytes from brokenTail reach it, so b is
+// C2 to F4.
 func afterLead(b byte) textState {
 	switch {
 	case b < 0xe0:

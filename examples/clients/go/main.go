@@ -1,4 +1,4 @@
-// Command go is a small client: it says hello to a room, and prints what is said there.
+// Command go is a small client: it sends one message to a room, and prints the messages of the room.
 package main
 
 import (

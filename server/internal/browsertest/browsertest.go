@@ -1,10 +1,11 @@
-// Package browsertest drives a headless Chromium in tests, in the words of a person: open a page, type, click, wait until
-// the page says something.
+// Package browsertest drives a headless Chromium in tests with the steps of a person: open a page, type, click, wait until the
+// page shows something.
 //
-// Nothing here sleeps. Every wait is a condition that the browser itself checks on a short timer (not on animation frames,
-// which a hidden tab does not get), and it ends with the test when it takes longer than [Patience].
+// Nothing here sleeps. Every wait is a condition that the browser itself checks on a short timer (not on animation frames, which
+// a hidden tab does not get). A wait that takes longer than [Patience] fails the test.
 //
-// A page that throws, or runs into its own Content-Security-Policy, fails its test at the end, whatever else it looked at.
+// A page that throws an exception or violates its own Content-Security-Policy fails its test at the end, whatever else the test
+// checked.
 package browsertest
 
 import (
@@ -29,8 +30,8 @@ type Browser struct {
 	ctx context.Context //nolint:containedctx // chromedp keeps the browser in a context; there is no other handle
 }
 
-// Path returns the path of the installed browser. Without one it skips the test, or fails it when the environment says
-// DOTS_TEST_ALL=1, because then everything is to be tested.
+// Path returns the path of the installed browser. Without one it skips the test, or fails it if DOTS_TEST_ALL=1 is in the
+// environment, because then every test must run.
 func Path(tb testing.TB) string {
 	tb.Helper()
 	for _, program := range programs {
@@ -53,7 +54,7 @@ func Start(tb testing.TB) *Browser {
 		chromedp.ExecPath(Path(tb)),
 		chromedp.UserDataDir(tb.TempDir()),
 		chromedp.Headless,
-		chromedp.NoSandbox, // tests run in containers, where the sandbox cannot be set up
+		chromedp.NoSandbox, // tests run in containers, where the sandbox does not work
 		chromedp.DisableGPU,
 		chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true),

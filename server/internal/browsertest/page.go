@@ -22,13 +22,13 @@ import (
 
 const pollEvery = 20 * time.Millisecond
 
-// Page is one tab. Each has storage of its own, so two pages are two people. All methods fail the test on any trouble.
+// Page is one tab. Each page has its own storage, so two pages are two people. All methods fail the test on an error.
 type Page struct {
 	tb  testing.TB
 	ctx context.Context //nolint:containedctx // as in Browser
 
 	mu       sync.Mutex
-	problems []string // guarded by mu; written by the listener of browser events
+	problems []string // guarded by mu; written by the listener for browser events
 }
 
 // Open opens url in a new tab, which closes with the test tb.
@@ -43,7 +43,7 @@ func (b *Browser) Open(tb testing.TB, url string) *Page {
 		}
 		closeTab()
 	})
-	// The first run makes the tab, so it is without a deadline, as in Start.
+	// The first run creates the tab, so it has no deadline, as in Start.
 	if err := chromedp.Do(ctx); err != nil {
 		tb.Fatalf("open a tab: %v", err)
 	}
@@ -89,7 +89,7 @@ func (p *Page) Count(selector string) int {
 	return Eval[int](p, fmt.Sprintf("document.querySelectorAll(%s).length", quote(selector)))
 }
 
-// Click clicks on the element, once it can be seen.
+// Click clicks on the element when it is visible.
 func (p *Page) Click(selector string) {
 	p.tb.Helper()
 	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
@@ -101,8 +101,8 @@ func (p *Page) Type(selector, text string) {
 	p.do("type into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// Enter presses the Enter key in the element. It is one event with its text, as of a real keyboard; a typed "\r" is two, and
-// the second would add a line even where the page has taken the first for sending.
+// Enter presses the Enter key in the element. It is one event with its text, as from a real keyboard. A typed "\r" is two events,
+// and the second one would add a line even if the page took the first for sending.
 func (p *Page) Enter(selector string) {
 	p.tb.Helper()
 	p.do("press Enter in "+selector, chromedp.Focus(chromedp.CSS(selector)), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
@@ -116,16 +116,15 @@ func (p *Page) Enter(selector string) {
 	}))
 }
 
-// Fill replaces the value of a field at once, as pasting does.
+// Fill replaces the value of a field at once, like pasting.
 func (p *Page) Fill(selector, text string) {
 	p.tb.Helper()
 	Eval[bool](p, fmt.Sprintf(`(() => { const field = document.querySelector(%s); field.value = %s;
 		field.dispatchEvent(new Event("input", { bubbles: true })); return true })()`, quote(selector), quote(text)))
 }
 
-// Emulate sets the size of the view in CSS pixels and the colour scheme that the system asks for ("light" or "dark").
-// Up to 600 pixels it is a phone, with a touch screen. Movement is asked to be reduced, so that a picture does not depend on
-// its moment.
+// Emulate sets the size of the view in CSS pixels and the system's colour scheme ("light" or "dark"). A view of up to 600 pixels
+// is a phone with a touch screen. Motion is reduced, so that a screenshot does not depend on its moment.
 func (p *Page) Emulate(width, height int64, scheme string) {
 	p.tb.Helper()
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -143,8 +142,8 @@ func (p *Page) Emulate(width, height int64, scheme string) {
 	p.Wait(fmt.Sprintf("innerWidth === %d && matchMedia('(prefers-color-scheme: %s)').matches", width, scheme))
 }
 
-// Screenshot writes the view as NAME.png into the folder that the environment names with DOTS_SHOTS, or else into one that
-// goes with the test. It returns the path.
+// Screenshot writes the view as NAME.png into the folder in the environment variable DOTS_SHOTS, or into a temporary folder of
+// the test. It returns the path.
 func (p *Page) Screenshot(name string) string {
 	p.tb.Helper()
 	folder := os.Getenv("DOTS_SHOTS")
@@ -180,7 +179,7 @@ func (p *Page) until(condition string) chromedp.Action[chromedp.Void] {
 	return chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(Patience))
 }
 
-// do runs the steps. When they fail, the report says what the page showed at that moment.
+// do runs the steps. If they fail, the report has what the page showed at that moment.
 func (p *Page) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	p.tb.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, Patience+time.Second)
@@ -194,8 +193,8 @@ func (p *Page) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// listen collects what a person would find in the console of the browser. A failed connection is not among it: browsers
-// report it as an error, and for a test of reconnecting it is daily bread.
+// listen collects what a person would find in the console of the browser. It leaves failed connections out: browsers report them
+// as errors, and tests of reconnecting cause many.
 func (p *Page) listen(event any) {
 	var problem string
 	switch event := event.(type) {
@@ -220,7 +219,7 @@ func (p *Page) found() []string {
 	return slices.Clone(p.problems)
 }
 
-// quote writes text as a JavaScript string: JSON's are a part of JavaScript's.
+// quote writes text as a JavaScript string: every JSON string is a valid JavaScript string.
 func quote(text string) string {
 	quoted, err := json.Marshal(text)
 	if err != nil {

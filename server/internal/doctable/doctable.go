@@ -1,4 +1,4 @@
-// Package doctable holds the tables in the documents to the code that they are about.
+// Package doctable checks that the tables in the documents match the code that they describe.
 package doctable
 
 import (

@@ -2,14 +2,14 @@ package golden
 
 import "slices"
 
-// Outcome is what becomes of a message.
+// Outcome is what happens to a message.
 type Outcome uint8
 
-// The outcomes. A refused message closes the sender's connection, in the original
-// with 1011 and no reason, here with 4500 and a reason that says what was wrong.
+// The outcomes. A refused message closes the sender's connection: the original with 1011 and no reason, this server with 4500 and
+// a reason that says what was wrong.
 const (
 	Broadcast Outcome = iota // to every member, the sender included
-	Silent                   // taken as a sign of life, nothing is sent
+	Silent                   // a sign of life; nothing is sent
 	Refused                  // the sender's connection is closed
 )
 
@@ -23,16 +23,16 @@ func (o Outcome) String() string {
 	return [...]string{"broadcast", "silent", "refused"}[o]
 }
 
-// Difference is a deliberate one: messages whose outcome here is not the
-// original's, or that leave as another value, and why.
+// Difference is a deliberate difference: messages that have another outcome here than in the original, or that arrive as another
+// value, and the reason.
 type Difference struct {
 	Why  string
 	Ours Outcome
 	Sent []string
 }
 
-// Differences is the whole list. Whatever is not named here is as the original
-// has it, but for the close code and the reason of a refusal.
+// Differences is the whole list. In all other cases this server acts like the original, except for the close code and the reason
+// of a refusal.
 var Differences = []Difference{
 	{
 		Why:  "NaN and Infinity are no JSON: every browser in the room would throw at JSON.parse",
@@ -65,7 +65,7 @@ var Differences = []Difference{
 	},
 }
 
-// Original is what the original did with the message.
+// Original is the outcome in the original.
 func (v Value) Original() Outcome {
 	switch {
 	case v.CloseCode != 0:
@@ -77,9 +77,8 @@ func (v Value) Original() Outcome {
 	}
 }
 
-// Expect says what this server does with the message. For a Broadcast, want is
-// the frame with the JSON value that every member must receive, to be compared
-// by SameValue. difference is nil if the original did the same.
+// Expect returns what this server does with the message. For a Broadcast, want is the frame with the JSON value that every member
+// must receive; compare it with SameValue. difference is nil if the original did the same.
 func (v Value) Expect() (outcome Outcome, want string, difference *Difference) {
 	for i := range Differences {
 		if slices.Contains(Differences[i].Sent, v.Sent) {

@@ -1,9 +1,8 @@
-// Package golden reads the transcripts of the original server, the one whose
-// protocol version 1 keeps, and knows where this server means to differ.
+// Package golden reads the transcripts of the original server, whose protocol is our version 1, and lists where this server
+// differs on purpose.
 //
-// The transcripts (server/testdata/seed-golden) are JSON lines. values.jsonl has
-// one row per message that was sent into a room of two, with what each of the
-// two received; basic.jsonl and order.jsonl have one row per event of a scene.
+// The transcripts (server/testdata/seed-golden) are JSON lines. values.jsonl has one row for each message that was sent into a
+// room of two members, with what each of them received; basic.jsonl and order.jsonl have one row for each event of a scene.
 package golden
 
 import (
@@ -14,7 +13,7 @@ import (
 	"strings"
 )
 
-// Value is a row of values.jsonl: one message and what became of it.
+// Value is a row of values.jsonl: one message and its outcome.
 type Value struct {
 	Sent       string   `json:"sent"`
 	ToSender   []string `json:"to_sender"`
@@ -39,8 +38,7 @@ type Event struct {
 	Note       string `json:"note"`
 }
 
-// LoadValues reads values.jsonl, with the messages that the recorder cut made
-// whole again.
+// LoadValues reads values.jsonl, and restores the messages that the recorder truncated.
 func LoadValues(path string) ([]Value, error) {
 	rows, err := load[Value](path)
 	if err != nil {
@@ -80,14 +78,13 @@ func load[Row any](path string) ([]Row, error) {
 	return rows, lines.Err()
 }
 
-// Nested is the message whose value is depth arrays inside each other.
+// Nested returns the message whose value is depth arrays inside each other.
 func Nested(depth int) string {
 	return `{"message":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "}"
 }
 
-// rebuild makes a message whole that the recorder cut to its beginning and its
-// size, `{"message":[[[[...(212 bytes)`. All of those are nested arrays, so the
-// size alone gives the rest: two brackets for each level.
+// rebuild restores a message that the recorder truncated to its beginning and its size, `{"message":[[[[...(212 bytes)`. All such
+// messages are nested arrays, so the size determines the rest: two brackets for each level.
 func rebuild(sent string) (string, error) {
 	begin, size, cut := strings.Cut(sent, "...(")
 	if !cut {

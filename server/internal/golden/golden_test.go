@@ -82,7 +82,7 @@ func TestEventsOfAllScenesLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		if first, last := events[0].Kind, events[len(events)-1].Kind; first != "case" || last != "end" {
-			t.Errorf("%s goes from %q to %q, want case to end", file, first, last)
+			t.Errorf("%s begins with %q and ends with %q, want case and end", file, first, last)
 		}
 	}
 }

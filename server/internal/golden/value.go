@@ -8,11 +8,9 @@ import (
 	"strings"
 )
 
-// SameValue reports whether two JSON texts stand for the same value: key order,
-// white space and escapes do not count, and the last of duplicate keys wins.
-// Integers are compared by their exact value. Other numbers are compared as
-// float64, because that is what the original had turned them into before it wrote
-// 100.0 for 1e2. What is not JSON has no value and is the same as nothing.
+// SameValue reports whether two JSON texts have the same value: key order, white space and escapes do not count, and the last of
+// duplicate keys wins. Integers are compared by their exact value. Other numbers are compared as float64, because the original
+// converted them to that before it wrote 100.0 for 1e2. A text that is not JSON has no value and equals nothing.
 func SameValue(a, b string) bool {
 	x, err := parse(a)
 	if err != nil {
@@ -64,11 +62,11 @@ func same(a, b any) bool {
 	}
 }
 
-// sameNumber goes by bits for what is not whole: the original kept the sign of
-// -0.0, while its integers, like mathematics, know only one zero.
+// sameNumber compares numbers that are not integers by their bits: the original kept the sign of -0.0, while its integers, as in
+// mathematics, have only one zero.
 func sameNumber(a, b string) bool {
 	if a == b {
-		return true // 1E400 has no float64, yet is itself
+		return true // 1E400 does not fit into a float64, but equals itself
 	}
 	x, whole := new(big.Int).SetString(a, 10)
 	if y, alsoWhole := new(big.Int).SetString(b, 10); whole && alsoWhole {

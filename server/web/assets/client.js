@@ -1,5 +1,5 @@
 /*
- * The reference client of the v1 protocol: everything that a browser needs to be a good member of a room, without a
+ * The reference client of the v1 protocol: everything that a browser needs as a member of a room, without a
  * line of user interface.
  *
  *   const client = new Client("lobby", {
@@ -7,28 +7,28 @@
  *     onState: ({ state, text }) => tell(text), // connecting, open, waiting, closed
  *   });
  *   client.join();
- *   client.send("hello"); // or any JSON value; false if there is no open connection to take it
+ *   client.send("hello"); // or any JSON value; false if there is no open connection
  *   client.leave();
  *
  * On the wire (one WebSocket a room, text frames only):
  *
  *   out  {"message":X}      X is any JSON value
- *   in   {"message":X}      to every member of the room, the sender included: our own echo is our receipt
+ *   in   {"message":X}      to every member of the room, the sender included: the echo of our own message is its receipt
  *   out  "heartbeat"        every 10 s; a connection that is silent for 60 s is closed with 4100
  *
- * The close code says what to do next. 42xx: come back now, the server asks us to move. 45xx: do not come back
- * unchanged, it would end in the same way. All else (41xx, and 1006, which is how a browser reports a lost network): back
- * off and come back.
+ * The close code says what to do next. 42xx: reconnect now, the server asks us to move. 45xx: do not reconnect
+ * unchanged, it would end in the same way. All others (41xx, and 1006, with which a browser reports a lost network): back
+ * off and reconnect.
  *
- * v1 has no history. Messages sent while we were away are not replayed, so a page should say that there was a hole.
+ * v1 has no history. Messages sent while we were away are not replayed, so a page should say that some may be missing.
  */
 
 export const HEARTBEAT_MS = 10_000;
 export const MAX_AGE_MS = 60_000; // how long the server waits for a sign of life
-export const FRAME_MAX_BYTES = 65_536; // what a frame may have as UTF-8; the server closes with 1009 for more
+export const FRAME_MAX_BYTES = 65_536; // UTF-8 bytes that a frame may have; the server closes with 1009 for more
 
 const CONNECT_MS = 10_000; // a handshake that takes longer counts as failed
-const STABLE_MS = 5_000; // a connection that lived so long resets the back-off
+const STABLE_MS = 5_000; // a connection that lived this long resets the back-off
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const ROOM_MAX_BYTES = 128;
@@ -38,8 +38,8 @@ const CODES = {
   1001: "The server went away.",
   1002: "The server saw a protocol error.",
   1006: "The connection was lost.",
-  1007: "The server got text that is not UTF-8.",
-  1008: "The connection went beyond a limit of the server.",
+  1007: "The server received text that is not UTF-8.",
+  1008: "The connection exceeded a limit of the server.",
   1009: "The message was too big for the server.",
   1011: "The server had an internal error.",
   4100: "No heartbeat reached the server in time.",
@@ -47,9 +47,9 @@ const CODES = {
   4102: "This connection sent too many messages in a short time.",
   4103: "The room or its server is full.",
   4104: "The server cannot reach its backend: the last messages may be lost.",
-  4105: "Messages of the room may have passed this page over.",
-  4200: "This server goes out of service; others are there.",
-  4500: "The server could not read the last message of this page.",
+  4105: "This page may have missed messages of the room.",
+  4200: "This server is going out of service; another one takes over.",
+  4500: "The server did not accept the last message of this page.",
   4501: "This room needs a valid token.",
   4503: "An operator closed the connection.",
   4504: "You may not enter this room.",
@@ -68,7 +68,7 @@ export function explain(code) {
 export async function whyRefused(base = document.baseURI) {
   try {
     const answer = await fetch(new URL("origin-check", base), { method: "POST" });
-    // A proxy refuses with a page of HTML, which is nothing to read out.
+    // A proxy refuses with an HTML page, which is not a text for people.
     if (answer.status !== 403 || !answer.headers.get("Content-Type")?.startsWith("text/plain")) return "";
     return (await answer.text()).split("\n", 1)[0].trim();
   } catch {
@@ -76,7 +76,7 @@ export async function whyRefused(base = document.baseURI) {
   }
 }
 
-/** When to come back after a close code: "now", "later" or "never". */
+/** When to reconnect after a close code: "now", "later" or "never". */
 export function whatNext(code) {
   if (code >= 4200 && code <= 4299) return "now";
   if (code >= 4500 && code <= 4599) return "never";
@@ -85,7 +85,7 @@ export function whatNext(code) {
 
 /**
  * Milliseconds to wait before attempt number `attempt` (0 is the first). The ceiling doubles each time, and half of it is
- * left to chance: after a crash thousands of clients come back, and they must not come back together.
+ * random: after a crash thousands of clients reconnect, and they must not do so at the same moment.
  */
 export function backoff(attempt, random = Math.random()) {
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** attempt);
@@ -116,26 +116,26 @@ export function frameOf(value) {
   return JSON.stringify({ message: value });
 }
 
-/** How many bytes `text` has as UTF-8, which is what the limits of the server count. */
+/** How many bytes `text` has as UTF-8; the limits of the server count these. */
 export function byteLength(text) {
   return new TextEncoder().encode(text).length;
 }
 
-/** `text` without lone surrogates: half an emoji is no valid text, and the server closes with 4500 for it. */
+/** `text` without lone surrogates: half an emoji is not valid text, and the server closes with 4500 for it. */
 export function wellFormed(text) {
   return new TextDecoder().decode(new TextEncoder().encode(text));
 }
 
 /**
- * One membership of one room, over as many WebSockets as it takes.
+ * The membership in one room, over one WebSocket after another as needed.
  *
  * Callbacks, all optional:
  *   onState({ state, code, reason, refusal, text, retryAt })
  *     state is "connecting", "open", "waiting" (retryAt says until when, in Date.now() time), "closed" (for good) or
- *     "idle" (we left). code and reason are those of the last close, refusal is what whyRefused found out about a
- *     handshake that failed, and text explains them to a person.
- *   onMessage(value, frame)    frame is the text that carried the value, for those who need every digit of its numbers
- *   onFrame(direction, text)   "in", "out", or "note" for the ends of the connection: for a log
+ *     "idle" (we left). code and reason are those of the last close, refusal is the reason that whyRefused found for a
+ *     failed handshake, and text explains them to a person.
+ *   onMessage(value, frame)    frame is the text with the value, for callers that need every digit of its numbers
+ *   onFrame(direction, text)   for a log: "in", "out", or "note" for the end of a connection
  */
 export class Client {
   state = "idle";
@@ -152,7 +152,7 @@ export class Client {
   #lastBeat = 0;
   #close = { code: 0, reason: "", refusal: "" };
 
-  /** heartbeat: milliseconds between two heartbeats; 0 sends none, which is a way to see a kick. */
+  /** heartbeat: milliseconds between two heartbeats; 0 sends none, to see how the server kicks. */
   constructor(room, { heartbeat = HEARTBEAT_MS, onState, onMessage, onFrame } = {}) {
     this.#url = roomURL(room);
     this.#heartbeat = heartbeat;
@@ -176,7 +176,7 @@ export class Client {
     this.#enter("idle");
   }
 
-  /** Ends a wait, or tries again after an end for good: a person asked for it. */
+  /** Ends a wait, or tries again after a final close, because a person asked for it. */
   now() {
     if (this.state !== "waiting" && this.state !== "closed") return;
     this.#connect();
@@ -200,7 +200,7 @@ export class Client {
     this.#enter("connecting");
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    // Every handler asks whether its socket is still the one in use: a late event of an older one must not count.
+    // Every handler checks whether its socket is still in use, because a late event of an older one must not count.
     const current = (handle) => (event) => socket === this.#socket && handle(event);
     socket.onopen = current(() => this.#opened());
     socket.onmessage = current((event) => this.#receive(event.data));
@@ -208,7 +208,7 @@ export class Client {
       const refusal = this.state === "connecting" ? await whyRefused() : "";
       if (socket === this.#socket) this.#ended(code, reason, refusal);
     });
-    // onerror says nothing that the close event after it does not say.
+    // onerror tells nothing more than the close event after it.
     this.#guard = setTimeout(() => {
       this.#drop(1000);
       this.#ended(1006, "");
@@ -240,7 +240,7 @@ export class Client {
     } catch {
       return;
     }
-    // A frame without `message` is from a later protocol, and is for clients that know it.
+    // A frame without `message` is from a later protocol; this client ignores it.
     if (frame !== null && typeof frame === "object" && "message" in frame) this.#on.message?.(frame.message, data);
   }
 
@@ -253,8 +253,7 @@ export class Client {
       this.#enter("closed");
       return;
     }
-    // "Now" still leaves a moment to chance, because the server says it to all its members at once; and it holds for one
-    // attempt only.
+    // Even "now" has a random delay, because the server closes all its members at once. It applies to one attempt only.
     const delay = next === "now" && this.#attempt === 0 ? 500 * Math.random() : backoff(this.#attempt);
     this.#attempt++;
     this.#retry = setTimeout(() => this.#connect(), delay);
@@ -284,13 +283,13 @@ export class Client {
   }
 }
 
-/** Calls `tick` every `every` milliseconds, in hidden pages too where the browser has workers. Returns its stop. */
+/** Calls `tick` every `every` milliseconds, in hidden pages too if the browser has workers. Returns a function that stops it. */
 function metronome(every, tick) {
   try {
     const worker = new Worker(new URL("beat.js", import.meta.url));
     worker.onmessage = tick;
     worker.postMessage({ every });
-    // A worker that cannot load says so here, and a throttled timer is better than none.
+    // A worker that cannot load reports it here; a throttled timer is better than none.
     let fallback = 0;
     worker.onerror = () => (fallback ||= setInterval(tick, every));
     return () => {

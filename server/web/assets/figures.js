@@ -1,14 +1,14 @@
 /*
- * The figures of this tab: messages in and out, and how long our own messages took from here to the server and back, in the
- * last one, in the median and as a line.
+ * The figures of this tab: messages in and out, and the round trips of our own messages to the server and back: the
+ * last one, the median and a line.
  */
 
 import { $ } from "./dom.js";
 
-const RECENT = 32; // round trips that the median and the line are made of
-const PAINT_MS = 50; // a busy room changes the figures more often than anybody can read
+const RECENT = 32; // round trips for the median and the line
+const PAINT_MS = 50; // in a busy room the figures change faster than anybody can read
 
-/** A duration for people: tenths where they matter. */
+/** A duration for people, with tenths if they matter. */
 export function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ms`;
 }
@@ -16,7 +16,7 @@ export function milliseconds(value) {
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length / 2;
-  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2; // twice the same if the number is odd
+  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2; // the same element twice if the number is odd
 }
 
 export class Figures {

@@ -1,17 +1,17 @@
 /*
- * The list of messages. It is written for a room that may be very busy: arrivals are gathered and painted once a frame,
+ * The list of messages, made for very busy rooms: new messages are collected and painted once a frame,
  * and at most MAX of them are kept, so a page left open in a room under load costs the same after an hour as after a
- * minute. Everything that came over the network enters the document as text, never as markup.
+ * minute. Everything from the network enters the document as text, never as markup.
  */
 
 import { h } from "./dom.js";
 import { bare, exact, label } from "./text.js";
 
 const MAX = 500;
-const LONG = 1_200; // characters, or
-const LONG_LINES = 14; // lines, from where on a message is folded
+const LONG = 1_200; // a longer message is folded: characters
+const LONG_LINES = 14; // the same: lines
 const GROUP_MS = 3 * 60_000; // messages of one sender this close together share one heading
-const NEAR_PX = 60; // so close to the end counts as being there
+const NEAR_PX = 60; // a distance from the end that still counts as being there
 
 export class MessageList {
   #scroller;
@@ -35,7 +35,7 @@ export class MessageList {
     this.#onEmpty = onEmpty;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     chip.addEventListener("click", () => this.toEnd());
-    // An opening keyboard or banner makes the view smaller; a reader at the end stays there.
+    // An opening keyboard or banner shrinks the view; if the reader was at the end, the view stays there.
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroller);
   }
 
@@ -49,7 +49,7 @@ export class MessageList {
     this.#enqueue({ notice: text });
   }
 
-  /** Shows a message of ours that is on its way. Its echo gives it its place in the room's order. */
+  /** Shows a message of ours that is on its way. Its echo shows its place in the room's order. */
   pend(tag, text) {
     const element = h("li", "message own pending", h("div", "bubble", h("p", "text", text)), h("p", "meta", "Sending"));
     element.dataset.tag = tag;
@@ -58,7 +58,7 @@ export class MessageList {
     this.toEnd();
   }
 
-  /** Says of all that is on its way that no echo came; `again(tag)` is called if the person wants to send it again. */
+  /** Marks all messages on their way as not echoed; `again(tag)` is called if the person wants to send one again. */
   doubt(again) {
     for (const element of this.#pending.querySelectorAll(".pending:not(.doubtful)")) {
       element.classList.add("doubtful");
@@ -180,7 +180,7 @@ function bubble(item) {
   return box;
 }
 
-/** A dot for each sender, with a colour that follows from the name, so it is the same in every tab. */
+/** A dot for each sender; its colour is computed from the name, so it is the same in every tab. */
 function avatar(item) {
   const element = h("span", "avatar", item.kind ? "{ }" : initials(item.from));
   element.ariaHidden = "true";

@@ -1,15 +1,15 @@
 /*
- * The page around the client: it joins the room that the fragment of its address names, shows the messages that come, and
- * sends those that are typed.
+ * The page around the client: it joins the room in the fragment of its address, shows the messages of the room, and
+ * sends the messages that a person types.
  *
- * The fragment, so that a link is all it takes:
+ * The fragment, so that a link is enough to join:
  *   room=NAME       join this room at once
- *   name=NAME       call me so, without remembering it
- *   heartbeat=off   send no heartbeats: a way to see how the server closes the silent with 4100 after a minute.
- *                   heartbeat=SECONDS sets their distance
+ *   name=NAME       use this name, without storing it
+ *   heartbeat=off   send no heartbeats, to see how the server closes a silent client with 4100 after a minute.
+ *                   heartbeat=SECONDS sets their interval
  *
- * v1 relays any JSON value. This page sends an envelope of its own, {"from","text","at","tag"}; by the random tag it knows
- * its own echo, and how long that took. Any other value of any other client is shown too.
+ * v1 relays any JSON value. This page sends its own envelope, {"from","text","at","tag"}; by the random tag it recognizes
+ * its own echo and measures its time. It also shows any other value from other clients.
  */
 
 import { byteLength, checkRoom, Client, FRAME_MAX_BYTES, frameOf, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
@@ -42,7 +42,7 @@ const status = new Status((text) => messages.notice(text));
 let client = null;
 let room = "";
 let unread = 0;
-const underway = new Map(); // tag -> { value, since }: sent, and not come back yet
+const underway = new Map(); // tag -> { value, since }: sent, but not come back yet
 
 // ---- Joining and leaving ----
 
@@ -91,7 +91,7 @@ function join(name) {
     onFrame: (direction, text) => wire.add(direction, text),
   });
   client.join();
-  if (!matchMedia("(pointer: coarse)").matches) $("text").focus(); // a keyboard popping up is no welcome
+  if (!matchMedia("(pointer: coarse)").matches) $("text").focus(); // on a touch screen a keyboard would pop up
 }
 
 function leave() {
@@ -150,7 +150,7 @@ function showState(state) {
 // ---- Messages ----
 
 function receive(value, frame) {
-  status.received(); // before the first message after the hole
+  status.received(); // shown before the first message after the interruption
   figures.countReceived();
   const now = Date.now();
   const envelope = value !== null && typeof value === "object" && typeof value.text === "string" && typeof value.from === "string";
@@ -220,7 +220,7 @@ function sendAgain(tag) {
 }
 
 function newTag() {
-  // randomUUID would be shorter, and is missing on pages without https.
+  // randomUUID would be shorter, but is missing on pages without https.
   return Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36).padStart(2, "0")).join("");
 }
 
@@ -253,7 +253,7 @@ function fitTextBox() {
 
 function submitText() {
   const box = $("text");
-  const text = box.value.replace(/^\s*\n|\s+$/gu, ""); // the indent of a first line stays
+  const text = box.value.replace(/^\s*\n|\s+$/gu, ""); // the indentation of the first line stays
   if (text === "" || !send(text)) return;
   box.value = "";
   fitTextBox();
@@ -280,7 +280,7 @@ function showWire(open, remember = true) {
   if (remember && wide.matches) store.set("wire", open ? "open" : "closed");
 }
 
-/** Where there is room beside the messages the drawer is a part of the page, unless it was closed; elsewhere it waits. */
+/** On a wide screen the drawer is a part of the page, unless a person closed it; on a narrow one it starts closed. */
 function wireAsRemembered() {
   showWire(wide.matches && store.get("wire") !== "closed", false);
 }
@@ -347,7 +347,7 @@ function listen() {
   });
 }
 
-/** The moments at which a connection may have died without a word, or a wait has lost its reason. */
+/** Events after which a connection may have died silently, or a wait is no longer needed. */
 function listenForWaking() {
   const wake = () => client?.wake();
   document.addEventListener("visibilitychange", () => {

@@ -1,17 +1,17 @@
 /*
- * How the connection is: the word beside the room's name, the banner with the reason of a loss, the lines between the
- * messages, and what stands in a room without messages. Only a page that is in the room invites others to it.
+ * The state of the connection: the text beside the room's name, the banner with the reason of a loss, the lines between the
+ * messages, and the text in a room without messages. Only a page that is in the room invites others to it.
  */
 
 import { $, h } from "./dom.js";
 import { exact } from "./text.js";
 
-const QUIET_MS = 1_500; // a shorter wait is not worth a banner
-const STAY_MS = 1_000; // a full room opens and closes at once, so we count as back when we have stayed so long
+const QUIET_MS = 1_500; // a shorter wait shows no banner
+const STAY_MS = 1_000; // a full room opens and closes at once, so we count as connected only after this time
 
 export class Status {
   #notice;
-  #lostAt = 0; // when the connection was lost, 0 while it is there
+  #lostAt = 0; // when the connection was lost, 0 while it exists
   #countdown = 0;
   #backTimer = 0;
 
@@ -20,13 +20,13 @@ export class Status {
     this.#notice = notice;
   }
 
-  /** Forgets what was, for another room or none. */
+  /** Resets the state, for another room or none. */
   reset() {
     this.#lostAt = 0;
     this.#waitForBack(false);
   }
 
-  /** Takes what a Client tells its onState. */
+  /** Takes the argument of a Client's onState. */
   show({ state, code, reason, refusal, text, retryAt }) {
     if (state === "waiting" || state === "closed") {
       if (!this.#lostAt) this.#notice(`${text} (${code})`);
@@ -41,7 +41,7 @@ export class Status {
     this.#showEmpty(state);
   }
 
-  /** A message came: whatever comes after a loss proves that we are back. */
+  /** A message came: any message after a loss proves that we are connected again. */
   received() {
     if (this.#backTimer) this.#back();
   }
@@ -59,7 +59,7 @@ export class Status {
   }
 
   #showBanner({ state, code, reason, refusal, text, retryAt }) {
-    const long = refusal || retryAt - Date.now() > QUIET_MS; // no wait ends a refusal
+    const long = refusal || retryAt - Date.now() > QUIET_MS; // a refusal lasts until a person acts
     const shown = state === "closed" || (state === "waiting" && long) || (state === "connecting" && !$("banner").hidden);
     clearInterval(this.#countdown);
     $("banner").hidden = !shown;
@@ -88,12 +88,12 @@ export class Status {
   }
 }
 
-/** The reason of a close reads "name: detail"; the detail is the part for people. The server writes "1 members". */
+/** The reason of a close reads "name: detail"; the detail is the part for people. */
 function detail(reason) {
   return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2) : "";
 }
 
-/** The pieces of a text, in which no line ends within a flag of the server: a browser would break --origins after its hyphens. */
+/** The text in pieces, so that no line ends inside a flag of the server: a browser would break --origins after its hyphens. */
 function flagsWhole(text) {
   return text.split(/(--[a-z][a-z-]{1,30})/).map((piece, i) => (i % 2 ? h("span", "flag", piece) : piece));
 }

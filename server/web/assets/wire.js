@@ -1,5 +1,5 @@
 /*
- * The drawer with the last frames as they went over the wire. Like the list of messages it paints once a frame and keeps
+ * The drawer with the last frames on the wire. Like the list of messages it paints once per animation frame and keeps
  * a bounded number of rows, so it can stay open in a busy room.
  */
 
