@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dotsconnect/loop"
 )
 
-// Taking a connection over needs a second descriptor for a moment. If accept got the last one, that fails, and take closes the
-// connection without an answer, although PROTOCOL.md promises 503 with Retry-After for a full server. It is not counted as
-// refused, and there is no back-off as after a failed accept: as long as exactly one descriptor is free, every connection is
+// Taking a connection over needs a second descriptor for a moment. When accept got the last one, that fails, and take closes
+// the connection without a word; "no place for another connection" has 503 with Retry-After in PROTOCOL.md. Nor is it counted
+// as refused, nor followed by a back-off, as a failed accept is: as long as exactly one descriptor is free, whoever comes is
 // accepted and cut at full speed.
 func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	s := startServer(t, nil)
@@ -21,7 +23,7 @@ func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	}
 	client := os.NewFile(uintptr(fd), "client")
 	defer func() { _ = client.Close() }()
-	last, err := unix.Dup(fd) // takes the lowest free number
+	last, err := unix.Dup(fd) // the lowest number that is free
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,13 +42,46 @@ func TestWhoCannotBeTakenOverIsToldThatThereIsNoPlace(t *testing.T) {
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = client.WriteString(upgradeRequest("/ws/chat/last/")) // the result shows when reading
+	_, _ = client.WriteString(upgradeRequest("/ws/chat/last/")) // what became of it shows when reading
 	answer := make([]byte, 4096)
 	n, err := client.Read(answer)
 	if !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 503") {
 		t.Errorf("answered %q, %v, want 503", answer[:n], err)
 	}
 	if n := s.counts.full.Load(); n != 1 {
-		t.Errorf("counted %d refusals of a full server, want 1", n)
+		t.Errorf("counted %d refusals for want of room, want 1", n)
+	}
+}
+
+// Accepted sockets have what was set at the listener, since nothing is set at each of them.
+func TestAnAcceptedSocketInheritsItsOptions(t *testing.T) {
+	s := startServer(t, func(c *Config) { c.UnsentLimit = 16 << 10 })
+	s.join(t, "/ws/chat/lobby/")
+	seen := 0
+	for _, l := range s.node.Loops() {
+		_, err := onLoop(t, l, func(l *loop.Loop) (any, error) {
+			l.Each(func(c *loop.Conn) bool {
+				seen++
+				c.Peer().(*session).locked(func(fd int) {
+					for option, want := range map[[2]int]int{{unix.IPPROTO_TCP, unix.TCP_NODELAY}: 1, {unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT}: 16 << 10,
+						{unix.SOL_SOCKET, unix.SO_RCVBUF}: 2 * receiveBuffer, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}: 0} {
+						if got, err := unix.GetsockoptInt(fd, option[0], option[1]); got != want || err != nil {
+							t.Errorf("option %v is %d, %v, want %d", option, got, err, want)
+						}
+					}
+					if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); flags&unix.O_NONBLOCK == 0 || err != nil {
+						t.Errorf("flags %x, %v, want it not to block", flags, err)
+					}
+				})
+				return true
+			})
+			return nil, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen != 1 {
+		t.Errorf("%d connections, want 1", seen)
 	}
 }

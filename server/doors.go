@@ -13,7 +13,7 @@ import (
 
 // doors are the sockets that a node listens at.
 type doors struct {
-	clients net.Listener
+	clients *net.TCPListener
 	admin   net.Listener // nil if it is off
 }
 
@@ -21,8 +21,9 @@ type doors struct {
 func openDoors(cfg *Config) (d *doors, err error) {
 	d = &doors{}
 	if d.clients, err = listen(cfg.Listen, -1, func(fd int) error { // heartbeats find dead peers sooner than keep-alive, and more cheaply
-		// Accepted sockets inherit both options.
-		err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		// Accepted sockets inherit these options.
+		err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer),
+			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 		if err != nil || cfg.UnsentLimit == 0 {
 			return err
 		}
@@ -40,7 +41,7 @@ func openDoors(cfg *Config) (d *doors, err error) {
 }
 
 // listenAdmin opens the admin address.
-func listenAdmin(address string) (net.Listener, error) {
+func listenAdmin(address string) (*net.TCPListener, error) {
 	return listen(address, 0, func(fd int) error {
 		// One second is the minimum. A kernel without this option, or one that sends SYN cookies because of too many silent
 		// connections, also hands over connections without a request; they are closed like those with half a head.
@@ -58,7 +59,7 @@ func (d *doors) close() error {
 }
 
 // listen opens an address, with options. A keepAlive of 0 means Go's default, a negative one none.
-func listen(address string, keepAlive time.Duration, options func(fd int) error) (net.Listener, error) {
+func listen(address string, keepAlive time.Duration, options func(fd int) error) (*net.TCPListener, error) {
 	config := net.ListenConfig{
 		KeepAlive: keepAlive,
 		Control: func(_, _ string, c syscall.RawConn) (err error) {
@@ -67,5 +68,9 @@ func listen(address string, keepAlive time.Duration, options func(fd int) error)
 	}
 	// Multipath TCP is Go's default, but plain TCP connections do not inherit the options of such a listener.
 	config.SetMultipathTCP(false)
-	return config.Listen(context.Background(), "tcp", address)
+	l, err := config.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }

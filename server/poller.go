@@ -168,6 +168,7 @@ func (p *poller) pass(now time.Duration) {
 // onClose is called once for each opened connection, on a short-lived goroutine.
 func (p *poller) onClose(nb *nbio.Conn, _ error) {
 	if s, ok := nb.Session().(*session); ok {
+		_ = unix.Close(nb.Hash()) // nbio leaves that to us; nothing uses the number any more (socket.locked)
 		p.loop.Closed(&s.Conn)
 	}
 }
@@ -201,8 +202,14 @@ func (p *poller) rescue(s *session) {
 // handle is how a session refers to its socket.
 type handle = *nbio.Conn
 
-// takeOver gives the descriptor of an accepted connection to nbio, and closes conn. After an error conn is still open.
-func takeOver(conn net.Conn) (handle, error) { return nbio.NBConn(conn) }
+// takeOver gives an accepted connection to nbio, under another number, and closes fd. After an error fd is still open.
+func takeOver(fd int) (handle, error) {
+	nb, err := adoptFile(fd)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return nb, err
+}
 
 // nbioLog passes nbio's warnings and errors on to our logger, which samples them, and drops its other messages.
 type nbioLog struct{ log *zap.Logger }
@@ -217,24 +224,25 @@ func (n *nbioLog) Error(format string, v ...any) {
 	n.log.Error("nbio", zap.String("text", fmt.Sprintf(format, v...)))
 }
 
-// bellConn makes nbio accept an eventfd as a connection. nbio duplicates the descriptor, and ours stays open. nbio uses only
-// these methods of a net.Conn; any other would be a nil dereference, which the first test would find.
-type bellConn struct {
+// rawConn makes nbio accept a descriptor as a connection. nbio duplicates the descriptor, and ours stays open. nbio uses only
+// these methods of a net.Conn; any other would be a nil dereference, which the first test would find. nbio does not know the type
+// of the duplicate, so it leaves closing it to us, and it keeps no addresses.
+type rawConn struct {
 	net.Conn
 	fd int
 }
 
-func (b bellConn) SyscallConn() (syscall.RawConn, error) { return rawBell{fd: b.fd}, nil }
-func (bellConn) LocalAddr() net.Addr                     { return nil }
-func (bellConn) RemoteAddr() net.Addr                    { return nil }
-func (bellConn) Close() error                            { return nil }
+func (c rawConn) SyscallConn() (syscall.RawConn, error) { return rawFile{fd: c.fd}, nil }
+func (rawConn) LocalAddr() net.Addr                     { return nil }
+func (rawConn) RemoteAddr() net.Addr                    { return nil }
+func (rawConn) Close() error                            { return nil }
 
-type rawBell struct {
+type rawFile struct {
 	syscall.RawConn
 	fd int
 }
 
-func (r rawBell) Control(f func(fd uintptr)) error { f(uintptr(r.fd)); return nil }
+func (r rawFile) Control(f func(fd uintptr)) error { f(uintptr(r.fd)); return nil }
 
-// adoptFile makes an nbio connection from a descriptor that is not a socket; OnRead is called at each of its edges.
-func adoptFile(fd int) (handle, error) { return nbio.NBConn(bellConn{fd: fd}) }
+// adoptFile makes an nbio connection of a descriptor; OnRead is called at each of its edges.
+func adoptFile(fd int) (handle, error) { return nbio.NBConn(rawConn{fd: fd}) }

@@ -137,9 +137,11 @@ func (s *Server) TakeOver(w *Waiting) error {
 
 // begin serves at d, and owns it.
 func (s *Server) begin(d *doors) error {
-	s.acceptor = newAcceptor(s, d.clients)
+	var err error
+	if s.acceptor, err = newAcceptor(s, d.clients); err != nil {
+		return err
+	}
 	if d.admin != nil {
-		var err error
 		if s.admin, err = newAdmin(s, d.admin, nil); err != nil {
 			return err
 		}

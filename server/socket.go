@@ -105,17 +105,21 @@ func (s *socket) shut() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHU
 
 // remoteAddr is the peer's address as text. The kernel stores it, so the session need not. It is empty after the peer has reset.
 func (s *socket) remoteAddr() (text string) {
-	s.locked(func(fd int) {
-		switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {
-		case *unix.SockaddrInet4:
-			text = netip.AddrPortFrom(netip.AddrFrom4(peer.Addr), uint16(peer.Port)).String()
-		case *unix.SockaddrInet6:
-			addr := netip.AddrFrom16(peer.Addr).Unmap()
-			if peer.ZoneId != 0 {
-				addr = addr.WithZone(strconv.Itoa(int(peer.ZoneId)))
-			}
-			text = netip.AddrPortFrom(addr, uint16(peer.Port)).String()
-		}
-	})
+	s.locked(func(fd int) { text = peerAddr(fd) })
 	return text
+}
+
+// peerAddr is the address at the other end of a socket, "" if there is none any more.
+func peerAddr(fd int) string {
+	switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(peer.Addr), uint16(peer.Port)).String()
+	case *unix.SockaddrInet6:
+		addr := netip.AddrFrom16(peer.Addr).Unmap()
+		if peer.ZoneId != 0 {
+			addr = addr.WithZone(strconv.Itoa(int(peer.ZoneId)))
+		}
+		return netip.AddrPortFrom(addr, uint16(peer.Port)).String()
+	}
+	return ""
 }
