@@ -67,7 +67,7 @@ func TestAClusterWithAUserOfItsOwn(t *testing.T) {
 	}
 	tr.calm().judge(t, false)
 	if trouble := a.bridge.trouble.Load(); trouble != nil || lines.Len() > 0 || a.bridge.eviction.refused {
-		t.Errorf("trouble: %v, %v, INFO refused: %v", trouble, lines.All(), a.bridge.eviction.refused)
+		t.Errorf("error: %v, log: %v, INFO refused: %v", trouble, lines.All(), a.bridge.eviction.refused)
 	}
 }
 

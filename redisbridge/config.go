@@ -74,7 +74,7 @@ func Default() Config {
 	}
 }
 
-// MaxLanes limits the numbers of goroutines and keys.
+// MaxLanes limits the numbers of keys and subscriptions.
 const MaxLanes = 1024
 
 // Validate reports the first thing that is wrong with c.

@@ -19,7 +19,7 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	look := func() { a.bridge.eviction.look(t.Context(), a.bridge.homes.all(), zap.New(core)) }
 	look()
 	if a.bridge.eviction.policy.Load() != nil || lines.Len() > 0 {
-		t.Errorf("noeviction is told of: %v", lines.All())
+		t.Errorf("noeviction caused a warning: %v", lines.All())
 	}
 	s.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	look()
@@ -58,6 +58,6 @@ func TestALinkThatIsNotConnectedYetIsAskedSoon(t *testing.T) {
 	w.slow(100 * time.Millisecond)
 	a := startNode(t, testConfig(w.url()), 1)
 	if !waitFor(evictionLook/2, func() bool { return a.bridge.Warning() != "" }) {
-		t.Errorf("nothing is told within %v", evictionLook/2)
+		t.Errorf("there was no warning within %v", evictionLook/2)
 	}
 }

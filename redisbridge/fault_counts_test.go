@@ -173,7 +173,7 @@ func (f fault) run(t *testing.T) verdicts {
 		t.Error("no call failed and no link ended: the test does not do what it says")
 	}
 	if held := a.bridge.held.bytes.Load() + b.bridge.held.bytes.Load(); held != 0 {
-		t.Errorf("%d bytes are held for ever", held)
+		t.Errorf("%d bytes are never released", held)
 	}
 	return v
 }

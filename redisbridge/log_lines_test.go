@@ -45,7 +45,7 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 			{"redis: a gap, members here may have missed messages", map[string]any{"lanes": int64(7), "which": "0-3,7,12-13", "batches_lost": uint64(16), "reason": "lost"}},
 			{"redis: a gap, members here may have missed messages", map[string]any{"lanes": int64(1), "which": "5", "batches_lost": uint64(0), "reason": "another"}},
 			{"redis: lanes are down", map[string]any{"lanes": int64(4), "which": "0-3", "publications": uint64(40), "reason": down}},
-			{"redis: lanes are back", map[string]any{"lanes": int64(1), "which": "3", "delivered_here_alone": uint64(7)}},
+			{"redis: lanes are up again", map[string]any{"lanes": int64(1), "which": "3", "delivered_here_alone": uint64(7)}},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(- want, + got):\n%s", diff)
@@ -111,6 +111,6 @@ func TestAnEndIsNoTrouble(t *testing.T) {
 		t.Error(err)
 	}
 	if text := b.why(); strings.Contains(text, errClosed.Error()) {
-		t.Errorf("the end is told as trouble%s", text)
+		t.Errorf("the end of the bridge is reported as an error%s", text)
 	}
 }

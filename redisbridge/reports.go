@@ -84,5 +84,5 @@ func (r *reports) laneDown(lane, unsettled int, err error) {
 
 // laneBack says that Redis takes the lane's publications again. local is how many were delivered on this node alone.
 func (r *reports) laneBack(lane int, local uint64) {
-	r.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are back", unit: "delivered_here_alone", count: local}, lane)
+	r.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are up again", unit: "delivered_here_alone", count: local}, lane)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// publishSource gives a batch its number, keeps it and publishes it: one call per lane and flush.
+// publishSource gives a batch its number, keeps it and publishes it. One call carries the batches of many lanes.
 //
 //go:embed publish.lua
 var publishSource string

@@ -28,7 +28,7 @@ type soak struct {
 	rng   *rand.Rand
 }
 
-// harm is a kind of fault. strike makes it, and when it is over returns what exactly it did.
+// harm is a kind of fault. strike makes the fault, and returns a description of it when it is over.
 type harm struct {
 	name   string
 	strike func(k *soak) string
@@ -170,7 +170,7 @@ func TestSoak(t *testing.T) {
 	var reconnects, failures, refilled uint64
 	for _, n := range k.nodes {
 		if held := n.bridge.held.bytes.Load(); held != 0 {
-			t.Errorf("%d bytes are held for ever", held)
+			t.Errorf("%d bytes are never released", held)
 		}
 		st := &n.bridge.stats
 		reconnects, failures, refilled = reconnects+st.reconnects.Load(), failures+st.failures.Load(), refilled+st.refilled.Load()
