@@ -75,7 +75,8 @@ type Publication struct {
 	// entry is its room in the directory; loops is how many of that room's loops have not fanned it out yet. place sets both.
 	entry *Entry
 	loops atomic.Int32
-	// refs counts the loops on which a lagging member holds it: the node's backlog counts it once.
+	// refs counts what refers to it for lagging members: batches, and members that got a part of its frame. While there is any, the
+	// node's backlog counts it once.
 	refs atomic.Int32
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -135,6 +136,23 @@ func TestTheZeroConfigIsRefused(t *testing.T) {
 	for _, name := range mistakes {
 		if s := settingNamed(t, name); s.Value(zero) == s.Default {
 			t.Errorf("%s is refused with its default", s.Flag)
+		}
+	}
+}
+
+// No number may be anything: a setting that nobody checks takes -1.
+func TestEachNumberHasARange(t *testing.T) {
+	fields := reflect.TypeFor[server.Config]()
+	for i := range fields.NumField() {
+		cfg := server.Default()
+		v := reflect.ValueOf(&cfg).Elem().Field(i)
+		if !v.CanInt() {
+			continue
+		}
+		v.SetInt(-1)
+		var wrong *server.SettingError
+		if name := fields.Field(i).Tag.Get("name"); !errors.As(cfg.Validate(), &wrong) || wrong.Name != name {
+			t.Errorf("--%s takes %v: name its range in validate.go", name, v)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func golden(t *testing.T, path, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (- want, + got); if that is meant, run the test with -update:\n%s", path, diff)
+		t.Errorf("%s differs (- want, + got); if that is meant, make docs writes it:\n%s", path, diff)
 	}
 }
 
