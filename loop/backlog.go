@@ -67,6 +67,7 @@ func (s *slowSet) endRest(k *backlog) (frames uint64) {
 func (s *slowSet) ref(b *batch) {
 	l := s.loop
 	l.node.held.Add(refMemory)
+	b.frozen = true
 	b.refs++
 	if b.refs > 1 {
 		return

@@ -23,7 +23,7 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	for _, row := range []struct{ members, messages, size int }{
 		{1000, 1500, 4}, {1, 50_000, 4}, {10, 20_000, 15}, {100, 500, 5000},
 	} {
-		r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTotal = 1<<30, 1<<30, 1<<40 })
+		r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTotal, c.FlushFirst = 1<<30, 1<<30, 1<<40, 1024 })
 		for _, f := range r.openAll(row.members, 0, "room") {
 			f.room = 0
 		}

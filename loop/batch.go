@@ -3,16 +3,22 @@ package loop
 // maxBatch is the size at which a batch is cut: larger writes gain little, and a lagging member refers to whole batches.
 const maxBatch = 64 << 10
 
-// batch is a run of publications of one room that are written at once. It lives until the last lagging member has it.
+// batch is a run of publications of one room that are written at once. It lives until the last lagging member has it. It grows at
+// its end while it is written, until a member lags: members refer to whole batches.
 type batch struct {
-	base   uint32 // room.pos of pubs[0]
-	pubs   []*Publication
-	bufs   [MaxVariants][]byte // built when the first member of the variant needs it
-	bytes  int                 // of the frames, approximately; for the cut
-	cost   int64               // bytes reserved in the loop's load until it is flushed
-	refs   int                 // lagging members that refer to it
-	frozen bool
-	pooled bool // bufs come from the loop's free list
+	base    uint32 // room.pos of pubs[0]
+	pubs    []*Publication
+	bufs    [MaxVariants][]byte // the frames of pubs[:encoded], for each variant whose members need them
+	encoded [MaxVariants]uint32
+	bytes   int   // of the frames, approximately; for the cut
+	cost    int64 // bytes reserved in the loop's load until it is flushed
+	refs    int   // lagging members that refer to it
+	last    struct {
+		variant Variant
+		pub, at uint32 // the last answer of offset: the members of a round ask for the same
+	}
+	frozen bool  // later publications go into another batch
+	pooled uint8 // the variants whose bufs come from the loop's free list, as bits
 }
 
 func (b *batch) end() uint32 { return b.base + uint32(len(b.pubs)) }
@@ -37,38 +43,46 @@ func (p *batches) take(base uint32) *batch {
 
 // encoded returns the frames of the whole batch for a variant. For a batch of one that is the publication's own shared frame.
 func (p *batches) encoded(b *batch, v Variant) []byte {
-	if buf := b.bufs[v]; buf != nil {
-		return buf
-	}
-	if len(b.pubs) == 1 {
-		b.bufs[v] = b.pubs[0].frame(p.encodings, v)
+	done := int(b.encoded[v])
+	switch {
+	case done == len(b.pubs):
 		return b.bufs[v]
+	case len(b.pubs) == 1:
+		b.bufs[v], b.encoded[v] = b.pubs[0].frame(p.encodings, v), 1
+		return b.bufs[v]
+	case b.pooled&(1<<v) == 0:
+		b.bufs[v], done = p.buffer(), 0
+		b.pooled |= 1 << v
 	}
-	buf := p.buffer()
-	for _, pub := range b.pubs {
+	buf := b.bufs[v]
+	for _, pub := range b.pubs[done:] {
 		buf = append(buf, pub.frame(p.encodings, v)...)
 	}
-	b.bufs[v], b.pooled = buf, true
+	b.bufs[v], b.encoded[v] = buf, uint32(len(b.pubs))
 	return buf
 }
 
 // offset is where the frame of pubs[i] begins in the encoded batch.
 func (p *batches) offset(b *batch, v Variant, i int) (at int) {
+	if last := &b.last; last.variant == v && int(last.pub) == i {
+		return int(last.at)
+	}
 	for _, pub := range b.pubs[:i] {
 		at += len(pub.frame(p.encodings, v))
 	}
+	b.last.variant, b.last.pub, b.last.at = v, uint32(i), uint32(at)
 	return at
 }
 
 // strip removes the encoded frames from a batch. Lagging members build the frames they need from the publications.
 func (p *batches) strip(b *batch) {
 	for v, buf := range b.bufs {
-		if b.pooled && cap(buf) == bufferSize && len(p.buffers) < 16 {
+		if b.pooled&(1<<v) != 0 && cap(buf) == bufferSize && len(p.buffers) < 16 {
 			p.buffers = append(p.buffers, buf[:0])
 		}
-		b.bufs[v] = nil
+		b.bufs[v], b.encoded[v] = nil, 0
 	}
-	b.pooled = false
+	b.pooled = 0
 }
 
 // give takes back a batch that nobody refers to.

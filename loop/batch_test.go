@@ -58,7 +58,7 @@ func TestABufferIsUsedAgainOnceItsBatchIsStripped(t *testing.T) {
 		t.Error("two batches share a buffer")
 	}
 	p.strip(first)
-	if first.bufs[0] != nil {
+	if first.bufs[0] != nil || first.encoded[0] != 0 {
 		t.Error("a stripped batch keeps its frames")
 	}
 	if third := batch("e", "f"); unsafe.SliceData(p.encoded(third, 0)) != buf {

@@ -78,13 +78,9 @@ func (c *Conn) catchUp() {
 		return
 	}
 	r := m.room
-	for i, b := range r.queue {
-		b.frozen = true
-		if i > 0 || int(m.index) >= r.cursor {
-			c.loop.fanout.deliver(m, b)
-		}
+	for _, b := range r.queue {
+		c.loop.fanout.deliver(m, b)
 	}
-	m.from = r.pos
 }
 
 // lastWords sends the last words once everything before them was sent, then FIN. It is called again if they had to wait.

@@ -23,7 +23,8 @@ type Config struct {
 	ReadMessages int // most messages that a connection parses per turn
 	ReadBytes    int // most bytes that it reads per turn, up to the next whole ReadBuffer
 	ReadBuffer   int // bytes per read; one buffer per loop
-	FlushBudget  int // writes of fan-out per turn
+	FlushFirst   int // writes of fan-out in a turn in which something was published; twice as many in each of the next turns
+	FlushBudget  int // writes of fan-out in any turn
 	FlushSlice   int // writes to one room before the next room has its turn
 
 	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above this no connection is parsed
@@ -44,7 +45,7 @@ func DefaultConfig() Config {
 	return Config{
 		Loops: 1, Lanes: 64,
 		HandshakeTimeout: 5 * time.Second, MaxAge: 60 * time.Second, FrameTimeout: 10 * time.Second, CloseTimeout: 2 * time.Second,
-		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushBudget: 1024, FlushSlice: 256,
+		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushFirst: 64, FlushBudget: 1024, FlushSlice: 256,
 		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
 		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
 	}
@@ -55,7 +56,7 @@ func (c Config) withDefaults() Config {
 	d := DefaultConfig()
 	for _, f := range []struct{ field, value *int }{
 		{&c.Loops, &d.Loops}, {&c.Lanes, &d.Lanes}, {&c.ReadMessages, &d.ReadMessages}, {&c.ReadBytes, &d.ReadBytes},
-		{&c.ReadBuffer, &d.ReadBuffer}, {&c.FlushBudget, &d.FlushBudget}, {&c.FlushSlice, &d.FlushSlice},
+		{&c.ReadBuffer, &d.ReadBuffer}, {&c.FlushFirst, &d.FlushFirst}, {&c.FlushBudget, &d.FlushBudget}, {&c.FlushSlice, &d.FlushSlice},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.value

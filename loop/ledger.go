@@ -43,6 +43,12 @@ func (l *Loop) CheckLedger() (Stats, error) {
 				return s, fmt.Errorf("room %q: the member at %d has index %d", name, i, m.index)
 			}
 			s.InFlight += uint64(r.pos - r.position(m))
+			if len(r.queue) > 0 && !r.owes(i) && int32(r.position(m)-r.queue[0].end()) < 0 {
+				return s, fmt.Errorf("room %q: the member at %d lacks a part of the first batch, and its turn does not come", name, i)
+			}
+		}
+		if r.cursor > len(r.members) || r.owed > len(r.members) || len(r.queue) == 0 && r.owed > 0 {
+			return s, fmt.Errorf("room %q: %d of %d members are owed something from %d on, with %d batches", name, r.owed, len(r.members), r.cursor, len(r.queue))
 		}
 	}
 	for i, c := range l.slow.lagging {

@@ -7,13 +7,19 @@ package loop
 // has both; DESIGN.md has the figures). The API needs a map by connection id; that is the slot table of the loop, one for all
 // rooms.
 //
-// A batch is what was published since the last flush; all members share it. It is frozen when its flush begins: later
-// publications go into the next one. A fan-out may be cut into slices (fanout.go), so that a batch can be half sent:
-// members[:cursor] have it, members[cursor:] do not.
+// A batch is what was published since the last flush; all members share it. A flush may be cut into slices (fanout.go), and what
+// is published meanwhile joins the batch at its end. So the flush goes round: the members from the cursor on that are owed
+// something of the first batch, room.owed of them, are a run of the circle of members. A publication that joins the first batch
+// makes the run the whole circle, beginning at the cursor: the next members get all of it in one write, and those that had the
+// first part get the rest when their turn comes again. How much a member has is in Member.from. When the run is empty, everybody
+// has the batch.
 //
-// Invariant: leaving never moves a member across the cursor. If the leaving member has the batch already, the last member that
-// has it takes its place, and the last member of all takes that one's. Therefore no member is skipped and none gets the batch
-// twice. Joining appends behind the cursor with from = pos: the new member gets nothing that is queued already.
+// Invariant: outside the run no member lacks anything of the first batch. Leaving fills the hole with members from the ends of the
+// two runs, so that none crosses from one to the other. Joining appends with from = pos: the new member gets nothing that is
+// queued already.
+//
+// A batch is closed for later publications, which go into the next one, when it is full, and when a member lags with a part of it
+// (batch.frozen).
 
 // Member is a connection in a room.
 type Member struct {
@@ -31,7 +37,8 @@ type room struct {
 
 	queue  []*batch // not yet fanned out; the last one may be open
 	pos    uint32   // publications appended so far (wraps around)
-	cursor int      // members[:cursor] have queue[0]
+	cursor int      // the member that is next
+	owed   int      // members from the cursor on, round the circle, that may lack something of queue[0]
 	dirty  bool     // on the loop's list of dirty rooms
 
 	stallers [numGates]int // local members that stall it (stall.go)
@@ -39,17 +46,89 @@ type room struct {
 
 // position is how far m was given the publications of its room.
 func (r *room) position(m *Member) uint32 {
-	p := r.pos
+	if len(r.queue) == 0 {
+		return r.pos
+	}
+	if base := r.queue[0].base; int32(m.from-base) < 0 {
+		return base
+	}
+	return m.from
+}
+
+// begin starts the round of the first batch in the queue.
+func (r *room) begin() {
+	r.cursor, r.owed = 0, 0
 	if len(r.queue) > 0 {
-		p = r.queue[0].base
-		if int(m.index) < r.cursor {
-			p = r.queue[0].end()
+		r.owed = len(r.members)
+	}
+}
+
+// next is the member at the cursor, which moves on.
+func (r *room) next() *Member {
+	m := r.members[r.cursor]
+	r.owed--
+	if r.cursor++; r.cursor == len(r.members) {
+		r.cursor = 0
+	}
+	return m
+}
+
+// owes reports whether the member at i is in the run of those that may lack something of the first batch.
+func (r *room) owes(i int) bool {
+	return (i-r.cursor+len(r.members))%len(r.members) < r.owed
+}
+
+// push adds a member at the end. It is owed nothing, unless it stands in the middle of the run.
+func (r *room) push(m *Member) {
+	m.index = uint32(len(r.members))
+	if r.cursor+r.owed > len(r.members) {
+		r.owed++
+	}
+	r.members = append(r.members, m)
+}
+
+// remove takes out the member at i. No other member leaves the run of those that are owed something, or comes into it.
+func (r *room) remove(i int) {
+	last := len(r.members) - 1
+	hole := i
+	fill := func(from int) {
+		if from != hole {
+			r.seat(hole, r.members[from])
+			hole = from
 		}
 	}
-	if int32(m.from-p) > 0 {
-		return m.from
+	switch end := r.cursor + r.owed; {
+	case end > last+1: // the run is [cursor, last] and [0, end)
+		end -= last + 1
+		switch {
+		case i < end:
+			fill(end - 1)
+			fill(r.cursor - 1)
+			r.cursor--
+			r.owed--
+		case i < r.cursor:
+			fill(r.cursor - 1)
+			r.cursor--
+		default:
+			r.owed--
+		}
+	case i < r.cursor: // the run is [cursor, end)
+		fill(r.cursor - 1)
+		fill(end - 1)
+		r.cursor--
+	case i < end:
+		fill(end - 1)
+		r.owed--
 	}
-	return p
+	fill(last)
+	r.members[last] = nil
+	r.members = r.members[:last]
+	if r.cursor >= last {
+		r.cursor = 0
+	}
+	if cap(r.members) > 64 && last < cap(r.members)/4 {
+		r.members = append(make([]*Member, 0, cap(r.members)/2), r.members...)
+	}
 }
 
 func (r *room) seat(i int, m *Member) {

@@ -250,3 +250,89 @@ func TestAConnectionThatCannotBeOpenedLeavesNoTrace(t *testing.T) {
 type failing struct{ fake }
 
 func (f *failing) Open() error { return ErrAgain }
+
+// The run of those that are owed something is the same set of members, whoever comes, leaves or is served in the middle of a round.
+func TestTheRunOfOwedMembersKeepsItsMembers(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := &room{}
+		owed := map[*Member]bool{}
+		actions := map[string]func(*rapid.T){
+			"join": func(*rapid.T) { r.push(&Member{}) },
+			"publish": func(*rapid.T) {
+				r.owed = len(r.members)
+				for _, m := range r.members {
+					owed[m] = true
+				}
+			},
+			"serve": func(rt *rapid.T) {
+				for range rapid.IntRange(0, r.owed).Draw(rt, "members") {
+					m := r.next()
+					if !owed[m] {
+						rt.Fatalf("served a member that was owed nothing")
+					}
+					delete(owed, m)
+				}
+			},
+			"leave": func(rt *rapid.T) {
+				if len(r.members) == 0 {
+					rt.Skip("nobody there")
+				}
+				i := rapid.IntRange(0, len(r.members)-1).Draw(rt, "member")
+				delete(owed, r.members[i])
+				r.remove(i)
+			},
+			"": func(rt *rapid.T) {
+				if r.owed != len(owed) && len(owed) != 0 {
+					// A member that joins in the middle of a run that goes round is in it, though it is owed nothing.
+					for _, m := range r.members {
+						if r.owes(int(m.index)) && !owed[m] {
+							owed[m] = true
+						}
+					}
+				}
+				for i, m := range r.members {
+					if int(m.index) != i || r.owes(i) != owed[m] {
+						rt.Fatalf("member %d of %d has index %d, in the run %v, owed something %v (cursor %d, %d owed)",
+							i, len(r.members), m.index, r.owes(i), owed[m], r.cursor, r.owed)
+					}
+				}
+			},
+		}
+		rt.Repeat(actions)
+	})
+}
+
+// What is published in the middle of a flush joins its batch: the members that come next get both in one write.
+func TestABatchRollsUntilAMemberLags(t *testing.T) {
+	for name, row := range map[string]struct {
+		lag    bool
+		writes uint64
+	}{
+		"rolls":  {false, 2 + 4 + 2},
+		"closed": {true, 2 + 4 + 5}, // the second member refers to the first batch, so the second message has one of its own; it waits for both
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.FlushFirst, c.FlushBudget, c.FlushSlice = 2, 2, 2 })
+			all := r.openAll(6, 0, "room")
+			before := r.stats(0).Writes
+			if row.lag {
+				all[1].room = 0
+			}
+			r.publish("room", "a", "b")
+			r.turn(0)
+			r.publish("room", "c")
+			r.rest()
+			if got := r.stats(0).Writes - before; got != row.writes {
+				t.Errorf("%d writes, want %d", got, row.writes)
+			}
+			for i, f := range all {
+				if got, want := f.frames(t), []string{"a", "b", "c"}; !slices.Equal(got, want) && !(row.lag && i == 1) {
+					t.Errorf("member %d got %q, want %q", i, got, want)
+				}
+			}
+			if n := r.stats(0).Rolled; (n > 0) == row.lag {
+				t.Errorf("%d rolled", n)
+			}
+		})
+	}
+}

@@ -60,8 +60,8 @@ func (rs *rooms) enter(c *Conn, r *room) {
 		return
 	}
 	l.node.dir.countChanged(r.entry)
-	c.member = Member{conn: c, room: r, index: uint32(len(r.members)), from: r.pos}
-	r.members = append(r.members, &c.member)
+	c.member = Member{conn: c, room: r, from: r.pos}
+	r.push(&c.member)
 	l.stats.Joins++
 	c.peer.Joined()
 }
@@ -76,20 +76,7 @@ func (rs *rooms) leave(c *Conn, reason CloseReason) {
 	}
 	l.stats.Dropped[reason] += uint64(r.pos - r.position(m))
 	l.unstallFor(c)
-	i, last := int(m.index), len(r.members)-1
-	if i < r.cursor {
-		r.cursor--
-		r.seat(i, r.members[r.cursor])
-		i = r.cursor
-	}
-	if i < last {
-		r.seat(i, r.members[last])
-	}
-	r.members[last] = nil
-	r.members = r.members[:last]
-	if cap(r.members) > 64 && last < cap(r.members)/4 {
-		r.members = append(make([]*Member, 0, cap(r.members)/2), r.members...)
-	}
+	r.remove(int(m.index))
 	r.entry.members.Add(-1)
 	l.node.dir.countChanged(r.entry)
 	l.stats.Leaves++
@@ -105,7 +92,8 @@ func (rs *rooms) vanish(r *room) {
 	for _, b := range r.queue {
 		rs.loop.fanout.complete(b)
 	}
-	r.queue, r.cursor = nil, 0
+	r.queue = nil
+	r.begin()
 	delete(rs.byName, r.name)
 	r.entry.rooms[rs.loop.index] = nil
 	rs.loop.node.bus.Leave(r.entry, rs.loop)
@@ -128,6 +116,12 @@ func (rs *rooms) append(p *Publication) {
 	if b == nil || b.frozen || b.bytes+p.weight() > maxBatch {
 		b = l.fanout.batches.take(r.pos)
 		r.queue = append(r.queue, b)
+	}
+	if len(r.queue) == 1 {
+		if r.owed < len(r.members) && len(b.pubs) > 0 {
+			l.stats.Rolled++
+		}
+		r.owed = len(r.members) // also those that had the rest of the batch
 	}
 	b.pubs = append(b.pubs, p)
 	b.bytes += p.weight()

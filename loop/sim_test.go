@@ -46,7 +46,7 @@ func TestSimulation(t *testing.T) {
 	for name, n := range map[string]uint64{"heartbeat kicks": total.Kicks[ReasonHeartbeat], "slow kicks": total.Kicks[ReasonBacklogHard],
 		"soft kicks": total.Kicks[ReasonBacklogSoft], "shed": total.Kicks[ReasonShed], "frame kicks": total.Kicks[ReasonFrame],
 		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets,
-		"publications from elsewhere": total.Foreign, "parked ones": total.Parked, "rooms at a pace": total.Paced} {
+		"publications from elsewhere": total.Foreign, "parked ones": total.Parked, "rooms at a pace": total.Paced, "rolled batches": total.Rolled} {
 		if n == 0 && *simSeeds >= 500 {
 			t.Errorf("no %s in %d seeds: the simulation does not reach them", name, *simSeeds)
 		}
@@ -54,8 +54,8 @@ func TestSimulation(t *testing.T) {
 }
 
 type tally struct {
-	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced uint64
-	Kicks                                                                                      [NumReasons]uint64
+	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced, Rolled uint64
+	Kicks                                                                                              [NumReasons]uint64
 }
 
 func (t *tally) add(w *world) {
@@ -64,6 +64,7 @@ func (t *tally) add(w *world) {
 		t.Delivered += s.Delivered
 		t.Accepted += s.Accepted
 		t.Writes += s.Writes
+		t.Rolled += s.Rolled
 		t.Lags += s.Lags
 		t.Stalls += s.Stalls
 		t.Pauses += s.Pauses
@@ -168,7 +169,7 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	cfg.MaxAge, cfg.FrameTimeout, cfg.HandshakeTimeout = 3*time.Second, 1200*time.Millisecond, 1*time.Second
 	cfg.CloseTimeout = 500 * time.Millisecond
 	cfg.ReadMessages, cfg.ReadBytes, cfg.ReadBuffer = 4, 256, 128
-	cfg.FlushBudget, cfg.FlushSlice = 5, 2
+	cfg.FlushFirst, cfg.FlushBudget, cfg.FlushSlice = 2, 5, 2
 	cfg.InboxLimit = int64(2000 + w.rng.IntN(4000))
 	cfg.SoftBacklog, cfg.HardBacklog, cfg.BacklogTime = 100, 100+w.rng.IntN(600), time.Second
 	cfg.RoomCredit = int64(50 + w.rng.IntN(1000))

@@ -9,6 +9,7 @@ type Stats struct {
 	Joins, Leaves            uint64
 	Accepted                 uint64 // publications of own connections
 	Appended                 uint64 // publications taken from the bus for a room with members
+	Rolled                   uint64 // those among them that joined a batch of which some members had a part already
 	Expected, Delivered      uint64 // frames, one per member
 	Writes, WrittenBytes     uint64 // sends of the fan-out
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, readers paused
