@@ -22,7 +22,7 @@
 //	apiconnections.go  list and kick connections; top.go keeps the first few of many
 //	counts.go      the server's own counters
 //	log.go         log lines about connections
-//	trim.go        returns memory after a storm of connections
+//	memory.go      how much garbage there may be; memory goes back when the work is over
 //
 // PROTOCOL.md describes the protocol, METRICS.md the metrics.
 package server

@@ -225,7 +225,8 @@ func startTicker(s *Server) *ticker {
 	t.wait.Add(1)
 	go func() {
 		defer t.wait.Done()
-		trim := newTrimmer()
+		memory := newMemory()
+		defer memory.close()
 		timer := time.NewTimer(0)
 		defer timer.Stop()
 		for {
@@ -237,7 +238,7 @@ func startTicker(s *Server) *ticker {
 			for _, l := range s.node.Loops() {
 				l.Ring()
 			}
-			trim.tick(s.counts.accepted.Load(), s.connections())
+			memory.tick()
 			timer.Reset(loop.Tick - s.now()%loop.Tick)
 		}
 	}()
