@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
@@ -40,6 +41,27 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 				row.members, row.messages, row.size, held, heap)
 		}
 		runtime.KeepAlive(r)
+	}
+}
+
+// A loop that was held up finds much in its inbox. It sheds before it has given all of it to members that take nothing.
+func TestBacklogsAreShedBeforeMoreIsAddedToThem(t *testing.T) {
+	const total = 100 << 10
+	r := newRig(t, func(c *Config) { c.BacklogTotal, c.HardBacklog, c.SoftBacklog, c.RoomCredit = total, 1<<20, 1<<20, 1<<20 })
+	body := message(30 << 10)
+	for i := range 12 {
+		r.open(0, fmt.Sprintf("room %d", i), 0).room = 0
+	}
+	for i := range 12 {
+		r.publish(fmt.Sprintf("room %d", i), body, body)
+	}
+	r.turn(0)
+	if ended, rooms := r.stats(0).Ended[ReasonShed], r.loop(0).fanout.dirty.len(); ended > 1 || rooms < 9 || r.node.Held() > total {
+		t.Errorf("after one turn %d members were shed, %d rooms have more to write, and %d bytes are held; want one member at most, 10 rooms, and %d bytes at most", ended, rooms, r.node.Held(), total)
+	}
+	r.rest()
+	if ended := r.stats(0).Ended[ReasonShed]; ended < 10 {
+		t.Errorf("%d members were shed in the end, want 10 or 11", ended)
 	}
 }
 

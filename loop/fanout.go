@@ -28,6 +28,9 @@ func (f *fanout) flush() {
 		} else {
 			r.dirty = false
 		}
+		if f.loop.node.held.Load() > f.loop.cfg.BacklogTotal {
+			return // the slowest members are shed at the end of the turn; the other rooms wait for the next one
+		}
 	}
 }
 
