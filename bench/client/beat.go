@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Heartbeats need neither a timer nor a field per connection. A cursor visits
-// all slots once per period; the heartbeat of slot i in round r is due at
+// Heartbeats need neither a timer nor a due time per connection. A cursor
+// visits all slots once per period. In round r the heartbeat of slot i is due
+// at
 //
 //	start + r·period + i·period/slots
 //
-// so heartbeats are spread evenly, whatever the order of the connections. A
-// cursor that is more than a period late skips rounds instead of sending
-// several heartbeats in a row.
+// so heartbeats are spread evenly over the period. If the cursor is more than a
+// period late, it skips heartbeats, so that no connection sends several in a
+// row.
 
 type beats struct {
 	period int64
@@ -35,7 +36,7 @@ func (b *beats) due(k int64) int64 {
 	return b.start + k/b.slots*b.period + k%b.slots*b.period/b.slots
 }
 
-// next is the time of the next heartbeat.
+// next returns the time when the next heartbeat is due.
 func (b *beats) next() int64 {
 	if b.on == 0 {
 		return math.MaxInt64
@@ -43,7 +44,8 @@ func (b *beats) next() int64 {
 	return b.due(b.k)
 }
 
-// skip leaves out heartbeats that were due more than a period ago.
+// skip moves the cursor past the heartbeats that were due more than a period
+// ago.
 func (b *beats) skip(now int64) {
 	if now-b.due(b.k) <= b.period {
 		return
@@ -52,8 +54,8 @@ func (b *beats) skip(now int64) {
 	b.k = since/b.period*b.slots + since%b.period*b.slots/b.period + 1
 }
 
-// Beat turns the heartbeats of a connection on or off. The first one follows
-// within a period. Without Config.BeatEvery it does nothing.
+// Beat turns the heartbeats of a connection on or off. The first heartbeat
+// follows within a period. If Config.BeatEvery is 0, Beat does nothing.
 func (e *Engine) Beat(id int32, on bool) {
 	c := &e.conns[id]
 	if c.beats == on || e.beat.period <= 0 {
@@ -80,7 +82,8 @@ func (e *Engine) sendBeats() {
 			continue
 		}
 		n++
-		// A heartbeat after unsent bytes would arrive at an unknown time.
+		// Bytes of this connection are still unsent, so we cannot know when a
+		// heartbeat after them would leave. Leave it out.
 		if c.x != nil && len(c.x.out) > 0 {
 			continue
 		}

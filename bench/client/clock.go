@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clock reads CLOCK_MONOTONIC without a system call. time.Since reads the same
-// clock from the vDSO, counted from the start of the process; the constant
-// difference is measured once. So stamps of several processes on one machine
-// can be compared.
+// Clock reads CLOCK_MONOTONIC without a system call. time.Since reads this
+// clock through the vDSO, but relative to base. NewClock measures what the
+// clock showed at base, and Now adds it. So stamps of several processes on one
+// machine can be compared.
 type Clock struct {
 	base   time.Time
 	offset int64
@@ -26,5 +26,6 @@ func NewClock() (Clock, error) {
 	return Clock{base, ts.Nano()}, nil
 }
 
-// Now is the time in nanoseconds since an arbitrary start (Linux: boot).
+// Now returns the time of CLOCK_MONOTONIC in nanoseconds. On Linux it counts
+// from the boot.
 func (c Clock) Now() int64 { return c.offset + int64(time.Since(c.base)) }

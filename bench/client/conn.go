@@ -6,34 +6,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn is one slot.
+// conn is a slot for one connection.
 type conn struct {
 	x      *extra
 	fd     int32
-	gen    uint32 // grows each time the slot is freed, to recognise stale events
+	gen    uint32 // grows when the slot is freed, so that events of the previous connection are ignored
 	source uint16
 	state  state
 	beats  bool
 	paused bool
-	reset  bool // a write met an RST: a later EOF from read is not a FIN
+	reset  bool // a write failed with ECONNRESET, so a later EOF from read does not mean FIN
 }
 
-// extra has the state that a connection needs only for a while.
+// extra is the state that a connection needs only during its handshake, or
+// while a message is incomplete in one of the two directions.
 type extra struct {
-	in     []byte // read, but not yet a complete frame or response head
-	out    []byte // not yet accepted by the kernel
-	frag   []byte // an incomplete fragmented message
+	in     []byte // bytes of an incomplete frame or response head
+	out    []byte // bytes that the kernel has not accepted yet
+	frag   []byte // the payload so far of a fragmented message
 	inFrag bool
 
 	path              string
 	target            Target
-	cutAt             int // write only this many bytes of the request; -1: all
+	cutAt             int // the number of bytes of the request that are written; -1: all
 	dialed, requested int64
-	failed            unix.Errno // connect failed at once; reported by the next Poll
+	failed            unix.Errno // connect failed at once with this error; the next Poll reports it
 }
 
-// watch changes the events that a socket is polled for. It can fail only for a
-// descriptor that is not ours, which is a bug.
+// watch sets the events that epoll reports for the socket of the connection.
+// EPOLL_CTL_MOD fails only for a descriptor that is not in the epoll set: a
+// bug.
 func (c *conn) watch(ep int, id int32, events uint32) {
 	if c.paused {
 		events &^= unix.EPOLLIN
@@ -44,10 +46,10 @@ func (c *conn) watch(ep int, id int32, events uint32) {
 	}
 }
 
-// extras is a pool of them.
+// extras is a pool of unused extras.
 type extras struct{ free []*extra }
 
-// take takes an extra from the pool.
+// take returns an extra from the pool, or a new one.
 func (p *extras) take() *extra {
 	if n := len(p.free); n > 0 {
 		x := p.free[n-1]
@@ -57,7 +59,7 @@ func (p *extras) take() *extra {
 	return &extra{}
 }
 
-// drop returns the extra of a connection that does not need it now.
+// drop puts the extra of an open connection back into the pool if it is empty.
 func (p *extras) drop(c *conn) {
 	x := c.x
 	if c.state < open || len(x.in) > 0 || len(x.out) > 0 || x.inFrag {
@@ -66,9 +68,9 @@ func (p *extras) drop(c *conn) {
 	p.give(c)
 }
 
-// give returns the extra of a connection.
+// give puts the extra of a connection back into the pool.
 func (p *extras) give(c *conn) {
-	const keep = 4 << 10 // leave a larger buffer to the garbage collector
+	const keep = 4 << 10 // an extra with a larger buffer is left to the garbage collector
 	x := c.x
 	c.x = nil
 	if len(p.free) >= maxEvents || cap(x.in) > keep || cap(x.out) > keep {

@@ -11,18 +11,18 @@ import (
 // ErrNoSlot is returned by Dial when MaxConns connections exist.
 var ErrNoSlot = errors.New("client: all slots are in use")
 
-// Dial begins to connect to the path and to request a WebSocket. OnOpen or
-// OnClose reports the outcome; Dial returns an error only if a slot or a local
-// resource is missing.
+// Dial begins to open a WebSocket with the URL path. OnOpen or OnClose reports
+// the outcome. Dial itself fails only if no slot or no local resource, such as
+// a port, is left.
 func (e *Engine) Dial(path string) (int32, error) { return e.dial(0, path, -1) }
 
-// DialTo is Dial to a server by its number: 0 is Target, 1 the first of
-// Others.
+// DialTo is like Dial, but to any server of the Config: 0 is Target, 1 is
+// Others[0], and so on.
 func (e *Engine) DialTo(server int, path string) (int32, error) { return e.dial(server, path, -1) }
 
-// DialCut is Dial, but writes only the first n bytes of the request (0: none).
-// Then it calls OnCut, and nothing more happens until the server or Reset ends
-// the connection.
+// DialCut is like Dial, but the engine writes only the first n bytes of the
+// request and then calls OnCut. After that nothing happens until the server or
+// Reset ends the connection.
 func (e *Engine) DialCut(path string, n int) (int32, error) { return e.dial(0, path, max(n, 0)) }
 
 func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
@@ -52,8 +52,8 @@ func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
 	return id, nil
 }
 
-// connect makes the socket. The errno is the network's answer, the error a
-// local problem.
+// connect makes the socket and begins to connect it. The Errno is an answer of
+// the network, such as ECONNREFUSED. The error is a local problem.
 func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error) {
 	family := unix.AF_INET
 	if _, ok := to.(*unix.SockaddrInet6); ok {
@@ -93,8 +93,8 @@ func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error
 	return failed, nil
 }
 
-// reportFailed reports connects that failed within Dial. Dial itself does not,
-// because handlers are not called from calls into the engine.
+// reportFailed reports the connects that failed at once. Dial cannot report
+// them, because handlers run only inside Poll.
 func (e *Engine) reportFailed(stamp int64) {
 	for i := 0; i < len(e.failed); i++ {
 		if r := e.failed[i]; r.live(e.conns) {
@@ -104,7 +104,8 @@ func (e *Engine) reportFailed(stamp int64) {
 	e.failed = e.failed[:0]
 }
 
-// connected is called when the connect has succeeded or failed.
+// connected runs when a connect has succeeded or failed. After a success it
+// writes the request.
 func (e *Engine) connected(id int32, stamp int64) {
 	c := &e.conns[id]
 	errno, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR)
@@ -126,7 +127,7 @@ func (e *Engine) connected(id int32, stamp int64) {
 	}
 	c.x.requested = e.Now()
 	if len(request) > 0 {
-		// The next read returns this error again, with its cause.
+		// Ignore the error: the next read fails too, and reports the cause.
 		_ = e.write(c, id, request)
 	}
 	if c.state == cut && e.h.OnCut != nil {
@@ -134,10 +135,11 @@ func (e *Engine) connected(id int32, stamp int64) {
 	}
 }
 
-// OpenAll dials n connections, at most window of them at a time, until all
-// were answered. (A server's backlog holds 4,096 or fewer, and each connection
-// above it costs a second.) A new engine numbers them in the order in which it
-// asks for paths: 0 to n-1. OnClose reports those that failed.
+// OpenAll dials n connections and waits until each has opened or failed. At
+// most window handshakes are in progress at a time: a server's accept queue
+// holds 4,096 connections or fewer, and each connection beyond it costs a
+// second. In a new engine the id of the connection with path(i) is i. OnClose
+// reports the connections that failed.
 func (e *Engine) OpenAll(n, window int, path func(i int) string, limit time.Duration) error {
 	until := e.Now() + int64(limit)
 	for i := 0; i < n || e.opening > 0; {

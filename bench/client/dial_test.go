@@ -23,7 +23,7 @@ func TestCutRequestsStopWhereTheyShould(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.until(t, "the cut", func() bool { return cutDone })
-	time.Sleep(5 * time.Millisecond) // an RST may overtake unread bytes
+	time.Sleep(5 * time.Millisecond) // the server must have read the bytes before an RST discards them
 	l.e.Reset(id)
 	if s := <-got; s != "GET /ab" {
 		t.Errorf("the server read %q", s)
@@ -41,7 +41,7 @@ func TestSourcesAreUsedInTurn(t *testing.T) {
 	seen := map[string]int{}
 	for range 4 {
 		l.dial(t)
-		for len(from) == 0 { // no event of the engine reports it
+		for len(from) == 0 { // the accept in the server is not an event of the engine, so poll in short steps
 			if err := l.e.Poll(l.e.Now() + int64(time.Millisecond)); err != nil {
 				t.Fatal(err)
 			}

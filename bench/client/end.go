@@ -8,30 +8,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How a connection ended.
+// How says in which way a connection ended.
 type How uint8
 
-// The ends of a connection.
+// The ways in which a connection can end.
 const (
-	ByFrame  How = iota + 1 // the server's close frame: Code and Reason are set
+	ByFrame  How = iota + 1 // a close frame of the server: Close has its Code and Reason
 	ByEOF                   // FIN without a close frame
 	ByReset                 // RST
 	Refused                 // no server listens on the port
-	Rejected                // an HTTP answer other than 101: Status is set
+	Rejected                // an HTTP answer other than 101: Close has its Status, and its text as Reason
 	TimedOut                // no 101 within DialTimeout
 	Broken                  // the server broke RFC 6455: Reason explains how
 	Failed                  // another error of the socket: Reason names it
 )
 
-// CodeNone stands for a close frame without a code, RFC 6455 section 7.4.1.
+// CodeNone is the Code of a close frame that has none (RFC 6455 section 7.4.1).
 const CodeNone = 1005
 
 // Close is the end of a connection.
 type Close struct {
 	How    How
-	Opened bool   // the 101 had arrived
-	Code   uint16 // ByFrame
-	Status int    // Rejected
+	Opened bool   // the 101 arrived before the end
+	Code   uint16 // set if How is ByFrame
+	Status int    // set if How is Rejected
 	Reason string
 	Stamp  int64
 }
@@ -57,7 +57,8 @@ func (c Close) String() string {
 }
 
 // Reset ends a connection at once with an RST (SO_LINGER 0), so that no port
-// stays in TIME_WAIT. It does not call OnClose. It ignores an id that is free.
+// stays in TIME_WAIT. It does not call OnClose. If the id is free, it does
+// nothing.
 func (e *Engine) Reset(id int32) {
 	c := &e.conns[id]
 	if c.state == free {
@@ -74,7 +75,7 @@ func (e *Engine) ResetAll() {
 	}
 }
 
-// release closes the descriptor and frees the slot.
+// release closes the descriptor of a connection and frees its slot.
 func (e *Engine) release(id int32) {
 	c := &e.conns[id]
 	_ = unix.Close(int(c.fd))
@@ -94,7 +95,8 @@ func (e *Engine) release(id int32) {
 	e.free = append(e.free, id)
 }
 
-// end frees the slot of a connection that we did not end, and reports the end.
+// end frees the slot of a connection that we did not end. It calls OnClose,
+// unless closeFrame has done so.
 func (e *Engine) end(id int32, end Close) {
 	told := e.conns[id].state == closing
 	end.Opened = e.conns[id].state == open
@@ -104,7 +106,7 @@ func (e *Engine) end(id int32, end Close) {
 	}
 }
 
-// failedClose is the end of a connection whose socket has an error.
+// failedClose returns the Close for an error of the socket.
 func failedClose(errno unix.Errno, stamp int64) Close {
 	switch errno {
 	case unix.ECONNREFUSED:
@@ -115,7 +117,8 @@ func failedClose(errno unix.Errno, stamp int64) Close {
 	return Close{How: Failed, Reason: errno.Error(), Stamp: stamp}
 }
 
-// brokenClose is the end of a connection whose server sent invalid bytes.
+// brokenClose returns the Close for an answer other than 101 or for invalid
+// bytes.
 func brokenClose(err error, stamp int64) Close {
 	if r := (rejected{}); errors.As(err, &r) {
 		return Close{How: Rejected, Status: r.status, Reason: r.text, Stamp: stamp}
@@ -123,7 +126,7 @@ func brokenClose(err error, stamp int64) Close {
 	return Close{How: Broken, Reason: err.Error(), Stamp: stamp}
 }
 
-// ref is a connection in one use of its slot.
+// ref names a connection: gen tells it from other connections in the same slot.
 type ref struct {
 	id  int32
 	gen uint32
@@ -134,8 +137,9 @@ func (r ref) live(conns []conn) bool {
 	return c.gen == r.gen && c.state != free
 }
 
-// deadlines is a queue of equal timeouts. The first in is the first due, so it
-// needs neither a heap nor a timer per connection.
+// deadlines is a queue for timeouts of one length. They are due in the order in
+// which they are pushed, so neither a heap nor a timer per connection is
+// needed.
 type deadlines struct {
 	queue []deadline
 	head  int
@@ -154,7 +158,7 @@ func (d *deadlines) push(r ref, at int64) {
 	d.queue = append(d.queue, deadline{r, at})
 }
 
-// next is the time of the first deadline.
+// next returns the time of the first deadline.
 func (d *deadlines) next() int64 {
 	if d.head == len(d.queue) {
 		return math.MaxInt64
@@ -162,8 +166,9 @@ func (d *deadlines) next() int64 {
 	return d.queue[d.head].at
 }
 
-// pop returns the first connection that is still in one of the states, if its
-// deadline has passed. It drops those before it that changed their state.
+// pop removes the first deadline and returns its connection, if the deadline
+// has passed. Connections that have ended, or whose state is no longer between
+// first and last, are removed without being returned.
 func (d *deadlines) pop(conns []conn, now int64, first, last state) (int32, bool) {
 	for ; d.head < len(d.queue); d.head++ {
 		next := d.queue[d.head]
@@ -179,7 +184,8 @@ func (d *deadlines) pop(conns []conn, now int64, first, last state) (int32, bool
 	return 0, false
 }
 
-// expire ends connections whose deadline has passed.
+// expire ends the connections whose handshake, or whose FIN after the close
+// frame, is overdue.
 func (e *Engine) expire(now int64) {
 	for {
 		id, ok := e.dials.pop(e.conns, now, connecting, requesting)

@@ -86,7 +86,7 @@ func TestServersThatNeverAnswerOrNeverGoAreLeftInTime(t *testing.T) {
 	url := stub.Start(t, func(c *stub.Conn) {
 		c.Write(stub.CloseFrame(1001, ""))
 		for _, _, err := c.Read(); err == nil; _, _, err = c.Read() {
-			continue // keeps the socket open after the close handshake
+			continue // this server keeps the socket open after the close handshake
 		}
 	})
 	l = newLog(t, url, func(c *Config) { c.CloseTimeout = 20 * time.Millisecond })

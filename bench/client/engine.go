@@ -1,21 +1,22 @@
 // Package client is the WebSocket client of the load generators: one epoll
 // loop drives tens of thousands of connections from one thread.
 //
-// A connection is a slot in a flat slice: 24 bytes while it is quiet. Some
-// connections need more state for a while: a request in progress, a frame that
-// the network split, bytes that the kernel did not accept. That state is in a
-// pooled extra, which goes back as soon as it is empty. All connections read
-// into one shared buffer. A goroutine and a bufio.Reader for each would cost a
-// hundred times as much, and the generator would measure its own scheduler.
+// A connection is a slot in a flat slice and needs 24 bytes while it is quiet.
+// Some connections need more state for a while: during the handshake, after a
+// part of a frame, or with bytes that the kernel has not accepted. That state
+// is in an extra, which goes back to a pool as soon as it is empty. All
+// connections read into one shared buffer. A goroutine and a bufio.Reader per
+// connection would need a hundred times as much memory, and the generator would
+// measure the Go scheduler.
 //
-// The package shares no code with any server, so that a bug cannot hide by
-// being on both ends of the wire.
+// The package shares no code with any server, because a bug at both ends of a
+// connection would not be noticed.
 //
-// Stamps are CLOCK_MONOTONIC nanoseconds. They are taken right before a write,
-// and for reads after epoll_wait returned and after every 16 events of a
-// batch. So most of the time that this process needs for earlier events does
-// not count as the server's, and a message that arrives meanwhile does not get
-// a stamp from before its arrival.
+// Stamps are CLOCK_MONOTONIC nanoseconds. A stamp for a write is taken right
+// before the write. A stamp for a read is taken when epoll_wait returns, and
+// again after every 16 events of its batch. So little of the time that this
+// process spends on earlier events is added to the latency of the server, and
+// no message gets a stamp that is much older than its arrival.
 //
 // An Engine belongs to one goroutine. Handlers run inside Poll. They may Dial,
 // Send and Reset any connection, but they must not call Poll.
@@ -38,45 +39,49 @@ const (
 	DefaultMaxBacklog   = 1 << 20
 
 	maxEvents       = 256 // events per batch
-	freshStamp      = 16  // events with one stamp: data that arrives while a batch is handled is at most that much older
-	maxBeatsPerPoll = 256 // heartbeats written before events are handled again
+	freshStamp      = 16  // events of a batch that share one stamp
+	maxBeatsPerPoll = 256 // heartbeats that are written before events are handled again
 )
 
-// Config says where an Engine connects to and what it holds.
+// Config configures an Engine.
 type Config struct {
 	// Target is the server, from ParseTarget.
 	Target Target
-	// Others are more servers; see Dial. All servers must be on the IPv4
-	// loopback, or none.
+	// Others are further servers, for DialTo. Either all servers are on the
+	// IPv4 loopback, or none is.
 	Others []Target
 	// MaxConns is the number of slots: connections that are open or being
 	// opened.
 	MaxConns int
-	// Sources is the least number of source addresses for loopback
-	// connections. It is raised so that none has more than 6,000 connections.
+	// Sources is the minimum number of source addresses for connections on the
+	// loopback. The engine uses more if an address would get more than 6,000
+	// connections.
 	Sources int
 	// SourceNet is an IPv4 network whose addresses are used in turn as source
-	// addresses. All of them must belong to this machine. Default:
-	// 127.0.0.0/16 if the server is on the loopback, else the kernel's choice.
+	// addresses. All of them must belong to this machine. By default the engine
+	// uses 127.0.0.0/16 for a server on the loopback; otherwise the kernel
+	// chooses.
 	SourceNet netip.Prefix
 	// DialTimeout limits connect and handshake together. Default 10 s.
 	DialTimeout time.Duration
 	// CloseTimeout limits the wait for the server's FIN after its close frame.
 	// Default 2 s.
 	CloseTimeout time.Duration
-	// BeatEvery is the heartbeat period; 0 sends none. See Engine.Beat.
+	// BeatEvery is the period of the heartbeats; with 0 none are sent.
+	// Engine.Beat turns them on for a connection.
 	BeatEvery time.Duration
-	// BeatText is the heartbeat. Default "heartbeat", a JSON string.
+	// BeatText is the text of a heartbeat. Default: the JSON string
+	// "heartbeat", with its quotes.
 	BeatText string
-	// Spin polls for events without sleeping, on a CPU that nothing else
-	// needs. A server that sends to a sleeping receiver pays for waking it, 2
-	// to 5 us each time on a virtual machine. A server whose clients are on
-	// other machines does not.
+	// Spin makes the engine poll without sleeping; it then needs a CPU of its
+	// own. Otherwise the server's send system call has to wake the receiver,
+	// which costs the server 2 to 5 us each time on a virtual machine. A server
+	// whose clients are on other machines does not have that cost.
 	Spin bool
-	// Gather collects what handlers send on the connection that is being read,
-	// and writes it once after the last message of the read, as clients with
-	// several messages in flight do. Otherwise this process spends most of its
-	// time on single writes, and the server on single reads.
+	// Gather collects the messages that handlers send on the connection whose
+	// messages they are handling, and writes them together at the end of the
+	// read. Clients with several messages in flight do the same. Without it
+	// both sides spend most of their time on system calls for single messages.
 	Gather bool
 	// MaxMessage is the longest accepted message, in bytes. Default 256 KiB.
 	MaxMessage int
@@ -86,18 +91,20 @@ type Config struct {
 
 // Handlers are the callbacks of an Engine; a nil one is skipped.
 type Handlers struct {
-	// OnOpen: the server's 101 arrived and is valid.
+	// OnOpen is called when a valid 101 has arrived.
 	OnOpen func(id int32, o Open)
-	// OnCut: a connection dialled with DialCut has written its part of the request.
+	// OnCut is called when a connection of DialCut has written its part of the
+	// request.
 	OnCut func(id int32)
-	// OnMessage: a complete text or binary message. The payload is valid only
-	// during the call.
+	// OnMessage is called for each complete text or binary message. The payload
+	// is valid only during the call.
 	OnMessage func(id int32, payload []byte, stamp int64)
-	// OnClose: the connection ended, or could not be opened, and we did not
-	// end it. It is called once; afterwards the id may be used again.
+	// OnClose is called once when a connection has ended or could not be
+	// opened, but not after Reset. From then on another connection may get the
+	// id.
 	OnClose func(id int32, c Close)
-	// OnBeat: a heartbeat was completely given to the kernel, between the two
-	// stamps.
+	// OnBeat is called when the kernel has accepted a whole heartbeat, at a
+	// time between the two stamps.
 	OnBeat func(id int32, before, after int64)
 }
 
@@ -107,10 +114,10 @@ func (h *Handlers) message(id int32, payload []byte, stamp int64) {
 	}
 }
 
-// Open has the stamps of the opening of a connection.
+// Open has the stamps of a handshake.
 type Open struct {
-	Dialed    int64 // before connect
-	Requested int64 // before the first byte of the request was written
+	Dialed    int64 // right before connect
+	Requested int64 // right before the request was written
 	Stamp     int64 // the 101 arrived
 }
 
@@ -120,29 +127,29 @@ const (
 	free       state = iota
 	connecting       // waiting for the SYN-ACK
 	requesting       // connected; waiting for the 101
-	cut              // connected; wrote its part of the request and stays there
+	cut              // connected by DialCut; has written its part of the request and writes nothing more
 	open
-	closing // the server's close frame was answered and reported; waiting for its FIN
+	closing // has answered and reported the server's close frame; waiting for the FIN
 )
 
-// Engine is the loop and its connections.
+// Engine is the epoll loop and its connections.
 type Engine struct {
-	// Not changed after New.
+	// These fields do not change after New.
 	cfg   Config
 	h     Handlers
 	clock Clock
 	ep    int
 	key   key
 
-	// Belongs to the goroutine that calls Poll.
+	// These fields belong to the goroutine that calls Poll.
 	conns   []conn
 	free    []int32
 	sources sources
 	events  []unix.EpollEvent
 	buf     []byte // the shared read buffer
-	scratch []byte // the frame being sent
-	reading int32  // the connection whose messages are being handled, with Gather; -1: none
-	held    []byte // what its handlers sent
+	scratch []byte // buffer for the frame that is being written
+	reading int32  // with Gather: the connection whose messages are being handled; -1: none
+	held    []byte // bytes that the handlers have sent on that connection
 	pool    extras
 	dials   deadlines
 	closes  deadlines
@@ -152,11 +159,11 @@ type Engine struct {
 	opened  int
 	reads   int64
 	busy    int64
-	asked   int64 // before the last epoll_wait of a spinning engine
+	asked   int64 // with Spin: the time right before the last epoll_wait
 	polling bool
 }
 
-// New makes an Engine. It holds one descriptor until Close.
+// New makes an Engine. Call Close to free its epoll descriptor.
 func New(cfg Config, h Handlers) (*Engine, error) {
 	if cfg.MaxConns < 1 {
 		return nil, errors.New("client: MaxConns must be at least 1")
@@ -184,13 +191,14 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 		free:    make([]int32, cfg.MaxConns),
 		sources: sources,
 		events:  make([]unix.EpollEvent, maxEvents),
-		// Room for the longest incomplete frame or head and more: a read into
-		// an empty buffer would look like EOF.
+		// The buffer must have free space after the longest incomplete frame or
+		// response head: a read into no space returns 0, which looks like EOF.
 		buf: make([]byte, max(cfg.MaxMessage, maxResponseBytes)+2*maxHeaderBytes),
 	}
 	e.reading = -1
 	e.key = newKey()
-	// Last in, first out: a new engine gives ids in ascending order.
+	// The free list is a stack, so a new engine gives out ids in ascending
+	// order.
 	for i := range e.free {
 		e.free[i] = int32(cfg.MaxConns - 1 - i)
 	}
@@ -204,24 +212,25 @@ func setDefault[T int | time.Duration](v *T, d T) {
 	}
 }
 
-// Now is the engine's clock: CLOCK_MONOTONIC in nanoseconds.
+// Now returns the time of CLOCK_MONOTONIC in nanoseconds.
 func (e *Engine) Now() int64 { return e.clock.Now() }
 
-// Opening is the number of connections with a handshake in progress.
+// Opening returns the number of connections with a handshake in progress.
 func (e *Engine) Opening() int { return e.opening }
 
-// Opened is the number of open connections.
+// Opened returns the number of open connections.
 func (e *Engine) Opened() int { return e.opened }
 
-// Reads is the number of reads that returned bytes.
+// Reads returns the number of reads that returned bytes.
 func (e *Engine) Reads() int64 { return e.reads }
 
-// Busy is the time in nanoseconds in which a spinning engine was not waiting.
-// The CPU time of its thread does not show that.
+// Busy returns, for an engine with Spin, the time in nanoseconds in which it
+// was handling events. The CPU time of its thread does not show that, because
+// waiting uses CPU time too.
 func (e *Engine) Busy() int64 { return e.busy }
 
-// Run polls until done returns true (then Run returns true) or until the stamp
-// until. With a nil done it runs to that stamp.
+// Run polls until done returns true, or until the clock reaches until. It
+// reports whether done returned true. A nil done never does.
 func (e *Engine) Run(until int64, done func() bool) (bool, error) {
 	for done == nil || !done() {
 		if e.Now() >= until {
@@ -234,9 +243,9 @@ func (e *Engine) Run(until int64, done func() bool) (bool, error) {
 	return true, nil
 }
 
-// Poll waits for events until the stamp until at most, handles one batch of
-// them, then deadlines and heartbeats that are due. It returns early when
-// anything happened.
+// Poll waits for events, but not longer than until the clock reaches until.
+// Then it handles one batch of events, the deadlines that have passed, and the
+// heartbeats that are due. It may return before until.
 func (e *Engine) Poll(until int64) error {
 	if e.polling {
 		panic("client: Poll called from a handler")
@@ -271,7 +280,7 @@ func (e *Engine) Poll(until int64) error {
 	return nil
 }
 
-// wait waits for events until a stamp.
+// wait waits for events until the clock reaches wake.
 func (e *Engine) wait(wake int64) (int, error) {
 	if !e.cfg.Spin {
 		return epollWait(e.ep, e.events, wake-e.Now())
@@ -285,8 +294,9 @@ func (e *Engine) wait(wake int64) (int, error) {
 	}
 }
 
-// handle handles one event. It leaves errors and hang-ups to the read, which
-// first returns the data before them: often a close frame.
+// handle handles one event. For an error or a hang-up it does not end the
+// connection, but reads: the read first returns the data that came before,
+// which is often a close frame.
 func (e *Engine) handle(id int32, events uint32, stamp int64) {
 	c := &e.conns[id]
 	if c.state == connecting {
@@ -302,7 +312,8 @@ func (e *Engine) handle(id int32, events uint32, stamp int64) {
 	}
 }
 
-// Close resets all connections, without callbacks, and frees the engine.
+// Close resets all connections, without calling OnClose, and closes the epoll
+// descriptor.
 func (e *Engine) Close() error {
 	e.ResetAll()
 	return unix.Close(e.ep)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 5 * time.Second
 
-// log records the callbacks of an engine.
+// log records the calls of an engine's handlers.
 type log struct {
 	e      *Engine
 	opens  []Open
@@ -295,8 +295,9 @@ func TestTalksToAForeignServer(t *testing.T) {
 }
 
 func TestQuietConnectionCostsAtMost150Bytes(t *testing.T) {
-	// Per slot: the connection, its entry in the free list, and its share of
-	// the dial deadlines, which are released after DialTimeout.
+	// Each slot needs a conn, an entry in the free list, and, until DialTimeout
+	// has passed, a deadline. The queue of deadlines may have twice the size
+	// that it needs.
 	got := unsafe.Sizeof(conn{}) + unsafe.Sizeof(int32(0)) + 2*unsafe.Sizeof(deadline{})
 	if got > 150 {
 		t.Errorf("a quiet connection costs %d bytes", got)

@@ -21,9 +21,9 @@ const (
 	maxControlBytes = 125
 )
 
-// maskKey is the same for every frame. Masking protects proxies from bytes
-// that a client chooses, and there is no proxy between a generator and its
-// server.
+// maskKey is the masking key of every frame. Random keys would protect proxies
+// against attackers who choose the bytes on the wire, but there is no proxy
+// between a generator and its server.
 var maskKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
 // AppendFrame appends a final, masked frame to dst.
@@ -52,8 +52,9 @@ type frame struct {
 	payload []byte
 }
 
-// parseFrame parses one frame of a server, RFC 6455 section 5.2, and returns
-// its length, or 0 if it is incomplete.
+// parseFrame parses the frame at the start of b (RFC 6455 section 5.2). It
+// returns the frame and its length in bytes, or 0 if b ends before the frame
+// does.
 func parseFrame(b []byte, maxPayload int) (frame, int, error) {
 	if len(b) < 2 {
 		return frame{}, 0, nil

@@ -10,33 +10,34 @@ import (
 	"strings"
 )
 
-// maxResponseBytes limits the head of the server's answer.
+// maxResponseBytes limits the head of the server's HTTP answer.
 const maxResponseBytes = 16 << 10
 
 var headEnd = []byte("\r\n\r\n")
 
-// key is a Sec-WebSocket-Key, and the Sec-WebSocket-Accept that answers it.
+// key is a Sec-WebSocket-Key and the Sec-WebSocket-Accept that a server must
+// answer.
 type key struct{ text, accept string }
 
-// newKey makes the Sec-WebSocket-Key and its answer, RFC 6455 section 4.1. All
-// connections of an engine share it: it guards against caches, not against
-// attackers.
+// newKey makes a random key (RFC 6455 section 4.1). All connections of an
+// engine share one: the key guards against caches, not against attackers.
 func newKey() key {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, as documented
+	_, _ = rand.Read(b[:]) // crypto/rand.Read never returns an error
 	text := base64.StdEncoding.EncodeToString(b[:])
 	sum := sha1.Sum([]byte(text + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return key{text, base64.StdEncoding.EncodeToString(sum[:])}
 }
 
-// appendRequest appends the request for the path.
+// appendRequest appends the HTTP request for the path to dst.
 func (k key) appendRequest(dst []byte, to Target, path string) []byte {
 	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
 		path, to.Host, k.text)
 }
 
-// RequestBytes is the length of the request for the path, for DialCut.
+// RequestBytes returns the length of the request for the path. Callers of
+// DialCut need it.
 func (e *Engine) RequestBytes(path string) int {
 	return len(e.key.appendRequest(nil, e.cfg.Target, path))
 }
@@ -49,8 +50,8 @@ type rejected struct {
 
 func (r rejected) Error() string { return fmt.Sprintf("HTTP %d: %s", r.status, r.text) }
 
-// parseResponse parses the head of the answer. It returns the length of the
-// head, or 0 if it is incomplete.
+// parseResponse parses the head of the server's answer. It returns the length
+// of the head, or 0 if b ends before the head does.
 func parseResponse(b []byte, accept string) (int, error) {
 	end := bytes.Index(b, headEnd)
 	if end < 0 {
@@ -75,7 +76,8 @@ func parseResponse(b []byte, accept string) (int, error) {
 	return end + len(headEnd), nil
 }
 
-// checkUpgrade checks the fields that RFC 6455 section 4.2.2 requires.
+// checkUpgrade checks the header fields of a 101, as RFC 6455 section 4.1
+// requires of a client.
 func checkUpgrade(fields, accept string) error {
 	var upgrade, connection, accepted bool
 	for line := range strings.SplitSeq(fields, "\r\n") {

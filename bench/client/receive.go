@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readable does one read. Polling is level-triggered, so remaining data causes
-// another event, and a connection with endless data does not hold up the
-// others.
+// readable reads once from a connection. epoll is level-triggered, so data that
+// remains causes another event. So a connection whose data never ends does not
+// hold up the others.
 func (e *Engine) readable(id int32, stamp int64) {
 	c := &e.conns[id]
 	have := 0
@@ -78,15 +78,15 @@ func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 				return nil, err
 			}
 		default:
-			return nil, nil // after a close frame, or after an answer to an incomplete request
+			return nil, nil // ignore bytes after a close frame, and an answer to an incomplete request
 		}
 	}
 	return b, nil
 }
 
-// Pause stops reading an open connection: data from the server stays in the
-// kernel until its buffer is full. Pause cannot be undone. After it the end of
-// the connection is reported only if it is an RST.
+// Pause stops reading an open connection: data from the server fills the
+// kernel's receive buffer and stays there. Pause cannot be undone. If the
+// connection ends after it, OnClose is called only for an RST.
 func (e *Engine) Pause(id int32) {
 	if c := &e.conns[id]; c.state == open {
 		c.paused = true
@@ -98,7 +98,8 @@ func (e *Engine) becomeOpen(id int32, stamp int64) {
 	c := &e.conns[id]
 	o := Open{Dialed: c.x.dialed, Requested: c.x.requested, Stamp: stamp}
 	c.state = open
-	// The bytes after the head are in the read buffer, not in the extra.
+	// Empty the extra: bytes after the response head are in the shared read
+	// buffer.
 	c.x.in, c.x.path, c.x.target = c.x.in[:0], "", Target{}
 	e.pool.drop(c)
 	e.opening--
@@ -139,7 +140,8 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 	}
 	c.x.frag = append(c.x.frag, f.payload...)
 	if f.fin {
-		// The handler may end the connection and free its extra.
+		// Clear the fields first, because the handler may end the connection
+		// and free its extra.
 		message := c.x.frag
 		c.x.frag, c.x.inFrag = nil, false
 		e.h.message(id, message, stamp)
@@ -150,13 +152,14 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 func (e *Engine) pong(c *conn, id int32, payload []byte) error {
 	e.scratch = AppendFrame(e.scratch[:0], opPong, payload)
 	if err := e.write(c, id, e.scratch); errors.Is(err, ErrBacklog) {
-		return nil // a peer that pings without reading gets no more answers
+		return nil // the server sends pings but does not read our pongs: send no more of them
 	}
 	return nil
 }
 
-// closeFrame reports the end, answers with the same code (RFC 6455 section
-// 5.5.1), and lets the server close TCP first (section 7.1.1).
+// closeFrame handles a close frame. It answers with the same code (RFC 6455
+// section 5.5.1), calls OnClose, and then waits for the server to close TCP
+// first (section 7.1.1).
 func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
 	if len(body) == 1 {
 		return errors.New("a close frame with an incomplete code")
@@ -168,7 +171,7 @@ func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
 		body = body[:2]
 	}
 	e.scratch = AppendFrame(e.scratch[:0], opClose, body)
-	_ = e.write(c, id, e.scratch) // an error does not matter: the connection is ending
+	_ = e.write(c, id, e.scratch) // the connection is ending, so an error does not matter
 	c.state = closing
 	e.opened--
 	e.closes.push(ref{id, c.gen}, e.Now()+int64(e.cfg.CloseTimeout))

@@ -6,20 +6,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errors of Send.
+// Errors of Send and SendRaw.
 var (
 	ErrNotOpen = errors.New("client: the connection is not open")
 	ErrBacklog = errors.New("client: more than MaxBacklog bytes are unsent")
 )
 
-// Send sends a text message and returns the time right before the write.
+// Send sends a text message. It returns the stamp taken right before the write.
 func (e *Engine) Send(id int32, text []byte) (int64, error) {
 	e.scratch = AppendFrame(e.scratch[:0], OpText, text)
 	return e.SendRaw(id, e.scratch)
 }
 
-// SendRaw writes bytes as they are: a frame made by AppendFrame, or a part of
-// one. Bytes that the kernel does not accept are kept and written later.
+// SendRaw writes the bytes of a frame made by AppendFrame, or of a part of one.
+// Bytes that the kernel does not accept are kept and written later.
 func (e *Engine) SendRaw(id int32, b []byte) (int64, error) {
 	c := &e.conns[id]
 	if c.state != open {
@@ -32,8 +32,8 @@ func (e *Engine) SendRaw(id int32, b []byte) (int64, error) {
 	return stamp, e.write(c, id, b)
 }
 
-// hold keeps bytes for writeHeld. It refuses what write would refuse, so that
-// the caller gets the error.
+// hold keeps bytes for writeHeld. It checks the backlog itself, because the
+// caller could not get an error of the later write.
 func (e *Engine) hold(id int32, b []byte) error {
 	if e.Unsent(id)+len(e.held)+len(b) > e.cfg.MaxBacklog {
 		return ErrBacklog
@@ -42,8 +42,8 @@ func (e *Engine) hold(id int32, b []byte) error {
 	return nil
 }
 
-// writeHeld writes the bytes that were held while a connection was read,
-// unless it has ended. The next read reports errors, as in push.
+// writeHeld writes the bytes that hold has kept, unless the connection has
+// ended. It ignores an error of the write, because the next read reports it.
 func (e *Engine) writeHeld(id int32, gen uint32) {
 	if len(e.held) == 0 {
 		return
@@ -54,7 +54,8 @@ func (e *Engine) writeHeld(id int32, gen uint32) {
 	e.held = e.held[:0]
 }
 
-// Unsent is the number of bytes that the kernel has not accepted yet.
+// Unsent returns how many bytes of a connection the kernel has not accepted
+// yet.
 func (e *Engine) Unsent(id int32) int {
 	if x := e.conns[id].x; x != nil {
 		return len(x.out)
@@ -80,8 +81,9 @@ func (e *Engine) write(c *conn, id int32, b []byte) error {
 	return nil
 }
 
-// push writes once and returns how many bytes were accepted. It leaves errors
-// to the next read, which first returns the data that the server sent before.
+// push writes once and returns how many bytes the kernel accepted. After an
+// error it does not end the connection: the next read first returns the data
+// that the server sent before the error, and then reports the error.
 func (c *conn) push(b []byte) (int, error) {
 	n, errno := send(c.fd, b)
 	switch errno {
@@ -95,7 +97,7 @@ func (c *conn) push(b []byte) (int, error) {
 	return 0, errno
 }
 
-// flush writes the remaining bytes when the socket accepts more.
+// flush writes the unsent bytes of a connection when its socket accepts more.
 func (e *Engine) flush(id int32) {
 	c := &e.conns[id]
 	if c.x == nil || len(c.x.out) == 0 {
@@ -104,7 +106,7 @@ func (e *Engine) flush(id int32) {
 	}
 	n, err := c.push(c.x.out)
 	if err != nil {
-		n = len(c.x.out) // the rest can no longer be written
+		n = len(c.x.out) // drop the unsent bytes, which can no longer be written
 	}
 	c.x.out = c.x.out[:copy(c.x.out, c.x.out[n:])]
 	if len(c.x.out) == 0 {

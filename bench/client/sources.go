@@ -7,27 +7,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connsPerSource is far below the number of ports of a source address (28,232
-// by default), because the kernel's search for a free port becomes slow near
-// the end.
+// connsPerSource limits the connections of a source address. An address has
+// 28,232 local ports by default, but when few ports are free, the kernel needs
+// long to find one.
 const connsPerSource = 6000
 
-// source is a source address.
+// source is a source address and the number of its connections.
 type source struct {
 	addr  unix.SockaddrInet4
 	conns int
 }
 
-// sources are the source addresses, used in turn. If there are none, the
-// kernel chooses.
+// sources are the local addresses to which sockets are bound, in turn. If there
+// are none, the kernel chooses the address of each socket.
 type sources struct {
 	all  []source
 	next int
 }
 
-// newSources returns the addresses of SourceNet, or 127.0.0.1, 127.0.0.2 …
-// 127.0.1.1 …, or none if the server is not on the IPv4 loopback: then the
-// kernel chooses.
+// newSources returns the addresses of SourceNet, if it is set. Otherwise, for a
+// server on the IPv4 loopback, it returns as many addresses as the connections
+// need: 127.0.0.1, 127.0.0.2, …, 127.0.1.1, …. For other servers it returns
+// none.
 func newSources(cfg Config) (sources, error) {
 	if cfg.SourceNet.IsValid() {
 		return sourcesOf(cfg.SourceNet, cfg.MaxConns)
@@ -43,8 +44,9 @@ func newSources(cfg Config) (sources, error) {
 	return sources{all: s}, nil
 }
 
-// sourcesOf returns the host addresses of a network: all but the first, which
-// names the network, and the last, which is its broadcast address.
+// sourcesOf returns the host addresses of a network. The first address of a
+// network is its name, and the last one is for broadcasts, so they are left
+// out.
 func sourcesOf(network netip.Prefix, conns int) (sources, error) {
 	if !network.Addr().Is4() {
 		return sources{}, fmt.Errorf("client: source %s: must be an IPv4 network", network)
@@ -66,13 +68,15 @@ func sourcesOf(network netip.Prefix, conns int) (sources, error) {
 	return sources{all: s}, nil
 }
 
-// bind binds a socket to the next address and returns its number.
+// bind binds a socket to the next source address and returns the index of that
+// address.
 func (s *sources) bind(fd int) (uint16, error) {
 	if len(s.all) == 0 {
 		return 0, nil
 	}
-	// Without this option bind chooses a port that is free for all
-	// destinations, so that all sources together have only the ports of one.
+	// Without this option bind reserves a port before the destination is known.
+	// With it connect chooses the port, and a port can be used again for
+	// another destination.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("client: IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}
@@ -91,10 +95,11 @@ func (s *sources) pick() uint16 {
 			return uint16(i)
 		}
 	}
-	panic("client: more connections than sources carry") // newSources made enough
+	panic("client: more connections than sources carry") // cannot happen: newSources makes enough sources for MaxConns
 }
 
-// count adds connections of an address.
+// count adds more, which may be negative, to the number of connections of
+// source i.
 func (s *sources) count(i uint16, more int) {
 	if len(s.all) > 0 {
 		s.all[i].conns += more

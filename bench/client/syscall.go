@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read and send bypass the Go scheduler: on non-blocking sockets they return
-// at once. Otherwise a busy loop could lose its processor to other goroutines
-// at each system call.
+// read and send make the system call without telling the Go scheduler. They may
+// do so because the sockets are non-blocking, so the calls return at once.
+// Otherwise the loop could lose its processor to another goroutine at each
+// call.
 
 func read(fd int32, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd),
@@ -24,9 +25,10 @@ func send(fd int32, b []byte) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// epollWait waits for at most wait nanoseconds. epoll_pwait2 (Linux 5.11)
-// takes nanoseconds; epoll_wait takes milliseconds, which would make each
-// scheduled send half a millisecond late.
+// epollWait waits for at most wait nanoseconds. It uses epoll_pwait2 (Linux
+// 5.11), whose timeout is in nanoseconds. The timeout of epoll_wait is in
+// milliseconds, so each scheduled send would be half a millisecond late on
+// average.
 func epollWait(ep int, events []unix.EpollEvent, wait int64) (int, error) {
 	wait = max(wait, 0)
 	ts := unix.NsecToTimespec(wait)

@@ -12,20 +12,21 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// DefaultPath is the path of a URL without a path.
+// DefaultPath is used if the URL has no path.
 const DefaultPath = "/ws/chat/{room}/"
 
-// Target is a server and the URL path of its rooms.
+// Target is the address of a server and the URL path of its rooms.
 type Target struct {
-	Host string // for the Host header
+	Host string // value of the Host header: the host and port of the URL
 	Path string // "{room}" stands for the room's name
 
 	addr     unix.Sockaddr
-	loopback bool // IPv4 loopback: source addresses can be all of 127.0.0.0/8
+	loopback bool // the server is on the IPv4 loopback, so any address of 127.0.0.0/8 can be a source
 }
 
 // ParseTarget parses ws://HOST:PORT[/PATH]. "{room}" in PATH stands for the
-// name of the room; without PATH it uses DefaultPath. It resolves HOST.
+// name of the room. If there is no PATH, it uses DefaultPath. It resolves the
+// name HOST.
 func ParseTarget(raw string) (Target, error) {
 	rest, ok := strings.CutPrefix(raw, "ws://")
 	if !ok {
@@ -60,7 +61,7 @@ func ParseTarget(raw string) (Target, error) {
 	return t, nil
 }
 
-// Room returns the path of a room.
+// Room returns the URL path of the room with this name.
 func (t Target) Room(name string) string {
 	return strings.ReplaceAll(t.Path, "{room}", url.PathEscape(name))
 }

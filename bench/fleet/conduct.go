@@ -11,11 +11,11 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// headStart is how long before the start of the schedule the generators learn
-// the start time.
+// The generators learn the start time of the schedule this long before it.
 const headStart = 100 * time.Millisecond
 
-// conduct takes all generators from step to step to their results.
+// conduct leads all generators through the steps of the run, until each has
+// sent its result.
 func (c *crew) conduct() error {
 	for _, step := range []string{load.StepReady, load.StepOpen, load.StepStart, load.StepSent, ""} {
 		if c.cfg.Progress != nil {
@@ -35,14 +35,15 @@ func (c *crew) conduct() error {
 	return nil
 }
 
-// patience is how long a generator may take to come to a step, "" for its end:
-// the time that package load allows itself, and a minute. Without a limit a
-// process that hangs, or a machine that lost its network, would hold the run
-// without end.
+// patience is the longest time that a generator may take to come to a step (""
+// stands for its result): the time that package load allows itself, plus a
+// minute. Without this limit the run would never end if a process hangs or a
+// machine loses its network.
 func patience(cfg *load.Config, step string) time.Duration {
 	const slack = time.Minute
 	s := &cfg.Scenario
-	// Settled memory takes 20 s for each server, plus the reading itself.
+	// The generator waits up to 20 s for each server until its memory is
+	// stable, and then reads it.
 	memory := time.Duration(len(cfg.Pids)) * 25 * time.Second
 	switch step {
 	case load.StepReady:
@@ -56,12 +57,13 @@ func patience(cfg *load.Config, step string) time.Duration {
 	case load.StepStart:
 		return slack + memory
 	}
-	// At the end allow the duration of the run once more: a backlog may still arrive.
+	// For the result allow the duration of the run once more: a backlog may
+	// still be arriving.
 	return slack + memory + headStart + s.Warmup + s.Duration + s.Settle
 }
 
-// listen waits until each generator has come to the step, but not longer than
-// the limit.
+// listen waits until each worker has come to the step, but not longer than the
+// limit.
 func listen(workers []*worker, step string, limit time.Duration) error {
 	type heard struct {
 		i   int
@@ -77,7 +79,8 @@ func listen(workers []*worker, step string, limit time.Duration) error {
 	for i := range silent {
 		silent[i] = true
 	}
-	// The error of the first generator that fails is the cause; the others are ended and not waited for.
+	// The first error is the cause of the others. After it all workers are
+	// ended, so their goroutines report soon.
 	var first error
 	for left := len(workers); left > 0; {
 		var err error
@@ -142,8 +145,9 @@ func (c *crew) tell(step string) error {
 	return nil
 }
 
-// schedule starts what a single generator starts by itself: the fault, and its
-// end.
+// schedule starts the timers for the beginning ("hurt") and the end ("heal") of
+// the fault. With several generators the coordinator makes the fault, not a
+// generator.
 func schedule(s *scenario.Scenario, nemesis func(what string)) []*time.Timer {
 	var timers []*time.Timer
 	for what, after := range map[string]time.Duration{"hurt": s.Hurt, "heal": s.Heal} {

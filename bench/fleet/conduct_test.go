@@ -17,8 +17,8 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// lying is a worker that takes part in each step up to the start, and then
-// ends.
+// lying starts a worker that takes part in each step up to the start of the
+// schedule, and then closes the connection.
 func lying(t *testing.T) (addr string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,7 +89,7 @@ func TestNobodyWaitsShorterThanARunMayTake(t *testing.T) {
 func TestAFailedRunHurtsNobodyLater(t *testing.T) {
 	for _, dismissed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			var mu sync.Mutex // timers run concurrently
+			var mu sync.Mutex // the functions of timers run concurrently
 			var done []string
 			s := &scenario.Scenario{Hurt: 2 * time.Second, Heal: 5 * time.Second}
 			c := &crew{nemesis: schedule(s, func(what string) {
@@ -97,7 +97,7 @@ func TestAFailedRunHurtsNobodyLater(t *testing.T) {
 				defer mu.Unlock()
 				done = append(done, what)
 			})}
-			time.Sleep(3 * time.Second) // of the bubble's clock
+			time.Sleep(3 * time.Second) // in the fake time of synctest
 			if dismissed {
 				c.dismiss()
 			}

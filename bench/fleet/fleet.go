@@ -23,11 +23,11 @@ type crew struct {
 	cfg     load.Config
 	workers []*worker
 	nemesis []*time.Timer
-	undone  chan error // faults that could not be started, from the timers
+	undone  chan error // the timers send the errors of faults that could not be started or ended
 }
 
-// Run makes a run with procs processes on this machine and the workers that
-// listen at the addresses.
+// Run makes a run with procs processes on this machine and with the workers
+// that listen at addrs.
 func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	switch {
 	case procs < 0:
@@ -35,12 +35,12 @@ func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	case len(addrs) == 0:
 		procs = max(procs, 1)
 	case procs == 1:
-		procs = 0 // the default: workers do everything
+		procs = 0 // 1 is the default of --procs; with workers no process is needed here
 	}
 	if err := check(&cfg.Scenario, procs+len(addrs), len(addrs)); err != nil {
 		return nil, err
 	}
-	c := &crew{cfg: cfg, undone: make(chan error, 2)} // hurt and heal
+	c := &crew{cfg: cfg, undone: make(chan error, 2)} // room for one error at the start of the fault and one at its end
 	defer c.dismiss()
 	err := c.hire(procs, addrs)
 	if err == nil {
@@ -48,7 +48,7 @@ func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	}
 	if err == nil {
 		select {
-		case err = <-c.undone: // without the fault the run proves nothing
+		case err = <-c.undone: // a run without its fault proves nothing
 		default:
 		}
 	}
@@ -67,8 +67,8 @@ func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	return r, err
 }
 
-// dismiss ends everything that was started. A fault that is still to come must
-// not hit the server of the next run.
+// dismiss stops the timers and the generators of the run. A fault that has not
+// begun must not hit the server of the next run.
 func (c *crew) dismiss() {
 	for _, t := range c.nemesis {
 		t.Stop()
@@ -78,7 +78,8 @@ func (c *crew) dismiss() {
 	}
 }
 
-// check refuses scenarios that cannot be divided.
+// check refuses a scenario that cannot be divided among parts generators, of
+// which remote are on other machines.
 func check(s *scenario.Scenario, parts, remote int) error {
 	switch {
 	case s.Conns < parts:
@@ -125,8 +126,8 @@ func (c *crew) hire(procs int, addrs []string) error {
 	return nil
 }
 
-// part is one generator's job. The first generator on this machine measures
-// the servers.
+// part completes the job of generator i. Only the first generator measures the
+// servers, and only if it runs on this machine.
 func (c *crew) part(j job, i int, w *worker) job {
 	j.Part = i
 	if i == 0 && w.conn == nil {

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 func config(url string, change func(s *scenario.Scenario)) load.Config {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "small", 40, 4, scenario.Rate{PerSecond: 200}
-	// Settle costs time only if a message is missing, or late on a busy machine.
+	// A run waits for this long at the end only if a message is missing, or
+	// late on a busy machine.
 	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	if change != nil {
 		change(&s)
@@ -62,8 +63,8 @@ func TestSeveralGeneratorsKeepOneSchedule(t *testing.T) {
 	}
 }
 
-// members counts the messages of each member, so that a test can change those
-// of one.
+// wronged is a server that passes one message through frames: the first one for
+// member 7 whose number is at least n.
 func wronged(n int, frames func(message []byte) [][]byte) *stub.Hub {
 	var once atomic.Bool
 	return &stub.Hub{Tamper: func(_ string, member, message int, text []byte) [][]byte {
@@ -91,7 +92,7 @@ func TestARoomOverSeveralGeneratorsIsJudgedAsOne(t *testing.T) {
 			t.Parallel()
 			cfg := config(stub.Start(t, c.hub.Serve), one)
 			if c.want.Lost > 0 {
-				cfg.Scenario.Settle = 2 * time.Second // the run waits for all of it
+				cfg.Scenario.Settle = 2 * time.Second // a message is missing, so the run waits for this whole time
 			}
 			r := mustRun(t, cfg, 2)
 			if r.Proof.Counts != c.want || r.Proof.Sent != 200 || r.Proof.Expected != 200*40 {

@@ -13,24 +13,25 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Time limits for actions of the other side that take no work.
+// Time limits for the steps before a job. A worker that is not busy does each
+// of them at once.
 const (
 	dialLimit  = 5 * time.Second
-	greetLimit = 15 * time.Second // a process starts, or a worker ends another's job
-	writeLimit = time.Minute      // for one object, to another machine
+	greetLimit = 15 * time.Second // long enough for a process to start, or for a worker to finish its previous job
+	writeLimit = time.Minute      // for one JSON object to a worker on another machine
 )
 
 // worker is one generator, as the coordinator sees it.
 type worker struct {
 	line
 	name string
-	conn net.Conn  // nil: on this machine
-	cmd  *exec.Cmd // nil: on another machine
+	conn net.Conn  // nil for a process on this machine
+	cmd  *exec.Cmd // nil for a worker on another machine
 	said said
 }
 
-// start starts a process of this program. It ends with the thread that started
-// it, which is the caller's.
+// start starts another process of this program as generator i. The kernel kills
+// the process when the thread that called start ends.
 func start(i int) (*worker, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -62,8 +63,9 @@ func dial(addr string) (*worker, error) {
 	return &worker{line: newLine(c, c, c), name: "worker " + addr, conn: c}, nil
 }
 
-// greet sends the token and waits for the answer. The job follows only then,
-// so that no unknown process gets it.
+// greet sends the token and waits until the worker has accepted it. The caller
+// sends the job only after that, so that a process that does not know the token
+// never gets the job.
 func (w *worker) greet(token string) error {
 	if err := w.write(hello{token}); err != nil {
 		return fmt.Errorf("%s: %w", w.name, err)
@@ -71,8 +73,8 @@ func (w *worker) greet(token string) error {
 	return listen([]*worker{w}, stepHello, greetLimit)
 }
 
-// write is line.write with a time limit, so that another machine cannot block
-// it without end.
+// write is line.write with a time limit, so that a worker on another machine
+// cannot block the coordinator without end.
 func (w *worker) write(what any) error {
 	if w.conn != nil {
 		if err := w.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
@@ -82,8 +84,8 @@ func (w *worker) write(what any) error {
 	return w.line.write(what)
 }
 
-// hear receives what the worker reports: that it came to a step, "" for its
-// end.
+// hear waits for the worker's report that it has come to a step, or for its
+// result if step is "".
 func (w *worker) hear(step string) error {
 	w.said = said{}
 	if err := w.read(&w.said); err != nil {
@@ -98,8 +100,8 @@ func (w *worker) hear(step string) error {
 	return nil
 }
 
-// failed returns the error that the worker reported. For processes on this
-// machine the error does not name the process, because all do the same.
+// failed returns the error that the worker reported. The error does not name a
+// process on this machine, because all of these processes do the same.
 func (w *worker) failed() error {
 	code, text := w.said.Code, w.said.Error
 	if code <= cli.OK || code > cli.ServerDied {
@@ -111,26 +113,26 @@ func (w *worker) failed() error {
 	return &cli.Error{Code: code, Err: errors.New(text)}
 }
 
-// abandon ends workers in the middle of their job. Those on this machine end
-// at once, those on others at their next step.
+// abandon ends workers in the middle of their jobs. Processes on this machine
+// end at once; workers on other machines end the job at its next step.
 func abandon(workers []*worker) {
 	for _, w := range workers {
 		if w.cmd != nil {
-			_ = w.cmd.Process.Kill() // fails only if it has ended already
+			_ = w.cmd.Process.Kill() // fails only if the process has already ended
 		}
 		_ = w.end.Close()
 	}
 }
 
-// stop ends a worker that has not ended.
+// stop ends a worker, unless it has already ended.
 func (w *worker) stop() {
-	_ = w.end.Close() // its next read ends it
+	_ = w.end.Close() // the worker's next read fails, and the worker ends
 	if w.cmd == nil {
 		return
 	}
 	done := make(chan struct{})
 	go func() {
-		_ = w.cmd.Wait() // its report has arrived already
+		_ = w.cmd.Wait() // the exit status says nothing new: the worker has reported already
 		close(done)
 	}()
 	select {

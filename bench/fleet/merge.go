@@ -14,16 +14,17 @@ import (
 
 const maxNotes = 20
 
-// merge combines the results of all generators. The first result also has the
-// servers' figures. duration is the time measured as the scenario sets it.
+// merge combines the results of all generators. Figures of the servers can only
+// be in the first result. duration is the scenario's setting; the time really
+// measured may be longer.
 func merge(all []*found, duration time.Duration) (*result.Result, error) {
 	o := all[0].Result
 	sent := 0.0
 	for _, f := range all {
 		t := &f.Result.Traffic
 		f.delivered, f.conns = t.Delivered, t.Conns
-		// The time measured goes on until the last delivery. Nothing is sent
-		// at the end of it, so the send rate does not count that part.
+		// The time measured ends with the last delivery, but sending ends after
+		// duration. SentRate is the rate until then.
 		sent += t.SentRate * min(t.MeasuredS, duration.Seconds())
 	}
 	if err := mergeHistograms(o, all); err != nil {
@@ -42,8 +43,8 @@ func merge(all []*found, duration time.Duration) (*result.Result, error) {
 	return o, nil
 }
 
-// mergeServer divides the cost of the servers by the work of all generators in
-// the time measured.
+// mergeServer divides the CPU time of the servers by the messages and
+// deliveries of all generators in the time measured.
 func mergeServer(o *result.Result, sent float64) {
 	s := o.Server
 	per := func(n float64) float64 {
@@ -55,7 +56,8 @@ func mergeServer(o *result.Result, sent float64) {
 	s.CPUPerDelivery = per(float64(o.Traffic.Delivered))
 	s.CPUPerMessage = per(sent)
 	s.CPUPerBeat = 0
-	// As in package load: with few heartbeats it would be the cost of an idle server.
+	// With fewer heartbeats the quotient would be the cost of an idle server.
+	// Package load has the same limit.
 	const enoughBeats = 200
 	if o.Traffic.Sent == 0 && o.Traffic.Beats >= enoughBeats && o.Churn == nil && o.Recovery == nil {
 		s.CPUPerBeat = per(float64(o.Traffic.Beats))
@@ -84,7 +86,8 @@ func mergeTraffic(a, b *result.Traffic) {
 	a.Other += b.Other
 }
 
-// mergeParts adds the counts of what some scenarios do besides traffic.
+// mergeParts adds the counts that only some scenarios have: kicks, churn, slow
+// members, errors.
 func mergeParts(o, r *result.Result) {
 	if a, b := o.Kicks, r.Kicks; a != nil && b != nil {
 		a.Silent, a.Kicked, a.Early = a.Silent+b.Silent, a.Kicked+b.Kicked, a.Early+b.Early
@@ -112,8 +115,8 @@ func addCodes(a, b map[string]int) {
 	}
 }
 
-// mergeProof adds the verdicts, and compares the orders that members of one
-// room saw in different generators.
+// mergeProof adds the verdicts. It also checks that members of one room in
+// different generators saw the same order.
 func mergeProof(o *result.Result, all []*found) {
 	v := proof.Verdict{Notes: []string{}}
 	seen := map[int32]proof.Vote{}
@@ -139,8 +142,8 @@ func mergeProof(o *result.Result, all []*found) {
 	o.Proof = v
 }
 
-// mergeGenerator combines the figures of the generators: the worst of shares,
-// the sum or the mean of sizes.
+// mergeGenerator combines the generators' own figures: the maximum of the
+// shares, the sum of the RSS, the mean of the costs.
 func mergeGenerator(o *result.Result, all []*found) {
 	g := result.Generator{Processes: len(all), PSI: -1}
 	cpu, bytes := 0.0, 0.0
@@ -192,9 +195,9 @@ func add(into **hdrhistogram.Histogram, h *hdrhistogram.Histogram) error {
 	return nil
 }
 
-// mergeSeconds adds the rows of the same second; their quantiles come from the
-// merged histogram. A generator may have rows that another does not have: it
-// was late, or waited longer at the end.
+// mergeSeconds adds the rows of the same second and takes the quantiles from
+// the merged histogram. Generators may have different seconds: one of them may
+// start late or wait longer at the end.
 func mergeSeconds(o *result.Result, all []*found) error {
 	rows := map[int]*result.Second{}
 	intervals := map[int]*result.Interval{}
@@ -227,8 +230,8 @@ func mergeSeconds(o *result.Result, all []*found) error {
 	return nil
 }
 
-// addSecond adds a row. Only one generator measures the servers, so their
-// figures are not added.
+// addSecond adds a row. Only one generator measures the servers, so the maximum
+// of their figures is that generator's value.
 func addSecond(into, s *result.Second) {
 	into.Warmup = into.Warmup || s.Warmup
 	into.Sent += s.Sent

@@ -53,8 +53,8 @@ func TestHistogramsCrossTheWireWhole(t *testing.T) {
 	}
 }
 
-// second is a row with one delivery that took the given number of
-// milliseconds.
+// second returns the row of second t, with one delivery that took ms
+// milliseconds, and its histogram.
 func second(t int, ms int64) (result.Second, result.Interval) {
 	h := result.NewHistogram()
 	result.Record(h, ms*1e6)
@@ -97,7 +97,8 @@ func TestRowsOfTheSameSecondAreAddedWhoeverLeftOneOut(t *testing.T) {
 }
 
 func TestTheCostOfAMessageCountsThoseSentWhileTimeWasMeasured(t *testing.T) {
-	// 100/s and 50/s for 10 s: 1,500 messages, even if deliveries come much later.
+	// 100/s and 50/s for 10 s are 1,500 messages, although one run was measured
+	// for 14 s.
 	part := func(rate, measured float64) *found {
 		return &found{Result: &result.Result{Traffic: result.Traffic{Sent: 2000, SentRate: rate, MeasuredS: measured, Delivered: 3000}}}
 	}

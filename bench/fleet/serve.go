@@ -14,26 +14,28 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// maxLines is the number of connections that are served at once: one works,
-// the others are refused or send nothing. More connections wait in the kernel.
+// maxLines is the number of connections that are served at once: one has a job,
+// and the others are silent or wait until the worker is free. Further
+// connections wait in the kernel.
 const maxLines = 16
 
-// host is a worker at a port to which anybody may connect. A connection uses
-// one of maxLines places until it has sent the token and got the slot. Each of
-// the two lines that it sends for this must arrive within the allowed silence.
-// So nobody without the token can keep a coordinator out for longer than that.
+// host is a worker that listens at a port to which anybody may connect. A
+// coordinator's first two lines are the hello with the token, and the job. Each
+// of them must arrive within the time silence. So a connection without the
+// token occupies one of the maxLines places for at most that time, and it never
+// gets the slot, which a job needs.
 //
 // The worker does one job at a time. If its coordinator ends, the run goes on
-// to its next step: package load cannot be interrupted, and a process that
-// others wait for cannot exit as one of --procs does. A coordinator that comes
-// meanwhile gets the error that the worker is busy.
+// to its next step, because package load cannot be interrupted. (A process of
+// --procs exits instead, but this one has to serve other coordinators.) A
+// coordinator that connects meanwhile gets the error that the worker is busy.
 type host struct {
 	token   string
 	once    bool
-	silence time.Duration // limit for the token, and for the job
-	wait    time.Duration // limit for the end of the previous job
+	silence time.Duration // how long the host waits for the hello, and for the job
+	wait    time.Duration // how long a coordinator waits for the end of another coordinator's job
 	run     func(load.Config) (*result.Result, error)
-	slot    chan struct{} // has room for the connection that works
+	slot    chan struct{} // full while a connection has a job
 
 	mu  sync.Mutex // guards log
 	log io.Writer
@@ -44,9 +46,9 @@ func newHost(token string, once bool, log io.Writer) *host {
 		slot: make(chan struct{}, 1), log: log}
 }
 
-// Serve does the jobs that arrive at a listener, one at a time, until it is
-// closed, or with once until the first is done. Coordinators must know the
-// token.
+// Serve does the jobs that arrive at a listener, one at a time. It returns when
+// the listener is closed or, if once is set, after the first job. Coordinators
+// must know the token.
 func Serve(ln net.Listener, token string, once bool, log io.Writer) error {
 	return newHost(token, once, log).serve(ln)
 }
@@ -60,7 +62,9 @@ func (h *host) serve(ln net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-			// The current job has all connections; closing must not end it.
+			// The connections of the current job have used up the file
+			// descriptors. A return here could end that job, so try again
+			// later.
 			time.Sleep(100 * time.Millisecond)
 			<-lines
 			continue
@@ -81,7 +85,7 @@ func (h *host) serve(ln net.Listener) error {
 	}
 }
 
-// hear serves one connection, and reports whether it had a job.
+// hear serves one connection. worked tells whether it had a job.
 func (h *host) hear(c net.Conn) (worked bool, err error) {
 	d := newDesk(c, c, c, h.token, h.run)
 	if err := c.SetReadDeadline(time.Now().Add(h.silence)); err != nil {

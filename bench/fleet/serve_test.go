@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// serve makes a worker listen until the test ends.
+// serve makes the host listen until the test ends.
 func serve(t *testing.T, h *host) (addr string, ended <-chan error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -26,7 +26,7 @@ func serve(t *testing.T, h *host) (addr string, ended <-chan error) {
 	return ln.Addr().String(), done
 }
 
-// connect returns a line to a worker; the test is its coordinator.
+// connect connects to a worker at addr, with the test as its coordinator.
 func connect(t *testing.T, addr string) *worker {
 	t.Helper()
 	w, err := dial(addr)
@@ -60,7 +60,8 @@ func TestASilentConnectionKeepsNobodyOutAndIsClosed(t *testing.T) {
 		if err := say(w); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		// If the worker kept it open, the test would hang.
+		// This read returns because the worker closes the connection. Otherwise
+		// the test would hang.
 		if err := w.read(&said{}); err == nil {
 			t.Errorf("%s: got an answer", name)
 		}
@@ -97,7 +98,7 @@ func TestOneJobAtATimeAndTheOthersHearThatTheWorkerIsBusy(t *testing.T) {
 	}
 }
 
-// jobOf is a valid job with a change.
+// jobOf returns a valid job, after change has changed it.
 func jobOf(change func(j *job)) job {
 	s := scenario.Default()
 	s.Duration = time.Second

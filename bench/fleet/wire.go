@@ -2,21 +2,22 @@
 // machine, each with its own descriptors and CPU, and workers on other
 // machines.
 //
-// The coordinator gives each generator a part of the members and waits for all
-// at each step (package load, together.go). They keep one schedule without
-// communication, because all choose senders with the same seed. At the end the
-// histograms are merged bucket by bucket, without loss, and the ledgers too:
-// rooms with members in several processes are judged by what all of them sent
-// and saw.
+// The coordinator gives each generator a part of the members. At each step it
+// waits until all generators have come to that step (package load,
+// together.go). All generators choose senders with the same seed, so they keep
+// one schedule without communication. At the end the coordinator merges the
+// histograms bucket by bucket, without loss, and the ledgers: a room with
+// members in several processes is judged by the messages that all these
+// processes sent and saw.
 //
 // Clocks: processes on one machine share CLOCK_MONOTONIC, so a latency between
-// two of them is valid. Different machines do not share it, so each of them
-// gets whole rooms.
+// two processes is valid. Different machines do not share this clock, so all
+// members of a room are on one machine.
 //
-// Both sides write JSON objects, one per line. The coordinator sends a hello
-// with the token, the worker answers that it is free, the coordinator sends
-// the job. Then in turns the worker reports that it came to a step, and the
-// coordinator that all did.
+// Both sides write JSON objects, one per line. First the coordinator sends a
+// hello with the token, the worker answers that it is free, and the coordinator
+// sends the job. Then, for each step, the worker reports that it has come to
+// the step, and the coordinator answers when all workers have.
 package fleet
 
 import (
@@ -38,7 +39,7 @@ const stepHello = "hello"
 
 // hello is the coordinator's first line.
 type hello struct {
-	Token string `json:"token"` // a child process needs none
+	Token string `json:"token"` // empty for a process that the coordinator started
 }
 
 // job is the job of a worker.
@@ -55,16 +56,16 @@ type job struct {
 	Parts  int               `json:"parts"`
 }
 
-// met is the coordinator's message that all have come to a step.
+// met is the coordinator's message that all generators have come to a step.
 type met struct {
 	Step   string        `json:"step"`
-	Start  int64         `json:"start_ns,omitempty"` // by this machine's CLOCK_MONOTONIC
-	Delay  int64         `json:"delay_ns,omitempty"` // for other machines
+	Start  int64         `json:"start_ns,omitempty"` // for generators on this machine: time of CLOCK_MONOTONIC
+	Delay  int64         `json:"delay_ns,omitempty"` // for other machines: from the arrival of this message to the start
 	Totals []proof.Total `json:"totals,omitempty"`
 }
 
-// said is a message of a worker: that it came to a step, that it failed, or
-// its result.
+// said is a message of a worker: it came to a step, it failed, or it finished
+// with a result.
 type said struct {
 	Step    string       `json:"step,omitempty"`
 	Brought load.Brought `json:"brought"`
@@ -79,7 +80,7 @@ type found struct {
 	Histograms map[string]string `json:"histograms"`
 	Intervals  []interval        `json:"intervals"`
 
-	delivered int64 // before anything was added
+	delivered int64 // the generator's own deliveries; merge changes those in Result
 	conns     int
 }
 
@@ -103,7 +104,7 @@ func decode(text string) (*hdrhistogram.Histogram, error) {
 	return h, nil
 }
 
-// named returns the histograms of a result, by name.
+// named returns pointers to the fields of h by the names that found uses.
 func named(h *result.Histograms) map[string]**hdrhistogram.Histogram {
 	all := map[string]**hdrhistogram.Histogram{
 		"latency": &h.Latency, "first": &h.First, "last": &h.Last, "lateness": &h.Lateness,

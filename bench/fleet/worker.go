@@ -20,22 +20,23 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Limits of what a worker reads before and after it knows the coordinator.
+// Limits, in bytes, of the first two lines that a worker reads. Only the second
+// one comes from a coordinator that has proved that it knows the token.
 const (
 	maxHello = 4 << 10
 	maxJob   = 1 << 20
 )
 
-// Told is the error of a job of which the coordinator already knows.
+// Told is an error that was already sent to the coordinator.
 type Told struct{ error }
 
 // Unwrap returns the error itself.
 func (t Told) Unwrap() error { return t.error }
 
-// Work does the one job that arrives and sends its result. It calls lost if
-// the coordinator ends before the job does; a run cannot be interrupted, so
-// lost should end the process. An error that was sent to the coordinator is a
-// Told.
+// Work reads one job from in, does it, and sends its result to out. If the
+// coordinator ends before the job is done, Work calls lost. A run cannot be
+// interrupted, so lost should end the process. An error of type Told was
+// already sent to the coordinator.
 func Work(in io.Reader, out io.Writer, end io.Closer, lost func()) error {
 	d := newDesk(in, out, end, "", load.Run)
 	d.lost = lost
@@ -53,10 +54,10 @@ func Work(in io.Reader, out io.Writer, end io.Closer, lost func()) error {
 // order hello, job, work.
 type desk struct {
 	line
-	in    *io.LimitedReader // what line reads
+	in    *io.LimitedReader // limits how much line may read
 	token string
 	run   func(load.Config) (*result.Result, error)
-	lost  func() // the coordinator has ended; nil: the run goes on to its next step
+	lost  func() // called when the coordinator has ended; nil: the run goes on to its next step
 }
 
 func newDesk(in io.Reader, out io.Writer, end io.Closer, token string, run func(load.Config) (*result.Result, error)) *desk {
@@ -86,11 +87,12 @@ func (d *desk) job() (*job, error) {
 	if err := d.readFew(&j); err != nil {
 		return nil, cli.Failf(cli.Usage, "no job arrived: %w", err)
 	}
-	d.in.N = math.MaxInt64 // the number of totals depends on the job
+	d.in.N = math.MaxInt64 // no limit: later lines have totals, and their number depends on the job
 	return &j, nil
 }
 
-// readFew reads from a side that is not known yet.
+// readFew reads a line of limited length. Its errors explain the two ways in
+// which an unknown sender can fail: silence and a line that is too long.
 func (d *desk) readFew(into any) error {
 	err := d.read(into)
 	switch {
@@ -102,7 +104,7 @@ func (d *desk) readFew(into any) error {
 	return err
 }
 
-// refuse tells the coordinator why there is no result.
+// refuse tells the coordinator why it gets no result.
 func (d *desk) refuse(err error) error {
 	code := cli.Invalid
 	var e *cli.Error
@@ -128,8 +130,8 @@ func (d *desk) work(j *job) error {
 	return d.write(said{Found: f})
 }
 
-// do makes the run. An unexpected job must not crash a worker that others use
-// too.
+// do makes the run. It turns a panic into an error, because other coordinators
+// use the same worker.
 func (d *desk) do(j *job, m *member) (f *found, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -149,7 +151,8 @@ func (d *desk) do(j *job, m *member) (f *found, err error) {
 	return pack(r)
 }
 
-// config checks a job: its sender may have another version.
+// config makes the configuration of a job and checks it, because the
+// coordinator may be another version of this program.
 func (j *job) config() (load.Config, error) {
 	s := scenario.Default()
 	s.Name = j.Name
@@ -177,16 +180,17 @@ func (j *job) config() (load.Config, error) {
 	return cfg, nil
 }
 
-// member is load.Together at the worker's end of the line. One goroutine reads
-// the line all the time, to notice the coordinator's end between steps.
+// member implements load.Together for a worker: it speaks with the coordinator.
+// Its goroutine watch reads the line all the time, so that the worker also
+// notices between two steps that the coordinator has ended.
 type member struct {
 	*desk
 	part, parts int
 	words       chan met
-	gone        chan struct{} // closed when the line has ended, by err
+	gone        chan struct{} // closed when the line has failed with err
 	err         error
-	left        chan struct{} // closed when no message is awaited any more
-	over        atomic.Bool   // the coordinator may end now
+	left        chan struct{} // closed when the job is done: nobody waits for messages any more
+	over        atomic.Bool   // the job is done, so the coordinator may close the line
 }
 
 func (m *member) watch() {
