@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// agenda has the actions of a run that are due at a time, besides sending.
+// agenda has the actions of a run that are due at certain times, except
+// sending.
 type agenda struct {
 	items []item
 	err   error // the first error of an action
 }
 
-// item is one of these actions. It returns when it wants to be called again,
-// or never.
+// item is an action of the agenda. do returns the time at which it is due
+// again, or never.
 type item struct {
 	at int64
 	do func(now int64) int64
@@ -22,7 +23,8 @@ func (a *agenda) add(at int64, do func(now int64) int64) {
 	a.items = append(a.items, item{at, do})
 }
 
-// due runs the actions that are due and returns when the next one is.
+// due runs the actions that are due now. It returns the time when the next
+// action is due.
 func (a *agenda) due(now int64) int64 {
 	next := int64(never)
 	for i := range a.items {
@@ -42,7 +44,7 @@ func (a *agenda) failed(err error) {
 	}
 }
 
-// plan fills the agenda of a run.
+// plan fills the agenda with the actions that the scenario needs.
 func (r *run) plan() {
 	if r.s.Slow > 0 {
 		r.agenda.add(r.from, r.slow.stop(r))

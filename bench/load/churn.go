@@ -12,7 +12,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// point is where a guest ends its connection.
+// point is the stage of a guest's connection at which the guest resets it.
 type point int
 
 const (
@@ -24,13 +24,14 @@ const (
 	points
 )
 
-// maxDwell is the longest time that half of the guests stay at their point.
-// The others reset at once, often before the server has seen anything.
+// maxDwell limits how long a guest waits at its point before it resets. Half of
+// the guests do not wait, so the server often sees nothing of them.
 const maxDwell = 5 * time.Millisecond
 
-// churn opens connections (guests) and resets them (RST) beside the members,
-// each at a random point. Half of them join a room of members. A message that
-// a guest writes there must reach all members or none.
+// churn opens connections called guests while the members run. It ends each
+// guest with an RST at a random point. About half of the guests join rooms of
+// members. A message that a guest writes to such a room must reach all of its
+// members or none.
 type churn struct {
 	rate    float64
 	rng     *rand.Rand
@@ -39,19 +40,19 @@ type churn struct {
 	start   int64
 	started int64
 	on      bool
-	joins   int64 // guests that must get a 101
+	joins   int64 // guests whose point comes after the 101
 	got101  int64
 	out     result.Churn
 }
 
-// guest is one such connection.
+// guest is the state of a connection that churn has opened.
 type guest struct {
 	conn    int32
 	live    bool
 	at      point
 	number  uint32
 	room    int32 // -1: a room without members
-	resetAt int64 // 0: it has not reached its point
+	resetAt int64 // 0: the guest has not reached its point
 }
 
 func newChurn(s *scenario.Scenario, parts int) churn {
@@ -67,8 +68,8 @@ func newChurn(s *scenario.Scenario, parts int) churn {
 
 func (c *churn) slots() int { return len(c.places) }
 
-// sources is the number of source addresses: resets would use up the ports of
-// one.
+// sources is the number of source addresses that a run with guests needs.
+// Guests use up more ports than one address has.
 func (c *churn) sources() int {
 	if c.rate > 0 {
 		return 64
@@ -76,7 +77,7 @@ func (c *churn) sources() int {
 	return 0
 }
 
-// begin is when the first guest comes.
+// begin returns the action that starts the churn.
 func (c *churn) begin(r *run) func(int64) int64 {
 	return func(now int64) int64 {
 		c.start, c.on = now, true
@@ -85,9 +86,8 @@ func (c *churn) begin(r *run) func(int64) int64 {
 	}
 }
 
-// turn resets guests that stayed long enough, opens new ones that are due, and
-// returns when it has more to do.
-// returns when there is more to do.
+// turn resets the guests whose time at their point is over, and opens the
+// guests that are due. It returns the time of the next turn.
 func (c *churn) turn(r *run, now int64) int64 {
 	if !c.on {
 		return never
@@ -98,11 +98,11 @@ func (c *churn) turn(r *run, now int64) int64 {
 			c.reset(r, i)
 		}
 	}
-	// A generator that fell behind does not catch up: the rate that it reached
-	// is a figure of the result.
+	// If no place is free, guests come later than planned. The result has the
+	// rate that was really reached.
 	for due := c.start + int64(float64(c.started)*1e9/c.rate); due <= now && len(c.free) > 0; {
 		if err := c.come(r); err != nil {
-			if !errors.Is(err, client.ErrNoSlot) { // some slots wait for the server's FIN and become free later
+			if !errors.Is(err, client.ErrNoSlot) { // closing connections still use slots; try again in the next turn
 				r.agenda.failed(err)
 			}
 			break
@@ -117,7 +117,8 @@ func (c *churn) come(r *run) error {
 	g := guest{live: true, at: point(c.rng.IntN(int(points))), number: uint32(c.started)*uint32(r.parts) + uint32(r.own), room: -1}
 	name := fmt.Sprintf("db-guest-%d", c.rng.IntN(1000))
 	if g.at == afterMessage || c.rng.IntN(2) == 0 {
-		// Only rooms of this generator: another one could not judge a guest's message.
+		// Choose a room of this generator, because other generators do not know
+		// this guest's message.
 		g.room = int32(r.own + r.parts*c.rng.IntN((r.s.Rooms-r.own+r.parts-1)/r.parts))
 		name = r.roomName(g.room)
 	}
@@ -146,7 +147,7 @@ func (c *churn) come(r *run) error {
 
 func (c *churn) place(r *run, id int32) int { return int(-1 - r.memberOf[id]) }
 
-// cut is the handler for guests that wrote a part of their request.
+// cut returns the OnCut handler: the guest has written its part of the request.
 func (c *churn) cut(r *run) func(id int32) {
 	return func(id int32) { c.reached(r, c.place(r, id)) }
 }
@@ -160,7 +161,7 @@ func (c *churn) opened(r *run, id int32) {
 		if g.at == midFrame {
 			b = b[:1+c.rng.IntN(len(b)-1)]
 		}
-		// An error shows as the end of the connection.
+		// After an error the connection ends, and closed handles that.
 		if _, err := r.e.SendRaw(id, b); err == nil && g.at == afterMessage {
 			r.ledger.GuestSent(g.number, g.room)
 			c.out.Sent++
@@ -169,8 +170,8 @@ func (c *churn) opened(r *run, id int32) {
 	c.reached(r, i)
 }
 
-// reached is called when a connection has come to its point. It is reset now
-// or in a moment.
+// reached is called when the guest in place i has come to its point. It resets
+// half of the guests now and the others within maxDwell.
 func (c *churn) reached(r *run, i int) {
 	now := r.e.Now()
 	if c.places[i].resetAt = now + c.rng.Int64N(int64(maxDwell)); c.rng.IntN(2) == 0 {
@@ -191,7 +192,7 @@ func (c *churn) reset(r *run, i int) {
 	c.free = append(c.free, i)
 }
 
-// message checks that a guest gets only messages of its room.
+// message checks that a message which a guest got belongs to the guest's room.
 func (c *churn) message(r *run, id int32, text []byte, at int64) {
 	s, _, found, damage := r.frames.find(text, at)
 	g := c.places[c.place(r, id)]
@@ -208,7 +209,8 @@ func (c *churn) message(r *run, id int32, text []byte, at int64) {
 	}
 }
 
-// closed is called when the server ended a guest before it reached its point.
+// closed is called when the connection of a guest ended before the guest reset
+// it.
 func (c *churn) closed(r *run, id int32, _ client.Close) {
 	i := c.place(r, id)
 	if !c.places[i].live {
@@ -219,7 +221,7 @@ func (c *churn) closed(r *run, id int32, _ client.Close) {
 	c.free = append(c.free, i)
 }
 
-// end resets the remaining guests when the schedule is over.
+// end resets the remaining guests after the end of the schedule.
 func (c *churn) end(r *run) {
 	if !c.on {
 		return

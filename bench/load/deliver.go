@@ -9,8 +9,8 @@ import (
 
 func expandRoom(text, room string) string { return strings.ReplaceAll(text, "{room}", room) }
 
-// onMessage records a message that a member got: one delivery, or several in
-// some protocols.
+// onMessage records a message that a member got. In some protocols one message
+// holds several deliveries.
 func (r *run) onMessage(id int32, payload []byte, at int64) {
 	m := r.memberOf[id]
 	if m < 0 {
@@ -26,7 +26,7 @@ func (r *run) onMessage(id int32, payload []byte, at int64) {
 	}
 }
 
-// delivery records one delivery, and returns the bytes after it.
+// delivery records the first delivery in text, and returns the bytes after it.
 func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool) {
 	s, rest, found, damage := r.frames.find(text, at)
 	switch {
@@ -44,7 +44,7 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	r.progress = at
 	if s.intended >= r.from && s.intended < r.to {
 		late := at - s.intended
-		if late < 0 { // it came while the batch was handled, so after the batch's stamp
+		if late < 0 { // it arrived later than the stamp, which is shared by several events
 			late = r.e.Now() - s.intended
 		}
 		result.Record(r.interval, late)
@@ -62,8 +62,8 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	return rest, true
 }
 
-// talk records a message without a stamp: a server may greet, acknowledge, or
-// relay heartbeats.
+// talk records a message that is not a delivery, such as a greeting, an
+// acknowledgement or a relayed heartbeat.
 func (r *run) talk(m int32, text []byte) {
 	r.other++
 	if r.joins.answer != nil && r.joined < r.size && r.joins.answer.Match(text) {

@@ -10,7 +10,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// read reads all counters now.
+// read reads the present values of all counters.
 func (r *run) read(into *reading) {
 	*into = r.now
 	into.at = r.e.Now()
@@ -19,30 +19,30 @@ func (r *run) read(into *reading) {
 		into.threadCPU = r.spent + r.e.Busy()
 	}
 	if r.cfg.Beside != 0 {
-		into.besideCPU, _ = processCPU(r.cfg.Beside) // if that process has ended, it is reported as the server's death
+		into.besideCPU, _ = processCPU(r.cfg.Beside) // an error means that this process has ended, which Died reports
 	}
 	into.serverCPU, into.reads = r.now.readServers(r.cfg.Pids), r.e.Reads()
 	into.steal, _, into.ticks = cpuTicks()
 	into.pressure = cpuPressure()
 }
 
-// tick closes a second.
+// tick adds the row of the second that has just ended.
 func (r *run) tick() {
 	var now reading
 	r.read(&now)
 	r.row(now)
 }
 
-// idleRow is a second in which this process did nothing. Messages of that
-// second count in the next one, when they were read.
+// idleRow adds an empty row for a second in which this thread did not run.
+// Messages that arrived in it count in the second in which they are read.
 func (r *run) idleRow() {
 	r.out.Seconds = append(r.out.Seconds, result.Second{T: len(r.out.Seconds), Warmup: r.last.at < r.from})
 	start := time.Now()
 	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: result.NewHistogram()})
 }
 
-// row closes a second at a reading: its row in the table, its histogram, and
-// the progress line.
+// row ends the current second at the reading now: it adds the row and its
+// histogram to the result, and shows the progress.
 func (r *run) row(now reading) {
 	was := r.last
 	if now.at-was.at < int64(10*time.Millisecond) && now.received == was.received {
@@ -69,11 +69,11 @@ func (r *run) row(now reading) {
 		result.Micros(row.P99), 100*row.ThreadCPU)
 }
 
-// finish computes the figures from the readings.
+// finish computes the figures of the result from the readings.
 func (r *run) finish() error {
 	o := r.out
 	for _, i := range o.Histograms.Interval {
-		o.Histograms.Latency.Merge(i.Latency) // equal bounds: nothing is dropped
+		o.Histograms.Latency.Merge(i.Latency) // the bounds are equal, so no value is dropped
 	}
 	o.Histograms.Latency.Merge(r.interval)
 	o.Histograms.First, o.Histograms.Last, o.Histograms.Lateness = r.first, r.lastOne, r.lateness
@@ -140,20 +140,22 @@ func (r *run) costs(seconds float64, delivered int64) {
 	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
 	s.CPUPerDelivery, s.CPUPerMessage = per(cpu, delivered), per(cpu, b.sent-a.sent)
 	s.BesidePerMessage = per(b.besideCPU-a.besideCPU, b.sent-a.sent)
-	// With few heartbeats it would be the cost of an idle server.
+	// With fewer heartbeats the quotient would be the cost of an idle server.
 	const enoughBeats = 200
 	if b.sent == a.sent && b.beats-a.beats >= enoughBeats && r.s.Churn.PerSecond == 0 && r.s.Restart == 0 {
 		s.CPUPerBeat = per(cpu, b.beats-a.beats)
 	}
 	s.Opened(r.before.rss, r.opened.rss, r.s.Conns)
-	// With few connections it would be the noise of everything else on the machine.
+	// With fewer connections the difference would come mostly from other
+	// programs.
 	const enough = 1000
 	if r.s.Conns >= enough && r.before.slab > 0 {
 		s.KernelPerConn = max(0, float64(r.opened.slab-r.before.slab)/float64(r.s.Conns))
 	}
 }
 
-// serverEnd reads the servers' figures at the end.
+// serverEnd reads memory and other figures of the servers at the end of the
+// run.
 func (r *run) serverEnd() error {
 	s := r.out.Server
 	if s == nil || r.out.Died != "" {
@@ -181,8 +183,9 @@ func (r *run) serverEnd() error {
 	return nil
 }
 
-// perCall returns the messages per call, from the two counters before and
-// after; 0 if not known.
+// perCall returns the average number of messages per call. before and after
+// have two counters each: messages and calls. The result is 0 if it is not
+// known.
 func perCall(before, after []float64) float64 {
 	if len(before) != 2 || len(after) != 2 || after[1] <= before[1] {
 		return 0

@@ -6,20 +6,21 @@ import (
 	"dotsconnect/bench/client"
 )
 
-// Frames are the text messages of a server's protocol. {room} stands for the
-// name of the room and {payload} for the text that proves delivery: ASCII
-// without quotes and backslashes.
+// Frames are the text messages of a server's protocol. In them {room} stands
+// for the name of the room. {payload} stands for the stamp and its pad, by
+// which a delivery is proved: ASCII text without quotes and backslashes.
 type Frames struct {
-	Join      []string // sent one after the other when a connection is open
-	Joined    string   // regular expression for the answer to the last of them; empty: there is no answer
-	Send      string   // a publication; empty: {"message":"{payload}"}
-	Heartbeat string   // empty: "heartbeat", a JSON string
-	Many      bool     // one received message can hold several payloads
+	Join      []string // messages that a member sends, one after the other, when its connection is open
+	Joined    string   // regular expression for the server's answer to the last message of Join; empty: there is no answer
+	Send      string   // the message that publishes; empty: {"message":"{payload}"}
+	Heartbeat string   // text of a heartbeat; empty: the JSON string "heartbeat"
+	Many      bool     // the server may put several payloads into one message
 }
 
 const ourSend = `{"message":"{payload}"}`
 
-// pad fills payloads up: a dot, then letters whose order shows a missing byte.
+// pad returns the n bytes that fill a payload up to its size: a dot, and then
+// the alphabet again and again, so that a missing byte is noticed.
 func pad(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -31,10 +32,10 @@ func pad(n int) []byte {
 	return b
 }
 
-// templates are rendered and masked frames, one for each size and, if the
-// protocol names the room in a message, for each room. The stamp of a message
-// is written into them. To render each message again would cost the generator
-// more than to send it.
+// templates are frames that are rendered and masked only once. There is one for
+// each size or, if the protocol names the room in a message, for each pair of
+// size and room. For each message only the stamp is written into its template.
+// Rendering each message would cost the generator more than sending it.
 type templates struct {
 	run     uint32
 	send    string
@@ -43,21 +44,22 @@ type templates struct {
 	sizes   int
 	pads    [][]byte
 	frames  map[int32]*template
-	only    *template // sizes is 1 and perRoom is false: needs no look-up
+	only    *template // the only template, if there is one size and perRoom is false; saves the look-up in frames
 	text    [stampLen]byte
 
 	memory [256]memo
-	tagAt  int // where the tag was in the last message that was read
+	tagAt  int // position of the tag in the last message that was read
 }
 
 type template struct {
 	frame []byte
-	at    int     // of the stamp
-	mask  [4]byte // aligned with the stamp's first bytes
+	at    int     // position of the stamp in frame
+	mask  [4]byte // the masking key, rotated so that mask[0] belongs to the first byte of the stamp
 }
 
-// newTemplates takes sizes of whole messages in dotsd's protocol. In another
-// protocol the payload has the same length, whatever its envelope.
+// newTemplates makes templates for messages of these sizes. A size includes the
+// envelope of dotsd's protocol. In other protocols the payload has the same
+// length, so the message may be longer or shorter.
 func newTemplates(run uint32, sizes []int, send string, room func(int32) string) *templates {
 	if send == "" {
 		send = ourSend
@@ -82,7 +84,8 @@ func (t *templates) render(room int32, size int) *template {
 	payload := append(make([]byte, stampLen), t.pads[size]...)
 	message := append(append([]byte(before), payload...), after...)
 	f := client.AppendFrame(nil, client.OpText, message)
-	// RFC 6455 section 5.3: the four bytes before the payload are the mask.
+	// The four bytes before the payload are the masking key (RFC 6455 section
+	// 5.2).
 	start := len(f) - len(message)
 	p := &template{frame: f, at: start + len(before)}
 	for i := range p.mask {
@@ -91,7 +94,8 @@ func (t *templates) render(room int32, size int) *template {
 	return p
 }
 
-// sizeOf returns the index of a message's size.
+// sizeOf returns the index of the size of a message, which follows from its
+// sender and number.
 func (t *templates) sizeOf(sender, seq uint32) int {
 	if t.sizes == 1 {
 		return 0
@@ -99,7 +103,8 @@ func (t *templates) sizeOf(sender, seq uint32) int {
 	return int((sender*0x9e3779b1 + seq*0x85ebca6b) >> 8 % uint32(t.sizes))
 }
 
-// frame returns the frame of a message to a room, valid until the next call.
+// frame returns the frame of the message with stamp s. It is valid until the
+// next call.
 func (t *templates) frame(room int32, s stamp) []byte {
 	p := t.only
 	if p == nil {

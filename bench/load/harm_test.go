@@ -11,10 +11,11 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// door serves the members of one server until it is shut for them, and opens again.
+// door is one of several servers. shut resets all of its present connections;
+// after that it accepts new ones, like a server that was started again.
 type door struct {
 	mu   sync.Mutex
-	gone chan struct{} // guarded by mu; closed: earlier connections are reset
+	gone chan struct{} // guarded by mu; closed to reset the present connections
 }
 
 func newDoor() *door { return &door{gone: make(chan struct{})} }
@@ -43,8 +44,9 @@ func (d *door) serve(hub *stub.Hub) func(c *stub.Conn) {
 	}
 }
 
-// TestOneOfSeveralServersDies: its members come back and get all messages from then on. If a member of another server is
-// disconnected, that is a violation even then.
+// TestOneOfSeveralServersDies kills the last of two servers: its members come back and get all
+// messages from then on. A run that expects this must still report the members of the other server
+// if they are disconnected.
 func TestOneOfSeveralServersDies(t *testing.T) {
 	t.Parallel()
 	for name, victim := range map[string]int{"the last": 1, "the first": 0} {
@@ -83,7 +85,8 @@ func TestOneOfSeveralServersDies(t *testing.T) {
 	}
 }
 
-// TestHarmHasItsPhases: each message counts in the phase in which it was due.
+// TestHarmHasItsPhases checks that each message counts in the phase in which it
+// was due, although a fault delays it.
 func TestHarmHasItsPhases(t *testing.T) {
 	t.Parallel()
 	hub := &stub.Hub{}
@@ -92,7 +95,7 @@ func TestHarmHasItsPhases(t *testing.T) {
 		if what == "hurt" {
 			hub.Lock()
 			held.Go(func() {
-				time.Sleep(250 * time.Millisecond) // the fault itself
+				time.Sleep(250 * time.Millisecond) // the fault: nothing is delivered for this time
 				hub.Unlock()
 			})
 		}
@@ -105,7 +108,7 @@ func TestHarmHasItsPhases(t *testing.T) {
 	r := mustRun(t, Config{URL: stub.Start(t, hub.Serve), Scenario: s, Nemesis: hold})
 	held.Wait()
 	want := []result.Phase{{Name: "before", From: 0, To: 0.4}, {Name: "grace", From: 0.4, To: 0.7}, {Name: "hurt", From: 0.7, To: 0.9}, {Name: "healed", From: 0.9, To: 1.5}}
-	messages := []int64{80, 60, 40, 120} // of 200 a second
+	messages := []int64{80, 60, 40, 120} // 200 a second
 	if len(r.Phases) != len(want) {
 		t.Fatalf("got %+v", r.Phases)
 	}

@@ -1,17 +1,19 @@
-// Package load makes a run: it opens the connections of a scenario, sends by
-// the schedule, measures every delivery from the time at which its message was
-// due, and records it in the ledger.
+// Package load makes a run: it opens the connections of a scenario and sends
+// messages by the schedule. It records each delivery in the ledger, and
+// measures its latency from the time at which the message was due.
 //
-// One thread does all of this, in the loop of package client, so that nothing
-// delays the record of an arrival. The thread's other work, a row of figures
-// each second, takes about a tenth of a millisecond. It shows in the send
-// lateness, which is a separate figure.
+// One thread does all of this, in the loop of package client, so that no other
+// goroutine delays the record of an arrival. Once a second the thread also
+// makes a row of figures. That takes about a tenth of a millisecond and may
+// delay a message, but the result has a figure for such delays, the send
+// lateness.
 //
-// The files follow a run: members.go opens the connections, send.go keeps the
-// schedule, deliver.go records arrivals, meter.go reads the clocks and
-// figures.go computes the figures. silent.go, slow.go, churn.go, restart.go
-// and phases.go have what some scenarios do besides sending. together.go
-// coordinates several generators.
+// The files in the order of a run: members.go opens the connections, send.go
+// keeps the schedule, deliver.go records arrivals, meter.go reads clocks and
+// counters, and figures.go computes the figures. silent.go, slow.go, churn.go,
+// restart.go and phases.go are for scenarios with silent members, slow members,
+// guests, a restart of the server or another fault. together.go coordinates
+// several generators.
 package load
 
 import (
@@ -27,7 +29,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Ledger judges the deliveries.
+// Ledger records messages and deliveries and judges them; see proof.Ledger.
 type Ledger interface {
 	Next(sender int32) uint32
 	Sent(sender int32)
@@ -48,42 +50,49 @@ type Ledger interface {
 // Config describes a run and its server.
 type Config struct {
 	Scenario  scenario.Scenario
-	URL       string // several servers: separated by commas
+	URL       string // several URLs are separated by commas
 	SourceNet netip.Prefix
-	Pids      []int         // of the servers; empty: not known
+	Pids      []int         // process ids of the servers; empty: not known
 	Admin     string        // URL of a Go server's debug pages; empty: not known
-	Beside    int           // process that the servers need beside them, such as Redis; 0: none
-	PerCall   []string      // two counters of Admin's /metrics; see adapter.Adapter
-	Died      func() string // why the server has ended, or empty; may be nil
+	Beside    int           // id of another process that the servers need, such as Redis; 0: none
+	PerCall   []string      // names of two counters in /metrics of Admin; see adapter.Adapter
+	Died      func() string // returns why a server has ended, or "" if none has; may be nil
 	Spin      bool          // see client.Config
-	Frames    Frames        // of another server's protocol; the zero value is dotsd's
+	Frames    Frames        // messages of the server's protocol; the zero value is the protocol of dotsd
 	Progress  *cli.Progress
-	RunID     uint32                                      // 0: a new one
-	NewLedger func(roomOf []int32, roomOrder bool) Ledger // nil: package proof
+	RunID     uint32                                      // 0: Run makes a new one
+	NewLedger func(roomOf []int32, roomOrder bool) Ledger // nil: the ledger of package proof
 
-	// Restart kills the last server, starts it again, and reports when it accepts.
+	// Restart kills the last server and starts it again. The channel reports
+	// when the new server accepts connections.
 	Restart func() <-chan Restarted
-	// Nemesis runs the user's command for "hurt" or "heal".
+	// Nemesis runs the user's command that starts ("hurt") or ends ("heal") a
+	// fault.
 	Nemesis func(what string) error
-	// Together connects the generators of one run; nil: this is the only one.
+	// Together connects the generators of one run; nil: this is the only
+	// generator.
 	Together Together
 }
 
-// Restarted is a server that was started again.
+// Restarted reports the new process of a server that was killed, or why it
+// could not be started.
 type Restarted struct {
 	Pid int
 	Err error
 }
 
-// Run makes a run. An error means that the run could not be made. All
-// findings, good or bad, are in the result, which is still to be judged.
+// Run makes a run. An error means that the run could not be made. All findings,
+// good or bad, are in the result; the caller still has to call its method
+// Judge.
 func Run(cfg Config) (*result.Result, error) {
-	// CPU time and timer slack belong to a thread.
+	// The figures need the CPU time of this thread, and the timer slack is a
+	// setting of the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Opening connections makes garbage, sending makes none. With the default
-	// of 100 the heap would double during opening and stay there in pieces:
-	// 158 bytes per connection, with 15,000 of them, instead of 117.
+	// Opening connections makes garbage; sending makes none. With the default
+	// of 100 the heap would double during opening and stay large, because its
+	// free parts are scattered. With 15,000 connections that is 158 bytes per
+	// connection instead of 117.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	r, err := newRun(cfg)
 	if err != nil {
@@ -95,7 +104,8 @@ func Run(cfg Config) (*result.Result, error) {
 	if err := reach(r.targets); err != nil {
 		return nil, err
 	}
-	// The default slack of 50 us would be most of the send lateness.
+	// With the default slack each wake-up may be 50 us late, which would be
+	// most of the send lateness.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	if err := r.open(); err != nil {
 		return nil, err

@@ -17,14 +17,15 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// window is the number of concurrent handshakes: fewer than any listen
-// backlog.
+// window is the number of concurrent handshakes. It is smaller than the listen
+// backlog of any server.
 const window = 256
 
-// joins is what a protocol requires before a connection is in its room.
+// joins has the messages with which a member joins its room after the
+// handshake.
 type joins struct {
 	texts  []string
-	answer *regexp.Regexp // nil: there is no answer
+	answer *regexp.Regexp // matches the server's answer; nil: there is no answer
 }
 
 func newJoins(f Frames) (joins, error) {
@@ -39,7 +40,9 @@ func newJoins(f Frames) (joins, error) {
 	return j, nil
 }
 
-// open opens all members, and measures their cost.
+// open opens the connections of all members. It also measures the CPU time and
+// the memory that they cost the server, and the memory that they cost this
+// process.
 func (r *run) open() error {
 	var err error
 	r.e, err = client.New(client.Config{
@@ -72,7 +75,8 @@ func (r *run) openAll() error {
 	cpu := r.now.readServers(r.cfg.Pids)
 	err = r.dialAll()
 	if err == nil {
-		// Work that a server still does for new connections must not count for the run.
+		// Wait, so that work which a server still does for new connections does
+		// not count for the run.
 		_, err = r.e.Run(r.e.Now()+int64(200*time.Millisecond), nil)
 	}
 	if err != nil || r.ends > 0 {
@@ -88,8 +92,8 @@ func (r *run) openAll() error {
 	return err
 }
 
-// dialAll opens the members: a limited number at a time, or by their own
-// schedule.
+// dialAll opens the connections of the members: by the schedule of s.Open or,
+// without one, as fast as possible with at most window handshakes at a time.
 func (r *run) dialAll() error {
 	start := r.e.Now()
 	r.openFrom = start
@@ -115,14 +119,14 @@ func (r *run) dialAll() error {
 			return fmt.Errorf("only %d of %d connections were in their rooms after %v", r.joined, r.size, time.Duration(now-start).Round(time.Second))
 		}
 		if r.ends > 0 && r.e.Opening() == 0 && (int(m) == r.s.Conns || gap == 0) {
-			return nil // notOpen reports the error
+			return nil // the caller calls notOpen, which makes the error
 		}
 		wake := limit
 		switch {
 		case int(m) == r.s.Conns:
 		case gap > 0:
 			wake = min(wake, due(m))
-		default: // until one of the window is open
+		default: // check again soon whether a handshake of the window is done
 			wake = min(wake, now+int64(time.Millisecond))
 		}
 		if err := r.e.Poll(wake); err != nil {
@@ -132,8 +136,8 @@ func (r *run) dialAll() error {
 	return nil
 }
 
-// dialLateness counts from when a connection was due: with a schedule, opening
-// can be late too.
+// dialLateness records how late a connection was opened, if the scenario has a
+// schedule for opening.
 func (r *run) dialLateness(due int64, gap float64) {
 	if gap > 0 {
 		result.Record(r.lateness, r.e.Now()-due)
@@ -158,7 +162,7 @@ func (r *run) onOpen(id int32, o client.Open) {
 		result.Record(r.reconnect, o.Stamp-r.restart.since(m))
 	} else {
 		from := o.Dialed
-		if r.openGap > 0 { // by a schedule: from when it was due
+		if r.openGap > 0 { // opened by a schedule: count from the time at which the connection was due
 			from = r.openFrom + int64(r.openGap*float64(m))
 		}
 		result.Record(r.connect, o.Stamp-from)
@@ -167,7 +171,7 @@ func (r *run) onOpen(id int32, o client.Open) {
 	r.silent.opened(m, o)
 	r.e.Beat(id, !r.silent.is(m))
 	for _, text := range r.joins.texts {
-		// An error shows as the end of the connection.
+		// After an error the connection ends, and onClose handles that.
 		_, _ = r.e.Send(id, []byte(expandRoom(text, r.roomName(r.roomOf[m]))))
 	}
 	if r.joins.answer == nil {
@@ -175,7 +179,8 @@ func (r *run) onOpen(id int32, o client.Open) {
 	}
 }
 
-// onClose is called when a connection was not ended by this generator.
+// onClose is called when a connection has ended and this generator did not end
+// it.
 func (r *run) onClose(id int32, c client.Close) {
 	m := r.memberOf[id]
 	if m < 0 {
@@ -195,7 +200,8 @@ func (r *run) onClose(id int32, c client.Close) {
 	}
 }
 
-// leave takes a member out of the proof.
+// leave ends the judgment of a member: the ledger no longer expects deliveries
+// to it.
 func (r *run) leave(m int32) {
 	if r.state[m] != gone {
 		r.state[m] = gone
@@ -211,7 +217,8 @@ func (r *run) onBeat(id int32, before, after int64) {
 	}
 }
 
-// prelude opens and resets connections with a separate engine.
+// prelude opens connections to each server and resets them again, before the
+// memory is read for the first time.
 func (r *run) prelude() error {
 	if r.s.Prelude == 0 || r.cfg.Together != nil && len(r.cfg.Pids) == 0 {
 		return nil
@@ -231,8 +238,8 @@ func (r *run) prelude() error {
 	return nil
 }
 
-// ownMemory is our resident memory without garbage, which a connection does
-// not need, and without the pages of this program's file.
+// ownMemory returns the resident memory of this process: without garbage, and
+// without the pages that are mapped from the program's file.
 func ownMemory() int64 {
 	debug.FreeOSMemory()
 	return probe.Anonymous(os.Getpid())
@@ -243,7 +250,8 @@ func (r *run) notOpen(err error) error {
 		return cli.Failf(cli.ServerDied, "the server died while connections were opened: %s", why)
 	}
 	if r.ends > 0 {
-		// The server is the cause, not the machine.
+		// The server ended or refused connections, so the cause is the server,
+		// not this machine.
 		return cli.Failf(cli.Usage, "only %s of %s connections could be opened: %s; raise the server's limits or lower --conns",
 			cli.Count(r.size-r.ends), cli.Count(r.size), r.ended)
 	}
@@ -253,5 +261,5 @@ func (r *run) notOpen(err error) error {
 	return cli.Failf(cli.Invalid, "opening connections: %w", err)
 }
 
-// never is a time that does not come.
+// never stands for a time that never comes.
 const never = math.MaxInt64

@@ -15,24 +15,27 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// memory is the memory of all servers and of the kernel.
+// memory has the memory of all servers and of the kernel at one moment, and
+// other figures that are read with it.
 type memory struct {
 	rss  int64
-	slab int64 // of the whole machine; 0: not known
+	slab int64 // kernel objects of the whole machine; 0: not known
 	info *result.Go
 
-	counters []float64 // of PerCall; empty: not wanted
+	counters []float64 // values of the counters that PerCall names; empty: PerCall is not set
 
-	collections int64 // before those that were made for this reading; 0: none were made
+	collections int64 // garbage collections before those that look forced; 0: it forced none
 }
 
-// look reads memory while connections stay open: at once, or after garbage
-// collections, when it no longer changes.
+// look reads the memory while the connections stay open. It reads at once or,
+// if the scenario wants settled memory, after garbage collections and when the
+// RSS no longer changes.
 func (r *run) look(when string) (memory, error) {
 	var m memory
 	settled := r.s.Memory == scenario.MemorySettled
 	if settled && r.admin != nil {
-		// Read once and ignore it, so that the first page's own memory is in every figure.
+		// The first read of the page makes the server allocate. So read it once
+		// before, in order that all figures include that memory.
 		before, err := r.admin.Read()
 		if err != nil {
 			return m, cli.Failf(cli.Usage, "--admin: %w", err)
@@ -63,8 +66,9 @@ func (r *run) look(when string) (memory, error) {
 	return m, m.readPages(r.admin, r.cfg.PerCall)
 }
 
-// readPages reads the runtime figures of a Go server, outside of the time
-// measured. admin may be nil.
+// readPages reads the runtime figures of a Go server and the counters that
+// perCall names. admin may be nil. Call it only outside of the time measured,
+// because it costs the server time.
 func (m *memory) readPages(admin *probe.Admin, perCall []string) error {
 	if admin == nil {
 		return nil
@@ -82,7 +86,8 @@ func (m *memory) readPages(admin *probe.Admin, perCall []string) error {
 	return nil
 }
 
-// slab is the memory of the kernel's objects, in bytes.
+// slab returns the memory of all kernel objects in bytes, 0 if it cannot be
+// read.
 func slab() int64 {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -97,25 +102,25 @@ func slab() int64 {
 	return kB * 1024
 }
 
-// reading has the values of counters at one moment; figures are differences of
-// two readings.
+// reading has the values of all counters at one moment. Most figures are
+// differences between two readings.
 type reading struct {
 	at        int64
 	serverCPU int64 // ns; 0: not known
-	deadCPU   int64 // part of it: servers that were killed
-	besideCPU int64 // ns of the process beside the servers; 0: not known
+	deadCPU   int64 // part of serverCPU: CPU time of servers that were killed
+	besideCPU int64 // ns of the process Config.Beside; 0: not known
 	threadCPU int64 // ns of the generator's thread
 	sent      int64
 	received  int64
 	beats     int64
-	reads     int64 // of sockets
-	steal     int64 // ticks of all CPUs
+	reads     int64 // reads of sockets that returned bytes
+	steal     int64 // in ticks, over all CPUs
 	ticks     int64
 	pressure  int64 // us; -1: the kernel does not report it
 }
 
-// readServers reads the CPU time of all servers in nanoseconds. For a process
-// that has ended the last value stays.
+// readServers returns the CPU time of all servers in nanoseconds. It never
+// decreases: if a server has ended, the total from before stays.
 func (n *reading) readServers(pids []int) int64 {
 	total := n.deadCPU
 	for _, pid := range pids {
@@ -127,7 +132,8 @@ func (n *reading) readServers(pids []int) int64 {
 	return n.serverCPU
 }
 
-// replaceServer records that pid replaces the last server, which was killed.
+// replaceServer puts pid in the place of the last server, which was killed. The
+// CPU time of the killed process still counts.
 func (n *reading) replaceServer(pids []int, pid int) {
 	n.deadCPU = n.serverCPU
 	last := len(pids) - 1
@@ -141,10 +147,10 @@ func (n *reading) replaceServer(pids []int, pid int) {
 	}
 }
 
-// processCPU is the CPU time of another process in nanoseconds. The id of a
-// process's clock is computed from the process id (CPUCLOCK_SCHED of the
-// kernel's posix-timers). Unlike /proc/PID/stat it does not count in ticks of
-// 10 ms.
+// processCPU returns the CPU time of any process in nanoseconds. It reads the
+// CPU clock of the process, whose id follows from the process id
+// (CPUCLOCK_SCHED in the kernel's posix-timers). /proc/PID/stat would count
+// only in ticks of 10 ms.
 func processCPU(pid int) (int64, error) {
 	const sched = 2
 	var ts unix.Timespec
@@ -154,18 +160,18 @@ func processCPU(pid int) (int64, error) {
 	return ts.Nano(), nil
 }
 
-// threadCPU is the CPU time of the calling thread in nanoseconds.
+// threadCPU returns the CPU time of the calling thread in nanoseconds.
 func threadCPU() int64 {
 	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) // exists on every Linux
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) // cannot fail: every Linux has this clock
 	return ts.Nano()
 }
 
 func rss(pid int) int64 { return probe.RSS(pid) }
 
-// cpuTicks reads the first line of /proc/stat: user nice system idle iowait
-// irq softirq steal, then guest times, which user already includes. busy is the
-// sum of all but the idle times.
+// cpuTicks reads the first line of /proc/stat: user nice system idle iowait irq
+// softirq steal, and then guest times, which are left out because user includes
+// them. busy is the sum of all except idle and iowait.
 func cpuTicks() (steal, busy, all int64) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -188,7 +194,8 @@ func cpuTicks() (steal, busy, all int64) {
 	return steal, busy, all
 }
 
-// cpuPressure is the total time in which some task waited for a CPU.
+// cpuPressure returns the total time, in microseconds, in which some task
+// waited for a CPU; -1 if the kernel does not report it.
 func cpuPressure() int64 {
 	b, err := os.ReadFile("/proc/pressure/cpu")
 	if err != nil {

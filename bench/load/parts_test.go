@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// small is a run of a second and a bit.
+// small is a scenario whose run takes little more than a second.
 func small(change func(s *scenario.Scenario)) scenario.Scenario {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "small", 32, 4, scenario.Rate{PerSecond: 200}
@@ -42,7 +42,7 @@ func TestAGeneratorThatStoodStillSendsTheRest(t *testing.T) {
 	cfg := Config{URL: stub.Start(t, hub.Serve), Scenario: small(func(s *scenario.Scenario) { s.Duration = 1200 * time.Millisecond }),
 		Nemesis: func(string) error {
 			stood = true
-			time.Sleep(1500 * time.Millisecond) // on the thread of the run
+			time.Sleep(1500 * time.Millisecond) // stops the thread of the run
 			return nil
 		}}
 	cfg.Scenario.Hurt, cfg.Scenario.Heal = 700*time.Millisecond, 0
@@ -95,7 +95,8 @@ func TestGuestsComeAndGoAndWhatTheyWriteIsForAll(t *testing.T) {
 	if c := r.Churn; r.Proof.Sum() != 0 || len(r.Broken) > 0 || c.Cut+c.Opened < 50 || c.Sent == 0 || c.Seen == 0 {
 		t.Errorf("churn %+v, proof %+v, broken %v", r.Churn, r.Proof, r.Broken)
 	}
-	// A member that does not get the message of one guest.
+	// The same with a server that withholds the message of one guest from one
+	// member.
 	withheld := false
 	hub = &stub.Hub{Tamper: func(_ string, member, _ int, message []byte) [][]byte {
 		s, ok := readStamp(message[len(`{"message":"`):], time.Now().UnixNano())
@@ -120,8 +121,8 @@ func TestWhoStopsToReadIsNotJudgedAndTheOthersAre(t *testing.T) {
 	}
 }
 
-// kicker is a server that closes a connection some time after its last
-// heartbeat.
+// kicker is a server that closes its n-th connection when no heartbeat has come
+// for the time after(n).
 func kicker(hub *stub.Hub, after func(n int) time.Duration) func(c *stub.Conn) {
 	n := 0
 	return func(c *stub.Conn) {
@@ -158,7 +159,8 @@ func TestKicksAreJudgedByOurOwnStamps(t *testing.T) {
 		}
 		return 1100 * time.Millisecond
 	})
-	// The third member is silent or sends heartbeats: closed early in one case, wrongly in the other.
+	// If the third member is silent, it was closed too early. If it sends
+	// heartbeats, it was closed wrongly.
 	if k := r.Kicks; k.Early+k.Wrong != 1 || r.Exit != cli.Violated || len(r.Broken) != 1 {
 		t.Errorf("one ended too early: %+v, exit %d, %v", k, r.Exit, r.Broken)
 	}

@@ -7,12 +7,13 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// phases are the parts of a run with a fault: before it, the grace in which a
-// server may hold messages that it cannot deliver, the rest of the fault, and
-// the time after it. A message counts in the phase in which it was due, not in
-// that of its arrival, so a delay shows where it began.
+// phases are the four parts of a run with a fault: the time before the fault;
+// the grace, in which a server may hold back messages that it cannot deliver;
+// the rest of the fault; and the time after the fault. A message counts in the
+// phase in which it was due, even if it arrives in a later one. So a delay is
+// shown in the phase in which it began.
 type phases struct {
-	ends [result.PhaseCount]int64 // zero: the run has no fault
+	ends [result.PhaseCount]int64 // all are 0 if the run has no fault
 }
 
 func (p *phases) plan(s *scenario.Scenario, from, to int64, o *result.Result) {
@@ -34,7 +35,7 @@ func (p *phases) plan(s *scenario.Scenario, from, to int64, o *result.Result) {
 	}
 }
 
-// record records the latency of a message of the time measured.
+// record adds the latency of a message to the histogram of its phase.
 func (p *phases) record(o *result.Result, intended, late int64) {
 	if p.ends[0] == 0 {
 		return

@@ -11,21 +11,22 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// restart kills a server, the last one if there are several, and starts it again; its members come back. Each
-// tries at once, within a fifth of a second, and then backs off, doubling up to two seconds, as clients should.
+// restart kills the last server and starts it again; the members of that server come back. Each
+// member waits a random time before it dials, as clients should: at most 200 ms before its first
+// attempt, and at most twice as long before each further one, up to 2 s.
 type restart struct {
-	victim  int // the server
-	size    int // its members
+	victim  int // index of the server that is killed
+	size    int // number of its members
 	killed  int64
-	accepts int64           // when the new server accepted
-	lost    map[int32]lost  // members that are away
-	times   map[int32]int64 // of those that came back, since the kill
+	accepts int64           // when the new server accepted connections
+	lost    map[int32]lost  // members without a connection
+	times   map[int32]int64 // by member that came back: time from the kill to its 101
 	news    <-chan Restarted
 }
 
 type lost struct {
 	since int64
-	next  int64 // when to dial again; never: a dial is in progress
+	next  int64 // time of the next attempt; never: an attempt is in progress
 	wait  time.Duration
 }
 
@@ -34,7 +35,7 @@ const (
 	maxWait   = 2 * time.Second
 )
 
-// kill is called at the time of the kill.
+// kill returns the action that kills the server.
 func (s *restart) kill(r *run) func(int64) int64 {
 	return func(now int64) int64 {
 		s.killed, s.lost, s.times = now, map[int32]lost{}, map[int32]int64{}
@@ -50,7 +51,8 @@ func (s *restart) kill(r *run) func(int64) int64 {
 	}
 }
 
-// again dials members that are due, and checks for the new server.
+// again checks whether the new server accepts connections, and dials the
+// members whose next attempt is due.
 func (s *restart) again(r *run, now int64) int64 {
 	select {
 	case n := <-s.news:
@@ -77,7 +79,8 @@ func (s *restart) again(r *run, now int64) int64 {
 	return now + int64(2*time.Millisecond)
 }
 
-// closed handles the end of a connection or of an attempt; after the kill it is expected for that server.
+// closed handles the end of a connection or of an attempt to open one. It
+// returns false if the end was not caused by the kill.
 func (s *restart) closed(r *run, m int32, c client.Close) bool {
 	if s.killed == 0 || r.serverOf(m) != s.victim {
 		return false
@@ -95,7 +98,8 @@ func (s *restart) closed(r *run, m int32, c client.Close) bool {
 	return true
 }
 
-// back reports whether an open connection belongs to a member that came back.
+// back handles the 101 of a member. It reports whether the member had lost its
+// connection and has now come back.
 func (s *restart) back(r *run, m int32, at int64) bool {
 	if _, away := s.lost[m]; !away {
 		return false
@@ -105,7 +109,8 @@ func (s *restart) back(r *run, m int32, at int64) bool {
 	return true
 }
 
-// since returns when a member lost its connection, and forgets it.
+// since returns the time at which a member lost its connection, and ends its
+// entry in lost.
 func (s *restart) since(m int32) int64 {
 	l := s.lost[m]
 	delete(s.lost, m)

@@ -23,8 +23,8 @@ type presence uint8
 
 const (
 	here  presence = iota
-	quiet          // never sends: silent, or on a server whose members do not send
-	gone           // ended, or no longer judged
+	quiet          // a member that never sends: it is silent, or the members of its server do not send
+	gone           // a member whose connection has ended, or that is no longer judged
 )
 
 // run is one run. All fields belong to the goroutine of Run.
@@ -35,27 +35,27 @@ type run struct {
 	e       *client.Engine
 	ledger  Ledger
 	id      uint32
-	own     int // number of this generator, and of all
+	own     int // number of this generator, from 0; parts is the number of all generators
 	parts   int
-	mine    func(m int32) bool // nil: all members are ours
-	admin   *probe.Admin       // nil: not known
+	mine    func(m int32) bool // whether a member belongs to this generator; nil: all do
+	admin   *probe.Admin       // nil: the URL of the debug pages is not known
 
 	roomOf   []int32    // by member
 	state    []presence // by member
-	connOf   []int32    // by member: its connection, -1 before there is one
-	memberOf []int32    // by connection: its member; below 0 its place among the guests
-	size     int        // number of our members
-	joined   int        // of these, members that are in their rooms
+	connOf   []int32    // by member: the id of its connection; -1: it has none yet
+	memberOf []int32    // by connection: its member; for a guest -1 minus its index in churn.places
+	size     int        // number of members of this generator
+	joined   int        // how many of these members have joined their rooms
 	frames   *templates
 	joins    joins
 	many     bool
 	sched    schedule
 	pick     *picker
-	k        int64 // the next message of the schedule
+	k        int64 // number of the next message of the schedule
 	due      int64
-	from     int64 // start and end of the time measured
+	from     int64 // the time measured is from here to the field to
 	to       int64
-	closed   bool // closed loop
+	closed   bool // the scenario has a closed loop
 	over     bool // the closed loop has stopped sending
 	agenda   agenda
 	silent   silent
@@ -64,24 +64,24 @@ type run struct {
 	restart  restart
 	phases   phases
 
-	unsettled bool    // memory was still changing when it was read
-	bare      int64   // our memory before there were members
-	openFrom  int64   // when opening began
-	openGap   float64 // ns between two connections; 0: no schedule
+	unsettled bool    // the RSS was still changing when it was read
+	bare      int64   // memory of this process before it had members
+	openFrom  int64   // when dialAll began
+	openGap   float64 // ns between two connections that are opened; 0: they have no schedule
 	before    memory
 	opened    memory
-	now       reading // its counters are kept up to date
+	now       reading // the current reading: events change its counters at once
 	begin     reading
 	end       reading
-	last      reading // at the last full second
+	last      reading // the reading at the end of the last row
 	refused   int64
 	exhausted bool // a sender ran out of message numbers
 	other     int64
-	ended     string // the first connection that was wrongly ended
+	ended     string // describes the first connection that ended and should not have
 	ends      int
 	left      int
-	spent     int64 // time that a spinning generator spent outside of its engine
-	progress  int64 // when the last delivery arrived
+	spent     int64 // ns that keepSchedule spent outside of Poll, for Spin
+	progress  int64 // time of the last delivery
 
 	interval  *hdrhistogram.Histogram
 	first     *hdrhistogram.Histogram
@@ -116,7 +116,8 @@ func newRun(cfg Config) (*run, error) {
 	if cfg.Admin != "" {
 		r.admin = probe.NewAdmin(cfg.Admin)
 	}
-	// From here on, all memory belongs to connections and their proof.
+	// All memory that is allocated from here on is for connections and their
+	// proof.
 	r.bare = ownMemory()
 	r.roomOf = deal(s)
 	r.divide()
@@ -138,8 +139,8 @@ func newRun(cfg Config) (*run, error) {
 	return r, nil
 }
 
-// divide takes this generator's part of the members, and makes some of them
-// silent, slow or members of another server.
+// divide decides which members belong to this generator, and which of them are
+// silent, slow or never send.
 func (r *run) divide() {
 	n := r.s.Conns
 	r.state, r.connOf = make([]presence, n), make([]int32, n)
@@ -169,8 +170,8 @@ func (r *run) divide() {
 	}
 }
 
-// mute marks members that never send. All generators of a run know all of
-// them.
+// mute reports whether a member never sends. All generators of a run get the
+// same answer for each member.
 func (r *run) mute(m int32) bool {
 	switch server := r.serverOf(m); r.s.Publish {
 	case scenario.PublishFirst:
@@ -191,7 +192,7 @@ func largestRoom(roomOf []int32) int {
 
 func (r *run) isMine(m int32) bool { return r.mine == nil || r.mine(m) }
 
-// serverOf is the server that a member connects to.
+// serverOf returns the index of the server to which a member connects.
 func (r *run) serverOf(m int32) int {
 	if r.s.Across == scenario.AcrossMembers {
 		return int(m) / r.s.Rooms % len(r.targets)
@@ -199,8 +200,9 @@ func (r *run) serverOf(m int32) int {
 	return int(r.roomOf[m]) % len(r.targets)
 }
 
-// roomName is the same in all generators of a run, and differs from the names
-// of any other current run on the same server.
+// roomName returns the name of a room. It includes the id of the run: all
+// generators of a run use the same name, and another run on the same server
+// uses other names.
 func (r *run) roomName(room int32) string { return fmt.Sprintf("db-%05x-%d", r.id, room) }
 
 func (r *run) newResult() {
@@ -218,8 +220,8 @@ func (r *run) newResult() {
 	}
 }
 
-// CheckPids finds ids that do not belong to a process: it has ended, or the id
-// belongs to a thread.
+// CheckPids returns an error if an id does not belong to a process, because the
+// process has ended or the id is that of a thread.
 func CheckPids(pids []int) error {
 	for _, pid := range pids {
 		if _, err := processCPU(pid); err != nil {
@@ -229,7 +231,8 @@ func CheckPids(pids []int) error {
 	return nil
 }
 
-// reach checks that a server listens, before 8,000 connections try.
+// reach checks with one connection per server that all servers listen, so that
+// a wrong URL gives one clear error.
 func reach(targets []client.Target) error {
 	for _, t := range targets {
 		c, err := net.DialTimeout("tcp", t.Host, 5*time.Second)
@@ -250,7 +253,8 @@ func (r *run) died() string {
 	return r.cfg.Died()
 }
 
-// promise records a promise that the server broke.
+// promise records that the server broke a promise, described by format and
+// args.
 func (r *run) promise(format string, args ...any) {
 	const most = 20
 	if len(r.out.Broken) < most {
@@ -258,8 +262,8 @@ func (r *run) promise(format string, args ...any) {
 	}
 }
 
-// drain waits for deliveries in flight, and a moment longer for messages that
-// come twice.
+// drain waits for the deliveries that are still expected, and then a moment
+// longer, to notice messages that come twice.
 func (r *run) drain() error {
 	met, err := r.meet(StepSent, Brought{Totals: r.ledger.Totals()})
 	if err != nil {
@@ -280,8 +284,9 @@ func (r *run) drain() error {
 		if err := r.e.Poll(min(quiet, r.e.Now()+int64(200*time.Millisecond))); err != nil {
 			return err
 		}
-		// The time measured ends with the last delivery, not with the wait for
-		// a delivery that never comes.
+		// The time measured ends with the last delivery, so read the counters
+		// after each one. It must not include the wait for deliveries that
+		// never come.
 		if r.progress != seen {
 			seen = r.progress
 			r.read(&r.end)
@@ -291,7 +296,8 @@ func (r *run) drain() error {
 		r.begin = r.last
 	}
 	r.row(r.end)
-	// A second copy arrives late, with other machines or a fault in between even later.
+	// A second copy of a message arrives later than the first. If the servers
+	// share rooms or there was a fault, it may arrive much later.
 	wait := 500 * time.Millisecond
 	if r.s.Hurt > 0 || r.s.Across == scenario.AcrossMembers {
 		wait = r.s.Settle

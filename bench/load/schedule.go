@@ -7,19 +7,19 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// schedule is when each message is due: number k at start + k·gap; all
-// messages of a burst are due with its first. The schedule never moves. A
-// generator that is late catches up, and its delay counts in the latency. So a
-// server that stalls cannot slow down its own measurement (coordinated
-// omission).
+// schedule says when each message is due: message k at start + k/rate; all
+// messages of a burst are due at the same time as its first. The schedule never
+// moves. A generator that is late sends the overdue messages at once, and their
+// delay counts in the latency. So a server that stalls does not get fewer
+// messages, which would hide the stall (coordinated omission).
 type schedule struct {
 	start int64
-	rate  float64 // messages per second; 0: none
+	rate  float64 // messages per second; 0: no messages
 	burst int64
 	total int64
 }
 
-// at is the time at which message k is due, in nanoseconds.
+// at returns the time at which message k is due, in nanoseconds.
 func (s *schedule) at(k int64) int64 {
 	if k >= s.total {
 		return math.MaxInt64
@@ -28,7 +28,7 @@ func (s *schedule) at(k int64) int64 {
 	return s.start + int64(float64(k)*1e9/s.rate)
 }
 
-// deal gives each connection a room. Each room has at least one.
+// deal gives each member a room. Each room gets at least one member.
 func deal(s *scenario.Scenario) []int32 {
 	roomOf := make([]int32, s.Conns)
 	if s.Spread == scenario.Even {
@@ -41,7 +41,7 @@ func deal(s *scenario.Scenario) []int32 {
 	for r := range s.Rooms {
 		sum += math.Pow(float64(r+1), -s.ZipfS)
 	}
-	// One for each room; the others by the rooms' shares.
+	// Each room gets one member. The other members are divided by Zipf's law.
 	share, next, room := 0.0, s.Rooms, 0
 	for i := range s.Rooms {
 		roomOf[i] = int32(i)
@@ -58,7 +58,7 @@ func deal(s *scenario.Scenario) []int32 {
 	return roomOf
 }
 
-// picker chooses senders.
+// picker chooses the senders of messages at random.
 type picker struct {
 	rng   *rand.Rand
 	conns int
@@ -68,10 +68,11 @@ func newPicker(seed uint64, conns int) *picker {
 	return &picker{rand.New(rand.NewPCG(seed, 0x646f7473)), conns}
 }
 
-// first is a sender chosen at random, all with equal chance.
+// first returns a random member; all members have the same chance.
 func (p *picker) first() int32 { return int32(p.rng.IntN(p.conns)) }
 
-// from is that sender, or the nearest one that can send.
+// from returns the member first if it can send, or else the next member after
+// it that can.
 func (p *picker) from(first int32, can func(int32) bool) (int32, bool) {
 	for i := range int32(p.conns) {
 		if m := (first + i) % int32(p.conns); can(m) {

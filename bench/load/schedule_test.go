@@ -33,8 +33,8 @@ func TestABurstHasOneIntendedTime(t *testing.T) {
 	}
 }
 
-// A generator on a fake clock that is held up for a second must show that
-// second in its lateness, and must still send all messages.
+// A generator that is held up for a second must show that second in its
+// lateness, and must still send all messages. The test uses a fake clock.
 func TestASenderThatWasHeldUpCatchesUpAndIsLate(t *testing.T) {
 	s := schedule{rate: 1000, burst: 1, total: 5000}
 	late := result.NewHistogram()
@@ -106,7 +106,8 @@ func TestAStampComesBackAndDamageShows(t *testing.T) {
 		want := stamp{42, 1<<senderBits - 1, seq + 1<<26, now / 1000 * 1000}
 		message := unmask(t, f.frame(0, want))
 		seen[len(message)] = true
-		// An envelope around the stamp makes no difference, and neither does the transit time.
+		// The stamp is read correctly inside another envelope, and for any time
+		// between sending and arrival.
 		for _, text := range [][]byte{message, append([]byte(`{"id":5,"data":`), append(message, '}')...)} {
 			for _, way := range []int64{-5e9, 0, 3e9, 8 * 3600e9} {
 				if got, rest, found, damage := f.find(text, now+way); !found || damage != "" || got != want || rest[0] != '"' {
@@ -144,7 +145,8 @@ func TestAnotherProtocolHasItsOwnFrames(t *testing.T) {
 		if want := `{"channel":"room-7","data":{"message":"` + strings.TrimSuffix(payload, `"}`) + `"}}`; text != want {
 			t.Fatalf("got %s, want %s", text, want)
 		}
-		// Several payloads in one message are found one by one.
+		// If one message has several payloads, find returns one after the
+		// other.
 		many := []byte(text + "\n" + string(unmask(t, f.frame(8, stamp{42, 4, seq, 6000}))))
 		a, rest, ok, damage := f.find(many, 9000)
 		b, _, ok2, damage2 := f.find(rest, 9000)

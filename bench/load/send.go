@@ -7,7 +7,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// send sends until the end of the schedule.
+// send sends messages by the schedule, until its end.
 func (r *run) send() error {
 	met, err := r.meet(StepStart, Brought{})
 	if err != nil {
@@ -17,7 +17,7 @@ func (r *run) send() error {
 	if t0 == 0 {
 		t0 = r.e.Now() + int64(20*time.Millisecond)
 	}
-	t0 = t0 / 1000 * 1000 // stamps have whole microseconds
+	t0 = t0 / 1000 * 1000 // a stamp has whole microseconds
 	length := r.s.Warmup + r.s.Duration
 	r.from, r.to = t0+int64(r.s.Warmup), t0+int64(length)
 	r.sched = schedule{start: t0, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}
@@ -46,15 +46,15 @@ func (r *run) keepSchedule(t0 int64) error {
 			r.tick()
 			second += int64(time.Second)
 			for ; now >= second; second += int64(time.Second) {
-				r.idleRow() // this thread was not running
+				r.idleRow() // this thread did not run for more than a second
 			}
 		}
 		if now >= r.from && r.begin.at == 0 {
 			r.read(&r.begin)
 		}
-		// A generator that was late still sends the remaining messages.
-		// Otherwise messages would be missing exactly where the server was
-		// slowest.
+		// After the end, a generator that was late still sends the overdue
+		// messages. Otherwise messages would be missing at the times when the
+		// server was slowest.
 		if now >= r.to && r.sched.at(r.k) >= r.to || r.left == r.size {
 			return nil
 		}
@@ -69,8 +69,8 @@ func (r *run) keepSchedule(t0 int64) error {
 	}
 }
 
-// sendDue sends messages that are due, a limited number so that arrivals are
-// read in between, and returns when the next message is due.
+// sendDue sends messages that are due, but at most 64 of them, so that arrivals
+// are read soon. It returns the time when the next message is due.
 func (r *run) sendDue(now int64) int64 {
 	const most = 64
 	for range most {
@@ -85,7 +85,7 @@ func (r *run) sendDue(now int64) int64 {
 		}
 		r.due++
 		if !can {
-			continue // no sender is left: the message is due, and not sent
+			continue // no sender is left, so this message counts as due but not as sent
 		}
 		at := r.e.Now()
 		r.sendOne(m, intended)
@@ -97,21 +97,25 @@ func (r *run) sendDue(now int64) int64 {
 }
 
 // nextSender chooses the next sender. All generators of a run choose the same
-// one, and the generator that has this member sends.
+// member, and the generator to which it belongs sends. own reports whether that
+// is this one; can reports whether a member is left that can send.
 func (r *run) nextSender() (m int32, own, can bool) {
 	m, some := r.pick.from(r.pick.first(), func(m int32) bool { return !r.mute(m) })
 	if some && !r.isMine(m) {
 		return 0, false, false
 	}
 	if !some && r.own != 0 {
-		return 0, false, false // exactly one generator counts messages that no member can send
+		return 0, false, false // no member of any generator can send: only the first generator counts the message
 	}
-	// Only this generator knows which of its members have left.
+	// If the member has left, another member of this generator sends in its
+	// place. Other generators do not know that it has left, so they cannot
+	// choose it.
 	m, can = r.pick.from(m, func(m int32) bool { return r.state[m] == here && r.isMine(m) })
 	return m, true, can
 }
 
-// sendOne sends the next message of a member.
+// sendOne sends the next message of member m, with the intended time in its
+// stamp.
 func (r *run) sendOne(m int32, intended int64) {
 	if r.ledger.Next(m) >= 1<<seqBits {
 		r.refused++
@@ -120,7 +124,7 @@ func (r *run) sendOne(m int32, intended int64) {
 	}
 	b := r.frames.frame(r.roomOf[m], stamp{r.id, uint32(m), r.ledger.Next(m), intended})
 	if _, err := r.e.SendRaw(r.connOf[m], b); err != nil {
-		r.refused++ // the connection is about to end, or the server does not read
+		r.refused++ // the connection is ending, or the server does not read
 		return
 	}
 	r.ledger.Sent(m)

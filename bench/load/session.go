@@ -11,28 +11,28 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// A Session has the connections of one server while several servers are
-// measured in turns. All servers are up and connected. One at a time has work,
-// for a slice of some hundred milliseconds, and the others have none. So
-// slices that are compared were measured within a second, with the same
-// connections.
+// A Session has the connections to one server while several servers are
+// measured in turns. All servers run and have their connections. At any time
+// only one of them has work, for a slice of some hundred milliseconds. So the
+// slices that are compared are at most about a second apart, and each server
+// has the same connections in all of its slices.
 //
-// A Session belongs to one goroutine, which stays on its thread; several
-// Sessions may share it. Between two slices nothing is read and no heartbeat
-// is sent, so a pause must be shorter than the server's patience.
+// A Session belongs to one goroutine, which is locked to its thread; several
+// Sessions may share the goroutine. Between two calls nothing is read and no
+// heartbeat is sent, so call Rest before the server's timeout for heartbeats.
 type Session struct{ run *run }
 
-// Slice is the work of a server in one slice.
+// Slice has the figures of one slice.
 type Slice struct {
 	Sent      int64
 	Delivered int64
-	CPU       time.Duration // of the server
-	P50       time.Duration // from the intended time to the arrival
-	Foreign   float64       // see Meter
+	CPU       time.Duration // CPU time of the server
+	P50       time.Duration // median latency, from the intended time of a message to its arrival
+	Foreign   float64       // share of the CPU time that other programs took; see Meter
 }
 
-// CPUPerDelivery is the server's CPU time for one delivery in microseconds; 0
-// without deliveries.
+// CPUPerDelivery returns the server's CPU time per delivery in microseconds, or
+// 0 if there were no deliveries.
 func (s Slice) CPUPerDelivery() float64 {
 	if s.Delivered == 0 {
 		return 0
@@ -40,8 +40,8 @@ func (s Slice) CPUPerDelivery() float64 {
 	return float64(s.CPU) / 1000 / float64(s.Delivered)
 }
 
-// OpenSession opens the connections of a scenario that has neither churn nor
-// faults.
+// OpenSession opens the connections of a scenario. The scenario must have
+// neither churn nor faults.
 func OpenSession(cfg Config) (*Session, error) {
 	r, err := newRun(cfg)
 	if err != nil {
@@ -60,12 +60,13 @@ func OpenSession(cfg Config) (*Session, error) {
 	return &Session{r}, nil
 }
 
-// Slice sends by the schedule of the scenario for the given time, and waits
-// until every message has arrived: the server begins and ends without work. An
-// error means that messages are missing, or that connections ended.
+// Slice sends by the schedule of the scenario for the given time, and then
+// waits until every message has arrived. So the server has no work left when
+// the slice ends. An error means that messages are missing or that connections
+// have ended.
 func (s *Session) Slice(length time.Duration) (Slice, error) {
 	r := s.run
-	start := (r.e.Now() + int64(time.Millisecond)) / 1000 * 1000 // stamps have whole microseconds
+	start := (r.e.Now() + int64(time.Millisecond)) / 1000 * 1000 // a stamp has whole microseconds
 	r.from, r.to, r.k, r.over = start, start+int64(length), 0, false
 	r.sched = schedule{start: start, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}
 	r.sched.total = int64(r.s.Rate.PerSecond * length.Seconds())
@@ -90,8 +91,8 @@ func (s *Session) Slice(length time.Duration) (Slice, error) {
 	return out, nil
 }
 
-// settle waits until every message has arrived, and a moment longer for the
-// work that the server does afterwards.
+// settle waits until every message has arrived, and then 1 ms longer, because
+// the server may still have work to do after the last delivery.
 func (s *Session) settle() error {
 	r := s.run
 	const after = time.Millisecond
@@ -117,38 +118,37 @@ func (s *Session) settle() error {
 	return nil
 }
 
-// Rest serves the connections for the given time and sends heartbeats that are
-// due.
+// Rest reads from the connections for the given time and sends the heartbeats
+// that are due.
 func (s *Session) Rest(length time.Duration) error {
 	_, err := s.run.e.Run(s.run.e.Now()+int64(length), nil)
 	return errors.Join(err, s.settle())
 }
 
-// Close resets the connections and returns the findings of the proof for all
-// slices.
+// Close resets the connections. It returns the verdict of the ledger for all
+// slices together.
 func (s *Session) Close() (proof.Verdict, error) {
 	return s.run.ledger.Verdict(), s.run.e.Close()
 }
 
-// A Meter measures the CPU time of servers between two moments, and how much
-// of the machine other programs took meanwhile.
+// A Meter measures the CPU time of servers between StartMeter and Stop, and the
+// CPU time that other programs took meanwhile.
 type Meter struct {
 	pids              []int
 	began             time.Time
 	busy, own, server time.Duration
 }
 
-// StartMeter begins to measure.
+// StartMeter begins to measure the servers with these process ids.
 func StartMeter(pids ...int) *Meter {
 	m := &Meter{pids: pids, began: time.Now(), busy: cpuBusy(), own: processTime(os.Getpid())}
 	m.server = m.servers()
 	return m
 }
 
-// Stop returns the CPU time of the servers since the start. It also returns
-// the CPU time of everything except the servers and this process, as a share
-// of the elapsed time: other programs, and other machines (steal). That share
-// comes from /proc/stat, which counts in ticks of 10 ms.
+// Stop returns the CPU time of the servers since the start. foreign is the CPU
+// time of all other programs and of other virtual machines (steal), divided by
+// the elapsed time. It comes from /proc/stat, which counts in ticks of 10 ms.
 func (m *Meter) Stop() (cpu time.Duration, foreign float64) {
 	cpu = m.servers() - m.server
 	others := cpuBusy() - m.busy - (processTime(os.Getpid()) - m.own) - cpu
@@ -162,13 +162,14 @@ func (m *Meter) servers() (all time.Duration) {
 	return all
 }
 
-// processTime is the CPU time of a process, 0 if it has ended.
+// processTime returns the CPU time of a process, or 0 if it has ended.
 func processTime(pid int) time.Duration {
 	ns, _ := processCPU(pid)
 	return time.Duration(ns)
 }
 
-// cpuBusy is the time in which the CPUs of this machine were not idle.
+// cpuBusy returns the total time in which the CPUs of this machine were not
+// idle.
 func cpuBusy() time.Duration {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go supports
 	_, busy, _ := cpuTicks()

@@ -11,35 +11,37 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// silent has the members that send no heartbeat, and their outcome.
+// silent has the members that send no heartbeats, and judges how their
+// connections end.
 //
-// A silent connection sends nothing after the handshake. The server received
-// its last sign of life between our write of the request and the arrival of
-// the 101, at a time that only the server knows. So an end counts as early
-// only if it came within max-age of the write of the request. Lateness counts
-// from the arrival of the 101; the true lateness is larger by at most the
-// duration of the handshake.
+// A silent member sends nothing after the handshake, so its request is its last
+// sign of life. The server must kick it max-age after it received the request.
+// Only the server knows that time; it is between our write of the request and
+// the arrival of the 101. So a kick counts as early only if it came less than
+// max-age after the write. The lateness of a kick is counted from max-age after
+// the 101, so the true lateness is larger by at most the duration of the
+// handshake.
 //
-// A connection with heartbeats must not end, unless our own stamps show that
-// we wrote two heartbeats, or the last one and the end, more than max-age
-// apart.
+// The server must not kick a member with heartbeats. The kick is excused if
+// this generator was late: our stamps show that max-age passed between two
+// heartbeats, or between the last heartbeat and the kick.
 type silent struct {
 	share    spread
 	maxAge   time.Duration
-	lives    []life // by member; nil: the scenario has no silent members
+	lives    []life // by member; nil if the scenario has no silent members
 	lateness *hdrhistogram.Histogram
 	kicks    result.Kicks
-	seen     int // members that were opened here
-	excuse   int // connections with heartbeats that ended because we were late
+	seen     int // members of this generator whose connections were opened
+	excuse   int // members with heartbeats whose kick is excused, because we were late
 }
 
-// life is what we know of one connection from our own stamps.
+// life has our stamps of the signs of life that one member sent.
 type life struct {
-	late      int64 // when a sign of life was written max-age or more after the one before
+	late      int64 // stamp of a sign of life that we wrote max-age or more after the one before; 0: none
 	ended     bool
-	requested int64 // before the write of the request: the earliest sign of life
-	opened    int64 // the 101 arrived: the latest moment of that sign
-	last      int64 // before the write of the last sign of life
+	requested int64 // right before we wrote the request
+	opened    int64 // arrival of the 101: the server has received the request before it
+	last      int64 // right before we wrote the last sign of life
 }
 
 func newSilent(s *scenario.Scenario) silent {
@@ -51,15 +53,17 @@ func newSilent(s *scenario.Scenario) silent {
 	return k
 }
 
-// is reports whether a member is silent; silent members are evenly spread.
+// is reports whether a member is silent. Silent members are spread evenly.
 func (k *silent) is(m int32) bool { return k.share.has(m) }
 
-// spread chooses a share of n members, evenly over all members and over the
-// rooms. Rooms are dealt by number, and steps of the golden ratio never align
-// with them.
+// spread chooses a share of n members so that they are spread evenly over all
+// members and all rooms. It walks through the members in steps of n times the
+// golden ratio: regular steps would always hit the same rooms, because member m
+// is in room m modulo the number of rooms.
 type spread struct{ step, from, to, n int64 }
 
-// newSpread leaves out the share that another spread took.
+// newSpread makes a spread for a share of n members. It leaves out the members
+// of another spread that has the share taken.
 func newSpread(taken, share float64, n int) spread {
 	s := spread{step: max(1, int64(0.6180339887*float64(n))), n: int64(n)}
 	s.from = int64(taken*float64(n) + 0.5)
@@ -93,8 +97,9 @@ func (k *silent) opened(m int32, o client.Open) {
 	}
 }
 
-// beat records a heartbeat that the kernel took between the two stamps. It
-// takes the longest possible gap to the one before, in favour of the server.
+// beat records a heartbeat that the kernel accepted between the two stamps. The
+// gap to the heartbeat before it is counted as long as it can have been, in
+// favour of the server.
 func (k *silent) beat(m int32, before, after int64) {
 	if k.lives == nil {
 		return
@@ -106,7 +111,8 @@ func (k *silent) beat(m int32, before, after int64) {
 	l.last = before
 }
 
-// closed judges the end of a connection; true: nothing more to check.
+// closed judges the end of a connection. It returns false if the scenario has
+// no silent members, so that the caller must judge the end.
 func (k *silent) closed(r *run, m int32, c client.Close) bool {
 	if len(k.lives) == 0 || k.lives[m].opened == 0 {
 		return false
@@ -131,7 +137,8 @@ func (k *silent) closed(r *run, m int32, c client.Close) bool {
 	return true
 }
 
-// closeSilent counts the members that should have been closed and were not.
+// closeSilent counts the silent members that the server should have kicked and
+// did not.
 func (r *run) closeSilent() {
 	k := &r.silent
 	now := r.e.Now()
@@ -145,7 +152,7 @@ func (r *run) closeSilent() {
 	}
 }
 
-// result writes the findings.
+// result puts the findings into the result of the run.
 func (k *silent) result(o *result.Result) {
 	if k.lives == nil {
 		return

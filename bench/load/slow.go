@@ -6,10 +6,10 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// slow has the members that stop reading when the measurement begins. The data
-// for them fills the kernel's buffers, then the server's, which must
-// disconnect them rather than make other members wait. They are not judged;
-// all other members are.
+// slow has the members that stop reading when the time measured begins. The
+// data for them fills first the buffers of the kernel and then those of the
+// server. The server must disconnect them and must not make other members wait.
+// The ledger does not judge slow members; it judges all others.
 type slow struct {
 	share  spread
 	paused map[int32]bool
@@ -20,7 +20,7 @@ func newSlow(s *scenario.Scenario) slow {
 	return slow{share: newSpread(s.Silent, s.Slow, s.Conns), paused: map[int32]bool{}, out: result.Slow{Codes: map[string]int{}}}
 }
 
-// stop is called when they stop reading.
+// stop returns the action with which the slow members stop reading.
 func (w *slow) stop(r *run) func(int64) int64 {
 	return func(int64) int64 {
 		for m := range int32(r.s.Conns) {

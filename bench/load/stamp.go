@@ -6,23 +6,26 @@ import (
 	"math/rand/v2"
 )
 
-// A message carries its sender, its number, and the time at which it was due,
-// in ASCII of fixed width that no JSON encoder changes:
+// A message carries its run, its sender, its number, and the time at which it
+// was due. They are written in ASCII characters that no JSON encoder changes,
+// with a fixed width:
 //
 //	{"message":"~rrrIIIIIIIIttttttpad…"}
 //	            run  |       |
 //	                 sender and number
 //	                         intended time
 //
-// All numbers are in base 64 (RFC 4648 section 5): three digits for the run,
-// eight for sender and number (21 and 27 bits), six for the intended time in
-// microseconds, whose upper bits follow from the time of arrival. So a message
-// of 32 bytes has room for a stamp, and a receiver parses it in a tenth of the
-// time that it takes to read it from the kernel.
+// All numbers are in base 64 (RFC 4648 section 5). The run has three digits.
+// Sender (21 bits) and number (27 bits) have eight digits together. The
+// intended time has six: the lower 36 bits of its microseconds. The receiver
+// gets the upper bits from the time of arrival. So even a message of 32 bytes
+// has room for a stamp, and parsing a stamp takes a tenth of the time of
+// reading the message from the kernel.
 //
-// The stamp is found by its tag, so the envelope that a server puts around it
-// does not matter. The pad is known, so a changed byte is found without a
-// checksum: each message's size follows from its sender and number.
+// A receiver finds the stamp by its tag, so it does not matter which envelope a
+// server puts around it. The size of a message follows from its sender and
+// number, so the receiver also knows the pad and finds a changed byte without a
+// checksum.
 const (
 	tag      = '~'
 	runAt    = 1
@@ -30,7 +33,7 @@ const (
 	timeAt   = numberAt + 8
 	stampLen = timeAt + 6
 
-	envelope = len(`{"message":""}`) // the part of a size that is not the payload
+	envelope = len(`{"message":""}`) // the bytes of a message that do not belong to the payload
 
 	runBits    = 18
 	seqBits    = 27
@@ -38,14 +41,14 @@ const (
 	timeBits   = 36
 )
 
-// stamp is the stamp of a message. intended is in nanoseconds, and a multiple
-// of a microsecond.
+// stamp identifies a message and has the time at which it was due. intended is
+// in nanoseconds, but always a multiple of a microsecond.
 type stamp struct {
 	run, sender, seq uint32
 	intended         int64
 }
 
-// put writes the stamp into b.
+// put writes the stamp, encoded, into b.
 func (s stamp) put(b *[stampLen]byte) {
 	b[0] = tag
 	put64(b[runAt:numberAt], uint64(s.run))
@@ -53,14 +56,16 @@ func (s stamp) put(b *[stampLen]byte) {
 	put64(b[timeAt:], uint64(s.intended/1000)&(1<<timeBits-1))
 }
 
-// readStamp parses a stamp of a message that arrived at the given time.
+// readStamp parses the stamp at the start of b. at is the time when the message
+// arrived.
 func readStamp(b []byte, at int64) (s stamp, ok bool) {
 	_ = b[stampLen-1]
 	run, ok1 := get64(b[runAt:numberAt])
 	number, ok2 := get64(b[numberAt:timeAt])
 	us, ok3 := get64(b[timeAt:stampLen])
-	// Take the nearest time with these lower bits: an echo cannot be older
-	// than half of their range, nine hours.
+	// Of all times with these lower bits, take the one nearest to the arrival.
+	// That is correct for messages that take less than nine hours, half of the
+	// range.
 	const half = 1 << (timeBits - 1)
 	now := at / 1000
 	age := (now-int64(us)+half)&(1<<timeBits-1) - half
@@ -69,7 +74,8 @@ func readStamp(b []byte, at int64) (s stamp, ok bool) {
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// digits is the value of each digit, and 0xff for other bytes.
+// digits has the value of each byte as a digit, and 0xff for bytes that are not
+// digits.
 var digits = func() (t [256]byte) {
 	for i := range t {
 		t[i] = 0xff
@@ -97,8 +103,9 @@ func get64(b []byte) (v uint64, ok bool) {
 	return v, bad&0xc0 == 0
 }
 
-// find parses the next stamp in a message and returns the bytes after it.
-// found is false if there is none; damage describes a damaged stamp.
+// find parses the first stamp in message, and returns the bytes after its pad.
+// found is false if message has no stamp. damage is not empty if the stamp or
+// its pad is damaged.
 func (t *templates) find(message []byte, at int64) (s stamp, rest []byte, found bool, damage string) {
 	m := t.remembered(message)
 	if m != nil && bytes.Equal(message, m.text[:m.size]) {
@@ -115,18 +122,19 @@ func (t *templates) find(message []byte, at int64) (s stamp, rest []byte, found 
 	return s, rest, found, damage
 }
 
-// memo is a message that was read. All members of a room get the same bytes,
-// and to compare them costs a third of parsing them.
+// memo remembers a message that was parsed. All members of a room get the same
+// bytes, and comparing a message with a memo costs a third of parsing it.
 type memo struct {
 	text  [160]byte
 	size  int
-	rest  int // the bytes after the stamp and its pad begin here
+	rest  int // position of the first byte after the stamp and its pad
 	stamp stamp
 }
 
-// remembered returns the memo slot of a message, nil if it has none. It uses
-// digits of the stamp, at its position in the last message, that differ
-// between senders and between messages of one sender.
+// remembered returns the memo in which a message is stored if it was parsed
+// before, or nil if the message is too short or too long for one. It computes
+// the index of the memo from digits of the stamp that differ between messages.
+// It assumes that the stamp is at the same position as in the last message.
 func (t *templates) remembered(message []byte) *memo {
 	if len(message) < t.tagAt+stampLen || len(message) > len(t.memory[0].text) {
 		return nil
@@ -151,7 +159,7 @@ func (t *templates) read(message []byte, at int64) (s stamp, rest []byte, found 
 		return s, rest, true, fmt.Sprintf("the stamp reads %q", b[:stampLen])
 	}
 	if s.run != t.run {
-		return s, rest, true, "" // foreign; its pad cannot be checked
+		return s, rest, true, "" // a message of another run, whose pad is not known
 	}
 	want := t.pads[t.sizeOf(s.sender, s.seq)]
 	if !bytes.HasPrefix(rest, want) || len(rest) > len(want) && rest[len(want)] != '"' {
@@ -160,6 +168,6 @@ func (t *templates) read(message []byte, at int64) (s stamp, rest []byte, found 
 	return s, rest[len(want):], true, ""
 }
 
-// NewRunID makes the number of a run, so that two generators on one server can
-// distinguish their messages. It is not 0.
+// NewRunID returns a random number for a run, never 0. Each message carries it,
+// so that two runs on one server can tell their messages apart.
 func NewRunID() uint32 { return 1 + rand.Uint32N(1<<runBits-1) }

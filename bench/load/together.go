@@ -6,42 +6,45 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// Together connects the generators of one run. Each has a part of the members
-// and judges what they get. All deal rooms and choose senders with the same
-// seed, so they keep one schedule without communication.
+// Together connects the generators of one run. Each generator has a part of the
+// members and judges their deliveries. All generators deal rooms and choose
+// senders with the same seed, so they keep one schedule without communication.
 //
-// If there are at least as many rooms as generators, each room is dealt whole
-// to one generator. Otherwise the members of a room are dealt, and the ledgers
-// exchange at the end what was sent.
+// If there are at least as many rooms as generators, all members of a room
+// belong to the same generator. Otherwise the members of each room are divided
+// among the generators, and at the end the generators tell each other how many
+// messages each member has sent.
 type Together interface {
-	// Part is the number of this generator, from 0, and how many there are.
+	// Part returns the number of this generator, counted from 0, and the number
+	// of all generators.
 	Part() (part, parts int)
-	// Meet waits until all generators have come to a step. Each gets what the
-	// others bring. The channel yields once.
+	// Meet tells the others that this generator has come to a step. The channel
+	// gets one value when all generators have come to it.
 	Meet(step string, mine Brought) <-chan Met
 }
 
-// The steps at which generators meet.
+// The steps at which generators wait for each other.
 const (
-	StepReady = "ready" // memory was read, nothing is open
+	StepReady = "ready" // memory was read; no connection is open
 	StepOpen  = "open"  // all connections are open
-	StepStart = "start" // memory was read again; the reply says when to begin
-	StepSent  = "sent"  // the schedule is over
+	StepStart = "start" // memory was read again; Met says when the schedule begins
+	StepSent  = "sent"  // all messages of the schedule were sent
 )
 
-// Brought is what a generator brings to a step.
+// Brought is the data that a generator sends to the others at a step.
 type Brought struct {
-	Totals []proof.Total `json:"totals,omitempty"` // StepSent
+	Totals []proof.Total `json:"totals,omitempty"` // at StepSent: how many messages its members have sent
 }
 
-// Met is what a generator gets at a step.
+// Met is the data that a generator gets when all have come to a step.
 type Met struct {
-	Start  int64         // StepStart: when to begin, by CLOCK_MONOTONIC; 0: in a moment
-	Totals []proof.Total // StepSent: what the others' members sent
+	Start  int64         // at StepStart: when the schedule begins, by CLOCK_MONOTONIC; 0: the generator chooses
+	Totals []proof.Total // at StepSent: how many messages the members of other generators have sent
 	Err    error
 }
 
-// meet waits for the others while connections stay open.
+// meet waits until all generators have come to a step. Meanwhile it serves the
+// connections.
 func (r *run) meet(step string, mine Brought) (Met, error) {
 	if r.cfg.Together == nil {
 		return Met{}, nil
@@ -59,7 +62,8 @@ func (r *run) meet(step string, mine Brought) (Met, error) {
 	}
 }
 
-// part returns the number of the generator to which a member belongs.
+// part returns a function that returns the number of the generator to which a
+// member belongs.
 func part(roomOf []int32, rooms, parts int) func(m int32) int {
 	if rooms >= parts {
 		return func(m int32) int { return int(roomOf[m]) % parts }

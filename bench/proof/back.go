@@ -5,24 +5,25 @@ import (
 	"slices"
 )
 
-// maxBehind limits the search: a message of a member that came back is looked
-// for among that many of the room's newest messages.
+// maxBehind is the number of a room's newest messages among which the first
+// messages of a member that came back are searched.
 const maxBehind = 1 << 12
 
-// returned is a member whose server died and that came back. Messages that it
-// missed meanwhile are not judged. From the first message of each sender it
-// must get all messages of that sender, once and in order. From the first
-// message that it has in common with the others it must get them in the order
-// of the room.
+// returned is a member that lost its connection because its server died, and
+// that came back. Messages that were sent while it was away are not judged.
+// After its first message of a sender, it must get all later messages of that
+// sender, once and in order. After its first message that is found in the log
+// of the room, it must get messages in the order of the log.
 type returned struct {
-	last  map[uint32]uint32 // by sender: the newest number since it came back
+	last  map[uint32]uint32 // by sender: the highest number that it got since it came back
 	got   int64
 	at    int   // position of its newest message in the log of the room; -1: not known
-	stray entry // the first message that was out of this order; seq 0: none
-	bad   bool  // a violation was counted: a wrong order follows from it
+	stray entry // its first message that was not in the order of the log; seq 0: none
+	bad   bool  // another violation was counted, which also explains a wrong order
 }
 
-// Back records that a member that left is in its room again.
+// Back records that a member is in its room again. It does nothing if the
+// member has not left.
 func (l *Ledger) Back(m int32) {
 	if l.members[m].left {
 		l.backs[m] = &returned{last: map[uint32]uint32{}, at: -1}
@@ -45,8 +46,8 @@ func (l *Ledger) fromBack(b *returned, m int32, e entry) {
 	b.alongside(l.rooms[l.roomOf[m]].log, e)
 }
 
-// alongside compares with the order of the room, from the first message that
-// is found in it.
+// alongside compares a message of b with the log of the room. The first message
+// that is found in the log fixes the position of b.
 func (b *returned) alongside(log []entry, e entry) {
 	if b.at < 0 {
 		begin := max(0, len(log)-maxBehind)
@@ -61,8 +62,8 @@ func (b *returned) alongside(log []entry, e entry) {
 	}
 }
 
-// judgeBacks checks that members that came back got the last messages that
-// were sent, and got them in the order of their rooms.
+// judgeBacks judges the members that came back: whether they got all messages
+// up to the last one, and in the order of their rooms.
 func (l *Ledger) judgeBacks(v *Verdict) {
 	for _, m := range slices.Sorted(maps.Keys(l.backs)) {
 		b := l.backs[m]

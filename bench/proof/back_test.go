@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestAMemberThatCameBackIsJudgedFromThenOn: member 2 of three leaves after 50 of 200 messages and is back after
-// 100.
+// TestAMemberThatCameBackIsJudgedFromThenOn sends 200 messages. Member 2 is away for the first 100
+// of them.
 func TestAMemberThatCameBackIsJudgedFromThenOn(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -1,13 +1,13 @@
 package proof
 
-// flight has the messages of a room that some members have and others do not:
-// one counter for each, by position in the order of the room. It finds the
-// first and the last arrival of a message without a table of messages.
+// flight finds the first and the last arrival of each message of a room without
+// a table of messages. It has one counter for each message that some members
+// have got and others have not. The counters are in the order of the room.
 type flight struct {
-	base  uint32   // position of the first counter
-	waits []uint16 // members that have not got the message yet
+	base  uint32   // position of the message to which waits[head] belongs
+	waits []uint16 // by message: number of members that have not got it yet
 	head  int
-	lost  bool // members got different messages: positions mean nothing any more
+	lost  bool // members got different messages at one position, so the counters are no longer valid
 }
 
 const (
@@ -15,7 +15,8 @@ const (
 	maxWaits  = 1<<16 - 1
 )
 
-// arrived records that one of the room's members got the message at a position.
+// arrived records that a member got the message at position place. It reports
+// whether that member was the first or the last one.
 func (f *flight) arrived(place uint32, members int) (first, last bool) {
 	if f.lost || members > maxWaits {
 		return false, false
@@ -35,7 +36,7 @@ func (f *flight) arrived(place uint32, members int) (first, last bool) {
 	return first, last
 }
 
-// landed drops messages that all members have.
+// landed drops the counters of messages that all members have got.
 func (f *flight) landed() {
 	for f.head < len(f.waits) && f.waits[f.head] == 0 {
 		f.head++
@@ -47,7 +48,7 @@ func (f *flight) landed() {
 	}
 }
 
-// without removes a member that got every message before a position.
+// without removes a member that has got all messages before position place.
 func (f *flight) without(place uint32) {
 	for i := int(place-f.base) + f.head; place >= f.base && i < len(f.waits); i++ {
 		f.waits[i]--

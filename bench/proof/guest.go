@@ -5,26 +5,27 @@ import (
 	"slices"
 )
 
-// Guest is the sender of messages of connections that are not members: a guest
-// connects, writes one message, and resets. Nobody can know whether the
-// message reached the server before the reset. So the members decide: either
-// all members that stayed got it, each once and at the same position, or none
-// did.
+// Guest is the sender number of all guests. A guest is a connection that is not
+// a member: it connects, writes one message, and resets. Nobody knows whether
+// the message reached the server before the reset. So there are two correct
+// outcomes: all members that did not leave got the message, each once and at
+// the same position, or no member got it.
 const Guest = 1<<21 - 1
 
-// guest is one such message.
+// guest is the message of a guest.
 type guest struct {
 	room int32
 	got  map[int32]bool
 }
 
-// GuestSent records that a guest wrote its message, with its own number, to a
+// GuestSent records that the guest with this number wrote its message to a
 // room.
 func (l *Ledger) GuestSent(number uint32, room int32) {
 	l.guests[number] = &guest{room: room, got: map[int32]bool{}}
 }
 
-// GuestIn reports whether a guest wrote its message to a room.
+// GuestIn reports whether the guest with this number wrote its message to this
+// room.
 func (l *Ledger) GuestIn(number uint32, room int32) bool {
 	g := l.guests[number]
 	return g != nil && g.room == room
@@ -45,12 +46,13 @@ func (l *Ledger) fromGuest(m int32, number uint32) {
 		return
 	}
 	g.got[m] = true
-	// Its position counts for the order of the room, but it does not count as sent.
+	// The message changes the hash, so its position in the room is checked. It
+	// does not change the count, because the ledger does not expect it.
 	p := &l.members[m]
 	p.hash = p.hash*0x9e3779b97f4a7c15 + mix(entry{Guest, number})
 }
 
-// GuestsSeen is the number of guests' messages that some member got.
+// GuestsSeen returns how many messages of guests at least one member got.
 func (l *Ledger) GuestsSeen() int64 {
 	n := int64(0)
 	for _, g := range l.guests {
@@ -61,7 +63,7 @@ func (l *Ledger) GuestsSeen() int64 {
 	return n
 }
 
-// guestsAgree finds guests' messages that only some members got.
+// guestsAgree finds messages of guests that only some members got.
 func (l *Ledger) guestsAgree() {
 	for _, number := range slices.Sorted(maps.Keys(l.guests)) {
 		g := l.guests[number]

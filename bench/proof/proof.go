@@ -1,28 +1,33 @@
-// Package proof is the ledger of a run. It records what was sent and what each
-// member of each room got, and gives a verdict: every message exactly once, in
-// order, and no foreign messages.
+// Package proof is the ledger of a run. It records the messages that were sent
+// and the messages that each member of each room got. Its verdict says whether
+// each member got every message exactly once, in order, and no foreign
+// messages.
 //
 // It uses three methods, from exact and expensive to cheap:
 //
-//   - In rooms of up to 16 members each member remembers the last number of each
-//     sender: 4 bytes times the number of members. This distinguishes at once a
-//     lost message from one that came twice or late.
-//   - Each member of any room keeps a count, a sum and a rolling hash of the
-//     messages that it got: 24 bytes. Members that stayed must agree on count and
-//     sum with the messages that were sent (exactly once), and on the hash with
-//     each other (one order).
-//   - The order in which the first member of a room saw the messages is kept for
-//     the first million messages. If a member disagrees, this shows the first
-//     message at which it does.
+//   - In rooms of up to 16 members the ledger keeps, for each member, the last
+//     number that it got of each sender: 4 bytes times the number of members. So
+//     a message that is missing, doubled or late is recognized at once, with its
+//     number.
+//   - For each member of any room it keeps a count, a sum and a rolling hash of the
+//     messages that the member got: 24 bytes. For each member that did not leave,
+//     count and sum must be those of the messages that were sent. That proves that
+//     it got each message exactly once. The hashes of all these members must be
+//     equal. That proves that all of them saw one order.
+//   - A log has the order of each room: each message is added to it when the first
+//     member gets it. All logs together have the first million messages. If a
+//     member saw another order, the log shows at which message it differs first.
 //
-// A server that promises only the order of each sender is judged by the first
-// method, in rooms of up to 4,096 members; larger rooms are refused.
+// If a server promises only the order of each sender's messages, and no order
+// of the room, the first method is used in rooms of up to 4,096 members.
+// Scenarios with larger rooms are refused.
 //
-// Several generators can share a run. Each has a Ledger over all members, judges
-// its own members (Only), and learns at the end how much the members of the
-// others sent (Remote) and which order they saw (Votes).
+// Several generators can share a run. Each has a Ledger of all members, but
+// judges only its own (Only). At the end it learns how many messages the
+// members of other generators have sent (Remote). Votes show whether all
+// generators saw the same order of a room.
 //
-// A Ledger belongs to one goroutine. A member is the number of its connection.
+// A Ledger belongs to one goroutine. Members are numbered from 0.
 package proof
 
 import (
@@ -32,13 +37,13 @@ import (
 
 const (
 	smallRoom = 16
-	maxMatrix = 1 << 12 // members of a room that is judged only by the order of each sender
-	maxLog    = 1 << 20 // entries over all rooms
-	maxHeld   = 1 << 16 // missing messages that are kept by number
+	maxMatrix = 1 << 12 // largest room that can be judged only by the order of each sender
+	maxLog    = 1 << 20 // entries in the logs of all rooms together
+	maxHeld   = 1 << 16 // missing messages whose numbers are kept
 	maxNotes  = 20
 )
 
-// Counts are violations by kind.
+// Counts has the number of violations of each kind.
 type Counts struct {
 	Lost      int64 `json:"lost"`
 	Doubled   int64 `json:"doubled"`
@@ -47,53 +52,54 @@ type Counts struct {
 	Damaged   int64 `json:"damaged"`
 }
 
-// Sum is the number of violations.
+// Sum returns the number of all violations.
 func (c Counts) Sum() int64 { return c.Lost + c.Doubled + c.Reordered + c.Foreign + c.Damaged }
 
 // Verdict is the final judgment of a Ledger.
 type Verdict struct {
 	Counts
 	Sent     int64    `json:"messages_sent"`
-	Expected int64    `json:"deliveries_expected"` // to members that stayed
-	Received int64    `json:"deliveries_received"` // by members that stayed
-	Left     int64    `json:"members_that_left"`   // not judged, except for those that came back
-	Notes    []string `json:"notes"`               // the first violations, with room, sender and number
+	Expected int64    `json:"deliveries_expected"` // to members that did not leave
+	Received int64    `json:"deliveries_received"` // by members that did not leave
+	Left     int64    `json:"members_that_left"`   // judged only if they came back
+	Notes    []string `json:"notes"`               // descriptions of the first violations
 
-	Back         int64 `json:"members_that_came_back,omitempty"` // judged from their return on
+	Back         int64 `json:"members_that_came_back,omitempty"` // judged from the time when they came back
 	ReceivedBack int64 `json:"deliveries_after_coming_back,omitempty"`
 
-	Votes []Vote `json:"votes,omitempty"` // rooms with members in other generators: the order that this generator saw
+	Votes []Vote `json:"votes,omitempty"` // one for each room that also has members in other generators
 }
 
-// Vote is the order in which members of one room saw their messages.
+// Vote identifies, by its hash, the order of a room that most of this
+// generator's members saw.
 type Vote struct {
 	Room    int32  `json:"room"`
 	Hash    uint64 `json:"hash,string"`
 	Members int    `json:"members"`
 }
 
-// Total is how many messages a member has sent.
+// Total says how many messages a member has sent.
 type Total struct {
 	Sender int32  `json:"s"`
 	Count  uint32 `json:"n"`
 }
 
-// Ledger records one run.
+// Ledger records the messages and deliveries of one run.
 type Ledger struct {
-	// Not changed after New.
+	// These fields do not change after New.
 	roomOrder bool
 	roomOf    []int32            // by member
 	indexOf   []int32            // by member: its index in its room
-	mine      func(m int32) bool // nil: all members are judged here
+	mine      func(m int32) bool // whether this ledger judges a member; nil: it judges all
 
-	// Belongs to the goroutine of the run.
+	// These fields belong to the goroutine of the run.
 	rooms       []room
 	members     []member
-	sent        []uint32 // by member: the number of its last message
+	sent        []uint32 // by member: the number of the last message that it has sent
 	held        map[mark]bool
-	strays      map[int32]stray // members that deviated from the order of the room's first member
+	strays      map[int32]stray // by member: where it first differed from the log of its room
 	guests      map[uint32]*guest
-	backs       map[int32]*returned // members that left and came back
+	backs       map[int32]*returned // by member that left and came back
 	logged      int
 	outstanding int64
 	left        int64
@@ -102,27 +108,27 @@ type Ledger struct {
 }
 
 type room struct {
-	members []int32  // judged here
-	size    int      // members in total
-	gone    int      // members that left
-	ahead   uint32   // messages of the member that has the most
-	last    []uint32 // small rooms: by member index * size + sender index
+	members []int32  // the members that this ledger judges
+	size    int      // number of all members
+	gone    int      // number of members that left
+	ahead   uint32   // number of messages of the member that has got the most
+	last    []uint32 // small rooms: the last number that a member got of a sender; index: member*size+sender
 	log     []entry
-	logSeq  map[uint32]uint32 // large rooms: the last number of each sender in the log
+	logSeq  map[uint32]uint32 // large rooms: by sender, its last number in the log
 	sent    uint32
 	sum     uint64
 	flight  flight
-	split   bool // some of its members are judged elsewhere
+	split   bool // other ledgers judge some of its members
 }
 
 type member struct {
 	hash, sum uint64
 	count     uint32
 	left      bool
-	bad       bool // has a violation that was counted
+	bad       bool // a violation of this member was counted
 }
 
-// stray is where a member first got another message than the others.
+// stray is the first message of a member that differs from the log of its room.
 type stray struct {
 	at  uint32
 	got entry
@@ -135,12 +141,13 @@ type mark struct {
 	entry
 }
 
-// New makes a Ledger for members, given their rooms, which are numbered from
-// 0.
+// New makes a Ledger that judges all members. roomOf has the room of each
+// member; rooms are numbered from 0. roomOrder: the server promises one order
+// for each room, not only for each sender.
 func New(roomOf []int32, roomOrder bool) *Ledger { return Only(roomOf, roomOrder, nil) }
 
-// Only makes a Ledger that judges only the members for which mine returns
-// true; nil: all.
+// Only is like New, but the Ledger judges only the members for which mine
+// returns true. A nil mine means all members.
 func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	l := &Ledger{
 		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)), mine: mine,
@@ -169,23 +176,23 @@ func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	return l
 }
 
-// byName reports whether each member of a room remembers the last number of
-// each sender: in small rooms, and if only the order of each sender is
-// promised.
+// byName reports whether the ledger keeps the last number of each sender for
+// each member of the room. It does so in small rooms, and in all rooms if the
+// server promises only the order of each sender.
 func (l *Ledger) byName(r *room) bool {
 	return r.size <= smallRoom || !l.roomOrder && r.size <= maxMatrix
 }
 
-// Judges reports whether a room of this size can be judged by the order of
-// each sender alone.
+// Judges reports whether a room with this number of members can be judged if
+// the server promises only the order of each sender.
 func Judges(members int) bool { return members <= maxMatrix }
 
 func (l *Ledger) judged(m int32) bool { return l.mine == nil || l.mine(m) }
 
-// Next is the number of the next message of a sender.
+// Next returns the number that the next message of a sender has.
 func (l *Ledger) Next(sender int32) uint32 { return l.sent[sender] + 1 }
 
-// Sent records that the next message of a sender was sent.
+// Sent records that a sender has sent its next message.
 func (l *Ledger) Sent(sender int32) {
 	l.sent[sender]++
 	r := &l.rooms[l.roomOf[sender]]
@@ -198,8 +205,8 @@ func (l *Ledger) Sent(sender int32) {
 	}
 }
 
-// Totals is how many messages the members of this generator sent into rooms
-// that have members elsewhere.
+// Totals returns how many messages each member that is judged here has sent. It
+// leaves out rooms without members of other generators.
 func (l *Ledger) Totals() []Total {
 	totals := []Total{}
 	for m, n := range l.sent {
@@ -210,8 +217,9 @@ func (l *Ledger) Totals() []Total {
 	return totals
 }
 
-// Remote records how many messages a member of another generator sent in
-// total. It is called once for each, when no more messages will be sent.
+// Remote records how many messages a member of another generator has sent in
+// the whole run. Call it once for each such member, after the last message was
+// sent.
 func (l *Ledger) Remote(t Total) {
 	if int(t.Sender) >= len(l.sent) || l.judged(t.Sender) {
 		return
@@ -221,10 +229,11 @@ func (l *Ledger) Remote(t Total) {
 	}
 }
 
-// Outstanding is the number of deliveries that are still missing.
+// Outstanding returns the number of deliveries that are still missing.
 func (l *Ledger) Outstanding() int64 { return l.outstanding }
 
-// Left removes a member: its deliveries are no longer judged.
+// Left records that a member has left: the ledger no longer expects deliveries
+// to it.
 func (l *Ledger) Left(m int32) {
 	if p := &l.members[m]; !p.left {
 		p.left = true
@@ -236,20 +245,21 @@ func (l *Ledger) Left(m int32) {
 	}
 }
 
-// Damaged records a message whose bytes differ from those that were sent.
+// Damaged records that a member got a message whose bytes were changed.
 func (l *Ledger) Damaged(m int32, what string) {
 	l.bad.Damaged++
 	l.note("room %d: member %d got a damaged message: %s", l.roomOf[m], m, what)
 }
 
-// Foreign records a message of another run.
+// Foreign records that a member got a message that was never sent to its room.
 func (l *Ledger) Foreign(m int32, what string) {
 	l.bad.Foreign++
 	l.note("room %d: member %d got a foreign message: %s", l.roomOf[m], m, what)
 }
 
-// Receive records a delivery, and reports whether it was the first or the last
-// one of its message. In rooms with members elsewhere that is not known.
+// Receive records a delivery to member m. It reports whether this is the first
+// or the last delivery of the message. In rooms with members of other
+// generators both are false, because nobody knows.
 func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 	number := l.roomOf[m]
 	switch {
@@ -292,10 +302,11 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 	return first, last
 }
 
-// inSmall compares with the last number of this sender at this member.
+// inSmall compares e with the last number that the member got of the same
+// sender.
 func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 	if r.last == nil {
-		r.last = make([]uint32, r.size*r.size) // rooms without messages need none
+		r.last = make([]uint32, r.size*r.size) // made late, because rooms without messages do not need it
 	}
 	last := &r.last[int(l.indexOf[m])*r.size+int(l.indexOf[e.sender])]
 	switch {
@@ -305,7 +316,7 @@ func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 			if len(l.held) < maxHeld {
 				l.held[mark{m, entry{e.sender, missing}}] = true
 			} else {
-				l.bad.Lost++ // too many to keep each by number
+				l.bad.Lost++ // too many are missing to keep all of their numbers
 			}
 		}
 		p.bad = true
@@ -321,7 +332,8 @@ func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 	*last = max(*last, e.seq)
 }
 
-// inOrder compares with the order of the first member, or extends it.
+// inOrder compares e with the log of the room. If no other member has got as
+// many messages, it adds e to the log.
 func (l *Ledger) inOrder(p *member, r *room, m int32, e entry) {
 	switch at := int(p.count); {
 	case at < len(r.log):
@@ -358,8 +370,8 @@ func (l *Ledger) note(format string, args ...any) {
 	}
 }
 
-// mix spreads a message over 64 bits (the finalizer of splitmix64), so that
-// sums of different messages do not collide.
+// mix returns a 64-bit hash of a message (splitmix64), so that different sets
+// of messages have different sums.
 func mix(e entry) uint64 {
 	x := uint64(e.sender)<<32 | uint64(e.seq)
 	x += 0x9e3779b97f4a7c15

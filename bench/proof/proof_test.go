@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// small is two rooms of four members; large is one room of 100, whose members
-// 96 to 99 form a second room.
+// layouts returns the rooms of members: small has two rooms of 4 members, large
+// has one room of 96 members and one of 4.
 func layouts() map[string][]int32 {
 	small := []int32{0, 0, 0, 0, 1, 1, 1, 1}
 	large := make([]int32, 100)
@@ -23,8 +23,8 @@ type delivery struct {
 	entry
 }
 
-// traffic sends n messages to all members of room 0, and returns for each
-// member the deliveries of a correct server.
+// traffic lets members of room 0 send n messages. It returns the deliveries
+// that a correct server would make to each member.
 func traffic(l *Ledger, n int) [][]entry {
 	rng := rand.New(rand.NewPCG(1, 2))
 	members := l.rooms[0].members
@@ -60,9 +60,9 @@ func TestARightServerIsFoundRight(t *testing.T) {
 }
 
 func TestEachFaultIsFoundForWhatItIs(t *testing.T) {
-	// Member 2 gets a wrong delivery at its 50th message. In the large room
-	// the first member gets one too, whose order is the reference for the
-	// others.
+	// The deliveries of one member are wrong from its 50th message on. The
+	// member is number 2 or number 0. Number 0 gets its messages first, so its
+	// wrong order is in the log with which the others are compared.
 	faults := map[string]struct {
 		wrong func(e []entry) []entry
 		want  Counts
@@ -90,7 +90,7 @@ func TestEachFaultIsFoundForWhatItIs(t *testing.T) {
 }
 
 func TestASwapOfTwoMessagesOfOneSenderIsNamed(t *testing.T) {
-	l := New([]int32{0, 0}, false) // the server promises only the order of each sender
+	l := New([]int32{0, 0}, false) // false: the server promises only the order of each sender
 	l.Sent(0)
 	l.Sent(0)
 	deliver(l, [][]entry{{{0, 1}, {0, 2}}, {{0, 2}, {0, 1}}})
@@ -159,8 +159,8 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// twoLedgers share a room of 100 and one of 4: the first judges even members,
-// the second odd ones.
+// twoLedgers returns two ledgers for the same rooms, one of 100 members and one
+// of 4. The first ledger judges the even members, the second the odd ones.
 func twoLedgers() (roomOf []int32, a, b *Ledger) {
 	roomOf = make([]int32, 104)
 	for i := 100; i < 104; i++ {

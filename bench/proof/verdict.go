@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Verdict judges all members that stayed. It is called once, when no more
-// deliveries are expected.
+// Verdict judges all members that did not leave or that came back. Call it
+// once, when no more deliveries are expected.
 func (l *Ledger) Verdict() Verdict {
 	v := Verdict{Left: l.left, Notes: []string{}}
 	l.neverCame()
@@ -36,7 +36,8 @@ func (l *Ledger) Verdict() Verdict {
 	return v
 }
 
-// sentHere is the number of messages that the members judged here have sent.
+// sentHere returns the number of messages that the members of r have sent,
+// counting only members that this ledger judges.
 func (l *Ledger) sentHere(r *room) int64 {
 	if !r.split {
 		return int64(r.sent)
@@ -48,7 +49,8 @@ func (l *Ledger) sentHere(r *room) int64 {
 	return n
 }
 
-// complete compares what a member got with what was sent.
+// complete compares the messages that a member got with those that were sent to
+// its room.
 func (l *Ledger) complete(p *member, r *room, number int, m int32) {
 	if l.byName(r) {
 		l.completeSmall(p, r, number, m)
@@ -81,7 +83,7 @@ func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
 			p.bad = true
 			l.bad.Lost += int64(sent - last)
 			l.note("room %d: member %d lost numbers %d to %d of sender %d", number, m, last+1, sent, sender)
-		} else if last > sent { // a sender of another generator, which reported only now how many it sent
+		} else if last > sent { // the sender belongs to another generator, so the number that it sent was not known before
 			p.bad = true
 			l.bad.Foreign += int64(last - sent)
 			l.note("room %d: member %d got numbers up to %d of sender %d, which has sent %d", number, m, last, sender, sent)
@@ -89,7 +91,7 @@ func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
 	}
 }
 
-// memberAt returns a member by its index in its room.
+// memberAt returns the member with the given index in a room.
 func (l *Ledger) memberAt(number, index int) int32 {
 	r := &l.rooms[number]
 	if !r.split {
@@ -103,7 +105,8 @@ func (l *Ledger) memberAt(number, index int) int32 {
 	panic("proof: no such place")
 }
 
-// neverCame counts messages that were skipped and did not come later.
+// neverCame counts the missing messages in l.held as lost: they did not come
+// later.
 func (l *Ledger) neverCame() {
 	missing := slices.Collect(maps.Keys(l.held))
 	slices.SortFunc(missing, func(a, b mark) int {
@@ -117,9 +120,10 @@ func (l *Ledger) neverCame() {
 	}
 }
 
-// agree compares the hashes of the members that got everything once. The order
-// that most of them saw counts as the order of the room. Rooms with members
-// elsewhere add it to votes.
+// agree compares the hashes of the members that got every message once. The
+// order that most of them saw counts as the order of the room; members with
+// another hash are reordered. If the room has members of other generators,
+// agree adds that order to the votes.
 func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	votes := map[uint64]int{}
 	var most uint64
@@ -146,8 +150,8 @@ func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	return cast
 }
 
-// firstDifference shows where a member deviated from the order of the first
-// member.
+// firstDifference describes the first message at which a member differs from
+// the log of its room, or returns "" if it does not.
 func (l *Ledger) firstDifference(m int32, r *room) string {
 	stray, ok := l.strays[m]
 	if !ok {

@@ -16,8 +16,9 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// CheckOut checks, before a run, that Write will be able to write to dir: it
-// creates a folder in the nearest existing one and removes it again.
+// CheckOut checks before a run that Write will be able to create the folder
+// dir. It creates a temporary folder in the nearest existing parent folder of
+// dir, and removes it again.
 func CheckOut(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return cli.Failf(cli.Usage, "--out %s: exists already; name a new folder, or remove this one", dir)
@@ -40,9 +41,8 @@ func CheckOut(dir string) error {
 	return nil
 }
 
-// MakePlace creates the parent folders of dir. It is called only when there
-// are files to write, so that a mistake in a command leaves no empty folder
-// behind.
+// MakePlace creates the parent folders of dir. Call it only when there are
+// files to write, so that a command that fails leaves no empty folder behind.
 func MakePlace(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
@@ -50,8 +50,8 @@ func MakePlace(dir string) error {
 	return nil
 }
 
-// Load reads a result.json, or the one in a folder. Its error is one line with
-// the name of the file.
+// Load reads a result. path is a result.json, or a folder that has one. An
+// error of Load is one line and names the file.
 func Load(path string) (*Result, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "result.json")
@@ -60,7 +60,8 @@ func Load(path string) (*Result, error) {
 	if err != nil {
 		return nil, cli.Failf(cli.Usage, "%w", err)
 	}
-	// Check the schema first: a result with another schema may not even parse.
+	// Check the schema first, because a result with another schema may not be
+	// parsed into a Result.
 	var head struct {
 		Schema  int    `json:"schema"`
 		Program string `json:"program"`
@@ -87,8 +88,9 @@ type File struct {
 	Write func(w io.Writer) error
 }
 
-// Write creates a folder with all files of the result. The folder appears with
-// all of its files or not at all. more has files that other packages make.
+// Write creates the folder dir with all files of the result, and with the files
+// in more, which other packages make. The folder appears with all of its files
+// or not at all.
 func (r *Result) Write(dir string, more ...File) (err error) {
 	dir = filepath.Clean(dir)
 	if err := MakePlace(dir); err != nil {
@@ -125,7 +127,7 @@ func (r *Result) Write(dir string, more ...File) (err error) {
 	return nil
 }
 
-// JSON writes result.json.
+// JSON writes the text of result.json.
 func (r *Result) JSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -163,8 +165,9 @@ func (r *Result) csv(w io.Writer) error {
 	return err
 }
 
-// BenchText writes the run in the format of Go's benchmarks, for benchstat:
-// one line, so that the files of several runs can be joined.
+// BenchText writes the run in the format of Go's benchmarks, for benchstat. It
+// writes a header and one line, so that the files of several runs can be
+// joined.
 func (r *Result) BenchText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "goos: linux\ngoarch: %s\npkg: dotsconnect/bench\ncpu: %s\n", r.Machine.Arch, r.Machine.CPU)

@@ -9,27 +9,27 @@ import (
 
 func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
-// Bounds of all histograms: 1 us to 120 s, with three significant digits.
+// All histograms have values from 1 us to 120 s, with three significant digits.
 const (
 	lowest  = 1
 	highest = 120_000_000
 	digits  = 3
 )
 
-// NewHistogram makes a histogram of microseconds.
+// NewHistogram makes a histogram for times in microseconds.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowest, highest, digits) }
 
-// Record adds a time in nanoseconds, rounded up to microseconds and limited to
-// the bounds: a time above 120 s is recorded as 120 s.
+// Record adds a time in nanoseconds. It is rounded up to microseconds, and a
+// time above 120 s is recorded as 120 s.
 func Record(h *hdrhistogram.Histogram, ns int64) {
 	if err := h.RecordValue(min(max((ns+999)/1000, lowest), highest)); err != nil {
-		panic(err) // cannot happen: the value is within the bounds
+		panic(err) // cannot happen: the value is not above highest
 	}
 }
 
 // Histograms are the distributions of a run.
 type Histograms struct {
-	Latency   *hdrhistogram.Histogram // the time measured
+	Latency   *hdrhistogram.Histogram // of messages that were due in the time measured
 	First     *hdrhistogram.Histogram
 	Last      *hdrhistogram.Histogram
 	Lateness  *hdrhistogram.Histogram
@@ -37,10 +37,11 @@ type Histograms struct {
 	Reconnect *hdrhistogram.Histogram
 	Kick      *hdrhistogram.Histogram // nil: no member was silent
 	Interval  []Interval
-	Phases    [PhaseCount]*hdrhistogram.Histogram // nil: the run makes no fault
+	Phases    [PhaseCount]*hdrhistogram.Histogram // all nil if the run makes no fault
 }
 
-// Summarize fills in the quantiles and curves that follow from the histograms.
+// Summarize computes the quantiles and curves of the result from its
+// histograms.
 func (r *Result) Summarize() {
 	h := &r.Histograms
 	r.Latency, r.Lateness, r.Connect = Summarize(h.Latency), Summarize(h.Lateness), Summarize(h.Connect)
@@ -54,15 +55,17 @@ func (r *Result) Summarize() {
 		return
 	}
 	for _, p := range []float64{0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999, 100} {
-		// Percentiles beyond the last sample cannot be distinguished.
+		// Leave out a percentile if less than one value is above it: it would
+		// only repeat the maximum.
 		if float64(h.Latency.TotalCount())*(100-p)/100 >= 1 || p == 100 {
 			r.Plots.Latency = append(r.Plots.Latency, Point{p, float64(h.Latency.ValueAtQuantile(p))})
 		}
 	}
 }
 
-// bars returns the counts of a histogram in at most 20 steps of 1, 2, 5, 10 …
-// ms; X is the upper bound of each step.
+// bars returns the bars of a bar chart of h. There are at most 20 bars, all
+// with the same width of 1, 2, 5, 10 … ms. X is the upper bound of a bar and Y
+// its count.
 func bars(h *hdrhistogram.Histogram) []Point {
 	const most = 20
 	if h == nil || h.TotalCount() == 0 {
@@ -84,19 +87,20 @@ func bars(h *hdrhistogram.Histogram) []Point {
 	return points
 }
 
-// Opened sets the memory of a server before and after connections were opened.
+// Opened sets the RSS of a server before and after conns connections were
+// opened.
 func (s *Server) Opened(before, open int64, conns int) {
 	s.RSSBefore, s.RSSOpen = before, open
 	s.BytesPerConn = float64(open-before) / float64(conns)
 }
 
-// Interval is the latency of one second; an hlog has a line for each second.
+// Interval has the latencies of one second, which are one line of latency.hlog.
 type Interval struct {
 	Start   time.Time
 	Latency *hdrhistogram.Histogram
 }
 
-// Quantiles summarizes a distribution.
+// Quantiles summarizes a histogram.
 type Quantiles struct {
 	Count int64   `json:"count"`
 	Mean  float64 `json:"mean_us"`
@@ -107,7 +111,7 @@ type Quantiles struct {
 	Max   int64   `json:"max_us"`
 }
 
-// Summarize reads the quantiles of a histogram.
+// Summarize returns the quantiles of a histogram, which may be nil.
 func Summarize(h *hdrhistogram.Histogram) Quantiles {
 	if h == nil {
 		return Quantiles{}
@@ -122,7 +126,7 @@ func Summarize(h *hdrhistogram.Histogram) Quantiles {
 	return q
 }
 
-// Micros writes microseconds in a readable unit.
+// Micros formats a time in microseconds with a readable unit.
 func Micros(us int64) string {
 	switch {
 	case us < 1000:

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine describes the machine of a run, without anything that identifies its
-// owner.
+// Machine describes the machine of a run. It has nothing that identifies the
+// owner of the machine.
 type Machine struct {
 	CPU      string `json:"cpu"`
 	CPUs     int    `json:"cpus"`
@@ -24,8 +24,7 @@ type Machine struct {
 	Modified bool   `json:"modified,omitempty"`
 }
 
-// ReadMachine reads the description of this machine. Fields that cannot be
-// read stay empty.
+// ReadMachine describes this machine. Fields that cannot be read stay empty.
 func ReadMachine() Machine {
 	m := Machine{CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Go: runtime.Version()}
 	m.CPU = lineOf("/proc/cpuinfo", "model name")
@@ -51,7 +50,8 @@ func ReadMachine() Machine {
 	return m
 }
 
-// lineOf returns the value of the first line "name: value" of a file.
+// lineOf returns the value in the first line "name: value" of a file, or "" if
+// there is no such line.
 func lineOf(path, name string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package result is the outcome of a run: its figures, whether they are valid, and the files and
-// tables that show them.
+// Package result has the outcome of a run: its figures, the judgment whether they are valid, and
+// the files and tables that show them.
 package result
 
 import (
@@ -7,95 +7,97 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// Schema is the version of result.json. It grows when a field changes its meaning or is removed,
-// but not when one is added.
+// Schema is the version of result.json. It grows when a field is removed or changes its meaning,
+// but not when a field is added.
 const Schema = 1
 
-// Result is one run. Times are in microseconds unless their names say otherwise.
+// Result is the outcome of one run. Times are in microseconds unless their
+// names say otherwise.
 type Result struct {
 	Schema   int               `json:"schema"`
 	Program  string            `json:"program"`
 	Started  string            `json:"started"` // RFC 3339, UTC
 	Name     string            `json:"name"`
-	Scenario map[string]string `json:"scenario"` // every field, as given to a flag
+	Scenario map[string]string `json:"scenario"` // all fields of the scenario, as texts that its flags accept
 	Seed     uint64            `json:"seed"`
 	RunID    uint32            `json:"run_id"`
-	URL      string            `json:"url"`             // where the server was
-	Flags    []string          `json:"flags,omitempty"` // flags as they were given, without those for the scenario and the thresholds
+	URL      string            `json:"url"`             // of the server; several are separated by commas
+	Flags    []string          `json:"flags,omitempty"` // the command line's flags, except those for the scenario and the thresholds
 	Closed   bool              `json:"closed_loop"`
 	Machine  Machine           `json:"machine"`
 
-	Latency   Quantiles `json:"latency"`                // at all receivers, from the intended time
-	First     Quantiles `json:"latency_first_receiver"` // one value a message; empty where rooms are split over processes
+	Latency   Quantiles `json:"latency"`                // from the time at which a message was due to each delivery
+	First     Quantiles `json:"latency_first_receiver"` // one value per message; empty if members of a room were in several processes
 	Last      Quantiles `json:"latency_last_receiver"`
 	Lateness  Quantiles `json:"send_lateness"`
 	Connect   Quantiles `json:"connect"`
-	Reconnect Quantiles `json:"reconnect"`     // from the end of a connection to the 101 of its successor
-	Kick      Quantiles `json:"kick_lateness"` // of closes for silence, from the time when they were due
+	Reconnect Quantiles `json:"reconnect"`     // from the end of a member's connection to the 101 of its next one
+	Kick      Quantiles `json:"kick_lateness"` // how late the server kicked silent members
 
 	Traffic     Traffic    `json:"traffic"`
 	Proof       Verdict    `json:"proof"`
-	Server      *Server    `json:"server,omitempty"` // nil: its process is not known
-	Generator   Generator  `json:"generator"`        // with several processes: sums, and the worst share
+	Server      *Server    `json:"server,omitempty"` // nil if the server's process id is not known
+	Generator   Generator  `json:"generator"`        // with several processes: the sum of their memory, the worst of their shares
 	Kicks       *Kicks     `json:"kicks,omitempty"`
 	Churn       *Churn     `json:"churn,omitempty"`
 	Slow        *Slow      `json:"slow,omitempty"`
 	Recovery    *Recovery  `json:"recovery,omitempty"`
-	Phases      []Phase    `json:"phases,omitempty"` // of a run that makes a fault
+	Phases      []Phase    `json:"phases,omitempty"` // only if the run makes a fault
 	Seconds     []Second   `json:"seconds"`
-	Plots       Plots      `json:"plots"` // curves of a report, in addition to Seconds
+	Plots       Plots      `json:"plots"` // curves for the report that do not follow from Seconds
 	Thresholds  []Outcome  `json:"thresholds"`
-	Invalid     []string   `json:"invalid"`                // why rates and latencies prove nothing
-	Ended       string     `json:"ended,omitempty"`        // members that the server wrongly disconnected
-	Broken      []string   `json:"broken"`                 // broken promises other than about delivery, with the member and the time
-	NotMeasured []string   `json:"not_measured,omitempty"` // measurements that the generator could not make, with the reason
+	Invalid     []string   `json:"invalid"`                // reasons why the rates and latencies of this run do not count
+	Ended       string     `json:"ended,omitempty"`        // number of members that the server wrongly disconnected, and the first of them
+	Broken      []string   `json:"broken"`                 // violations that are not about messages, each with the member
+	NotMeasured []string   `json:"not_measured,omitempty"` // what the generator could not measure, and why
 	Died        string     `json:"died,omitempty"`
 	Exit        int        `json:"exit"`
 	Histograms  Histograms `json:"-"`
 }
 
-// Verdict is that of the ledger.
+// Verdict is the judgment of package proof about all deliveries of a run.
 type Verdict = proof.Verdict
 
-// Traffic has the counts of messages and deliveries.
+// Traffic counts messages and deliveries.
 type Traffic struct {
 	Conns         int     `json:"connections"`
 	MeasuredS     float64 `json:"measured_seconds"`
-	Due           int64   `json:"messages_due"` // by the schedule, warm-up included
+	Due           int64   `json:"messages_due"` // messages that the schedule has, including the warm-up
 	Sent          int64   `json:"messages_sent"`
-	Refused       int64   `json:"messages_refused"` // our send backlog was full because the server did not read
+	Refused       int64   `json:"messages_refused"` // messages that could not be sent, mostly because the server did not read
 	SentRate      float64 `json:"messages_per_second"`
-	Delivered     int64   `json:"deliveries"` // within the time measured
+	Delivered     int64   `json:"deliveries"` // in the time measured
 	DeliveredRate float64 `json:"deliveries_per_second"`
 	Beats         int64   `json:"heartbeats"`
 	PerRead       float64 `json:"deliveries_per_read"`
 	Other         int64   `json:"messages_without_stamp"`
 }
 
-// Server is the process of the server.
+// Server has figures of the server's process, or the sums of several servers.
 type Server struct {
 	Pid              int     `json:"pid"`
 	CPUSeconds       float64 `json:"cpu_seconds"`
 	CPUPerDelivery   float64 `json:"cpu_us_per_delivery"`
 	CPUPerMessage    float64 `json:"cpu_us_per_message"`
-	BesidePerMessage float64 `json:"beside_cpu_us_per_message,omitempty"` // CPU of the program beside the server, such as Redis
-	PerCall          float64 `json:"messages_per_call,omitempty"`         // messages per call to that program, on average
-	CPUPerBeat       float64 `json:"cpu_us_per_heartbeat"`                // only if the run has heartbeats and no messages
-	CPUs             float64 `json:"cpus"`                                // busy on average
-	RSSBefore        int64   `json:"rss_before_bytes"`                    // before the first connection
-	RSSOpen          int64   `json:"rss_open_bytes"`                      // all connections open, nothing sent
+	BesidePerMessage float64 `json:"beside_cpu_us_per_message,omitempty"` // CPU time of the program that the server needs, such as Redis
+	PerCall          float64 `json:"messages_per_call,omitempty"`         // average number of messages per call of that program
+	CPUPerBeat       float64 `json:"cpu_us_per_heartbeat"`                // set only if the run has heartbeats and no messages
+	CPUs             float64 `json:"cpus"`                                // average number of busy CPUs
+	RSSBefore        int64   `json:"rss_before_bytes"`                    // RSS before the first connection
+	RSSOpen          int64   `json:"rss_open_bytes"`                      // RSS when all connections are open and nothing has been sent
 	RSSEnd           int64   `json:"rss_end_bytes"`
-	Settled          bool    `json:"rss_settled"`                  // RSS was read after garbage collections, when it no longer changed
-	BytesActive      float64 `json:"rss_bytes_per_connection_end"` // growth from before to the end
-	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // growth from before to open
-	KernelPerConn    float64 `json:"kernel_bytes_per_connection"`  // slab for both ends of a loopback connection; 0: not known
+	Settled          bool    `json:"rss_settled"`                  // each RSS was read after garbage collections, when it no longer changed
+	BytesActive      float64 `json:"rss_bytes_per_connection_end"` // from rss_before to rss_end
+	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // from rss_before to rss_open
+	KernelPerConn    float64 `json:"kernel_bytes_per_connection"`  // kernel objects for both ends of a loopback connection; 0: not known
 	CPUPerConnect    float64 `json:"cpu_us_per_connect"`
 	Descriptors      int64   `json:"descriptors"`
 	Threads          int64   `json:"threads"`
-	Go               *Go     `json:"go,omitempty"` // from its debug pages, if --admin names them
+	Go               *Go     `json:"go,omitempty"` // from the server's debug pages, if --admin names them
 }
 
-// Go has figures of the runtime of a Go server over the time measured.
+// Go has figures of the Go runtime of the server, read at the end of the run.
+// Collections counts from when all connections were open.
 type Go struct {
 	Collections int64 `json:"collections"`
 	Goroutines  int64 `json:"goroutines"`
@@ -104,45 +106,49 @@ type Go struct {
 	StackInuse  int64 `json:"stack_inuse_bytes"`
 }
 
-// Kicks is how a server closed connections that showed no sign of life.
+// Kicks says how the server closed the connections of silent members, which
+// send no heartbeats.
 type Kicks struct {
 	Silent  int            `json:"silent_connections"`
 	Kicked  int            `json:"kicked"`
-	Early   int            `json:"early"`          // closed before they were due: a violation
-	Missing int            `json:"missing"`        // still open at the end of the run
-	Wrong   int            `json:"wrongly_closed"` // connections that sent heartbeats and were closed
-	Codes   map[string]int `json:"codes"`          // how they ended, with the number of each
+	Early   int            `json:"early"`          // silent connections that were closed too early: a violation
+	Missing int            `json:"missing"`        // silent connections that were still open when they should have been closed: a violation
+	Wrong   int            `json:"wrongly_closed"` // connections with heartbeats that were closed: a violation
+	Codes   map[string]int `json:"codes"`          // number of kicks by close code and reason
 }
 
-// Churn has the counts of the guests: connections that are opened and reset while the members run.
+// Churn counts guests: connections that are opened and reset while the members
+// run.
 type Churn struct {
 	Opened int64   `json:"opened"`
-	Cut    int64   `json:"cut"` // reset before the handshake was done
+	Cut    int64   `json:"cut"` // guests that reset before the end of the handshake
 	Failed int64   `json:"failed"`
 	Sent   int64   `json:"messages_sent"`
-	Seen   int64   `json:"messages_seen"` // by all members of the room; no member saw the others
+	Seen   int64   `json:"messages_seen"` // messages of guests that arrived at members; no member got the other ones
 	Rate   float64 `json:"per_second"`
 }
 
-// Slow has the outcome of the members that stopped reading.
+// Slow counts the members that stopped reading, and how the server disconnected
+// them.
 type Slow struct {
 	Members int            `json:"members"`
 	Ended   int            `json:"ended_by_server"`
 	Codes   map[string]int `json:"codes"`
 }
 
-// Recovery is how fast connections came back after their server was killed.
+// Recovery says how fast members came back after their server was killed.
 type Recovery struct {
 	Conns  int   `json:"connections"`
 	Back   int   `json:"back"`
-	At50   int64 `json:"back_50_us"` // from the kill; 0: never
+	At50   int64 `json:"back_50_us"` // from the kill until 50 % were back; 0: that never happened
 	At90   int64 `json:"back_90_us"`
 	At99   int64 `json:"back_99_us"`
 	At100  int64 `json:"back_100_us"`
-	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted
+	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted connections; 0: never
 }
 
-// Phase is a part of a run that makes a fault, and the latency of the messages that were due in it.
+// Phase is a part of a run that makes a fault. Latency is that of the messages
+// that were due in this part.
 type Phase struct {
 	Name    string    `json:"name"` // one of PhaseNames
 	From    float64   `json:"from_s"`
@@ -150,25 +156,27 @@ type Phase struct {
 	Latency Quantiles `json:"latency"`
 }
 
-// PhaseCount is how many phases there are.
+// PhaseCount is the number of phases.
 const PhaseCount = 4
 
-// PhaseNames are the names of the phases, in order.
+// PhaseNames returns the names of the phases, in their order in time.
 func PhaseNames() [PhaseCount]string { return [...]string{"before", "grace", "hurt", "healed"} }
 
-// Plots are curves that cannot be drawn from the quantiles alone.
+// Plots are the curves for which the quantiles do not suffice.
 type Plots struct {
 	Latency []Point `json:"latency_percentiles"`
-	Kick    []Point `json:"kick_lateness_counts"` // X: upper bound in us, Y: count
+	Kick    []Point `json:"kick_lateness_counts"` // X: upper bound of a bar in us, Y: count
 }
 
-// Point is one point of a plot: X is a percentile and Y microseconds, unless stated otherwise.
+// Point is one point of a curve. X is a percentile and Y is in microseconds,
+// unless stated otherwise.
 type Point struct {
 	X float64 `json:"x"`
 	Y float64 `json:"y"`
 }
 
-// Generator has figures of this process and its machine during the time measured.
+// Generator has figures of dotsbench itself and of its machine in the time
+// measured.
 type Generator struct {
 	ThreadCPU    float64 `json:"thread_cpu_share"` // 1: the thread was never idle
 	PerDelivery  float64 `json:"cpu_us_per_delivery"`
@@ -176,12 +184,12 @@ type Generator struct {
 	BytesPerConn float64 `json:"rss_bytes_per_connection"`
 	Processes    int     `json:"processes"`
 	Steal        float64 `json:"steal_share"`
-	PSI          float64 `json:"cpu_pressure_share"` // -1: the kernel does not report it
+	PSI          float64 `json:"cpu_pressure_share"` // share of the time in which a task waited for a CPU; -1: the kernel does not report it
 }
 
-// Second is a row of the table over time.
+// Second has the figures of one second of the run.
 type Second struct {
-	T         int     `json:"t"` // seconds since the first intended time
+	T         int     `json:"t"` // seconds since the start of the schedule
 	Warmup    bool    `json:"warmup"`
 	Sent      int64   `json:"sent"`
 	Delivered int64   `json:"delivered"`
@@ -193,7 +201,7 @@ type Second struct {
 	ThreadCPU float64 `json:"generator_thread_cpu_share"`
 }
 
-// The rules by which a run is INVALID.
+// Limits: a run outside of them is INVALID.
 const (
 	maxThreadCPU = 0.85
 	maxSteal     = 0.01
@@ -201,7 +209,7 @@ const (
 	minLateUs    = 1000
 )
 
-// Judge sets Invalid, Thresholds and Exit from the figures.
+// Judge checks the figures, and sets Invalid, Thresholds and Exit.
 func (r *Result) Judge(thresholds []Threshold) {
 	r.Invalid = r.invalid()
 	r.Thresholds = []Outcome{}
@@ -217,8 +225,8 @@ func (r *Result) Judge(thresholds []Threshold) {
 	case r.Proof.Sum() > 0 || len(r.Broken) > 0:
 		r.Exit = cli.Violated
 	case r.Ended != "":
-		// After a server has ended a connection it does not deliver to it, and a busy machine does
-		// not excuse that.
+		// The members whose connections the server ended got no more messages. A busy machine does
+		// not excuse that, so this comes before Invalid.
 		r.Exit = cli.Violated
 	case len(r.Invalid) > 0:
 		r.Exit = cli.Invalid

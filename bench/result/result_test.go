@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// good is a run without faults.
+// good is the result of a run without violations.
 func good() *Result {
 	r := &Result{
 		Schema: Schema, Name: "rooms", Seed: 1,
@@ -70,7 +70,8 @@ func TestTheWorstDecidesTheExitCode(t *testing.T) {
 		}
 	}
 	r := good()
-	// A tenth of this long median is more than a millisecond.
+	// Sends may be late by a tenth of the median latency, which is more than 1
+	// ms here.
 	r.Latency.P50, r.Lateness.P99 = 30_000, 2900
 	r.Judge(thresholds(t, "latency.p99<=400us", "server.cpu_us_per_delivery<2", "rate.delivered>700", "server.rss<64M"))
 	if r.Exit != cli.OK {
@@ -129,7 +130,8 @@ func TestTheFolderHasAllFilesOrIsNotThere(t *testing.T) {
 	if err := CheckOut(dir); err == nil {
 		t.Error("a folder that exists would be written to")
 	}
-	// If the folder cannot be renamed, nothing is left behind.
+	// The folder exists, so Write fails when it renames its temporary folder.
+	// It must remove that folder.
 	if err := r.Write(dir); err == nil {
 		t.Error("a folder that exists was replaced")
 	}

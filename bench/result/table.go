@@ -11,12 +11,12 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Table writes the run for a person.
+// Table writes the result as a table for people.
 func (r *Result) Table(w io.Writer) error {
 	var b strings.Builder
 	t := r.Traffic
 	rate := r.Scenario["rate"]
-	if r.Closed { // a server in a closed loop never gets more than it can handle, so latency says little
+	if r.Closed { // in a closed loop the server never gets more than it can handle, so say it before the latencies
 		rate = "closed loop"
 	}
 	fmt.Fprintf(&b, "%s: %s connections in %s rooms, %s, %s bytes, seed %d\n", r.Name,
@@ -85,7 +85,7 @@ func (r *Result) lines(b *strings.Builder) {
 		who, g.PerDelivery, t.PerRead, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure)
 }
 
-// lines returns lines about the cost of the server.
+// lines writes the lines about the cost of the server.
 func (s *Server) lines(line func(name, format string, args ...any)) {
 	var cost []string
 	add := func(v float64, format string) {
@@ -112,7 +112,8 @@ func (s *Server) lines(line func(name, format string, args ...any)) {
 	}
 }
 
-// parts writes lines about what some scenarios do besides traffic.
+// parts writes the lines that only some scenarios have: kicks, churn, slow
+// members, recovery.
 func (r *Result) parts(line func(name, format string, args ...any)) {
 	if k := r.Kicks; k != nil {
 		line("kicks", "%s of %s silent connections closed: %d early, %d not at all; %d with heartbeats wrongly closed (%s)",

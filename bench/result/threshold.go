@@ -12,7 +12,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Threshold is a limit such as latency.p99<20ms.
+// Threshold is a limit for a figure, such as latency.p99<20ms.
 type Threshold struct {
 	text   string
 	figure string
@@ -20,21 +20,21 @@ type Threshold struct {
 	want   float64
 }
 
-// Outcome is the result of a threshold for a run.
+// Outcome says whether a run met a threshold.
 type Outcome struct {
 	Threshold string  `json:"threshold"`
 	Got       float64 `json:"got"`
 	Met       bool    `json:"met"`
-	Why       string  `json:"why,omitempty"` // why there is no figure
+	Why       string  `json:"why,omitempty"` // reason why the run does not have this figure
 }
 
-// kind is the unit of a figure.
+// kind says how the value of a threshold is written.
 type kind int
 
 const (
 	plain  kind = iota
-	micros      // 20ms
-	octets      // 4M
+	micros      // a time such as 20ms
+	octets      // bytes such as 4M
 )
 
 type figure struct {
@@ -56,7 +56,7 @@ func ofServer(k kind, get func(s *Server) float64) figure {
 	}}
 }
 
-// figures are the figures that a threshold can limit.
+// figures returns the figures that a threshold can limit, by name.
 func figures() map[string]figure {
 	all := map[string]figure{
 		"rate.sent":      {plain, func(r *Result) (float64, bool) { return r.Traffic.SentRate, true }},
@@ -97,7 +97,7 @@ func figures() map[string]figure {
 	return all
 }
 
-// ParseThreshold reads FIGURE<VALUE or FIGURE>VALUE, also with <= and >=.
+// ParseThreshold parses FIGURE<VALUE. The operator may also be <=, > or >=.
 func ParseThreshold(text string) (Threshold, error) {
 	at := strings.IndexAny(text, "<>")
 	if at < 0 {
