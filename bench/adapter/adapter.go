@@ -1,6 +1,7 @@
-// Package adapter describes other WebSocket servers to the load generators. An adapter file says,
-// for each server, how to build, start and talk to it; bench/peers/peers.yaml is one. It can
-// describe any server that accepts a text message and sends it to a room:
+// Package adapter lets the load generators use other WebSocket servers than dotsd. An adapter file,
+// such as bench/peers/peers.yaml, has one entry for each server: how to build it, how to start it,
+// and how to speak with it. Any server that accepts a text message and sends it to a room can have
+// one:
 //
 //	peers:
 //	  - name: mine
@@ -21,71 +22,77 @@ import (
 	"dotsconnect/bench/load"
 )
 
-// Adapter is one server. Some texts are templates: {port} stands for a free port, {room} for a name
-// of ASCII letters, digits and hyphens, and {payload} for ASCII that no JSON encoder changes.
+// Adapter describes one server. Some of its texts are templates. In a template {port} stands for a
+// free port, {room} for the name of a room (ASCII letters, digits and hyphens), and {payload} for
+// ASCII text that no JSON encoder changes.
 type Adapter struct {
 	Name    string `yaml:"name"`
-	Library string `yaml:"library"` // the library to compare, with its version
+	Library string `yaml:"library"` // name and version of the WebSocket library that the server uses
 
-	Needs []string `yaml:"needs"` // required programs; without one of them the server is skipped
-	// Command in the adapter file's folder that downloads the server's libraries. If it fails, the
-	// server is skipped, because the machine may have no network.
+	Needs []string `yaml:"needs"` // programs that must be installed, or else the server is skipped
+	// Command that downloads the server's libraries. If it fails, the server is skipped, because
+	// the machine may have no network.
 	Fetch string `yaml:"fetch"`
-	Build string `yaml:"build"` // command in the adapter file's folder; if it fails, that is an error; empty: nothing to build
-	// Command of a program that must run beside the server, such as Redis. It is started first,
-	// with {port} for a free port, and is ready when it accepts connections. Its CPU time is a
-	// separate figure. Several servers that are one system share it. Empty: nothing.
+	Build string `yaml:"build"` // command that builds the server; its failure is an error; empty: nothing to build
+	// Command that starts a program which the server needs, such as Redis; empty: none. The program
+	// is started before the server, with {port} for a free port, and is ready when it accepts
+	// connections. Its CPU time is a separate figure. Several servers that are one system share one
+	// such program.
 	Beside string `yaml:"beside"`
-	// Template; command in the adapter file's folder. It must exit with 0 on SIGTERM. {beside}
-	// stands for the port of Beside, {admin} for a free port for the debug pages of a Go server.
+	// Template of the command that starts the server. {beside} stands for the port of Beside, and
+	// {admin} for a free port for the debug pages of a Go server. The server must exit with 0 on
+	// SIGTERM.
 	Start string `yaml:"start"`
-	// Two counters of {admin}/metrics. The growth of the first in a run, divided by that of the
-	// second, is the number of messages in one call to the program beside.
+	// Names of two counters in the server's page {admin}/metrics: messages to the program of
+	// Beside, and calls of that program. They give the average number of messages per call.
 	PerCall []string `yaml:"per_call"`
-	Ready   string   `yaml:"ready"` // "tcp": ready when it accepts connections; else a regular expression for a line of its output
+	Ready   string   `yaml:"ready"` // TCP, or a regular expression for the line that the server prints when it is ready
 
 	URL    string `yaml:"url"` // template
 	Frames Frames `yaml:"frames"`
 
-	More string `yaml:"more"` // work that it does and dotsd does not
-	Less string `yaml:"less"` // work that dotsd does and it does not
+	More string `yaml:"more"` // work that this server does and dotsd does not
+	Less string `yaml:"less"` // work that dotsd does and this server does not
 
-	File string `yaml:"-"` // name of the adapter file, as given
-	Dir  string `yaml:"-"` // its folder, where its commands run
+	File string `yaml:"-"` // name of the adapter file, as the user gave it
+	Dir  string `yaml:"-"` // folder of the adapter file; the commands run in it
 
 	prepared bool
 }
 
-// Frames are the WebSocket text messages to and from a server.
+// Frames are the WebSocket text messages that clients exchange with a server.
 type Frames struct {
-	Join   []string `yaml:"join"`   // templates, sent one after the other once the connection is open
-	Joined string   `yaml:"joined"` // regular expression for the answer to the last of them; empty: there is no answer
-	Send   string   `yaml:"send"`   // template of a publication
-	// Template of the message that a receiver gets for it; {number} stands for digits that differ
-	// between messages. The generator finds the payload by its tag and does not use this template;
-	// people and tests do.
+	Join   []string `yaml:"join"`   // templates of the messages that a client sends, one after the other, when its connection is open
+	Joined string   `yaml:"joined"` // regular expression for the answer to the last message of Join; empty: there is no answer
+	Send   string   `yaml:"send"`   // template of the message that publishes
+	// Template of the message that members of the room get for a message of Send. {number} stands
+	// for digits that differ between messages. Only tests and people use this template, because the
+	// generator finds a payload by its tag.
 	Receive   string `yaml:"receive"`
-	Heartbeat string `yaml:"heartbeat"` // a sign of life that is not sent to receivers
-	// How many payloads a received message can hold: "one" (the default), or "many", one on each
-	// line. A message without a payload belongs to the protocol, such as an acknowledgement.
+	Heartbeat string `yaml:"heartbeat"` // message that keeps a connection alive; the server does not send it to members
+	// How many payloads a message from the server may have: "one" (the default), or "many", each on
+	// its own line. A message without a payload, such as an acknowledgement, belongs to the
+	// protocol.
 	Tag string `yaml:"tag"`
 }
 
-// TCP is the Ready of a server that prints no line: it is ready when it accepts connections.
+// TCP as the value of Ready means: the server is ready when it accepts
+// connections.
 const TCP = "tcp"
 
-// Fill puts values into a template; payload may be empty.
+// Fill puts the values into a template.
 func Fill(template, port, room, payload string) string {
 	return strings.NewReplacer("{port}", port, "{room}", room, "{payload}", payload).Replace(template)
 }
 
-// Protocol returns the part of the frames that the load generator needs.
+// Protocol returns the part of Frames that the load generator needs.
 func (a *Adapter) Protocol() load.Frames {
 	return load.Frames{Join: a.Frames.Join, Joined: a.Frames.Joined, Send: a.Frames.Send,
 		Heartbeat: a.Frames.Heartbeat, Many: a.Frames.Tag == "many"}
 }
 
-// OneSystem returns an error if several of the server cannot share members of one room.
+// OneSystem returns an error if several processes of this server cannot be one
+// system, in which each has members of each room.
 func (a *Adapter) OneSystem(servers int) error {
 	if a.Beside == "" {
 		return fmt.Errorf("%s has no beside command, which %d servers need to be one system", a.Name, servers)
@@ -93,7 +100,7 @@ func (a *Adapter) OneSystem(servers int) error {
 	return nil
 }
 
-// Select returns servers by their names, in the order of the names.
+// Select returns the servers with these names, in the order of names.
 func Select(all []Adapter, names []string) ([]Adapter, error) {
 	var picked []Adapter
 	for _, name := range names {
@@ -106,7 +113,7 @@ func Select(all []Adapter, names []string) ([]Adapter, error) {
 	return picked, nil
 }
 
-// Names lists servers for a person.
+// Names returns the names of servers as one text for people.
 func Names(all []Adapter) string {
 	var names []string
 	for _, a := range all {
@@ -115,7 +122,8 @@ func Names(all []Adapter) string {
 	return strings.Join(names, ", ")
 }
 
-// Find reads FILE[:NAME]: the server with that name, or the only one in the file.
+// Find returns the server that spec names. spec is FILE:NAME, or FILE if the
+// file has only one server.
 func Find(spec string) (Adapter, error) {
 	file, name := spec, ""
 	if i := strings.LastIndexByte(spec, ':'); i > strings.LastIndexByte(spec, filepath.Separator) {
@@ -138,7 +146,7 @@ func Find(spec string) (Adapter, error) {
 	return picked[0], nil
 }
 
-// Validate returns all mistakes.
+// Validate returns an error that joins all mistakes of the adapter.
 func (a *Adapter) Validate() error {
 	var errs []error
 	for _, m := range a.mistakes() {
@@ -147,7 +155,7 @@ func (a *Adapter) Validate() error {
 	return errors.Join(errs...)
 }
 
-// mistake is one mistake in a field.
+// mistake describes a mistake in a field of an adapter.
 type mistake struct{ field, text string }
 
 func (a *Adapter) mistakes() []mistake {

@@ -26,8 +26,8 @@ peers:
       heartbeat: c
 `
 
-// acceptAt is the variable with an address; if it is set, this program accepts
-// connections there instead of running tests.
+// acceptAt is the name of an environment variable. If it has an address, this
+// program accepts connections at that address and runs no tests.
 const acceptAt = "ADAPTER_ACCEPT"
 
 func TestMain(m *testing.M) {
@@ -188,7 +188,8 @@ func TestAServerIsReadyWhenALineSaysSo(t *testing.T) {
 	}
 }
 
-// Servers that are one system share the program beside them, and end together.
+// Two servers of one system are started with the same port of the program of
+// Beside. Stop ends all three.
 func TestSeveralServersShareWhatIsBesideThem(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -225,7 +226,8 @@ func TestSeveralServersShareWhatIsBesideThem(t *testing.T) {
 			t.Errorf("%s is left", one.Addr)
 		}
 	}
-	// The first server ends because the second cannot be started.
+	// The second server fails to start, so Launch must end the first one and
+	// fail.
 	a.Start = `sh -c 'echo {port} >> ports; test $(wc -l < ports) = 1 && echo "up {port}" && exec sleep 60; echo no room for {port}; exit 3'`
 	if _, err := a.Launch(2, nil); err == nil || !strings.Contains(err.Error(), "no room for") {
 		t.Errorf("got %v, want the second server's last words", err)

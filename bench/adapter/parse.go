@@ -11,8 +11,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Load reads an adapter file and refuses unknown fields. The error names file
-// and line of each mistake.
+// Load reads an adapter file. Unknown fields are mistakes. The error names the
+// file and the line of each mistake.
 func Load(name string) ([]Adapter, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -21,7 +21,8 @@ func Load(name string) ([]Adapter, error) {
 	return Parse(name, text)
 }
 
-// Parse is Load for a given text; commands run in the folder of name.
+// Parse is like Load, but gets the text of the file. The commands of the
+// adapters run in the folder of name.
 func Parse(name string, text []byte) ([]Adapter, error) {
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
@@ -33,7 +34,7 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 	}
 	var all []Adapter
 	var errs []error
-	first := map[string]int{} // line of the first server with that name
+	first := map[string]int{} // by name: line of the server with that name
 	for _, node := range peers {
 		a, err := one(name, node)
 		if err != nil {
@@ -55,11 +56,11 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 	return all, nil
 }
 
-// Tables is the key of the tables that compare the servers. Package versus
-// reads it.
+// Tables is a key of an adapter file. Package versus reads its value: the
+// tables that compare the servers.
 const Tables = "tables"
 
-// sequence returns the list below "peers".
+// sequence returns the nodes of the list "peers" of the file.
 func sequence(name string, text []byte) ([]ast.Node, error) {
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
@@ -90,7 +91,8 @@ func sequence(name string, text []byte) ([]ast.Node, error) {
 
 func one(name string, node ast.Node) (Adapter, error) {
 	var a Adapter
-	// The parser reports the position of the first colon of a mapping.
+	// For a mapping the parser returns the position of its first colon, which
+	// is in the first line.
 	line := node.GetToken().Position.Line
 	if err := yaml.NodeToValue(node, &a, yaml.Strict()); err != nil {
 		return a, located(name, err)
@@ -111,7 +113,7 @@ func one(name string, node ast.Node) (Adapter, error) {
 	for _, m := range a.mistakes() {
 		at, ok := lines[m.field]
 		if !ok {
-			at = line // the field is missing
+			at = line // the field is missing, so name the first line of the server
 		}
 		errs = append(errs, fmt.Errorf("%s:%d: peer %q: %s", name, at, a.Name, m.text))
 	}
@@ -128,7 +130,8 @@ func entries(node ast.Node) []*ast.MappingValueNode {
 	return nil
 }
 
-// located writes an error of the YAML library as one line, with file and line.
+// located makes one line of an error of the YAML library, with the name of the
+// file and the line number.
 func located(name string, err error) error {
 	var e yaml.Error
 	if errors.As(err, &e) && e.GetToken() != nil {

@@ -19,12 +19,13 @@ import (
 	"dotsconnect/bench/adapter"
 )
 
-// patience is the limit of everything here that should take milliseconds.
+// patience limits each step of these tests. A step should take milliseconds.
 const patience = 10 * time.Second
 
-// Every peer must behave as the comparison assumes. A peer that is absent is skipped with the reason; one that runs
-// and behaves differently is a failure. Peers with a Redis run as two servers, with members of each room on both.
-// DOTS_TEST_ALL=1 tests some peers, DOTS_ADAPTERS=all (make adapters) all of them.
+// TestPeers checks that the servers with which dotsd is compared (the peers) behave as the
+// comparison assumes. A peer that this machine lacks is skipped with the reason. Of peers that need
+// a Redis two servers run, with members of each room on both. DOTS_TEST_ALL=1 tests some peers,
+// DOTS_ADAPTERS=all (make adapters) tests all of them.
 func TestPeers(t *testing.T) {
 	all := os.Getenv("DOTS_ADAPTERS") == "all"
 	if os.Getenv("DOTS_TEST_ALL") == "" && !all {
@@ -60,7 +61,8 @@ func testRooms(t *testing.T, s *server) {
 	a.send(t, "to-one")
 	a.expect(t, "to-one")
 	b.expect(t, "to-one")
-	// The other member's next message must be its own: it was sent later, so the one for the first room did not reach it.
+	// The next message that other gets must be its own. That one was sent
+	// later, so the message to room one did not reach other.
 	other.send(t, "to-two")
 	other.expect(t, "to-two")
 	b.send(t, "again")
@@ -117,7 +119,7 @@ func testReturn(t *testing.T, s *server) {
 	url := s.urls()[0]
 	for range 3 {
 		a := s.joinAt(t, url, "again")
-		for _, m := range []string{"first", "second"} { // two texts, because a duplicate of the first would look like the second
+		for _, m := range []string{"first", "second"} { // the two texts differ, so that a duplicate of the first is not taken for the second
 			a.send(t, m)
 			a.expect(t, m)
 		}
@@ -137,8 +139,8 @@ func testLarge(t *testing.T, s *server) {
 
 func testStop(t *testing.T, s *server) {
 	for i, one := range s.All() {
-		last := s.joinAt(t, s.urls()[i], "last").conn // it does not read; a connection must not wait for it
-		last.CloseRead(t.Context())                   // it answers a close, as every client should, so the server need not wait
+		last := s.joinAt(t, s.urls()[i], "last").conn // this member does not read messages; a server must not wait for it when it ends
+		last.CloseRead(t.Context())                   // answers a close frame, as every client should
 		if err := syscall.Kill(one.Pid, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -153,14 +155,15 @@ func testStop(t *testing.T, s *server) {
 	}
 }
 
-// server is a running peer: one server, or two that are one system.
+// server is a running peer: one process, or two that are one system.
 type server struct {
 	*adapter.Server
 	adapter adapter.Adapter
 	joins   int
 }
 
-// start builds and starts a peer. A peer that this machine lacks is skipped.
+// start builds and starts a peer. It skips the test if this machine lacks the
+// peer.
 func start(t *testing.T, a adapter.Adapter) *server {
 	t.Helper()
 	var absent *adapter.Absent
@@ -169,7 +172,8 @@ func start(t *testing.T, a adapter.Adapter) *server {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	// The server ends with the thread that started it.
+	// The kernel ends a server when the thread that started it ends, so keep
+	// this thread.
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
 	servers := 1
@@ -195,19 +199,20 @@ type client struct {
 	s       *server
 	conn    *websocket.Conn
 	room    string
-	payload *regexp.Regexp // finds the payload in what it receives
-	waiting []string       // payloads that arrived together with an earlier one
-	chatter []string       // messages without a payload
+	payload *regexp.Regexp // matches a received message and captures its payload
+	waiting []string       // payloads of received messages that next has not returned yet
+	chatter []string       // received messages without a payload
 }
 
-// join returns a client that is certainly a member, on the servers in turn.
+// join returns a client that has joined the room. It uses the servers in turn.
 func (s *server) join(t *testing.T, room string) *client {
 	t.Helper()
 	s.joins++
 	return s.joinAt(t, s.urls()[s.joins%len(s.urls())], room)
 }
 
-// joinAt returns a client that got a message of its own back. Clients that join later do not see that message.
+// joinAt returns a client that has joined the room at url. To be sure of that,
+// it waits until a message of its own, the probe, has come back.
 func (s *server) joinAt(t *testing.T, url, room string) *client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -265,7 +270,8 @@ func (c *client) read(t *testing.T) string {
 	return string(message)
 }
 
-// next returns the next payload. A message with a payload must match the adapter's receive template exactly.
+// next returns the next payload that the client receives. A message has a
+// payload only if it matches the template Receive exactly.
 func (c *client) next(t *testing.T) string {
 	t.Helper()
 	for len(c.waiting) == 0 {
@@ -287,7 +293,7 @@ func (c *client) next(t *testing.T) string {
 	return payload
 }
 
-// message returns the next payload, without the probes of clients that joined after this one.
+// message returns the next payload that is not the probe of another client.
 func (c *client) message(t *testing.T) string {
 	t.Helper()
 	for {

@@ -17,14 +17,14 @@ import (
 	"dotsconnect/bench/internal/probe"
 )
 
-// Absent says why a server is not available on this machine. It is not an
-// error of the adapter.
+// Absent is the error for a server that this machine cannot run, with the
+// reason. The adapter itself is correct.
 type Absent struct{ Why string }
 
 func (e *Absent) Error() string { return e.Why }
 
-// Prepare builds the server, once. The error is an *Absent if this machine
-// lacks something that the server needs.
+// Prepare builds the server; later calls do nothing. The error is an *Absent if
+// this machine lacks something that the server needs.
 func (a *Adapter) Prepare(ctx context.Context) error {
 	if a.prepared {
 		return nil
@@ -51,8 +51,9 @@ func (a *Adapter) make(ctx context.Context, what, command string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Dir = a.Dir
-	// Processes that the shell starts end with it. The shell ends with the
-	// thread that starts it, so this goroutine stays on its thread.
+	// If the command takes too long, Cancel kills its whole process group. The
+	// kernel kills the shell when the thread that started it ends, so this
+	// goroutine must keep its thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -65,8 +66,8 @@ func (a *Adapter) make(ctx context.Context, what, command string) error {
 	return fmt.Errorf("%s: %w: %s", what, errors.Join(err, context.Cause(ctx)), said(out))
 }
 
-// said returns the part of a failed command's output that most likely has the
-// reason.
+// said returns the part of the output of a failed command that most likely has
+// the reason of the failure.
 func said(out []byte) string {
 	const most = 300
 	var lines []string
@@ -83,7 +84,7 @@ func said(out []byte) string {
 	return strings.ToValidUTF8(text[:min(most, len(text))], "")
 }
 
-// Missing returns the first program of Needs that this machine lacks, if any.
+// Missing returns the first program of Needs that is not installed, or "".
 func (a *Adapter) Missing() string {
 	for _, program := range a.Needs {
 		if _, err := exec.LookPath(program); err != nil {
@@ -93,19 +94,19 @@ func (a *Adapter) Missing() string {
 	return ""
 }
 
-// Server is a running server, or several that are one system.
+// Server is a running server, or several servers that are one system.
 type Server struct {
 	*probe.Server                 // the first server
 	Others        []*probe.Server // the other servers
-	Beside        *probe.Server   // the program that they need beside them; nil: none
-	Port          string          // of the first server
-	URL           string          // {room} stands for the room; URLs of several servers are separated by commas
+	Beside        *probe.Server   // the program of Adapter.Beside; nil: none
+	Port          string          // port of the first server
+	URL           string          // template with {room}; URLs of several servers are separated by commas
 }
 
-// All returns the servers, the first one first.
+// All returns all servers, beginning with the first one.
 func (s *Server) All() []*probe.Server { return append([]*probe.Server{s.Server}, s.Others...) }
 
-// Stop ends the servers, and then the program beside them.
+// Stop ends the servers, and then the program that they need.
 func (s *Server) Stop() {
 	for _, one := range s.All() {
 		one.Stop()
@@ -115,10 +116,10 @@ func (s *Server) Stop() {
 	}
 }
 
-// Launch starts the given number of servers, on the given CPUs (nil: all), and
-// waits until they are ready. The caller must stay on its thread
-// (runtime.LockOSThread): the kernel ends a server together with the thread
-// that started it.
+// Launch starts servers and waits until they are ready. They may use only cpus;
+// nil means all. The caller must be locked to its thread
+// (runtime.LockOSThread), because the kernel ends the servers when that thread
+// ends.
 func (a *Adapter) Launch(servers int, cpus *unix.CPUSet) (s *Server, err error) {
 	const limit = 20 * time.Second
 	command := probe.Command{Line: a.Start, Dir: a.Dir, CPUs: cpus}

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// flags are the flags of dotsbench run that repeat the run, besides those for
-// the scenario and the thresholds. They leave out what was valid for one run
-// only: the free port that a server got, and process ids.
+// flags returns the flags with which dotsbench run repeats this run, without
+// those for the scenario and the thresholds. It also leaves out values that are
+// valid for one run only: process ids, and the port that a started server got.
 func (s *Spec) flags() []string {
 	var flags []string
 	add := func(name, value string) {

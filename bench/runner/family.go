@@ -11,21 +11,22 @@ import (
 	"dotsconnect/bench/internal/probe"
 )
 
-// A server's command may be a wrapper: npm, a script, "go run". When we end,
-// the kernel ends only the wrapper, and a signal reaches only the wrapper. So
-// the children are looked up in /proc while their parent still lives; after
-// its end they belong to process 1.
+// The command of a server may be a wrapper, such as npm, a script or "go run".
+// A signal that we send reaches only the wrapper, and when this program ends,
+// the kernel ends only the wrapper. So the children are looked up in /proc and
+// ended too. That must be done before their parent ends, because afterwards
+// process 1 is their parent.
 
-// process is a process in /proc. begun distinguishes it from a later process
-// with the same id.
+// process identifies a process: begun is its start time, which distinguishes it
+// from a later process with the same id.
 type process struct {
 	pid, parent int
 	begun       string
 }
 
-// readProcess reads /proc/PID/stat, see proc_pid_stat(5). The name of the
-// program may contain blanks and parentheses, so the fields are counted from
-// the end of the name.
+// readProcess reads /proc/PID/stat; see proc_pid_stat(5). The second field, the
+// name of the program, may contain blanks and parentheses, so the fields are
+// counted from its end. It returns false if there is no such process.
 func readProcess(pid int) (process, bool) {
 	const parent, begun = 1, 19
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -33,7 +34,7 @@ func readProcess(pid int) (process, bool) {
 		return process{}, false
 	}
 	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(fields) <= begun || fields[0] == "Z" { // a zombie has ended and waits only for its parent
+	if len(fields) <= begun || fields[0] == "Z" { // a zombie: the process has ended, and its parent has not waited for it yet
 		return process{}, false
 	}
 	ppid, err := strconv.Atoi(fields[parent])
@@ -68,7 +69,8 @@ func (p process) lives() bool {
 	return ok && now.begun == p.begun
 }
 
-// endTree ends a server and all processes that it started.
+// endTree ends a server by calling end, and then all processes that the server
+// started.
 func endTree(s *probe.Server, end func()) {
 	if s.Died() {
 		return
@@ -78,14 +80,14 @@ func endTree(s *probe.Server, end func()) {
 	endAll(under)
 }
 
-// endAll asks processes to end, and kills those that do not end within a
-// second.
+// endAll sends SIGTERM to the processes and waits for them. It kills those that
+// have not ended after a second.
 func endAll(all []process) {
 	send := func(s unix.Signal) (left bool) {
 		for _, p := range all {
 			if p.lives() {
 				left = true
-				_ = unix.Kill(p.pid, s) // fails only if the process has just ended
+				_ = unix.Kill(p.pid, s) // fails only if the process has ended meanwhile
 			}
 		}
 		return left

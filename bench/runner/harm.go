@@ -14,37 +14,40 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Events that a scenario can have.
+// The two events of a fault, as names in messages and flags: it is made, and it
+// is ended.
 const (
 	hurt = "hurt"
 	heal = "heal"
 )
 
-// patience is how long a command of the user may go on after the run.
+// patience is how long the program waits, after the run, for a command of the
+// user to end.
 const patience = 10 * time.Second
 
-// harm runs the user's commands that make a fault and end it. They run beside
-// the load, which never waits for them. So their outcome is checked when the
-// run is over: if the fault was not made, the run proves nothing. The heal
-// command always runs, also after a run that was aborted.
+// harm runs the user's commands that make a fault (hurt) and end it (heal). The
+// load does not wait for a command. So the outcome of the commands is checked
+// when the run is over: a run whose fault was not made proves nothing. Once a
+// fault was made, the heal command always runs, even if the run was aborted.
 type harm struct {
-	lines map[string]string // by what
+	lines map[string]string // the commands, by event
 
 	mu     sync.Mutex
 	begun  []*deed // guarded by mu
-	closed bool    // guarded by mu: the run is over; a late timer starts nothing
+	closed bool    // guarded by mu: the run is over, so a late timer must not start a command
 }
 
-// deed is one command.
+// deed is a command of the user that was started.
 type deed struct {
 	what, line string
 	cmd        *exec.Cmd
 	out        *os.File
-	done       chan struct{} // closed when the command has ended
-	err        error         // read after done
+	done       chan struct{} // closed when cmd has ended
+	err        error         // outcome of cmd; valid once done is closed
 }
 
-// begin starts the command for "hurt" or "heal" and does not wait.
+// begin starts the command for "hurt" or "heal". It does not wait for the end
+// of the command.
 func (h *harm) begin(what string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,7 +57,7 @@ func (h *harm) begin(what string) error {
 	return h.start(what)
 }
 
-// start starts a command and records it; mu is held.
+// start starts a command and records it. The caller holds mu.
 func (h *harm) start(what string) error {
 	d, err := startDeed(what, h.lines[what])
 	if err != nil {
@@ -64,8 +67,8 @@ func (h *harm) start(what string) error {
 	return nil
 }
 
-// finish waits for the commands, runs the heal command if it has not run, and
-// reports failures.
+// finish waits for the commands and returns their errors. If there was a fault
+// and the heal command has not run successfully, finish runs it.
 func (h *harm) finish() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,8 +89,9 @@ func (h *harm) finish() error {
 	return errors.Join(append(errs, h.begun[len(h.begun)-1].wait())...)
 }
 
-// startDeed starts a command. Its output is not a pipe, because a server that
-// it starts may go on writing after we have ended.
+// startDeed starts a command of the user. The output goes to a file in memory
+// instead of a pipe: the command may start a server that still writes after
+// this program has ended, and a write to a closed pipe would kill it.
 func startDeed(what, line string) (*deed, error) {
 	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -107,7 +111,8 @@ func startDeed(what, line string) (*deed, error) {
 	return d, nil
 }
 
-// wait reports how the command ended, and kills it if that takes too long.
+// wait waits for the end of the command and returns its error. It kills the
+// command after the time patience.
 func (d *deed) wait() error {
 	defer func() { _ = d.out.Close() }()
 	select {

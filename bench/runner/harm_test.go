@@ -23,11 +23,11 @@ func TestWhatWasHurtIsHealedOnceAndOnlyThen(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{hurt, heal}, "hurt heal "},
-		{[]string{hurt}, "hurt heal "}, // the run was aborted between the two
+		{[]string{hurt}, "hurt heal "}, // the run was aborted during the fault
 	} {
 		_ = os.Remove(log)
 		h := harmOf("printf 'hurt ' >> "+log, "printf 'heal ' >> "+log)
-		if err := h.begin(heal); err != nil { // there was no fault yet
+		if err := h.begin(heal); err != nil { // does nothing, because no fault was made yet
 			t.Fatal(err)
 		}
 		for _, what := range c.whats {
@@ -39,7 +39,7 @@ func TestWhatWasHurtIsHealedOnceAndOnlyThen(t *testing.T) {
 		if err := h.finish(); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.begin(hurt); err != nil || len(h.begun) > 2 { // a timer that is late
+		if err := h.begin(hurt); err != nil || len(h.begun) > 2 { // as a timer would that fires after the run
 			t.Errorf("got %d commands, %v", len(h.begun), err)
 		}
 		got, _ := os.ReadFile(log)
@@ -64,7 +64,8 @@ func TestAHealThatFailedIsTriedAgainAndStillTold(t *testing.T) {
 	}
 }
 
-// A server that is told to end may leave child processes behind.
+// The server is a shell that starts another shell. That one ignores SIGTERM,
+// and starts a third process.
 func TestAllOfAFamilyEnds(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", "sh -c 'trap : TERM; sleep 60 & wait; sleep 60' & wait")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

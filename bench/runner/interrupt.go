@@ -9,12 +9,14 @@ import (
 )
 
 // Interruptible calls do. If SIGINT or SIGTERM arrives meanwhile, it cancels
-// do's context, calls end, ends all processes that this program started, and
-// exits with one line and exit code 130 or 143. It does not return then, so a
-// run that was cut off cannot be mistaken for a complete one. Further signals
-// change nothing: end takes a limited time and also ends the fault.
+// the context of do, calls end, and ends all processes that this program
+// started. Then it prints one line and exits the program with code 130 or 143.
+// So a run that was interrupted cannot be mistaken for a complete one. Further
+// signals are ignored, because end must be able to end the fault; it takes a
+// limited time.
 //
-// A signal that the program was started to ignore stays ignored.
+// If the program was started with one of these signals ignored, Interruptible
+// ignores it too.
 func Interruptible(do func(ctx context.Context) error, end func()) error {
 	signals := catch()
 	defer signal.Stop(signals)
@@ -38,8 +40,9 @@ func Interruptible(do func(ctx context.Context) error, end func()) error {
 	return err
 }
 
-// Uninterrupted calls do, which takes a moment, and delays signals until it
-// returns, so that a folder is written completely or not at all.
+// Uninterrupted calls do. If SIGINT or SIGTERM arrives meanwhile, the program
+// exits only after do has returned. So a folder that do writes is complete. do
+// must take only a moment.
 func Uninterrupted(do func() error) error {
 	signals := catch()
 	defer signal.Stop(signals)
@@ -66,8 +69,8 @@ func leaveIfTold(signals <-chan os.Signal) {
 	}
 }
 
-// leave exits the program with the exit code that a shell expects after a
-// signal.
+// leave ends all processes that this program started, and exits with the exit
+// code that a shell shows after this signal.
 func leave(s os.Signal) {
 	number, name := syscall.SIGTERM, "SIGTERM"
 	if s == os.Interrupt {

@@ -10,15 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pin is the CPUs of a server and of the generator. With separate CPUs they
-// take no time from each other, a server with one CPU shows what one loop can
-// do, and the server's caches are undisturbed.
+// Pin has the CPUs of the server and those of the generator. With separate CPUs
+// neither takes time from the other, and the generator does not disturb the
+// server's caches. The server gets one CPU, so the run measures one loop.
 type Pin struct {
-	Server unix.CPUSet // the first CPU
-	Others unix.CPUSet // the CPUs of the generator
+	Server unix.CPUSet // the first CPU that this process may use
+	Others unix.CPUSet // the other CPUs, for the generator
 }
 
-// NewPin divides the CPUs that this process may use.
+// NewPin divides the CPUs that this process may use. It fails if there is only
+// one.
 func NewPin() (Pin, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
@@ -44,8 +45,8 @@ func deal(ours unix.CPUSet) (Pin, error) {
 	return p, errors.New("no CPU has a number below 1,024")
 }
 
-// OnServer runs f on a thread with the server's CPU, so that it measures under
-// the conditions of a server.
+// OnServer runs f on a thread that may use only the server's CPU, so that f
+// measures the same CPU as a server would use.
 func (p Pin) OnServer(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -59,7 +60,8 @@ func (p Pin) OnServer(f func() error) error {
 	return errors.Join(f(), unix.SchedSetaffinity(0, &before))
 }
 
-// Generator moves this process to the other CPUs, until unpin moves it back.
+// Generator moves all threads of this process to the CPUs of the generator.
+// unpin moves them back.
 func (p Pin) Generator() (unpin func(), err error) {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &all); err != nil {
@@ -73,9 +75,9 @@ func (p Pin) Generator() (unpin func(), err error) {
 	return back, nil
 }
 
-// moveProcess gives all threads of a process the same CPUs. A new thread
-// inherits the CPUs of its creator, so moveProcess repeats until it finds no
-// new thread.
+// moveProcess moves all threads of a process to the given CPUs. A thread that
+// is created meanwhile has the CPUs of its creator, so moveProcess reads the
+// list of threads again until it finds no new one.
 func moveProcess(pid int, cpus *unix.CPUSet) error {
 	moved := map[int]bool{}
 	for fresh := true; fresh; {
@@ -98,7 +100,8 @@ func moveProcess(pid int, cpus *unix.CPUSet) error {
 	return nil
 }
 
-// ServerCPU returns the number of the CPU of a pinned server, or of the only CPU.
+// ServerCPU returns the number of the first CPU that this process may use,
+// which is the CPU of a pinned server.
 func ServerCPU() (int, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {

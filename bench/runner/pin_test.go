@@ -31,7 +31,7 @@ func TestPinningMovesAllThreadsAndBack(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	// On its own thread, which lives as long as the test.
+	// The goroutine keeps a thread of its own until the end of the test.
 	tids, stop := make(chan int), make(chan bool)
 	defer close(stop)
 	go func() {

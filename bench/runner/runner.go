@@ -1,6 +1,6 @@
-// Package runner makes one run: it starts the server if it has a command for
-// it, pins server and generator to different CPUs if asked to, and ends the
-// processes that it started.
+// Package runner makes one run. It starts the server if the user gives a
+// command for it, and with --pin it gives the server and the generator
+// different CPUs. At the end it ends the processes that it started.
 package runner
 
 import (
@@ -26,27 +26,27 @@ const DefaultURL = "ws://127.0.0.1:8000"
 // Spec describes a run.
 type Spec struct {
 	Scenario   scenario.Scenario
-	URL        string           // several servers: with commas; empty: DefaultURL; with ServerCmd only its path counts
-	ServerCmd  string           // has {port} and optionally {admin}; empty: the servers already run
-	Servers    int              // number of servers; 0: one
-	Adapter    *adapter.Adapter // another server to build, once, and to start; nil: none
-	Pids       []int            // of servers that already run; empty: not known
+	URL        string           // URLs are separated by commas; empty: DefaultURL; with ServerCmd only the path counts
+	ServerCmd  string           // command that starts a server, with {port} and optionally {admin}; empty: the servers already run
+	Servers    int              // number of servers; 0 means 1
+	Adapter    *adapter.Adapter // how to build and start a server of another kind; nil: not wanted
+	Pids       []int            // process ids of servers that already run; empty: not known
 	Admin      string           // URL of a Go server's debug pages; empty: taken from {admin} in ServerCmd
-	HurtCmd    string           // commands that make a fault and end it
+	HurtCmd    string           // command that makes a fault; HealCmd ends it
 	HealCmd    string
 	Source     netip.Prefix
 	Thresholds []result.Threshold
-	Pin        bool     // server on the first CPU, generator on the others
-	Procs      int      // generators on this machine; 0: one
+	Pin        bool     // the server gets the first CPU, the generator the others
+	Procs      int      // number of generators on this machine; 0 means 1
 	Workers    []string // HOST:PORT of generators on other machines
 	Frames     load.Frames
 	Progress   *cli.Progress
 }
 
 // Run makes the run and judges it. An error means that the run could not be
-// made, and has the exit code; all other outcomes are in the result. If a
-// signal to end arrives meanwhile, Run ends the fault, the processes that it
-// started, and the program.
+// made, and contains the exit code. All other outcomes, good or bad, are in the
+// result. If SIGINT or SIGTERM arrives meanwhile, Run ends the fault, the
+// processes that it started, and the program.
 func (s Spec) Run() (r *result.Result, err error) {
 	if s.Scenario.Needs != "" {
 		return nil, cli.Failf(cli.Usage, "scenario %s needs %s", s.Scenario.Name, s.Scenario.Needs)
@@ -59,17 +59,19 @@ func (s Spec) Run() (r *result.Result, err error) {
 		if s.Progress != nil {
 			s.Progress.Clear()
 		}
-		_ = v.stop() // a user who interrupts the program sees no other error
+		_ = v.stop() // a user who interrupts the program needs no further error
 	})
 	return r, err
 }
 
-// make is Run without handling of signals, except during a build.
+// make does the work of Run. A signal cancels ctx, which ends only a build; Run
+// ends the servers and the fault.
 func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	if err := load.CheckPids(s.Pids); err != nil {
 		return nil, err
 	}
-	// The server ends with the thread that started it.
+	// The kernel ends a server when the thread that started it ends, so keep
+	// this thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Admin: s.Admin, Frames: s.Frames, Progress: s.Progress,
@@ -98,7 +100,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	r.Flags = s.flags()
 	r.Judge(s.Thresholds)
 	switch {
-	case harmed != nil && r.Exit == cli.ServerDied: // after a dead server the heal command may fail, too
+	case harmed != nil && r.Exit == cli.ServerDied: // if the server died, the heal command may fail because of that, so return both errors
 		return nil, errors.Join(Verdict(r), harmed)
 	case harmed != nil:
 		return nil, harmed
@@ -106,7 +108,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	return r, nil
 }
 
-// generate makes the load: in this process, or in several.
+// generate makes the load, in this process or with several generators.
 func (s Spec) generate(cfg load.Config) (*result.Result, error) {
 	if s.Procs > 1 || len(s.Workers) > 0 {
 		return fleet.Run(cfg, s.Procs, s.Workers)
@@ -114,7 +116,8 @@ func (s Spec) generate(cfg load.Config) (*result.Result, error) {
 	return load.Run(cfg)
 }
 
-// pin moves this process away from the CPUs of the servers.
+// pin moves this process away from the CPU of the servers, and returns that
+// CPU. Without --pin it does nothing.
 func (s Spec) pin() (servers *unix.CPUSet, unpin func(), err error) {
 	if !s.Pin {
 		return nil, func() {}, nil
@@ -127,8 +130,8 @@ func (s Spec) pin() (servers *unix.CPUSet, unpin func(), err error) {
 	return &p.Server, unpin, err
 }
 
-// Verdict returns the result's exit code as an error with its reason; nil for
-// 0.
+// Verdict returns the exit code of a result and the reason for it as an error,
+// or nil if the code is 0.
 func Verdict(r *result.Result) error {
 	switch r.Exit {
 	case cli.OK:

@@ -21,15 +21,15 @@ import (
 
 const startLimit = 20 * time.Second
 
-// servers are the servers of a run.
+// servers starts, watches and ends the servers of a run.
 type servers struct {
 	spec   *Spec
 	cpus   *unix.CPUSet
 	path   string
-	over   chan struct{} // closed when the run is
+	over   chan struct{} // closed when the run is over
 	harm   harm
 	ending sync.Once
-	end    error // of stop
+	end    error // error that stop returns
 
 	mu      sync.Mutex
 	started []*probe.Server // guarded by mu
@@ -39,9 +39,9 @@ func newServers(s *Spec) *servers {
 	return &servers{spec: s, over: make(chan struct{}), harm: harm{lines: map[string]string{hurt: s.HurtCmd, heal: s.HealCmd}}}
 }
 
-// serve starts the servers, or attaches to running ones, and sets their
-// addresses in cfg. The caller must stay on its thread: the servers end with
-// it.
+// serve starts the servers, or finds those that already run, and sets their
+// addresses in cfg. The caller must be locked to its thread, because the kernel
+// ends the servers when that thread ends.
 func (v *servers) serve(cfg *load.Config, cpus *unix.CPUSet) error {
 	v.cpus = cpus
 	if err := v.check(cfg); err != nil {
@@ -58,8 +58,8 @@ func (v *servers) serve(cfg *load.Config, cpus *unix.CPUSet) error {
 	return v.watch(cfg)
 }
 
-// check refuses a scenario if something that it needs is missing; the error
-// explains how to provide it.
+// check returns an error if the scenario needs something that the user has not
+// given. The error says which flags are missing.
 func (v *servers) check(cfg *load.Config) error {
 	s, sc := v.spec, &v.spec.Scenario
 	switch {
@@ -121,7 +121,8 @@ func (v *servers) start(cfg *load.Config) error {
 	return nil
 }
 
-// watch watches servers that already run.
+// watch sets up a run with servers that already run: their process ids are used
+// to pin them and to notice their end.
 func (v *servers) watch(cfg *load.Config) error {
 	cfg.Pids = v.spec.Pids
 	if v.cpus != nil {
@@ -153,12 +154,14 @@ func (v *servers) died() string {
 	return ""
 }
 
-// stop ends the fault and the processes that were started, once; a second
-// caller waits. It returns the error of the user's commands.
+// stop ends the fault and the processes that were started. It returns the
+// errors of the user's commands. Only the first call does the work; the others
+// wait for it and return the same error.
 func (v *servers) stop() error {
 	v.ending.Do(func() {
 		close(v.over)
-		// First the fault, because a stopped server cannot shut down.
+		// End the fault first, because it may have stopped a server (SIGSTOP),
+		// which then cannot shut down.
 		v.end = v.harm.finish()
 		v.mu.Lock()
 		started := slices.Clone(v.started)
@@ -170,15 +173,15 @@ func (v *servers) stop() error {
 	return v.end
 }
 
-// restart kills the last server and, after the time that it stays down, starts
-// it again on its port. The new server must end with its own thread, which
-// waits for the end of the run.
+// restart kills the last server, waits for the time Away, and starts the server
+// again on the same port. The kernel ends the new server when the thread that
+// started it ends, so the goroutine keeps this thread until the end of the run.
 func (v *servers) restart() <-chan load.Restarted {
 	told := make(chan load.Restarted, 1)
 	last := len(v.started) - 1
 	old := v.started[last]
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and the server with it
+		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine, and the server with the thread
 		endTree(old, old.Kill)
 		select {
 		case <-time.After(v.spec.Scenario.Away):
@@ -203,7 +206,7 @@ func (v *servers) restart() <-chan load.Restarted {
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-// ParsePids reads process ids, separated by commas.
+// ParsePids parses process ids that are separated by commas.
 func ParsePids(text string) ([]int, error) {
 	var pids []int
 	for word := range strings.SplitSeq(text, ",") {

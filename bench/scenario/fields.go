@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Field is one line of a scenario file and one flag.
+// Field is a setting of a scenario: one line of a scenario file, and one flag.
 type Field struct {
 	Name  string
 	Takes string
@@ -16,7 +16,7 @@ type Field struct {
 	Get   func(s *Scenario) string
 }
 
-// Fields returns all fields in the order of a scenario file.
+// Fields returns all fields, in the order in which they are listed for users.
 func Fields() []Field {
 	return []Field{
 		number("conns", "connections", func(s *Scenario) *int { return &s.Conns }),
@@ -53,7 +53,7 @@ func Fields() []Field {
 	}
 }
 
-// Set sets a field by its name.
+// Set sets the field with this name to the value that text has.
 func (s *Scenario) Set(name, text string) error {
 	all := Fields()
 	i := slices.IndexFunc(all, func(f Field) bool { return f.Name == name })

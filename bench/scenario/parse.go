@@ -11,9 +11,10 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Parse reads a file: one YAML mapping from the names of fields to plain
-// values. It reads the syntax tree, which has the lines and the spelling of
-// values, so that "1e3" or "010" means the same as in a flag.
+// Parse reads a scenario file: one YAML mapping from the names of fields to
+// plain values. It takes the values from the syntax tree, as they are spelled,
+// so that "1e3" or "010" means the same as in a flag. The tree also has the
+// line for an error message.
 func Parse(file string, text []byte) (Scenario, error) {
 	s := Default()
 	s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))

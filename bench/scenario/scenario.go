@@ -1,7 +1,8 @@
-// Package scenario describes what a run does: how many connections, in which
-// rooms, send how much and for how long. A scenario is a flat YAML file. Each
-// of its lines is also a flag of "dotsbench run". The table in fields.go reads
-// both, so they cannot differ in meaning.
+// Package scenario describes the load of a run: the number of connections and
+// rooms, the rate and the size of messages, and how long they are sent. A
+// scenario is a flat YAML file. Each of its fields is also a flag of "dotsbench
+// run". The table in fields.go parses both, so a value means the same in a file
+// and in a flag.
 package scenario
 
 import (
@@ -27,30 +28,30 @@ type Scenario struct {
 	Spread   string // how connections are distributed over rooms: Even or Zipf
 	ZipfS    float64
 	Rate     Rate
-	Burst    int   // messages with one intended time
-	Sizes    []int // bytes of a message, each size equally often
+	Burst    int   // number of messages that are due at the same time
+	Sizes    []int // sizes of messages in bytes; each size is used equally often
 	Duration time.Duration
 	Warmup   time.Duration
 	Settle   time.Duration // longest silence at the end before missing messages count as lost
-	Beat     time.Duration // heartbeat period; 0: none
+	Beat     time.Duration // heartbeat period; 0: no heartbeats
 	Order    string        // the order that the proof demands: OrderRoom or OrderSender
 	Seed     uint64
 
-	Needs   string  // why no run can be made yet: the run is refused with this text
-	Open    Rate    // how fast connections are opened
-	Prelude int     // connections opened and reset first, so that one-time work of the server does not count
+	Needs   string  // if not empty, a run is refused; names what it would need
+	Open    Rate    // connections that are opened per second
+	Prelude int     // number of connections that are opened and reset first, so that one-time work of the server does not count
 	Memory  string  // how memory is read: MemoryQuick or MemorySettled
 	Slow    float64 // share of members that stop reading
 	Silent  float64 // share of members that send no heartbeat
 	MaxAge  time.Duration
 	Churn   Rate          // connections that are opened and reset while the members run
-	Restart time.Duration // when, in the time measured, the last server is killed
-	Away    time.Duration // how long it stays down
-	Hurt    time.Duration // when a command of the user makes a fault, and when another ends it
+	Restart time.Duration // when, in the time measured, the last server is killed; 0: never
+	Away    time.Duration // how long the killed server stays down
+	Hurt    time.Duration // when, in the time measured, a command makes a fault; Heal: when another one ends it
 	Heal    time.Duration
-	Grace   time.Duration // the first part of the fault, in which messages may wait; it has its own figures
-	Across  string        // what rooms share with several servers: AcrossRooms or AcrossMembers
-	Publish string        // who sends: PublishAll, PublishFirst or PublishOthers
+	Grace   time.Duration // first part of the fault, in which messages may wait; it has figures of its own
+	Across  string        // with several servers, how rooms are divided among them: AcrossRooms or AcrossMembers
+	Publish string        // members that send: PublishAll, PublishFirst or PublishOthers
 }
 
 // Values of Spread, Order, Memory, Across and Publish.
@@ -61,25 +62,26 @@ const (
 	OrderRoom   = "room"
 	OrderSender = "sender"
 
-	MemoryQuick   = "quick"   // read as soon as all connections are open
-	MemorySettled = "settled" // read after garbage collections, when it no longer changes
+	MemoryQuick   = "quick"   // memory is read as soon as all connections are open
+	MemorySettled = "settled" // memory is read after garbage collections, when it no longer changes
 
 	AcrossRooms   = "rooms"   // each room is on one server
-	AcrossMembers = "members" // the servers are one system, and each has members of each room
+	AcrossMembers = "members" // the servers are one system: each has members of each room
 
 	PublishAll    = "all"
-	PublishFirst  = "first"  // only members on the first server
-	PublishOthers = "others" // only members that are not on the last server
+	PublishFirst  = "first"  // only the members on the first server send
+	PublishOthers = "others" // only the members on the other servers than the last send
 )
 
-// Rate is messages per second of all connections together. Max means a closed
-// loop: each connection sends when its own message came back.
+// Rate is a number per second, over all connections together. As the rate of
+// messages, Max means a closed loop: each connection sends its next message
+// when its last one has come back.
 type Rate struct {
 	PerSecond float64
 	Max       bool
 }
 
-// Default has the values of fields that a file leaves out.
+// Default returns a scenario with the default values of all fields.
 func Default() Scenario {
 	return Scenario{
 		Conns: 100, Rooms: 1, Spread: Even, ZipfS: 1.1, Rate: Rate{PerSecond: 100}, Burst: 1, Sizes: []int{128},
@@ -89,11 +91,11 @@ func Default() Scenario {
 	}
 }
 
-// Names returns the scenarios in the binary.
+// Names returns the names of the scenarios in the binary.
 func Names() []string {
 	entries, err := fs.ReadDir(files, "files")
 	if err != nil {
-		panic(err) // the folder is part of the binary
+		panic(err) // cannot happen: the folder is embedded in the binary
 	}
 	var names []string
 	for _, e := range entries {
@@ -102,7 +104,7 @@ func Names() []string {
 	return names
 }
 
-// Text returns the file of a scenario in the binary.
+// Text returns the text of the file of a scenario in the binary.
 func Text(name string) ([]byte, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("unknown scenario %q: there are %s, and any file that ends in .yaml",
@@ -111,7 +113,8 @@ func Text(name string) ([]byte, error) {
 	return files.ReadFile(path.Join("files", name+".yaml"))
 }
 
-// Load reads a scenario of the binary or, if name ends in .yaml, a file.
+// Load reads the scenario file with this name if it ends in .yaml or .yml, or
+// else the scenario of the binary with this name.
 func Load(name string) (Scenario, error) {
 	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
 		text, err := os.ReadFile(name)
@@ -127,8 +130,8 @@ func Load(name string) (Scenario, error) {
 	return Parse(name+".yaml", text)
 }
 
-// Limits of Sizes, for the whole JSON message. The smallest has room for the
-// stamp.
+// Limits of Sizes in bytes. A size is that of the whole JSON message; the
+// smallest one has just enough room for the stamp.
 const (
 	MinSize = 32
 	MaxSize = 128 << 10

@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// The golden file has files, one per paragraph, each with one mistake, and the
-// error message for it.
+// The golden file has scenario files with one mistake each, one per paragraph,
+// and the error message for each of them.
 func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 	const golden = "testdata/mistakes.txt"
 	mistakes := []string{

@@ -9,12 +9,12 @@ import (
 
 type spanOf = time.Duration
 
-// ParseCount reads 500, 10k or 2M; k is 1,000.
+// ParseCount parses a number such as 500, 10k or 2M, where k is 1,000.
 func ParseCount(text string) (int, error) {
 	return parseScaled(text, 1000)
 }
 
-// ParseBytes reads 128, 4k or 1M; k is 1,024.
+// ParseBytes parses a number of bytes such as 128, 4k or 1M, where k is 1,024.
 func ParseBytes(text string) (int, error) {
 	return parseScaled(strings.TrimSuffix(text, "B"), 1024)
 }
@@ -70,7 +70,7 @@ func parseSeed(text string) (uint64, error) {
 	return v, nil
 }
 
-// ParseRate reads 500/s, 10k/s, 0.5/s or max.
+// ParseRate parses a rate such as 500/s, 10k/s, 0.5/s or max.
 func ParseRate(text string) (Rate, error) {
 	if text == "max" {
 		return Rate{Max: true}, nil

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// maxMessages is how many messages a stamp can number.
+// maxMessages is the largest number of a message that a stamp can have.
 const maxMessages = 1 << 27
 
-// MaxConns is how many senders a stamp can number.
+// MaxConns is the largest number of senders that stamps can distinguish.
 const MaxConns = 1<<21 - 2
 
-// Validate returns the first contradiction between fields.
+// Validate returns an error for the first field that is out of range or
+// contradicts another one.
 func (s Scenario) Validate() error {
 	switch {
 	case s.Conns < 1 || s.Conns > MaxConns:
@@ -38,7 +39,8 @@ func (s Scenario) Validate() error {
 	return s.validateParts()
 }
 
-// validateParts checks the fields for what some scenarios do besides sending.
+// validateParts checks the fields that only some scenarios use: churn, silent
+// and slow members, faults.
 func (s Scenario) validateParts() error {
 	switch {
 	case s.Churn.PerSecond*(s.Duration+s.Warmup).Seconds() > maxMessages:

@@ -17,16 +17,17 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// A suite file is a mapping of about, needs, set and runs; a run is a mapping
-// of scenario, name, set, thresholds, needs and requires. Like a scenario file
-// it is read from the syntax tree, so that a value means the same as in a
-// flag, and an error can name the line of a mistake.
+// A suite file is a YAML mapping with the keys about, needs, set and runs. Each
+// run is a mapping with the keys scenario, name, set, thresholds, needs and
+// requires. The file is read from its syntax tree, as scenario files are. So a
+// value means the same as in a flag, and an error can name the line of a
+// mistake.
 
-// reader reads one file.
+// reader reads one suite file.
 type reader struct {
 	file string
 	s    *Suite
-	set  []setting // for all runs
+	set  []setting // set of the suite: these settings are for all runs
 }
 
 // setting is a field of a scenario with its value and line.
@@ -74,7 +75,8 @@ func (r *reader) suite(body ast.Node) error {
 	if err != nil {
 		return err
 	}
-	// The values set for all runs must be known before the runs, even if they come later in the file.
+	// Read the runs last: they need the settings for all runs, which may come
+	// later in the file.
 	slices.SortStableFunc(fields, func(a, b field) int { return rank(a.name) - rank(b.name) })
 	for _, f := range fields {
 		switch f.name {
@@ -116,7 +118,7 @@ func (r *reader) runs(f field) error {
 	return nil
 }
 
-// tellable matches names that can be names of folders.
+// tellable matches names of runs that can be names of folders.
 var tellable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func (r *reader) run(node ast.Node) error {
@@ -157,7 +159,8 @@ func (r *reader) run(node ast.Node) error {
 	return r.complete(e, source, settings, line)
 }
 
-// complete makes the scenario of a run.
+// complete makes the scenario of a run, checks the run, and adds it to the
+// suite.
 func (r *reader) complete(e Entry, source string, settings []setting, line int) error {
 	if source == "" {
 		return r.fail(line, "scenario: a run must name a scenario; there are %s", strings.Join(scenario.Names(), ", "))
@@ -183,7 +186,8 @@ func (r *reader) complete(e Entry, source string, settings []setting, line int) 
 	if e.Needs == "" {
 		e.Needs = e.Scenario.Needs
 	}
-	// A run that is always skipped need not fit the values set for all runs.
+	// A run with Needs is always skipped, so the settings for all runs need not
+	// be valid for it.
 	if err := e.Scenario.Validate(); err != nil && e.Needs == "" {
 		return r.fail(line, "%s: %w", e.Name, err)
 	}

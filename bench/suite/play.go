@@ -18,30 +18,30 @@ import (
 
 // The exit code of a suite is that of its worst run, in this order:
 //
-//	5  the server died: it served nobody
-//	4  a promise was broken: the server runs, but delivers wrongly
-//	2  the suite could not go on (no server): the runs that were not made may be worse
+//	5  the server died in a run
+//	4  the server broke a promise, such as the delivery of a message
+//	2  the suite could not go on, such as without a server; the missing runs may be worse
 //	1  a valid run missed a threshold
-//	3  a run proves nothing, because of the generator or the machine
+//	3  a run was INVALID: the generator or the machine was too busy
 //	0  pass
 //
-// 3 comes after 1 although its number is larger, because a run that proves
-// nothing must not hide a run that proves a miss. Config.InvalidOK forgives only
-// 3, since it is no evidence against the server, and only if the run happened,
-// the server did its work in it, and another run passed. A server that accepts
-// no connection makes no run. A threshold on the server's own CPU or memory,
-// which an INVALID run still measures, counts there too.
+// 3 is less severe than 1, because an INVALID run must not hide a run that
+// missed a threshold. Config.InvalidOK forgives only 3, which is not evidence
+// against the server. It does so only if the run was made, the server delivered
+// messages in it, and another run passed. (If a server accepts no connections,
+// the run is not made.) An INVALID run still measures the server's CPU time and
+// memory, so a threshold on one of them counts even then.
 var severity = map[int]int{cli.OK: 0, cli.Invalid: 1, cli.Missed: 2, cli.Usage: 3, cli.Violated: 4, cli.ServerDied: 5}
 
 // Config describes how to play a suite.
 type Config struct {
 	Suite     *Suite
-	Spec      runner.Spec // for all runs; the suite sets Scenario, and adds its own Thresholds
-	InvalidOK bool        // INVALID is printed, but does not count
+	Spec      runner.Spec // for all runs; each run gets its own Scenario and additional Thresholds
+	InvalidOK bool        // an INVALID run does not change the exit code; see severity
 	Out       string
 	Stdout    io.Writer
-	Run       func(spec runner.Spec) (*result.Result, error) // nil: a real run
-	Fits      func(conns int) error                          // nil: the limit of open files
+	Run       func(spec runner.Spec) (*result.Result, error) // makes a run; nil: Spec.Run
+	Fits      func(conns int) error                          // error if conns are too many for this machine; nil: checks the limit of open files
 }
 
 // Row is the outcome of one run.
@@ -60,11 +60,11 @@ type Row struct {
 	Took     float64 `json:"seconds"`
 
 	ran     bool
-	handled bool // the server did its work, whatever the times were
+	handled bool // the server delivered messages, or the run had none to deliver
 }
 
-// Play runs a suite, prints its table and returns its verdict with its exit
-// code.
+// Play runs a suite and prints its table. It returns the verdict of the worst
+// run as an error with an exit code, or nil.
 func Play(cfg Config) error {
 	if cfg.Run == nil {
 		cfg.Run = runner.Spec.Run
@@ -73,7 +73,7 @@ func Play(cfg Config) error {
 		cfg.Fits = cli.NeedDescriptors
 	}
 	rows, refused := make([]Row, 0, len(cfg.Suite.Runs)), false
-	var unsaved error // the first write error; the runs go on, and the verdict stands
+	var unsaved error // the first error of writing files; the suite goes on, and its verdict does not change
 	for i, e := range cfg.Suite.Runs {
 		row, err := cfg.play(e)
 		if unsaved == nil {
@@ -102,12 +102,14 @@ func Play(cfg Config) error {
 	return errors.Join(verdict, unsaved)
 }
 
-// play makes one run. It returns only errors of writing files.
+// play makes one run. A failure of the run is in the row; the error is that of
+// writing files.
 func (cfg *Config) play(e Entry) (Row, error) {
 	if lacks := e.lacks(&cfg.Spec); lacks != "" {
 		return Row{Name: e.Name, Verdict: "skipped", Why: "needs " + lacks}, nil
 	}
-	// A machine that is too small is not a reason to skip: a suite that ran nothing would pass.
+	// Do not skip a run because the machine is too small: a suite that skipped
+	// all of its runs would pass.
 	if err := cfg.Fits(share(e.Scenario.Conns, &cfg.Spec)); err != nil {
 		return Row{Name: e.Name, Verdict: "INVALID", Exit: cli.Invalid, Why: err.Error()}, nil
 	}
@@ -125,7 +127,7 @@ func (cfg *Config) play(e Entry) (Row, error) {
 	if cfg.Out == "" {
 		return row, nil
 	}
-	// A long suite writes each run at once, so that the runs so far are not lost.
+	// Write each run at once, so that it is not lost if a later run fails.
 	err = runner.Uninterrupted(func() error { return r.Write(filepath.Join(cfg.Out, e.Name), report.Files(r)...) })
 	if err == nil {
 		row.Folder = e.Name
@@ -133,7 +135,7 @@ func (cfg *Config) play(e Entry) (Row, error) {
 	return row, err
 }
 
-// share is how many of the connections one generator process holds.
+// share returns the number of connections that one generator process has.
 func share(conns int, spec *runner.Spec) int {
 	processes := max(spec.Procs, 1)
 	if len(spec.Workers) > 0 {
@@ -173,8 +175,8 @@ func word(exit int) string {
 		cli.Violated: "VIOLATION", cli.ServerDied: "DIED"}[exit]
 }
 
-// say reports that a run is over: suites take long, and CI shows no progress
-// line.
+// say prints a line when a run is over, because suites take long and CI has no
+// progress line.
 func (cfg *Config) say(row Row) {
 	if cfg.Spec.Progress != nil {
 		cfg.Spec.Progress.Clear()
@@ -186,7 +188,8 @@ func (cfg *Config) say(row Row) {
 	_, _ = fmt.Fprintln(cfg.Stdout, text)
 }
 
-// verdict returns the worst of all runs as an error.
+// verdict returns the outcome of the worst run as an error, or nil if the suite
+// passes.
 func (cfg *Config) verdict(rows []Row) error {
 	worst, ran, passed := Row{}, false, false
 	for _, row := range rows {
@@ -210,11 +213,11 @@ func (cfg *Config) verdict(rows []Row) error {
 	return cli.Failf(worst.Exit, "suite %s: %s: %s", cfg.Suite.Name, worst.Name, worst.Why)
 }
 
-// write completes the folder. suite.json is written last, so the folder is
-// complete if it has one.
+// write writes table.txt and suite.json. suite.json comes last: a folder that
+// has it is complete.
 func (cfg *Config) write(rows []Row, exit int) error {
 	if _, err := os.Stat(cfg.Out); cfg.Out == "" || err != nil {
-		return nil // no run was made, so no folder is left behind
+		return nil // no run has made the folder, so do not make it now
 	}
 	text, err := json.MarshalIndent(map[string]any{"schema": 1, "program": "dotsbench suite", "suite": cfg.Suite.Name,
 		"machine": result.ReadMachine(), "exit": exit, "runs": rows}, "", "  ")

@@ -1,5 +1,5 @@
-// Package suite runs lists of scenarios and sums them up: small runs for every commit, all
-// scenarios at full size for a release, and a million connections.
+// Package suite runs lists of scenarios and sums up their outcomes. There are suites of short runs
+// for every commit, of all scenarios at full size for a release, and of a million connections.
 package suite
 
 import (
@@ -23,7 +23,7 @@ var files embed.FS
 type Suite struct {
 	Name  string
 	About string
-	Needs string // what the suite needs, for a user who lacks it
+	Needs string // requirements of the suite, printed if the machine does not meet them
 	Runs  []Entry
 }
 
@@ -32,11 +32,12 @@ type Entry struct {
 	Name       string
 	Scenario   scenario.Scenario
 	Thresholds []result.Threshold
-	Needs      string   // why the run cannot be made at all and is skipped
-	Requires   []string // names of requirements; the run is skipped if one is missing
+	Needs      string   // if not empty, the run is always skipped; names what it would need
+	Requires   []string // names of requirements; the run is skipped if the command line does not meet one of them
 }
 
-// requirement is what a run needs from the command line.
+// requirement is a condition that a run sets for the command line; text
+// describes it.
 type requirement struct {
 	text string
 	met  func(spec *runner.Spec) bool
@@ -44,7 +45,8 @@ type requirement struct {
 
 func requirements() map[string]requirement {
 	return map[string]requirement{
-		// An adapter's server cannot be restarted, and only one process kills and counts.
+		// The server of an adapter cannot be restarted. A restart also needs a
+		// single generator, because this process kills the server.
 		"server-cmd": {"--server-cmd, to start the server itself, without --servers, --procs and --workers",
 			func(s *runner.Spec) bool {
 				return s.ServerCmd != "" && s.Servers <= 1 && s.Procs <= 1 && len(s.Workers) == 0
@@ -60,7 +62,8 @@ func requirements() map[string]requirement {
 	}
 }
 
-// lacks returns what a run needs and does not have, or an empty text.
+// lacks describes the needs of a run that spec does not meet; it returns "" if
+// there are none.
 func (e *Entry) lacks(spec *runner.Spec) string {
 	if e.Needs != "" {
 		return e.Needs
@@ -74,14 +77,14 @@ func (e *Entry) lacks(spec *runner.Spec) string {
 	return strings.Join(missing, "; ")
 }
 
-// order is the order for a reader: the small suite first.
+// order is the order in which suites are listed.
 var order = []string{"smoke", "full", "million"}
 
-// Names returns the suites in the binary.
+// Names returns the names of the suites in the binary.
 func Names() []string {
 	entries, err := fs.ReadDir(files, "files")
 	if err != nil {
-		panic(err) // the folder is part of the binary
+		panic(err) // cannot happen: the folder is embedded in the binary
 	}
 	var names []string
 	for _, e := range entries {
@@ -91,7 +94,7 @@ func Names() []string {
 	return names
 }
 
-// Text returns the file of a suite in the binary.
+// Text returns the text of the file of a suite in the binary.
 func Text(name string) ([]byte, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("unknown suite %q: there are %s, and any file that ends in .yaml", name, strings.Join(Names(), ", "))
@@ -99,7 +102,8 @@ func Text(name string) ([]byte, error) {
 	return files.ReadFile(path.Join("files", name+".yaml"))
 }
 
-// Load reads a suite of the binary or, if name ends in .yaml, a file.
+// Load reads the suite file with this name if it ends in .yaml or .yml, or else
+// the suite of the binary with this name.
 func Load(name string) (*Suite, error) {
 	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
 		text, err := os.ReadFile(name)
@@ -115,7 +119,7 @@ func Load(name string) (*Suite, error) {
 	return Parse(name+".yaml", text)
 }
 
-// Only keeps only the runs with these names.
+// Only keeps the runs with these names and drops all others.
 func (s *Suite) Only(names []string) error {
 	if len(names) == 0 {
 		return nil

@@ -54,7 +54,7 @@ func TestSmokeTakesLessThan90Seconds(t *testing.T) {
 	var all time.Duration
 	for _, e := range s.Runs {
 		if e.lacks(&runner.Spec{ServerCmd: "x"}) == "" {
-			all += e.Scenario.Warmup + e.Scenario.Duration + 2*time.Second // to start, connect and end
+			all += e.Scenario.Warmup + e.Scenario.Duration + 2*time.Second // estimate for the start, the connections and the end
 		}
 	}
 	if all > 90*time.Second {
@@ -100,7 +100,8 @@ about: mine
 	}
 }
 
-// The golden file has each mistake with its error message.
+// The golden file has suite files with one mistake each, and the error message
+// for each of them.
 func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 	const golden = "testdata/mistakes.txt"
 	var b strings.Builder
@@ -118,7 +119,7 @@ func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "x.yaml:") {
 			t.Errorf("%q: got error %v, want one line", text, err)
 		}
-		// The lists of scenarios and fields do not belong to this file.
+		// Leave out the lists of scenarios and fields, which change with them.
 		told := regexp.MustCompile(`there are (burst|about), .*`).ReplaceAllString(fmt.Sprint(err), "there are …")
 		fmt.Fprintf(&b, "%s\n=> %s\n\n", text, told)
 	}
@@ -136,7 +137,8 @@ func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 	}
 }
 
-// play runs a suite of runs a, b, c… with given results.
+// play runs a suite with the runs a, b, c and so on. The functions in ends make
+// the results of the runs.
 func play(t *testing.T, cfg Config, ends ...func(r *result.Result) error) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -221,7 +223,8 @@ func TestTheWorstRunDecides(t *testing.T) {
 		if exit := cli.Exit(&bytes.Buffer{}, "", err); exit != c.want || err != nil && !strings.Contains(err.Error(), "suite test: "+c.where) {
 			t.Errorf("%s: exit %d, %v\n%s", c.name, exit, err, out)
 		}
-		// A server that is missing now will be missing for the next run too.
+		// The suite stops after a run that found no server, because the next
+		// run would not find one either.
 		if c.name == "no server counts more than a miss" && !strings.Contains(out, "not run") {
 			t.Errorf("got %s", out)
 		}
@@ -237,20 +240,22 @@ func TestInvalidMayBeForgivenAndNothingElse(t *testing.T) {
 	if _, err := play(t, ok, both); cli.Exit(&bytes.Buffer{}, "", err) != cli.Violated {
 		t.Errorf("got %v", err)
 	}
-	// CPU is measured in an INVALID run too.
+	// An INVALID run still measures the CPU time of the server, so this
+	// threshold counts.
 	ok.Spec.Thresholds = threshold(t, "server.cpu_us_per_delivery<1")
 	if out, err := play(t, ok, busy); cli.Exit(&bytes.Buffer{}, "", err) != cli.Missed || !strings.Contains(out, "counts although the run is INVALID") {
 		t.Errorf("got %v\n%s", err, out)
 	}
-	// A threshold on times does not count in an INVALID run; but then no run has passed.
+	// A threshold on a latency does not count in an INVALID run. The suite
+	// fails because no run passed.
 	ok.Spec.Thresholds = threshold(t, "latency.p99<1us")
 	if _, err := play(t, ok, busy); cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid || !strings.Contains(err.Error(), "no run passed") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// A server that accepts no connection makes no run, but its row gives the
-// reason.
+// InvalidOK forgives neither a run that could not be made nor a run without a
+// single delivery.
 func TestWhatIsNoRunIsNotForgiven(t *testing.T) {
 	refused := func(*result.Result) error { return cli.Failf(cli.Invalid, "only 0 of 100 connections could be opened") }
 	silent := func(r *result.Result) error {

@@ -11,7 +11,7 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// table writes the summary for a person.
+// table writes the summary of a suite for people.
 func table(w io.Writer, s *Suite, rows []Row) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -36,7 +36,8 @@ func (r *Row) cells() []string {
 	if r.P99 > 0 {
 		cells[2], cells[3] = result.Micros(r.P50), result.Micros(r.P99)
 		if r.Verdict == "INVALID" {
-			// Times of an INVALID run prove nothing; brackets mark them.
+			// The latencies of an INVALID run do not count, so they are shown
+			// in brackets.
 			cells[2], cells[3] = "("+cells[2]+")", "("+cells[3]+")"
 		}
 	}
@@ -52,7 +53,7 @@ func (r *Row) cells() []string {
 	return cells
 }
 
-// List writes the runs of a suite.
+// List writes one line for each run of the suite, without running it.
 func (s *Suite) List(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", s.Name, s.About)
