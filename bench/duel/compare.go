@@ -12,16 +12,16 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Load reads a result.json, or the one in a folder.
+// Load is result.Load: it reads a result.json or the one in a folder.
 func Load(path string) (*result.Result, error) { return result.Load(path) }
 
-// Comparison is two runs side by side.
+// Comparison compares two results.
 type Comparison struct {
 	A, B         *result.Result
 	NameA, NameB string
 }
 
-// Table writes the comparison for a person.
+// Table writes the comparison as a table for people.
 func (c *Comparison) Table(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "A  %s: %s\nB  %s: %s\n", c.NameA, about(c.A), c.NameB, about(c.B))
@@ -65,7 +65,8 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 		return f.show(v)
 	}
 	a, b := f.get(c.A), f.get(c.B)
-	// A figure that proves nothing gets no ratio, because somebody would quote it.
+	// Show no ratio for figures that prove nothing, because somebody would
+	// quote it.
 	ratio, change, counts := "-", "-", "yes"
 	if why := c.against(f); why != "" {
 		counts = "no: " + why
@@ -75,7 +76,8 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t\n", f.Label, cell(a), cell(b), ratio, change, counts)
 }
 
-// against says why a figure proves nothing.
+// against returns why the values of a figure cannot be compared, or "" if they
+// can.
 func (c *Comparison) against(f Figure) string {
 	var invalid []string
 	for _, side := range []struct {
@@ -98,7 +100,8 @@ func (c *Comparison) against(f Figure) string {
 	return "A and B are INVALID"
 }
 
-// warnings lists differences other than the servers.
+// warnings describes differences between the two runs that make figures hard to
+// compare: schema, scenario, machine.
 func (c *Comparison) warnings() []string {
 	var all []string
 	if c.A.Schema != c.B.Schema {
@@ -135,8 +138,8 @@ func orNone(text string) string {
 	return text
 }
 
-// machine returns the properties of a machine that change figures. Memory is
-// rounded, because it differs by a few pages from boot to boot.
+// machine returns those properties of the machine that change figures. The
+// memory is rounded, because its size differs by a few pages after each boot.
 func machine(r *result.Result) map[string]string {
 	m := r.Machine
 	return map[string]string{

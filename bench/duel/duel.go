@@ -1,5 +1,5 @@
-// Package duel compares runs: two results side by side, or two servers in
-// turns until a difference can be separated from noise.
+// Package duel compares two results, or runs two servers in turns so often that
+// a difference can be distinguished from noise.
 package duel
 
 import (
@@ -16,33 +16,35 @@ import (
 	"dotsconnect/bench/stats"
 )
 
-// How the rounds of a duel work:
+// The rounds of a duel:
 //
-// A round is one run of each server, each freshly started, with one seed. The
-// order alternates, A B B A A B B A, so that a slow change of the machine,
-// such as its temperature, favours neither. To measure the noise, A runs a
-// second time in each round, at the other end of it: A B A', A' B A. So A'
-// relates to A as B does, except that it is known to be the same server.
+// A round has one run of each server. Each run starts the server again; the
+// runs of a round have the same seed. The order alternates, A B B A A B B A, so
+// that slow changes of the machine, such as its temperature, favour neither
+// server. To measure the noise, A runs a second time in each round, as A': the
+// rounds are A B A' and A' B A. The ratio of A' to A shows how much two runs of
+// the same server differ.
 //
-// An INVALID run is repeated at once, as long as repeats are left. They are
-// counted over the whole duel, so that a generator that is always the
-// bottleneck costs twice the time and not ten times. The last run counts. If
-// it is INVALID, its CPU and memory count, but its times do not.
+// An INVALID run is repeated at once, as long as repeats are left. The number
+// of repeats is for the whole duel, so that a duel in which all runs are
+// INVALID takes about twice as long, and not ten times. The last repeat counts.
+// If it is INVALID too, its CPU time and memory count, but its latencies do
+// not.
 
-// Side is one side of the duel.
+// Side names which server a run measures.
 type Side string
 
-// Sides.
+// The sides of a duel.
 const (
 	A     Side = "A"
 	B     Side = "B"
-	Again Side = "A2" // A compared with itself
+	Again Side = "A2" // the second run of A in a round (A'), for the noise
 )
 
-// Required rounds: MinRounds for a duel, MinQuick to compute anything. With
-// MinProof rounds, all differences are on one side by chance in one of 32
-// cases. With one round less it is one in 16, which cannot give a 5 %
-// interval.
+// Numbers of rounds. A duel should have MinRounds; ratios can be computed from
+// MinQuick. A verdict needs MinProof: if the servers are equal, all of 6 rounds
+// favour the same server by chance in one of 32 duels. With 5 rounds that is
+// one of 16, which is too often for a 95 % interval.
 const (
 	MinRounds = 7
 	MinProof  = 6
@@ -50,28 +52,27 @@ const (
 	MaxRounds = 1000
 )
 
-// Server is how to start and reach a side: the parts of a runner.Spec that
-// differ between the sides.
-// differ between the sides.
+// Server is one of the two servers. Set sets the fields of a runner.Spec with
+// which it is started and reached.
 type Server struct {
-	Name string // as the user wrote it
+	Name string // the command or address that the user gave
 	Set  func(spec *runner.Spec)
 }
 
 // Config describes a duel.
 type Config struct {
 	A, B     Server
-	Spec     runner.Spec // the part that both sides share
+	Spec     runner.Spec // the settings that both servers share
 	Rounds   int
-	Noise    bool // also run A against itself
-	Repeats  int  // of INVALID runs, in total
+	Noise    bool // run A twice in each round, to measure the noise
+	Repeats  int  // largest number of repeats of INVALID runs in the whole duel
 	Out      string
 	Progress *cli.Progress
-	Run      func(spec runner.Spec) (*result.Result, error) // nil: a real run
+	Run      func(spec runner.Spec) (*result.Result, error) // makes a run; nil: Spec.Run
 }
 
-// order returns the sides in the order in which they run in a round; rounds
-// count from 0.
+// order returns the sides in the order of their runs in a round. Rounds count
+// from 0.
 func order(round int, noise bool) []Side {
 	switch {
 	case noise && round%2 == 0:
@@ -87,29 +88,30 @@ func order(round int, noise bool) []Side {
 // Run is one run of a duel.
 type Run struct {
 	Number  int                `json:"number"`
-	Round   int                `json:"round"` // from 1
+	Round   int                `json:"round"` // counts from 1
 	Side    Side               `json:"side"`
 	Seed    uint64             `json:"seed"`
 	Exit    int                `json:"exit"`
 	Invalid []string           `json:"invalid"`
-	Stands  bool               `json:"stands"` // false: INVALID and repeated
+	Stands  bool               `json:"stands"` // false: the run was INVALID and was repeated, so it does not count
 	Figures map[string]float64 `json:"figures"`
 	Folder  string             `json:"folder,omitempty"`
 }
 
-// session is a duel in progress.
+// session is the state of a duel in progress.
 type session struct {
 	cfg     Config
 	figures []Figure
 	out     folder
 	report  *Report
-	unsaved bool // a run could not be written: the folder would be incomplete
-	left    int  // remaining repeats
+	unsaved bool // a run could not be written, so the folder must not be kept
+	left    int  // number of repeats that are left
 	took    time.Duration
 }
 
-// Fight runs the duel. The report has its findings; the error is its verdict
-// with its exit code. Without a report no run could be used.
+// Fight runs the duel. The report has its findings. The error has the exit code
+// and says why the duel has no clear outcome. The report is nil if no run could
+// be made.
 func Fight(cfg Config) (*Report, error) {
 	if cfg.Run == nil {
 		cfg.Run = runner.Spec.Run
@@ -131,7 +133,8 @@ func Fight(cfg Config) (*Report, error) {
 	}
 	s.report.Exit = code(err)
 	if cfg.Out != "" && !s.unsaved {
-		// The findings of the duel count before a write error.
+		// The error of the duel comes first: its exit code counts, and not that
+		// of a write error.
 		err = errors.Join(err, s.write())
 	}
 	return s.report, err
@@ -148,7 +151,8 @@ func (s *session) rounds() error {
 	return nil
 }
 
-// turn makes one side's run in a round, and repeats it while it is INVALID.
+// turn makes the run of one side in a round. It repeats the run while it is
+// INVALID and repeats are left.
 func (s *session) turn(round int, side Side) error {
 	for {
 		r, err := s.run(round, side)
@@ -209,11 +213,12 @@ func (s *session) enter(round int, side Side, r *result.Result) *Run {
 	return run
 }
 
-// run makes a run while the progress line goes on.
+// run makes one run of a side. Meanwhile it updates the progress line.
 func (s *session) run(round int, side Side) (*result.Result, error) {
 	spec := s.cfg.Spec
 	spec.Scenario.Seed += uint64(round)
-	// This program's line replaces the run's own, which does not know how much is left.
+	// Turn off the progress line of the run, because show prints one that also
+	// has the remaining time of the duel.
 	spec.Progress = cli.NewProgress(nil)
 	server := s.cfg.A
 	if side == B {
@@ -228,8 +233,8 @@ func (s *session) run(round int, side Side) (*result.Result, error) {
 	return r, err
 }
 
-// show updates the progress line until it is stopped. One update per second
-// costs the generator nothing measurable.
+// show updates the progress line until stop is called. It does so only once a
+// second, so that the cost for the generator cannot be measured.
 func (s *session) show(round int, side Side, begin time.Time) (stop func()) {
 	halt, gone := make(chan struct{}), make(chan struct{})
 	left := s.timeLeft(round)
@@ -252,7 +257,8 @@ func (s *session) show(round int, side Side, begin time.Time) (stop func()) {
 	return func() { close(halt); <-gone }
 }
 
-// timeLeft estimates the rest of the duel if no run is repeated.
+// timeLeft estimates the remaining time of the duel, assuming that no further
+// run is repeated.
 func (s *session) timeLeft(round int) time.Duration {
 	each := s.cfg.Spec.Scenario.Warmup + s.cfg.Spec.Scenario.Duration + 2*time.Second
 	if made := len(s.report.Runs); made > 0 {
@@ -267,8 +273,8 @@ func (s *session) timeLeft(round int) time.Duration {
 	return each * time.Duration(s.cfg.Rounds*len(order(round, s.cfg.Noise))-standing)
 }
 
-// pairs returns the values of a figure in the rounds in which both sides have
-// a valid one.
+// pairs returns the values of a figure on sides a and b, for the rounds in
+// which both have a value that counts.
 func (s *session) pairs(f Figure, a, b Side) (of, against []float64) {
 	values := map[Side]map[int]float64{a: {}, b: {}}
 	for _, r := range s.report.Runs {
@@ -287,7 +293,7 @@ func (s *session) pairs(f Figure, a, b Side) (of, against []float64) {
 	return of, against
 }
 
-// has reports whether any run has the figure.
+// has reports whether at least one run has the figure.
 func (s *session) has(f Figure) bool {
 	for _, r := range s.report.Runs {
 		if r.Figures[f.Name] > 0 {
@@ -297,8 +303,8 @@ func (s *session) has(f Figure) bool {
 	return false
 }
 
-// judge computes the outcome of each figure. The error names figures without
-// an outcome.
+// judge computes the outcome of each figure. The error names the figures for
+// which too few rounds count.
 func (s *session) judge() error {
 	var open []string
 	for _, f := range s.figures {

@@ -18,15 +18,15 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// servers are two simulated servers: the results of their runs are computed.
+// servers simulates two servers: the results of their runs are computed.
 type servers struct {
 	t      *testing.T
-	cost   map[string]float64 // CPU per delivery, p99 is a hundred times that
+	cost   map[string]float64 // by command: CPU time per delivery in us; the p99 is in proportion to it
 	noise  float64
 	random *rand.Rand
 	order  []string
 	seeds  []uint64
-	mend   func(n int, command string, r *result.Result) // changes the result of the nth run
+	mend   func(n int, command string, r *result.Result) // changes the result of the n-th run
 	refuse func(n int) error
 }
 
@@ -207,7 +207,7 @@ func TestABrokenPromiseOrADeathEndsTheDuelAndNamesTheSide(t *testing.T) {
 		if r.Ended != c.want || r.Exit != c.code || !strings.Contains(table(t, r), "ENDED "+c.want) {
 			t.Errorf("got %+v", r)
 		}
-		// The runs that prove it are kept.
+		// The folder is kept, because its runs prove the violation.
 		if _, err := os.Stat(filepath.Join(dir, "runs/003-round2-B/result.json")); err != nil {
 			t.Error(err)
 		}
@@ -236,7 +236,8 @@ func TestTheFolderIsWholeOrNotThere(t *testing.T) {
 	if r, err := s.fight(7, 0, true, filepath.Join(top, "other")); r != nil || code(err) != cli.Usage || err.Error() != "round 1, A: no such program" {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	// The third run's folder cannot be written: the folders before it are removed.
+	// The folder of the third run cannot be written, so the folders of the
+	// first two are removed.
 	s = newServers(t, 1, 1, 0)
 	s.refuse = func(n int) error {
 		if n == 3 {

@@ -8,18 +8,19 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Figure is a number of a run that can be compared with another run.
+// Figure is a figure of a run that can be compared with the same figure of
+// another run.
 type Figure struct {
-	Name   string // as in thresholds
+	Name   string // its name in thresholds
 	Label  string
-	Always bool   // counts even if the run is INVALID: problems of the generator do not change it
-	less   string // what to call B if its figure is smaller
+	Always bool   // counts even in an INVALID run, because a busy generator does not change it
+	less   string // adjective for B if its value is smaller, such as "faster"; more: if it is larger
 	more   string
-	get    func(r *result.Result) float64 // 0 or less: the run has none
+	get    func(r *result.Result) float64 // 0 or less if the run does not have the figure
 	show   func(v float64) string
 }
 
-// Figures returns all figures in the order of tables.
+// Figures returns all figures, in the order in which tables show them.
 func Figures() []Figure {
 	figures := []Figure{
 		{"server.cpu_us_per_delivery", "server CPU per delivery", true, "cheaper", "dearer",
@@ -55,8 +56,9 @@ func Figures() []Figure {
 			func(r *result.Result) float64 { return r.Traffic.DeliveredRate }, showRate})
 }
 
-// duelFigures are the figures of a duel. The delivery rate of an open loop is
-// not among them: the schedule decides it, not the server.
+// duelFigures returns the figures of a duel. closed means a scenario with a
+// closed loop. Otherwise the rate of deliveries is left out, because the
+// schedule decides it and not the server.
 func duelFigures(closed bool) []Figure {
 	names := []string{"server.cpu_us_per_delivery", "server.cpu_us_per_heartbeat", "server.bytes_per_connection", "latency.p50", "latency.p99"}
 	if closed {

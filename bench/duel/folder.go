@@ -8,17 +8,18 @@ import (
 	"syscall"
 )
 
-// folder is the folder of --out. It is written under a hidden name beside its
-// place and renamed when it is complete, so that a folder with the final name
-// is always complete. A duel takes minutes, and a user may well press Ctrl-C:
-// then the hidden folder is removed.
+// folder is the folder of --out. It is written with a hidden name in the same
+// parent folder, and renamed when it is complete. So a folder with the final
+// name is always complete. If the user ends the duel with Ctrl-C, the hidden
+// folder is removed.
 type folder struct {
-	dir  string // empty: nothing is written
-	temp string // empty: nothing was written yet
+	dir  string // the final name; empty: nothing is written
+	temp string // the hidden name; empty: the folder was not created yet
 	halt chan struct{}
 }
 
-// path returns where to write a part.
+// path returns the path below the hidden folder for a file or a folder. It
+// creates the parent folders.
 func (f *folder) path(elements ...string) (string, error) {
 	if f.temp == "" {
 		dir := filepath.Clean(f.dir)
@@ -39,7 +40,7 @@ func (f *folder) path(elements ...string) (string, error) {
 	return path, nil
 }
 
-// write writes a file.
+// write writes a file of the folder.
 func (f *folder) write(name string, text []byte) error {
 	path, err := f.path(name)
 	if err != nil {
@@ -60,18 +61,19 @@ func (f *folder) keep() error {
 	return nil
 }
 
-// drop removes a folder that was not kept.
+// drop removes the hidden folder, if keep has not renamed it.
 func (f *folder) drop() {
 	if f.temp == "" {
 		return
 	}
 	close(f.halt)
-	_ = os.RemoveAll(f.temp) // nobody could see the error
+	_ = os.RemoveAll(f.temp) // the duel is over, so there is nobody to whom an error could be reported
 	f.temp = ""
 }
 
-// watch removes the folder when the program gets a signal to end. A signal
-// that the program was started to ignore stays ignored.
+// watch removes the hidden folder if SIGINT or SIGTERM arrives, and then lets
+// the signal end the program. If the program was started with one of these
+// signals ignored, watch ignores it too.
 func watch(temp string, halt <-chan struct{}) {
 	signals := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

@@ -10,8 +10,9 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Limit limits a ratio, such as server.cpu_us_per_delivery<1.05x: B may take
-// at most 1.05 times as much as A.
+// Limit is a limit for the ratio of B to A in one figure. For example,
+// server.cpu_us_per_delivery<1.05x means that B may use at most 1.05 times the
+// CPU time of A.
 type Limit struct {
 	text   string
 	figure Figure
@@ -19,7 +20,7 @@ type Limit struct {
 	want   float64
 }
 
-// ParseLimit reads FIGURE<NUMBERx or FIGURE>NUMBERx.
+// ParseLimit parses FIGURE<NUMBERx or FIGURE>NUMBERx.
 func ParseLimit(text string) (Limit, error) {
 	at := strings.IndexAny(text, "<>")
 	if at < 0 {
@@ -44,9 +45,9 @@ func ParseLimit(text string) (Limit, error) {
 	return Limit{text, all[i], text[at] == '<', v}, nil
 }
 
-// Check writes a line for each limit and returns the worst outcome as an error
-// with its exit code. A missed limit is worse than one that cannot be judged,
-// because the latter proves nothing.
+// Check writes a line for each limit. It returns the worst outcome as an error
+// with its exit code, or nil. A missed limit is worse than a limit that cannot
+// be judged.
 func (c *Comparison) Check(limits []Limit, w io.Writer) error {
 	var missed, open []string
 	for _, l := range limits {

@@ -15,10 +15,10 @@ import (
 	"dotsconnect/bench/stats"
 )
 
-// Schema is the version of duel.json.
+// Schema is the version of the format of duel.json.
 const Schema = 1
 
-// Report has the findings of a duel.
+// Report has the findings of a duel, as in duel.json.
 type Report struct {
 	Schema   int               `json:"schema"`
 	Program  string            `json:"program"`
@@ -32,11 +32,11 @@ type Report struct {
 	Repeated int               `json:"invalid_and_repeated"`
 	Outcomes []*Outcome        `json:"figures"`
 	Runs     []*Run            `json:"runs"`
-	Ended    string            `json:"ended,omitempty"` // why it ended early
+	Ended    string            `json:"ended,omitempty"` // why the duel ended early; empty: it did not
 	Exit     int               `json:"exit"`
 }
 
-// Outcome is the finding about one figure.
+// Outcome is the finding of a duel about one figure.
 type Outcome struct {
 	Name    string       `json:"name"`
 	Label   string       `json:"label"`
@@ -45,7 +45,7 @@ type Outcome struct {
 	Ratio   *stats.Ratio `json:"b_over_a,omitempty"`
 	Noise   *stats.Ratio `json:"a_over_a,omitempty"`
 	Finding string       `json:"finding"` // less, greater, no difference, unproven, too few rounds
-	Verdict string       `json:"verdict"` // the finding for a person
+	Verdict string       `json:"verdict"` // the finding as a text for people
 
 	figure Figure
 }
@@ -60,7 +60,8 @@ func newReport(cfg Config) *Report {
 	return r
 }
 
-// conclude puts the ratio into words.
+// conclude sets Finding and Verdict from the ratio. need is the number of
+// rounds that must count; noise says that A also ran against itself.
 func (o *Outcome) conclude(need int, noise bool) {
 	if o.Ratio == nil {
 		o.Finding = "too few rounds"
@@ -94,7 +95,7 @@ func (o *Outcome) conclude(need int, noise bool) {
 	o.Verdict = fmt.Sprintf("B is %.3g %% %s (%s)", percent, word, interval)
 }
 
-// Table writes the duel for a person.
+// Table writes the report as a table for people.
 func (r *Report) Table(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "A  %s\nB  %s\n%s: %s connections in %s rooms, %s, %s; %d rounds, %d runs", r.A, r.B, r.Name,
@@ -157,7 +158,7 @@ func (o *Outcome) row(w io.Writer) {
 	_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t\n", o.Label, cell(o.A), cell(o.B), ratio, floor, o.A.N)
 }
 
-// write completes the folder.
+// write writes duel.json and table.txt, and gives the folder its final name.
 func (s *session) write() error {
 	text, err := json.MarshalIndent(s.report, "", "  ")
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reader reads the other ends on its own thread, which is on another CPU and
-// never sleeps. That is closer to the conditions of a server than one thread
-// for both ends: the sockets' memory moves between two CPUs, and during a
-// pause between two rounds some of it leaves the caches.
+// reader reads the receiving ends of all pairs on a thread of its own, which is
+// on another CPU and never sleeps. For a server that is more realistic than one
+// thread for both ends: the memory of the sockets moves between two CPUs, and
+// during the pause between two rounds some of it leaves the caches.
 type reader struct {
-	got  atomic.Int64 // bytes
-	busy atomic.Int64 // nanoseconds with data to read
+	got  atomic.Int64 // bytes read so far
+	busy atomic.Int64 // nanoseconds in which it was reading data
 	stop atomic.Bool
-	err  error // read after wg
+	err  error // valid after wg.Wait
 	wg   sync.WaitGroup
 }
 
@@ -27,8 +27,9 @@ func startReader(fds []int, cpus *unix.CPUSet, size int) *reader {
 	r.wg.Go(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		// The thread will run other code again. It may be the first thread of
-		// the process, whose CPUs count as those of the process.
+		// Restore the CPUs of the thread at the end, because the thread will
+		// run other goroutines. It may even be the first thread, whose CPUs are
+		// taken as those of the process.
 		var before unix.CPUSet
 		if r.err = unix.SchedGetaffinity(0, &before); r.err != nil {
 			return
@@ -72,8 +73,8 @@ func (r *reader) read(fds []int, size int) error {
 	return nil
 }
 
-// await waits until the given number of bytes has arrived, and reports whether
-// it did.
+// await waits until the reader has read this number of bytes. It returns false
+// if that takes more than 5 s.
 func (r *reader) await(bytes int64) bool {
 	for end := time.Now().Add(5 * time.Second); r.got.Load() < bytes; time.Sleep(50 * time.Microsecond) {
 		if time.Now().After(end) {
@@ -89,8 +90,9 @@ func (r *reader) close() error {
 	return r.err
 }
 
-// rowApart is row with a reader. Its receive time is wall-clock time, because
-// the CPU time of a thread that never sleeps means nothing.
+// rowApart is like row, but a reader reads the other ends. The receive time is
+// the wall-clock time of the reads, because the CPU time of a thread that never
+// sleeps includes its waiting.
 func (p *pairs) rowApart(cfg Config, frames int) (Row, error) {
 	const atLeast = 5
 	out := make([]byte, frames*FrameBytes(cfg.Size))

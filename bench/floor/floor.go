@@ -1,15 +1,15 @@
-// Package floor measures the physical limit of a machine: the CPU time that
-// the kernel alone needs to pass a frame to each of N loopback sockets, and to
-// read it again.
+// Package floor measures the CPU time that the kernel alone needs to send a
+// frame to each of N loopback sockets and to read it again.
 //
-// A server that delivers by system calls on sockets cannot be cheaper, so its
-// CPU per delivery is compared with this. One thread writes a frame, or
-// several in one call, to each of N sockets, then reads each socket empty. The
-// CPU time of the thread is measured separately for the two passes. On
-// loopback a packet passes both TCP stacks within the send, so that cost
-// counts there, as it does for a server. With Config.Reader a second thread
-// reads the other ends (apart.go). The result is the median of many rounds, so
-// that an interrupt in one round does not show.
+// A server that delivers frames by system calls on sockets cannot need less, so
+// its CPU time per delivery is compared with this floor. In a round one thread
+// writes one or several frames in one call to each of N sockets, and then reads
+// all data from the other ends. Its CPU time is measured separately for writing
+// and for reading. On loopback a packet goes through both TCP stacks within the
+// send call, so that cost counts for the send, as it does for a server. With
+// Config.Reader a second thread reads the other ends (apart.go). The result is
+// the median of many rounds, so that an interrupt in one round does not change
+// it.
 package floor
 
 import (
@@ -26,17 +26,18 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// Config says what to measure.
+// Config configures a measurement.
 type Config struct {
 	Size    int           // bytes of a message, without its WebSocket header
-	Sockets int           // pairs; each takes two descriptors
-	Frames  []int         // frames in one send, one row each
-	Time    time.Duration // for each row
-	Reader  *unix.CPUSet  // CPUs of a separate thread that reads; nil: one thread does both
-	Gap     time.Duration // with Reader: pause between two rounds
+	Sockets int           // number of pairs of sockets; each pair needs two descriptors
+	Frames  []int         // numbers of frames per send; there is one row for each number
+	Time    time.Duration // how long each row is measured
+	Reader  *unix.CPUSet  // CPUs for a thread that only reads; nil: one thread writes and reads
+	Gap     time.Duration // pause between two rounds, only with Reader
 }
 
-// Row is one line of the result: CPU nanoseconds of the thread.
+// Row has the result for one number of frames per send, in nanoseconds of CPU
+// time.
 type Row struct {
 	Frames       int     `json:"frames_per_send"`
 	SendNs       float64 `json:"send_cpu_ns_per_frame"`
@@ -46,12 +47,12 @@ type Row struct {
 	Rounds       int     `json:"rounds"`
 }
 
-// Measure measures the rows.
+// Measure measures a row for each number of frames in the configuration.
 func Measure(cfg Config, progress *cli.Progress) ([]Row, error) {
 	if err := cli.NeedDescriptors(2*cfg.Sockets + 1); err != nil {
 		return nil, err
 	}
-	// The CPU clock belongs to a thread.
+	// The CPU time is that of this thread, so keep it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p, err := open(cfg.Sockets)
@@ -78,8 +79,8 @@ func Measure(cfg Config, progress *cli.Progress) ([]Row, error) {
 	return rows, nil
 }
 
-// FrameBytes is the size of a server's frame with a message of n bytes, RFC
-// 6455 section 5.2.
+// FrameBytes returns the size of a server's frame that has a message of n bytes
+// (RFC 6455 section 5.2).
 func FrameBytes(n int) int {
 	switch {
 	case n <= 125:
@@ -90,7 +91,7 @@ func FrameBytes(n int) int {
 	return n + 10
 }
 
-// pairs are connected sockets.
+// pairs has pairs of connected sockets: from[i] writes to to[i].
 type pairs struct {
 	from, to []int
 }
@@ -117,8 +118,8 @@ func open(n int) (*pairs, error) {
 	return p, nil
 }
 
-// add connects a pair. A blocking connect on loopback returns when the kernel
-// has answered, so the accept that follows does not wait.
+// add makes a pair. A blocking connect on loopback returns when the kernel has
+// accepted the connection, so the accept after it does not wait.
 func (p *pairs) add(listener int, addr unix.Sockaddr) error {
 	to, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
@@ -143,9 +144,9 @@ func (p *pairs) close() {
 	}
 }
 
-// warm takes new sockets out of TCP's quick-ack mode, in which the first 16
-// segments are acknowledged within the send. An older connection acknowledges
-// when it is read.
+// warm ends the quick-ack mode of new TCP connections. In this mode the first
+// 16 segments are acknowledged during the send; later ones are acknowledged
+// when they are read.
 func (p *pairs) warm(size int) error {
 	const segments = 20
 	b := make([]byte, FrameBytes(size))
@@ -165,7 +166,8 @@ func (p *pairs) row(cfg Config, frames int) (Row, error) {
 	out := make([]byte, frames*FrameBytes(cfg.Size))
 	in := make([]byte, len(out)+1)
 	var sends, receives []float64
-	// The first round may grow buffers and does not count.
+	// The first round does not count, because the kernel may enlarge buffers in
+	// it.
 	for round, end := 0, time.Now().Add(cfg.Time); round <= atLeast || time.Now().Before(end); round++ {
 		t0 := threadCPU()
 		if err := p.send(out, frames); err != nil {
@@ -204,8 +206,8 @@ func (p *pairs) send(b []byte, frames int) error {
 	return nil
 }
 
-// receive reads each socket until all data has arrived, with one call unless
-// the kernel is still transferring it.
+// receive reads the data of a round from each socket. One call is enough for a
+// socket, unless the kernel has not yet passed on all of the data.
 func (p *pairs) receive(b []byte, want int) error {
 	for _, fd := range p.to {
 		for got := 0; got < want; {
@@ -226,8 +228,8 @@ func (p *pairs) receive(b []byte, want int) error {
 	return nil
 }
 
-// threadCPU is the CPU time of this thread in nanoseconds. The clock exists on
-// every Linux, so reading it cannot fail.
+// threadCPU returns the CPU time of the calling thread in nanoseconds. Every
+// Linux has this clock, so the call cannot fail.
 func threadCPU() int64 {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts)

@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/load"
 )
 
-// player is one server of a sitting.
+// player is a server of a sitting. play makes it work for one slice.
 type player interface {
 	play(length time.Duration) (sample, error)
 	close() error
@@ -50,15 +50,15 @@ func stop(s *adapter.Server) error {
 	return nil
 }
 
-// talker has connections that stay open.
+// talker is a player whose connections stay open and send messages.
 type talker struct {
 	server  *adapter.Server
 	session *load.Session
 	figures int
 }
 
-// warm is the first part of a slice, which is not measured: caches that the server lost while others worked, and
-// heartbeats that are due.
+// warm is the time at the start of a slice that is not measured. In it the server fills its caches
+// again, which it lost while other servers worked, and gets the heartbeats that are due.
 const warm = 30 * time.Millisecond
 
 func (p *talker) play(length time.Duration) (sample, error) {
@@ -85,7 +85,7 @@ func (p *talker) close() error {
 	return err
 }
 
-// opener opens and resets connections.
+// opener is a player whose work is to open connections, which are then reset.
 type opener struct {
 	server *adapter.Server
 	target client.Target

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// Table writes the table for people.
+// Table writes the report as a table for people.
 func (r *Report) Table(w io.Writer) error {
 	pinned := "each alone on one CPU"
 	if !r.Pinned {
@@ -23,7 +23,7 @@ func (r *Report) Table(w io.Writer) error {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%.3g %s\t%.3g %s\t%.3f\t%.3f–%.3f\t%d\t%d\t%s\t%s\t%s\n", l.Row, l.Figure, l.Server, l.Base, l.Unit, l.Value, l.Unit,
 			l.Ratio.Of, l.Ratio.Low, l.Ratio.High, l.Ratio.Rounds, l.Dropped, goal(l.Must), goal(l.Aim), l.verdict())
 	}
-	return t.Flush() // the writer keeps its first error
+	return t.Flush() // returns the first error of the writes above too
 }
 
 func goal(v float64) string {
@@ -49,7 +49,7 @@ func (l *Line) verdict() string {
 	return "missed"
 }
 
-// JSON writes the report for programs.
+// JSON writes the report as JSON.
 func (r *Report) JSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

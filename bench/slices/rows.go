@@ -7,17 +7,17 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Row is one kind of work.
+// Row is one kind of work with which all servers are compared.
 type Row struct {
-	Key      string // for --only
+	Key      string // name of the row for --only
 	Title    string
 	Scenario scenario.Scenario
-	Connects int // connections opened and reset in a slice, instead of messages; 0: none
+	Connects int // if not 0, a slice opens and resets this number of connections and sends no messages
 	Figures  []Figure
 }
 
-// Figure is a measured figure of a row, and the goals for its ratio to the
-// reference.
+// Figure is a figure that a row measures. Must and Aim are goals for the ratio
+// of our server to the reference: Must is required, Aim is wanted.
 type Figure struct {
 	Name, Unit string
 	Must, Aim  float64 // 0: no goal
@@ -25,11 +25,11 @@ type Figure struct {
 
 const messageBytes = 128
 
-// MostConns is the largest number of connections that all servers of a row
-// have together.
+// MostConns limits the number of connections that all servers together have in
+// a row.
 const MostConns = 16_000
 
-// Rows returns the rows of a comparison of the given number of servers.
+// Rows returns the rows for a comparison of this number of servers.
 func Rows(servers int) []Row {
 	small := min(8000, MostConns/servers) / 8 * 8
 	cpu := func(must, aim float64) []Figure { return []Figure{{"CPU per delivery", "us", must, aim}} }
@@ -55,5 +55,5 @@ func Rows(servers int) []Row {
 	}
 }
 
-// DefaultLength is how long a slice is.
+// DefaultLength is the default length of a slice.
 const DefaultLength = 300 * time.Millisecond

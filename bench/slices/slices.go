@@ -1,10 +1,12 @@
-// Package slices compares servers that are all up and connected at the same time. They work one at a time, in
-// rotating order, for a slice of some hundred milliseconds. Each ratio is computed within a turn, between slices
-// that are a second apart. Neighbours, heat and clocks of a shared machine change more slowly than that. So ratios
-// of slices agree within 2 to 3 %, while whole runs, made one after the other, differ by 10 %.
+// Package slices compares servers that all run and have their connections at the same time. In a
+// turn each server works once, for a slice of some hundred milliseconds, while the others have no
+// work. The order of the servers rotates from turn to turn. Ratios are computed within a turn, so
+// their two slices are about a second apart. The load by other virtual machines, heat and the clock
+// rate change more slowly than that. So such ratios agree within 2 to 3 %, while the ratios of
+// whole runs, one after the other, differ by 10 %.
 //
-// A slice in which other programs or other machines took more than a tenth of a CPU is dropped and counted, and so
-// are its pairs.
+// If other programs or virtual machines used more than a tenth of a CPU during a slice, it is
+// counted as dropped. The ratios that need this slice are left out.
 package slices
 
 import (
@@ -24,24 +26,24 @@ import (
 	"dotsconnect/bench/stats"
 )
 
-// Config says what to compare.
+// Config configures a comparison.
 type Config struct {
-	Servers  []adapter.Adapter // all are compared with the first
+	Servers  []adapter.Adapter // all others are compared with the first one, the base
 	Rows     []Row
-	Sittings int // number of times that all servers are started
-	Turns    int // turns of a sitting; every server works once in each
-	Most     int // largest number of sittings, if an interval is too wide
+	Sittings int // minimum number of sittings; for each sitting all servers are started again
+	Turns    int // turns per sitting; in each turn every server works once
+	Most     int // maximum number of sittings: more are made while an interval is too wide
 	Length   time.Duration
 	Progress *cli.Progress
 }
 
 // Limits of a comparison.
 const (
-	mostForeign = 0.1  // a slice with a larger share is dropped
-	wide        = 0.05 // an interval is narrow enough if both ends are within this share of its ratio
+	mostForeign = 0.1  // a slice is dropped if other programs used more CPUs than this
+	wide        = 0.05 // an interval is too wide if half its width is more than this share of the ratio
 )
 
-// A Report has the results, a line for each figure of each row.
+// A Report has the results: a line for each server and each figure of each row.
 type Report struct {
 	Schema  int            `json:"schema"`
 	Program string         `json:"program"`
@@ -52,13 +54,13 @@ type Report struct {
 	Lines   []Line         `json:"lines"`
 }
 
-// Line is a figure of one server, compared with that of the base.
+// Line is a figure of a server, compared with the same figure of the base.
 type Line struct {
 	Row     string      `json:"row"`
 	Figure  string      `json:"figure"`
 	Unit    string      `json:"unit"`
 	Server  string      `json:"server"`
-	Base    float64     `json:"base"` // median
+	Base    float64     `json:"base"` // median of the base; Value: median of the server
 	Value   float64     `json:"value"`
 	Ratio   stats.Ratio `json:"ratio"`
 	Dropped int         `json:"dropped"`
@@ -66,21 +68,21 @@ type Line struct {
 	Aim     float64     `json:"aim,omitempty"`
 }
 
-// Met reports whether the goal Must was shown: the ratio is at most 2 % above it, and its interval reaches it and
-// extends at most 5 % to either side.
+// Met reports whether the goal Must was met: the ratio is at most 2 % above Must, the lower end of
+// its interval is at most Must, and the interval is not too wide.
 func (l *Line) Met() bool {
 	return l.Ratio.Of <= 1.02*l.Must && l.Ratio.Low <= l.Must && !tooWide(l.Ratio)
 }
 
 func tooWide(r stats.Ratio) bool { return (r.High-r.Low)/2 > wide*r.Of }
 
-// Compare measures all rows. The caller has built the servers.
+// Compare measures all rows. The servers must have been built.
 func (c *Config) Compare() (*Report, error) {
 	r := &Report{Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine()}
 	for i := range c.Servers {
 		r.Servers = append(r.Servers, c.Servers[i].Name)
 	}
-	runtime.LockOSThread() // CPU time belongs to a thread, and servers end with the thread that started them
+	runtime.LockOSThread() // the kernel ends a server when the thread that started it ends
 	defer runtime.UnlockOSThread()
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	var cpus *unix.CPUSet
@@ -103,7 +105,8 @@ func (c *Config) Compare() (*Report, error) {
 	return r, nil
 }
 
-// row measures one row: sittings until every interval is narrow enough.
+// row measures one row. It makes sittings until no interval is too wide, but at
+// least Sittings and at most Most.
 func (c *Config) row(row Row, cpus *unix.CPUSet) ([]Line, error) {
 	t := &tally{}
 	for sitting := 0; sitting < c.Sittings || sitting < c.Most && t.wide(row); sitting++ {
@@ -126,7 +129,8 @@ func (c *Config) row(row Row, cpus *unix.CPUSet) ([]Line, error) {
 	return lines, nil
 }
 
-// sitting starts all servers and runs the turns of one sitting.
+// sitting starts all servers, makes the turns of one sitting, and ends the
+// servers.
 func (c *Config) sitting(row Row, t *tally, sitting int, cpus *unix.CPUSet) (err error) {
 	players := make([]player, 0, len(c.Servers))
 	defer func() {
@@ -157,20 +161,24 @@ func (c *Config) sitting(row Row, t *tally, sitting int, cpus *unix.CPUSet) (err
 	return nil
 }
 
-// Ours and Reference are the names of the servers to which the goals apply.
+// The goals apply only to the ratio of the server named Ours to the server
+// named Reference.
 const (
 	Ours      = "ours"
 	Reference = "uws"
 )
 
-// Server is a server that a command starts, with the same protocol as dotsd:
+// Server returns an adapter for a server that a command starts. The server must
+// have the same protocol as dotsd:
 //
 //   - GET /ws/chat/ROOM/ upgrades and joins the room; ROOM consists of ASCII letters, digits and hyphens
 //   - a text message {"message":X} goes to all members of the room, the sender included, byte for byte, in one order
-//   - a text message "heartbeat", with the quotes, goes to nobody
-//   - it listens on 127.0.0.1:{port}, and ends on SIGTERM
+//   - a text message "heartbeat", with the quotes, is not sent to anybody
+//   - the server listens on 127.0.0.1:{port}, and ends on SIGTERM
 //
-// {cpu} in the command is the number of the CPU on which it should run. It is started on that CPU in any case.
+// In the command {cpu} stands for cpu, the number of the CPU on which the
+// server should run. A pinned server is started on that CPU even if the command
+// does not use {cpu}.
 func Server(name, command string, cpu int) adapter.Adapter {
 	return adapter.Adapter{
 		Name: name, Start: strings.ReplaceAll(command, "{cpu}", fmt.Sprint(cpu)), Ready: adapter.TCP, URL: "ws://127.0.0.1:{port}/ws/chat/{room}/",

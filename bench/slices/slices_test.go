@@ -24,12 +24,12 @@ func TestRowsAreScenariosThatOneProcessCanPlay(t *testing.T) {
 func TestRatiosAreTakenWithinATurnWithoutTheDroppedOnes(t *testing.T) {
 	var all tally
 	for i := range 20 {
-		speed := float64(1 + i%7) // the machine changes from turn to turn
+		speed := float64(1 + i%7) // the speed of the machine changes from turn to turn
 		turn := []sample{{values: []float64{10 * speed}}, {values: []float64{5 * speed}}, {values: []float64{20 * speed}}}
 		switch i {
-		case 3: // the base was disturbed: the turn does not count
+		case 3: // the slice of the base was disturbed, so this turn counts for no server
 			turn[0] = sample{[]float64{1}, 0.5}
-		case 5: // the second server was disturbed: the turn counts only for the third
+		case 5: // the slice of server 1 was disturbed, so this turn counts only for server 2
 			turn[1] = sample{[]float64{1}, 0.5}
 		}
 		all.enter(turn)
@@ -42,7 +42,7 @@ func TestRatiosAreTakenWithinATurnWithoutTheDroppedOnes(t *testing.T) {
 	if all.dropped != 2 || all.wide(Row{Figures: make([]Figure, 1)}) {
 		t.Errorf("%d dropped, wide %v", all.dropped, all.wide(Row{Figures: make([]Figure, 1)}))
 	}
-	all.turns[1][1].values[0] *= 1000 // one outlier of many does not make it wide
+	all.turns[1][1].values[0] *= 1000 // a single outlier does not make the interval too wide
 	if all.wide(Row{Figures: make([]Figure, 1)}) {
 		t.Error("wide by one turn of twenty")
 	}
@@ -63,7 +63,7 @@ func TestAMustIsMetByItsRatioAndItsInterval(t *testing.T) {
 		{1.00, 0.98, 1.02, true, "met"},
 		{1.019, 0.99, 1.03, true, "met"},
 		{1.03, 0.99, 1.05, false, "missed"},
-		{1.015, 1.005, 1.02, false, "missed"}, // the interval does not reach the goal
+		{1.015, 1.005, 1.02, false, "missed"}, // the lower end of the interval is above the goal
 		{0.90, 0.80, 1.10, false, "interval too wide"},
 	} {
 		l := Line{Must: 1, Ratio: stats.Ratio{Of: c.of, Low: c.low, High: c.high, Rounds: 36}}

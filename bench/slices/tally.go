@@ -2,19 +2,20 @@ package slices
 
 import "dotsconnect/bench/stats"
 
-// sample is the result of one slice: a value for each figure of the row.
+// sample is the result of one slice: a value for each figure of the row, and
+// the CPUs that other programs used.
 type sample struct {
 	values  []float64
 	foreign float64
 }
 
-// tally has the samples of a row.
+// tally has all samples of a row.
 type tally struct {
 	turns   [][]sample // by turn, then by server
 	dropped int
 }
 
-// enter records a turn.
+// enter adds the samples of a turn, in the order of the servers.
 func (t *tally) enter(found []sample) {
 	for _, s := range found {
 		if s.foreign > mostForeign {
@@ -24,8 +25,9 @@ func (t *tally) enter(found []sample) {
 	t.turns = append(t.turns, found)
 }
 
-// ratio is the median, over the turns, of a server's figure divided by that of
-// the base. With fewer than two turns it is 0.
+// ratio compares a figure of a server with that of the base. r is the median of
+// the ratios of all turns that count; base and value are medians too. With
+// fewer than two such turns all are 0.
 func (t *tally) ratio(figure, server int) (base, value float64, r stats.Ratio) {
 	var bases, values, ratios, ones []float64
 	for _, turn := range t.turns {
@@ -43,7 +45,8 @@ func (t *tally) ratio(figure, server int) (base, value float64, r stats.Ratio) {
 	return stats.Median(bases), stats.Median(values), r
 }
 
-// wide reports whether more turns are needed.
+// wide reports whether an interval of the row is too wide or not known, so that
+// more turns are needed.
 func (t *tally) wide(row Row) bool {
 	for f := range row.Figures {
 		for server := 1; server < len(t.turns[0]); server++ {

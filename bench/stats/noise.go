@@ -1,23 +1,23 @@
 package stats
 
-// Finding is what a ratio proves.
+// Finding says which difference a ratio proves.
 type Finding int
 
-// Findings.
+// The findings of Judge.
 const (
-	Same    Finding = iota // no difference was shown; there may still be one
+	Same    Finding = iota // no difference is proved, although there may be one
 	Less                   // b is less than a
 	Greater                // b is greater than a
 )
 
-// Judge returns what the ratio of B to A proves. noise is the ratio of A to
-// itself, measured in the same session and in the same way; nil if it was not
-// measured.
+// Judge returns which difference the ratio of B to A proves. noise is the ratio
+// of A to itself, measured in the same duel and in the same way; it is nil if
+// it was not measured.
 //
-// A difference is shown if the interval does not contain 1 and the ratio is
-// farther from 1 than A is from itself. The second condition catches an error
-// that the first cannot see: the interval shows how well the rounds agree with
-// each other, and they also agree on a difference that the measurement causes.
+// A difference is proved under two conditions: the interval does not contain 1,
+// and the ratio is farther from 1 than Floor(noise). The second condition is
+// needed because the interval shows only how well the rounds agree. They also
+// agree if the measurement itself causes the difference.
 func Judge(r Ratio, noise *Ratio) Finding {
 	if r.Holds(1) {
 		return Same
@@ -33,9 +33,10 @@ func Judge(r Ratio, noise *Ratio) Finding {
 	return Greater
 }
 
-// Floor is the factor by which A may seem to differ from itself, up or down:
-// the end of its interval that is farther from 1. It does not matter which of
-// the two runs is called the first, so the floor applies to both directions.
+// Floor returns the largest factor by which A seems to differ from itself: that
+// of the end of the interval that is farther from 1. Which of the two runs of A
+// is divided by the other is arbitrary, so the factor applies in both
+// directions.
 func Floor(noise Ratio) float64 {
 	return max(noise.High, 1/noise.Low, 1)
 }

@@ -1,10 +1,10 @@
-// Package stats has the statistics for comparing servers: medians, their
-// spread, and the certainty of the ratio of two medians. It knows nothing
-// about servers. The same seed gives the same answer.
+// Package stats has the statistics for comparing servers: medians, spreads, and
+// intervals for the ratio of two medians. It gets only numbers. The same
+// numbers and the same seed give the same answer.
 //
-// It uses medians because one disturbed run out of seven must not change the
-// answer. It uses the bootstrap because the times of runs follow no known
-// distribution.
+// It uses medians because one disturbed run of seven must not change the
+// answer. It uses the bootstrap because the distribution of the values of runs
+// is not known.
 package stats
 
 import (
@@ -12,13 +12,13 @@ import (
 	"slices"
 )
 
-// Median is the middle value, or the mean of the two in the middle; NaN if
-// there are no values.
+// Median returns the middle value, or the mean of the two values in the middle.
+// Without values it returns NaN.
 func Median(values []float64) float64 { return Quantile(values, 0.5) }
 
-// Quantile is the value below which a share q of the values lies, interpolated
-// between neighbours (type 7 of Hyndman and Fan, the default of R and NumPy);
-// NaN if there are no values.
+// Quantile returns the value below which the share q of the values lies. It
+// interpolates between neighbouring values (type 7 of Hyndman and Fan, the
+// default of R and NumPy). Without values it returns NaN.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -33,7 +33,7 @@ func quantileOfSorted(sorted []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
-// Sample summarizes several values of one thing.
+// Sample summarizes several values of the same figure.
 type Sample struct {
 	N      int     `json:"n"`
 	Median float64 `json:"median"`
@@ -41,7 +41,8 @@ type Sample struct {
 	High   float64 `json:"quartile_high"`
 }
 
-// Describe summarizes values. Without values all fields are 0.
+// Describe returns the Sample of values. Without values all of its fields are
+// 0.
 func Describe(values []float64) Sample {
 	if len(values) == 0 {
 		return Sample{}
@@ -50,7 +51,7 @@ func Describe(values []float64) Sample {
 	return Sample{len(sorted), quantileOfSorted(sorted, 0.5), quantileOfSorted(sorted, 0.25), quantileOfSorted(sorted, 0.75)}
 }
 
-// Spread is the interquartile range as a share of the median.
+// Spread returns the interquartile range as a share of the median.
 func (s Sample) Spread() float64 {
 	if s.Median == 0 {
 		return 0

@@ -55,7 +55,8 @@ func TestEqualSamplesHaveRatio1ForSure(t *testing.T) {
 	if err != nil || r != (Ratio{1, 1, 1, 7}) || Judge(r, nil) != Same {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	// Paired: an effect on both sides of a round cancels.
+	// The values differ from round to round, but b is always 0.9 times a. So
+	// the ratio is 0.9 in each resample.
 	b := make([]float64, len(a))
 	for i := range a {
 		b[i] = a[i] * 0.9
@@ -90,7 +91,7 @@ func TestADifferenceWithinTheNoiseFloorIsNone(t *testing.T) {
 	}{
 		{nil, Less},
 		{&Ratio{1, 0.99, 1.01, 7}, Less},
-		{&Ratio{1.02, 1, 1.04, 7}, Same}, // which of the two runs of A is first is arbitrary
+		{&Ratio{1.02, 1, 1.04, 7}, Same}, // the factor 1.04 counts downwards too
 		{&Ratio{0.98, 0.96, 0.99, 7}, Same},
 	} {
 		if got := Judge(r, c.noise); got != c.want {
@@ -110,8 +111,8 @@ func TestARatioOfTooLittleIsAnError(t *testing.T) {
 	}
 }
 
-// noisy returns n values around middle, log-normally distributed, as times of
-// runs are.
+// noisy returns n values around middle with a log-normal distribution, which is
+// like that of real runs.
 func noisy(random *rand.Rand, n int, middle, noise float64) []float64 {
 	values := make([]float64, n)
 	for i := range values {
@@ -120,14 +121,16 @@ func noisy(random *rand.Rand, n int, middle, noise float64) []float64 {
 	return values
 }
 
-// simulate makes duels of equal and of unequal servers. It returns the share
-// in which a difference was found, without and with the noise floor.
+// simulate makes duels of a server with the value 1 and one with the value
+// shift. It returns the share of duels in which a difference was found: without
+// (bare) and with (floored) the noise floor.
 func simulate(t *testing.T, duels, rounds int, shift, noise float64) (bare, floored float64) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(42, uint64(rounds)))
 	for d := range duels {
 		a, b, again := noisy(random, rounds, 1, noise), noisy(random, rounds, shift, noise), noisy(random, rounds, 1, noise)
-		// The machine drifts: all runs of a round share that effect.
+		// A drift of the machine changes all values of a round by the same
+		// factor.
 		for i := range a {
 			drift := math.Exp(0.1 * random.NormFloat64())
 			a[i], b[i], again[i] = a[i]*drift, b[i]*drift, again[i]*drift

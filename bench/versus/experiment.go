@@ -10,46 +10,47 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// The experiments, in their order within a round. Half comes after Rooms,
-// whose first round measures the limit of the slowest peer.
+// The experiments, in their order within a round. Half must come after Rooms:
+// it needs the limit of the slowest peer, which Rooms measures in the first
+// round.
 const (
-	One   = "one"   // one message at a time to a large room
+	One   = "one"   // single messages to a large room
 	Burst = "burst" // 32 messages at once to a large room
-	Rooms = "rooms" // small rooms in which all members publish, each as soon as its own message came back
-	Half  = "half"  // the same rooms, by a schedule, at half the rate of the slowest peer
-	Echo  = "echo"  // rooms of one: each message goes back to its sender
+	Rooms = "rooms" // small rooms in which all members publish; each sends again as soon as its own message has come back
+	Half  = "half"  // the rooms of Rooms, but with a schedule: half of the rate that the slowest peer reached
+	Echo  = "echo"  // rooms of one member: each message goes back to its sender
 	Idle  = "idle"  // connections that send nothing
 )
 
-// oneRate is how many messages per second One sends. A Go program needs about
-// a millisecond to wake up and to sleep again, independent of its work. At
-// this rate that is a tenth of the work for 1,000 deliveries; at 20/s it was a
-// third.
+// oneRate is the number of messages per second in One. Besides its work, a Go
+// program needs about a millisecond to wake up and to fall asleep again. At
+// this rate that is a tenth of the CPU time of 1,000 deliveries; at 20/s it was
+// a third.
 const oneRate = 50
 
-// echoRate is a third of the limit of the slower servers. At its limit every
-// server costs about as much as the kernel alone (12.3 us; dotsd 11.8, gws
-// 14.0). At a tenth of the limit most of the cost is to wake up the machine
-// for each message.
+// echoRate, in messages per second, is a third of the limit of the slower
+// servers. At their limits all servers cost about as much as the kernel alone
+// (kernel 12.3 us, dotsd 11.8, gws 14.0). At a tenth of the limit most of the
+// cost comes from waking up the machine for each message.
 const echoRate = 20_000
 
-// messageBytes is the size of all messages.
+// messageBytes is the size of all messages of a comparison.
 const messageBytes = 128
 
-// Experiment is one scenario that all servers run.
+// Experiment is a scenario with which all servers are measured.
 type Experiment struct {
 	Key      string            `json:"key"`
-	Rooms    string            `json:"rooms"` // such as "1,000 x 8"
+	Rooms    string            `json:"rooms"` // for people: "1,000 x 8" stands for 1,000 rooms of 8 members
 	Title    string            `json:"title"`
-	Scenario map[string]string `json:"scenario"` // every field, as given to a flag of dotsbench run
+	Scenario map[string]string `json:"scenario"` // all fields of the scenario, as texts that the flags of dotsbench run accept
 
 	scenario scenario.Scenario
 }
 
 // experiments returns the experiments of a comparison. An experiment with a
-// rate leaves every server idle time, so that CPU per delivery compares
-// servers at the same work. Rooms drives them to their limit, because all
-// members publish at the same time.
+// rate leaves every server some idle time. So the CPU time per delivery
+// compares servers that do the same work. Rooms drives each server to its
+// limit, because all members publish at the same time.
 func experiments(quick bool, seed uint64) []Experiment {
 	small, idle := 8000, 10000
 	if quick {
@@ -59,7 +60,7 @@ func experiments(quick bool, seed uint64) []Experiment {
 		experiment(One, "one at a time", 1000, 1, rate(oneRate)),
 		experiment(Burst, "bursts of 32", 1000, 1, rate(64)),
 		experiment(Rooms, "all publishing", small, small/8, scenario.Rate{Max: true}),
-		experiment(Half, "", small, small/8, rate(0)), // the rate is set after the first round
+		experiment(Half, "", small, small/8, rate(0)), // setRate sets the rate and the title when the first round has measured Rooms
 		experiment(Echo, "echo", 1000, 1000, rate(echoRate)),
 		experiment(Idle, "idle", idle, idle/8, rate(0)),
 	}
@@ -69,7 +70,7 @@ func experiments(quick bool, seed uint64) []Experiment {
 		switch all[i].Key {
 		case Burst:
 			s.Burst = 32
-		case Idle: // a small prelude: it leaves out one-time work, and little memory stays that later connections could reuse
+		case Idle: // a prelude, for one-time work of the server; it is small, because later connections reuse its memory
 			s.Prelude, s.Memory = idle/50, scenario.MemorySettled
 		}
 		if quick || all[i].Key == Idle {
@@ -80,8 +81,8 @@ func experiments(quick bool, seed uint64) []Experiment {
 	return all
 }
 
-// MostConns is the largest number of connections that a comparison holds at a
-// time.
+// MostConns returns the largest number of connections that a comparison has at
+// a time.
 func MostConns(quick bool) int {
 	most := 0
 	for _, x := range experiments(quick, 0) {
@@ -95,13 +96,14 @@ func rate(perSecond float64) scenario.Rate { return scenario.Rate{PerSecond: per
 func experiment(key, title string, conns, rooms int, rate scenario.Rate) Experiment {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate, s.Sizes = key, conns, rooms, rate, []int{messageBytes}
-	// The warm-up ends between two bursts. Nobody is kicked in such a short
-	// run, so heartbeats would only add work that is not a delivery.
+	// The warm-up of 400 ms ends between two bursts. Heartbeats are off: so
+	// short a run needs none to keep connections open, and they would add work
+	// that is not a delivery.
 	s.Warmup, s.Duration, s.Settle, s.Beat = 400*time.Millisecond, 3*time.Second, 3*time.Second, 0
 	return Experiment{Key: key, Title: title, scenario: s}
 }
 
-// describe makes the texts from the scenario.
+// describe sets Rooms and Scenario, the descriptions of the scenario.
 func (e *Experiment) describe() {
 	s := &e.scenario
 	e.Rooms = fmt.Sprintf("%s x %s", cli.Count(s.Rooms), cli.Count(s.Conns/s.Rooms))
@@ -114,15 +116,17 @@ func (e *Experiment) describe() {
 	}
 }
 
-// setRate gives Half its rate: messages of all connections together.
+// setRate sets the rate of Half, in messages per second of all connections
+// together.
 func (e *Experiment) setRate(perSecond float64) {
 	e.scenario.Rate = rate(perSecond)
 	e.Title = "at " + cli.Count(int(perSecond)) + "/s"
 	e.describe()
 }
 
-// halfOf returns the message rate for half of the least deliveries per second,
-// rounded to two digits so that it is easy to type.
+// halfOf returns the rate of messages that gives half of the smallest of these
+// rates of deliveries. It is rounded down to two digits, so that people can
+// type it.
 func halfOf(deliveries []float64, members int) float64 {
 	if len(deliveries) == 0 {
 		return 0
@@ -132,9 +136,10 @@ func halfOf(deliveries []float64, members int) float64 {
 	return max(math.Floor(half/unit)*unit, 10)
 }
 
-// order returns the order of n servers in a round. Every second round reverses
-// the one before, so that slow changes of the machine favour no server, and
-// every pair of rounds begins with another server.
+// order returns the order of n servers in a round, which counts from 0. Each
+// odd round has the reverse order of the round before it, so that slow changes
+// of the machine favour no server. Each such pair of rounds begins with another
+// server.
 func order(round, n int) []int {
 	all := make([]int, n)
 	for i := range all {

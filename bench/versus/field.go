@@ -11,21 +11,23 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// FieldConfig says which servers to compare in which tables. A field has no
-// "ours": any server can be a row, with any settings.
+// FieldConfig configures a field: a comparison of servers in tables that an
+// adapter file describes. Unlike a comparison by Config, a field does not treat
+// our server in a special way: a row of a table can be any server with any
+// settings.
 type FieldConfig struct {
 	Servers  []adapter.Adapter
 	Tables   []Table
-	Skipped  map[string]string // servers that are not available, with the reason
+	Skipped  map[string]string // by name of a server that is not available: the reason
 	Rounds   int
-	Quick    bool // short, with rough figures only
+	Quick    bool // short runs, which give only rough figures
 	Progress *cli.Progress
 
-	// Nil: the real function. Tests use another.
+	// Run makes a run; nil: Spec.Run. Tests use another function.
 	Run func(s runner.Spec) (*result.Result, error)
 }
 
-// FieldReport is the outcome of a field: field.json.
+// FieldReport is the outcome of a field, as in field.json.
 type FieldReport struct {
 	Schema  int            `json:"schema"`
 	Program string         `json:"program"`
@@ -34,21 +36,21 @@ type FieldReport struct {
 	Rounds  int            `json:"rounds"`
 	Quick   bool           `json:"quick"`
 	Tables  []Table        `json:"tables"`
-	Servers []Server       `json:"servers"` // the experiment of a run is the key of its table
+	Servers []Server       `json:"servers"` // in their runs, Experiment is the key of a table
 	Proved  int64          `json:"proved_deliveries"`
 	Notes   []string       `json:"notes"`
 
 	raw []rawRun
 }
 
-// rawRun is the complete result of a run.
+// rawRun is the complete result of a run, and the name of its folder.
 type rawRun struct {
 	name   string
 	result *result.Result
 }
 
-// MostConns is the largest number of connections that the tables hold at a
-// time.
+// MostConns returns the largest number of connections that a run of the tables
+// has.
 func (c *FieldConfig) MostConns() int {
 	most := 0
 	for _, t := range c.Tables {
@@ -57,8 +59,8 @@ func (c *FieldConfig) MostConns() int {
 	return most
 }
 
-// Compare makes all runs: each round runs each table once, and each table all
-// its servers, in another order than in the round before.
+// Compare makes all runs. A round goes through all tables and, for each table,
+// through its servers, in another order than in the round before.
 func (c *FieldConfig) Compare() (*FieldReport, error) {
 	r := &FieldReport{
 		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
@@ -108,8 +110,9 @@ func (c *FieldConfig) round(r *FieldReport, t *Table, round int) {
 	}
 }
 
-// one makes one run with a fresh server. A run about latency that is INVALID,
-// and has no worse outcome, is repeated, because other programs used the CPUs.
+// one makes one run with a fresh server. If the table is about latency and the
+// run is INVALID, because other programs used the CPUs, one repeats it at most
+// twice.
 func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	const tries = 3
 	for try := 1; ; try++ {
@@ -124,9 +127,9 @@ func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	}
 }
 
-// broken returns what a server did in a table that makes its figures
-// meaningless: it lost a message, ended a connection, died, or could not be
-// run.
+// broken returns why the figures of a server in a table are meaningless: it
+// lost a message, ended a connection, died, or could not be run. It returns ""
+// if there is no such reason.
 func (s *Server) broken(table string) string {
 	for _, run := range s.Runs {
 		if run.Experiment != table {
@@ -144,10 +147,10 @@ func (s *Server) broken(table string) string {
 	return ""
 }
 
-// Verdict returns the worst outcome as an error with its exit code. A missed
-// goal is shown, but is not an error.
+// Verdict returns the worst outcome as an error with its exit code, or nil. A
+// missed goal is not an error.
 func (r *FieldReport) Verdict() error {
-	var worst [cli.ServerDied + 1]error // by exit code
+	var worst [cli.ServerDied + 1]error // index: exit code
 	for _, t := range r.Tables {
 		for _, name := range t.Rows {
 			s := r.server(name)

@@ -80,7 +80,8 @@ func TestTheTablesOfThePeersAreWhole(t *testing.T) {
 	}
 }
 
-// fieldRun is a field of servers with known figures; order records their runs.
+// fieldRun returns a function in place of Spec.Run. It makes results with known
+// figures, and records in order the names of the servers that were run.
 func fieldRun(order *[]string) func(s runner.Spec) (*result.Result, error) {
 	return func(s runner.Spec) (*result.Result, error) {
 		name, closed := s.Adapter.Name, s.Scenario.Rate.Max
@@ -96,7 +97,7 @@ func fieldRun(order *[]string) func(s runner.Spec) (*result.Result, error) {
 		switch {
 		case name == "loser" && nth == 2:
 			r.Proof.Lost, r.Exit = 7, cli.Violated
-		case name == "slow" && !closed && nth%5 == 0: // is repeated
+		case name == "slow" && !closed && nth%5 == 0: // a run about latency that is INVALID, so it is repeated
 			r.Invalid, r.Exit, r.Latency.P50 = []string{"sends were late"}, cli.Invalid, 99_000
 		case name == "fast" && closed && nth == 1:
 			r.Invalid, r.Exit = []string{"the generator's thread was busy"}, cli.Invalid

@@ -18,7 +18,8 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Table is one experiment of a field and its servers, as written in the list "tables" of an adapter file:
+// Table is a scenario of a field and the servers to measure with it. An adapter
+// file has tables in its list "tables":
 //
 //	tables:
 //	  - title: most, 128 rooms of 1
@@ -29,7 +30,7 @@ import (
 //	    base: slow                           # the others are compared with it; optional
 //	    goals: [fast rate >= 5 x slow, fast p50 <= slow + 500us]
 //
-// With rate max a table is about throughput, otherwise about latency.
+// A table with rate max is about throughput; others are about latency.
 type Table struct {
 	Key      string            `json:"key"`
 	Title    string            `json:"title"`
@@ -37,13 +38,13 @@ type Table struct {
 	Rows     []string          `json:"servers"`
 	Base     string            `json:"base,omitempty"`
 	Goals    []Demand          `json:"goals,omitempty"`
-	Scenario map[string]string `json:"scenario"` // every field, as given to a flag of dotsbench run
+	Scenario map[string]string `json:"scenario"` // all fields of the scenario, as texts that the flags of dotsbench run accept
 
 	scenario scenario.Scenario
 }
 
-// Demand is a goal of a table: a row must have at least a given multiple of another row, or at most a given amount
-// more.
+// Demand is a goal of a table about one figure: the figure of Server must be at least Times the
+// figure of Against, or at most MoreUs larger than it.
 type Demand struct {
 	Text    string  `json:"text"`
 	Server  string  `json:"server"`
@@ -51,7 +52,7 @@ type Demand struct {
 	Against string  `json:"against"`
 	Times   float64 `json:"at_least_times,omitempty"`
 	MoreUs  float64 `json:"at_most_more_us,omitempty"`
-	Found   *Figure `json:"found"` // a multiple, or microseconds; nil: not measured
+	Found   *Figure `json:"found"` // the ratio or, for MoreUs, the difference in microseconds; nil: not measured
 	Met     bool    `json:"met"`
 }
 
@@ -77,7 +78,8 @@ func parseDemand(text string) (Demand, error) {
 	return d, fmt.Errorf("%q is not a goal; want A rate >= 5 x B, or A p50 <= B + 500us", text)
 }
 
-// LoadTables reads the tables of an adapter file whose servers are known.
+// LoadTables reads the tables of an adapter file. servers are the servers of
+// the same file.
 func LoadTables(name string, servers []adapter.Adapter) ([]Table, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -86,7 +88,8 @@ func LoadTables(name string, servers []adapter.Adapter) ([]Table, error) {
 	return parseTables(name, text, servers)
 }
 
-// tableReader reads from the syntax tree, as package scenario does, so that a value means the same as in a flag.
+// tableReader reads tables from the syntax tree of a file, as package scenario
+// does, so that a value means the same as in a flag.
 type tableReader struct {
 	file    string
 	servers []adapter.Adapter
@@ -138,7 +141,8 @@ func (r *tableReader) fail(at ast.Node, format string, args ...any) error {
 func (r *tableReader) table(node ast.Node) error {
 	t := Table{Key: strconv.Itoa(len(r.tables) + 1), Nodes: 1, scenario: scenario.Default()}
 	all := entries(node)
-	// The scenario must be known before the fields that change it, even if it comes later in the file.
+	// Load the scenario first: other fields change it, and they may come before
+	// it in the file.
 	for _, e := range all {
 		if e.Key.GetToken().Value == "scenario" {
 			var err error
@@ -198,7 +202,7 @@ func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
 	return nil
 }
 
-// complete checks what depends on more than one entry.
+// complete makes the checks for which all fields of the table must be known.
 func (r *tableReader) complete(t *Table, at ast.Node) error {
 	if t.Title == "" || len(t.Rows) == 0 {
 		return r.fail(at, "a table needs a title and servers")
@@ -232,7 +236,8 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 	return nil
 }
 
-// together checks that the nodes of a room can reach each other.
+// together checks, if rooms have members on all nodes, that the servers can be
+// several nodes of one system.
 func (t *Table) together(rows []adapter.Adapter) error {
 	if t.scenario.Across != scenario.AcrossMembers {
 		return nil
@@ -255,5 +260,5 @@ func (t *Table) describe() {
 	}
 }
 
-// closed reports whether a table is about throughput, and not about latency.
+// closed reports whether the table is about throughput and not about latency.
 func (t *Table) closed() bool { return t.scenario.Rate.Max }

@@ -9,23 +9,23 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// column is one column of a table of a field.
+// column is a column of a table of a field.
 type column struct {
-	key   string // of Server.Figures, after the key of the table
+	key   string // with the key of the table before it: the key in Server.Figures
 	head  [2]string
 	value func(run *Run) float64 // 0: no value
-	base  string                 // compared with this row, by combine; empty: not compared
+	base  string                 // the row with which the value is compared, by the function in by; empty: none
 	by    func(own, base float64) float64
 	mark  func(run *Run) string // may be nil
 	show  func(v float64) string
-	some  bool // left out if no row has a value
+	some  bool // the column is left out if no row has a value
 }
 
 // columns returns the columns of a table.
 func (t *Table) columns() []column {
 	var all []column
 	if t.closed() {
-		share := float64(t.scenario.Rooms) / float64(t.scenario.Conns) // every member of a room gets each message
+		share := float64(t.scenario.Rooms) / float64(t.scenario.Conns) // messages per delivery: each member of a room gets each message
 		rate := column{key: "rate", head: [2]string{"messages/s", "most"}, show: count,
 			value: func(run *Run) float64 { return run.DeliveredRate * share },
 			mark:  func(run *Run) string { return markIf(len(run.Invalid) > 0, AtLeast) }}
@@ -56,8 +56,8 @@ func (t *Table) columns() []column {
 		column{key: "beside", some: true, head: [2]string{"CPU us a message", "beside it"}, show: micros, value: func(run *Run) float64 { return run.BesidePerMessage }})
 }
 
-// latency is a column in milliseconds. The latency of an INVALID run does not
-// count.
+// latency returns a column for a latency in milliseconds. The latencies of
+// INVALID runs do not count.
 func (t *Table) latency(name string, get func(run *Run) int64) column {
 	return column{key: name, head: [2]string{name, "ms"}, show: millis, value: func(run *Run) float64 {
 		if len(run.Invalid) > 0 {
@@ -67,8 +67,9 @@ func (t *Table) latency(name string, get func(run *Run) int64) column {
 	}}
 }
 
-// figure returns the figure of a server in a column. A server that broke a
-// promise in a table has no figure there.
+// figure returns the figure of a server in a column of a table. It returns
+// false if there is none, or if the server broke a promise in a run of this
+// table.
 func (r *FieldReport) figure(t *Table, c *column, s *Server) (Figure, bool) {
 	var values []float64
 	mark := ""
@@ -101,8 +102,8 @@ func (r *FieldReport) figure(t *Table, c *column, s *Server) (Figure, bool) {
 	return f, true
 }
 
-// inRound returns the value of a column's base in a round: runs that are
-// compared are seconds apart.
+// inRound returns the value of the base of a column in a round, or 0. Values
+// are compared within a round, because its runs are only seconds apart.
 func (r *FieldReport) inRound(t *Table, c *column, round int) float64 {
 	base := r.server(c.base)
 	i := slices.IndexFunc(base.Runs, func(run Run) bool { return run.Experiment == t.Key && run.Round == round })
@@ -112,7 +113,8 @@ func (r *FieldReport) inRound(t *Table, c *column, round int) float64 {
 	return c.value(&base.Runs[i])
 }
 
-// conclude computes figures, goals and notes from the runs.
+// conclude computes the figures, the outcome of the goals, and the notes from
+// the runs.
 func (r *FieldReport) conclude() {
 	for i := range r.Servers {
 		r.Servers[i].Figures = map[string]Figure{}
@@ -135,7 +137,8 @@ func (r *FieldReport) conclude() {
 	}
 }
 
-// note adds notes about a row.
+// note adds a note about a server in a table, if its runs were INVALID or broke
+// a promise.
 func (r *FieldReport) note(t *Table, s *Server) {
 	if why := s.broken(t.Key); why != "" {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: %s: INVALID: %s", t.Title, s.Name, why))
@@ -156,7 +159,7 @@ func (r *FieldReport) note(t *Table, s *Server) {
 	}
 }
 
-// judge compares two rows for a goal.
+// judge computes the outcome of a goal.
 func (r *FieldReport) judge(t *Table, d *Demand) {
 	columns := t.columns()
 	i := slices.IndexFunc(columns, func(c column) bool { return c.key == d.Figure })
@@ -212,7 +215,8 @@ func (r *FieldReport) write(w io.Writer, p paper) error {
 	return err
 }
 
-// footer writes how many deliveries were proved, and describes the servers.
+// footer writes the number of proved deliveries, the descriptions of the
+// servers, and the notes.
 func (r *FieldReport) footer(b *strings.Builder, p paper) {
 	fmt.Fprintf(b, "\n%s deliveries were proved: each arrived undamaged, once, in order and in its room", cli.Count(r.Proved))
 	if r.Verdict() != nil {
@@ -230,7 +234,7 @@ func (r *FieldReport) footer(b *strings.Builder, p paper) {
 	}
 }
 
-// grid arranges a table for printing.
+// grid arranges the figures of a table in rows and columns.
 func (r *FieldReport) grid(t *Table) grid {
 	columns := slices.DeleteFunc(t.columns(), func(c column) bool {
 		return c.some && !slices.ContainsFunc(t.Rows, func(name string) bool {

@@ -7,18 +7,19 @@ import (
 	"dotsconnect/bench/floor"
 )
 
-// Figure is the median of several runs, with the least and the greatest.
+// Figure is the median of the values of several runs, with the smallest and the
+// largest value.
 type Figure struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	Runs   int     `json:"runs"`
-	Mark   string  `json:"mark,omitempty"` // a qualification: AtLeast or Busy
+	Mark   string  `json:"mark,omitempty"` // AtLeast or Busy, if the median needs a qualification
 }
 
-// Marks of figures.
+// The values of Figure.Mark.
 const (
-	AtLeast = ">=" // the generator or the machine was the limit, not the server
+	AtLeast = ">=" // the generator or the machine was the limit, so the server can do more
 	Busy    = "!"  // the server had no idle time
 )
 
@@ -29,26 +30,27 @@ func summarize(v []float64) Figure {
 	return Figure{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], Runs: n}
 }
 
-// busy is the share of its one CPU above which a server has no idle time.
+// busy is the number of CPUs that a server uses when it has practically no idle
+// time; it has one CPU.
 const busy = 0.9
 
-// metric is one column.
+// metric is a column of the tables of a comparison.
 type metric struct {
 	key   string
-	in    string // its experiment
+	in    string // key of the experiment that measures it
 	head  [2]string
 	value func(run *Run) float64         // 0: no value
-	show  func(v float64) string         // plain text of a value
-	mark  func(run *Run) string          // what the kernel alone needs; may be nil
-	floor func(rows []floor.Row) float64 // what the kernel alone takes; may be nil
+	show  func(v float64) string         // formats a value
+	mark  func(run *Run) string          // returns the Mark for a run; may be nil
+	floor func(rows []floor.Row) float64 // returns the cost of the kernel alone; may be nil
 }
 
 const (
-	perDelivery = 5 // the first metrics form one table, the rest another
+	perDelivery = 5 // number of metrics in the first table, CPU per delivery; the others are in the second
 	floorName   = "floor"
 )
 
-// metrics returns all columns, in the order of the tables.
+// metrics returns the metrics, first those of the first table.
 func (r *Report) metrics() []metric {
 	var all []metric
 	add := func(x *Experiment, name, title string, m metric) {
@@ -104,7 +106,7 @@ func micros(v float64) string {
 
 func millis(v float64) string { return fmt.Sprintf("%.2f", v) }
 
-// of returns the figure of a server.
+// of returns the figure of a server in this metric, or false if there is none.
 func (m *metric) of(s *Server) (Figure, bool) {
 	var values []float64
 	mark := ""
@@ -127,7 +129,7 @@ func (m *metric) of(s *Server) (Figure, bool) {
 	return f, true
 }
 
-// at returns the value in a run, 0 if there is none.
+// at returns the value of this metric in a run, or 0 if there is none.
 func (m *metric) at(run *Run) float64 {
 	if run.Experiment != m.in || run.Error != "" {
 		return 0
@@ -135,8 +137,9 @@ func (m *metric) at(run *Run) float64 {
 	return m.value(run)
 }
 
-// floorOf returns what the kernel alone needs for a delivery, in microseconds:
-// its share of a send, and of the receive of the message that it delivers.
+// floorOf returns the CPU time, in microseconds, that the kernel alone needs
+// for a delivery in an experiment. It is the delivery's share of a send plus,
+// if the message goes to few members, its share of the receive of the message.
 func floorOf(key string, rows []floor.Row) float64 {
 	of := func(frames int) floor.Row {
 		i := slices.IndexFunc(rows, func(row floor.Row) bool { return row.Frames == frames })
@@ -148,7 +151,7 @@ func floorOf(key string, rows []floor.Row) float64 {
 	switch key {
 	case Burst:
 		return of(32).SendNs / 1000
-	case Rooms: // eight members publish, so at best each write has eight frames
+	case Rooms: // all eight members of a room publish, so at best a write has eight frames
 		return (of(8).SendNs + of(1).ReceiveNs/8) / 1000
 	case Half:
 		return (of(1).SendNs + of(1).ReceiveNs/8) / 1000
@@ -158,7 +161,8 @@ func floorOf(key string, rows []floor.Row) float64 {
 	return of(1).SendNs / 1000
 }
 
-// floorFigure returns the row of the floor.
+// floorFigure returns the cost of the kernel alone in a metric, or false if
+// there is none.
 func (r *Report) floorFigure(m *metric) (Figure, bool) {
 	var values []float64
 	for _, rows := range r.Floor {
@@ -172,7 +176,8 @@ func (r *Report) floorFigure(m *metric) (Figure, bool) {
 	return summarize(values), true
 }
 
-// ratio compares our server with another row, round by round.
+// ratio returns the ratio of our server to another row in the metric with this
+// key. It is computed within each round.
 func (r *Report) ratio(key, against string) (Figure, bool) {
 	all := r.metrics()
 	i := slices.IndexFunc(all, func(m metric) bool { return m.key == key })
@@ -190,7 +195,8 @@ func (r *Report) ratio(key, against string) (Figure, bool) {
 	return summarize(ratios), true
 }
 
-// valueIn returns the value of a row in a round, 0 if there is none.
+// valueIn returns the value of a row (a server or the floor) in a round, or 0
+// if there is none.
 func (r *Report) valueIn(name string, m *metric, round int) float64 {
 	if name == floorName && m.floor != nil && round <= len(r.Floor) {
 		return m.floor(r.Floor[round-1])

@@ -10,20 +10,20 @@ import (
 	"path/filepath"
 )
 
-// file is one file to write.
+// file is a file of a folder, and the function that writes its text.
 type file struct {
 	name  string
 	write func(w io.Writer) error
 }
 
-// Write writes a folder with peers.json and peers.md. The folder appears with
-// both files or not at all.
+// Write creates the folder dir with peers.json and peers.md. The folder appears
+// with both files or not at all.
 func (r *Report) Write(dir string) error {
 	return writeFolder(dir, []file{{"peers.json", r.JSON}, {"peers.md", r.Markdown}}, nil)
 }
 
-// Write writes field.json, field.md, table.txt and, below runs, the folder of
-// each run.
+// Write creates the folder dir with field.json, field.md, table.txt and a
+// folder runs, which has one folder for each run.
 func (r *FieldReport) Write(dir string) error {
 	return writeFolder(dir, []file{{"field.json", r.JSON}, {"field.md", r.Markdown}, {"table.txt", r.Table}}, func(temp string) error {
 		if err := os.Mkdir(filepath.Join(temp, "runs"), 0o755); err != nil {
@@ -38,7 +38,8 @@ func (r *FieldReport) Write(dir string) error {
 	})
 }
 
-// writeFolder creates a folder with these files and those that more writes.
+// writeFolder creates the folder dir with these files and the files that more
+// writes. more may be nil. The folder appears with all files or not at all.
 func writeFolder(dir string, files []file, more func(temp string) error) (err error) {
 	dir = filepath.Clean(dir)
 	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*")
@@ -70,10 +71,10 @@ func writeFolder(dir string, files []file, more func(temp string) error) (err er
 	return os.Rename(temp, dir)
 }
 
-// JSON writes peers.json.
+// JSON writes the text of peers.json.
 func (r *Report) JSON(w io.Writer) error { return writeJSON(w, r) }
 
-// JSON writes field.json.
+// JSON writes the text of field.json.
 func (r *FieldReport) JSON(w io.Writer) error { return writeJSON(w, r) }
 
 func writeJSON(w io.Writer, what any) error {

@@ -13,8 +13,8 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// stubAt is the variable with an address; if it is set, this program serves
-// rooms there instead of running tests.
+// stubAt is the name of an environment variable. If it has an address, this
+// program serves rooms at that address and runs no tests.
 const stubAt = "VERSUS_STUB"
 
 func TestMain(m *testing.M) {
@@ -54,8 +54,8 @@ func stubServer(t *testing.T) adapter.Adapter {
 	}
 }
 
-// Makes one real run: a process is started by its adapter, pinned to its CPU
-// and measured.
+// The test makes a real run: a process is started as its adapter says, pinned
+// to a CPU and measured.
 func TestARunOfAServerThatAnAdapterDescribes(t *testing.T) {
 	a := stubServer(t)
 	x := experiments(true, 1)[0]

@@ -9,7 +9,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Report is a comparison: peers.json. Times are microseconds.
+// Report is the outcome of a comparison, as in peers.json. Times are in
+// microseconds.
 type Report struct {
 	Schema      int            `json:"schema"`
 	Program     string         `json:"program"`
@@ -18,32 +19,32 @@ type Report struct {
 	Rounds      int            `json:"rounds"`
 	Quick       bool           `json:"quick"`
 	Seed        uint64         `json:"seed"`
-	Pinned      bool           `json:"pinned"` // server on the first CPU, generator on the others
+	Pinned      bool           `json:"pinned"` // each server had the first CPU, and the generator had the others
 	Experiments []Experiment   `json:"experiments"`
-	Servers     []Server       `json:"servers"` // ours first
-	Floor       [][]floor.Row  `json:"floor"`   // one list for each round
+	Servers     []Server       `json:"servers"` // the first is our server
+	Floor       [][]floor.Row  `json:"floor"`   // by round
 	Goals       []Goal         `json:"goals"`
 	Notes       []string       `json:"notes"`
 }
 
-// Server is one row.
+// Server is a row of the tables.
 type Server struct {
 	Name    string            `json:"name"`
 	Library string            `json:"library"`
 	More    string            `json:"more_than_ours,omitempty"`
 	Less    string            `json:"less_than_ours,omitempty"`
-	Skipped string            `json:"skipped,omitempty"` // why there are no figures
+	Skipped string            `json:"skipped,omitempty"` // why the server has no figures
 	Figures map[string]Figure `json:"figures"`
 	Runs    []Run             `json:"runs"`
 }
 
-// Run is one run of one server.
+// Run has the figures of one run of a server.
 type Run struct {
 	Experiment       string   `json:"experiment"`
 	Round            int      `json:"round"`
-	Error            string   `json:"error,omitempty"` // the run could not be made
+	Error            string   `json:"error,omitempty"` // why the run could not be made
 	Exit             int      `json:"exit"`
-	Invalid          []string `json:"invalid,omitempty"` // why rates and latencies do not count
+	Invalid          []string `json:"invalid,omitempty"` // reasons why the rates and latencies of this run do not count
 	Violation        string   `json:"violation,omitempty"`
 	Ended            string   `json:"ended,omitempty"`
 	Died             string   `json:"died,omitempty"`
@@ -58,19 +59,19 @@ type Run struct {
 	CPUPerMessage    float64  `json:"cpu_us_per_message,omitempty"`
 	BesidePerMessage float64  `json:"beside_cpu_us_per_message,omitempty"`
 	PerCall          float64  `json:"messages_per_call,omitempty"`
-	Tries            int      `json:"tries,omitempty"` // all but the last were INVALID
+	Tries            int      `json:"tries,omitempty"` // number of attempts; all before the last were INVALID
 }
 
-// Goal is a ratio that our server should reach.
+// Goal is a limit for the ratio of our server to another row in one metric.
 type Goal struct {
 	What    string  `json:"what"`
 	Against string  `json:"against"`
 	AtMost  float64 `json:"at_most"`
-	Ratio   *Figure `json:"ratio"` // nil: not measured
+	Ratio   *Figure `json:"ratio"` // nil if it was not measured
 	Met     bool    `json:"met"`
 }
 
-// goals are the goals of the project. Each ratio compares runs of one round.
+// goals returns the goals of the project.
 func goals() []Goal {
 	return []Goal{
 		{What: "one.cpu", Against: "gws", AtMost: 0.8},
@@ -82,7 +83,8 @@ func goals() []Goal {
 	}
 }
 
-// conclude computes figures, goals and notes from the runs.
+// conclude computes the figures, the outcome of the goals, and the notes from
+// the runs.
 func (r *Report) conclude() {
 	for i := range r.Servers {
 		s := &r.Servers[i]
@@ -103,7 +105,8 @@ func (r *Report) conclude() {
 	}
 }
 
-// notes lists what went wrong in the runs of a server, each kind once.
+// notes describes the errors in the runs of a server. It has one note for each
+// kind of error in each experiment.
 func (s *Server) notes(rounds int) []string {
 	var notes []string
 	seen := map[string]bool{}
@@ -132,7 +135,7 @@ func (s *Server) notes(rounds int) []string {
 	return notes
 }
 
-// title returns the name of a metric for a person.
+// title returns the name of the metric with this key, as people read it.
 func (r *Report) title(key string) string {
 	for _, m := range r.metrics() {
 		if m.key == key {

@@ -9,8 +9,9 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// grid is a table: a head of two lines, and rows whose first cell is a name. A
-// row of two cells has a text instead of figures.
+// grid is a table for printing. Its head has two lines. The first cell of a row
+// is the name of a server. A row of only two cells has a text in place of the
+// figures.
 type grid struct {
 	head [][2]string
 	rows [][]string
@@ -64,8 +65,7 @@ func cell(f Figure, ok bool, show func(v float64) string) string {
 	return text + f.Mark
 }
 
-// text writes the grid for a terminal: names on the left, figures on the
-// right.
+// text writes the grid for a terminal. Names are aligned left, figures right.
 func (g grid) text(b *strings.Builder) {
 	width := make([]int, len(g.head))
 	wider := func(i int, s string) { width[i] = max(width[i], utf8.RuneCountInString(s)) }
@@ -102,7 +102,7 @@ func (g grid) text(b *strings.Builder) {
 	}
 }
 
-// markdown writes the grid for a document.
+// markdown writes the grid as a table in Markdown.
 func (g grid) markdown(b *strings.Builder) {
 	head, rule := "|", "|"
 	for i, h := range g.head {
@@ -124,19 +124,19 @@ func (g grid) markdown(b *strings.Builder) {
 	}
 }
 
-// paper has the differences between a terminal and a document.
+// paper has the parts of a report that differ between a terminal and Markdown.
 type paper struct {
 	title func(text string) string
 	item  string
 	grid  func(g grid, b *strings.Builder)
 }
 
-// Table writes the comparison for a terminal.
+// Table writes the report for a terminal.
 func (r *Report) Table(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return text + "\n" }, "  ", grid.text})
 }
 
-// Markdown writes the comparison for a document.
+// Markdown writes the report as Markdown.
 func (r *Report) Markdown(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return "**" + text + "**\n\n" }, "- ", grid.markdown})
 }
@@ -223,7 +223,8 @@ func (r *Report) legend(b *strings.Builder, p paper) {
 	}
 }
 
-// invalid reports whether rates and latencies of an experiment do not count.
+// invalid reports whether a run of the server in this experiment was INVALID,
+// so that its rates and latencies do not count.
 func (s *Server) invalid(experiment string) bool {
 	for _, run := range s.Runs {
 		if run.Experiment == experiment && len(run.Invalid) > 0 {

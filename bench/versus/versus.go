@@ -1,10 +1,11 @@
-// Package versus compares servers: ours with peers, and both with the cost of the kernel alone.
+// Package versus compares our server with other servers (the peers), and all of
+// them with the cost of the kernel alone (the floor).
 //
-// A machine does not stay the same for fifteen minutes: neighbours come and go, heat lowers the
-// clock rate. So each experiment runs all servers before the next one begins, round after round,
-// each time in another order and with a fresh server. Runs that are compared are therefore seconds
-// apart. Ratios are computed within a round, and the figures are medians with the least and the
-// greatest value.
+// A comparison takes about 15 minutes. Meanwhile the machine changes: other virtual machines come
+// and go, and heat lowers the clock rate. So a round goes through the experiments, and in each of
+// them through all servers. Runs that are compared are then only seconds apart. Each round has
+// another order of servers, and each run has a fresh server. Ratios are computed within a round.
+// Figures are medians, with the smallest and the largest value.
 package versus
 
 import (
@@ -20,27 +21,29 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// Config says which servers to compare.
+// Config configures a comparison of our server with peers.
 type Config struct {
-	Servers  []adapter.Adapter // our server first
-	Skipped  []Server          // peers that could not be built
+	Servers  []adapter.Adapter // the first is our server
+	Skipped  []Server          // peers that cannot be measured
 	Rounds   int
-	Quick    bool // smaller and shorter, with rough figures only
+	Quick    bool // fewer connections and shorter runs, which give only rough figures
 	Seed     uint64
 	Progress *cli.Progress
 
-	// Nil: the real functions. Tests use others.
+	// Functions that make a run and measure the floor; nil: the real ones.
+	// Tests use others.
 	Run   func(s runner.Spec) (*result.Result, error)
 	Floor func() ([]floor.Row, error)
 }
 
-// Skip records a peer that cannot be measured, with the reason.
+// Skip adds a peer to Skipped, with the reason why it cannot be measured.
 func (c *Config) Skip(a adapter.Adapter, why error) {
 	c.Skipped = append(c.Skipped, Server{Name: a.Name, Library: a.Library, More: a.More, Less: a.Less,
 		Skipped: firstLine(why.Error()), Runs: []Run{}})
 }
 
-// Compare makes all runs. An error means that our server could not be measured.
+// Compare makes all runs. An error means that our server or the floor could not
+// be measured.
 func (c *Config) Compare() (*Report, error) {
 	r := &Report{
 		Schema: 1, Program: "dotsbench", Started: time.Now().UTC().Format(time.RFC3339), Machine: result.ReadMachine(),
@@ -88,7 +91,8 @@ func (c *Config) measureFloor(pinned bool, pin runner.Pin) (rows []floor.Row, er
 	if !pinned {
 		return rows, measure()
 	}
-	// The conditions of a server: clients on another CPU, and a pause between two messages.
+	// Measure under the conditions of a server: the clients are on another CPU,
+	// and there is a pause between two messages.
 	cfg.Reader, cfg.Gap = &pin.Others, time.Second/oneRate
 	err = pin.OnServer(measure)
 	return rows, err
@@ -133,12 +137,13 @@ func (c *Config) one(x *Experiment, a *adapter.Adapter, pinned bool) Run {
 	return run
 }
 
-// failed records a run that could not be made.
+// failed returns the Run for a run that could not be made.
 func failed(a *adapter.Adapter, err error) Run {
 	return Run{Error: firstLine(strings.TrimPrefix(err.Error(), a.Name+": "))}
 }
 
-// figuresOf returns the figures of a run that comparisons use.
+// figuresOf returns the Run with those figures of a result that comparisons
+// use.
 func figuresOf(found *result.Result) Run {
 	run := Run{Exit: found.Exit, Invalid: found.Invalid, Died: firstLine(found.Died), Ended: firstLine(found.Ended)}
 	if found.Proof.Sum() > 0 {
@@ -155,7 +160,8 @@ func figuresOf(found *result.Result) Run {
 	return run
 }
 
-// mostOfPeers returns the deliveries per second of each peer in Rooms, or ours if there is no peer.
+// mostOfPeers returns the deliveries per second of each peer in Rooms. If there
+// is no peer, it returns those of our server.
 func (r *Report) mostOfPeers() []float64 {
 	var ours, peers []float64
 	for i, s := range r.Servers {
@@ -181,8 +187,8 @@ func firstLine(text string) string {
 	return line[:min(most, len(line))]
 }
 
-// Verdict returns the outcome for our server as an error with its exit code. A missed goal is not
-// an error.
+// Verdict returns the worst outcome of our server as an error with its exit code, or nil. The
+// outcome of peers and missed goals are not errors.
 func (r *Report) Verdict() error {
 	ours := r.Servers[0]
 	if i := slices.IndexFunc(ours.Runs, func(run Run) bool { return run.Died != "" }); i >= 0 {

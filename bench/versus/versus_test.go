@@ -65,10 +65,11 @@ func TestAFigureIsTheMedianOfItsRuns(t *testing.T) {
 	}
 }
 
-// fake has servers with known costs, and records the order of the runs.
+// fake makes results of servers with known costs in place of real runs, and
+// records the order of the runs.
 type fake struct {
 	order []string
-	rates map[string]bool // of Half
+	rates map[string]bool // the rates at which Half was run
 }
 
 func (f *fake) run(s runner.Spec) (*result.Result, error) {
