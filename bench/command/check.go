@@ -9,11 +9,11 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// A flag that would have no effect is refused. Otherwise the user would take
-// the figures for something that they are not.
+// A flag that would have no effect is refused. Otherwise the user would believe
+// that the figures were measured with it.
 
-// check refuses flags that contradict each other. one is false for a suite:
-// then there is not one scenario to check them against.
+// check refuses flags that contradict each other or, if one is true, the
+// scenario. one is false for a suite, which has several scenarios.
 func (f *runFlags) check(one bool) error {
 	if f.spec.Procs < 1 {
 		return cli.Failf(cli.Usage, "--procs %d: must be at least 1", f.spec.Procs)
@@ -59,7 +59,8 @@ func (f *runFlags) checkServers() error {
 	return nil
 }
 
-// checkNumber refuses thresholds that are always or never met.
+// checkNumber refuses a threshold whose limit is NaN or infinite, because it
+// would be met always or never.
 func checkNumber(threshold string) error {
 	value := strings.TrimLeft(threshold[strings.LastIndexAny(threshold, "<>")+1:], "= ")
 	v, err := strconv.ParseFloat(strings.TrimRight(value, " x/s"), 64)

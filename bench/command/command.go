@@ -1,5 +1,5 @@
-// Package command is the command line of dotsbench: flags in, tables and exit
-// codes out.
+// Package command is the command line of dotsbench. It parses flags, runs the
+// commands, prints tables, and returns exit codes.
 package command
 
 import (
@@ -31,8 +31,8 @@ Each command takes --help.
 
 `
 
-// Main runs dotsbench with the arguments that follow its name and returns the
-// exit code. It prints an error as one line on stderr.
+// Main runs dotsbench with these arguments (without the name of the program)
+// and returns the exit code. It prints an error as one line to stderr.
 func Main(args []string, stdout, stderr io.Writer) int {
 	return cli.Exit(stderr, "dotsbench", dispatch(args, stdout, stderr))
 }

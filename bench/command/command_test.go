@@ -18,7 +18,8 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// TestMain lets this program be the worker that dotsbench starts.
+// TestMain lets this program act as the processes that the tests start: a
+// worker, two kinds of servers, or dotsbench itself.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == dying {
 		os.Exit(dieOn(os.Args[2]))
@@ -32,12 +33,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dying makes this test a server that accepts the first connections and then exits with a message.
+// dying as the first argument makes this program a server that accepts three
+// connections and then exits with an error message.
 const dying = "server-that-dies"
 
 func dieOn(port string) int {
 	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
-	for range 3 { // the probe, the check that the server answers, and a member
+	for range 3 { // two checks whether the server listens, and the first member
 		if err == nil {
 			_, err = ln.Accept()
 		}
@@ -49,7 +51,8 @@ func dieOn(port string) int {
 	return 1
 }
 
-// serving makes this test a server, until a signal ends it.
+// serving as the first argument makes this program a server, until a signal
+// ends it.
 const serving = "server-that-serves"
 
 func serveOn(port string) int {
@@ -68,7 +71,8 @@ func serveOn(port string) int {
 	return 1
 }
 
-// asProgram in the environment makes this test the program itself, which a signal can end.
+// asProgram is an environment variable. If it is set, this program acts as
+// dotsbench, in a process that a test can end by a signal.
 const asProgram = "DOTSBENCH_TEST_AS_PROGRAM"
 
 func dotsbench(args ...string) (code int, stdout, stderr string) {
@@ -167,7 +171,7 @@ func TestAPrintedScenarioCanBeRun(t *testing.T) {
 	}
 }
 
-// short is a run of a second and a bit.
+// short returns the arguments for a run that takes little more than a second.
 func short(url string, more ...string) []string {
 	return append([]string{"run", "rooms", "--url", url, "--conns", "32", "--rooms", "4", "--rate", "200/s",
 		"--duration", "1s", "--warmup", "100ms", "--settle", "5s"}, more...)
@@ -179,7 +183,7 @@ func TestARunAgainstARightServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve), "--out", dir, "--server-pid", strconv.Itoa(os.Getpid()),
 		"--source", "127.0.0.0/24", "--threshold", "latency.p50<10s")...)
-	// On a machine that is busy with other tests the run may be INVALID.
+	// The run may be INVALID if the machine is busy with other tests.
 	if code != cli.OK && code != cli.Invalid {
 		t.Fatalf("exit %d, %s%s", code, stdout, stderr)
 	}
@@ -208,7 +212,8 @@ func TestAMissedThresholdIsExit1(t *testing.T) {
 
 func TestALossIsExit4AndNamed(t *testing.T) {
 	t.Parallel()
-	// It waits 5 s for missing messages, so that a slow stub does not count as a loss.
+	// The run waits 5 s for missing messages, so a slow server does not look
+	// like a loss.
 	hub := &stub.Hub{Tamper: func(_ string, member, n int, message []byte) [][]byte {
 		if member == 1 && n == 5 {
 			return nil
@@ -229,8 +234,8 @@ func TestTheClosedLoopSendsOnItsOwnEcho(t *testing.T) {
 	}
 }
 
-// The page of a run has the command that repeats it. The command leaves out the port that the
-// server had.
+// The page of a run has the command that repeats the run. It must start the server again, and must
+// not name the port of this run.
 func TestTheReportStartsTheServerAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "out")

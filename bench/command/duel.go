@@ -94,7 +94,8 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	return cfg, checkOut(cfg.Out)
 }
 
-// serverOf reads one side of the duel: a command, or an adapter.
+// serverOf parses one of the two servers of a duel: a command with {port}, or
+// an adapter.
 func serverOf(side, text, url string) (duel.Server, error) {
 	if strings.Contains(text, "{port}") {
 		return duel.Server{Name: text, Set: func(spec *runner.Spec) { spec.ServerCmd, spec.URL = text, url }}, nil

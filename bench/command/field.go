@@ -89,7 +89,8 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	if err := checkOut(o.out); err != nil {
 		return nil, err
 	}
-	// A server that no table names need not be built.
+	// Leave out servers that are in none of these tables, so that they are not
+	// built.
 	servers = slices.DeleteFunc(servers, func(a adapter.Adapter) bool {
 		return !slices.ContainsFunc(tables, func(t versus.Table) bool { return slices.Contains(t.Rows, a.Name) })
 	})
@@ -100,7 +101,7 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	return cfg, cli.NeedDescriptors(cfg.MostConns())
 }
 
-// pick returns the tables that --only asks for.
+// pick returns the tables that --only names, or all.
 func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
 	if len(o.only) == 0 {
 		return all, nil
@@ -117,8 +118,8 @@ func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
 	return picked, nil
 }
 
-// prepare builds the servers. A server that cannot be built is skipped; rows
-// of other servers do not need it.
+// prepare builds the servers. A server that cannot be built is skipped; the
+// others are still measured.
 func prepare(ctx context.Context, cfg *versus.FieldConfig) error {
 	for i := range cfg.Servers {
 		a := &cfg.Servers[i]

@@ -27,7 +27,7 @@ recv. Both figures are CPU time per frame. A server that writes to sockets canno
 With --apart a second thread on another CPU reads and never sleeps, and there is a pause between two rounds. A server on
 its own CPU that sends one message at a time works under these conditions (dotsbench run giant --pin).`
 
-// floorResult is the object of --json.
+// floorResult is the JSON object that --json prints.
 type floorResult struct {
 	Schema  int            `json:"schema"`
 	Machine result.Machine `json:"machine"`

@@ -79,7 +79,8 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 	if s.from >= s.to {
 		return nil, cli.Failf(cli.Usage, "--from %s: must be less than --to %s", *from, *to)
 	}
-	// Refuse now, and not in the middle of the search, rates whose messages a run cannot number.
+	// At a high rate a run may have too many messages to number them. Refuse
+	// that now, and not in the middle of the search.
 	last := s.at(s.to).Scenario
 	if err := last.Validate(); err != nil {
 		return nil, cli.Failf(cli.Usage, "--to: %w; lower --to or --duration", err)
@@ -87,7 +88,8 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 	return s, nil
 }
 
-// inFull writes p99<50ms as latency.p99<50ms.
+// inFull returns the threshold with its full name: latency.p99<50ms for
+// p99<50ms.
 func inFull(text string) string {
 	name, _, _ := strings.Cut(strings.NewReplacer(">", "<").Replace(text), "<")
 	if slices.Contains([]string{"p50", "p90", "p99", "p999", "max"}, strings.TrimSpace(name)) {
@@ -96,7 +98,8 @@ func inFull(text string) string {
 	return text
 }
 
-// parseBound is scenario.ParseRate, but also accepts millions.
+// parseBound parses a rate like scenario.ParseRate, but also accepts millions
+// (1M/s).
 func parseBound(name, text string) (float64, error) {
 	in := text
 	if digits, ok := strings.CutSuffix(text, "M/s"); ok {
@@ -111,8 +114,9 @@ func parseBound(name, text string) (float64, error) {
 	return r.PerSecond, nil
 }
 
-// search looks for the highest rate that holds. It assumes that a server that
-// fails at one rate also fails at all higher ones.
+// search looks for the highest rate that holds: at which a run meets all
+// conditions. It assumes that a server which fails at one rate also fails at
+// all higher rates.
 type search struct {
 	spec     runner.Spec
 	from, to float64
@@ -124,7 +128,7 @@ type search struct {
 	shown bool
 }
 
-// step is one rate with its outcome.
+// step is a rate that was tried, with its outcome.
 type step struct {
 	rate float64
 	exit int
@@ -132,8 +136,8 @@ type step struct {
 	last *result.Result
 }
 
-// The search ends when the highest rate that held and the lowest that failed
-// are this close.
+// The search ends when the lowest rate that failed is at most this factor above
+// the highest rate that held.
 const closeEnough = 1.05
 
 func (s *search) at(rate float64) runner.Spec {
@@ -142,7 +146,7 @@ func (s *search) at(rate float64) runner.Spec {
 	return spec
 }
 
-// find searches and reports the answer.
+// find makes the search and prints the answer.
 func (s *search) find() error {
 	for rate := s.from; s.limit == nil && rate < s.to; rate *= 2 {
 		if err := s.try(rate); err != nil {
@@ -171,14 +175,15 @@ func (s *search) find() error {
 	}
 }
 
-// halve narrows the interval around the limit.
+// halve tries rates between the highest that held and the lowest that failed,
+// until they are close enough.
 func (s *search) halve() error {
 	for s.limit != nil && len(s.held) > 0 {
 		low := s.held[len(s.held)-1].rate
 		if s.limit.rate <= low*closeEnough {
 			return nil
 		}
-		// Rates are compared by their ratio, so the middle is the geometric mean.
+		// closeEnough is a ratio, so the middle is the geometric mean.
 		if err := s.try(middle(low, s.limit.rate)); err != nil {
 			return err
 		}
@@ -186,8 +191,8 @@ func (s *search) halve() error {
 	return nil
 }
 
-// confirm runs the highest rate that held once more. If it fails now, it
-// becomes the limit, and the search goes on below it.
+// confirm tries the highest rate that held again. If that rate fails now, it
+// becomes the limit, confirm returns false, and the search goes on below it.
 func (s *search) confirm() (bool, error) {
 	top := s.held[len(s.held)-1]
 	s.held = s.held[:len(s.held)-1]
@@ -197,8 +202,8 @@ func (s *search) confirm() (bool, error) {
 	return len(s.held) > 0 && s.held[len(s.held)-1].rate == top.rate, nil
 }
 
-// try runs a rate, a second time if it fails, and records the outcome. An
-// error ends the search.
+// try makes a run at a rate, and a second one if the first fails. It records
+// the outcome. An error ends the search.
 func (s *search) try(rate float64) error {
 	var st step
 	for range 2 {
@@ -220,14 +225,15 @@ func (s *search) try(rate float64) error {
 	return nil
 }
 
-// judge decides what a run means for the search.
+// judge returns the outcome of a run at a rate for the search.
 func judge(rate float64, r *result.Result) step {
 	st := step{rate: rate, exit: r.Exit, last: r}
 	if err := runner.Verdict(r); err != nil {
 		st.why = err.Error()
 	}
-	// If the server did not take some messages, the server is the cause,
-	// provided that all other messages were sent and nothing else was wrong.
+	// An INVALID run means that the generator failed, with one exception: if
+	// the server did not read, the generator could not send some messages. If
+	// that is the only problem, the server failed.
 	if t := r.Traffic; r.Exit == cli.Invalid && len(r.Invalid) == 1 && t.Sent*100 < t.Due*99 && (t.Sent+t.Refused)*100 >= t.Due*99 {
 		st.exit, st.why = cli.Missed, fmt.Sprintf("the server did not take %s of %s messages", cli.Count(t.Refused), cli.Count(t.Due))
 	}
@@ -243,8 +249,8 @@ func judge(rate float64, r *result.Result) step {
 	return st
 }
 
-// row prints a step. Columns have a fixed width because rows are printed one
-// by one.
+// row prints a row for a step, and first the head of the table. Columns have a
+// fixed width, because each row is printed at once.
 func (s *search) row(st step) {
 	s.spec.Progress.Clear()
 	if !s.shown {
@@ -262,7 +268,7 @@ func (s *search) row(st step) {
 		result.Micros(r.Latency.P50), result.Micros(r.Latency.P99), cpus, verdict)
 }
 
-// sofar names the rate that held when the search ends early.
+// sofar returns a text for errors: the highest rate that held until now.
 func (s *search) sofar() string {
 	if len(s.held) == 0 {
 		return ""
@@ -270,7 +276,7 @@ func (s *search) sofar() string {
 	return fmt.Sprintf("; %s held before", perSecond(s.held[len(s.held)-1].rate))
 }
 
-// nothing ends a search in which no rate held.
+// nothing returns the error for a search in which no rate held.
 func (s *search) nothing() error {
 	code := cli.Missed
 	if s.limit.exit == cli.Invalid {
@@ -279,7 +285,8 @@ func (s *search) nothing() error {
 	return cli.Failf(code, "even %s fails: %s; use a lower --from", perSecond(s.limit.rate), s.limit.why)
 }
 
-// conclude prints the answer.
+// conclude prints the answer, and returns an error if the generator was the
+// limit.
 func (s *search) conclude() error {
 	top := s.held[len(s.held)-1]
 	answer := fmt.Sprintf("%s messages/s, %s deliveries/s, confirmed by a second run", whole(top.rate), whole(top.last.Traffic.DeliveredRate))
@@ -298,7 +305,7 @@ func (s *search) conclude() error {
 
 func perSecond(rate float64) string { return whole(rate) + "/s" }
 
-// whole writes a number, with its fraction only if that matters.
+// whole formats a number with at least three significant digits.
 func whole(v float64) string {
 	if v < 100 {
 		return strconv.FormatFloat(v, 'g', 3, 64)
@@ -306,8 +313,8 @@ func whole(v float64) string {
 	return cli.Count(int64(math.Round(v)))
 }
 
-// middle returns a rate between two rates, rounded to three digits for
-// readability unless that would be one of the two.
+// middle returns a rate between low and high. It is rounded to three digits,
+// unless that would give low or high.
 func middle(low, high float64) float64 {
 	m := math.Sqrt(low * high)
 	digits := math.Pow(10, math.Floor(math.Log10(m))-2)

@@ -12,8 +12,9 @@ import (
 	"dotsconnect/bench/runner"
 )
 
-// knee is a server whose latency grows as in a queue and passes 50 ms at a
-// given rate, behind a generator with a maximum rate.
+// knee makes results in place of real runs. The latency grows with the rate, as
+// in a queue, and passes 50 ms at the rate server. If generator is not 0, runs
+// at higher rates are INVALID.
 type knee struct {
 	server, generator float64
 	rates             []float64
@@ -25,7 +26,7 @@ func (k *knee) run(spec runner.Spec) (*result.Result, error) {
 	k.rates = append(k.rates, rate)
 	p99 := int64(1e8)
 	if rate < k.server*1.02 {
-		p99 = int64(1000 / (1.02 - rate/k.server)) // 50 ms at the knee
+		p99 = int64(1000 / (1.02 - rate/k.server)) // 50 ms if rate is k.server
 	}
 	r := &result.Result{Latency: result.Quantiles{Count: 1, P50: p99 / 2, P99: p99},
 		Traffic: result.Traffic{Sent: 1000, Due: 1000, DeliveredRate: 8 * rate}, Server: &result.Server{CPUs: rate / k.server},
@@ -63,7 +64,7 @@ func TestMaxFindsTheKneeWithin5Percent(t *testing.T) {
 		if got := k.last(); err != nil || got > at || got < at/1.051 {
 			t.Errorf("knee at %v: got %v, %v\n%s", at, got, err, out)
 		}
-		// The answer was confirmed by a second run.
+		// There must be two runs at the answer: the second one confirms it.
 		n := 0
 		for _, rate := range k.rates {
 			if rate == k.last() {

@@ -33,8 +33,8 @@ with two CPUs or more, the server has the first CPU for itself. Messages have 12
 A peer that cannot be built or started is skipped with the reason. Latencies of an INVALID run do not count; its CPU per
 delivery does. A missed goal is shown, but it is not a failure. A message that dotsd lost is a failure.`
 
-// ourCommand starts dotsd with one loop. dotsd gives Go one processor more
-// than it has loops.
+// ourCommand starts dotsd with one loop. dotsd sets GOMAXPROCS to one more than
+// the number of its loops.
 const ourCommand = "bin/dotsd --listen=127.0.0.1:{port} --admin= --loops=1 --log-level=warn --drain-time=0s"
 
 type peersOptions struct {
@@ -73,7 +73,8 @@ func peersCommand(args []string, stdout, stderr io.Writer) error {
 	return errors.Join(r.Verdict(), save(o.out, "\n", stdout, func() error { return r.Write(o.out) }))
 }
 
-// config reads the adapter file and builds the servers.
+// config checks the flags, reads the adapter file, builds the servers, and
+// returns the configuration.
 func (o *peersOptions) config(ctx context.Context, stderr io.Writer) (*versus.Config, error) {
 	if o.rounds < 1 || o.rounds > 100 {
 		return nil, cli.Failf(cli.Usage, "--rounds %d: want 1 to 100", o.rounds)
@@ -115,7 +116,7 @@ func (o *peersOptions) config(ctx context.Context, stderr io.Writer) (*versus.Co
 	return cfg, nil
 }
 
-// ours is our server in the form of a peer.
+// ours returns an adapter for our server, which the command starts.
 func ours(command string) adapter.Adapter {
 	return adapter.Adapter{
 		Name: "ours", Library: "this project", Start: command, Ready: adapter.TCP, URL: "ws://127.0.0.1:{port}/ws/chat/{room}/",

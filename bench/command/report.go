@@ -60,8 +60,8 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 	return nil
 }
 
-// resultFiles returns the result of a folder or, if it has none, the results
-// of the folders in it, sorted by name.
+// resultFiles returns the result.json of a folder. If the folder has none, it
+// returns those of the folders in it, sorted by the names of the folders.
 func resultFiles(dir string) ([]string, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, cli.Failf(cli.Usage, "%s: %w; name a folder that dotsbench run --out wrote", dir, withoutPath(err))
@@ -72,7 +72,8 @@ func resultFiles(dir string) ([]string, error) {
 	if _, err := os.Stat(file); err == nil {
 		return []string{file}, nil
 	}
-	// Not filepath.Glob, which treats a bracket in a folder's name as a pattern.
+	// filepath.Glob would take a bracket in the name of a folder for a pattern,
+	// so read the folder.
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, cli.Failf(cli.Usage, "%s: %w", dir, withoutPath(err))
@@ -81,7 +82,7 @@ func resultFiles(dir string) ([]string, error) {
 	for _, entry := range entries {
 		file := filepath.Join(dir, entry.Name(), "result.json")
 		if strings.HasPrefix(entry.Name(), ".") {
-			continue // this run is still being written
+			continue // the folder of a run that is still being written
 		}
 		if _, err := os.Stat(file); err == nil {
 			files = append(files, file)
@@ -93,8 +94,8 @@ func resultFiles(dir string) ([]string, error) {
 	return files, nil
 }
 
-// replaceFile replaces a file atomically: a reader that has the old file open
-// keeps the old content.
+// replaceFile replaces a file atomically: a reader sees the old content or the
+// new content, but never a part of it.
 func replaceFile(name string, content []byte) (err error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return errors.New("is a folder; name a file")
@@ -121,8 +122,8 @@ func replaceFile(name string, content []byte) (err error) {
 	return err
 }
 
-// withoutPath removes the file name from an error: the line already has it, or
-// has a better name than that of a temporary file.
+// withoutPath removes the file name from an error. The callers add the name
+// that the user knows; the name in the error may be that of a temporary file.
 func withoutPath(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {

@@ -11,7 +11,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// finished makes a folder of results and returns its name.
+// finished writes the folder dir with the files of a run, and returns dir.
 func finished(t *testing.T, dir, name string) string {
 	t.Helper()
 	r := &result.Result{Schema: result.Schema, Program: "dotsbench", Name: name, Histograms: result.Histograms{Latency: result.NewHistogram()}}

@@ -27,27 +27,27 @@ dotsbench sends by a schedule that never waits for the server. Latency counts fr
 its arrival at each receiver. A proof at each receiver checks that every message arrived once, in order, and from its room.
 If the generator or the machine was the bottleneck, the run is INVALID: its rates and latencies prove nothing.`
 
-// list is a flag that can be given several times.
+// list is the value of a flag that can be given several times.
 type list []string
 
 func (l *list) String() string     { return strings.Join(*l, ", ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
-// runFlags are the flags that choose the scenario, the server and the
-// generator. All commands that make runs share them, so a flag means the same
-// everywhere.
+// runFlags has the flags for the scenario, the server and the generator. All
+// commands that make runs use it, so a flag has the same meaning in all of
+// them.
 type runFlags struct {
 	spec       runner.Spec
-	given      map[string]string // fields of the scenario, as given
+	given      map[string]string // by name of a scenario field: the text that its flag was given
 	adapter    string
 	source     string
 	pids       string
 	workers    string
 	thresholds list
-	servers    bool // the command has flags that name a server
+	servers    bool // server was called, so the command has the flags for servers
 }
 
-// server adds the flags that name a server.
+// server adds the flags that say which server to use.
 func (f *runFlags) server(fs *flag.FlagSet) {
 	f.servers = true
 	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (default ws://127.0.0.1:8000/ws/chat/{room}/)")
@@ -68,7 +68,7 @@ func (f *runFlags) generator(fs *flag.FlagSet) {
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24, from whose addresses to connect")
 }
 
-// fields adds the fields of a scenario.
+// fields adds a flag for each field of a scenario.
 func (f *runFlags) fields(fs *flag.FlagSet) {
 	f.given = map[string]string{}
 	for _, field := range scenario.Fields() {
@@ -77,13 +77,14 @@ func (f *runFlags) fields(fs *flag.FlagSet) {
 	}
 }
 
-// threshold adds --threshold.
+// threshold adds the flag --threshold.
 func (f *runFlags) threshold(fs *flag.FlagSet) {
 	fs.Var(&f.thresholds, "threshold", "`FIGURE<VALUE` that must hold, such as latency.p99<20ms or server.cpu_us_per_delivery<1.5; can be repeated")
 }
 
-// complete evaluates the flags. An empty name means that the caller has its
-// own scenario.
+// complete loads the scenario with this name, changes it as the flags say, and
+// fills in spec from all other flags. An empty name means that the caller sets
+// the scenario.
 func (f *runFlags) complete(name string) error {
 	var err error
 	if name != "" {
@@ -143,7 +144,8 @@ func (f *runFlags) findAdapter() error {
 	return nil
 }
 
-// change sets the fields that flags named, and validates the scenario.
+// change sets the fields of a scenario for which flags were given, and
+// validates the scenario.
 func (f *runFlags) change(s *scenario.Scenario) error {
 	for _, field := range scenario.Fields() {
 		if text, ok := f.given[field.Name]; ok {
@@ -158,7 +160,7 @@ func (f *runFlags) change(s *scenario.Scenario) error {
 	return nil
 }
 
-// oneScenario returns the only argument of a command.
+// oneScenario returns the single argument of a command, which names a scenario.
 func oneScenario(words []string) (string, error) {
 	if len(words) != 1 {
 		return "", cli.Failf(cli.Usage, "want one scenario, got %d: there are %s (see dotsbench run --list)",
@@ -215,7 +217,7 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 	return o, checkOut(o.out)
 }
 
-// checkOut checks, before a run, that the folder of --out can be created.
+// checkOut checks before a run that the folder of --out can be created.
 func checkOut(dir string) error {
 	if dir == "" {
 		return nil
@@ -247,9 +249,9 @@ func (o *options) run(stdout, stderr io.Writer) error {
 	return o.report(r, stdout)
 }
 
-// report shows the run and returns its verdict as an error. If the files
-// cannot be written, it prints that error too; the exit code of a verdict does
-// not change.
+// report prints the table of a run and writes the files of --out. It returns
+// the verdict as an error. If the files cannot be written, that error is joined
+// to the verdict, whose exit code still counts.
 func (o *options) report(r *result.Result, stdout io.Writer) error {
 	if err := r.Table(stdout); err != nil {
 		return err
@@ -257,7 +259,8 @@ func (o *options) report(r *result.Result, stdout io.Writer) error {
 	return errors.Join(runner.Verdict(r), save(o.out, "", stdout, func() error { return r.Write(o.out, report.Files(r)...) }))
 }
 
-// save writes the files of --out and prints their folder.
+// save calls write to write the folder of --out, and prints the name of the
+// folder. It does nothing without --out.
 func save(out, before string, stdout io.Writer, write func() error) error {
 	if out == "" {
 		return nil

@@ -16,7 +16,8 @@ import (
 	"dotsconnect/bench/internal/stub"
 )
 
-// hurting runs two servers that are one system, with a fault in between.
+// hurting returns the arguments for a run with a fault. The scenario needs two
+// servers that are one system, so the URL of the same server is given twice.
 func hurting(url, hurt, heal string) []string {
 	return []string{"run", "redis-outage", "--url", url + "," + url, "--conns", "16", "--rooms", "4", "--rate", "50/s", "--duration", "3s",
 		"--warmup", "0s", "--settle", "1s", "--hurt", "200ms", "--heal", "600ms", "--hurt-cmd", hurt, "--heal-cmd", heal}
@@ -42,7 +43,8 @@ func TestAHurtOrAHealThatFailsMakesTheRunAnError(t *testing.T) {
 	}
 }
 
-// interrupt runs dotsbench and sends it a signal when the file exists.
+// interrupt starts dotsbench in a process and waits until the file exists. Then
+// it sends the signal s to that process and waits for its end.
 func interrupt(t *testing.T, s syscall.Signal, file string, args ...string) (code int, stderr string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
@@ -128,7 +130,8 @@ func TestASignalEndsWhatAWrapperAndABuildHaveStarted(t *testing.T) {
 	}
 }
 
-// lives distinguishes a process from a zombie, which waits for process 1.
+// lives reports whether a process runs. A zombie, whose end process 1 has not
+// yet noticed, does not count.
 func lives(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && !strings.Contains(string(b), ") Z ")
@@ -136,7 +139,8 @@ func lives(pid int) bool {
 
 func TestOutIsTriedBeforeTheRun(t *testing.T) {
 	if os.Getuid() == 0 {
-		// Root may write anywhere except where the kernel makes the files.
+		// This test needs a folder in which nobody may create files. root may
+		// do so everywhere except in file systems such as /proc.
 		code, _, stderr := dotsbench("run", "rooms", "--url", "ws://127.0.0.1:1", "--out", "/proc/new/out")
 		if code != cli.Usage || !strings.Contains(stderr, "--out: ") {
 			t.Errorf("exit %d, %s", code, stderr)

@@ -117,7 +117,8 @@ func (o *slicesOptions) config(ctx context.Context, stderr io.Writer) (*paired.C
 	return cfg, nil
 }
 
-// servers returns the peers, and our server as the last.
+// servers returns the servers to compare: the peers in the order of their
+// flags, and then our server.
 func (o *slicesOptions) servers() ([]adapter.Adapter, error) {
 	if len(o.peers) == 0 {
 		o.peers = list{"gws"}

@@ -84,14 +84,15 @@ func TestAPrintedSuiteCanBeRun(t *testing.T) {
 	}
 }
 
-// Makes one real run with each command that can use a server in the test.
+// A suite makes two real runs with the server of this test. Then compare
+// compares their results.
 func TestASuiteAndAComparisonOfRealRuns(t *testing.T) {
 	t.Parallel()
 	hub := &stub.Hub{}
 	url, dir := stub.Start(t, hub.Serve), filepath.Join(t.TempDir(), "out")
 	code, out, stderr := dotsbench("suite", "smoke", "--only", "echo", "--only", "rooms", "--url", url, "--conns", "16", "--rooms", "4",
 		"--duration", "1s", "--warmup", "100ms", "--settle", "5s", "--rate", "100/s", "--invalid", "ok", "--out", dir)
-	// On a machine that is busy with other tests perhaps neither passes.
+	// If the machine is busy with other tests, perhaps no run passes.
 	if code != cli.OK && !strings.Contains(stderr, "no run passed") || !strings.Contains(out, "written to ") {
 		t.Fatalf("exit %d, %s%s", code, out, stderr)
 	}

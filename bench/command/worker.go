@@ -32,7 +32,7 @@ func workerCommand(args []string, stdout, stderr io.Writer) error {
 	if *listen == "" {
 		err := fleet.Work(os.Stdin, stdout, os.Stdin, func() { os.Exit(cli.Invalid) })
 		if told := (fleet.Told{}); errors.As(err, &told) {
-			return nil // the process that started us prints it
+			return nil // the coordinator has got the error and prints it
 		}
 		return err
 	}

@@ -34,7 +34,7 @@ func TestAListeningWorkerDoesAJobAndEndsIfOneIsEnough(t *testing.T) {
 	addr := strings.TrimSpace(strings.TrimPrefix(line, "waiting for jobs on "))
 	hub := &stub.Hub{}
 	code, stdout, stderr := dotsbench(short(stub.Start(t, hub.Serve), "--workers", addr, "--settle", "5s")...)
-	// On a machine that is busy with other tests the run may be INVALID.
+	// The run may be INVALID if the machine is busy with other tests.
 	if code != cli.OK && code != cli.Invalid || !strings.Contains(stdout, "1,760 of 1,760") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
 	}

@@ -1,7 +1,7 @@
 // Package selftest tests the load generator with servers whose behaviour is
-// known. A server without cost shows the limit of the generator itself. The
-// generator must see that a server stops for a second, and must find a server
-// that loses, doubles or swaps a single message.
+// known. A server that only relays shows how much the generator itself can do.
+// A server that stops for a second must be visible in the latencies. A server
+// that loses, doubles or swaps a single message must be found.
 package selftest
 
 import (
@@ -18,33 +18,32 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// Required results.
+// The results that the checks require.
 const (
 	minHeadroom = 2.0
-	validCPU    = 0.85 // above it a run is INVALID
+	validCPU    = 0.85 // share of a CPU; if the generator uses more, a run is INVALID
 	stall       = time.Second
 	minStallP90 = 300 * time.Millisecond
 )
 
-// Config replaces parts of the generator, so that a test can break one of
-// them.
+// Config lets a test replace a part of the generator by a wrong one.
 type Config struct {
-	NewLedger func(roomOf []int32, roomOrder bool) load.Ledger // nil: the real one
+	NewLedger func(roomOf []int32, roomOrder bool) load.Ledger // nil: the real ledger
 	Progress  *cli.Progress
 }
 
-// check is one line of the self-test.
+// check is one of the checks of the self-test, and a line of its output.
 type check struct {
 	name string
 	run  func(cfg Config) (string, error)
 }
 
-// errMachine is a failure that the machine may have caused.
+// errMachine marks a failure that a slow or busy machine may have caused.
 var errMachine = errors.New("too slow")
 
-// Run makes all checks and prints a line for each. The error has the exit
-// code: Missed if the generator is wrong, Invalid if it is only too slow on
-// this machine.
+// Run makes all checks and prints a line for each. The exit code of its error
+// is Missed if the generator is wrong, and Invalid if only this machine is too
+// slow.
 func Run(cfg Config, out io.Writer) error {
 	checks := []check{{"headroom", headroom}, {"stall of 1 s", stalled}}
 	for _, size := range []struct {
@@ -80,8 +79,8 @@ func Run(cfg Config, out io.Writer) error {
 	return nil
 }
 
-// headroom checks that the generator's thread is idle enough with a server
-// without cost: twice the deliveries would still be valid.
+// headroom checks that the generator's thread has enough idle time: with twice
+// the deliveries the run would still be valid.
 func headroom(cfg Config) (string, error) {
 	s, err := scenario.Load("rooms")
 	if err != nil {
@@ -105,9 +104,9 @@ func headroom(cfg Config) (string, error) {
 	return text, nil
 }
 
-// stalled checks that a server that stops for one second of five shows in p90.
-// A generator that waits for the server, or measures from the actual send
-// time, would see only one slow message.
+// stalled checks that the p90 is high if a server stops for one second of five.
+// If a generator waited for the server, or measured from the actual time of
+// sending, only one message would be slow.
 func stalled(cfg Config) (string, error) {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "stall", 32, 4, scenario.Rate{PerSecond: 200}
@@ -120,7 +119,7 @@ func stalled(cfg Config) (string, error) {
 		}
 		if !done && time.Since(first) > stall {
 			done = true
-			time.Sleep(stall) // the hub's lock is held: no member gets anything
+			time.Sleep(stall) // the lock of the hub is held, so no member gets a message
 		}
 		return [][]byte{stub.Frame(stub.Text, message)}
 	}}
@@ -135,7 +134,7 @@ func stalled(cfg Config) (string, error) {
 	return text, nil
 }
 
-// kind is one fault with one message.
+// kind is a kind of fault: a single message is lost, doubled or swapped.
 type kind struct {
 	name   string
 	tamper func() func(message []byte) (frames [][]byte, done bool)
@@ -165,13 +164,14 @@ var kinds = []kind{
 	}, func(c proof.Counts) int64 { return c.Reordered }},
 }
 
-// injected checks that the ledger finds exactly the one message for one member
-// that the server lost, doubled or swapped, and nothing else.
+// injected checks that the ledger finds a fault that the server makes with one
+// message for one member, and reports nothing else.
 func injected(cfg Config, k kind, conns, rooms int) (string, error) {
 	const member, message = 3, 20
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "injected", conns, rooms, scenario.Rate{PerSecond: 300}
-	// A slow stub is not a loss; only a message that never comes takes that long.
+	// The long settle time makes sure that a slow server is not taken for one
+	// that lost a message.
 	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	victim, done := "", false
 	tamper := k.tamper()
@@ -196,7 +196,7 @@ func injected(cfg Config, k kind, conns, rooms int) (string, error) {
 	return r.Proof.Notes[0], nil
 }
 
-// against makes a run against a hub.
+// against makes a run with a hub as the server.
 func against(cfg Config, s scenario.Scenario, hub *stub.Hub) (r *result.Result, err error) {
 	if err := cli.NeedDescriptors(2*s.Conns + 1); err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func against(cfg Config, s scenario.Scenario, hub *stub.Hub) (r *result.Result, 
 	return r, err
 }
 
-// bench replaces the testing.TB of the stub.
+// bench implements stub.TB, because the self-test is not a Go test.
 type bench struct {
 	cleanups []func()
 	fatal    error

@@ -7,8 +7,7 @@ import (
 	"dotsconnect/bench/proof"
 )
 
-// overlooking is a ledger with one fault: it does not count one kind of
-// violation.
+// overlooking is a wrong ledger: its verdict leaves out one kind of violation.
 type overlooking struct {
 	*proof.Ledger
 	forget func(c *proof.Counts)

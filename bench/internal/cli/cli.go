@@ -1,5 +1,5 @@
-// Package cli has what the measuring programs share: exit codes, help texts,
-// one-line errors and a progress line.
+// Package cli has the common parts of the commands of dotsbench: exit codes,
+// help texts, errors of one line, and a progress line.
 package cli
 
 import (
@@ -16,20 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit codes of all programs under bench.
+// The exit codes of dotsbench.
 const (
 	OK         = 0
 	Missed     = 1 // a threshold was missed
-	Usage      = 2 // wrong flags, or the server could not be reached
-	Invalid    = 3 // the run proves nothing: the generator or the machine failed
+	Usage      = 2 // wrong flags, or there is no server
+	Invalid    = 3 // the run proves nothing: the generator or the machine was too slow
 	Violated   = 4 // the server broke a promise
 	ServerDied = 5
 )
 
-// ExitText is the table of exit codes for help texts.
+// ExitText explains the exit codes in help texts.
 const ExitText = "Exit: 0 pass, 1 threshold missed, 2 wrong usage or server unreachable, 3 run invalid, 4 promise broken, 5 server died.\n"
 
-// Error is an error with its exit code.
+// Error is an error with an exit code.
 type Error struct {
 	Code int
 	Err  error
@@ -38,17 +38,18 @@ type Error struct {
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Failf makes an Error.
+// Failf makes an Error with a formatted text.
 func Failf(code int, format string, args ...any) error {
 	return &Error{code, fmt.Errorf(format, args...)}
 }
 
-// Exit prints the error, if any, as one line and returns the exit code.
+// Exit prints an error as one line to w and returns its exit code. Without an
+// error it returns OK. An error without a code is Invalid.
 func Exit(w io.Writer, program string, err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return OK
 	}
-	// If the error cannot be printed, there is nobody to tell.
+	// Ignore an error of the write, because it could not be printed either.
 	_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.ReplaceAll(err.Error(), "\n", " | "))
 	var e *Error
 	if errors.As(err, &e) {
@@ -57,8 +58,8 @@ func Exit(w io.Writer, program string, err error) int {
 	return Invalid
 }
 
-// CheckAddress returns what is wrong with an address that should be host:port.
-// It accepts the name of a port, such as http.
+// CheckAddress returns an error if address is not host:port. The port may be a
+// name, such as http.
 func CheckAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -70,8 +71,8 @@ func CheckAddress(address string) error {
 	return nil
 }
 
-// Parse parses flags. For --help it prints about, the flags and the exit codes
-// to w and returns flag.ErrHelp.
+// Parse parses the flags of a command that takes no arguments. For --help it
+// prints about, the flags and the exit codes to w, and returns flag.ErrHelp.
 func Parse(fs *flag.FlagSet, args []string, w io.Writer, about string) error {
 	words, err := ParseWords(fs, args, w, about)
 	if err == nil && len(words) > 0 {
@@ -80,8 +81,8 @@ func Parse(fs *flag.FlagSet, args []string, w io.Writer, about string) error {
 	return err
 }
 
-// ParseWords is Parse for a program that takes words too, before, between or
-// after the flags, and returns them.
+// ParseWords is like Parse, but for a command that also takes arguments, which
+// may be before, between or after the flags. It returns the arguments.
 func ParseWords(fs *flag.FlagSet, args []string, w io.Writer, about string) ([]string, error) {
 	fs.SetOutput(io.Discard)
 	var words []string
@@ -114,9 +115,10 @@ func printFlag(w io.Writer, f *flag.Flag) {
 	_, _ = fmt.Fprintf(w, "  %-22s %s\n", left, usage)
 }
 
-// NeedDescriptors checks that the process may hold n connections.
+// NeedDescriptors raises the limit of open files to its maximum. It returns an
+// error if that is not enough for n connections.
 func NeedDescriptors(n int) error {
-	const others = 64 // epoll, the standard streams, the admin's connections
+	const others = 64 // descriptors for epoll, the standard streams, and requests to debug pages
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return Failf(Usage, "cannot read the limit of open files: %w", err)
@@ -131,14 +133,14 @@ func NeedDescriptors(n int) error {
 	return nil
 }
 
-// Progress is a line that rewrites itself on a terminal. On anything else it
-// prints nothing.
+// Progress shows a line on a terminal and rewrites it. If the output is not a
+// terminal, it prints nothing.
 type Progress struct {
 	w    io.Writer
 	last time.Time
 }
 
-// NewProgress makes a Progress on w.
+// NewProgress makes a Progress that writes to w.
 func NewProgress(w io.Writer) *Progress {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -150,7 +152,7 @@ func NewProgress(w io.Writer) *Progress {
 	return &Progress{w: w}
 }
 
-// Show rewrites the line, at most five times a second.
+// Show rewrites the line, unless it did so less than 200 ms ago.
 func (p *Progress) Show(format string, args ...any) {
 	if p.w == nil || time.Since(p.last) < 200*time.Millisecond {
 		return
@@ -159,14 +161,14 @@ func (p *Progress) Show(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
 }
 
-// Clear removes the line.
+// Clear removes the line from the terminal.
 func (p *Progress) Clear() {
 	if p.w != nil && !p.last.IsZero() {
 		_, _ = io.WriteString(p.w, "\r\x1b[K")
 	}
 }
 
-// Count writes a number with thousands separators.
+// Count formats a number with commas between groups of three digits.
 func Count[T int | int32 | int64 | uint32](n T) string {
 	s := strconv.FormatInt(int64(n), 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {

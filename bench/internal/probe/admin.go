@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Go has figures of the runtime of a Go server, from its debug pages.
+// Go has figures of the Go runtime of a server, from the server's debug pages.
 type Go struct {
 	Goroutines   int64 `json:"goroutines"`
 	HeapAlloc    int64 `json:"heap_alloc_bytes"`
@@ -20,14 +20,15 @@ type Go struct {
 	NumGC        int64 `json:"collections"`
 }
 
-// Admin reads net/http/pprof pages below a base URL.
+// Admin reads the debug pages (net/http/pprof) and metrics of a server.
 type Admin struct {
 	base   string
 	client http.Client
 }
 
-// NewAdmin makes an Admin. Each request uses a new connection, so that no open
-// connection counts among the server's descriptors.
+// NewAdmin makes an Admin for the pages below the URL base. Each request uses a
+// new connection, so that the server has no open connection to us when its
+// descriptors are counted.
 func NewAdmin(base string) *Admin {
 	return &Admin{strings.TrimSuffix(base, "/"), http.Client{
 		Timeout:   30 * time.Second,
@@ -35,8 +36,9 @@ func NewAdmin(base string) *Admin {
 	}}
 }
 
-// GC runs three garbage collections in the server: the content of a sync.Pool
-// survives one, and finalizers free memory only in the next.
+// GC runs three garbage collections in the server. One is not enough: objects
+// in a sync.Pool survive it, and memory of objects with finalizers is freed
+// only by the next one.
 func (a *Admin) GC() error {
 	for range 3 {
 		if err := a.get("/debug/pprof/heap?gc=1", nil); err != nil {
@@ -46,10 +48,11 @@ func (a *Admin) GC() error {
 	return nil
 }
 
-// Read reads the figures.
+// Read reads the figures from the debug pages.
 func (a *Admin) Read() (Go, error) {
 	var g Go
-	// The first lines of the page have the total; the stacks that follow are not read.
+	// The first line of the page has the number of goroutines. Their stacks
+	// follow and are ignored.
 	err := a.get("/debug/pprof/goroutine?debug=1", func(line string) {
 		if n, ok := strings.CutPrefix(line, "goroutine profile: total "); ok {
 			g.Goroutines, _ = strconv.ParseInt(n, 10, 64)
@@ -75,8 +78,8 @@ func (a *Admin) Read() (Go, error) {
 	return g, err
 }
 
-// Counters reads metrics from /metrics in the Prometheus text format. It adds
-// up the series of a metric with labels.
+// Counters returns the values of metrics from the page /metrics, which has the
+// Prometheus text format. If a metric has several series, it adds them up.
 func (a *Admin) Counters(names ...string) ([]float64, error) {
 	sums, seen := make([]float64, len(names)), make([]bool, len(names))
 	err := a.get("/metrics", func(line string) {
@@ -113,7 +116,7 @@ func (a *Admin) get(path string, line func(string)) error {
 		return err
 	}
 	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20) // one line has the ring of all GC pauses
+	lines.Buffer(nil, 1<<20) // a long line has the pauses of the last 256 garbage collections
 	for lines.Scan() {
 		line(lines.Text())
 	}

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// output keeps the last bytes that a server printed, and watches for the line
+// output keeps the last bytes that a server printed. It also watches for a line
 // that shows that the server is ready.
 type output struct {
 	mu    sync.Mutex
 	end   []byte         // guarded by mu
-	want  *regexp.Regexp // guarded by mu; nil: nothing to watch for, or already seen
+	want  *regexp.Regexp // guarded by mu; matches that line; nil: not needed, or already seen
 	line  []byte         // guarded by mu; the incomplete last line
 	ready bool           // guarded by mu
 }
@@ -30,7 +30,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// watch checks whole lines; mu is held.
+// watch checks complete lines of the output. The caller holds mu.
 func (o *output) watch(p []byte) {
 	const longest = 64 << 10
 	if o.want == nil {

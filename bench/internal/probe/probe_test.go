@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	_ "net/http/pprof" // the pages under test
+	_ "net/http/pprof" // registers the debug pages that the tests read
 	"os"
 	"runtime"
 	"strings"

@@ -20,7 +20,7 @@ type Proc struct {
 	Descriptors int64 `json:"descriptors"`
 }
 
-// ReadProc reads the figures of a process.
+// ReadProc reads the figures of a running process.
 func ReadProc(pid int) (Proc, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	status, err := fields(dir + "/status")
@@ -49,8 +49,8 @@ func ReadProc(pid int) (Proc, error) {
 	return p, nil
 }
 
-// entries counts the entries of a folder, a few names at a time: a process
-// that measures its own memory must not hold 15,000 names.
+// entries counts the entries of a folder. It reads a few names at a time,
+// because a process that measures its own memory must not keep 15,000 names.
 func entries(path string) (int64, error) {
 	d, err := os.Open(path)
 	if err != nil {
@@ -69,8 +69,8 @@ func entries(path string) (int64, error) {
 	}
 }
 
-// RSS is the resident memory of a process, 0 if it has ended. Reading statm
-// costs the process nothing, unlike smaps_rollup.
+// RSS returns the resident memory of a process, or 0 if it has ended. It reads
+// statm, which does not slow down the process as smaps_rollup does.
 func RSS(pid int) int64 {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
@@ -84,7 +84,8 @@ func RSS(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// Anonymous is the resident memory of a process that is not backed by a file.
+// Anonymous returns the part of a process's resident memory that is not mapped
+// from a file.
 func Anonymous(pid int) int64 {
 	status, err := fields("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -93,7 +94,7 @@ func Anonymous(pid int) int64 {
 	return status["RssAnon"] * 1024
 }
 
-// fields reads the numbers of a file of lines "Name: 123 kB".
+// fields returns the numbers in a file with lines such as "Name: 123 kB".
 func fields(path string) (map[string]int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -112,21 +113,22 @@ func fields(path string) (map[string]int64, error) {
 	return m, nil
 }
 
-// A Go server gives freed pages back in the background, over seconds. RSS
-// counts as settled when it stays within settledBytes over settledSamples
-// samples.
+// A Go server returns freed memory to the kernel in the background, which takes
+// seconds. Its RSS has settled when settledSamples samples in a row differ by
+// at most settledBytes.
 const (
 	settledSamples = 9
 	settledEvery   = 250 * time.Millisecond
 	settledBytes   = 64 << 10
 )
 
-// ErrUnsettled means that memory was still changing at the end of the wait.
+// ErrUnsettled means that the RSS was still changing when the time limit of
+// Settle was over.
 var ErrUnsettled = errors.New("RSS did not settle")
 
-// Settle waits until the RSS of a process is stable and returns it. After the
-// limit it returns the last RSS and ErrUnsettled. The caller provides the
-// wait, because it may have a loop to run meanwhile.
+// Settle waits until the RSS of a process has settled, and returns it. After
+// the time limit it returns the last RSS and ErrUnsettled. It calls wait
+// between two samples, so that the caller can serve connections meanwhile.
 func Settle(pid int, limit time.Duration, wait func(time.Duration) error) (int64, error) {
 	return settle(func() (int64, error) {
 		if n := RSS(pid); n > 0 {

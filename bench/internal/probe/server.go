@@ -1,6 +1,6 @@
-// Package probe starts a server as a child process, or attaches to a running
-// one, and measures its cost: memory, threads and descriptors from /proc, heap
-// and goroutines from the debug pages of a Go server.
+// Package probe starts servers as child processes and measures the costs of any
+// server: memory, threads and descriptors from /proc, and heap and goroutines
+// from the debug pages of a Go server.
 package probe
 
 import (
@@ -19,34 +19,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Server is a child process.
+// Server is a server that runs as a child process.
 type Server struct {
 	Pid   int
-	Addr  string // where it accepts connections
-	Admin string // URL of its debug pages; empty if the command names none
+	Addr  string // host:port at which it accepts connections
+	Admin string // URL of its debug pages; empty if the command has no {admin}
 
 	cmd  *exec.Cmd
 	out  *output
 	done chan struct{} // closed when the process has ended
 }
 
-// Command is how a server is started.
+// Command says how to start a server.
 type Command struct {
-	Line  string         // for the shell; {port} and {admin} stand for free ports
+	Line  string         // shell command; {port} and {admin} stand for free ports
 	Dir   string         // working folder; empty: the current one
-	Ready *regexp.Regexp // a line of its output that shows that the server is ready; nil: ready when {port} accepts and does not answer 503
-	CPUs  *unix.CPUSet   // on which it may run; nil: all of ours
-	Addr  string         // where it accepts connections; empty: Line has {port}
+	Ready *regexp.Regexp // matches the line that the server prints when it is ready; nil: Start uses answers instead
+	CPUs  *unix.CPUSet   // CPUs on which the server may run; nil: those of this process
+	Addr  string         // host:port at which it accepts connections; empty: Line must have {port}
 }
 
-// Start starts a command that prints no line when it is ready.
+// Start starts a server with the default for each field of Command except Line.
 func Start(line string, limit time.Duration) (*Server, error) {
 	return Command{Line: line}.Start(limit)
 }
 
-// Start runs the command through the shell and waits until it is ready. The
-// caller must stay on its thread (runtime.LockOSThread): the kernel ends the
-// child together with the thread that started it.
+// Start runs the command in a shell and waits until the server is ready. The
+// caller must be locked to its thread (runtime.LockOSThread), because the
+// kernel kills the server when that thread ends.
 func (c Command) Start(limit time.Duration) (*Server, error) {
 	if c.Addr == "" && !strings.Contains(c.Line, "{port}") {
 		return nil, errors.New("the server's command must contain {port}")
@@ -63,7 +63,8 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 		s.Admin = "http://127.0.0.1:" + admin
 	}
 	line := strings.NewReplacer("{port}", port, "{admin}", admin).Replace(c.Line)
-	// exec replaces the shell, so that the child's process id is the server's.
+	// With exec the server replaces the shell, so the process id is that of the
+	// server.
 	s.cmd = exec.Command("/bin/sh", "-c", "exec "+line)
 	s.cmd.Dir = c.Dir
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
@@ -73,7 +74,7 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 	}
 	s.Pid = s.cmd.Process.Pid
 	go func() {
-		_ = s.cmd.Wait() // how it ended matters less than the fact and its last output
+		_ = s.cmd.Wait() // ignore the error: callers use Died, ExitCode and LastWords
 		close(s.done)
 	}()
 	if err := s.waitReady(c.Ready, limit); err != nil {
@@ -83,9 +84,10 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 	return s, nil
 }
 
-// startOn starts a command on the given CPUs. A child inherits the CPUs of the
-// thread that starts it, so it never runs on others. A Go server counts its
-// CPUs when it starts.
+// startOn starts a command on the given CPUs; nil: on those of this process. It
+// changes the CPUs of this thread for a moment, because a child inherits the
+// CPUs of the thread that starts it. So the server never runs on other CPUs. (A
+// Go server counts its CPUs once, when it starts.)
 func startOn(cpus *unix.CPUSet, cmd *exec.Cmd) error {
 	if cpus == nil {
 		return cmd.Start()
@@ -121,21 +123,22 @@ func (s *Server) waitReady(ready *regexp.Regexp, limit time.Duration) error {
 }
 
 // answers reports whether the server accepts connections and does not answer
-// 503, as a server does that still waits for another.
+// 503. With 503 a server says that it is not ready, for example because it
+// waits for another server.
 func (s *Server) answers() bool {
 	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(askLimit)) // a server that does not answer in time still accepts
+	_ = c.SetDeadline(time.Now().Add(askLimit)) // a server that does not answer in time counts as ready
 	_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", s.Addr)
 	status := make([]byte, len("HTTP/1.1 503"))
 	n, _ := io.ReadFull(c, status)
 	return !bytes.HasSuffix(status[:n], []byte(" 503"))
 }
 
-// askLimit is how long a server may take to answer. A server that does not
+// askLimit limits the wait for an answer of the server. A server that does not
 // speak HTTP never answers.
 const askLimit = 250 * time.Millisecond
 
@@ -149,11 +152,11 @@ func (s *Server) Died() bool {
 	}
 }
 
-// LastWords returns the last output of the server.
+// LastWords returns the last bytes that the server printed.
 func (s *Server) LastWords() string { return s.out.String() }
 
-// ExitCode is the exit code of a server that has ended, or -1 after a signal
-// and while it runs.
+// ExitCode returns the exit code of a server. It is -1 while the server runs,
+// and if a signal ended it.
 func (s *Server) ExitCode() int {
 	if !s.Died() {
 		return -1
@@ -161,7 +164,8 @@ func (s *Server) ExitCode() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// Stop ends the server: SIGTERM, and SIGKILL after three seconds.
+// Stop sends SIGTERM to the server, and SIGKILL after three seconds. It returns
+// when the server has ended.
 func (s *Server) Stop() {
 	if s.Died() {
 		return
@@ -175,14 +179,14 @@ func (s *Server) Stop() {
 	}
 }
 
-// Kill ends the server like a crash.
+// Kill kills the server (SIGKILL), as a crash would, and waits for its end.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill() // fails only if the server has already ended
+	_ = s.cmd.Process.Kill() // fails only if the server has ended before
 	<-s.done
 }
 
-// freePorts asks the kernel for two free ports. It holds the first until the
-// second is chosen, so that they differ.
+// freePorts returns two different free ports, which the kernel chooses. The
+// first one stays in use until the second one is chosen, so that they differ.
 func freePorts() (string, string, error) {
 	a, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

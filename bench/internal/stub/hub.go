@@ -2,27 +2,28 @@ package stub
 
 import "sync"
 
-// Hub is a room server: all members of a room get each message of a member, in
-// one order. It does not answer heartbeats.
+// Hub is a correct room server for tests: all members of a room get each
+// message of a member, in one order. It does not answer heartbeats.
 type Hub struct {
-	// Tamper returns the frames that a member gets instead of the correct
-	// frame of a message; nil changes nothing. Member counts the members of
-	// the room from 0 in the order of their joins, n its messages from 1. The
-	// hub's lock is held during the call.
+	// Tamper makes the server wrong: it returns the frames that a member gets
+	// in place of the correct frame of a message. A nil Tamper changes nothing.
+	// member is the number of the member in its room, from 0 in the order of
+	// joining; n is the number of the message for this member, from 1. The lock
+	// of the hub is held during the call.
 	Tamper func(room string, member, n int, message []byte) [][]byte
 
 	sync.Mutex
 	rooms map[string][]*seat // guarded by Mutex
 }
 
-// seat is a member. The seat of a member that left stays, empty, until all
-// have left.
+// seat is the place of a member in its room. The seat stays when the member has
+// left, so that the numbers of the other members do not change.
 type seat struct {
-	c *Conn // nil: the member left
+	c *Conn // nil: the member has left
 	n int
 }
 
-// Serve serves one connection.
+// Serve serves a connection as a member of its room.
 func (h *Hub) Serve(c *Conn) {
 	s := &seat{c: c}
 	h.Lock()

@@ -1,7 +1,7 @@
-// Package stub is a WebSocket server for tests of the load generators. It has
-// a goroutine per connection, and the test decides every byte that it writes.
-// It is small enough to verify by reading. It has its own framing code, so
-// that it cannot share a mistake with the client.
+// Package stub is a WebSocket server for tests of the load generators. It has a
+// goroutine per connection, and the test decides every byte that the server
+// writes. The package is small enough to be verified by reading. It has its own
+// code for frames, so that it does not share a mistake with the client.
 package stub
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Opcodes of RFC 6455.
+// Opcodes of RFC 6455 (section 5.2).
 const (
 	Text  = 0x1
 	Close = 0x8
@@ -26,33 +26,35 @@ const (
 	Pong  = 0xA
 )
 
-// Conn is one connection. One goroutine reads; any goroutine may write.
+// Conn is a connection of a client. Only one goroutine may read; any goroutine
+// may write.
 type Conn struct {
-	Room string // the path
+	Room string // path of the request's URL
 
 	nc *net.TCPConn
 	r  *bufio.Reader
 	mu sync.Mutex // guards writes
 }
 
-// TB has the methods of testing.TB that are needed; a program that tests
-// itself has no testing.TB.
+// TB has the methods of testing.TB that this package needs. The self-test of
+// dotsbench has its own TB, because it is not a Go test.
 type TB interface {
 	Helper()
 	Fatal(args ...any)
 	Cleanup(func())
 }
 
-// Start serves WebSocket connections on a loopback port until the test ends
-// and returns the URL. It calls serve with each connection after the 101, and
-// closes the connection when serve returns.
+// Start starts a WebSocket server on a loopback port and returns its URL. The
+// server runs until the test ends. It calls serve for each connection after the
+// 101, and closes the connection when serve returns.
 func Start(t TB, serve func(c *Conn)) string {
 	all := func(string) bool { return true }
 	return "ws://" + StartRaw(t, func(nc *net.TCPConn) { ServeIf(nc, serve, all) })
 }
 
-// ServeIf serves a connection if its room is admitted, and otherwise closes it
-// without an answer.
+// ServeIf answers the handshake of a connection and calls serve, if admit
+// returns true for its room. Otherwise it returns without an answer; the caller
+// must close the connection.
 func ServeIf(nc *net.TCPConn, serve func(c *Conn), admit func(room string) bool) {
 	c := &Conn{nc: nc, r: bufio.NewReader(nc)}
 	req, err := http.ReadRequest(c.r)
@@ -65,7 +67,9 @@ func ServeIf(nc *net.TCPConn, serve func(c *Conn), admit func(room string) bool)
 	}
 }
 
-// StartRaw serves TCP connections, and returns the address.
+// StartRaw starts a TCP server on a loopback port and returns its address. It
+// calls serve for each connection, and closes the connection when serve
+// returns.
 func StartRaw(t TB, serve func(nc *net.TCPConn)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,7 +102,7 @@ func StartRaw(t TB, serve func(nc *net.TCPConn)) string {
 	return ln.Addr().String()
 }
 
-// conns are the connections to close at the end of a test.
+// conns has the open connections, which are closed at the end of a test.
 type conns struct {
 	wg     sync.WaitGroup
 	mu     sync.Mutex
@@ -131,7 +135,8 @@ func (s *conns) closeAll() {
 	}
 }
 
-// Accept is the head of the correct answer to a key.
+// Accept returns the correct HTTP answer (101) to a handshake with this
+// Sec-WebSocket-Key.
 func Accept(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return strings.Join([]string{
@@ -139,7 +144,7 @@ func Accept(key string) string {
 		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]), "", ""}, "\r\n")
 }
 
-// Read reads one frame of the client.
+// Read reads the next frame of the client.
 func (c *Conn) Read() (op byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err = io.ReadFull(c.r, head[:]); err != nil {
@@ -172,7 +177,7 @@ func (c *Conn) Read() (op byte, payload []byte, err error) {
 	return head[0] & 0x0f, b[4:], nil
 }
 
-// Frame renders one final frame.
+// Frame returns the bytes of a final, unmasked frame.
 func Frame(op byte, payload []byte) []byte {
 	head := []byte{0x80 | op, byte(len(payload))}
 	switch {
@@ -186,19 +191,20 @@ func Frame(op byte, payload []byte) []byte {
 	return append(head, payload...)
 }
 
-// CloseFrame renders a close frame.
+// CloseFrame returns the bytes of a close frame.
 func CloseFrame(code uint16, reason string) []byte {
 	return Frame(Close, append(binary.BigEndian.AppendUint16(nil, code), reason...))
 }
 
-// Write writes bytes as they are. An error shows at the next Read.
+// Write writes bytes as they are. It ignores an error, because the next Read
+// fails too.
 func (c *Conn) Write(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, _ = c.nc.Write(b)
 }
 
-// ReadUntil sets a deadline for the following reads.
+// ReadUntil sets the deadline for all following reads.
 func (c *Conn) ReadUntil(t time.Time) { _ = c.nc.SetReadDeadline(t) }
 
 // Reset closes the connection with an RST.
