@@ -22,10 +22,11 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// patience is how long a step may take in the browser; it matters only when a test fails.
+// patience limits each step in the browser, so that a test that hangs fails.
 const patience = 20 * time.Second
 
-// browserPath skips the test without a browser, or fails it if all tests are required.
+// browserPath returns the path of a browser. If none is installed, it skips the
+// test, or fails it if DOTS_TEST_ALL requires all tests.
 func browserPath(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -37,8 +38,9 @@ func browserPath(t *testing.T) string {
 	return ""
 }
 
-// font is the only family of fonts with which the page is shown, so that the fonts of a machine do not decide the
-// outcome. DejaVu is wide and Liberation narrow. On Debian a browser comes with at least one of them.
+// font is a family of fonts. The page is shown with only this family, so that the other fonts of a
+// machine do not change the outcome. DejaVu is wide and Liberation is narrow. On Debian a browser
+// installs at least one of the two.
 type font struct{ family, sans, mono, file, pkg string }
 
 var fonts = []font{
@@ -46,13 +48,13 @@ var fonts = []font{
 	{"Liberation", "Liberation Sans", "Liberation Mono", "LiberationSans-Regular.ttf", "fonts-liberation"},
 }
 
-// alone writes a configuration of fontconfig with this family only. Without the font it skips the test, or fails it if
-// all tests are required.
+// alone writes a configuration of fontconfig that has only this family, and returns its path. If
+// the font is not installed, it skips the test, or fails it if DOTS_TEST_ALL requires all tests.
 func (f font) alone(t *testing.T) string {
 	t.Helper()
 	installed := ""
 	for _, root := range []string{"/usr/share/fonts", "/usr/local/share/fonts"} {
-		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // a missing root has no fonts
+		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // ignore a folder that does not exist
 			if err == nil && entry.Name() == f.file {
 				installed = filepath.Dir(path)
 				return fs.SkipAll
@@ -80,7 +82,8 @@ func (f font) alone(t *testing.T) string {
 	return config
 }
 
-// orFail returns what is missing, as the reason for a skip, or fails the test with it if all tests are required.
+// orFail fails the test if DOTS_TEST_ALL requires all tests. Otherwise it
+// returns missing, as the reason for a skip.
 func orFail(t *testing.T, missing string) string {
 	t.Helper()
 	if all, err := strconv.ParseBool(os.Getenv("DOTS_TEST_ALL")); err == nil && all {
@@ -89,7 +92,7 @@ func orFail(t *testing.T, missing string) string {
 	return missing
 }
 
-// tab is a page in a browser that ends with the test.
+// tab is a tab of a browser. The browser ends with the test.
 type tab struct {
 	t   *testing.T
 	ctx context.Context //nolint:containedctx // chromedp keeps the tab in a context
@@ -102,7 +105,7 @@ func openTab(t *testing.T, f font) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(browserPath(t)), chromedp.Env("FONTCONFIG_FILE="+f.alone(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.NoSandbox, // tests run in containers, where the sandbox cannot be set up
+		chromedp.NoSandbox, // tests may run in containers, in which the browser cannot set up its sandbox
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true),
 	)
@@ -118,7 +121,8 @@ func openTab(t *testing.T, f font) *tab {
 	}))
 	t.Cleanup(stopTab)
 	p.ctx = ctx
-	// The first step starts the browser, whose context must not have a deadline.
+	// The first step starts the browser. It must not have the deadline of a
+	// step, because the browser would end at that deadline.
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start the browser: %v", err)
 	}
@@ -140,7 +144,7 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open writes a page to a file and opens the file.
+// open writes the page of these results to a file and opens it in the tab.
 func (p *tab) open(results ...*result.Result) {
 	p.t.Helper()
 	path := filepath.Join(p.t.TempDir(), "report.html")
@@ -150,7 +154,8 @@ func (p *tab) open(results ...*result.Result) {
 	p.do(chromedp.Navigate("file://" + path))
 }
 
-// view sets the size of the window and the colour scheme; medium is "screen" or "print".
+// view sets the width of the window, the colour scheme ("light" or "dark") and
+// the medium ("screen" or "print").
 func (p *tab) view(width int64, scheme, medium string) {
 	p.t.Helper()
 	p.do(chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
@@ -171,7 +176,8 @@ func evaluate[T any](p *tab, expression string) T {
 	return value
 }
 
-// shoot saves the whole page as a picture in the folder that DOTS_SCREENSHOTS names.
+// shoot takes a picture of the whole page. If DOTS_SCREENSHOTS names a folder,
+// shoot saves the picture there.
 func (p *tab) shoot(name string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -192,8 +198,9 @@ func (p *tab) shoot(name string) {
 	}
 }
 
-// faults finds visible faults: a page wider than its window, and text that leaves its plot, overlaps other text, or is
-// too small or too pale to read. Texts may overlap by a pixel, because a text's box is higher than its letters.
+// faults is JavaScript that returns the visible faults of a page: a page that is wider than its
+// window, and text that leaves its plot, overlaps other text, or is too small or too pale. Texts
+// may overlap by a few pixels, because the box of a text is higher than its letters.
 const faults = `(() => {
 	const found = [], root = document.documentElement;
 	if (root.scrollWidth > root.clientWidth) found.push("the page is " + root.scrollWidth + " wide in a window of " + root.clientWidth);
@@ -229,7 +236,8 @@ const faults = `(() => {
 	return [...found, ...pale].slice(0, 12);
 })()`
 
-// TestTheReportCanBeReadOnEveryScreen checks pages in a browser. To see them yourself:
+// TestTheReportCanBeReadOnEveryScreen looks for visible faults of pages in a
+// browser. To see the pages yourself:
 //
 //	DOTS_SCREENSHOTS=/some/folder go test -run Screen ./bench/report
 func TestTheReportCanBeReadOnEveryScreen(t *testing.T) {
@@ -278,7 +286,8 @@ func lookAtEveryScreen(t *testing.T, f font) {
 	}
 }
 
-// TestThePageCheckSeesFaults tests the check itself.
+// TestThePageCheckSeesFaults checks that the script faults finds faults that
+// the test makes.
 func TestThePageCheckSeesFaults(t *testing.T) {
 	p := openTab(t, fonts[0])
 	p.open(lobby())

@@ -6,8 +6,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// A caption says what a plot shows and its most important detail, in numbers
-// of this run.
+// Each of these functions returns the caption of a plot: what the plot shows,
+// and the most important numbers of this run.
 
 func latencyCaption(r *result.Result) string {
 	text := "Latency of each second at all receivers, from the time at which a message was due."
@@ -21,7 +21,8 @@ func latencyCaption(r *result.Result) string {
 		text += fmt.Sprintf(" The worst second was %s: p99 %s, max %s.", count(worst.T),
 			duration(float64(worst.P99)), duration(float64(worst.Max)))
 	}
-	// The wide plot has the finest rows; if it combines seconds, all plots do.
+	// The wide plot combines the fewest seconds into a row. If it combines
+	// several, the other sizes do too.
 	if t := newTimeline(r, wide); t.each > 1 {
 		text += fmt.Sprintf(" Each point is the worst of at least %d seconds.", t.each)
 	}

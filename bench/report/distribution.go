@@ -8,8 +8,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// percentiles draws latency against percentile, like HdrHistogram's plots: the
-// tail of a server is a shape, and p99 is only one point of it.
+// percentiles draws latency against percentile, like HdrHistogram's plots. So
+// readers see the whole tail of the latency, of which p99 is only one point.
 func percentiles(r *result.Result, s size) *drawing {
 	type named struct {
 		class, label string
@@ -41,7 +41,7 @@ func percentiles(r *result.Result, s size) *drawing {
 		}
 		curves = append(curves, c)
 	}
-	slices.Reverse(curves) // latency on top
+	slices.Reverse(curves) // the last curve is drawn on top, which must be the latency
 	lo, hi = logBounds(lo, hi)
 	d := newDrawing(s, pick(s, 290.0, 350, 350), "Latency by percentile",
 		"Latency against percentile. Each further nine of the percentile has the same width; the latency axis is logarithmic.")
@@ -64,16 +64,17 @@ func percentiles(r *result.Result, s size) *drawing {
 	return d
 }
 
-// percentileCurve takes points in the order of their percentile. The largest
-// of n values gets the percentile 1-1/n, because 100 would be infinitely far
-// away.
+// percentileCurve returns a curve through points, sorted by percentile. n is
+// the number of values. The largest of them gets the percentile 100*(1-1/n),
+// because 100 would be infinitely far away on this axis.
 func percentileCurve(points []result.Point, n int64) curve {
 	last := 100 * (1 - 1/float64(max(n, 10)))
 	var c curve
 	for _, pt := range slices.SortedStableFunc(slices.Values(points), func(a, b result.Point) int { return cmp.Compare(a.X, b.X) }) {
 		x := min(max(finite(pt.X), 0), last)
 		if k := len(c.xs); k > 0 && c.xs[k-1] >= x {
-			// Skip percentiles that only a larger run could distinguish.
+			// With n values these two percentiles are the same, so keep only
+			// one point.
 			c.ys[k-1] = max(c.ys[k-1], finite(pt.Y))
 			continue
 		}
@@ -92,11 +93,13 @@ func quantilePoints(q result.Quantiles) []result.Point {
 	}
 }
 
-// bar is a bucket of a histogram.
+// bar is a bar of a bar chart: count values are between from and to.
 type bar struct{ from, to, count float64 }
 
-// bars returns the buckets between the upper bounds of points. The first
-// begins at 0 or, if bounds grow by a factor, by that factor below its bound.
+// bars returns the bars for points, whose X is the upper bound of a bar and
+// whose Y is its count. Each bar begins at the bound before it. byFactor says
+// that the bounds grow by a factor; then the first bar begins at its bound
+// divided by this factor, otherwise at 0 or one width below its bound.
 func bars(points []result.Point) (all []bar, byFactor bool) {
 	sorted := slices.SortedStableFunc(slices.Values(points), func(a, b result.Point) int { return cmp.Compare(a.X, b.X) })
 	sorted = slices.DeleteFunc(sorted, func(p result.Point) bool { return finite(p.X) != p.X || finite(p.Y) != p.Y })
@@ -118,7 +121,7 @@ func bars(points []result.Point) (all []bar, byFactor bool) {
 		}
 		all = append(all, bar{from, p.X, max(p.Y, 0)})
 	}
-	// Empty buckets at the ends carry no information.
+	// Leave out empty bars at both ends.
 	for len(all) > 0 && all[0].count == 0 {
 		all = all[1:]
 	}
@@ -128,8 +131,8 @@ func bars(points []result.Point) (all []bar, byFactor bool) {
 	return all, byFactor
 }
 
-// kickTimes draws when silent connections were closed, relative to the time at
-// which this was due.
+// kickTimes draws a bar chart of the times at which silent connections were
+// closed, relative to the times at which that was due.
 func kickTimes(r *result.Result, s size) *drawing {
 	all, byFactor := bars(r.Plots.Kick)
 	if len(all) == 0 {
@@ -182,7 +185,7 @@ func signedDuration(us float64) string {
 	return duration(us).String()
 }
 
-// marks labels the median, p99 and maximum above a histogram.
+// marks draws lines with labels at the median, p99 and maximum of a bar chart.
 func (p *panel) marks(q result.Quantiles) {
 	if q.Count == 0 {
 		return
@@ -207,8 +210,8 @@ func (p *panel) marks(q result.Quantiles) {
 	}
 }
 
-// recovery draws the recovery after the server was killed, a row for each
-// step.
+// recovery draws how fast connections were back after the server was killed. It
+// has a row for each share of the connections.
 func recovery(r *result.Result, s size) *drawing {
 	v := r.Recovery
 	if v == nil {
@@ -235,7 +238,7 @@ func recovery(r *result.Result, s size) *drawing {
 	d := newDrawing(s, first+height*float64(len(rows))+36, "Recovery after a restart",
 		"Time from the kill of the server until it accepted connections again, and until 50, 90, 99 and 100 percent of the connections were back.")
 	end := top(float64(slowest), 4)
-	const beside = 10.0 // from the end of a row to its time
+	const beside = 10.0 // space between the end of a line and the text with its time
 	p := &panel{d: d, left: longest(names...) + 10, right: d.Width - beside - longest(times...) - 4, top: 6, bottom: first + height*float64(len(rows)) - 8}
 	p.x = linear(0, end, p.left, p.right)
 	ticks := linearTicks(0, end, pick(s, 3, 5, 5))

@@ -6,14 +6,16 @@ import (
 	"strings"
 )
 
-// A drawing is a plot as inline SVG. It is drawn once for each width of screen instead of being scaled: text that shrinks
-// with a plot cannot be read on a phone, and a phone has room for fewer ticks. CSS shows the drawing that fits.
+// A drawing is a plot as inline SVG. A page has one drawing of a plot for each size of screen, and
+// CSS shows the one that fits. A scaled drawing would not do: its text would be too small on a
+// phone, which also has room for fewer ticks.
 //
-// Shapes are drawn in the order of the fields, so that text is never below a line. Colours come from classes in the
-// page's style sheet, so that one drawing works in light mode, in dark mode and on paper.
+// Shapes are drawn in the order of the fields, so text is always on top of lines. Colours come from
+// classes of the page's style sheet, so the same drawing works in light mode, in dark mode and on
+// paper.
 type drawing struct {
 	Size          size
-	ID            string // unique in the page; set when the page is assembled
+	ID            string // unique in the page; newRun sets it
 	Title, Desc   string
 	Width, Height float64
 	Rects         []rect
@@ -22,12 +24,12 @@ type drawing struct {
 	Texts         []text
 }
 
-// size is a width of screen.
+// size is a size of screen for which a drawing is made.
 type size string
 
 const (
-	wide   size = "wide"   // both columns on a desktop
-	medium size = "medium" // one column on a desktop, a tablet, paper
+	wide   size = "wide"   // a desktop: the plot takes both columns
+	medium size = "medium" // a tablet, paper, or one column on a desktop
 	small  size = "small"  // a phone
 )
 
@@ -35,7 +37,7 @@ func (s size) width() float64 {
 	return map[size]float64{wide: 1136, medium: 552, small: 368}[s]
 }
 
-// pick returns the value for this size.
+// pick returns the one of three values that is for size s.
 func pick[T any](s size, small_, medium_, wide_ T) T {
 	switch s {
 	case small:
@@ -56,20 +58,21 @@ type path struct{ Class, D string }
 type dot struct{ Class, X, Y, R string }
 
 type text struct {
-	Class, Anchor string // anchor: start, middle or end
-	X, Y          string // of the baseline
+	Class, Anchor string // Anchor is start, middle or end
+	X, Y          string // position of the anchor on the baseline
 	Text          string
 }
 
 const (
-	letterSize = 12.0 // letter size in a plot, in units of the drawing; page.css has the same
+	letterSize = 12.0 // size of letters in units of the drawing; page.css has the same value
 	lineHeight = 15.0
-	halfCap    = 4.5 // from the middle of a digit down to its baseline
+	halfCap    = 4.5 // distance from the middle of a digit down to its baseline
 	wordGap    = 7.0 // minimum space between two labels on one line
 )
 
-// letterWidths are the widths of the letters from space to tilde in DejaVu Sans Bold, in thousandths of the letter size.
-// That is the widest font that a page without its own font commonly gets, on Linux machines without other fonts.
+// letterWidths has the widths of the letters from space to tilde in DejaVu Sans Bold, in
+// thousandths of the letter size. Of the fonts that browsers commonly use for a page without its
+// own font, it is the widest. Linux machines without other fonts use it.
 var letterWidths = [...]float64{
 	349, 457, 521, 838, 696, 1002, 873, 307, 458, 458, 523, 838, 380, 416, 380, 366, // space to /
 	696, 696, 696, 696, 696, 696, 696, 696, 696, 696, 400, 400, 838, 838, 838, 581, // 0 to ?
@@ -79,8 +82,8 @@ var letterWidths = [...]float64{
 	716, 716, 494, 596, 479, 712, 652, 924, 646, 652, 583, 712, 366, 712, 838, // p to ~
 }
 
-// lengthOf is the maximum width of a text in a plot, in units of the drawing. Only a browser knows its font, so this
-// assumes a wide one.
+// lengthOf returns the maximum width of a text in a plot, in units of the drawing. It assumes the
+// widest common font, because the font of the browser is not known here.
 func lengthOf(s string) float64 {
 	width := 0.0
 	for _, r := range s {
@@ -100,10 +103,12 @@ func newDrawing(s size, height float64, title, desc string) *drawing {
 	return &drawing{Size: s, Title: title, Desc: desc, Width: s.width(), Height: height}
 }
 
-// ViewBox is for the template.
+// ViewBox returns the viewBox attribute of the SVG; the template of the page
+// calls it.
 func (d *drawing) ViewBox() string { return fmt.Sprintf("0 0 %s %s", num(d.Width), num(d.Height)) }
 
-// num writes a coordinate. A tenth of a pixel is finer than the eye can see.
+// num formats a coordinate. It rounds to a tenth of a pixel, which is finer
+// than the eye can see.
 func num(v float64) string { return plain(math.Round(finite(v)*10) / 10) }
 
 func (d *drawing) rect(class string, x1, y1, x2, y2 float64) {
@@ -123,15 +128,16 @@ func (d *drawing) text(class, anchor string, x, y float64, s string) {
 	d.Texts = append(d.Texts, text{class, anchor, num(x), num(y), s})
 }
 
-// A panel is a pair of axes. A drawing may have several panels below each other.
+// A panel is a rectangle of a drawing with its own axes. A drawing may have
+// several panels below each other.
 type panel struct {
 	d                        *drawing
 	left, top, right, bottom float64
 	x, y                     scale
 }
 
-// yAxis draws a line and a number for each tick, and a thin line for each other value. There is no axis line: the numbers
-// are in its place.
+// yAxis draws a horizontal line and a number for each value of ticks, and a thin line for each
+// value of thin. It draws no line for the axis itself.
 func (p *panel) yAxis(ticks, thin []float64, format func(float64) string) {
 	for _, v := range thin {
 		p.d.line("grid thin", p.left, p.y.at(v), p.right, p.y.at(v))
@@ -143,8 +149,9 @@ func (p *panel) yAxis(ticks, thin []float64, format func(float64) string) {
 	}
 }
 
-// xAxis draws the axis, its ticks and numbers. It omits numbers that would touch their neighbour or leave the drawing,
-// but keeps their ticks. Without a format it draws only ticks, for an axis whose numbers are on the same axis below.
+// xAxis draws the axis with its ticks and numbers, and the text about below it. It leaves out
+// numbers that would touch their neighbour or leave the drawing, but not their ticks. If format is
+// nil, it draws no numbers: the panel below has the same axis with its numbers.
 func (p *panel) xAxis(ticks []float64, format func(float64) string, about string) {
 	p.d.line("axis", p.left, p.bottom, p.right, p.bottom)
 	taken := math.Inf(-1)
@@ -166,15 +173,16 @@ func (p *panel) xAxis(ticks []float64, format func(float64) string, about string
 	}
 }
 
-// A curve is a line over the points of a panel; NaN in y breaks it.
+// A curve is a line through points. It is interrupted at points whose y is NaN.
 type curve struct {
 	class string
-	label string // drawn at the right end, in the colour of the curve
+	label string // name of the curve, drawn at its right end in its colour
 	xs    []float64
 	ys    []float64
 }
 
-// draw draws a curve. A point without neighbours is a dot, because a line of one point is invisible.
+// draw draws a curve. It draws a point without neighbours as a dot, because a
+// line of one point is invisible.
 func (p *panel) draw(c curve) {
 	var b strings.Builder
 	missing := func(i int) bool { return i < 0 || i >= len(c.ys) || math.IsNaN(c.ys[i]) }
@@ -197,7 +205,7 @@ func (p *panel) draw(c curve) {
 	}
 }
 
-// fill shades the area below a curve; the curve's axis must begin at zero.
+// fill shades the area below a curve. The y axis must begin at zero.
 func (p *panel) fill(class string, c curve) {
 	var b strings.Builder
 	for i := 0; i < len(c.xs); {
@@ -216,15 +224,17 @@ func (p *panel) fill(class string, c curve) {
 	}
 }
 
-// a path and not a rect, because rects are drawn below the grid
+// bar draws a bar of a bar chart. It is a path, because rects would be drawn
+// below the lines of the grid.
 func (p *panel) bar(left, right, y float64) {
 	p.d.Paths = append(p.d.Paths, path{"bar", fmt.Sprintf("M%s %sV%sH%sV%sZ", num(left), num(p.bottom), num(y), num(right), num(p.bottom))})
 }
 
-// curves draws curves, the last one on top, and their names at their right ends, where the eye is after following a
-// curve. Names that would overlap move apart, and a thin line connects them to their curve.
+// curves draws curves, the last one on top, and puts the name of each curve at its right end. Names
+// that would overlap are moved apart. A thin line connects a name to its curve if they are far from
+// each other.
 func (p *panel) curves(all ...curve) {
-	var from, ends []float64 // x and y of the ends
+	var from, ends []float64 // x and y of the right ends of curves
 	var named []curve
 	for _, c := range all {
 		p.draw(c)
@@ -244,13 +254,15 @@ func (p *panel) curves(all ...curve) {
 	}
 }
 
-// nameGap is the space between a plot and the names of its curves.
+// nameGap is the space between a panel and the names of its curves.
 const nameGap = 12.0
 
-// besides is the right end of a plot that has curve names on its right.
+// besides returns the right end of a panel that leaves room for these names of
+// curves.
 func besides(d *drawing, names ...string) float64 { return d.Width - nameGap - longest(names...) - 4 }
 
-// reference draws a limit or a planned value across the plot, with its name below it, or above it if there is no room.
+// reference draws a horizontal line at v, such as a limit. The label is below
+// the line, or above it if there is no room below.
 func (p *panel) reference(class, noteClass string, v float64, label string) {
 	y := p.y.at(v)
 	p.d.line(class, p.left, y, p.right, y)
@@ -261,7 +273,7 @@ func (p *panel) reference(class, noteClass string, v float64, label string) {
 	p.d.text("note halo "+noteClass, "end", p.right-4, place, label)
 }
 
-// longest is the width of the longest label.
+// longest returns the width of the longest label.
 func longest(labels ...string) float64 {
 	most := 0.0
 	for _, l := range labels {
@@ -270,7 +282,7 @@ func longest(labels ...string) float64 {
 	return most
 }
 
-// formatted returns the labels of ticks.
+// formatted returns the labels of ticks, which format makes.
 func formatted(ticks []float64, format func(float64) string) []string {
 	labels := make([]string, len(ticks))
 	for i, v := range ticks {

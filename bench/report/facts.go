@@ -11,7 +11,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// group is a list of names and values with a heading.
+// group is a list of facts with a heading.
 type group struct {
 	Heading string
 	Facts   []fact
@@ -25,7 +25,7 @@ func (g *group) add(name, value string) {
 	}
 }
 
-// summary describes the run in one line.
+// summary describes the load of a run in one line.
 func summary(r *result.Result) string {
 	var parts []string
 	conns := several(r.Traffic.Conns, "connection", "connections")
@@ -53,7 +53,7 @@ func summary(r *result.Result) string {
 	return strings.Join(parts, " · ")
 }
 
-// number adds thousands separators to a number, and leaves other texts
+// number adds commas to a text that is a whole number, and returns other texts
 // unchanged.
 func number(text string) string {
 	var n int64
@@ -71,8 +71,8 @@ func started(text string) string {
 	return t.UTC().Format("2 January 2006, 15:04:05 UTC")
 }
 
-// command is a command line that repeats the run, with the fields that differ
-// from the scenario of its name.
+// command returns a command line that repeats the run. It has a flag for each
+// field that differs from the built-in scenario with the name of the run.
 func command(r *result.Result) string {
 	words := []string{"dotsbench", "run", quote(r.Name)}
 	usual := map[string]string{}
@@ -88,7 +88,7 @@ func command(r *result.Result) string {
 			words = append(words, "--"+name+" "+quote(value))
 		}
 	}
-	if r.Flags == nil && r.URL != "" { // a result of an older dotsbench
+	if r.Flags == nil && r.URL != "" { // the result of an older dotsbench, which did not write Flags
 		words = append(words, "--url "+quote(r.URL))
 	}
 	for _, word := range r.Flags {
@@ -100,8 +100,8 @@ func command(r *result.Result) string {
 	return strings.Join(words, " ")
 }
 
-// fieldNames returns the fields of a result's scenario in the order of a
-// scenario file. Fields that this program does not know come last.
+// fieldNames returns the names of the fields of a result's scenario, in the
+// order of scenario.Fields. Fields that this program does not know come last.
 func fieldNames(r *result.Result) []string {
 	var names []string
 	for _, f := range scenario.Fields() {
@@ -117,7 +117,7 @@ func fieldNames(r *result.Result) []string {
 	return names
 }
 
-// quote quotes an argument for a shell if necessary.
+// quote returns s, quoted for a shell if necessary.
 func quote(s string) string {
 	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%"
 	if s != "" && strings.Trim(s, harmless) == "" {
@@ -126,8 +126,8 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// facts has the details: everything that another person needs to repeat the
-// run or to check it.
+// facts returns the details of a run: everything that other people need to
+// repeat or to check it.
 func facts(r *result.Result) []group {
 	what := group{Heading: "Scenario"}
 	for _, name := range fieldNames(r) {
@@ -210,8 +210,8 @@ func generatorFacts(r *result.Result) group {
 	return g
 }
 
-// outcomeFacts has the counts of the scenarios that break something on
-// purpose.
+// outcomeFacts has the counts that only some scenarios have: kicks, guests,
+// slow members, recovery.
 func outcomeFacts(r *result.Result) group {
 	g := group{Heading: "Connections"}
 	codes := func(of map[string]int) string {

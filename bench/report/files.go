@@ -6,8 +6,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Files are the files that this package adds to a folder of results, besides
-// those of package result.
+// Files returns the files that this package adds to the folder of a run.
+// Package result writes the other files.
 func Files(r *result.Result) []result.File {
 	return []result.File{
 		{Name: "report.html", Write: func(w io.Writer) error { return HTML(w, r) }},

@@ -8,8 +8,9 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// lobby is a typical run: thirty seconds with three seconds of warm-up, and a
-// slow second in the middle. All numbers are fixed, so that the page is too.
+// lobby returns the result of a typical run of 30 s, of which 3 s are warm-up.
+// One second after the middle is slow. All numbers are fixed, so that the page
+// is always the same.
 func lobby() *result.Result {
 	r := &result.Result{
 		Schema: result.Schema, Program: "dotsbench", Started: "2026-03-14T15:09:26Z", Name: "lobby", Seed: 1,
@@ -39,7 +40,8 @@ func lobby() *result.Result {
 	return r
 }
 
-// seconds are rows that vary a little and have one slow second in the middle.
+// seconds returns n rows of seconds, of which the first ones are warm-up. They
+// vary a little, and one second after the middle is slow.
 func seconds(n, warmup int) []result.Second {
 	var all []result.Second
 	for t := range n {
@@ -89,10 +91,11 @@ func violated() *result.Result {
 	return r
 }
 
-// silent is a run of the scenario in which clients stop sending heartbeats.
+// silent returns the result of a run in which clients send no heartbeats and
+// are kicked.
 func silent() *result.Result {
 	r := lobby()
-	r.Name = "silence" // not the name of a built-in scenario, whose defaults may change
+	r.Name = "silence" // not a built-in scenario, because a change of its fields would change the page
 	r.Latency, r.First, r.Last, r.Lateness = result.Quantiles{}, result.Quantiles{}, result.Quantiles{}, result.Quantiles{}
 	r.Plots = result.Plots{}
 	for i := range 40 {
@@ -111,7 +114,8 @@ func silent() *result.Result {
 	return r
 }
 
-// restarted is a run in which the server was killed at second 12.
+// restarted returns the result of a run in which the server was killed at
+// second 12.
 func restarted() *result.Result {
 	r := lobby()
 	r.Name = "killed"
@@ -124,7 +128,7 @@ func restarted() *result.Result {
 	return r
 }
 
-// bare has only a name.
+// bare returns a result that has only a name.
 func bare() *result.Result { return &result.Result{Schema: result.Schema, Name: "bare"} }
 
 func oneSecond() *result.Result {
@@ -136,8 +140,8 @@ func oneSecond() *result.Result {
 	return r
 }
 
-// extreme has the largest value of every field, and figures that are NaN or
-// infinite.
+// extreme returns a result with very large values, and with figures that are
+// NaN or infinite.
 func extreme() *result.Result {
 	const worst = 120_000_000
 	r := lobby()
@@ -160,7 +164,7 @@ func extreme() *result.Result {
 
 const attack = `<script>alert(1)</script>"'&</style><!--`
 
-// hostile has markup in every text of a result.
+// hostile returns a result in which every text has HTML markup.
 func hostile() *result.Result {
 	r := restarted()
 	r.Name, r.Program, r.URL, r.Started, r.Died, r.Ended, r.Exit = attack, attack, attack, attack, attack, attack, cli.ServerDied

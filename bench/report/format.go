@@ -7,10 +7,12 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// quantity is a number and its unit, separate because a page prints them in different sizes.
+// quantity is a number and its unit as texts. They are separate because the
+// page shows them in different sizes.
 type quantity struct{ Value, Unit string }
 
-// String joins them with a non-breaking space.
+// String returns the number and the unit, with a non-breaking space between
+// them.
 func (q quantity) String() string {
 	if q.Unit == "" {
 		return q.Value
@@ -18,8 +20,8 @@ func (q quantity) String() string {
 	return q.Value + "\u00a0" + q.Unit
 }
 
-// duration writes microseconds in a readable unit with three digits; runs do not repeat more
-// precisely.
+// duration formats a time in microseconds with a readable unit and three digits. More digits would
+// differ in the next run anyway.
 func duration(us float64) quantity {
 	switch us = finite(us); {
 	case us < 999.5:
@@ -30,7 +32,8 @@ func duration(us float64) quantity {
 	return quantity{digits(us/1e6, 3), "s"}
 }
 
-// octets reads bytes in powers of ten, as the table on the terminal does.
+// octets formats a number of bytes with units that are powers of 1,000, as in
+// the table for the terminal.
 func octets(n float64) quantity {
 	switch n = finite(n); {
 	case math.Abs(n) < 9999.5:
@@ -43,22 +46,22 @@ func octets(n float64) quantity {
 	return quantity{digits(n/1e9, 3), "GB"}
 }
 
-// count writes a whole number with thousands separators.
+// count formats a whole number with commas between groups of three digits.
 func count[T int | int64](n T) string { return cli.Count(int64(n)) }
 
-// rate writes events per second: large rates as whole numbers with separators, small ones with
-// three digits.
+// rate formats a rate per second: large rates as whole numbers with commas, small ones with three
+// digits.
 func rate(v float64) string {
 	switch v = finite(v); {
 	case v >= 1e15:
-		return "over 10¹⁵" // no real run is that fast
+		return "over 10¹⁵" // no real run is that fast, but a result may have any value
 	case v >= 99.95:
 		return cli.Count(int64(math.Round(v)))
 	}
 	return digits(v, 3)
 }
 
-// short is rate for axis labels: 20k, 1.5M.
+// short formats a number for the label of an axis, such as 20k or 1.5M.
 func short(v float64) string {
 	v = finite(v)
 	for _, unit := range []struct {
@@ -72,7 +75,7 @@ func short(v float64) string {
 	return plain(v)
 }
 
-// percent writes a share of 1 as a percentage.
+// percent formats a share as a percentage: 0.5 is 50 %.
 func percent(share float64) string {
 	p := 100 * finite(share)
 	switch {
@@ -84,22 +87,24 @@ func percent(share float64) string {
 	return digits(p, 3) + "\u00a0%"
 }
 
-// plain writes a number with its own digits, without floating-point noise.
+// plain formats a number with as many digits as it has, but at most nine after
+// the point, so that rounding errors do not show.
 func plain(v float64) string {
 	return strconv.FormatFloat(math.Round(finite(v)*1e9)/1e9, 'f', -1, 64)
 }
 
-// digits writes a number with n significant digits and never as 1e+06; a large number keeps all
-// digits before the decimal point.
+// digits formats a number with n significant digits, but with all digits before the point. It never
+// uses an exponent. Whole numbers have no digits after the point.
 func digits(v float64, n int) string {
 	v = finite(v)
 	if v == 0 {
 		return "0"
 	}
-	// 0.9997 becomes 1.00 and not 1.000: count the digits before the point after rounding.
+	// Count the digits before the point after rounding, so that 0.9997 becomes
+	// 1.00 and not 1.000.
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', n-1, 64), 64)
 	if err != nil {
-		rounded = v // rounding overflowed
+		rounded = v // the rounded value is too large for a float64
 	}
 	before := int(math.Floor(math.Log10(math.Abs(rounded)))) + 1
 	if v == math.Trunc(v) {
@@ -108,7 +113,8 @@ func digits(v float64, n int) string {
 	return strconv.FormatFloat(v, 'f', max(n-before, 0), 64)
 }
 
-// finite returns 0 for NaN and infinity, such as a figure per delivery of a run without deliveries.
+// finite returns 0 for NaN and infinity. A figure per delivery is NaN, for
+// example, if a run has no deliveries.
 func finite(v float64) float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0
@@ -116,7 +122,8 @@ func finite(v float64) float64 {
 	return v
 }
 
-// several returns "1 room" or "2 rooms".
+// several returns a number with the singular or the plural of a noun: "1 room"
+// or "2 rooms".
 func several[T int | int64](n T, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -6,15 +6,15 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// figure is one large number at the top of a run.
+// figure is a large number at the top of a run's part of the page.
 type figure struct {
 	Name string
 	quantity
 	Note  string
-	Class string // "void": invalid because the run is; "bad": a broken promise
+	Class string // "void": does not count, because the run is INVALID; "bad": a promise was broken
 }
 
-// figures are the numbers by which runs are compared.
+// figures returns the most important figures of a run.
 func figures(r *result.Result) []figure {
 	var all []figure
 	timed := ""

@@ -9,21 +9,21 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// A span is one or more seconds as one row of a plot: a long run has more
-// seconds than pixels. Times are those of its worst second, so that averaging
-// hides no spike; rates, CPU and memory are means.
+// A span is one or several seconds that are one point of a plot, because a long
+// run has more seconds than a plot has pixels. Latencies are those of the worst
+// second, because a mean would hide a spike. Rates, CPU and memory are means.
 type span struct {
-	T              float64 // where it begins
+	T              float64 // second at which it begins
 	Warmup         bool
-	Sent           float64 // per second
+	Sent           float64 // messages per second; Delivered: deliveries per second
 	Delivered      float64
-	P50, P99, Max  float64 // NaN: not measured
-	ServerCPU, RSS float64 // percent of one CPU; bytes
-	ThreadCPU      float64 // percent
+	P50, P99, Max  float64 // in us; NaN: not measured
+	ServerCPU, RSS float64 // ServerCPU in percent of one CPU, RSS in bytes
+	ThreadCPU      float64 // in percent of one CPU
 }
 
-// spans combines seconds into at most most spans, and returns how many seconds
-// each has.
+// spans combines seconds into at most most spans. each is the number of seconds
+// in a span.
 func spans(seconds []result.Second, most int) (rows []span, each int) {
 	each = max(1, (len(seconds)+most-1)/most)
 	for i := 0; i < len(seconds); i += each {
@@ -38,7 +38,7 @@ func join(seconds []result.Second) span {
 		if us <= 0 {
 			return have
 		}
-		// math.Max would keep a NaN.
+		// positive turns NaN into 0; max would return NaN.
 		return max(float64(us), positive(have))
 	}
 	n := float64(len(seconds))
@@ -60,11 +60,12 @@ func positive(v float64) float64 {
 	return 0
 }
 
-// timeline is shared by the plots over time: the same rows on the same x axis.
+// timeline has the rows and the x axis of the plots over time, which are the
+// same in all of these plots.
 type timeline struct {
 	rows []span
 	each int
-	end  float64 // where the last row ends
+	end  float64 // second at which the last row ends
 }
 
 func newTimeline(r *result.Result, s size) timeline {
@@ -76,8 +77,8 @@ func newTimeline(r *result.Result, s size) timeline {
 	return t
 }
 
-// curve returns one column of the rows; each point is in the middle of its
-// seconds.
+// curve returns a curve of one value of each row. Its points are in the middle
+// of the seconds of a row.
 func (t timeline) curve(class, label string, get func(span) float64) curve {
 	c := curve{class: class, label: label}
 	for _, row := range t.rows {
@@ -87,7 +88,7 @@ func (t timeline) curve(class, label string, get func(span) float64) curve {
 	return c
 }
 
-// shade marks the warm-up, which counts only for the proof.
+// shade draws a shaded area behind the warm-up and, if named is true, a label.
 func (t timeline) shade(p *panel, named bool) {
 	end := 0.0
 	for _, row := range t.rows {
@@ -113,7 +114,7 @@ func (t timeline) xAxis(p *panel) {
 
 func (t timeline) ticks(p *panel) []float64 { return wholeTicks(0, t.end, pick(p.d.Size, 5, 8, 12)) }
 
-// about is the label of the x axis.
+// about returns the label of the x axis.
 func (t timeline) about() string {
 	if len(t.rows) > 0 && t.rows[0].Warmup {
 		return "seconds (shaded: warm-up)"
@@ -121,7 +122,8 @@ func (t timeline) about() string {
 	return "seconds"
 }
 
-// latencyOverTime draws p50, p99 and the longest time of each second.
+// latencyOverTime draws the p50, the p99 and the maximum of the latency of each
+// second.
 func latencyOverTime(r *result.Result, s size) *drawing {
 	t := newTimeline(r, s)
 	lo, hi := math.Inf(1), 0.0
@@ -160,8 +162,9 @@ func latencyOverTime(r *result.Result, s size) *drawing {
 	return d
 }
 
-// latencyLimit is the tightest threshold on latency, if it is close enough to
-// the curves that drawing it does not flatten them.
+// latencyLimit returns the smallest threshold on latency, so that it can be
+// drawn. It ignores thresholds that are so far from the curves that the curves
+// would become flat.
 func latencyLimit(r *result.Result, lo, hi float64) (us float64, text string) {
 	for _, o := range r.Thresholds {
 		figure, value, ok := strings.Cut(o.Threshold, "<")
@@ -177,7 +180,7 @@ func latencyLimit(r *result.Result, lo, hi float64) (us float64, text string) {
 	return us, text
 }
 
-// stacked makes two panels with one x axis.
+// stacked makes two panels, one above the other, with the same x axis.
 func stacked(d *drawing, t timeline, left, right float64) (upper, lower *panel) {
 	const gap, above = 42, 26
 	bottom := d.Height - 42
@@ -188,7 +191,8 @@ func stacked(d *drawing, t timeline, left, right float64) (upper, lower *panel) 
 	return upper, lower
 }
 
-// area draws one value that counts from zero, with its name and unit above it.
+// area draws a curve with a shaded area below it, on a y axis that begins at
+// zero. The name of the value and its unit are above the panel.
 func (t timeline) area(p *panel, name string, highest float64, c curve, format func(float64) string) {
 	p.y = linear(0, highest, p.bottom, p.top)
 	t.shade(p, false)
@@ -198,8 +202,9 @@ func (t timeline) area(p *panel, name string, highest float64, c curve, format f
 	p.d.text("title", "start", 0, p.top-11, name)
 }
 
-// cpuAndMemory draws the server's CPU and memory, and beside its CPU that of
-// the generator, to show how close the generator was to being the bottleneck.
+// cpuAndMemory draws the CPU and the memory of the server. It also draws the
+// CPU of the generator, so that readers see whether the generator was close to
+// its limit.
 func cpuAndMemory(r *result.Result, s size) *drawing {
 	t := newTimeline(r, s)
 	server := t.curve("server", "server", func(row span) float64 { return row.ServerCPU })
@@ -228,8 +233,8 @@ func cpuAndMemory(r *result.Result, s size) *drawing {
 	return d
 }
 
-// cpu draws the shares of one CPU, with the limit above which a run is
-// INVALID.
+// cpu draws the CPU curves of the server and the generator. It also draws the
+// limit of the generator, above which a run is INVALID.
 func (t timeline) cpu(p *panel, highestPercent float64, server, thread curve) {
 	p.y = linear(0, highestPercent, p.bottom, p.top)
 	t.shade(p, false)
@@ -243,7 +248,7 @@ func (t timeline) cpu(p *panel, highestPercent float64, server, thread curve) {
 	p.curves(thread, server)
 }
 
-// highest is the largest value of some curves.
+// highest returns the largest value of all curves.
 func highest(curves ...curve) float64 {
 	most := 0.0
 	for _, c := range curves {
@@ -264,8 +269,9 @@ func memoryUnit(n float64) (unit string, per float64) {
 	return "kB", 1e3
 }
 
-// traffic draws deliveries and sends, each on its own axis: in rooms of a
-// thousand, one is a thousand times the other.
+// traffic draws the rates of deliveries and of sent messages. Each has its own
+// y axis, because with rooms of 1,000 members there are 1,000 times as many
+// deliveries as messages.
 func traffic(r *result.Result, s size) *drawing {
 	t := newTimeline(r, s)
 	delivered := t.curve("delivered", "", func(row span) float64 { return row.Delivered })

@@ -12,13 +12,13 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Prometheus writes a run in the text format of Prometheus, for the textfile
-// collector of node_exporter or a Pushgateway:
+// Prometheus writes the figures of a run in the text format of Prometheus, for
+// the textfile collector of node_exporter or for a Pushgateway:
 //
 //	dotsbench_latency_seconds{scenario="rooms",quantile="0.99"} 0.000458
 //
-// Units are seconds and bytes, whatever the page shows. Counts are gauges,
-// because they belong to one run and the next run starts from zero.
+// Times are in seconds and sizes in bytes. Counts have the type gauge and not
+// counter, because the next run counts from zero again.
 func Prometheus(w io.Writer, r *result.Result) error {
 	e := &exposition{scenario: r.Name}
 	e.run(r)
@@ -38,7 +38,7 @@ func Prometheus(w io.Writer, r *result.Result) error {
 	return err
 }
 
-// exposition is the text of metrics, all with the label scenario.
+// exposition builds the text of the metrics, which all have the label scenario.
 type exposition struct {
 	strings.Builder
 	scenario string
@@ -48,7 +48,8 @@ func (e *exposition) head(name, kind, help string) {
 	fmt.Fprintf(e, "# HELP dotsbench_%s %s\n# TYPE dotsbench_%s %s\n", name, help, name, kind)
 }
 
-// sample takes labels as name, value, name, value.
+// sample adds a sample. labels has the name and the value of each label in
+// turn.
 func (e *exposition) sample(name string, v float64, labels ...string) {
 	fmt.Fprintf(e, "dotsbench_%s{scenario=\"%s\"", name, escape(e.scenario))
 	for i := 0; i+1 < len(labels); i += 2 {
@@ -62,7 +63,7 @@ func (e *exposition) gauge(name, help string, v float64) {
 	e.sample(name, v)
 }
 
-// escape escapes the three characters that label values must not contain.
+// escape escapes the value of a label.
 func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
 }
@@ -78,7 +79,8 @@ func (e *exposition) run(r *result.Result) {
 	e.gauge("run_valid", "1 if rates and latencies are valid: neither generator nor machine was the bottleneck.", one(valid(r)))
 	if len(r.Thresholds) > 0 {
 		e.head("threshold_met", "gauge", "1 if the threshold was met.")
-		// A threshold that was given twice would give the same sample twice.
+		// If a threshold was given twice, write only one sample, because
+		// Prometheus refuses duplicates.
 		seen := map[string]bool{}
 		for _, o := range r.Thresholds {
 			if !seen[o.Threshold] {
@@ -172,7 +174,8 @@ func (e *exposition) server(s *result.Server) {
 	e.gauge("server_threads", "Threads of the server.", float64(s.Threads))
 }
 
-// events writes the counts of the scenarios that break something on purpose.
+// events adds the metrics that only some scenarios have: kicks, slow members,
+// recovery.
 func (e *exposition) events(r *result.Result) {
 	if k := r.Kicks; k != nil {
 		e.head("kicks", "gauge", "Silent connections by outcome; wrong: connections that sent heartbeats and were closed.")

@@ -1,17 +1,17 @@
-// Package report shows results to people and to other programs: one HTML page,
-// and Prometheus' text format.
+// Package report shows results to people, as one HTML page, and to other
+// programs, in the text format of Prometheus.
 //
-// The page is a single file that needs no network and no script: style sheet
-// and plots are inside it, and its Content-Security-Policy forbids everything
-// else. It serves three kinds of readers. Readers with ten seconds see the
-// verdict and the figures below it. Readers who doubt the figures find the
-// plots. Readers who want to repeat the run find the command and the machine
-// at the end.
+// The page is a single file without scripts that needs no network. It contains
+// its style sheet and its plots, and its Content-Security-Policy forbids
+// everything else. It is for three kinds of readers. Those with ten seconds see
+// the verdict and the most important figures at the top. Those who doubt the
+// figures find the plots below. Those who want to repeat the run find the
+// command and the machine at the end.
 package report
 
 import (
 	"cmp"
-	_ "embed" // the page and its style sheet
+	_ "embed" // for the variables below
 	"fmt"
 	"html/template"
 	"io"
@@ -26,36 +26,36 @@ var (
 	styleText string
 )
 
-// page has the values of the template.
+// page has the values for the template page.html.
 type page struct {
 	Title string
 	Style template.CSS
-	Index *table // nil for a single run
+	Index *table // table of all runs; nil for a single run
 	Runs  []run
 }
 
-// run is one result as text. Fields without a value in the result are empty
-// and not shown.
+// run is a result as texts for the page. The page does not show fields that are
+// empty.
 type run struct {
 	ID, Name, Summary, Started, Command string
 	Single                              bool
 	Verdict                             verdict
 	Figures                             []figure
 	Plots                               []plot
-	Gap                                 bool // the plots leave an empty place that the tables fit into
+	Gap                                 bool // the last row of plots has an empty place, into which the tables fit
 	Tables                              []table
 	Facts                               []group
 	Seconds                             *table
 }
 
-// HTML writes results as one page. Several results get a table on top with a
-// row for each.
+// HTML writes a page about these results. If there are several, the page begins
+// with a table that has a row for each of them.
 func HTML(w io.Writer, results ...*result.Result) error {
 	t, err := template.New("page").Parse(pageText)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	p := page{Style: template.CSS(styleText)} //nolint:gosec // our own file
+	p := page{Style: template.CSS(styleText)} //nolint:gosec // page.css of this package, not a text of a result
 	for i, r := range results {
 		p.Runs = append(p.Runs, newRun(r, i+1, len(results) == 1))
 	}
@@ -89,15 +89,15 @@ func newRun(r *result.Result, number int, single bool) run {
 
 func runID(number int) string { return fmt.Sprintf("run-%d", number) }
 
-// A plot is a figure with its caption, drawn for each width of screen.
+// A plot has a caption and a drawing for each size of screen.
 type plot struct {
-	Class    string // "whole": takes both columns
+	Class    string // "whole" if the plot takes both columns
 	Title    string
 	Caption  string
 	Drawings []*drawing
 }
 
-// plots draws the plots for which the result has data.
+// plots returns the plots for which the result has data.
 func plots(r *result.Result) []plot {
 	var all []plot
 	add := func(class, title, caption string, draw func(*result.Result, size) *drawing, sizes ...size) {

@@ -58,7 +58,8 @@ func TestThePagesOfFixedResults(t *testing.T) {
 }
 
 func TestTheSameResultMakesTheSamePage(t *testing.T) {
-	// Maps, such as the codes of kicks, have no fixed order.
+	// The result has maps, such as the codes of kicks. Their order in Go is
+	// random, but it must be fixed in the page.
 	first, second := html(t, silent()), html(t, silent())
 	if first != second {
 		t.Error("two pages of one result differ")
@@ -203,7 +204,8 @@ func TestTheCommandCanBePastedIntoAShell(t *testing.T) {
 	}
 }
 
-// The command that repeats a run also starts the server, without the port that it had.
+// The command that repeats a run has the flags of the run, which start the
+// server. It must not have the URL, because the port was only for that run.
 func TestTheCommandStartsTheServerAsItWasAskedTo(t *testing.T) {
 	r := lobby()
 	r.Thresholds, r.URL = nil, "ws://127.0.0.1:41234/ws/chat/{room}/"

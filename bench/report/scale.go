@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// A scale maps values to positions along one side of a plot. Values outside of
-// its bounds are drawn at the bound, so that no curve leaves its plot.
+// A scale maps values to positions along an axis. A value outside of the bounds
+// gets the position of the bound, so that no curve leaves its panel.
 type scale struct {
-	lo, hi   float64 // values
-	from, to float64 // positions; from may be the larger one, as on a y axis
+	lo, hi   float64 // bounds of the values
+	from, to float64 // positions of lo and hi; on a y axis from is larger than to
 	warp     func(float64) float64
 }
 
@@ -17,14 +17,16 @@ func linear(lo, hi, from, to float64) scale {
 	return scale{lo, hi, from, to, func(v float64) float64 { return v }}
 }
 
-// logarithmic needs bounds above 0.
+// logarithmic returns a logarithmic scale; both bounds must be above 0.
 func logarithmic(lo, hi, from, to float64) scale { return scale{lo, hi, from, to, math.Log10} }
 
-// byNines gives each further nine of a percentile the same width. So the tail,
-// where users notice a server, is half of the plot and not its last pixel.
+// byNines returns a scale for percentiles on which 90, 99 and 99.9 are at equal
+// distances. So the tail of a distribution takes half of the plot, and not only
+// its last pixel.
 func byNines(lo, hi, from, to float64) scale { return scale{lo, hi, from, to, nines} }
 
-// nines is 0 for 0 %, 1 for 90 %, 2 for 99 %.
+// nines returns the number of nines of a percentile: 0 for 0, 1 for 90, 2 for
+// 99.
 func nines(percent float64) float64 { return -math.Log10(1 - percent/100) }
 
 func (s scale) at(v float64) float64 {
@@ -36,10 +38,12 @@ func (s scale) at(v float64) float64 {
 	return s.from + share*(s.to-s.from)
 }
 
-// steps are the steps of a readable axis.
+// steps are the readable distances between ticks, to be multiplied by a power
+// of ten.
 var steps = []float64{1, 2, 5, 10}
 
-// niceStep is the smallest of 1, 2 and 5 times a power of ten that is not below v.
+// niceStep returns the smallest number of the form 1, 2 or 5 times a power of
+// ten that is not below v.
 func niceStep(v float64) float64 {
 	if v <= 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return 1
@@ -54,7 +58,8 @@ func niceStep(v float64) float64 {
 	return 10 * power
 }
 
-// niceBelow is the largest of 1, 2 and 5 times a power of ten that is not above v.
+// niceBelow returns the largest number of the form 1, 2 or 5 times a power of
+// ten that is not above v.
 func niceBelow(v float64) float64 {
 	if v <= 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return 1
@@ -68,8 +73,8 @@ func niceBelow(v float64) float64 {
 	return power
 }
 
-// linearTicks are the multiples of a nice step from lo to hi, about n of them
-// and at most n+1.
+// linearTicks returns ticks for a linear axis: the multiples of a readable step
+// from lo to hi. There are about n of them, and at most n+1.
 func linearTicks(lo, hi float64, n int) []float64 {
 	if !(hi > lo) || n < 1 {
 		return []float64{lo}
@@ -82,13 +87,14 @@ func linearTicks(lo, hi float64, n int) []float64 {
 	return ticks
 }
 
-// wholeTicks are linearTicks without fractions, for counts.
+// wholeTicks returns ticks like linearTicks, but only whole numbers, for
+// counts.
 func wholeTicks(lo, hi float64, n int) []float64 {
 	return slices.DeleteFunc(linearTicks(lo, hi, n), func(v float64) bool { return math.Abs(v-math.Round(v)) > 1e-9 })
 }
 
-// top is the end of a linear axis from 0: the first tick at or above the
-// largest value.
+// top returns the end of a linear axis that begins at 0: the first tick that is
+// not below the largest value.
 func top(largest float64, n int) float64 {
 	if !(largest > 0) || math.IsInf(largest, 0) {
 		return 1
@@ -97,8 +103,8 @@ func top(largest float64, n int) float64 {
 	return math.Ceil(largest/step-1e-9) * step
 }
 
-// logBounds widens bounds to 1, 2 or 5 times a power of ten, so that both ends
-// of the axis have a tick.
+// logBounds widens the bounds of a logarithmic axis to 1, 2 or 5 times a power
+// of ten, so that both ends have a tick.
 func logBounds(lo, hi float64) (from, to float64) {
 	if !(lo > 0) {
 		lo = 1
@@ -111,8 +117,8 @@ func logBounds(lo, hi float64) (from, to float64) {
 	return from, to
 }
 
-// logTicks are the ticks of a logarithmic axis: labelled ticks, and thin lines
-// without labels where labels would be too close. n is how many labels fit.
+// logTicks returns ticks for a logarithmic axis on which n labels fit: ticks
+// with labels, and thin ticks for which there is no room for labels.
 func logTicks(lo, hi float64, n int) (labelled, thin []float64) {
 	var all, tens []float64
 	for e := math.Floor(math.Log10(lo)); e <= math.Ceil(math.Log10(hi)); e++ {
@@ -141,15 +147,15 @@ func logTicks(lo, hi float64, n int) (labelled, thin []float64) {
 	return some, nil
 }
 
-// ladder are the common percentiles.
+// ladder has the percentiles that can be ticks.
 var ladder = []float64{50, 90, 99, 99.9, 99.99, 99.999, 99.9999}
 
 func ninesTicks(highest float64) []float64 {
 	return slices.DeleteFunc(slices.Clone(ladder), func(p float64) bool { return p > highest })
 }
 
-// spread moves apart labels that are closer than gap, as little as possible,
-// and keeps them between lo and hi while there is room.
+// spread moves labels so that they are at least gap apart, and keeps them
+// between lo and hi if there is room. It moves them as little as possible.
 func spread(places []float64, gap, lo, hi float64) []float64 {
 	order := make([]int, len(places))
 	for i := range order {

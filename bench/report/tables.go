@@ -8,8 +8,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// table has text on the left of each row, and right-aligned numbers in the
-// other columns.
+// table is a table of the page. The first cell of a row is a text; the other
+// cells are numbers, which are aligned right.
 type table struct {
 	Caption string
 	Note    string
@@ -53,7 +53,7 @@ func tables(r *result.Result) []table {
 	return all
 }
 
-// times has the quantiles of all distributions.
+// times returns the table of the quantiles of all times.
 func times(r *result.Result) table {
 	t := table{Caption: "Times", Head: []string{"", "p50", "p90", "p99", "p99.9", "max", "count"}}
 	for _, row := range []struct {
@@ -74,8 +74,8 @@ func times(r *result.Result) table {
 	return t
 }
 
-// secondsTable has the numbers of the plots over time, for readers who cannot
-// see the plots.
+// secondsTable returns the numbers of the plots over time as a table, for
+// readers who cannot see the plots.
 func secondsTable(r *result.Result) *table {
 	const most = 300
 	if len(r.Seconds) == 0 {
@@ -103,13 +103,15 @@ func secondsTable(r *result.Result) *table {
 	return t
 }
 
-// latencyRange is a line from the median to the longest latency, thick up to
-// p99. All rows share one axis.
+// latencyRange draws the latency of a run in a cell: a line from p50 to the
+// maximum, thick up to p99. The fields are positions on an axis that all rows
+// share.
 type latencyRange struct{ P50, P99, Max string }
 
 const rangeWidth = 120.0
 
-// index has a row for each run, so that columns can be compared.
+// index returns the table at the top of a page with several runs. It has a row
+// for each run.
 func index(results []*result.Result) *table {
 	t := &table{
 		Caption: "Runs",

@@ -8,15 +8,16 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// verdict is the banner of a run: one word, one sentence, and the reasons.
+// verdict is the banner at the top of a run: a word or two, a sentence, and the
+// reasons.
 type verdict struct {
-	Class    string // pass, missed, invalid, violated or died: the colour and the icon
+	Class    string // pass, missed, invalid, violated or died; chooses the colour and the icon
 	Word     string
 	Sentence string
 	Reasons  []reason
 }
 
-// reason is a heading with lines below it.
+// reason is a heading and the lines below it.
 type reason struct {
 	Heading string
 	Lines   []string
@@ -27,8 +28,8 @@ const (
 	stillTrue  = "Its rates and latencies prove nothing. The proof of delivery and the server's CPU per delivery still hold."
 )
 
-// judge puts the exit code into words. It lists everything that went wrong,
-// not only the cause of the code.
+// judge returns the verdict for the exit code of a result. Its reasons list
+// everything that went wrong, and not only the cause of this exit code.
 func judge(r *result.Result) verdict {
 	v := verdict{Reasons: reasons(r)}
 	switch r.Exit {
@@ -120,8 +121,8 @@ func reasons(r *result.Result) []reason {
 	return all
 }
 
-// got formats the value of a threshold's figure in the unit that its name
-// implies.
+// got formats the value that a threshold was compared with. The unit follows
+// from the name of the figure.
 func got(o result.Outcome) string {
 	if o.Why != "" {
 		return o.Why
@@ -143,5 +144,5 @@ func got(o result.Outcome) string {
 	return digits(o.Got, 3)
 }
 
-// valid reports whether rates and latencies mean anything.
+// valid reports whether the rates and latencies of a run count.
 func valid(r *result.Result) bool { return len(r.Invalid) == 0 }

@@ -55,22 +55,23 @@ func parseGenerate(args []string, stdout io.Writer) (options, error) {
 	return o, nil
 }
 
-// step is a line of output: the findings of a phase.
+// step is a line of the output: the findings of a phase.
 type step struct {
 	Phase       string  `json:"phase"`
 	Connections int     `json:"connections"`
 	Rooms       int     `json:"rooms"`
 	Seconds     float64 `json:"seconds"`
 	Heartbeats  int     `json:"heartbeats,omitempty"`
-	// Of the phase "broadcast": connections that got all messages of their room, why the first
-	// connection ended, and the ledger.
+	// These fields are only for the phase "broadcast". Complete is the number of connections that
+	// got all messages of their room. Ended says how the first connection ended.
 	Complete int            `json:"complete,omitempty"`
 	Took     float64        `json:"took_seconds,omitempty"`
 	Ended    string         `json:"ended,omitempty"`
 	Proof    *proof.Verdict `json:"proof,omitempty"`
 }
 
-// generator belongs to the goroutine of generate.
+// generator has the state of a run. It belongs to the goroutine that calls
+// generate.
 type generator struct {
 	options
 	target client.Target
@@ -87,10 +88,10 @@ type generator struct {
 	last   int64 // time of the last delivery
 
 	ends  int
-	ended string // how the first connection ended
-	cut   bool   // a connection ended after it was open: the server's fault
+	ended string // how the first connection that ended did so
+	cut   bool   // a connection ended after it was open, so the server broke its promise
 	beats int
-	fresh []bool // has sent a heartbeat in this phase
+	fresh []bool // by connection: it has sent a heartbeat in this phase
 }
 
 func generate(args []string, stdout io.Writer) error {
@@ -126,7 +127,8 @@ func (g *generator) generate() error {
 	return nil
 }
 
-// warm triggers the one-time allocations of server, kernel and generator.
+// warm opens and resets connections, so that server, kernel and generator make
+// their one-time allocations before the first mark.
 func (g *generator) warm() error {
 	if n := min(g.warmup, g.conns); n > 0 {
 		e, err := client.New(client.Config{Target: g.target, MaxConns: n, DialTimeout: g.limit(n)}, client.Handlers{})
@@ -149,7 +151,8 @@ func (g *generator) warm() error {
 	return g.mark("baseline")
 }
 
-// window is the number of concurrent handshakes: fewer than any listen backlog.
+// window is the number of concurrent handshakes. It is smaller than the listen
+// backlog of any server.
 const window = 256
 
 func (g *generator) limit(n int) time.Duration { return g.patience + time.Duration(n)*g.perConn }
@@ -188,8 +191,8 @@ func (g *generator) open() error {
 	return g.mark("connected")
 }
 
-// idle lasts until each connection has sent a heartbeat. It collects the server's garbage first, so
-// that the server has that time to return memory.
+// idle waits until each connection has sent a heartbeat. Before that it runs the server's garbage
+// collection, so that the server has this time to return memory to the kernel.
 func (g *generator) idle() error {
 	if err := g.collect(); err != nil {
 		return err
@@ -224,7 +227,7 @@ func (g *generator) broadcast() error {
 		return err
 	}
 	took := time.Since(begin)
-	// A second copy may need a moment to arrive.
+	// Wait for messages that come twice: the second copy may arrive later.
 	if err := g.wait(g.twice); err != nil {
 		return err
 	}
@@ -249,7 +252,8 @@ func (g *generator) broadcast() error {
 	return judge(found, g.conns)
 }
 
-// judge checks that every connection was held and got every broadcast.
+// judge returns an error if a connection was not held, or did not get every
+// broadcast of its room exactly once and in order.
 func judge(s step, conns int) error {
 	switch {
 	case s.Connections < conns:
@@ -263,7 +267,8 @@ func judge(s step, conns int) error {
 	return nil
 }
 
-// sender is the sender of message j to a room; senders are far from each other.
+// sender returns the member that sends message j to a room. The senders of a
+// room are far apart from each other.
 func (g *generator) sender(room, j int) int32 {
 	members := (g.conns - room + g.rooms - 1) / g.rooms
 	return int32(room + j*max(1, members/g.messages)%members*g.rooms)
@@ -272,14 +277,14 @@ func (g *generator) sender(room, j int) int32 {
 func (g *generator) send(id int32) {
 	m := message{g.run, uint32(id), g.ledger.Next(id)}
 	g.text = m.appendTo(g.text[:0])
-	// On an error the connection ends, and OnClose reports it.
+	// After an error the connection ends, and OnClose reports that.
 	if _, err := g.e.Send(id, g.text); err == nil {
 		g.ledger.Sent(id)
 	}
 }
 
-// drain waits until at most n deliveries are in flight, or until none has arrived for the patience:
-// then they are lost.
+// drain waits until at most most deliveries are missing. It gives up when none has arrived for the
+// time patience, because they are lost then.
 func (g *generator) drain(most int64) error {
 	g.last = max(g.last, g.e.Now())
 	for g.ledger.Outstanding() > most && g.e.Now() < g.last+int64(g.patience) {
@@ -320,7 +325,8 @@ func (g *generator) beaten(id int32) {
 	}
 }
 
-// collect runs the server's garbage collection, while heartbeats go on.
+// collect runs the server's garbage collection. Meanwhile it serves the
+// connections.
 func (g *generator) collect() error {
 	if g.admin == "" {
 		return nil
@@ -342,9 +348,10 @@ func (g *generator) collect() error {
 	}
 }
 
-// mark asks the lab to read memory now, and waits until it has done so.
+// mark asks the lab to read the memory now, and waits until the lab has done
+// so.
 func (g *generator) mark(name string) error {
-	debug.FreeOSMemory() // a connection does not need the garbage
+	debug.FreeOSMemory() // garbage of this process must not count as memory of connections
 	if _, err := fmt.Fprintf(g.raw, "@mark %s\n", name); err != nil || g.marked == "" {
 		return err
 	}
@@ -361,7 +368,7 @@ func (g *generator) mark(name string) error {
 	}
 }
 
-// wait lets time pass while the connections are served.
+// wait serves the connections for the time d.
 func (g *generator) wait(d time.Duration) error {
 	if g.e == nil {
 		time.Sleep(d)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The guest's memory is everything that is not free, cache or a program's;
-// free pages in per-CPU lists count as free.
+// The memory of the guest's kernel is everything except free memory, caches and
+// the memory of programs. Free pages in lists of a CPU must count as free.
 func TestSnapshotTellsTheKernelsMemoryFromThePrograms(t *testing.T) {
 	awk, err := exec.LookPath("awk")
 	if err != nil {

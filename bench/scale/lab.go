@@ -71,14 +71,14 @@ func parseLab(args []string, stdout io.Writer) (labOptions, error) {
 	return o, err
 }
 
-// beat is the heartbeat period: even an emulated CPU handles 2,000 heartbeats
-// a second easily.
+// beat returns the heartbeat period. It allows 2,000 heartbeats per second,
+// which even an emulated CPU handles easily.
 func (o labOptions) beat() time.Duration {
 	return max(10*time.Second, (time.Duration(o.conns) * time.Second / 2000).Round(time.Second))
 }
 
-// command is the lab's command line. Timeouts are ten to thirty times what a
-// real CPU would need.
+// command returns the arguments for the script. The timeouts of the server are
+// 10 to 30 times as long as on a real CPU, because the CPU is emulated.
 func (o labOptions) command(root bool) []string {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) + "s" }
 	args := []string{"--memory", o.memory, "--time-limit", strconv.Itoa(int(o.limit.Seconds())), "--port", "8080", "--output", o.out}
@@ -103,7 +103,8 @@ func lab(args []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
-	// Remove the file of an earlier run; the lab writes it when the virtual machine has ended.
+	// Remove the results of an earlier run. The script writes this file only
+	// when the virtual machine has ended.
 	if err := os.Remove(o.out); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
@@ -124,8 +125,9 @@ func lab(args []string, stdout, stderr io.Writer) error {
 	return verdict(status, r, o)
 }
 
-// boot runs the script to its end, even if this program is interrupted: the
-// script ends the machine that it started.
+// boot runs the script and returns its exit code. If this program is
+// interrupted, boot sends SIGTERM to the script and waits for it, because only
+// the script can end the virtual machine.
 func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -140,7 +142,7 @@ func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	return 0, cli.Failf(cli.Usage, "cannot run the lab: %w; name it with --script", err)
 }
 
-// Exit codes of the script besides the generator's own, which are below 100.
+// Exit codes of the script. Codes below 100 are those of the generator.
 const (
 	labUsage      = 100
 	labMissing    = 101
@@ -149,8 +151,8 @@ const (
 	labCrash      = 104
 )
 
-// verdict makes one error from the outcome of the script, the generator and
-// the guest's kernel.
+// verdict returns the outcome of a run as an error with its exit code, or nil.
+// status is the exit code of the script, r has the results.
 func verdict(status int, r *report, o labOptions) error {
 	switch status {
 	case cli.OK:

@@ -13,7 +13,7 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// goodLines are the lines of a lab in a good run of 300 connections.
+// goodLines is the output file of a good run with 300 connections.
 const goodLines = `{"source":"server","t":1.0,"data":{"level":"info","name":7}}
 {"source":"lab","t":2.0,"event":"mark","name":"start","pairs":1,"server_rss_kb":100}
 {"source":"lab","t":2.1,"event":"mark","name":"baseline","pairs":6,"server_rss_kb":120}
@@ -27,7 +27,8 @@ const goodLines = `{"source":"server","t":1.0,"data":{"level":"info","name":7}}
 {"source":"lab","event":"end","reason":"done","server_exit":0,"generator_exit":0,"t":6}
 `
 
-// runLab runs "scale lab" with a script instead of the virtual machine.
+// runLab runs "scale lab" with a script in place of bench/scale-lab.sh. The
+// script writes these lines and exits with status.
 func runLab(t *testing.T, lines string, status int) (code int, out, errs string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -164,7 +165,8 @@ func TestWrongFlagsAreOneLine(t *testing.T) {
 	}
 }
 
-// The script itself reports mistakes in its flags, and boots nothing.
+// bench/scale-lab.sh reports wrong flags itself, before it boots a virtual
+// machine.
 func TestTheScriptRefusesWrongFlagsInOneLine(t *testing.T) {
 	for args, want := range map[string]string{
 		"--memory 4":               "wants a unit",

@@ -1,11 +1,11 @@
-// Scale shows that a server holds very many connections and that each of them
-// gets its broadcasts. One process cannot have more sockets than its limit of
-// open files, which is fixed on many machines. So server and generator run in
-// a small virtual machine: "scale lab" boots it with bench/scale-lab.sh, and
-// "scale generate" runs inside.
+// Command scale shows that a server holds very many connections and that each
+// of them gets the broadcasts of its room. A process cannot have more sockets
+// than its limit of open files, which is fixed on many machines. So the server
+// and the generator run in a small virtual machine. "scale lab" boots it with
+// bench/scale-lab.sh, and "scale generate" is the generator in it.
 //
-// Counts and bytes in it are those of real Linux. Times are those of an
-// emulated CPU; they are printed only to show how long a run takes.
+// Counts and bytes in the virtual machine are those of real Linux. Its CPU is
+// emulated and slow, so times only show how long a run takes.
 package main
 
 import (

@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// A message has its run, its sender and its number, in hexadecimal of fixed
-// width:
+// A message carries its run, its sender and its number. They are hexadecimal,
+// with a fixed width:
 //
 //	{"message":"~scale 0000002a 00000007 00000001"}
 //
-// The server must relay it byte for byte. So a receiver builds the message
-// again from its fields and compares all bytes.
+// The server must relay a message byte for byte. To check this, a receiver
+// builds the message from the parsed fields and compares all bytes.
 const (
 	prefix   = `{"message":"~scale `
 	suffix   = `"}`
@@ -23,7 +23,7 @@ const (
 
 type message struct{ run, sender, seq uint32 }
 
-// appendTo renders the message.
+// appendTo appends the text of the message to dst.
 func (m message) appendTo(dst []byte) []byte {
 	dst = append(dst, prefix...)
 	dst = append(appendHex(dst, m.run), ' ')
@@ -31,8 +31,9 @@ func (m message) appendTo(dst []byte) []byte {
 	return append(appendHex(dst, m.seq), suffix...)
 }
 
-// parseMessage parses a message; scratch is used for the comparison and
-// returned.
+// parseMessage parses a message and checks all of its bytes. scratch is a
+// buffer for the comparison; the last result is that buffer, which may have
+// grown.
 func parseMessage(b, scratch []byte) (m message, ok bool, _ []byte) {
 	if len(b) != length {
 		return m, false, scratch

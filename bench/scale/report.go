@@ -9,18 +9,18 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// snapshot is what the lab measured in the guest at a mark. The figures per
-// connection are the growth since the mark "baseline".
+// snapshot has the measurements of the virtual machine at a mark. The figures
+// per connection are the growth since the mark "baseline".
 type snapshot struct {
 	Name      string `json:"name"`
-	Pairs     int    `json:"pairs"` // TCP connections with both ends in the guest
+	Pairs     int    `json:"pairs"` // TCP connections; both ends are in the virtual machine
 	ServerKB  int64  `json:"server_rss_kb"`
 	Server    int64  `json:"server_bytes_per_conn"`
 	Kernel    int64  `json:"kernel_bytes_per_conn"`
 	Generator int64  `json:"generator_bytes_per_conn"`
 }
 
-// report has the contents of the lab's JSON lines.
+// report has the contents of the output file, which has a JSON object per line.
 type report struct {
 	marks map[string]snapshot
 	steps map[string]step
@@ -34,7 +34,7 @@ func readReport(in io.Reader) (*report, error) {
 		var line struct {
 			Source string          `json:"source"`
 			Event  string          `json:"event"`
-			Data   json.RawMessage `json:"data"` // for the server: its log
+			Data   json.RawMessage `json:"data"` // of the generator: a step; of the server: a line of its log
 			snapshot
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
@@ -54,10 +54,10 @@ func readReport(in io.Reader) (*report, error) {
 	return r, lines.Err()
 }
 
-// held is the number of connections in the guest's kernel at a mark, without
-// those from before the generator started (the server's listening sockets).
-// The mark "baseline" would be wrong here: the server may still be closing
-// connections of the warm-up.
+// held returns the number of connections that the kernel of the virtual machine
+// had at a mark. It subtracts those at the mark "start", which are the server's
+// listening sockets. The mark "baseline" would be wrong for that, because the
+// server may still be closing connections of the warm-up.
 func (r *report) held(mark string) int {
 	m, ok := r.marks[mark]
 	if !ok {
@@ -68,7 +68,7 @@ func (r *report) held(mark string) int {
 
 func (r *report) print(w io.Writer, o labOptions) {
 	if _, ok := r.marks["connected"]; !ok {
-		return // there are no figures to print
+		return // the run failed before there were figures
 	}
 	last := r.steps["broadcast"]
 	_, _ = fmt.Fprintf(w, "\nscale: %s connections in rooms of %s, in a virtual machine with %s of memory\n",
@@ -97,8 +97,9 @@ func (r *report) print(w io.Writer, o labOptions) {
 	_, _ = fmt.Fprintf(w, "  %s connections sent a heartbeat while idle; all lines are in %s\n", cli.Count(r.steps["idle"].Heartbeats), o.out)
 }
 
-// judge does not rely on the generator alone: the guest's kernel must have
-// held the connections, and every broadcast must be accounted for.
+// judge returns an error if the run failed. It does not rely only on the
+// generator: the kernel of the virtual machine must also have had all
+// connections.
 func (r *report) judge(conns int) error {
 	if r == nil {
 		return cli.Failf(cli.Invalid, "the lab wrote no results")

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	_ "net/http/pprof" // the admin pages of the server under test
+	_ "net/http/pprof" // registers the debug pages that --admin needs
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +17,8 @@ import (
 	"dotsconnect/bench/internal/stub"
 )
 
-// generateAgainst runs the generator against a hub, quickly, with more flags.
+// generateAgainst runs "scale generate" with the hub as the server. The flags
+// make a short run with 203 connections; more has further flags.
 func generateAgainst(t *testing.T, hub *stub.Hub, more ...string) (code int, out, errs string) {
 	t.Helper()
 	return generateServed(t, hub.Serve, more...)
@@ -73,7 +74,7 @@ func TestEveryConnectionGetsItsRoomsBroadcasts(t *testing.T) {
 func TestViolationsAreNamedAndExitWith4(t *testing.T) {
 	frame := func(m []byte) []byte { return stub.Frame(stub.Text, m) }
 	for name, row := range map[string]struct {
-		tamper func(kept, m []byte) [][]byte // of the second message; kept is the first, if it was held back
+		tamper func(kept, m []byte) [][]byte // returns the frames for the second message m; kept is the first message, if it was withheld
 		want   string
 	}{
 		"a drop":   {func(_, _ []byte) [][]byte { return nil }, "1 lost, 0 doubled"},
