@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # scale-lab.sh - run a server and a load generator with up to a million connections in a small virtual machine.
 #
-# Why: one process cannot hold more sockets than its RLIMIT_NOFILE, and on many developer and CI machines that limit
-# is fixed. Inside our own guest kernel we can set our own limits, and change nothing on the host. The guest is Debian's
-# packaged kernel with a tiny initramfs (busybox and your two programs) under QEMU's software emulation: it needs no
-# root, /dev/kvm, network, disk image or tty.
+# Why: a process cannot have more sockets than its limit of open files (RLIMIT_NOFILE), which is fixed on many developer
+# and CI machines. The kernel of a virtual machine (the guest) has limits of its own, and nothing changes on the host.
+# The guest is Debian's packaged kernel with a small initramfs: busybox and your two programs. It runs under QEMU's
+# software emulation and needs no root, /dev/kvm, network, disk image or tty.
 #
-# Meaning of the figures: COUNTS (does it hold N connections, does each get its message) and MEMORY per connection are
-# those of real Linux. TIMES are those of an emulated CPU, roughly 10 to 30 times slower than the host: compare them only
-# with other runs of this script on the same machine.
+# Meaning of the figures: COUNTS (does the server hold N connections, does each get its messages) and MEMORY per
+# connection are those of real Linux. TIMES are those of an emulated CPU, which is roughly 10 to 30 times slower than the
+# host: compare them only with other runs of this script on the same machine.
 #
 # Usage:
 #   scale-lab.sh [option...] -- SERVER [arg...] -- GENERATOR [arg...]
@@ -17,48 +17,49 @@
 #   scale-lab.sh -m 6G -t 600 -p 8080 -o results.jsonl -- ./server -addr 0.0.0.0:8080 -- ./gen -n 250000
 #
 # Options:
-#   -m, --memory SIZE     guest memory, such as 4G (default 4G; the host provides only pages that are used).
+#   -m, --memory SIZE     memory of the guest, such as 4G (default 4G; the host provides only the pages that are used).
 #                         Rule of thumb: 1 GiB + 15 KiB per connection.
-#   -c, --cpus N          guest CPUs (default: the host's, at most 4; more than the host has only slow it down)
-#   -t, --time-limit SEC  limit for everything, boot included (default 600). 30 s before the limit the guest takes a last
-#                         sample, reports and powers off; at the limit it is killed.
+#   -c, --cpus N          CPUs of the guest (default: as many as the host has, at most 4; more only slow the guest down)
+#   -t, --time-limit SEC  limit for everything, including the boot (default 600). 30 s before the limit the guest takes a
+#                         last sample, reports it and powers off; at the limit the guest is killed.
 #   -p, --port PORT       the generator starts when a program in the guest listens on this TCP port (default 8080)
 #   -o, --output FILE     file for the collected JSON lines (default scale-lab.jsonl)
 #   -l, --log FILE        keep the guest's complete console log in this file
-#   -s, --sample SEC      memory sample every SEC seconds (default 15; 0: only at marks)
-#   -e, --env NAME=VALUE  environment of all programs (repeatable), e.g. GOMEMLIMIT=4GiB
-#       --sysctl K=V      guest sysctl set after the lab's own (repeatable)
-#       --append WORDS    more kernel parameters
-#       --sidecar 'CMD'   program that starts before the server and ends after it (repeatable), for example
+#   -s, --sample SEC      take a memory sample every SEC seconds (default 15; 0: only at marks)
+#   -e, --env NAME=VALUE  environment variable for all programs, such as GOMEMLIMIT=4GiB (can be repeated)
+#       --sysctl K=V      sysctl of the guest, set after those of the lab (can be repeated)
+#       --append WORDS    further parameters for the guest's kernel
+#       --sidecar 'CMD'   program that starts before the server and ends after it (can be repeated), for example
 #                         --sidecar 'redis-server --port 6379 --save "" --appendonly no'
-#       --file SRC:DEST   copy a file of the host into the guest (repeatable)
+#       --file SRC:DEST   copy a file of the host into the guest (can be repeated)
 #       --kernel FILE     use this kernel instead of Debian's linux-image-cloud-amd64, which is downloaded once
-#       --cpu-model NAME  emulated CPU (default qemu64: plain x86-64 is emulated fastest; use max for binaries built
-#                         for newer CPUs, such as GOAMD64=v2 and up)
-#       --accel NAME      tcg (default, works everywhere) or kvm (only if you know that it works)
+#       --cpu-model NAME  emulated CPU (default qemu64: plain x86-64, whose emulation is fastest; use max for binaries
+#                         built for newer CPUs, such as with GOAMD64=v2 or higher)
+#       --accel NAME      tcg (default; works everywhere) or kvm (only if this machine has a working KVM)
 #       --install         install missing packages with apt-get (needs root); without it the script only lists them.
 #                         The kernel's package is only unpacked, not installed, and needs no root.
 #       --cache DIR       folder for the downloaded kernel (default ${XDG_CACHE_HOME:-~/.cache}/scale-lab)
 #   -h, --help            this text
 #
-# Programs: x86-64 Linux binaries. Static ones are simplest (CGO_ENABLED=0 go build); shared libraries of dynamic ones
-# are copied too. Their output goes to this script's stdout, with the prefix "server| " or "generator| ". All source
-# addresses in 127.0.0.0/8 are usable in the guest: spread the clients over many (about 20000 connections each), since
-# one source address has only 64 k ports per server port.
+# Programs: x86-64 Linux binaries. Static binaries are simplest (CGO_ENABLED=0 go build); for dynamic binaries the shared
+# libraries are copied too. The output of the programs goes to this script's stdout, with the prefix "server| " or
+# "generator| ". In the guest all addresses of 127.0.0.0/8 can be source addresses. Spread the clients over many of them
+# (about 20000 connections each), because a source address has only 64 k ports per server port.
 #
 # FILE has one JSON object per line:
 #   {"source":"server"|"generator","t":UPTIME,"data":{...}}    each output line of a program that is a JSON object
-#   {"source":"lab","event":"mark"|"sample",...}               memory, sockets, slabs (all in KiB or bytes as named)
+#   {"source":"lab","event":"mark"|"sample",...}               memory, sockets, slabs; the names say KiB or bytes
 #   {"source":"lab","event":"end","reason":...,"server_exit":N,"generator_exit":N}
-# A generator line "@mark NAME" makes a memory sample at that point. When it was taken, /run/mark has NAME; a generator
-# should wait for that, or the sample is taken while it works. The *_per_conn figures are the growth since the mark
-# "start", which the lab takes before it starts the generator, or since the mark "baseline" of a generator that has
-# warmed up. A connection counts as two TCP sockets, because both ends are in the guest.
+# When the generator prints a line "@mark NAME", the lab takes a memory sample, and then writes NAME to /run/mark. The
+# generator should wait for that; otherwise the sample is taken while the generator works. The *_per_conn figures are the
+# growth since the mark "start", which the lab takes before it starts the generator. If the generator has a warm-up and
+# makes the mark "baseline" after it, they are the growth since that mark. A connection counts as two TCP sockets,
+# because both ends are in the guest.
 #
-# Exit status: the generator's own, if it is 0 or 1..99 and the server was alive at its end; else
-#   100 wrong usage   101 something is missing on this machine   102 guest did not boot or did not end in time
-#   103 the server ended early or never listened   104 generator ended by a signal, a crash or the time limit
-#   130 this script was interrupted (it ends all processes that it started)
+# Exit status: that of the generator if it is 0 to 99 and the server was alive when the generator ended; otherwise
+#   100 wrong usage   101 something is missing on this machine   102 the guest did not boot or did not end in time
+#   103 the server ended early or never listened   104 a signal, a crash or the time limit ended the generator
+#   130 this script was interrupted; it has ended all processes that it started
 
 set -euo pipefail
 
@@ -67,7 +68,7 @@ say() { printf 'scale-lab: %s\n' "$*" >&2; }
 die() { local rc=$1; shift; say "$*"; exit "$rc"; }
 usage() { sed -n '2,/^$/{/^$/d;s/^# \{0,1\}//;p}' "$0"; }
 need_arg() { [ "$2" -ge 2 ] || die 100 "$1 needs a value (see --help)"; }
-quote() { printf "'%s' " "${1//\'/\'\\\'\'}"; }                     # one word, quoted for the guest's shell
+quote() { printf "'%s' " "${1//\'/\'\\\'\'}"; }                     # quotes one word for the guest's shell
 is_number() { case $1 in ''|*[!0-9]*) return 1 ;; esac; }
 
 memory=4G cpus='' limit=600 port=8080 output=scale-lab.jsonl log='' sample=15 append='' kernel='' accel=tcg cpu_model=qemu64 install=0 check=0
@@ -117,7 +118,7 @@ fi
 [ "$(uname -sm)" = "Linux x86_64" ] || die 101 "this lab is for Linux on x86-64"
 : "${cpus:=$(n=$(nproc); echo $((n > 4 ? 4 : n)))}"
 
-# --- required programs on this machine -------------------------------------------------------------------------------------
+# --- required programs on this machine -------------------------------------------------------------------------------
 missing=()
 command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
 busybox=$(command -v busybox || true)
@@ -137,7 +138,7 @@ total_kb=$(awk '/^MemTotal/{print $2}' /proc/meminfo) avail_kb=$(awk '/^MemAvail
 
 newest_kernel() { find "$cache" -maxdepth 1 -name 'vmlinuz-*-cloud-amd64' | sort -V | tail -n 1; }
 kernel_package() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image-/{print $2; exit}'; }
-download_kernel() {                                   # into the cache; the package is unpacked, not installed
+download_kernel() {                                   # puts the kernel into the cache; the package is only unpacked, not installed
   local package tmp
   if ! command -v apt-get || ! command -v dpkg-deb; then
     die 101 "no kernel: give one with --kernel FILE (Debian's is downloaded only where apt-get is at hand)"
@@ -147,7 +148,7 @@ download_kernel() {                                   # into the cache; the pack
   [ -n "$package" ] || die 101 "apt knows no linux-image-cloud-amd64: run apt-get update, or give --kernel FILE"
   say "downloading $package (about 27 MB, once)"
   tmp=$(mktemp -d "$cache/get.XXXXXX")
-  # Run as the current user: apt's own user may have no access to the cache.
+  # Run apt as the current user, because the user that apt would use may have no access to the cache.
   ( cd "$tmp" && apt-get -o APT::Sandbox::User="$(id -un)" download -qq "$package" 2>&1 && dpkg-deb -x ./*.deb . && mv boot/vmlinuz-* "$cache/" ) >&2 ||
     { rm -rf "$tmp"; die 101 "apt-get download $package failed: run apt-get update, or give --kernel FILE"; }
   rm -rf "$tmp"
@@ -159,13 +160,13 @@ if [ -z "$kernel" ]; then
 fi
 [ -r "$kernel" ] || die 101 "cannot read the kernel $kernel"
 
-# --- clean-up of all processes that we start -----------------------------------------------------------------------------------
+# --- end all processes that this script starts -----------------------------------------------------------------------
 work=$(mktemp -d "${TMPDIR:-/tmp}/scale-lab.XXXXXX")
 vm_pid='' tail_pid=''
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
   trap '' INT TERM HUP
-  if [ -n "$vm_pid" ]; then                           # timeout(1), leader of the guest's own process group
+  if [ -n "$vm_pid" ]; then                           # the process of timeout(1), which leads the process group of the virtual machine
     kill "$vm_pid" 2>/dev/null || true
     wait "$vm_pid" 2>/dev/null || true
     kill -9 -- "-$vm_pid" 2>/dev/null || true
@@ -177,7 +178,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'say interrupted; exit 130' INT TERM HUP
 
-# --- the guest's root: busybox, the programs, an init ----------------------------------------------------------------
+# --- the guest's root folder: busybox, the programs, init -----------------------------------------------------------
 root=$work/root
 mkdir -p "$root"/{bin,lab/bin,proc,sys,dev,tmp,run,etc}
 cp "$busybox" "$root/bin/busybox"
@@ -185,7 +186,7 @@ printf 'root:x:0:0:root:/:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\n' >"$root/etc/group"
 printf '127.0.0.1 localhost redis\n' >"$root/etc/hosts"
 
-add_program() {                                       # host program -> /lab/bin/NAME, with the libraries it needs
+add_program() {                                       # add_program PROGRAM NAME: copies it to /lab/bin/NAME, with its libraries
   local path name=$2 lib
   path=$(command -v -- "$1") || die 101 "no such program: $1"
   cp -L -- "$path" "$root/lab/bin/$name"
@@ -194,7 +195,7 @@ add_program() {                                       # host program -> /lab/bin
     [ -e "$root$lib" ] || { mkdir -p "$root${lib%/*}"; cp -L -- "$lib" "$root$lib"; }
   done || true
 }
-write_runner() {                                      # NAME word... -> /lab/NAME, which becomes the program
+write_runner() {                                      # write_runner NAME WORD...: makes the script /lab/NAME, which executes the words
   local name=$1 w; shift
   { echo "echo \$\$ >/run/$name.pid"; printf 'exec '; for w in "$@"; do quote "$w"; done; echo; } >"$root/lab/$name"
 }
@@ -228,13 +229,13 @@ chmod 755 "$root/init"
 ( cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null ) >"$work/initramfs" || die 101 "busybox cpio failed"
 
 # --- run -------------------------------------------------------------------------------------------------------------
-# Use a larger hash table than the kernel's default: a million connections are two million sockets here.
+# The hash table of TCP is larger than the kernel's default, because a million connections are two million sockets here.
 [ "$mem_kb" -ge $((6 << 20)) ] && thash=1048576 || thash=262144
 case $accel in
   tcg) accel_args=(-accel "tcg,thread=multi" -cpu "$cpu_model") ;;
   kvm) accel_args=(-accel kvm -cpu host) ;;
 esac
-# No automatic huge pages: if a part of one is given back, the rest of its memory would count as the kernel's.
+# Automatic huge pages are off: if a program returned a part of one, the rest would count as memory of the kernel.
 : >"$work/console"; : >"$work/results"
 say "booting ${kernel##*/} with $memory and $cpus CPUs ($accel); at most $limit s"
 started=$SECONDS
@@ -254,7 +255,7 @@ tail_pid=
 if [ $check -eq 0 ]; then
   tr -d '\r' <"$work/results" >"$output"
   say "$(wc -l <"$output") results in $output after $((SECONDS - started)) s"
-  # Bytes per connection at each mark (from the lab's own lines; needs no JSON tool).
+  # Print the bytes per connection at each mark. awk parses the lines, so no program for JSON is needed.
   awk -F'[,:{}]' '/^\{"source":"lab"/ && /"event":"mark"/ {
       split("", v); for (i = 1; i < NF; i++) { k = $i; gsub("\"", "", k); w = $(i + 1); gsub("\"", "", w); if (!(k in v)) v[k] = w }
       if (!n++) printf "%-28s %10s %10s %14s %14s %14s %10s\n", "mark", "uptime_s", "conns", "server_B/conn", "kernel_B/conn", "client_B/conn", "free_MiB"

@@ -2,29 +2,33 @@
 // library within the Centrifugo server.
 //
 // It speaks the library's own JSON protocol and does more than the other peers:
-// a connect command, an answer to each publication, envelopes, metrics, and
-// limits of time and size for each client. The server subscribes a connection
-// to the room of its URL, which saves a command. From the documentation: a pool
-// for write buffers, publication within the node in memory, neither history nor
-// presence. Waiting messages are sent together, up to 16 in one WebSocket
-// message, one per line. WriteDelay, which would wait for more of them, stays
+// it has a connect command, an answer to each publication, envelopes, metrics,
+// and limits of time and size for each client. The server subscribes a
+// connection to the room of its URL, which saves a command. As the
+// documentation recommends, write buffers come from a pool, publication within
+// the node is in memory, and there is neither history nor presence. Messages
+// that wait for a client are sent together: up to 16 in one WebSocket message,
+// one per line. The library's WriteDelay would wait for more messages; it stays
 // off, because it costs latency.
 //
-// With --redis it is one of many nodes, through the library's RedisBroker: one
-// PUBLISH for each message, which its client library combines with other waiting
-// commands into one write, for up to 100 us; one connection for all
-// subscriptions of the node. The read goroutine of a client waits for its
-// PUBLISH (the library's default), which keeps a sender's messages in order. The
-// library drops messages of the subscription while 4,096 messages wait to be
-// delivered, so that the connection is never held up; PUBLISH guarantees no more.
+// With --redis it is one of many nodes, which are connected by the library's
+// RedisBroker. Each message is one PUBLISH. The Redis client of the library
+// combines the commands of up to 100 us into one write. The node has one
+// connection for all of its subscriptions. The goroutine that reads a client
+// waits for the answer to the client's PUBLISH (the library's default), so the
+// messages of a sender stay in order. While 4,096 messages from Redis wait to
+// be delivered, the library drops further ones, so that the connection to Redis
+// is never held up. PUBLISH does not guarantee more than that.
 //
-// With --history, a script call replaces the PUBLISH: it numbers the message,
-// appends it to the room's stream and publishes it. Clients are subscribed with
-// recovery, so they can get messages that they missed. Size and time of the
-// history are those of the documentation's examples. The node then checks that
-// the numbers have no gap, and disconnects a client that missed one.
+// With --history a call of a Redis script replaces the PUBLISH. The script
+// numbers the message, appends it to the stream of the room, and publishes it.
+// Clients are subscribed with recovery, so they can read messages that they
+// missed. Size and time of the history are those of the documentation's
+// examples. The node checks that the numbers have no gap. It disconnects a
+// client that missed a message.
 //
-// Its pings are off; clients send heartbeats as asynchronous messages.
+// The pings of the library are off. Clients send heartbeats as asynchronous
+// messages.
 package main
 
 import (
@@ -46,7 +50,8 @@ const (
 
 type roomKey struct{}
 
-// onConnecting accepts every client and subscribes it to the room of the URL.
+// onConnecting returns a handler that accepts every client and subscribes it to
+// the room of its URL.
 func onConnecting(history bool) centrifuge.ConnectingHandler {
 	return func(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
 		room, _ := ctx.Value(roomKey{}).(string)
@@ -64,15 +69,16 @@ func onConnect(node *centrifuge.Node, options ...centrifuge.PublishOption) centr
 				done(centrifuge.PublishReply{}, centrifuge.ErrorPermissionDenied)
 				return
 			}
-			// Published here rather than by the library, so that receivers are not told about the sender.
+			// Call Publish here, because the library would add information
+			// about the sender to the message.
 			result, err := node.Publish(e.Channel, e.Data, options...)
 			done(centrifuge.PublishReply{Result: &result}, err)
 		})
-		client.OnMessage(func(centrifuge.MessageEvent) {}) // the heartbeat
+		client.OnMessage(func(centrifuge.MessageEvent) {}) // ignores heartbeats
 	}
 }
 
-// useRedis makes the node one of several that share a Redis.
+// useRedis connects the node with other nodes that use the same Redis.
 func useRedis(node *centrifuge.Node, address string) error {
 	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: address})
 	if err != nil {
@@ -111,7 +117,7 @@ func main() {
 	handler := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		ReadBufferSize:     1024,
 		UseWriteBufferPool: true,
-		MessageSizeLimit:   peer.MaxMessage + 1024, // the envelope around the message
+		MessageSizeLimit:   peer.MaxMessage + 1024, // 1,024 for the envelope around the message
 		PingPongConfig:     centrifuge.PingPongConfig{PingInterval: -1, PongTimeout: -1},
 	})
 	peer.Serve(ln, peer.Mux(func(room string, w http.ResponseWriter, r *http.Request) {

@@ -1,12 +1,13 @@
 // Command coder is the room server on github.com/coder/websocket.
 //
-// It is built like the library's chat example: a queue and a writing goroutine
-// for each connection. A member whose queue is full is closed as too slow.
-// Compression is off, which is the default.
+// It is built like the library's chat example: each connection has a queue and
+// a goroutine that writes. A member whose queue is full is disconnected as too
+// slow. Compression is off, which is the default.
 //
-// The queue holds 256 messages (the example: 16, fewer than one burst of the
-// scenarios). The example limits each write to five seconds with a context;
-// here writes have no time limit, which saves the library a timer per message.
+// There are two differences. The queue of the example has 16 messages, fewer
+// than a burst of the scenarios; here it has 256. The example limits each write
+// to five seconds with a context; here a write has no limit, which saves the
+// library a timer per message.
 package main
 
 import (
@@ -37,7 +38,7 @@ func (c *client) read(seat *peer.Seat[*client]) {
 			return
 		}
 		if !peer.IsHeartbeat(data) {
-			m := &message{kind, data} // one for all receivers
+			m := &message{kind, data} // all receivers share this message
 			seat.Publish(func(member *client) { member.enqueue(m) })
 		}
 	}
@@ -53,7 +54,7 @@ func (c *client) enqueue(m *message) {
 	}
 }
 
-// write returns when the context or the connection ends.
+// write writes the messages of the queue until ctx or the connection ends.
 func (c *client) write(ctx context.Context) {
 	for {
 		select {

@@ -1,18 +1,20 @@
 // Command gorilla is the room server on github.com/gorilla/websocket.
 //
-// It is built like the library's chat example: a read pump and a write pump for
-// each connection with a queue of 256 messages between them. The pumps are
-// started outside of the handler, so that the handler's data can be garbage
-// collected. A member whose queue is full is closed. From the documentation: a
-// PreparedMessage encodes a message once for many connections, and a
-// WriteBufferPool lets connections that seldom write do without a write buffer.
+// It is built like the library's chat example: each connection has a goroutine
+// that reads (read pump), one that writes (write pump), and a queue of 256
+// messages. The handler starts both goroutines and returns, so that its data
+// can be garbage collected. A member whose queue is full is disconnected. As
+// the documentation recommends, a PreparedMessage encodes a message once for
+// many connections, and a WriteBufferPool saves the write buffers of
+// connections that seldom write.
 //
-// The hub has a lock for each room, where the example has one goroutine for all
-// rooms: that saves a hop for each message, and rooms run in parallel. The
-// example also joins waiting messages into one, which changes them, and sends
+// There are three differences. The example has one goroutine for all rooms;
+// here each room has a lock, which saves a channel operation per message and
+// lets rooms run in parallel. The example joins waiting messages into one
+// message, which changes them; here they stay separate. The example sends
 // pings; here clients send heartbeats.
 //
-// With --redis it is one of many nodes (../internal/bus).
+// With --redis it is one of many nodes; see package bus.
 package main
 
 import (
@@ -35,7 +37,7 @@ const (
 type client struct {
 	conn *websocket.Conn
 	send chan *websocket.PreparedMessage
-	stop chan struct{} // closed when the read pump ended
+	stop chan struct{} // closed when readPump has ended
 }
 
 func (c *client) readPump(seat *peer.Seat[*client], b *bus.Bus) {
@@ -62,7 +64,8 @@ func (c *client) readPump(seat *peer.Seat[*client], b *bus.Bus) {
 	}
 }
 
-// enqueue closes a member that is too slow; its read pump ends with an error.
+// enqueue puts a message into the member's queue. If the queue is full, it
+// closes the connection, and readPump ends with an error.
 func (c *client) enqueue(message *websocket.PreparedMessage) {
 	select {
 	case c.send <- message:
@@ -88,7 +91,7 @@ func (c *client) writePump() {
 	}
 }
 
-// deliver sends a message from Redis to the members on this node.
+// deliver sends the messages from Redis to the members on this node.
 func deliver(b *bus.Bus, rooms *peer.Rooms[*client]) {
 	b.Deliver(func(room string, message []byte) {
 		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, message)

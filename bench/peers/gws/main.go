@@ -1,14 +1,16 @@
 // Command gws is the room server on github.com/lxzan/gws.
 //
-// From its README: a Broadcaster encodes a message once for all receivers;
-// ReadLoop runs in its own goroutine, because blocking the handler keeps
-// net/http's context alive. Parallel processing and compression are off: the
-// first would reorder the messages of a sender, the second is for large messages.
-// UTF-8 is not checked ("turn off the performance will be better").
+// As its README recommends, a Broadcaster encodes a message once for all
+// receivers, and ReadLoop runs in a goroutine of its own, so that the handler
+// returns and the context of net/http can be freed. Parallel processing is off,
+// because it would reorder the messages of a sender. Compression is off,
+// because it is for large messages. UTF-8 is not checked, which the README says
+// is faster.
 //
-// The queue of a connection has no limit, so it grows if a member does not read.
+// The queue of a connection has no limit. It grows while the member does not
+// read.
 //
-// With --redis it is one of many nodes (../internal/bus).
+// With --redis it is one of many nodes; see package bus.
 package main
 
 import (
@@ -52,7 +54,7 @@ func (h *handler) OnMessage(c *gws.Conn, message *gws.Message) {
 	seatOf(c).Publish(func(member *gws.Conn) { _ = broadcaster.Broadcast(member) })
 }
 
-// deliver sends a message from Redis to the members on this node.
+// deliver sends the messages from Redis to the members on this node.
 func deliver(b *bus.Bus, rooms *peer.Rooms[*gws.Conn]) {
 	b.Deliver(func(room string, message []byte) {
 		broadcaster := gws.NewBroadcaster(gws.OpcodeText, message)

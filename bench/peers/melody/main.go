@@ -1,15 +1,17 @@
 // Command melody is the room server on github.com/olahol/melody, which uses
 // gorilla/websocket.
 //
-// From its documentation: handlers for connect, message and disconnect, and
-// values stored in sessions. Its BroadcastFilter checks every session of the
-// server for each message, which suits only few sessions. So we write to the
-// sessions of a room, as its BroadcastMultiple does; that function, however,
-// stops at the first session that has gone. Write buffers are pooled, as
-// gorilla's documentation recommends.
+// As its documentation shows, it has handlers for connect, message and
+// disconnect, and stores values in sessions. The library's BroadcastFilter
+// checks every session of the server for each message, which is only good for
+// few sessions. Its BroadcastMultiple writes to given sessions, but stops at
+// the first one that has ended. So this server writes to the sessions of a room
+// itself. Write buffers are pooled, as the documentation of gorilla/websocket
+// recommends.
 //
-// A session whose queue of 256 messages is full loses messages: that is melody's
-// own policy. Its ping interval is a day; clients send heartbeats.
+// If the queue of a session, which has 256 messages, is full, the library drops
+// further messages. Its pings are practically off: the interval is a day.
+// Clients send heartbeats.
 package main
 
 import (

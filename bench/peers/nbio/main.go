@@ -1,15 +1,15 @@
-// Command nbio is the room server on github.com/lesismal/nbio, with its own
-// HTTP and WebSocket engine.
+// Command nbio is the room server on github.com/lesismal/nbio, which has its
+// own HTTP and WebSocket engine.
 //
 // It is built like the library's examples: the handler calls WriteMessage for
-// each member. That never blocks: bytes that the socket does not accept are kept,
-// and the poller writes them later. From its README and examples: the
-// non-blocking mode is for many connections (the blocking mode has a goroutine
-// for each, as gws), payloads go back to the pool after the handler, and read
-// buffers are as large as the messages. The library cannot encode a frame once
-// for many receivers.
+// each member. That call never blocks: the library keeps bytes that the socket
+// does not accept, and its poller writes them later. The settings are those of
+// the README and the examples: the non-blocking mode, which is for many
+// connections (in the blocking mode each has a goroutine); payloads that go
+// back to a pool after the handler; and read buffers as large as the messages.
+// The library cannot encode a frame once for many receivers.
 //
-// The bytes kept for a connection have no limit by default.
+// By default the bytes that the library keeps for a connection have no limit.
 package main
 
 import (
@@ -29,7 +29,7 @@ type seat = peer.Seat[*websocket.Conn]
 func newUpgrader() *websocket.Upgrader {
 	u := websocket.NewUpgrader()
 	u.MessageLengthLimit = peer.MaxMessage
-	u.KeepaliveTime = 0 // silent clients stay, as with the other peers
+	u.KeepaliveTime = 0 // 0: silent clients are not disconnected, as with the other peers
 	u.OnMessage(func(c *websocket.Conn, kind websocket.MessageType, data []byte) {
 		s, ok := c.Session().(*seat)
 		if !ok || peer.IsHeartbeat(data) {

@@ -1,9 +1,9 @@
-// The room server on npm's ws.
+// The room server on the npm package ws.
 //
-// From its README: "Server broadcast" sends to each open client of a set;
-// compression stays off, which is the default; bufferutil, its optional native
-// code for unmasking, is installed. The server does not track its clients,
-// because the rooms do.
+// As in the example "Server broadcast" of its README, a message is sent to each
+// open client of a set. Compression is off, which is the default. bufferutil,
+// the optional native code for unmasking, is installed. The library does not
+// track the clients, because the rooms do.
 //
 // Data that a client does not read is kept without a limit.
 "use strict";
@@ -15,7 +15,7 @@ const { WebSocket, WebSocketServer } = require("ws");
 const { values } = parseArgs({ options: { listen: { type: "string", default: "127.0.0.1:8000" } } });
 const [, host, port] = values.listen.match(/^(.*):(\d+)$/);
 const heartbeat = Buffer.from('"heartbeat"');
-const rooms = new Map(); // room -> Set of sockets
+const rooms = new Map(); // name of a room -> Set of its sockets
 
 const server = createServer((request, response) => response.writeHead(404).end());
 const wss = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: 65536 });
@@ -30,7 +30,7 @@ function join(name, ws) {
   let room = rooms.get(name);
   if (!room) rooms.set(name, (room = new Set()));
   room.add(ws);
-  ws.on("error", () => {}); // "close" follows
+  ws.on("error", () => {}); // nothing to do: the event "close" follows
   ws.on("close", () => {
     room.delete(ws);
     if (room.size === 0 && rooms.get(name) === room) rooms.delete(name);

@@ -1,4 +1,5 @@
-# Prints one JSON object about memory and sockets. Input: the files of /proc named on the command line; -v event, name, base.
+# Prints one JSON object about memory and sockets. It reads the files of /proc that the command line names. The
+# variables event, name and base are set with -v; base has the figures of the mark "baseline".
 FILENAME ~ /uptime/ { up = $1 }
 FILENAME ~ /meminfo/ { sub(":", "", $1); mem[$1] = $2 }
 FILENAME ~ /sockstat/ && $1 == "TCP:" { inuse = $3; tw = $7; alloc = $9; pages = $11 }
@@ -7,7 +8,7 @@ FILENAME ~ /slabinfo/ && FNR > 2 { kb = $15 * $6 * 4; if (kb >= 2048) slabs = sl
 FILENAME ~ /\/status/ && $1 == "Name:" { who = $2 }
 FILENAME ~ /\/status/ && $1 == "VmRSS:" { rss[who] = $2 }
 FILENAME ~ /\/status/ && $1 == "Threads:" { thr[who] = $2 }
-FILENAME ~ /zoneinfo/ && $1 == "count:" { spare += $2 * 4 } # free pages in per-CPU lists; MemFree does not count them
+FILENAME ~ /zoneinfo/ && $1 == "count:" { spare += $2 * 4 } # free pages in lists of a CPU, which MemFree does not include
 FILENAME ~ /netstat/ && $1 == "TcpExt:" { if (++nx == 1) { for (i = 2; i <= NF; i++) col[i] = $i } else for (i = 2; i <= NF; i++) ext[col[i]] = $i }
 END {
   used = mem["MemTotal"] - mem["MemFree"] - spare - mem["Buffers"] - mem["Cached"]

@@ -2,10 +2,11 @@ package peer
 
 import "sync"
 
-// Rooms has the members of each room. A publication walks a slice under the lock
-// of its room, so rooms do not wait for each other, and all members of a room get
-// the same messages in the same order. Joins and leaves are O(1). The zero value
-// is ready for use, by any goroutine.
+// Rooms has the members of all rooms. Each room has a lock and a slice of its
+// members. A publication is delivered to the slice under this lock. So rooms do
+// not wait for each other, and all members of a room get the same messages in
+// the same order. Join and Leave are O(1). The zero value is ready for use; any
+// goroutine may use it.
 type Rooms[T any] struct {
 	mu    sync.Mutex
 	rooms map[string]*room[T] // guarded by mu
@@ -18,15 +19,16 @@ type room[T any] struct {
 	seats []*Seat[T] // guarded by mu
 }
 
-// Seat is the membership of one connection.
+// Seat is the membership of a connection in a room.
 type Seat[T any] struct {
 	member T
 	all    *Rooms[T]
 	room   *room[T]
-	at     int // index in room.seats, guarded by room.mu
+	at     int // index in room.seats; -1: the member has left; guarded by room.mu
 }
 
-// Join adds a member, and creates the room if necessary.
+// Join adds a member to the room with this name, and creates the room if
+// necessary.
 func (r *Rooms[T]) Join(name string, member T) *Seat[T] {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,8 +47,8 @@ func (r *Rooms[T]) Join(name string, member T) *Seat[T] {
 	return s
 }
 
-// Leave ends the membership; a second call does nothing. The room ends with its
-// last member.
+// Leave removes the member from its room; a second call does nothing. A room
+// without members is removed.
 func (s *Seat[T]) Leave() {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()
@@ -67,15 +69,15 @@ func (s *Seat[T]) Leave() {
 	}
 }
 
-// Room is the name of the room.
+// Room returns the name of the room.
 func (s *Seat[T]) Room() string { return s.room.name }
 
-// Publish calls deliver for every member of the room, this one included.
-// Deliver must not block, join or leave.
+// Publish calls deliver for every member of the room, including this one.
+// deliver must not block, and must not call Join or Leave.
 func (s *Seat[T]) Publish(deliver func(member T)) { s.room.publish(deliver) }
 
-// Publish calls deliver for every member of a room, as Seat.Publish does. If the
-// room does not exist, it does nothing.
+// Publish calls deliver for every member of the room with this name, as
+// Seat.Publish does. If there is no such room, it does nothing.
 func (r *Rooms[T]) Publish(name string, deliver func(member T)) {
 	r.mu.Lock()
 	to := r.rooms[name]

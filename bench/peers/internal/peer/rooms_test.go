@@ -24,12 +24,12 @@ func TestAPublicationReachesWhoIsInTheRoom(t *testing.T) {
 	}
 	check(a, "a", "b", "c")
 	check(other, "other")
-	a.Leave() // the last member takes its place
+	a.Leave() // c, the last one in the slice, takes the place of a
 	check(b, "b", "c")
 	c.Leave()
-	c.Leave() // a second call changes nothing
+	c.Leave() // changes nothing
 	check(b, "b")
-	check(a, "b") // a message that was read before the end still reaches the others
+	check(a, "b") // a message that a sent before it left still reaches the others
 }
 
 func TestARoomEndsWithItsLastMember(t *testing.T) {

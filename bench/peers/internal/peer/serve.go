@@ -1,6 +1,7 @@
-// Package peer has the common parts of the servers of this module: the address,
-// the signals, the URL and the rooms. The rest of each server is its library, so
-// that a comparison shows the libraries and not our bookkeeping.
+// Package peer has the common parts of the servers with which dotsd is
+// compared: the address, the signals, the URL and the rooms. The rest of each
+// server is done by its WebSocket library. So a comparison shows differences
+// between the libraries and not between our own code.
 package peer
 
 import (
@@ -14,15 +15,16 @@ import (
 	"syscall"
 )
 
-// MaxMessage is the largest message that a server accepts, in bytes: the same as
-// that of dotsd.
+// MaxMessage is the size in bytes of the largest message that a server accepts.
+// dotsd has the same limit.
 const MaxMessage = 64 << 10
 
-// IsHeartbeat reports whether a message is the sign of life that is not relayed.
+// IsHeartbeat reports whether a message is a heartbeat, which is not sent to
+// members.
 func IsHeartbeat(message []byte) bool { return string(message) == `"heartbeat"` }
 
-// Listen parses the command line and listens on --listen. Like Wait, and
-// unlike the rest of this package, it exits the process on an error.
+// Listen parses the flags and listens on the address of --listen. It exits the
+// process on an error.
 func Listen() net.Listener {
 	address := flag.String("listen", "127.0.0.1:8000", "address for clients, as host:port")
 	flag.Parse()
@@ -33,7 +35,8 @@ func Listen() net.Listener {
 	return ln
 }
 
-// Mux calls handle for /ws/chat/ROOM/, with or without the last slash.
+// Mux returns a handler that calls handle for the path /ws/chat/ROOM/, with or
+// without the last slash.
 func Mux(handle func(room string, w http.ResponseWriter, r *http.Request)) *http.ServeMux {
 	byRoom := func(w http.ResponseWriter, r *http.Request) { handle(r.PathValue("room"), w, r) }
 	mux := http.NewServeMux()
@@ -42,14 +45,14 @@ func Mux(handle func(room string, w http.ResponseWriter, r *http.Request)) *http
 	return mux
 }
 
-// Serve serves the handler by net/http until a signal ends the process.
+// Serve serves HTTP requests with net/http until a signal ends the process.
 func Serve(ln net.Listener, handler http.Handler) {
 	go func() { log.Fatal(http.Serve(ln, handler)) }()
 	Wait(ln.Addr())
 }
 
 // Wait prints that the server is ready, waits for SIGTERM or SIGINT, and exits
-// with 0. It does not drain.
+// with 0. It does not close the connections.
 func Wait(address net.Addr) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
