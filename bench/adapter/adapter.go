@@ -48,7 +48,7 @@ type Adapter struct {
 	PerCall []string `yaml:"per_call"`
 	Ready   string   `yaml:"ready"` // TCP, or a regular expression for the line that the server prints when it is ready
 
-	URL    string `yaml:"url"` // template
+	URL    string `yaml:"url"` // template of the URL to which clients connect
 	Frames Frames `yaml:"frames"`
 
 	More string `yaml:"more"` // work that this server does and dotsd does not

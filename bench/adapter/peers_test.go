@@ -194,7 +194,7 @@ func (s *server) fill(template, room, payload string) string {
 
 func (s *server) urls() []string { return strings.Split(s.URL, ",") }
 
-// client is a member of a room.
+// client is a connection to a peer that is a member of a room.
 type client struct {
 	s       *server
 	conn    *websocket.Conn

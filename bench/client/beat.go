@@ -19,8 +19,8 @@ type beats struct {
 	period int64
 	slots  int64
 	start  int64
-	k      int64 // number of the next beat: round·slots + slot
-	on     int   // connections with heartbeats
+	k      int64 // position of the cursor: round·slots + slot
+	on     int   // number of connections with heartbeats
 	frame  []byte
 }
 

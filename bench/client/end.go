@@ -19,14 +19,14 @@ const (
 	Refused                 // no server listens on the port
 	Rejected                // an HTTP answer other than 101: Close has its Status, and its text as Reason
 	TimedOut                // no 101 within DialTimeout
-	Broken                  // the server broke RFC 6455: Reason explains how
-	Failed                  // another error of the socket: Reason names it
+	Broken                  // the server broke RFC 6455: Close explains in Reason how
+	Failed                  // another error of the socket: Close has its text as Reason
 )
 
 // CodeNone is the Code of a close frame that has none (RFC 6455 section 7.4.1).
 const CodeNone = 1005
 
-// Close is the end of a connection.
+// Close says how and when a connection ended.
 type Close struct {
 	How    How
 	Opened bool   // the 101 arrived before the end

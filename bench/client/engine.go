@@ -89,7 +89,8 @@ type Config struct {
 	MaxBacklog int
 }
 
-// Handlers are the callbacks of an Engine; a nil one is skipped.
+// Handlers are the callbacks of an Engine. Handlers that are nil are not
+// called.
 type Handlers struct {
 	// OnOpen is called when a valid 101 has arrived.
 	OnOpen func(id int32, o Open)
@@ -118,7 +119,7 @@ func (h *Handlers) message(id int32, payload []byte, stamp int64) {
 type Open struct {
 	Dialed    int64 // right before connect
 	Requested int64 // right before the request was written
-	Stamp     int64 // the 101 arrived
+	Stamp     int64 // arrival of the 101
 }
 
 type state uint8
@@ -146,7 +147,7 @@ type Engine struct {
 	free    []int32
 	sources sources
 	events  []unix.EpollEvent
-	buf     []byte // the shared read buffer
+	buf     []byte // read buffer, shared by all connections
 	scratch []byte // buffer for the frame that is being written
 	reading int32  // with Gather: the connection whose messages are being handled; -1: none
 	held    []byte // bytes that the handlers have sent on that connection

@@ -42,7 +42,7 @@ func (e *Engine) RequestBytes(path string) int {
 	return len(e.key.appendRequest(nil, e.cfg.Target, path))
 }
 
-// rejected is an HTTP answer other than 101.
+// rejected is the error for an HTTP answer other than 101.
 type rejected struct {
 	status int
 	text   string

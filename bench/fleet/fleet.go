@@ -17,8 +17,8 @@ import (
 // workers share.
 const Token = "DOTSBENCH_TOKEN"
 
-// crew has the generators of one run and everything that was started for them.
-// It belongs to the goroutine of Run.
+// crew has the generators of one run and the timers of its fault. It belongs to
+// the goroutine that calls Run.
 type crew struct {
 	cfg     load.Config
 	workers []*worker

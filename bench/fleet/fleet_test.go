@@ -17,7 +17,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// TestMain lets this program be the generator that Run starts.
+// TestMain lets this program act as the generators that Run starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "worker" {
 		if Work(os.Stdin, os.Stdout, os.Stdin, func() { os.Exit(1) }) != nil {

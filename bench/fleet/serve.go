@@ -25,10 +25,11 @@ const maxLines = 16
 // token occupies one of the maxLines places for at most that time, and it never
 // gets the slot, which a job needs.
 //
-// The worker does one job at a time. If its coordinator ends, the run goes on
-// to its next step, because package load cannot be interrupted. (A process of
-// --procs exits instead, but this one has to serve other coordinators.) A
-// coordinator that connects meanwhile gets the error that the worker is busy.
+// The worker does one job at a time. If the coordinator of the job ends, the
+// run goes on to its next step, because package load cannot be interrupted. (A
+// process of --procs exits instead, but this one has to serve other
+// coordinators.) A coordinator that connects meanwhile gets the error that the
+// worker is busy.
 type host struct {
 	token   string
 	once    bool

@@ -34,15 +34,15 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// stepHello is the answer of a worker that is free for the job.
+// stepHello is the step in the answer of a worker that is free to do a job.
 const stepHello = "hello"
 
-// hello is the coordinator's first line.
+// hello is the first line that a coordinator sends.
 type hello struct {
 	Token string `json:"token"` // empty for a process that the coordinator started
 }
 
-// job is the job of a worker.
+// job is the part of a run that a worker has to do.
 type job struct {
 	Name   string            `json:"name"`
 	Fields map[string]string `json:"scenario"`
@@ -137,8 +137,8 @@ func pack(r *result.Result) (*found, error) {
 	return f, nil
 }
 
-// line reads and writes one object at a time. One goroutine reads; any
-// goroutine may write.
+// line reads and writes JSON objects on a connection or on pipes. Only one
+// goroutine may read; any goroutine may write.
 type line struct {
 	dec *json.Decoder
 	end io.Closer

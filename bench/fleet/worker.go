@@ -30,7 +30,7 @@ const (
 // Told is an error that was already sent to the coordinator.
 type Told struct{ error }
 
-// Unwrap returns the error itself.
+// Unwrap returns the error that was sent.
 func (t Told) Unwrap() error { return t.error }
 
 // Work reads one job from in, does it, and sends its result to out. If the
@@ -50,8 +50,8 @@ func Work(in io.Reader, out io.Writer, end io.Closer, lost func()) error {
 	return d.work(j)
 }
 
-// desk is a worker's end of one line. Its methods are called once each, in the
-// order hello, job, work.
+// desk is the worker's side of a line to a coordinator. Call its methods hello,
+// job and work once each, in this order.
 type desk struct {
 	line
 	in    *io.LimitedReader // limits how much line may read
@@ -65,7 +65,7 @@ func newDesk(in io.Reader, out io.Writer, end io.Closer, token string, run func(
 	return &desk{line: newLine(limited, out, end), in: limited, token: token, run: run}
 }
 
-// hello reads the coordinator's first line, which has the token.
+// hello reads the first line of the coordinator and checks the token in it.
 func (d *desk) hello() error {
 	var h hello
 	if err := d.readFew(&h); err != nil {

@@ -51,7 +51,7 @@ type guest struct {
 	live    bool
 	at      point
 	number  uint32
-	room    int32 // -1: a room without members
+	room    int32 // number of the room; -1: a room without members
 	resetAt int64 // 0: the guest has not reached its point
 }
 

@@ -47,7 +47,7 @@ type Ledger interface {
 	Verdict() proof.Verdict
 }
 
-// Config describes a run and its server.
+// Config describes a run, its servers and their process ids.
 type Config struct {
 	Scenario  scenario.Scenario
 	URL       string // several URLs are separated by commas
@@ -57,7 +57,7 @@ type Config struct {
 	Beside    int           // id of another process that the servers need, such as Redis; 0: none
 	PerCall   []string      // names of two counters in /metrics of Admin; see adapter.Adapter
 	Died      func() string // returns why a server has ended, or "" if none has; may be nil
-	Spin      bool          // see client.Config
+	Spin      bool          // see client.Config.Spin
 	Frames    Frames        // messages of the server's protocol; the zero value is the protocol of dotsd
 	Progress  *cli.Progress
 	RunID     uint32                                      // 0: Run makes a new one

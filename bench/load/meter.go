@@ -106,7 +106,7 @@ func slab() int64 {
 // differences between two readings.
 type reading struct {
 	at        int64
-	serverCPU int64 // ns; 0: not known
+	serverCPU int64 // ns of all servers; 0: not known
 	deadCPU   int64 // part of serverCPU: CPU time of servers that were killed
 	besideCPU int64 // ns of the process Config.Beside; 0: not known
 	threadCPU int64 // ns of the generator's thread
@@ -116,7 +116,7 @@ type reading struct {
 	reads     int64 // reads of sockets that returned bytes
 	steal     int64 // in ticks, over all CPUs
 	ticks     int64
-	pressure  int64 // us; -1: the kernel does not report it
+	pressure  int64 // us in which some task waited for a CPU; -1: the kernel does not report it
 }
 
 // readServers returns the CPU time of all servers in nanoseconds. It never

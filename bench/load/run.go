@@ -18,7 +18,7 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// presence is the state of a member.
+// presence says whether a member takes part in the run.
 type presence uint8
 
 const (
@@ -27,7 +27,7 @@ const (
 	gone           // a member whose connection has ended, or that is no longer judged
 )
 
-// run is one run. All fields belong to the goroutine of Run.
+// run is the state of a run. All fields belong to the goroutine that calls Run.
 type run struct {
 	cfg     Config
 	s       *scenario.Scenario
@@ -40,8 +40,8 @@ type run struct {
 	mine    func(m int32) bool // whether a member belongs to this generator; nil: all do
 	admin   *probe.Admin       // nil: the URL of the debug pages is not known
 
-	roomOf   []int32    // by member
-	state    []presence // by member
+	roomOf   []int32    // by member: the number of its room
+	state    []presence // by member: its presence
 	connOf   []int32    // by member: the id of its connection; -1: it has none yet
 	memberOf []int32    // by connection: its member; for a guest -1 minus its index in churn.places
 	size     int        // number of members of this generator

@@ -88,7 +88,7 @@ type Total struct {
 type Ledger struct {
 	// These fields do not change after New.
 	roomOrder bool
-	roomOf    []int32            // by member
+	roomOf    []int32            // by member: the number of its room
 	indexOf   []int32            // by member: its index in its room
 	mine      func(m int32) bool // whether this ledger judges a member; nil: it judges all
 

@@ -27,7 +27,7 @@ func Record(h *hdrhistogram.Histogram, ns int64) {
 	}
 }
 
-// Histograms are the distributions of a run.
+// Histograms has the histograms of all times of a run.
 type Histograms struct {
 	Latency   *hdrhistogram.Histogram // of messages that were due in the time measured
 	First     *hdrhistogram.Histogram
@@ -35,7 +35,7 @@ type Histograms struct {
 	Lateness  *hdrhistogram.Histogram
 	Connect   *hdrhistogram.Histogram
 	Reconnect *hdrhistogram.Histogram
-	Kick      *hdrhistogram.Histogram // nil: no member was silent
+	Kick      *hdrhistogram.Histogram // nil if no member was silent
 	Interval  []Interval
 	Phases    [PhaseCount]*hdrhistogram.Histogram // all nil if the run makes no fault
 }

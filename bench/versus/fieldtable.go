@@ -13,10 +13,10 @@ import (
 type column struct {
 	key   string // with the key of the table before it: the key in Server.Figures
 	head  [2]string
-	value func(run *Run) float64 // 0: no value
+	value func(run *Run) float64 // returns the value of a run; 0: none
 	base  string                 // the row with which the value is compared, by the function in by; empty: none
 	by    func(own, base float64) float64
-	mark  func(run *Run) string // may be nil
+	mark  func(run *Run) string // returns the Mark of a run; may be nil
 	show  func(v float64) string
 	some  bool // the column is left out if no row has a value
 }
@@ -183,12 +183,12 @@ func (r *FieldReport) judge(t *Table, d *Demand) {
 	}
 }
 
-// Table writes the comparison for a terminal.
+// Table writes the report for a terminal.
 func (r *FieldReport) Table(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return text + "\n" }, "  ", grid.text})
 }
 
-// Markdown writes the comparison for a document.
+// Markdown writes the report as Markdown.
 func (r *FieldReport) Markdown(w io.Writer) error {
 	return r.write(w, paper{func(text string) string { return "**" + text + "**\n\n" }, "- ", grid.markdown})
 }

@@ -20,7 +20,7 @@ type Figure struct {
 // The values of Figure.Mark.
 const (
 	AtLeast = ">=" // the generator or the machine was the limit, so the server can do more
-	Busy    = "!"  // the server had no idle time
+	Busy    = "!"  // the server had practically no idle time, which may have saved it work
 )
 
 func summarize(v []float64) Figure {
@@ -39,7 +39,7 @@ type metric struct {
 	key   string
 	in    string // key of the experiment that measures it
 	head  [2]string
-	value func(run *Run) float64         // 0: no value
+	value func(run *Run) float64         // returns the value of a run; 0: none
 	show  func(v float64) string         // formats a value
 	mark  func(run *Run) string          // returns the Mark for a run; may be nil
 	floor func(rows []floor.Row) float64 // returns the cost of the kernel alone; may be nil

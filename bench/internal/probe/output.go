@@ -10,10 +10,10 @@ import (
 // that shows that the server is ready.
 type output struct {
 	mu    sync.Mutex
-	end   []byte         // guarded by mu
+	end   []byte         // guarded by mu; the last bytes
 	want  *regexp.Regexp // guarded by mu; matches that line; nil: not needed, or already seen
-	line  []byte         // guarded by mu; the incomplete last line
-	ready bool           // guarded by mu
+	line  []byte         // guarded by mu; the last line, which is incomplete
+	ready bool           // guarded by mu; a line that matches want was printed
 }
 
 func newOutput(ready *regexp.Regexp) *output { return &output{want: ready} }
