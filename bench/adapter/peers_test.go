@@ -23,8 +23,8 @@ import (
 const patience = 10 * time.Second
 
 // TestPeers checks that the servers with which dotsd is compared (the peers) behave as the
-// comparison assumes. A peer that this machine lacks is skipped with the reason. Of peers that need
-// a Redis two servers run, with members of each room on both. DOTS_TEST_ALL=1 tests some peers,
+// comparison assumes. A peer that this machine lacks is skipped with the reason. A peer that needs
+// a Redis runs as two servers, with members of each room on both. DOTS_TEST_ALL=1 tests some peers,
 // DOTS_ADAPTERS=all (make adapters) tests all of them.
 func TestPeers(t *testing.T) {
 	all := os.Getenv("DOTS_ADAPTERS") == "all"

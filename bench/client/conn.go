@@ -28,14 +28,14 @@ type extra struct {
 
 	path              string
 	target            Target
-	cutAt             int // the number of bytes of the request that are written; -1: all
+	cutAt             int // number of bytes of the request that are written; -1: all
 	dialed, requested int64
 	failed            unix.Errno // connect failed at once with this error; the next Poll reports it
 }
 
 // watch sets the events that epoll reports for the socket of the connection.
-// EPOLL_CTL_MOD fails only for a descriptor that is not in the epoll set: a
-// bug.
+// EPOLL_CTL_MOD fails only for a descriptor that is not in the epoll set, which
+// would be a bug.
 func (c *conn) watch(ep int, id int32, events uint32) {
 	if c.paused {
 		events &^= unix.EPOLLIN

@@ -101,7 +101,8 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	return cfg, cli.NeedDescriptors(cfg.MostConns())
 }
 
-// pick returns the tables that --only names, or all.
+// pick returns the tables that --only names. Without --only it returns all
+// tables.
 func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
 	if len(o.only) == 0 {
 		return all, nil

@@ -114,9 +114,9 @@ func parseBound(name, text string) (float64, error) {
 	return r.PerSecond, nil
 }
 
-// search looks for the highest rate that holds: at which a run meets all
-// conditions. It assumes that a server which fails at one rate also fails at
-// all higher rates.
+// search looks for the highest rate that holds. A rate holds if a run at this
+// rate meets all conditions. The search assumes that a server which fails at
+// one rate also fails at all higher rates.
 type search struct {
 	spec     runner.Spec
 	from, to float64
@@ -250,7 +250,7 @@ func judge(rate float64, r *result.Result) step {
 }
 
 // row prints a row for a step, and first the head of the table. Columns have a
-// fixed width, because each row is printed at once.
+// fixed width, because each row is printed as soon as its run is over.
 func (s *search) row(st step) {
 	s.spec.Progress.Clear()
 	if !s.shown {

@@ -139,8 +139,8 @@ func lives(pid int) bool {
 
 func TestOutIsTriedBeforeTheRun(t *testing.T) {
 	if os.Getuid() == 0 {
-		// This test needs a folder in which nobody may create files. root may
-		// do so everywhere except in file systems such as /proc.
+		// This test needs a folder in which it may not create files. root may
+		// create files in all folders, except in file systems such as /proc.
 		code, _, stderr := dotsbench("run", "rooms", "--url", "ws://127.0.0.1:1", "--out", "/proc/new/out")
 		if code != cli.Usage || !strings.Contains(stderr, "--out: ") {
 			t.Errorf("exit %d, %s", code, stderr)

@@ -55,7 +55,7 @@ const (
 // Server is one of the two servers. Set sets the fields of a runner.Spec with
 // which it is started and reached.
 type Server struct {
-	Name string // the command or address that the user gave
+	Name string // the command or the adapter that the user gave
 	Set  func(spec *runner.Spec)
 }
 

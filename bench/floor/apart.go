@@ -11,9 +11,10 @@ import (
 )
 
 // reader reads the receiving ends of all pairs on a thread of its own, which is
-// on another CPU and never sleeps. For a server that is more realistic than one
-// thread for both ends: the memory of the sockets moves between two CPUs, and
-// during the pause between two rounds some of it leaves the caches.
+// on another CPU and never sleeps. These are the conditions of a server: the
+// memory of the sockets moves between two CPUs, and during the pause between
+// two rounds some of it leaves the caches. With one thread for both ends that
+// would not happen.
 type reader struct {
 	got  atomic.Int64 // bytes read so far
 	busy atomic.Int64 // nanoseconds in which it was reading data

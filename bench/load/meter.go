@@ -34,8 +34,9 @@ func (r *run) look(when string) (memory, error) {
 	var m memory
 	settled := r.s.Memory == scenario.MemorySettled
 	if settled && r.admin != nil {
-		// The first read of the page makes the server allocate. So read it once
-		// before, in order that all figures include that memory.
+		// The first request for a debug page makes the server allocate memory.
+		// Make one request before the memory is read, so that all figures
+		// include that memory.
 		before, err := r.admin.Read()
 		if err != nil {
 			return m, cli.Failf(cli.Usage, "--admin: %w", err)

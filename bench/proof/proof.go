@@ -37,9 +37,9 @@ import (
 
 const (
 	smallRoom = 16
-	maxMatrix = 1 << 12 // largest room that can be judged only by the order of each sender
-	maxLog    = 1 << 20 // entries in the logs of all rooms together
-	maxHeld   = 1 << 16 // missing messages whose numbers are kept
+	maxMatrix = 1 << 12 // largest number of members of a room that is judged only by the order of each sender
+	maxLog    = 1 << 20 // largest number of entries in the logs of all rooms together
+	maxHeld   = 1 << 16 // largest number of missing messages whose numbers are kept
 	maxNotes  = 20
 )
 

@@ -22,8 +22,8 @@ type span struct {
 	ThreadCPU      float64 // in percent of one CPU
 }
 
-// spans combines seconds into at most most spans. each is the number of seconds
-// in a span.
+// spans combines seconds into spans, whose number is at most most. each is the
+// number of seconds in a span.
 func spans(seconds []result.Second, most int) (rows []span, each int) {
 	each = max(1, (len(seconds)+most-1)/most)
 	for i := 0; i < len(seconds); i += each {

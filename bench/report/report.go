@@ -3,15 +3,15 @@
 //
 // The page is a single file without scripts that needs no network. It contains
 // its style sheet and its plots, and its Content-Security-Policy forbids
-// everything else. It is for three kinds of readers. Those with ten seconds see
-// the verdict and the most important figures at the top. Those who doubt the
-// figures find the plots below. Those who want to repeat the run find the
+// everything else. It is for three kinds of readers. Readers with ten seconds
+// see the verdict and the most important figures at the top. Readers who doubt
+// the figures find the plots below. Readers who want to repeat the run find the
 // command and the machine at the end.
 package report
 
 import (
 	"cmp"
-	_ "embed" // for the variables below
+	_ "embed" // for pageText and styleText
 	"fmt"
 	"html/template"
 	"io"

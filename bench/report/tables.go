@@ -19,7 +19,7 @@ type table struct {
 
 type cell struct {
 	Text  string
-	Class string // "word", "good", "bad" or "void"
+	Class string // class in the style sheet: "word", "good", "warn", "bad" or "void"
 	Link  string
 	Range *latencyRange
 }

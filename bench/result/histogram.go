@@ -29,7 +29,7 @@ func Record(h *hdrhistogram.Histogram, ns int64) {
 
 // Histograms has the histograms of all times of a run.
 type Histograms struct {
-	Latency   *hdrhistogram.Histogram // of messages that were due in the time measured
+	Latency   *hdrhistogram.Histogram // latencies of messages that were due in the time measured
 	First     *hdrhistogram.Histogram
 	Last      *hdrhistogram.Histogram
 	Lateness  *hdrhistogram.Histogram

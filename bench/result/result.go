@@ -21,12 +21,12 @@ type Result struct {
 	Scenario map[string]string `json:"scenario"` // all fields of the scenario, as texts that its flags accept
 	Seed     uint64            `json:"seed"`
 	RunID    uint32            `json:"run_id"`
-	URL      string            `json:"url"`             // of the server; several are separated by commas
+	URL      string            `json:"url"`             // URL of the server; several URLs are separated by commas
 	Flags    []string          `json:"flags,omitempty"` // the command line's flags, except those for the scenario and the thresholds
 	Closed   bool              `json:"closed_loop"`
 	Machine  Machine           `json:"machine"`
 
-	Latency   Quantiles `json:"latency"`                // from the time at which a message was due to each delivery
+	Latency   Quantiles `json:"latency"`                // at all receivers: from the time when a message was due to its arrival
 	First     Quantiles `json:"latency_first_receiver"` // one value per message; empty if members of a room were in several processes
 	Last      Quantiles `json:"latency_last_receiver"`
 	Lateness  Quantiles `json:"send_lateness"`
@@ -66,7 +66,7 @@ type Traffic struct {
 	Sent          int64   `json:"messages_sent"`
 	Refused       int64   `json:"messages_refused"` // messages that could not be sent, mostly because the server did not read
 	SentRate      float64 `json:"messages_per_second"`
-	Delivered     int64   `json:"deliveries"` // in the time measured
+	Delivered     int64   `json:"deliveries"` // deliveries in the time measured
 	DeliveredRate float64 `json:"deliveries_per_second"`
 	Beats         int64   `json:"heartbeats"`
 	PerRead       float64 `json:"deliveries_per_read"`
@@ -87,8 +87,8 @@ type Server struct {
 	RSSOpen          int64   `json:"rss_open_bytes"`                      // RSS when all connections are open and nothing has been sent
 	RSSEnd           int64   `json:"rss_end_bytes"`
 	Settled          bool    `json:"rss_settled"`                  // each RSS was read after garbage collections, when it no longer changed
-	BytesActive      float64 `json:"rss_bytes_per_connection_end"` // from rss_before to rss_end
-	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // from rss_before to rss_open
+	BytesActive      float64 `json:"rss_bytes_per_connection_end"` // growth of the RSS from before the first connection to the end
+	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // growth of the RSS while the connections were opened
 	KernelPerConn    float64 `json:"kernel_bytes_per_connection"`  // kernel objects for both ends of a loopback connection; 0: not known
 	CPUPerConnect    float64 `json:"cpu_us_per_connect"`
 	Descriptors      int64   `json:"descriptors"`

@@ -16,7 +16,7 @@ func (r *Result) Table(w io.Writer) error {
 	var b strings.Builder
 	t := r.Traffic
 	rate := r.Scenario["rate"]
-	if r.Closed { // in a closed loop the server never gets more than it can handle, so say it before the latencies
+	if r.Closed { // a closed loop sends only as fast as the server can deliver, so readers must know it to judge the latencies
 		rate = "closed loop"
 	}
 	fmt.Fprintf(&b, "%s: %s connections in %s rooms, %s, %s bytes, seed %d\n", r.Name,

@@ -39,7 +39,7 @@ func TestWhatWasHurtIsHealedOnceAndOnlyThen(t *testing.T) {
 		if err := h.finish(); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.begin(hurt); err != nil || len(h.begun) > 2 { // as a timer would that fires after the run
+		if err := h.begin(hurt); err != nil || len(h.begun) > 2 { // does nothing, because the run is over
 			t.Errorf("got %d commands, %v", len(h.begun), err)
 		}
 		got, _ := os.ReadFile(log)
@@ -64,8 +64,8 @@ func TestAHealThatFailedIsTriedAgainAndStillTold(t *testing.T) {
 	}
 }
 
-// The server is a shell that starts another shell. That one ignores SIGTERM,
-// and starts a third process.
+// The server is a shell that starts a second shell. The second shell ignores
+// SIGTERM and starts a third process.
 func TestAllOfAFamilyEnds(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", "sh -c 'trap : TERM; sleep 60 & wait; sleep 60' & wait")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -155,8 +155,8 @@ func (v *servers) died() string {
 }
 
 // stop ends the fault and the processes that were started. It returns the
-// errors of the user's commands. Only the first call does the work; the others
-// wait for it and return the same error.
+// errors of the user's commands. Only the first call does this work; further
+// calls wait for it and return the same errors.
 func (v *servers) stop() error {
 	v.ending.Do(func() {
 		close(v.over)

@@ -88,7 +88,7 @@ type generator struct {
 	last   int64 // time of the last delivery
 
 	ends  int
-	ended string // how the first connection that ended did so
+	ended string // describes the end of the connection that ended first
 	cut   bool   // a connection ended after it was open, so the server broke its promise
 	beats int
 	fresh []bool // by connection: it has sent a heartbeat in this phase
@@ -283,8 +283,8 @@ func (g *generator) send(id int32) {
 	}
 }
 
-// drain waits until at most most deliveries are missing. It gives up when none has arrived for the
-// time patience, because they are lost then.
+// drain waits until no more than most deliveries are missing. It gives up when no delivery has
+// arrived for the time patience, because the missing ones are lost then.
 func (g *generator) drain(most int64) error {
 	g.last = max(g.last, g.e.Now())
 	for g.ledger.Outstanding() > most && g.e.Now() < g.last+int64(g.patience) {

@@ -77,8 +77,9 @@ func (o labOptions) beat() time.Duration {
 	return max(10*time.Second, (time.Duration(o.conns) * time.Second / 2000).Round(time.Second))
 }
 
-// command returns the arguments for the script. The timeouts of the server are
-// 10 to 30 times as long as on a real CPU, because the CPU is emulated.
+// command returns the arguments for bench/scale-lab.sh. The timeouts of the
+// server are 10 to 30 times as long as on a real CPU, because the CPU is
+// emulated.
 func (o labOptions) command(root bool) []string {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) + "s" }
 	args := []string{"--memory", o.memory, "--time-limit", strconv.Itoa(int(o.limit.Seconds())), "--port", "8080", "--output", o.out}
@@ -103,8 +104,8 @@ func lab(args []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
-	// Remove the results of an earlier run. The script writes this file only
-	// when the virtual machine has ended.
+	// Remove the results of an earlier run, because bench/scale-lab.sh writes
+	// this file only at its end.
 	if err := os.Remove(o.out); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return cli.Failf(cli.Usage, "--out: %w", err)
 	}
@@ -125,9 +126,9 @@ func lab(args []string, stdout, stderr io.Writer) error {
 	return verdict(status, r, o)
 }
 
-// boot runs the script and returns its exit code. If this program is
-// interrupted, boot sends SIGTERM to the script and waits for it, because only
-// the script can end the virtual machine.
+// boot runs bench/scale-lab.sh and returns its exit code. If this program is
+// interrupted, boot sends SIGTERM to bench/scale-lab.sh and waits for it,
+// because only bench/scale-lab.sh can end the virtual machine.
 func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -142,7 +143,7 @@ func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	return 0, cli.Failf(cli.Usage, "cannot run the lab: %w; name it with --script", err)
 }
 
-// Exit codes of the script. Codes below 100 are those of the generator.
+// Exit codes of bench/scale-lab.sh. Codes below 100 are those of the generator.
 const (
 	labUsage      = 100
 	labMissing    = 101
@@ -152,7 +153,7 @@ const (
 )
 
 // verdict returns the outcome of a run as an error with its exit code, or nil.
-// status is the exit code of the script, r has the results.
+// status is the exit code of bench/scale-lab.sh, and r has the results.
 func verdict(status int, r *report, o labOptions) error {
 	switch status {
 	case cli.OK:

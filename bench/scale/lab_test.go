@@ -27,8 +27,8 @@ const goodLines = `{"source":"server","t":1.0,"data":{"level":"info","name":7}}
 {"source":"lab","event":"end","reason":"done","server_exit":0,"generator_exit":0,"t":6}
 `
 
-// runLab runs "scale lab" with a script in place of bench/scale-lab.sh. The
-// script writes these lines and exits with status.
+// runLab runs "scale lab" with another script in place of bench/scale-lab.sh.
+// That script writes lines as its results and exits with status.
 func runLab(t *testing.T, lines string, status int) (code int, out, errs string) {
 	t.Helper()
 	folder := t.TempDir()

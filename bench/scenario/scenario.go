@@ -70,7 +70,7 @@ const (
 
 	PublishAll    = "all"
 	PublishFirst  = "first"  // only the members on the first server send
-	PublishOthers = "others" // only the members on the other servers than the last send
+	PublishOthers = "others" // only members that are not on the last server send
 )
 
 // Rate is a number per second, over all connections together. As the rate of

@@ -50,7 +50,7 @@ func stop(s *adapter.Server) error {
 	return nil
 }
 
-// talker is a player whose connections stay open and send messages.
+// talker is a player that sends messages on connections that stay open.
 type talker struct {
 	server  *adapter.Server
 	session *load.Session

@@ -33,9 +33,9 @@ func Judge(r Ratio, noise *Ratio) Finding {
 	return Greater
 }
 
-// Floor returns the largest factor by which A seems to differ from itself: that
-// of the end of the interval that is farther from 1. Which of the two runs of A
-// is divided by the other is arbitrary, so the factor applies in both
+// Floor returns the largest factor by which A seems to differ from itself. It
+// comes from the end of the interval that is farther from 1. Which of the two
+// runs of A is divided by the other is arbitrary, so the factor applies in both
 // directions.
 func Floor(noise Ratio) float64 {
 	return max(noise.High, 1/noise.Low, 1)

@@ -20,7 +20,7 @@ import (
 //
 //	5  the server died in a run
 //	4  the server broke a promise, such as the delivery of a message
-//	2  the suite could not go on, such as without a server; the missing runs may be worse
+//	2  the suite could not go on, for example because there was no server; the missing runs may be worse
 //	1  a valid run missed a threshold
 //	3  a run was INVALID: the generator or the machine was too busy
 //	0  pass

@@ -23,11 +23,11 @@ import (
 //
 //	tables:
 //	  - title: most, 128 rooms of 1
-//	    scenario: rooms                      # of the program, or a file
+//	    scenario: rooms                      # a scenario of the program, or a file
 //	    set: {conns: 128, rooms: 128, rate: max, burst: 64}
-//	    nodes: 2                             # number of each server, which share one program beside them; default 1
+//	    nodes: 2                             # processes of each server, which share one program of "beside"; default 1
 //	    servers: [slow, fast]                # the rows
-//	    base: slow                           # the others are compared with it; optional
+//	    base: slow                           # the other rows are compared with this one; optional
 //	    goals: [fast rate >= 5 x slow, fast p50 <= slow + 500us]
 //
 // A table with rate max is about throughput; others are about latency.

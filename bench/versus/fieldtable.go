@@ -11,7 +11,7 @@ import (
 
 // column is a column of a table of a field.
 type column struct {
-	key   string // with the key of the table before it: the key in Server.Figures
+	key   string // second part of a key in Server.Figures; the first part is the key of the table
 	head  [2]string
 	value func(run *Run) float64 // returns the value of a run; 0: none
 	base  string                 // the row with which the value is compared, by the function in by; empty: none

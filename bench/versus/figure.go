@@ -30,8 +30,8 @@ func summarize(v []float64) Figure {
 	return Figure{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], Runs: n}
 }
 
-// busy is the number of CPUs that a server uses when it has practically no idle
-// time; it has one CPU.
+// busy is the share of its one CPU above which a server has practically no idle
+// time.
 const busy = 0.9
 
 // metric is a column of the tables of a comparison.
