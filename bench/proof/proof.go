@@ -7,7 +7,7 @@
 //
 //   - In rooms of up to 16 members the ledger keeps, for each member, the last
 //     number that it got of each sender: 4 bytes times the number of members. So
-//     a message that is missing, doubled or late is recognized at once, with its
+//     a message that is missing, doubled or late is recognised at once, with its
 //     number.
 //   - For each member of any room it keeps a count, a sum and a rolling hash of the
 //     messages that the member got: 24 bytes. For each member that did not leave,
