@@ -24,7 +24,9 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	for _, row := range []struct{ members, messages, size int }{
 		{1000, 1500, 4}, {1, 50_000, 4}, {10, 20_000, 15}, {100, 500, 5000},
 	} {
-		r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTotal, c.FlushFirst = 1<<30, 1<<30, 1<<40, 1024 })
+		r := newRig(t, func(c *Config) {
+			c.SoftBacklog, c.HardBacklog, c.BacklogTotal, c.FlushFirst = 1<<30, 1<<30, 1<<40, 1024
+		})
 		for _, f := range r.openAll(row.members, 0, "room") {
 			f.room = 0
 		}
@@ -47,7 +49,9 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 // A loop that was held up finds much in its inbox. It sheds before it has given all of it to members that take nothing.
 func TestBacklogsAreShedBeforeMoreIsAddedToThem(t *testing.T) {
 	const total = 100 << 10
-	r := newRig(t, func(c *Config) { c.BacklogTotal, c.HardBacklog, c.SoftBacklog, c.RoomCredit = total, 1<<20, 1<<20, 1<<20 })
+	r := newRig(t, func(c *Config) {
+		c.BacklogTotal, c.HardBacklog, c.SoftBacklog, c.RoomCredit = total, 1<<20, 1<<20, 1<<20
+	})
 	body := message(30 << 10)
 	for i := range 12 {
 		r.open(0, fmt.Sprintf("room %d", i), 0).room = 0

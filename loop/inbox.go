@@ -47,6 +47,7 @@ type inbox struct {
 	posts  []post
 	adopts []*Conn
 	rung   bool
+	wanted bool // somebody would have rung since hush
 }
 
 // put appends p and reports whether the caller has to ring.
@@ -57,7 +58,7 @@ func (in *inbox) put(p post) (ring bool) {
 	in.mu.Lock()
 	in.posts = append(in.posts, p)
 	ring = !in.rung
-	in.rung = true
+	in.rung, in.wanted = true, true
 	in.mu.Unlock()
 	return ring
 }
@@ -66,7 +67,7 @@ func (in *inbox) adopt(c *Conn) (ring bool) {
 	in.mu.Lock()
 	in.adopts = append(in.adopts, c)
 	ring = !in.rung
-	in.rung = true
+	in.rung, in.wanted = true, true
 	in.mu.Unlock()
 	return ring
 }
@@ -75,9 +76,27 @@ func (in *inbox) adopt(c *Conn) (ring bool) {
 func (in *inbox) knock() (ring bool) {
 	in.mu.Lock()
 	ring = !in.rung
-	in.rung = true
+	in.rung, in.wanted = true, true
 	in.mu.Unlock()
 	return ring
+}
+
+// hush keeps the doorbell from ringing until unhush, and reports whether it could: if it has rung already, a turn is on its way.
+func (in *inbox) hush() (ok bool) {
+	in.mu.Lock()
+	ok = !in.rung
+	in.rung, in.wanted = true, false
+	in.mu.Unlock()
+	return ok
+}
+
+// unhush ends hush. It reports whether a turn is wanted, which the caller owes the loop then.
+func (in *inbox) unhush() (wanted bool) {
+	in.mu.Lock()
+	in.rung = in.wanted
+	wanted = in.wanted
+	in.mu.Unlock()
+	return wanted
 }
 
 // take moves the contents to two empty lists: one snapshot per turn. It does not wait until the inbox is empty, because under

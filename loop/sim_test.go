@@ -508,7 +508,11 @@ func (w *world) poll(i int) {
 				c.wantsRoom = false
 				l.Writable(&c.Conn)
 			}
-			l.Readable(&c.Conn, w.now)
+			if w.rng.IntN(3) == 0 { // as after a pause
+				l.ReadableAlone(&c.Conn, w.now)
+			} else {
+				l.Readable(&c.Conn, w.now)
+			}
 			if c.fin || c.rst || c.shut {
 				c.closed = true
 				w.closes = append(w.closes, c)

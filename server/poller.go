@@ -53,6 +53,7 @@ type poller struct {
 	decoder *protocol.Decoder
 	heads   headReader
 	control [2 + 125]byte // the control frame that is being sent
+	busy    time.Duration // when it last had something to do
 	passed  time.Duration // when the goroutine last went through the scheduler
 }
 
@@ -137,6 +138,7 @@ func (p *poller) onRead(nb *nbio.Conn) {
 		p.loop.Turn(now)
 		p.srv.yield()
 		p.pass(now)
+		p.busy = p.srv.now()
 		return
 	case p.writable.nb:
 		defer p.rescue(nil)
@@ -148,9 +150,21 @@ func (p *poller) onRead(nb *nbio.Conn) {
 		return
 	}
 	defer p.rescue(s)
-	p.loop.Readable(&s.Conn, p.srv.now())
+	now := p.srv.now()
+	if now-p.busy > lull {
+		p.loop.ReadableAlone(&s.Conn, now)
+		p.srv.yield()
+		p.pass(now)
+		p.busy = p.srv.now()
+		return
+	}
+	p.busy = now
+	p.loop.Readable(&s.Conn, now)
 	p.srv.yield()
 }
+
+// lull is the time after which the goroutine must have waited for an event: what it read last took less.
+const lull = 20 * time.Microsecond
 
 // passEvery is less than 10 ms, after which Go's monitor thread assumes that a goroutine never pauses.
 const passEvery = 8 * time.Millisecond
