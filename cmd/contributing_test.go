@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// The files, make targets and test flags that CONTRIBUTING.md names must exist. CONTRIBUTING.md and the README must stay
-// short.
+// Every file, make target and test flag that CONTRIBUTING.md names must exist. CONTRIBUTING.md and the README must stay short.
 func TestContributingNamesWhatIsThere(t *testing.T) {
 	read := func(file string) string {
 		text, err := os.ReadFile(path.Join("..", file))

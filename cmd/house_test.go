@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// maxMethods is how many methods a type may have: a type with more has several jobs.
+// maxMethods is the number of methods that a type may have: a type with more has several jobs.
 const maxMethods = 40
 
 func TestNoTypeHasManyMethods(t *testing.T) {
@@ -26,7 +26,7 @@ func TestNoTypeHasManyMethods(t *testing.T) {
 	}
 }
 
-// methodsByType counts the methods in all files under root except tests; a type is named by its folder.
+// methodsByType counts the methods of each type in all files under root except tests. The name of a type includes its folder.
 func methodsByType(t *testing.T, root string) map[string]int {
 	t.Helper()
 	numbers := map[string]int{}
@@ -60,7 +60,7 @@ func methodsByType(t *testing.T, root string) map[string]int {
 	return numbers
 }
 
-// receiver is the name of a receiver's type, without pointer and type parameters.
+// receiver returns the name of a receiver's type, without pointer and type parameters.
 func receiver(expr ast.Expr) string {
 	switch e := expr.(type) {
 	case *ast.StarExpr:

@@ -1,4 +1,4 @@
-// Package cmd_test tests rules for the whole source tree.
+// Package cmd_test tests rules that hold for the whole source tree.
 package cmd_test
 
 import (
@@ -22,16 +22,16 @@ const (
 	nbio   = "github.com/lesismal/nbio"
 )
 
-// importRule says what the files of a folder may import, as text and as code.
+// importRule says which packages the files of a folder may import, as text and as code.
 type importRule struct {
 	text    string
 	applies func(file string) bool
 	allows  func(file, imported string) bool
 }
 
-// The rules of the tree. The core and the codec can be understood and tested without anything around them. The server
-// and the bridge share only the core. The load generators know only the wire, so that they cannot share a mistake with
-// the server. Only one file uses the poller library, so that it can be replaced.
+// The rules for imports. The core and the codec can be understood and tested without the other packages. The server and the
+// bridge share only the core. The load generators share no code with the server except through the network, so that they cannot
+// share a mistake. Only one file uses the poller library, so that the library can be replaced.
 var importRules = []importRule{
 	{
 		"loop imports the standard library only",
@@ -93,7 +93,7 @@ func in(folder string) func(string) bool {
 	return func(file string) bool { return within(file, folder) }
 }
 
-// ofOurs allows all packages that are not ours, and of our packages those in the given folders.
+// ofOurs allows all packages that are not ours, and of our packages only those in the given folders.
 func ofOurs(folders ...string) func(file, imported string) bool {
 	return func(_, imported string) bool {
 		return !within(imported, module) || slices.ContainsFunc(folders, func(f string) bool { return within(imported, ours(f)) })
@@ -104,13 +104,13 @@ func ours(folder string) string { return module + "/" + folder }
 
 func within(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
-// isStandard recognises the standard library by its first element, which is not a domain, as the go command does.
+// isStandard recognises a package of the standard library as the go command does: the first element of its path is not a domain.
 func isStandard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".") && first != module && imported != "C"
 }
 
-// violations checks the import lines of one file, whose name is relative to the module with forward slashes.
+// violations checks the imports of one file. The name of the file is relative to the module, with forward slashes.
 func violations(file string, source []byte) ([]string, error) {
 	syntax, err := parser.ParseFile(token.NewFileSet(), file, source, parser.ImportsOnly)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBothModulesHaveOneVersionOfEach: modules that both the peers and the main module use must have the same version
-// in both. Otherwise the tests would compile most of them twice.
+// TestBothModulesHaveOneVersionOfEach: modules that both the main module and the peers (the servers for comparison) use must have
+// the same version in both. Otherwise the tests would compile most of them twice.
 func TestBothModulesHaveOneVersionOfEach(t *testing.T) {
 	ours, peers := requirements(t, "../go.mod"), requirements(t, "../bench/peers/go.mod")
 	both := 0
@@ -24,7 +24,7 @@ func TestBothModulesHaveOneVersionOfEach(t *testing.T) {
 	}
 }
 
-// requirements returns the versions in a go.mod, by module.
+// requirements returns the versions that a go.mod requires, by module.
 func requirements(t *testing.T, file string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(file)

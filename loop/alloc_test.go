@@ -81,7 +81,7 @@ func TestTheLoserOfTheRaceForAFrameTakesTheWinners(t *testing.T) {
 	var winner []byte
 	encodings[1] = Encoding{
 		Append: func(dst []byte, p *Publication) ([]byte, int) {
-			if !nested { // meanwhile the other loop is faster
+			if !nested { // meanwhile the other loop builds the frame
 				nested = true
 				winner = p.frame(&encodings, 1)
 			}

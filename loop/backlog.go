@@ -1,24 +1,24 @@
 package loop
 
-// A backlog is the frames that a member could not take at once. Three stages of back-pressure, each with its limit:
+// A backlog holds the frames that a member could not take at once. Back-pressure has three stages, each with its own limit:
 //
 //  1. Batches. Under load more frames share a write, so that a write costs less per frame. Nothing to configure.
-//  2. Stall. A member over SoftBacklog stalls its room: local publishers into that room are read no further, so that TCP
-//     slows them down, until it is below again, for as long as the budget lasts (stall.go).
-//  3. Kick. A member over HardBacklog, or over SoftBacklog for BacklogTime, is a slow consumer and is kicked. If all
-//     backlogs of the node together hold more than BacklogTotal, the slowest are shed first. Whole frames that wait for the
+//  2. Stall. A member over SoftBacklog stalls its room: the loops stop reading the local publishers of that room, so that TCP
+//     slows them down, until the member is below SoftBacklog again or the budget is used up (stall.go).
+//  3. Kick. A member over HardBacklog, or over SoftBacklog for BacklogTime, is a slow consumer and is kicked. If all backlogs of
+//     the node together hold more than BacklogTotal, the slowest members are shed first. Whole frames that wait for a kicked
 //     member are dropped; a frame that the kernel has begun to send is finished, then comes the close frame.
 //
-// The memory is the frames themselves, which all members of the room share. A lagging member refers to batches, with a position,
-// and to the rest of the frame that the kernel has taken in part. Node.held counts each frame once, however many members refer to
+// All members of a room share the memory of the frames. The backlog of a member refers to batches, each with a position, and
+// holds the rest of the frame that the kernel has taken in part. Node.held counts each frame once, however many members refer to
 // it, and it counts each reference: if small messages come one by one, each batch is one message, and the references of many
 // members take more memory than the frames. The limits of a member count its references too.
 //
 // Invariant: while a backlog exists, only resend writes to the socket, so that order is kept.
 //
-// Only the loop's goroutine uses it.
+// Only the loop's goroutine uses a backlog.
 
-// The memory in bytes that it takes to refer to a batch, in addition to what Publication.memory counts.
+// The memory of a reference to a batch, and of a batch, in bytes; Publication.memory does not count them.
 const (
 	refMemory   = 24  // a ref, in a list that grows by a quarter
 	batchMemory = 168 // the batch itself
@@ -32,15 +32,15 @@ type ref struct {
 
 // backlog is written in this order: rest, control, refs.
 type backlog struct {
-	rest      []byte         // the rest of a frame of which the kernel has taken the beginning
-	begun     *Publication   // the publication of that frame; nil if it is a control frame or there is none
+	rest      []byte         // the rest of a frame whose beginning the kernel has taken
+	begun     *Publication   // the publication of that frame; nil for a control frame, or if rest is empty
 	control   []byte         // a control frame that waits, or the last words of a slow consumer
-	refs      []ref          // whole frames
-	bytes     int            // of rest, and of the frames in refs
+	refs      []ref          // whole frames that wait
+	bytes     int            // size of rest and of the frames in refs; control does not count
 	index     int            // in slowSet.lagging
-	softSince uint32         // tick since which it is over SoftBacklog; 0 if it is not
+	softSince uint32         // tick since which the member is over SoftBacklog; 0 if it is not
 	progress  uint32         // tick at which the member last took a byte
-	stalls    [numGates]bool // it is one of its room's stallers
+	stalls    [numGates]bool // whether the member keeps this gate of its room closed
 }
 
 // begin notes that the kernel has taken a frame in part.
@@ -52,7 +52,8 @@ func (s *slowSet) begin(k *backlog, rest []byte, p *Publication) {
 	}
 }
 
-// endRest forgets the rest of the begun frame, and reports how many frames of rooms that was (0 or 1).
+// endRest forgets the rest of the begun frame. It returns 1 if that was a frame of a room, and 0 if it was a control frame or
+// nothing.
 func (s *slowSet) endRest(k *backlog) (frames uint64) {
 	k.bytes -= len(k.rest)
 	if k.begun != nil {
@@ -89,13 +90,13 @@ func (s *slowSet) unref(b *batch) {
 	for _, p := range b.pubs {
 		l.node.unref(p)
 	}
-	if b.cost == 0 { // flushed already
+	if b.cost == 0 { // the loop has fanned it out already
 		l.fanout.batches.give(b)
 	}
 }
 
-// ref counts one more user of p: a batch that lagging members of a loop refer to, or a member that was sent a part of it. The
-// first one adds the bytes of p to those that the node holds.
+// ref counts one more user of p: a loop that has a batch with p for its lagging members, or a member that was sent a part of p.
+// The first user adds the bytes of p to Node.held.
 func (n *Node) ref(p *Publication) {
 	if p.refs.Add(1) == 1 {
 		n.held.Add(p.memory())
@@ -108,8 +109,8 @@ func (n *Node) unref(p *Publication) {
 	}
 }
 
-// gather returns the bytes to send next: as many as make a good write. They are copied into the loop's scratch buffer, unless the
-// rest alone is that large.
+// gather returns the bytes to send next, enough for one efficient write. They are copied into the loop's scratch buffer, unless
+// the rest alone is large enough.
 func (s *slowSet) gather(k *backlog, v Variant) []byte {
 	if len(k.rest) >= maxBatch {
 		return k.rest
@@ -156,8 +157,8 @@ func (s *slowSet) advance(c *Conn, n int) {
 	}
 }
 
-// advanceFrame removes the next whole frame from the backlog. n is the number of bytes sent from its beginning on; they may end
-// inside the frame or after it.
+// advanceFrame removes the next whole frame from the backlog. n is the number of bytes sent, counted from the beginning of that
+// frame; they may end inside the frame or after it.
 func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	k := c.backlog
 	r := &k.refs[0]
@@ -188,10 +189,10 @@ func (s *slowSet) dropRefs(c *Conn, reason CloseReason) {
 	k.bytes = len(k.rest)
 }
 
-// weight is the size of the backlog, with the memory that its references take.
+// weight is the size of the backlog in bytes, with the memory of its references.
 func (k *backlog) weight() int { return k.bytes + refMemory*len(k.refs) }
 
-// frames is how many frames of rooms wait for the member; the ledger needs it.
+// frames is the number of frames of rooms that wait for the member; the ledger needs it.
 func (k *backlog) frames() (n uint64) {
 	for _, r := range k.refs {
 		n += uint64(len(r.batch.pubs) - r.next)

@@ -15,8 +15,9 @@ func heapAlloc() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Messages of a few bytes that come one by one are a batch each. The memory that refers to such a batch for a waiting member is
-// larger than the message. So it must be counted too; otherwise a room of members that never read takes any amount of memory.
+// If messages of a few bytes come one by one, each batch is one message. A waiting member's reference to such a batch takes more
+// memory than the message. So references must be counted too; otherwise a room whose members never read could take any amount of
+// memory.
 func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
@@ -46,7 +47,8 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	}
 }
 
-// A loop that was held up finds much in its inbox. It sheds before it has given all of it to members that take nothing.
+// A loop that was held up finds much in its inbox. It must shed members before it has added all of that to the backlogs of
+// members that take nothing.
 func TestBacklogsAreShedBeforeMoreIsAddedToThem(t *testing.T) {
 	const total = 100 << 10
 	r := newRig(t, func(c *Config) {
@@ -69,14 +71,14 @@ func TestBacklogsAreShedBeforeMoreIsAddedToThem(t *testing.T) {
 	}
 }
 
-// References may take as much memory of a member as its limit allows for waiting bytes.
+// The references of a member may take as much memory as the limit for its waiting bytes.
 func TestManyTinyMessagesAreALargeBacklog(t *testing.T) {
 	const hard = 10_000
 	r := newRig(t, func(c *Config) { c.HardBacklog = hard })
 	f := r.open(0, "room", 0)
 	f.room = 0
 	for i := 0; len(f.kicks) == 0; i++ {
-		if i > hard/16 { // a ref takes as many bytes
+		if i > hard/16 { // a reference takes more than 16 bytes
 			t.Fatalf("not kicked although it waits for %d batches", i)
 		}
 		r.publish("room", "x")

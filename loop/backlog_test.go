@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// message is a body of n bytes.
+// message returns a body of n bytes.
 func message(n int) string { return strings.Repeat("m", n) }
 
 // Stage 1: batches.
@@ -44,7 +44,7 @@ func TestABatchIsCutAt64KiB(t *testing.T) {
 
 // Stage 2: stall.
 
-// stallRig is a room with a publisher that keeps up and a member that takes one frame and then nothing.
+// stallRig makes a room with a publisher that reads everything and a member that takes one frame and then nothing.
 func stallRig(t *testing.T, change func(*Config)) (r *rig, publisher, slow *fake) {
 	r = newRig(t, func(c *Config) {
 		c.SoftBacklog, c.HardBacklog = 1000, 1<<20
@@ -58,7 +58,7 @@ func stallRig(t *testing.T, change func(*Config)) (r *rig, publisher, slow *fake
 	return r, publisher, slow
 }
 
-// stalled reports whether messages that the publisher sends now must wait.
+// stalled reports whether messages that the publisher sends now have to wait.
 func stalled(r *rig, publisher *fake) bool {
 	n := len(publisher.parsed)
 	r.send(publisher, "question")
@@ -113,7 +113,7 @@ func TestAMemberThatTakesNothingStallsNobodyForLong(t *testing.T) {
 func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	r, publisher, slow := stallRig(t, func(c *Config) { c.StallBudget = 500 * time.Millisecond })
 	waited, turns := 0, 0
-	for range 90 { // 9 s; the member is over the limit again and again, and takes something in each tick
+	for range 90 { // 9 s; in each tick the member exceeds the soft limit again and then reads something
 		for range 3 {
 			r.publish("room", message(600))
 			r.rest()
@@ -135,7 +135,7 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	}
 	slow.take(-1)
 	r.rest()
-	for range 110 { // a new window
+	for range 110 { // until a new window has begun
 		r.step(Tick)
 	}
 	slow.take(0)
@@ -148,7 +148,7 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	}
 }
 
-// lagOn lets members that are over the soft limit take a frame in each step and get another one, so that they stay over it.
+// lagOn lets members over the soft limit take one frame in each step and get another one, so that they stay over the limit.
 func lagOn(r *rig, slow []*fake, step time.Duration) {
 	r.publish("room", message(600))
 	r.rest()
@@ -161,7 +161,7 @@ func lagOn(r *rig, slow []*fake, step time.Duration) {
 
 func TestMembersThatStayOverTheSoftLimitButTakeSomethingStallForTheWholeBudget(t *testing.T) {
 	for _, step := range []time.Duration{Tick, 2 * Tick} {
-		r, publisher, one := stallRig(t, nil) // a second of budget
+		r, publisher, one := stallRig(t, nil) // the stall budget is one second
 		slow := append(r.openAll(2, 0, "room"), one)
 		slow[0].room, slow[1].room = 100, 100
 		for range 4 {
@@ -189,9 +189,9 @@ func TestAMemberThatFallsBelowTheSoftLimitStartsAnewWithItsTime(t *testing.T) {
 			r.rest()
 		}
 		r.step(900 * time.Millisecond)
-		slow.take(slow.backlog.bytes - 500) // at most a frame is left
+		slow.take(slow.backlog.bytes - 500) // at most one frame is left
 		r.rest()
-		r.publish("room", "x") // below, and judged
+		r.publish("room", "x") // the member is now below the limit, and this publication has it checked
 		r.rest()
 	}
 	if slow.backlog == nil || len(slow.kicks) > 0 {
@@ -312,7 +312,8 @@ func TestAThousandLaggingMembersHoldTheFramesOfTheirRoomOnce(t *testing.T) {
 		r.publish("room", message(500))
 		r.rest()
 	}
-	// The kernel has taken a part of the first one, which counts no waiting bytes. Each loop has a batch of each of the others.
+	// The kernel has taken a part of the first frame, and the rest of a frame counts no reference. Each of the two loops has its
+	// own batch for each of the other 99 frames.
 	want := int64(100*(500+200) + 99*(2*batchMemory+len(all)*refMemory))
 	if got := r.node.Held(); got != want {
 		t.Errorf("1,000 members that take nothing hold %d bytes, want %d: 100 frames once", got, want)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// BenchmarkJoinLeave lets a member of a room leave and come back, with 100,000 members in total. "loop" is everything the loop
-// does, with its counters, checks and the call of the session. "index" and "map" are the bare structures: the index in the
-// member, as the loop has it, and the obvious design, a map by connection id beside the slice.
+// BenchmarkJoinLeave lets a member of a room leave and join again, with 100,000 members in total. "loop" measures everything that
+// the loop does, with its counters, its checks and the call of the session. "index" and "map" measure only the data structures:
+// the index stored in the member, as the loop has it, and the obvious design, a map by connection id beside the slice.
 func BenchmarkJoinLeave(b *testing.B) {
 	for _, size := range []int{8, 1000, 100_000} {
 		b.Run(fmt.Sprintf("loop/room=%d", size), func(b *testing.B) {
@@ -109,7 +109,8 @@ func (r *indexRoom) leave(_ ConnID, c *Conn) {
 	r.members = r.members[:last]
 }
 
-// mapRoom is the obvious design. The slice needs the id as well, to find the member that takes another's place in the map.
+// mapRoom is the obvious design. Its slice needs the ids as well: when the last member moves into a gap, the map must be changed
+// under that member's id.
 type mapRoom struct {
 	index   map[ConnID]int
 	members []mapMember
@@ -134,8 +135,8 @@ func (r *mapRoom) leave(id ConnID, _ *Conn) {
 	delete(r.index, id)
 }
 
-// BenchmarkFanOut publishes to one room of null connections and runs the turns that this needs. The time per delivery is the cost
-// of the core without the kernel.
+// BenchmarkFanOut publishes to one room of null connections and runs the turns that the fan-out needs. The time per delivery is
+// the cost of the core without the kernel.
 func BenchmarkFanOut(b *testing.B) {
 	body := []byte(message(128))
 	for _, batch := range []int{1, 8, 32} {
@@ -169,7 +170,8 @@ func perDelivery(b *testing.B, deliveries int) {
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(deliveries), "ns/delivery")
 }
 
-// BenchmarkPublish measures the path of a message through the embedded bus into the inboxes of the loops and to one member each.
+// BenchmarkPublish measures the path of a message: through the embedded bus into the inboxes of the loops, and from there to one
+// member of each loop.
 func BenchmarkPublish(b *testing.B) {
 	body := []byte(message(128))
 	for _, loops := range []int{1, 2} {
@@ -226,7 +228,7 @@ func BenchmarkWheel(b *testing.B) {
 		for b.Loop() {
 			w.advance(w.now+1, func(c *Conn) {
 				expired++
-				w.start(c, w.now+600) // touched meanwhile
+				w.start(c, w.now+600) // a sign of life has come since the entry was made
 			})
 		}
 		b.ReportMetric(float64(expired)/float64(b.N), "entries/op")
@@ -234,7 +236,7 @@ func BenchmarkWheel(b *testing.B) {
 	})
 }
 
-// BenchmarkInbox posts from one goroutine, with a turn after each 256 posts.
+// BenchmarkInbox posts from one goroutine, with one turn after every 256 posts.
 func BenchmarkInbox(b *testing.B) {
 	r := newRig(b, nil)
 	l := r.loop(0)
@@ -248,7 +250,7 @@ func BenchmarkInbox(b *testing.B) {
 	}
 }
 
-// BenchmarkDeliver measures a bus that delivers a batch of 32 publications of 100 bytes, and a loop that fans them out to 10
+// BenchmarkDeliver measures a bus that delivers batches of 32 publications of 100 bytes each, and a loop that fans them out to 10
 // members.
 func BenchmarkDeliver(b *testing.B) {
 	r := newRig(b, func(c *Config) { c.RoomCredit = 1 << 30 })
@@ -272,8 +274,8 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
-// BenchmarkMayParse measures the question that a session asks before each frame: in a usual room, and in one that has had a slow
-// member.
+// BenchmarkMayParse measures MayParse, which a session calls before each frame: in a usual room, and in a room that has had a
+// slow member.
 func BenchmarkMayParse(b *testing.B) {
 	for _, slow := range []bool{false, true} {
 		b.Run(fmt.Sprintf("slow=%v", slow), func(b *testing.B) {

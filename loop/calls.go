@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// The calls of a session to its connection. Only the loop's goroutine makes them.
+// The methods by which a session acts on its connection. Only the loop's goroutine calls them.
 
-// Touch notes a sign of life. It is lazy: the wheel finds out when the old deadline comes.
+// Touch notes a sign of life. The wheel's entry is not moved: the wheel finds out when the old deadline comes.
 func (c *Conn) Touch(now time.Duration) {
 	c.seen = tickUp(now)
 }
 
-// Upgraded says that the handshake is done. MaxAge counts from now on.
+// Upgraded tells the loop that the handshake is done. MaxAge counts from now on.
 func (c *Conn) Upgraded(now time.Duration) {
 	c.flags |= flagUpgraded
 	c.Touch(now)
@@ -20,13 +20,14 @@ func (c *Conn) Upgraded(now time.Duration) {
 	c.rearm()
 }
 
-// WantPings asks for Session.Ping at each third of MaxAge without a sign of life.
+// WantPings makes the loop call Session.Ping after each third of MaxAge without a sign of life.
 func (c *Conn) WantPings() {
 	c.flags |= flagPings
 	c.rearm()
 }
 
-// SetPartial says whether c is inside a frame. If so, FrameTimeout counts, from now and again from each byte that comes.
+// SetPartial tells the loop whether c is inside a frame. Inside a frame FrameTimeout applies, from now and again from each byte
+// that comes.
 func (c *Conn) SetPartial(partial bool) {
 	if partial == c.has(flagPartial) {
 		return
@@ -63,7 +64,7 @@ func (c *Conn) Control(frame []byte) {
 	}
 }
 
-// Join makes c a member of the room. Session.Joined is called once it is a member, perhaps before Join returns.
+// Join asks to make c a member of the room. The loop calls Session.Joined once c is a member, perhaps before Join returns.
 func (c *Conn) Join(room string, v Variant) {
 	c.variant = v
 	c.loop.rooms.join(c, room)
@@ -77,7 +78,7 @@ func (c *Conn) MayParse() bool {
 // Took counts one message against the budget of this turn.
 func (c *Conn) Took() { c.loop.reader.budget-- }
 
-// blocked reports that no message of c may be accepted now.
+// blocked reports whether messages of c may not be accepted now.
 func (c *Conn) blocked() bool {
 	if r := c.member.room; r != nil {
 		return !c.loop.node.admits(r.entry)

@@ -3,19 +3,21 @@ package loop
 // How a connection ends.
 //
 //	open ──Finish──> ending ──own publications delivered──> closing ──EOF or CloseTimeout──> gone
-//	  └─────────────────── peer gone (EOF, reset): what it had sent is parsed first ──────────────────┘
+//	  └─────────────────── peer gone (EOF, reset): the bytes it sent are parsed first ────────────────┘
 //
-// Ending: nothing more is parsed, but the publications of this connection are still on their way to it. Its last good
-// messages must arrive before the close frame says why the next one was bad. At most CloseTimeout.
-// Closing: it was given everything that its room has for it and has left. The last words (a close frame, or an HTTP
-// response) follow, then FIN. Bytes that it still sends are read and discarded, so that no reset destroys the last words in its
-// receive buffer (RFC 6455 7.1.1, RFC 9112 9.6), for CloseTimeout at most. After 64 KiB of a flood nothing more is read: TCP stops
-// the sender, and the last words still have their time to arrive.
-// A peer that has sent FIN gets its last words at once, because the transport closes the socket when the loop returns to it.
+// Ending: nothing more is parsed, but the publications of this connection are still on their way back to it. Its last good
+// messages must arrive before the close frame that rejects the bad one after them. This takes CloseTimeout at most.
+//
+// Closing: the connection has left its room, after it was given everything that the room had for it. The last words (a close
+// frame, or an HTTP response) follow, then FIN. Bytes that the peer still sends are read and discarded, for CloseTimeout at most,
+// so that no reset destroys the last words in the peer's receive buffer (RFC 6455 7.1.1, RFC 9112 9.6). After 64 KiB of a flood
+// nothing more is read: TCP stops the sender, and the last words still have their time to arrive. A peer that has sent FIN gets
+// its last words at once, because the transport closes the socket when the loop returns to it.
+//
 // Gone: both directions are shut down; the transport frees the socket and calls Closed.
 //
-// A slow consumer does not read: whole frames that wait for it are dropped, the frame that the kernel has begun is finished, and
-// the last words follow it directly.
+// A slow consumer does not read. So the whole frames that wait for it are dropped, the frame that the kernel has begun is
+// finished, and the last words follow that frame directly.
 
 type ending struct {
 	last      []byte
@@ -25,9 +27,9 @@ type ending struct {
 	said      bool // the last words are sent or queued
 }
 
-// Finish ends c with its last words (whole frames, or an HTTP response; may be empty). Only the first call counts, with one
-// exception: an ending connection that turns out to be a slow consumer ends as a slow consumer. Finish must not be called during
-// a fan-out; sessions never do.
+// Finish ends c with its last words: whole frames, or an HTTP response; they may be empty. Only the first call has an effect,
+// with one exception: an ending connection that turns out to be a slow consumer ends as a slow consumer. Finish must not be
+// called during a fan-out; sessions never do that.
 func (c *Conn) Finish(last []byte, reason CloseReason) {
 	l := c.loop
 	switch {
@@ -83,7 +85,7 @@ func (c *Conn) catchUp() {
 	}
 }
 
-// lastWords sends the last words once everything before them was sent, then FIN. It is called again if they had to wait.
+// lastWords sends the last words once everything before them is sent, and then FIN. It is called again if it had to wait.
 func (c *Conn) lastWords() {
 	e := c.end
 	if !e.said {
@@ -110,7 +112,8 @@ func (c *Conn) overdue() {
 	c.gone(c.end.reason)
 }
 
-// eof notes that nothing more comes and nothing can be sent. The bytes that have come are parsed before the member leaves.
+// eof is called when nothing more comes from the peer and nothing can be sent to it. The bytes that have come are parsed before
+// the member leaves.
 func (c *Conn) eof() {
 	if c.state == stateOpen && !c.has(flagFreed) {
 		c.loop.reader.stash(c) // after a reset, bytes that arrived before it can still be read
@@ -123,7 +126,7 @@ func (c *Conn) eof() {
 	c.gone(ReasonLeft)
 }
 
-// gone removes c from everything. Its slot is free once the transport has closed the socket.
+// gone removes c from all structures of the loop except its slot, which is freed once the transport has closed the socket.
 func (c *Conn) gone(reason CloseReason) {
 	if c.state == stateGone {
 		return
@@ -160,7 +163,7 @@ func (c *Conn) closed() {
 	c.eof()
 }
 
-// closeLater notes that c must go. sweep closes it, because c may be part of a list that is being iterated.
+// closeLater notes that c must be closed. sweep closes it, because c may be part of a list that is being iterated.
 func (c *Conn) closeLater(reason CloseReason) {
 	if !c.has(flagToClose) {
 		c.flags |= flagToClose
@@ -173,7 +176,7 @@ type toClose struct {
 	reason CloseReason
 }
 
-// sweep closes the connections that must go; a kick may add more.
+// sweep closes the connections that closeLater noted; a kick may add more.
 func (l *Loop) sweep() {
 	l.toClose.each(func(m toClose) {
 		m.conn.flags &^= flagToClose

@@ -2,39 +2,39 @@ package loop
 
 import "time"
 
-// Config is what the loops of a node have in common. Start from DefaultConfig. A zero takes the default in the numbers that no
-// loop could work without (loops, lanes, reads, flushes, credits).
+// Config is the configuration that the loops of a node share. Start from DefaultConfig. In the fields without which no loop could
+// work (loops, lanes, reads, flushes, credits), 0 means the default.
 type Config struct {
-	Loops int // 1 to MaxLoops
-	Lanes int // of the directory; with more lanes, loops contend less
+	Loops int // number of loops, 1 to MaxLoops
+	Lanes int // number of lanes of the directory; with more lanes, loops contend less
 
-	// Ring wakes loop i, so that its goroutine calls Turn soon. It is called from any goroutine and must not block.
+	// Ring wakes the goroutine of loop i, so that it calls Turn soon. Ring is called from any goroutine and must not block.
 	Ring func(i int)
 	// Encodings builds the frames of each variant.
 	Encodings [MaxVariants]Encoding
 	// LaneOf maps a room to a lane; nil takes a hash with a key of this process.
 	LaneOf func(room string) int
 
-	HandshakeTimeout time.Duration // from Adopt to Upgraded
+	HandshakeTimeout time.Duration // time from Adopt to Upgraded
 	MaxAge           time.Duration // a connection without a sign of life for this long is kicked
-	FrameTimeout     time.Duration // limit for the next byte inside a frame
-	CloseTimeout     time.Duration // limit for ending, and again for closing
+	FrameTimeout     time.Duration // inside a frame, the next byte must come within this time
+	CloseTimeout     time.Duration // how long ending may take, and again how long closing may take
 
-	ReadMessages int // most messages that a connection parses per turn
-	ReadBytes    int // most bytes that it reads per turn, up to the next whole ReadBuffer
+	ReadMessages int // how many messages a connection may parse per turn
+	ReadBytes    int // how many bytes a connection may read per turn, rounded up to a multiple of ReadBuffer
 	ReadBuffer   int // bytes per read; one buffer per loop
-	FlushFirst   int // writes of fan-out in a turn in which something was published; twice as many in each of the next turns
-	FlushBudget  int // writes of fan-out in any turn
+	FlushFirst   int // writes of the fan-out in a turn with new publications; twice as many in each turn after it
+	FlushBudget  int // most writes of the fan-out in any turn
 	FlushSlice   int // writes to one room before the next room has its turn
 
 	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above this no connection is parsed
-	RoomCredit   int64         // bytes of publications of a room not yet fanned out; above this its publishers wait
-	SoftBacklog  int           // bytes for one member; above this it stalls its room
-	HardBacklog  int           // bytes for one member; above this it is kicked
-	BacklogTime  time.Duration // a member is kicked after this time over SoftBacklog
-	BacklogTotal int64         // bytes of all backlogs of the node, shared frames counted once
-	StallBudget  time.Duration // how long a room may be stalled in 10 s
-	ParkedTotal  int64         // bytes of publications from other nodes that are deferred; above this they no longer wait
+	RoomCredit   int64         // bytes of a room's publications that are not fanned out yet; above this the room's publishers wait
+	SoftBacklog  int           // bytes that wait for one member; above this it stalls its room
+	HardBacklog  int           // bytes that wait for one member; above this it is kicked
+	BacklogTime  time.Duration // a member that is over SoftBacklog for this time is kicked
+	BacklogTotal int64         // bytes of all backlogs of the node, each shared frame counted once; above this the slowest are shed
+	StallBudget  time.Duration // how long the publishers of a room may be stalled in 10 s
+	ParkedTotal  int64         // bytes of deferred publications of other nodes; above this the oldest are no longer deferred
 
 	RoomMembers int // members of a room on this node; 0: no limit
 	MaxRooms    int // rooms with members on this node; 0: no limit
@@ -51,7 +51,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// withDefaults replaces the zeros that no loop could work with.
+// withDefaults puts the default into each field in which no loop could work with 0.
 func (c Config) withDefaults() Config {
 	d := DefaultConfig()
 	for _, f := range []struct{ field, value *int }{

@@ -22,7 +22,7 @@ const (
 	stateNew     state = iota // not adopted yet
 	stateOpen                 // handshake or messages: the session knows which
 	stateEnding               // parses no more; waits for its own publications in flight
-	stateClosing              // last words sent; reads and discards until EOF
+	stateClosing              // last words sent or queued; reads and discards until EOF
 	stateGone                 // closed; waits for the transport to free the socket
 )
 
@@ -39,7 +39,7 @@ const (
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel
 	flagToClose                    // must go; swept at the end of the turn
-	flagUpgraded                   // handshake done: MaxAge counts instead of HandshakeTimeout
+	flagUpgraded                   // handshake done: MaxAge applies instead of HandshakeTimeout
 )
 
 // Conn is one connection as the loop sees it. The server embeds it in its session, so that a connection is one object.
@@ -87,13 +87,13 @@ func (c *Conn) Room() string {
 
 func (c *Conn) has(f flags) bool { return c.flags&f != 0 }
 
-// Open reports that the connection is still in use: Finish was not called and the peer has not gone.
+// Open reports whether the connection is still in use: Finish was not called and the peer has not gone.
 func (c *Conn) Open() bool { return c.state == stateOpen }
 
-// Age is how long ago the loop adopted it, to a tick.
+// Age is the time since the loop adopted the connection, to a tick.
 func (c *Conn) Age() time.Duration { return Tick * time.Duration(tickDown(c.loop.now)-c.opened) }
 
-// Backlog is how many bytes wait for it here, including those in the transport's queue.
+// Backlog is the number of bytes that wait here for the connection, including those in the transport's queue.
 func (c *Conn) Backlog() int {
 	if c.backlog == nil {
 		return 0

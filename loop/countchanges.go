@@ -2,48 +2,48 @@ package loop
 
 import "slices"
 
-// Count changes answer one question: in which rooms has the number of members changed since the last time somebody asked?
+// countchanges.go answers one question: in which rooms has the number of members changed since a reader last asked?
 //
-// A bus that tells other machines how many members the rooms have here (redisbridge does, once a second) could visit all rooms.
-// With a million rooms that takes one core a second, to find the hundred that changed. So an entry has a mark, and a lane has a
-// list of the marked entries. Code that changes a count marks the entry afterwards: one load if it is marked already, else the
-// lane's mutex and an append. The reader takes the whole list, which costs the same for any length, and then visits the entries
-// on it without the mutex.
+// Once a second, a bus may have to tell other machines how many members the rooms have on this node (redisbridge does). It could
+// visit all rooms. With a million rooms that keeps one core busy for a second, to find the hundred that changed. So an entry has
+// a mark, and a lane has a list of the marked entries. Code that changes a count marks the entry afterwards: this costs one load
+// if it is marked already, else the lane's mutex and an append. The reader takes the whole list, which costs the same for any
+// length, and then visits the entries on it without the mutex.
 //
 // Invariant: no change is missed. A change updates the count before it looks at the mark, and the reader clears the mark before
-// it reads the count. So a change that found the mark set will still be read. A mark is set under the mutex, together with the
-// append, and All clears marks under it too. So a marked entry is exactly once either on the list, or on the list that was taken
-// and is being visited.
+// it reads the count. So if a change finds the mark set, the reader still has to read the count. A mark is set under the mutex,
+// together with the append, and All clears marks under the mutex too. So a marked entry is exactly once on a list: on the lane's
+// list, or on the list that a reader has taken and is visiting.
 //
 // A room that vanishes stays on the list, with the count 0. A room that vanished and came back has two entries. Only the newer
 // one can have members: each loop leaves an entry after it has marked it, and the new entry is made when all loops have left.
 //
-// A list is bounded. Existing rooms are on it once; vanished rooms at most changesGone times more than there are rooms. If it
-// grows longer, the list is dropped, and all rooms of the lane must be read: they are fewer than the list was. Marks set until
-// then have no effect.
+// The length of a list is bounded. Each existing room is on it at most once. Vanished rooms may take changesGone places more than
+// the number of existing rooms. If there would be more, the list is dropped, and the reader must read all rooms of the lane,
+// which are fewer than the dropped entries. Marks set until then have no effect.
 
-// changesGone is how many vanished rooms a lane remembers, in addition to as many as it has rooms: 4,096 take 32 KiB and the
-// entries.
+// changesGone is how many vanished rooms a lane remembers beyond the number of its existing rooms. For 4,096 rooms the list takes
+// 32 KiB, and their entries take more.
 const changesGone = 4096
 
-// RoomCount is a room with its members on this node.
+// RoomCount is a room with the number of its members on this node.
 type RoomCount struct {
 	Room    string
 	Members int
 }
 
-// changes is what a lane remembers. Its mutex guards it.
+// changes is the part of a lane that remembers changes. The lane's mutex guards it.
 type changes struct {
 	list  []*Entry
 	spare []*Entry // memory for the next list; without it the loops would allocate
 	lost  bool     // the list grew too long: all rooms of the lane must be read
 }
 
-// Watch makes the directory remember changes, from now on permanently. Call All for each lane before the first Changed. Any
-// goroutine.
+// Watch makes the directory remember changes from now on; this cannot be turned off. Call All for each lane before the first
+// Changed. Any goroutine.
 func (d *Directory) Watch() { d.watched.Store(true) }
 
-// countChanged says that the number of members of e was changed. Any goroutine, after the change and before Leave.
+// countChanged notes that the number of members of e has changed. Any goroutine, after the change and before Leave.
 func (d *Directory) countChanged(e *Entry) {
 	if !d.watched.Load() || e.changed.Load() {
 		return
@@ -67,9 +67,9 @@ func (ln *lane) noteChange(e *Entry) {
 }
 
 // Changed appends to counts the rooms of a lane whose number of members changed since the last call of Changed or All for this
-// lane. A room with members is there once; a vanished room any number of times, with 0; a room that vanished and came back both
-// ways. Changes made meanwhile appear now or the next time. If there were too many changes, ok is false and nothing is appended:
-// call All. One goroutine per lane.
+// lane. A room with members is there once. A vanished room may be there several times, with 0. A room that vanished and came back
+// is there both with 0 and with its members. Changes made during the call appear in this answer or in the next. If there were too
+// many changes, ok is false and nothing is appended: call All. One goroutine per lane.
 func (d *Directory) Changed(laneIndex int, counts []RoomCount) (_ []RoomCount, ok bool) {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()
@@ -82,10 +82,10 @@ func (d *Directory) Changed(laneIndex int, counts []RoomCount) (_ []RoomCount, o
 		return counts, !lost
 	}
 	for _, e := range list {
-		e.changed.Store(false) // first: changes from here on go on the next list
+		e.changed.Store(false) // before the count is read: later changes go on the next list
 		counts = append(counts, RoomCount{e.Name, e.Members()})
 	}
-	if cap(list) <= changesGone { // the memory of a burst is not kept
+	if cap(list) <= changesGone { // do not keep the memory of a burst
 		clear(list)
 		ln.mu.Lock()
 		ln.changes.spare = list[:0]
@@ -94,8 +94,8 @@ func (d *Directory) Changed(laneIndex int, counts []RoomCount) (_ []RoomCount, o
 	return counts, true
 }
 
-// All appends to counts every room of a lane that has members. It visits them all with the lane's mutex held, at some 50 ns per
-// room. One goroutine per lane, the one that calls Changed.
+// All appends to counts every room of a lane that has members. It visits all entries with the lane's mutex held, which takes
+// about 50 ns per room. Only the goroutine that calls Changed for the lane may call it.
 func (d *Directory) All(laneIndex int, counts []RoomCount) []RoomCount {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()

@@ -13,14 +13,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// mirror holds the counts as known to a reader that asks only for changes.
+// mirror holds the counts as a reader knows them that asks only for changes.
 type mirror struct {
 	dir   *Directory
 	rooms map[string]int
-	read  int // lanes that had to be read completely
+	read  int // number of lanes that had to be read completely
 }
 
-// newMirror turns the marks on.
+// newMirror makes a mirror and turns the marks on.
 func newMirror(d *Directory) *mirror {
 	m := &mirror{dir: d, rooms: map[string]int{}}
 	d.Watch()
@@ -45,7 +45,7 @@ func (m *mirror) ask() (told []RoomCount) {
 	return told
 }
 
-// take takes the zeros first, as the comment of Changed allows.
+// take applies the zeros first, because Changed may return a room both with 0 and with its members.
 func (m *mirror) take(counts []RoomCount) {
 	for _, c := range counts {
 		if c.Members == 0 {
@@ -59,7 +59,7 @@ func (m *mirror) take(counts []RoomCount) {
 	}
 }
 
-// truth visits all rooms.
+// truth returns the real counts, by visiting all rooms.
 func truth(d *Directory) map[string]int {
 	rooms := map[string]int{}
 	d.Each(func(e *Entry) {
@@ -115,7 +115,7 @@ func TestMarksTellOfWhoIsTurnedAway(t *testing.T) {
 	f.Init(f)
 	r.loop(0).Adopt(&f.Conn)
 	r.rest()
-	f.Join("room", 0) // it counts for a moment, and a reader may have seen that
+	f.Join("room", 0) // a reader may have seen this short membership
 	r.rest()
 	if got, want := fmt.Sprint(m.ask()), "[{room 1}]"; got != want {
 		t.Errorf("told %s, want %s", got, want)
@@ -240,7 +240,7 @@ func TestWhoAsksForMarksKnowsEveryRoom(t *testing.T) {
 					rt.Fatalf("the mirror has %v, want %v", m.rooms, want)
 				}
 			},
-			"all": func(*rapid.T) { // the other way to ask, for one lane
+			"all": func(*rapid.T) { // All instead of Changed, for one lane
 				i := rapid.IntRange(0, 1).Draw(rt, "lane")
 				maps.DeleteFunc(m.rooms, func(room string, _ int) bool { return m.dir.laneOf(room) == i })
 				m.take(m.dir.All(i, nil))
@@ -249,8 +249,8 @@ func TestWhoAsksForMarksKnowsEveryRoom(t *testing.T) {
 	})
 }
 
-// TestNoChangeIsMissedUnderWay: loops run on their own goroutines, and a reader asks all the time. When they have stopped, the
-// next answer makes the mirror exact.
+// TestNoChangeIsMissedUnderWay: loops run on their own goroutines, and a reader asks all the time. When the loops have stopped,
+// one more answer must make the mirror exact.
 func TestNoChangeIsMissedUnderWay(t *testing.T) {
 	const loops, rounds, steps = 4, 20, 400
 	cfg := DefaultConfig()
@@ -278,7 +278,7 @@ func TestNoChangeIsMissedUnderWay(t *testing.T) {
 				default:
 				}
 				m.ask()
-				if n%16 == 0 { // as after an error
+				if n%16 == 0 { // a reader calls All after an error
 					lane := n / 16 % m.dir.Lanes()
 					maps.DeleteFunc(m.rooms, func(room string, _ int) bool { return m.dir.laneOf(room) == lane })
 					m.take(m.dir.All(lane, nil))
@@ -298,8 +298,9 @@ func TestNoChangeIsMissedUnderWay(t *testing.T) {
 	}
 }
 
-// TestAChangeDuringTheAnswerIsInTheNext: a single change and an answer at the same moment, for half a second. If the mark were
-// cleared after the count is read, or set before it is changed, a change would sometimes be missed.
+// TestAChangeDuringTheAnswerIsInTheNext makes a single change and an answer happen at the same moment, again and again for half a
+// second. If the reader cleared the mark after it read the count, or if the change set the mark before it updated the count, a
+// change would sometimes be missed.
 func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	r := newRig(t, nil)
 	r.open(0, "room", 0)
@@ -329,7 +330,7 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	}
 	forgotten, rounds := 0, int64(0)
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
-		m.dir.countChanged(entry) // so that there is something to visit
+		m.dir.countChanged(entry) // so that the answer has an entry to visit
 		rounds++
 		begun.Store(rounds)
 		for done.Load() < rounds {
@@ -347,8 +348,8 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	}
 }
 
-// stroll lets members join or leave one of three rooms, so that the rooms vanish and come back all the time. The loop's goroutine
-// calls it.
+// stroll lets members join or leave one of three rooms, so that the rooms vanish and come back all the time. It runs on the
+// loop's goroutine.
 func stroll(l *Loop, rng *rand.Rand, here []*fake) []*fake {
 	if len(here) > 0 && rng.IntN(5) > 1 {
 		i := rng.IntN(len(here))

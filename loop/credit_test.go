@@ -19,7 +19,7 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 		busy = append(busy, r.open(0, room, 0))
 	}
 	for _, room := range numbered("busy", 14) {
-		r.publish(room, message(500)) // 756 bytes of load each, and a batch each
+		r.publish(room, message(500)) // each is 756 bytes of load, and a batch of its own
 	}
 	if got, want := r.node.Congested(), 1; got != want {
 		t.Fatalf("%d loops congested, want %d", got, want)
@@ -52,7 +52,7 @@ func TestALoopOverItsInboxLimitStopsAllLoopsUntilItHasDrainedToHalf(t *testing.T
 	}
 }
 
-// reserve may declare congestion at the moment in which the last bytes are released; then no further release comes.
+// reserve may declare congestion at the moment at which the last bytes are released; then no further release comes.
 func TestACongestionThatWasDeclaredTooLateEndsWithTheTurn(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops = 2 })
 	other := r.open(1, "other", 0)
@@ -92,7 +92,7 @@ func TestTheCreditOfARoomIsWholeAgainWhateverBecomesOfItsMembers(t *testing.T) {
 	entry := r.node.Directory().Lookup("room")
 	leaves := r.openAll(3, 1, "room")
 	r.publish("room", numbered("m", 10)...)
-	r.turn(1) // in the middle of a fan-out
+	r.turn(1) // this turn ends in the middle of a fan-out
 	for _, f := range leaves {
 		f.gone(ReasonLeft)
 	}
@@ -119,16 +119,16 @@ func TestAPublicationLargerThanTheLimitPassesAlone(t *testing.T) {
 	}
 }
 
-// The rest of this file runs loops as goroutines, as the server does, so that the race detector sees the core.
+// The rest of this file runs the loops on goroutines, as the server does, so that the race detector checks the core.
 //
-// Each loop has a poller: a list of sockets that are ready, with the doorbell among them. Clients write on their own goroutines
-// into a receive buffer of a few hundred bytes and read out of a send buffer of the same kind. So publishers are blocked, members
-// lag, rooms stall and loops run out of credit all the time. No connection is kicked, so every message must arrive. Meanwhile
-// other members come and go, one goroutine publishes from outside, and one calls into the loops.
+// Each loop has a poller: a list of ready sockets, with the doorbell among them. Clients on their own goroutines write into a
+// receive buffer of a few hundred bytes and read out of a send buffer of the same size. So publishers are blocked, members lag,
+// rooms stall and loops run out of credit all the time. No connection is kicked, so every message must arrive. Meanwhile other
+// members come and go, one goroutine publishes without a connection, and one calls into the loops.
 
 func TestLoopsAsGoroutinesLoseNothingAndNoWakeUp(t *testing.T) {
 	const (
-		loops, rooms, stable   = 3, 4, 5 // members per room that stay
+		loops, rooms, stable   = 3, 4, 5 // stable: members per room that stay until the end
 		perMember, perAPI      = 400, 200
 		churners, churn, calls = 4, 60, 300
 	)
@@ -160,7 +160,7 @@ func TestLoopsAsGoroutinesLoseNothingAndNoWakeUp(t *testing.T) {
 	for i := range churners {
 		work.Go(func() {
 			for n := range churn {
-				c := w.connect((i+n)%loops, fmt.Sprintf("r%d", (i+n)%(rooms+1)), 0) // the last room is only for them
+				c := w.connect((i+n)%loops, fmt.Sprintf("r%d", (i+n)%(rooms+1)), 0) // the last room is only for these members
 				c.waitJoined()
 				c.finish(n%2 == 0)
 			}
@@ -188,7 +188,7 @@ func TestLoopsAsGoroutinesLoseNothingAndNoWakeUp(t *testing.T) {
 	w.checkEmpty()
 }
 
-// checkSenders expects every sender's messages once and in its own order.
+// checkSenders checks that every sender's messages came once and in the sender's order.
 func checkSenders(t *testing.T, got []string, perMember int) {
 	t.Helper()
 	next := map[string]int{}
@@ -261,7 +261,7 @@ func (p *cityPoller) post(c *citizen) {
 	p.wake.Signal()
 }
 
-// run is the goroutine of a loop: it handles one batch of events after the other. Every turn takes a millisecond.
+// run is the goroutine of a loop: it handles the events in batches. Every turn takes a millisecond.
 func (w *city) run(i int) {
 	p, l := w.pollers[i], w.node.loops[i]
 	for {
@@ -307,7 +307,7 @@ func (w *city) stop() {
 	w.done.Wait()
 }
 
-// wait is Wait with a time limit: a lost wake-up shows as a test that hangs.
+// wait waits with a time limit: if a wake-up is lost, the test fails here instead of waiting without end.
 func (w *city) wait(work *sync.WaitGroup) {
 	w.t.Helper()
 	done := make(chan struct{})
@@ -368,7 +368,7 @@ func (w *city) checkEmpty() {
 type citizen struct {
 	Conn
 	w       *city
-	name    string // of the room
+	name    string // name of its room
 	variant Variant
 	freed   chan struct{}
 
@@ -377,7 +377,7 @@ type citizen struct {
 	toServer []byte
 	fin      bool
 	toClient []byte
-	wants    bool // the server waits for room
+	wants    bool // AwaitRoom was called: the server waits for space in the send buffer
 	joined   bool
 	shut     bool
 	closed   bool
@@ -394,7 +394,7 @@ func (w *city) connect(loop int, room string, v Variant) *citizen {
 	return c
 }
 
-// The client's end.
+// The client's end of the connection.
 
 func (c *citizen) waitJoined() {
 	c.mu.Lock()
@@ -426,7 +426,7 @@ func (c *citizen) finish(reset bool) {
 	<-c.freed
 }
 
-// waitFrames reads until n frames have come, a little at a time.
+// waitFrames reads a little at a time until n frames have come.
 func (c *citizen) waitFrames(n int) (bodies []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -450,9 +450,9 @@ func (c *citizen) waitFrames(n int) (bodies []string) {
 	}
 }
 
-// The server's end. The mutex stands for the kernel.
+// The server's end of the connection. The mutex stands for the kernel.
 
-// event is what the poller does for a socket that is ready.
+// event does the work of the poller for a socket that is ready.
 func (c *citizen) event(l *Loop, now time.Duration) {
 	c.mu.Lock()
 	closed := c.closed
@@ -478,7 +478,7 @@ func (c *citizen) event(l *Loop, now time.Duration) {
 	}
 }
 
-// waitFreed asks again in the next turn while there is unparsed input.
+// waitFreed waits until the transport may free the socket. While there is unparsed input, it asks again in the next turn.
 func (c *citizen) waitFreed() {
 	if l := c.Loop(); c.state == stateGone && l.Conn(c.ID()) == nil {
 		close(c.freed)

@@ -1,29 +1,29 @@
 package loop
 
-// Publishers on other nodes cannot be made to wait from here: only the room's credit there holds them back, and it knows nothing
-// of members here. Mostly that is enough. But a node that was cut off, or whose loops were behind, gets everything that it missed
-// at once. Then even a member that reads well would be over its HardBacklog.
+// A node cannot make publishers on other nodes wait: only the credit of the room on their own node holds them back, and that
+// credit knows nothing of the members here. Mostly that is enough. But a node that was cut off, or whose loops were behind, gets
+// everything that it missed at once. Then even a member that reads well would be over its HardBacklog.
 //
-// So a publication that the room's flow does not admit is deferred in the room's entry, and all later publications of the room
-// behind it. They go on, in their order, when the flow admits the first of them. Other rooms of the lane do not wait.
+// So a publication that the room's flow does not admit is deferred in the room's entry, and so are all later publications of the
+// room behind it. They go on, in their order, when the flow admits the first of them. Other rooms of the lane do not wait.
 //
 // ParkedTotal limits the deferred bytes of the node. Above it, a room gets its oldest deferred publications until the node is
 // back at the limit.
 //
-// If slow members have used up the budget of a room, no gate is left. Then the deferred publications go on at a drain rate,
-// because all at once would be too much for members that read well. For each byte that comes two go on, and in each tick at least
-// a share.
+// If slow members have used up the budget of a room, its gate stays open. Then the deferred publications go on at a drain rate,
+// because all at once would be too much for members that read well. For each byte that comes, two bytes go on; and each tick lets
+// at least a share of the deferred bytes go on.
 type deferred struct {
 	pubs  []*Publication
 	bytes int64 // cost of pubs
 
-	draining bool  // on lane.drains
-	least    int64 // least bytes that go on in a tick
+	draining bool  // the room is on lane.drains
+	least    int64 // minimum of bytes that go on in a tick
 	allow    int64 // bytes that may go on before the next tick
 	given    int64 // bytes that came since the last tick
 }
 
-// may reports whether the drain rate, if there is one, lets the next publication go on.
+// may reports whether the next publication may go on: always, or within the drain rate if there is one.
 func (q *deferred) may() bool { return !q.draining || q.allow > 0 }
 
 // enter reports whether p may be placed now; if not, p is deferred. lane.mu is held.
@@ -47,7 +47,7 @@ func (s *flows) enter(f *flow, p *Publication, src source, late bool) (now bool)
 	return false
 }
 
-// next removes and returns the first deferred publication if it may go on, else nil. lane.mu is held.
+// next removes and returns the first deferred publication if it may go on, else it returns nil. lane.mu is held.
 func (s *flows) next(f *flow) *Publication {
 	k := f.pressure.Load()
 	q := &k.deferred
@@ -69,7 +69,7 @@ func (s *flows) next(f *flow) *Publication {
 	return p
 }
 
-// drain sets the drain rate, if something is deferred and there is no rate yet, and reports whether it did. lane.mu is held.
+// drain begins a drain rate if something is deferred and there is no rate yet, and reports whether it did. lane.mu is held.
 func (f *flow) drain() (began bool) {
 	q := &f.pressure.Load().deferred
 	if q.draining || len(q.pubs) == 0 {
@@ -79,9 +79,11 @@ func (f *flow) drain() (began bool) {
 	return true
 }
 
-// tick lets the share of one tick go on, and reports whether something was left to drain. lane.mu is held.
+// tick lets one tick's share of the deferred publications go on, and reports whether something was left to drain. lane.mu is
+// held.
 //
-// Deferred publications take no longer than the budget was, unless that is too much at once for a member below its soft limit.
+// The share is large enough to drain everything within the time of the stall budget, but not larger than a member below its soft
+// limit can take.
 func (s *flows) tick(f *flow) (draining bool) {
 	q := &f.pressure.Load().deferred
 	q.draining = len(q.pubs) > 0

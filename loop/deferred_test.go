@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// elsewhere delivers publications of other nodes.
+// elsewhere delivers publications as if they came from another node.
 func (b *slowBus) elsewhere(room string, bodies ...string) {
 	pubs := others(room, bodies)
 	Number(pubs, 9, 1)
@@ -25,7 +25,7 @@ func others(room string, bodies []string) []*Publication {
 func TestWhatComesFromElsewhereWaitsForTheCreditOfItsRoomOnly(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.RoomCredit = 100 })
 	f, other := r.open(0, "x", 0), r.open(0, "y", 0)
-	bus.elsewhere("x", numbered("m", 20)...) // each weighs 26 or 27
+	bus.elsewhere("x", numbered("m", 20)...) // each takes 26 or 27 bytes
 	bus.elsewhere("y", "at once")
 	if got, want := len(r.loop(0).inbox.posts), 4+1; got != want {
 		t.Errorf("%d publications in the inbox, want %d", got, want)
@@ -45,7 +45,7 @@ func TestWhatComesFromElsewhereWaitsForTheCreditOfItsRoomOnly(t *testing.T) {
 	}
 }
 
-// Without deferring, all of it is in the member's backlog at once, which is over the hard limit.
+// If nothing were deferred, all of the burst would be in the member's backlog at once, which would be over the hard limit.
 func TestABurstFromElsewhereKicksNobodyWhoReads(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 8000
@@ -101,7 +101,7 @@ func TestASlowMemberHoldsUpWhatIsParkedWithinItsBudgetOnly(t *testing.T) {
 	t.Run("late", func(t *testing.T) { holdsUp(t, (*Directory).DeliverLate, 5*3) })
 }
 
-// holdsUp expects a slow member to hold up delivered publications for a budget of ticks.
+// holdsUp checks that a slow member holds up delivered publications for a budget of ticks, and no longer.
 func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publication), budget int) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 1<<20
@@ -114,7 +114,7 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publicat
 		bodies[i] = message(500)
 	}
 	// Ticks in which the member is just below the limit cost nothing, and deferred publications go on at a drain rate. In the
-	// next burst of the same minute it holds up nothing.
+	// next burst of the same minute the member holds up nothing.
 	for round, want := range []struct{ least, most int }{{budget - 1, 2*budget + 15}, {0, 1}} {
 		pubs := others("x", bodies)
 		Number(pubs, 9, 1)
@@ -134,7 +134,7 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publicat
 func TestOwnPublicationsStayBehindWhatIsParked(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.RoomCredit = 60 })
 	f := r.open(0, "x", 0)
-	r.send(f, "own1", "own2", "own3", "own4") // more than the credit: the last one waits
+	r.send(f, "own1", "own2", "own3", "own4") // more than the credit: own4 waits
 	own := len(bus.held)
 	bus.elsewhere("x", numbered("m", 10)...)
 	bus.deliver()
@@ -153,7 +153,7 @@ func TestOwnPublicationsStayBehindWhatIsParked(t *testing.T) {
 	}
 }
 
-// A loop has released the credit and has not called resume yet.
+// Here a loop has released the credit and has not called resume yet.
 func TestNobodyOvertakesWhatIsParked(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	f := r.open(0, "x", 0)
@@ -176,7 +176,7 @@ func TestWhatIsParkedForARoomThatVanishesIsForNobody(t *testing.T) {
 	bus.elsewhere("x", numbered("m", 20)...)
 	bus.deliver()
 	f.gone(ReasonLeft)
-	r.rang[0] = false // it does not get to handle its inbox
+	r.rang[0] = false // loop 0 does not get to handle its inbox
 	next := r.open(1, "x", 0)
 	bus.elsewhere("x", "new")
 	r.turn(0)
@@ -202,7 +202,7 @@ func TestARoomThatWouldParkTooMuchIsGivenAllOfIt(t *testing.T) {
 	}
 }
 
-// Loops on goroutines: members with small buffers lag and stall their room all the time, while other nodes publish too.
+// The loops run on goroutines. Members with small buffers lag and stall their room all the time, while other nodes publish too.
 func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 	const loops, rooms, messages = 3, 4, 1500
 	w := newCity(t, loops)

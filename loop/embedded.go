@@ -1,13 +1,14 @@
 package loop
 
-// Embedded is the bus of a single node: the lane's mutex is the sequencer. A publication costs one lock and one append
-// per loop that has members of its room.
+// Embedded is the bus of a single node: the mutex of a lane puts its publications into one order. A publication costs one lock,
+// and one append for each loop that has members of its room.
 type Embedded struct {
 	dir   *Directory
 	epoch uint64
 }
 
-// NewEmbedded makes the bus. epoch should be random, so that clients do not mistake ids of an earlier process for ours.
+// NewEmbedded makes the bus. epoch should be random, so that clients do not mistake ids of an earlier process for ids of this
+// one.
 func NewEmbedded(dir *Directory, epoch uint64) *Embedded {
 	return &Embedded{dir: dir, epoch: epoch}
 }

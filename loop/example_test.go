@@ -8,11 +8,12 @@ import (
 	"dotsconnect/loop"
 )
 
-// guest is a connection without a socket: it prints what it gets. A server has one such object for each connection.
+// guest is a connection without a socket: it prints the frames that it gets. A server has one object like this for each
+// connection.
 type guest struct {
 	loop.Conn
 	name   string
-	unread [][]byte // arrived, not read yet
+	unread [][]byte // arrived and not read yet
 }
 
 func (g *guest) Open() error                  { return nil }
@@ -49,8 +50,8 @@ func (g *guest) Input(p []byte) int {
 	return len(p)
 }
 
-// One loop with the bus of a single node. Its caller owns the clock, the goroutine and the sockets: here a variable, this
-// function, and no sockets.
+// The example has one loop, with the bus of a single node. The caller of a loop owns the clock, the goroutine and the sockets:
+// here these are a variable, the goroutine of this function, and the guests.
 func Example() {
 	now := time.Second
 	awake := false

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes the random walks against the models longer than rapid's default (the command line can override it), and fails if
-// a goroutine is left.
+// TestMain makes rapid's random walks against the models longer than by default (a flag on the command line overrides this), and
+// fails if a goroutine is left at the end.
 func TestMain(m *testing.M) {
 	for name, value := range map[string]string{"rapid.steps": "120", "rapid.checks": "200", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
@@ -31,10 +31,10 @@ type rig struct {
 	node   *Node
 	bus    *Embedded
 	rang   []bool
-	builds [MaxVariants]atomic.Int64 // calls of the encoders
+	builds [MaxVariants]atomic.Int64 // number of calls of each encoder
 }
 
-// newRig makes a node. No limit takes effect unless change sets it.
+// newRig makes a node whose limits have no effect unless change sets them.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{TB: t, now: time.Second}
@@ -62,9 +62,9 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	return r
 }
 
-// appendFrame writes the wire format of these tests: two bytes of length and a body. In a client's frame the first byte of the
-// body is its kind: H a heartbeat, N noise that is not a sign of life, X a broken rule, W wait for something (Hold), anything
-// else a message.
+// appendFrame writes the wire format of these tests: two bytes of length and a body. The first byte of a body from a client is
+// its kind: H is a heartbeat, N is noise that is not a sign of life, X breaks a rule, W makes the session wait (Hold). Any other
+// byte begins a message.
 func appendFrame(dst, body []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(body)))
 	return append(dst, body...)
@@ -82,7 +82,7 @@ func (r *rig) turn(i int) {
 	r.even()
 }
 
-// rest runs turns until no doorbell rings any more.
+// rest runs turns until no doorbell rings.
 func (r *rig) rest() {
 	r.Helper()
 	for range 100_000 {
@@ -129,21 +129,21 @@ func waitingBytes(c *Conn) (n int) {
 	return n + len(c.backlog.rest)
 }
 
-// read does what the poller does when f is readable.
+// read does the work of the poller when f is readable.
 func (r *rig) read(f *fake) {
 	r.Helper()
 	f.Loop().Readable(&f.Conn, r.now)
 	r.even()
 }
 
-// send lets bytes arrive and has them read.
+// send lets bytes arrive at f and lets the loop read them.
 func (r *rig) send(f *fake, bodies ...string) {
 	r.Helper()
 	f.arrive(bodies...)
 	r.read(f)
 }
 
-// open adopts a connection and brings it into the room.
+// open adopts a connection and lets it join the room.
 func (r *rig) open(loop int, room string, v Variant) *fake {
 	r.Helper()
 	f := &fake{room: -1}
@@ -178,16 +178,16 @@ func (r *rig) stats(i int) Stats {
 	return s
 }
 
-// fake is a connection whose kernel takes as much as the test decides.
+// fake is a connection. The test decides how many bytes its kernel takes.
 type fake struct {
 	Conn
 
-	in     []byte // arrived, not read yet
+	in     []byte // arrived and not read yet
 	fin    bool
 	room   int  // bytes that the kernel still takes; -1: any number
 	broken bool // reset; bytes that had arrived are lost
 	reset  bool // reset; bytes that had arrived can still be read
-	null   bool // counts the bytes that it gets and keeps nothing
+	null   bool // counts the bytes that it gets and does not keep them
 
 	got    []byte
 	awaits bool // Writable must be called
@@ -250,7 +250,7 @@ func (f *fake) Send(p []byte) (int, error) {
 
 func (f *fake) AwaitRoom() { f.awaits = true }
 
-// take makes room for n more bytes (-1: for any number), as a peer that reads does.
+// take lets the kernel take n more bytes (-1: any number), as it does when a peer reads.
 func (f *fake) take(n int) {
 	f.room = n
 	if n != 0 && f.awaits {
@@ -317,7 +317,7 @@ func (f *fake) Kick(reason CloseReason) {
 
 func (f *fake) Ping() { f.pings++ }
 
-// frames are the bodies of the whole frames that f received; anything else at the end is an error.
+// frames returns the bodies of the whole frames that f received. Bytes after the last whole frame are an error.
 func (f *fake) frames(t testing.TB) (bodies []string) {
 	t.Helper()
 	for p := f.got; len(p) > 0; {
@@ -338,10 +338,10 @@ func numbered(prefix string, n int) (bodies []string) {
 	return bodies
 }
 
-// pausedNow is how many connections wait because of back-pressure.
+// pausedNow is the number of connections that wait because of back-pressure.
 func (l *Loop) pausedNow() int { return len(l.reader.hungry) + len(l.reader.paused) }
 
-// draining is how many rooms have a drain rate.
+// draining is the number of rooms that have a drain rate.
 func (d *Directory) draining() (n int) {
 	for i := range d.lanes {
 		d.lanes[i].mu.Lock()

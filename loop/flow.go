@@ -5,78 +5,77 @@ import (
 	"sync/atomic"
 )
 
-// A flow decides who may add to a room. Everything that goes into a room asks flows.admit, and nothing else decides it: a
-// connection asks before each frame that it parses (MayParse), the API in Node.Offer, and a bus that delivers in Directory.enter.
-// DESIGN.md has the picture.
+// A flow decides whether a publication may be added to a room now. Every way into a room asks flows.admit, and nothing else
+// decides: a connection asks before each frame that it parses (MayParse), Node.Offer asks for the API, and Directory.enter asks
+// for a bus that delivers. DESIGN.md has a picture.
 //
-// Two accounts count the bytes of a room that are not fanned out yet. One counts all accepted publications, including those with
-// the bus; local publishers wait for it. The other counts the publications that came through Deliver and are in some loop; other
-// nodes wait for it. They must not wait for the first account: publications with the bus will come after those of the other
-// nodes, so the wait would never end.
+// Two accounts count the bytes of a room that are not fanned out yet. The first counts all publications accepted on this node,
+// including those that are with the bus; local publishers wait for it. The second counts the publications that came through
+// Deliver and are in some loop; publications of other nodes wait for it. They must not wait for the first account: this node's
+// own publications come back behind them, so the wait would never end.
 //
-// A member over its SoftBacklog can close two gates (stall.go): one for local publishers, one for other nodes. A gate has a
-// budget over all loops, in a window: local publishers may be stopped for StallBudget in any 10 s. Other nodes may be stopped for
-// StallBudget in any minute, or for five times that if their publications come late, after an outage, because then there are many
-// at once. Once the budget is used up, the gate stays open until the window is over.
+// A member over its SoftBacklog can close two gates (stall.go): one for local publishers, one for other nodes. Each gate has a
+// budget in a window of time, which all loops share. The gate for local publishers may be closed for StallBudget in any 10 s. The
+// gate for other nodes may be closed for StallBudget in any minute, or for five times that if their publications come late, after
+// an outage, because then many come at once. Once its budget is used up, a gate stays open until its window is over.
 //
-// A flow has no clock, and no lock except that of a window. The accounts and gates are atomic: admit for srcLocal costs three
-// loads, four once the room has had a slow member. Deferred publications are guarded by the mutex of the room's lane
-// (deferred.go).
+// A flow has no clock, and no lock except in a window. The accounts and gates are atomic: admit for srcLocal costs three loads,
+// or four once the room has had a slow member. The mutex of the room's lane guards the deferred publications (deferred.go).
 type flow struct {
 	bytes    [numGates]atomic.Int64
-	pressure atomic.Pointer[pressure] // set once a member was too slow; most rooms never have one
+	pressure atomic.Pointer[pressure] // set when the room gets its first slow member; most rooms never have one
 }
 
-// source is where a publication comes from. The first numGates have an account and a gate.
+// source is the place that a publication comes from. The first numGates sources have an account and a gate.
 type source uint8
 
 const (
-	srcLocal    source = iota // a member, or the API: waits outside, unread or refused
+	srcLocal    source = iota // a member, whose socket is not read while it must wait, or the API, whose call is refused
 	srcRemote                 // another node: its publisher cannot be made to wait, so the publication is deferred
-	srcReturned               // this node, through a bus: it waited before it was accepted
-	srcDeferred               // the first deferred publication
+	srcReturned               // this node, through a bus: the publication waited before it was accepted
+	srcDeferred               // the first of the deferred publications
 
 	numGates = srcReturned
 )
 
-// flows is what the flows of a node have in common: the limits, and the states that stop all rooms.
+// flows is the part of the flows that is common to a node: the limits, and the states that stop all rooms.
 type flows struct {
 	credit       int64  // Config.RoomCredit
 	mostDeferred int64  // Config.ParkedTotal
-	mostDrained  int64  // bytes of a room in a tick
+	mostDrained  int64  // most bytes of a room that may drain in a tick
 	stall        uint32 // ticks of Config.StallBudget
 
-	congested atomic.Int32 // loops that are over InboxLimit
+	congested atomic.Int32 // number of loops that are over InboxLimit
 	busFull   atomic.Bool  // the bus has as much as it may hold (Node.HoldBack)
 	deferred  atomic.Int64 // bytes that are deferred in all rooms
 }
 
-// pressure is the rarely needed half of a flow.
+// pressure is the part of a flow that few rooms need.
 type pressure struct {
 	gates    [numGates]gate
 	waits    atomic.Bool // something is deferred, or is about to be
-	late     atomic.Bool // and some of it came late
+	late     atomic.Bool // some of the deferred publications came late
 	deferred deferred    // guarded by lane.mu
 }
 
 type gate struct {
-	loops  atomic.Int32 // loops with a slow member that keeps it closed
+	loops  atomic.Int32 // number of loops with a slow member that keeps the gate closed
 	budget window
 }
 
 var (
-	gateSpans  = [numGates]uint32{srcLocal: 100, srcRemote: 600}     // ticks of a window
-	gateShares = [numGates]uint32{srcLocal: 1, srcRemote: lateShare} // StallBudgets in it
+	gateSpans  = [numGates]uint32{srcLocal: 100, srcRemote: 600}     // length of a window in ticks
+	gateShares = [numGates]uint32{srcLocal: 1, srcRemote: lateShare} // budget of a window, in StallBudgets
 )
 
-const lateShare = 5 // a tick costs this many times more if what waits is not late
+const lateShare = 5 // a tick costs lateShare times as much if no deferred publication is late
 
 // admit reports whether src may add to a room now. f is nil for a room that has no members here, or before a connection has
 // joined one. Any goroutine; for srcDeferred lane.mu is held.
 //
-// The states that stop the whole node stop srcLocal only: while a loop is congested a bus reads nothing more (Node.Congested),
-// and what it has already read keeps its place. srcReturned waited as srcLocal before it was accepted, and does not wait a second
-// time.
+// The states that stop the whole node stop srcLocal only. While a loop is congested, a bus reads nothing more (Node.Congested),
+// and the publications that it has already read keep their place. A publication of srcReturned waited as srcLocal before it was
+// accepted, so it does not wait a second time.
 func (s *flows) admit(f *flow, src source) bool {
 	switch {
 	case src == srcLocal:
@@ -90,7 +89,8 @@ func (s *flows) admit(f *flow, src source) bool {
 	}
 }
 
-// open reports whether an account has credit and no member keeps its gate closed: the part of admit that concerns the room.
+// open reports whether an account has credit and no member keeps its gate closed. It is the part of admit that concerns only the
+// room.
 func (f *flow) open(src source, credit int64) bool {
 	return f.bytes[src].Load() <= credit && !f.closed(src)
 }
@@ -107,10 +107,11 @@ func (f *flow) defers() bool {
 	return k != nil && k.waits.Load()
 }
 
-// reserve takes n bytes of an account.
+// reserve adds n bytes to an account.
 func (f *flow) reserve(src source, n int64) { f.bytes[src].Add(n) }
 
-// release takes n bytes off, and reports whether that ended a time without credit: then the waiting publishers must be woken.
+// release takes n bytes off an account, and reports whether the account has credit again: then the waiting publishers must be
+// woken.
 func (s *flows) release(f *flow, src source, n int64) (opened bool) {
 	after := f.bytes[src].Add(-n)
 	return after <= s.credit && after+n > s.credit
@@ -124,14 +125,14 @@ func (f *flow) needPressure() *pressure {
 	return f.pressure.Load()
 }
 
-// slow counts a loop that now has a slow member (1), or no longer has one (-1), and reports whether that opened the gate. Any
-// goroutine.
+// slow adds 1 to the number of loops with a slow member, or -1 when a loop no longer has one. It reports whether that opened the
+// gate. Any goroutine.
 func (f *flow) slow(src source, loops int32) (opened bool) {
 	return f.needPressure().gates[src].loops.Add(loops) == 0
 }
 
-// pay charges the budget of a gate for passed ticks in which it was closed, and reports whether the budget is used up. Other
-// nodes pay only while publications of theirs wait.
+// pay takes the passed ticks, during which a gate was closed, from the gate's budget, and reports whether the budget is used up.
+// The gate for other nodes pays only while publications are deferred.
 func (s *flows) pay(f *flow, src source, tick, passed uint32) (exhausted bool) {
 	k, price := f.needPressure(), uint32(1)
 	if src == srcRemote {
@@ -145,20 +146,20 @@ func (s *flows) pay(f *flow, src source, tick, passed uint32) (exhausted bool) {
 	return k.gates[src].budget.spend(tick, passed, price, s.stall*gateShares[src], gateSpans[src])
 }
 
-// window is what a gate has used of its budget, over all loops.
+// window is the part of a gate's budget that is used up, over all loops.
 type window struct {
 	mu    sync.Mutex
-	began uint32 // tick
-	ticks uint32 // spent since
-	paid  uint32 // the tick that was paid last
+	began uint32 // tick at which the window began
+	ticks uint32 // ticks paid since began
+	paid  uint32 // the last tick that was paid
 }
 
-// spend takes passed ticks off at tick, at a price each. Of several loops that do so for the same tick, only the first counts. It
-// reports whether the budget is used up: limit in a span of ticks.
+// spend pays for the passed ticks before tick, each at a price. If several loops pay for the same tick, only the first payment
+// counts. It reports whether the budget is used up: limit is the budget, and span the length of the window, both in ticks.
 func (w *window) spend(tick, passed, price, limit, span uint32) (exhausted bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if int32(tick-w.began) >= int32(span) { // loops may be a tick apart
+	if int32(tick-w.began) >= int32(span) { // the ticks of two loops may differ by one
 		w.began, w.ticks = tick, 0
 	}
 	if since := int32(tick - w.paid); passed > 0 && since > 0 {

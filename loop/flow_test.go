@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// flowModel drives one flow as a directory and two loops do, and states in simple terms what must come out. It has no loop, lane
-// or clock, because a flow has none.
+// flowModel drives one flow in the way in which a directory and two loops do, and states in simple terms what must happen. It has
+// no loop, lane or clock, because a flow has none.
 type flowModel struct {
 	t    *testing.T
 	rng  *rand.Rand
@@ -18,23 +18,23 @@ type flowModel struct {
 	f    flow
 	tick uint32
 
-	arrived  []*Publication // through the bus, in their order
-	placed   []*Publication // with the loops, in their order; the first of them are fanned out first
+	arrived  []*Publication // publications that came through the bus, in their order
+	placed   []*Publication // publications that are with the loops, in their order; fanned out from the front
 	fanned   int
-	withBus  []*Publication // of this node, accepted and not back yet
-	slow     [numGates]int  // loops that keep the gate closed
+	withBus  []*Publication // publications of this node that are accepted and have not come back
+	slow     [numGates]int  // number of loops that keep the gate closed
 	draining bool
 	allow    int64 // bytes that may go on before the next tick, while draining
-	accepted int   // of this node
-	deferred int   // how many publications were
+	accepted int   // number of publications of this node
+	deferred int   // number of publications that were deferred
 	drained  int   // ticks in which a room had a drain rate
 }
 
 const (
 	modelCredit   = 1000
-	modelMost     = 20_000 // bytes that may be deferred
+	modelMost     = 20_000 // most bytes that may be deferred
 	modelStall    = 10     // ticks
-	modelMessages = 400    // bytes of the largest
+	modelMessages = 400    // most bytes of a message
 )
 
 func newFlowModel(t *testing.T, seed uint64) *flowModel {
@@ -51,14 +51,14 @@ func (m *flowModel) message() *Publication {
 	return &Publication{Value: make([]byte, m.rng.IntN(modelMessages))}
 }
 
-// open states in simple terms what a source of the room waits for.
+// open states in simple terms when a source may add to the room.
 func (m *flowModel) open(src source) bool {
 	return m.f.bytes[src].Load() <= modelCredit && m.slow[src] == 0
 }
 
 func (m *flowModel) waiting() int { return len(m.arrived) - len(m.placed) }
 
-// local is a member or the API that wants to publish.
+// local lets a member or the API try to publish.
 func (m *flowModel) local() {
 	want := m.s.congested.Load() == 0 && !m.s.busFull.Load() && m.open(srcLocal)
 	if got := m.s.admit(&m.f, srcLocal); got != want {
@@ -74,7 +74,7 @@ func (m *flowModel) local() {
 	m.withBus = append(m.withBus, p)
 }
 
-// back is the bus bringing back the first publication of this node.
+// back lets the bus bring back this node's oldest publication.
 func (m *flowModel) back() {
 	if len(m.withBus) == 0 {
 		return
@@ -84,7 +84,7 @@ func (m *flowModel) back() {
 	m.arrive(p, srcReturned, m.waiting() == 0, false)
 }
 
-// remote is the bus bringing a publication of another node.
+// remote lets the bus bring a publication of another node.
 func (m *flowModel) remote() {
 	m.arrive(m.message(), srcRemote, m.waiting() == 0 && m.open(srcRemote), m.rng.IntN(2) == 0)
 }
@@ -103,7 +103,7 @@ func (m *flowModel) arrive(p *Publication, src source, want, late bool) {
 	m.resume()
 }
 
-// place does what a directory does with a publication that goes on: it must be the next one.
+// place puts a publication that goes on into the loops, as a directory does, and checks that it is the next one in order.
 func (m *flowModel) place(p *Publication) {
 	if next := m.arrived[len(m.placed)]; p != next {
 		m.fail("publication %d goes on before its turn, which is that of %d", slices.Index(m.arrived, p), len(m.placed))
@@ -115,7 +115,7 @@ func (m *flowModel) place(p *Publication) {
 	}
 }
 
-// resume lets everything go on that may.
+// resume lets all deferred publications that may go on do so.
 func (m *flowModel) resume() {
 	if m.f.pressure.Load() == nil {
 		return
@@ -147,7 +147,7 @@ func (m *flowModel) cost() (n int64) {
 	return n
 }
 
-// fanOut is the loops giving the next publication to the members.
+// fanOut lets the loops give the next publication to the members.
 func (m *flowModel) fanOut() {
 	if m.fanned == len(m.placed) {
 		return
@@ -179,7 +179,7 @@ func (m *flowModel) slowness() {
 	}
 }
 
-// time passes: closed gates pay for it, and those that have used up their budget open.
+// time lets a tick pass: closed gates pay for it, and gates that have used up their budget open.
 func (m *flowModel) time() {
 	m.tick++
 	for src := range numGates {
@@ -231,7 +231,7 @@ func (m *flowModel) step() {
 	}
 }
 
-// end: members read on, no member is slow any more, and no publication is left.
+// end lets the members read on until no member is slow and no publication is left.
 func (m *flowModel) end() {
 	for range 200 {
 		m.back()
@@ -249,8 +249,8 @@ func (m *flowModel) end() {
 	}
 }
 
-// TestAFlowDoesWhatItsModelSays checks which sources are admitted; that deferred publications go on in order, each once; that a
-// closed gate has a budget; and that the deferred bytes are limited and all go on in the end.
+// TestAFlowDoesWhatItsModelSays checks which sources are admitted. It also checks that deferred publications go on in order, each
+// once; that a closed gate has a budget; and that the deferred bytes are limited and all go on in the end.
 func TestAFlowDoesWhatItsModelSays(t *testing.T) {
 	deferred, drained, accepted := 0, 0, 0
 	for seed := range uint64(500) {
@@ -267,8 +267,8 @@ func TestAFlowDoesWhatItsModelSays(t *testing.T) {
 	}
 }
 
-// TestAGateIsClosedForItsBudgetAndNoLonger counts the ticks that a gate can be closed in a window, if a member always wants it
-// closed.
+// TestAGateIsClosedForItsBudgetAndNoLonger counts the ticks in a window for which a gate can be closed, if a member always wants
+// it closed.
 func TestAGateIsClosedForItsBudgetAndNoLonger(t *testing.T) {
 	for name, row := range map[string]struct {
 		src         source

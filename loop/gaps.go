@@ -1,10 +1,11 @@
 package loop
 
-// Gaps. A bus that could not keep its guarantee reports it with Node.Gap. No list of gaps is kept, however many rooms they
-// concern: gaps are numbered, and a room and a lane store the number of their last gap. To learn whether a member may have missed
-// something, compare that with the number of gaps at the time when the member came.
+// Gaps. A bus that could not keep its guarantee reports it with Node.Gap. Gaps are not kept in a list, because one can concern
+// any number of rooms. Instead they are numbered, and a room and a lane store the number of their last gap. To learn whether a
+// member may have missed something, compare this number with the number of gaps at the time when the member joined.
 
-// Gap says that the members of the rooms, or of all rooms of the lane if rooms is nil, may have missed something. Any goroutine.
+// Gap tells the node that the members of the rooms may have missed something. If rooms is nil, it concerns all rooms of the lane.
+// Any goroutine.
 func (n *Node) Gap(lane int, rooms []string) {
 	ln := &n.dir.lanes[lane]
 	ln.mu.Lock()
@@ -24,7 +25,7 @@ func (n *Node) Gap(lane int, rooms []string) {
 // Gaps is the number of gaps so far. Any goroutine.
 func (n *Node) Gaps() uint64 { return n.gaps.Load() }
 
-// Missed reports that there was a gap in the room of c with a number above after.
+// Missed reports whether the room of c had a gap with a number above after.
 func (c *Conn) Missed(after uint64) bool {
 	r := c.member.room
 	switch {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// lanesBySize puts rooms into the lane whose number is the length of their name.
+// lanesBySize maps a room to the lane whose number is the length of the room's name.
 func lanesBySize(c *Config) {
 	c.Lanes, c.LaneOf = 4, func(room string) int { return len(room) % 4 }
 }
@@ -15,7 +15,7 @@ func TestAGapConcernsWhoWasInItsRooms(t *testing.T) {
 	for name, row := range map[string]struct {
 		lane  int
 		rooms []string
-		want  string // the rooms whose members may have missed something
+		want  string // rooms whose members may have missed something
 	}{
 		"a room":                  {1, []string{"a"}, "[a]"},
 		"two of a lane":           {1, []string{"a", "b"}, "[a b]"},
@@ -55,7 +55,7 @@ func missedBy(all []*fake, after uint64) (rooms []string) {
 	return rooms
 }
 
-// A room that vanished and came back is another room, unless the gap was the whole lane's.
+// If a room vanishes, its gaps are forgotten.
 func TestAGapIsForgottenWithItsRoom(t *testing.T) {
 	r := newRig(t, lanesBySize)
 	r.node.Gap(1, []string{"a"})
@@ -67,7 +67,7 @@ func TestAGapIsForgottenWithItsRoom(t *testing.T) {
 	}
 }
 
-// Gaps that are reported at the same time all count, and the last one stays.
+// Gaps that are reported at the same time all count, and each room keeps the number of its last one.
 func TestGapsFromAnyGoroutine(t *testing.T) {
 	r := newRig(t, lanesBySize)
 	f := r.open(0, "a", 0)

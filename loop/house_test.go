@@ -18,7 +18,7 @@ import (
 	"unsafe"
 )
 
-// The limits of this package's shape. They may be lowered, but never raised.
+// The limits for the structure of this package. They may be lowered, but never raised.
 const (
 	maxLoopFields   = 18
 	maxConnFields   = 16
@@ -37,10 +37,10 @@ func TestTheStructuresStaySmall(t *testing.T) {
 	}
 }
 
-// A use goes upward if a file uses something that is declared in a file before it in the list of doc.go. It counts once for each
-// using file and each used thing, however often: a function, method, type, variable, constant, or field. Only the type Loop and
-// its fields do not count: every file reaches its neighbours through them, and their number has a separate limit. Functions and
-// methods have another limit of their own, or they could hide among many fields.
+// A use goes upward if a file uses something that is declared in a file above it in the list of doc.go. Each pair of a using file
+// and a used function, method, type, variable, constant or field counts once, however often the file uses it. The type Loop and
+// its fields do not count here: every file reaches its neighbours through them, and a separate limit applies to their number.
+// Functions and methods have a limit of their own, because they could hide among many fields.
 func TestFilesUseWhatStandsBelowThem(t *testing.T) {
 	order := filesOfDoc(t)
 	uses := usesBetweenFiles(t)
@@ -70,7 +70,7 @@ func TestThePackageCommentListsEveryFileOnce(t *testing.T) {
 	}
 }
 
-// The methods of Loop whose comments say "Any goroutine." are those that the package comment names.
+// The methods of Loop whose comments say "Any goroutine." must be the methods that the package comment names.
 func TestThePackageCommentListsTheCallsFromAnyGoroutine(t *testing.T) {
 	var want []string
 	for _, name := range sourceFiles(t) {

@@ -8,17 +8,18 @@ import (
 // The inbox is the only way into a loop from outside: for publications from the bus, confirmed joins, new connections,
 // connections that the transport has closed, and calls.
 //
-// put never blocks and never fails. It must not: it is called under a lane's mutex, and two loops that waited for each other's
-// inbox there would deadlock. The limit is credit, checked before anything is accepted. The bytes of publications that are in the
-// inbox or in unflushed batches are the loop's load. While the load of some loop is over Config.InboxLimit, no loop parses input
-// (Conn.MayParse is asked before each frame), and TCP slows the senders down. When the last loop over its limit has drained to
-// half of it, all go on.
+// put never blocks and never fails. It must not: it is called under a lane's mutex, and two loops that waited there for each
+// other's inbox would deadlock. Credit limits the inbox instead, and is checked before a publication is accepted. A loop's load
+// is the bytes of the publications in its inbox and in its unflushed batches. While the load of any loop is over
+// Config.InboxLimit, no loop parses input (Conn.MayParse is asked before each frame), and TCP slows the senders down. When the
+// last loop over the limit has drained to half of it, all loops go on.
 //
 // A room has credit too: while more than Config.RoomCredit bytes of its publications are not fanned out by all loops, its
-// publishers are not parsed. So the bytes that a member is given at once stay below its limit however many publish at once
-// (RoomCredit and, for each loop that looked at the same moment, one message). A member that reads is not kicked for a burst.
+// publishers are not parsed. So the bytes that a member is given at once stay below its limit, however many members publish at
+// once. (RoomCredit may be exceeded by one message for each loop that checked it at the same moment.) A member that reads is not
+// kicked because of a burst.
 //
-// The doorbell wakes the loop's goroutine. rung limits that to one ring per turn, however much is posted.
+// The doorbell wakes the loop's goroutine. rung limits this to one ring per turn, however many posts come.
 
 type postKind uint8
 
@@ -72,7 +73,7 @@ func (in *inbox) adopt(c *Conn) (ring bool) {
 	return ring
 }
 
-// knock reports whether the caller has to ring although it posts nothing.
+// knock reports whether the caller has to ring to get a turn without a post.
 func (in *inbox) knock() (ring bool) {
 	in.mu.Lock()
 	ring = !in.rung
@@ -99,8 +100,8 @@ func (in *inbox) unhush() (wanted bool) {
 	return wanted
 }
 
-// take moves the contents to two empty lists: one snapshot per turn. It does not wait until the inbox is empty, because under
-// load it never is.
+// take moves the contents of the inbox to two empty lists, once per turn. It does not go on until the inbox is empty, because
+// under load the inbox never is.
 func (in *inbox) take(posts *worklist[post], adopts *worklist[*Conn]) {
 	in.mu.Lock()
 	in.posts = posts.refill(in.posts)
@@ -109,7 +110,7 @@ func (in *inbox) take(posts *worklist[post], adopts *worklist[*Conn]) {
 	in.mu.Unlock()
 }
 
-// takePosts is take without the new connections; the doorbell stays rung.
+// takePosts is take without the new connections; the doorbell still counts as rung.
 func (in *inbox) takePosts(posts *worklist[post]) {
 	in.mu.Lock()
 	in.posts = posts.refill(in.posts)
@@ -135,7 +136,7 @@ type load struct {
 	node  *Node
 	limit int64 // Config.InboxLimit
 	bytes atomic.Int64
-	over  atomic.Bool // flows.congested counts it
+	over  atomic.Bool // flows.congested counts this loop
 }
 
 // reserve adds n bytes. Any goroutine.
@@ -145,16 +146,16 @@ func (a *load) reserve(n int64) {
 	}
 }
 
-// release takes n bytes off. Only the loop's goroutine calls it.
+// release takes n bytes off the account. Only the loop's goroutine calls it.
 func (a *load) release(n int64) {
 	if a.bytes.Add(-n) < a.limit/2 {
 		a.relieve()
 	}
 }
 
-// relieve ends the congestion of this loop once it has drained to half; the last loop to do so lets all go on. Only the loop's
-// goroutine calls it. It is also called once per turn, because reserve may set over at the moment in which the last bytes are
-// released.
+// relieve ends the congestion of this loop once its load has drained to half of the limit; the last congested loop to do so lets
+// all loops go on. Only the loop's goroutine calls it. The loop also calls it once per turn, because reserve may set over at the
+// moment at which the last bytes are released.
 func (a *load) relieve() {
 	if a.over.Load() && a.bytes.Load() < a.limit/2 && a.over.CompareAndSwap(true, false) {
 		if a.node.flows.congested.Add(-1) == 0 {

@@ -1,22 +1,22 @@
 package loop
 
-// intake is what a loop has taken out of its inbox and not handled yet. Only the loop's goroutine uses it.
+// intake holds the items that a loop has taken out of its inbox and not handled yet. Only the loop's goroutine uses it.
 type intake struct {
 	loop   *Loop
 	posts  worklist[post]
 	adopts worklist[*Conn]
 }
 
-// take is steps 1 and 2 of the turn.
+// take is steps 1 and 2 of Loop.Turn.
 func (t *intake) take() {
-	t.adopts.each(t.adopt) // work left by a turn that panicked
+	t.adopts.each(t.adopt) // connections left by a turn that panicked
 	t.posts.each(t.handle)
 	t.loop.inbox.take(&t.posts, &t.adopts)
 	t.adopts.each(t.adopt)
 	t.posts.each(t.handle)
 }
 
-// takePosts handles the posts that are in the inbox now. It adopts no connection; the turn does that.
+// takePosts handles the posts that are in the inbox now. It adopts no connection; the turn has done that already.
 func (t *intake) takePosts() {
 	t.posts.each(t.handle)
 	t.loop.inbox.takePosts(&t.posts)

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// kickRig is one loop with one silent member.
+// kickRig makes one loop with one silent member.
 func kickRig(t testing.TB, maxAge time.Duration, change func(*Config)) (*rig, *fake) {
 	r := newRig(t, func(c *Config) {
 		c.MaxAge = maxAge
@@ -19,7 +19,7 @@ func kickRig(t testing.TB, maxAge time.Duration, change func(*Config)) (*rig, *f
 	return r, r.open(0, "room", 0)
 }
 
-// firstTick is the time of the first tick at or after at.
+// firstTick returns the time of the first tick at or after the given time.
 func firstTick(at time.Duration) time.Duration { return (at + Tick - 1) / Tick * Tick }
 
 func TestAKickComesAtTheFirstTickAfterMaxAgeAndNeverBefore(t *testing.T) {
@@ -76,7 +76,7 @@ func TestAMaxAgeBetweenTwoTicksIsAtMostOneTickLonger(t *testing.T) {
 
 func TestAHeartbeatReadBetweenTheMarkAndTheNextTurnSaves(t *testing.T) {
 	r, f := kickRig(t, time.Second, nil)
-	f.arrive("H") // in time, but the poller reports the doorbell first
+	f.arrive("H") // the heartbeat is in time, but the poller reports the doorbell first
 	r.now += 1100 * time.Millisecond
 	r.turn(0)
 	if got := len(r.loop(0).timeouts.suspects); got != 1 {
@@ -123,7 +123,7 @@ func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
 func TestASuspectIsJudgedAfterAllInputThatWasThereIsParsed(t *testing.T) {
 	r, f := kickRig(t, time.Second, func(c *Config) { c.ReadMessages = 2 })
 	r.now += 1100 * time.Millisecond
-	r.turn(0) // makes it suspect
+	r.turn(0) // this turn makes f a suspect
 	r.send(f, "N", "N", "N", "N", "N", "N", "N", "H")
 	for turn := range 3 {
 		if r.turn(0); len(f.kicks) > 0 || len(f.parsed) != 4+2*turn {
@@ -151,7 +151,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		pause := time.Duration(rapid.Int64Range(0, int64(5*time.Second)).Draw(rt, "pause"))
 		r.now += before
 		r.node.flows.congested.Add(1)
-		f.in = []byte{0} // half a frame: it pauses, and is not a sign of life when it is read at last
+		f.in = []byte{0} // the first half of a frame, which pauses f; when it is read at last, it is not a sign of life
 		r.read(f)
 		r.rest()
 		if r.loop(0).pausedNow() != 1 {
@@ -169,7 +169,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		for len(f.kicks) == 0 {
 			r.step(Tick / 4)
 		}
-		// A pause counts in its whole ticks, so that many short pauses do not add up to more than they were.
+		// Of a pause only the whole ticks count, so that many short pauses do not add up to more than their real length.
 		least, most := time.Second-2*Tick, time.Second+4*Tick
 		if heard := r.now - seen - pause; heard < least || heard > most || r.now-seen < time.Second {
 			rt.Fatalf("kicked after %v of listening and %v of pause, want %v to %v of listening", heard, pause, least, most)
@@ -182,7 +182,7 @@ func TestManyShortPausesDoNotPutTheKickOff(t *testing.T) {
 	seen := r.now
 	for range 1000 {
 		r.node.flows.congested.Add(1)
-		f.arrive("N") // noise, not a sign of life
+		f.arrive("N") // N is noise, not a sign of life
 		r.read(f)
 		r.node.flows.congested.Add(-1)
 		r.node.resume()
@@ -262,7 +262,7 @@ func TestPingsComeAtEachThirdOfMaxAgeThatIsSilent(t *testing.T) {
 	}
 }
 
-// A turn that is late sends one ping for all that were due since the last one.
+// A turn that is late sends one ping for all the pings that were due since the last turn.
 func TestAPingComesInTheFirstTurnAfterEachThirdOfMaxAge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		maxAge := Tick * time.Duration(rapid.IntRange(3, 130).Draw(rt, "max age in ticks"))
@@ -309,7 +309,7 @@ func TestTheAgeOfAConnectionCountsFromItsBeginningWhateverItDoes(t *testing.T) {
 	r.rest()
 	check()
 	for range 5 {
-		for range 25 { // two pings
+		for range 25 { // time for two pings
 			r.step(Tick)
 		}
 		r.send(f, "H")

@@ -16,9 +16,9 @@ type Loop struct {
 	inbox inbox
 	load  load
 
-	// Owned by the loop's goroutine, except for the parts whose type says otherwise.
+	// Owned by the loop's goroutine, except for the parts whose types say otherwise.
 	now      time.Duration
-	tick     uint32 // tickDown(now) of the last turn
+	tick     uint32 // tickDown(now) at the last turn
 	intake   intake
 	slots    slots
 	timeouts timeouts
@@ -43,15 +43,15 @@ func newLoop(n *Node, index int) *Loop {
 	return l
 }
 
-// Turn is one turn of the loop. The poller calls it when the doorbell rang; it rings the doorbell itself if work is left.
+// Turn is one turn of the loop. The poller calls it after the doorbell rang; Turn rings the doorbell itself if work is left.
 // Everything except reading happens here, in this order:
 //
 //  1. adopt new connections, before any write: a descriptor number that is freed in this turn cannot be registered in it
 //  2. take one snapshot of the inbox: joins, publications into the batches of their rooms, sockets closed, calls
 //  3. resend to members that can take more; kick the suspects that stayed silent; advance the wheel
-//  4. parse and read what was left over, within the budgets
+//  4. parse and read the connections that were left over, within the budgets
 //  5. flush dirty rooms, within the budget
-//  6. sweep the connections that must go; ring again if work is left
+//  6. sweep the connections that must be closed; ring again if work is left
 func (l *Loop) Turn(now time.Duration) {
 	l.now = now
 	l.stats.Turns++
@@ -98,7 +98,7 @@ func (l *Loop) Readable(c *Conn, now time.Duration) {
 	l.now = now
 	l.stats.Reads++
 	if c.has(flagReady|flagPaused) && !c.peer.Finished() {
-		return // the ready or paused list will serve it
+		return // c is served when its turn on the ready or paused list comes
 	}
 	if c.state == stateEnding && c.peer.Finished() {
 		c.close()
@@ -130,14 +130,14 @@ func (l *Loop) ReadableAlone(c *Conn, now time.Duration) {
 	}
 }
 
-// Writable is called once after AwaitRoom, when the kernel has room for c again. It runs on the loop's goroutine and only takes a
-// note.
+// Writable is called once after AwaitRoom, when the kernel has space for bytes of c again. It runs on the loop's goroutine and
+// only puts c on the list of members to resend to.
 func (l *Loop) Writable(c *Conn) {
 	l.slow.unblocked.add(c)
 	l.again()
 }
 
-// Adopt gives a new connection to the loop. Any goroutine.
+// Adopt hands a new connection to the loop. Any goroutine.
 func (l *Loop) Adopt(c *Conn) {
 	l.slots.promised.Add(1)
 	c.loop = l
@@ -146,41 +146,43 @@ func (l *Loop) Adopt(c *Conn) {
 	}
 }
 
-// Closed says that the transport has closed the socket of c. Any goroutine.
+// Closed tells the loop that the transport has closed the socket of c. Any goroutine.
 func (l *Loop) Closed(c *Conn) { l.post(post{kind: postClosed, conn: c}) }
 
-// Call has f called in a turn. Any goroutine.
+// Call makes the loop call f in its next turn. Any goroutine.
 func (l *Loop) Call(f func(*Loop)) { l.post(post{kind: postCall, call: f}) }
 
-// Joined is for buses that have their own directory; Directory.Join does the same under the lane's mutex. Any goroutine.
+// Joined tells the loop that its join is confirmed. It is for buses that have their own directory; Directory.Join does the same
+// under the lane's mutex. Any goroutine.
 func (l *Loop) Joined(e *Entry) { l.post(post{kind: postJoined, entry: e}) }
 
 // Ring wakes the loop because time has passed. Any goroutine.
 func (l *Loop) Ring() { l.again() }
 
-// SetHost stores a value for the sessions of this loop, so that they do not each need a pointer to it. Call it before the first
-// Adopt.
+// SetHost stores one value for all sessions of this loop, so that each session does not need its own pointer to it. Call it
+// before the first Adopt.
 func (l *Loop) SetHost(host any) { l.host = host }
 
 // Host returns the value given to SetHost.
 func (l *Loop) Host() any { return l.host }
 
-// Current is the connection that is being served, nil between two: it tells which connection a panic concerns.
+// Current is the connection that is being served, or nil if none is. After a panic it tells which connection the panic concerns.
 func (l *Loop) Current() *Conn { return l.reader.current }
 
-// Index of the loop in its node. Any goroutine.
+// Index is the index of the loop in its node. Any goroutine.
 func (l *Loop) Index() int { return l.index }
 
-// Now is the time of the call in progress.
+// Now is the time that was passed to the call in progress.
 func (l *Loop) Now() time.Duration { return l.now }
 
-// Connections is the number of connections adopted or about to be. It serves to choose the least loaded loop. Any goroutine.
+// Connections is the number of connections that the loop has adopted or is about to adopt. The server uses it to choose the least
+// loaded loop. Any goroutine.
 func (l *Loop) Connections() int { return int(l.slots.promised.Load()) }
 
 // Conn returns the connection with this id, nil if it is gone.
 func (l *Loop) Conn(id ConnID) *Conn { return l.slots.conn(id) }
 
-// Each calls f for every connection of the loop until it returns false. f may end connections.
+// Each calls f for every connection of the loop until f returns false. f may end connections.
 func (l *Loop) Each(f func(*Conn) bool) {
 	for _, c := range l.slots.conns {
 		if c != nil && !f(c) {
@@ -189,7 +191,7 @@ func (l *Loop) Each(f func(*Conn) bool) {
 	}
 }
 
-// Slots is how many slots for connections the loop has. With Slot it allows to visit them a few at a time.
+// Slots is the number of slots for connections that the loop has. With Slot, a caller can visit the connections a few at a time.
 func (l *Loop) Slots() int { return len(l.slots.conns) }
 
 // Slot is the connection in slot i, nil if the slot is free. i is less than Slots.

@@ -7,11 +7,11 @@ import (
 	"unsafe"
 )
 
-// Each test here failed when it was written. Its comment says what went wrong then, and what repaired it.
+// Each test here failed when it was written. Its comment describes the bug of that time, and the repair.
 
-// Half a frame is in the input of its connection (starved), and its rest comes together with FIN while the publisher is paused.
-// stash appends to the input with keep, which left starved set. So parseable stayed false, and the connection left with
-// everything unparsed. Repair: keep clears starved (read already does).
+// Half a frame was in the input of its connection (starved), and the other half came together with FIN while the publisher was
+// paused. stash appended to the input with keep, which left starved set. So parseable stayed false, and everything unparsed was
+// lost when the connection left. Repair: keep clears starved (read already did that).
 func TestAPausedPublisherWithHalfAFrameLosesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -34,7 +34,7 @@ func TestAPausedPublisherWithHalfAFrameLosesNothing(t *testing.T) {
 	}
 }
 
-// The same without a pause: large messages use up the bytes of the budget, the read ends inside a frame, and the peer has
+// The same as above without a pause: large messages use up the byte budget, the read ends inside a frame, and the peer has
 // finished.
 func TestLargeMessagesBeforeFINAreAcceptedWhateverTheBudget(t *testing.T) {
 	r := newRig(t, nil)
@@ -52,15 +52,15 @@ func TestLargeMessagesBeforeFINAreAcceptedWhateverTheBudget(t *testing.T) {
 	}
 }
 
-// Member.from was written once, when joining, and compared by int32 distance. 2^31 publications later (6 hours of a room with
-// 100,000 a second) every batch seemed to lie before it, and the member got nothing for the next 2^31. Repair: deliver sets
-// m.from = b.end(), or positions have 64 bits.
+// Member.from was written once, when the member joined, and was compared by int32 distance. 2^31 publications later (6 hours of a
+// room with 100,000 a second) every batch seemed to lie before it, and the member got none of the next 2^31 publications. Repair:
+// deliver sets m.from = b.end(), or positions have 64 bits.
 func TestAMemberStillGetsEverythingAfterTwoBillionPublications(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.open(0, "room", 0)
 	var want []string
 	for _, body := range numbered("m", 5) {
-		r.loop(0).rooms.byName["room"].pos += 1 << 30 // as if that many had been delivered
+		r.loop(0).rooms.byName["room"].pos += 1 << 30 // as if 2^30 publications had been delivered
 		r.publish("room", body)
 		r.rest()
 		want = append(want, body)
@@ -70,9 +70,9 @@ func TestAMemberStillGetsEverythingAfterTwoBillionPublications(t *testing.T) {
 	}
 }
 
-// Two connections wait for the bus, and the session of the first one ends it inside Joined (a broken socket, a drain). The room
-// was empty for a moment and vanished, and the loop of joined went on with r.entry == nil: a panic. Repair: joined keeps the
-// others in r.waiting (vanish looks at it), or delays vanish.
+// Two connections waited for the bus, and the session of the first one ended it inside Joined (a broken socket, a drain). The
+// room was empty for a moment and vanished, and the loop inside joined went on with r.entry == nil: a panic. Repair: joined keeps
+// the others in r.waiting, which vanish looks at, or delays vanish.
 func TestOneWhoEndsInsideJoinedDoesNotTakeTheRoomFromTheOthers(t *testing.T) {
 	r := newRig(t, nil)
 	var all []*fake
@@ -99,11 +99,11 @@ func TestOneWhoEndsInsideJoinedDoesNotTakeTheRoomFromTheOthers(t *testing.T) {
 	}
 }
 
-// A node holds too much because of one loop's members, which share their frames, so that shedding one of them frees nothing.
-// Meanwhile every other loop shed its own slowest member in each of its turns, although that one waited for a single frame. "The
-// slowest are shed first" was true for a loop, not for the node. Repair: a loop publishes the size of its slowest member (an
-// atomic), and sheds only if no other loop's is larger. (Also, only one member was shed per turn and nothing rang for the next
-// one. So on a calm node 1,000 members that shared their frames took 1,000 ticks to be shed.)
+// A node held too much because of one loop's members, which shared their frames, so that shedding one of them freed nothing.
+// Meanwhile every other loop shed its own slowest member in each of its turns, although that member waited for a single frame.
+// "The slowest are shed first" was true for a loop, not for the node. Repair: a loop publishes the size of its slowest member (an
+// atomic), and sheds only if no other loop's is larger. (Also, a turn shed only one member and nothing rang for the next turn. So
+// on a calm node it took 1,000 ticks to shed 1,000 members that shared their frames.)
 func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })
 	hogs, fine := r.openAll(5, 0, "hot"), r.open(1, "calm", 0)
@@ -125,8 +125,9 @@ func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing
 	}
 }
 
-// If intake.take only finished the rest of a snapshot, it did not take the inbox. So rung stayed true without a ring on its way:
-// after a panic in a post the loop no longer woke, not even for the ticker. Repair: after the rest, take in the same turn.
+// After a panic, intake.take only finished the rest of a snapshot and did not take the inbox. So rung stayed true without a ring
+// on its way: after a panic in a post the loop no longer woke, not even for the ticker. Repair: after the rest, take the inbox in
+// the same turn.
 func TestALoopHearsItsDoorbellAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	ran := 0
@@ -142,7 +143,7 @@ func TestALoopHearsItsDoorbellAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// panicking runs a turn that panics, and does what the host does after that.
+// panicking runs a turn that panics, and rings again as the host does after a panic.
 func (r *rig) panicking(i int) {
 	r.Helper()
 	defer func() {
@@ -175,7 +176,7 @@ func TestReadyConnectionsAreServedAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for the dirty rooms of flush: r.dirty stayed true and the room was on no list, so that nothing in it was fanned out
+// The same for the dirty rooms of flush: r.dirty stayed true but the room was on no list, so that nothing in it was fanned out
 // any more. (An encoder that panics causes that.)
 func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
@@ -185,7 +186,7 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	r.panicking(0)
 	bad.onSend = nil
 	r.publish("room", "second")
-	for r.rang[0] { // not rest: the ledger does not know about the frame that panicked
+	for r.rang[0] { // not rest, which checks the ledger: the ledger does not know about the frame that panicked
 		r.rang[0] = false
 		r.loop(0).Turn(r.now)
 	}
@@ -194,8 +195,8 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for sweep: the connection to be closed was neither removed nor closed by another attempt. A session whose Kick
-// panicked each time stopped all kicks after it, and the end of every turn.
+// The same for sweep: the connection whose close panicked was neither removed from the list nor closed by another attempt. A
+// session whose Kick panicked each time stopped all kicks after it, and the end of every turn.
 func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -214,17 +215,17 @@ func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	}
 }
 
-// A member whose backlog is the rest of a control frame holds no frame of a room: shedding it frees nothing.
+// A member whose backlog is only the rest of a control frame holds no frame of a room: shedding this member frees nothing.
 func TestWhoHoldsNothingIsNotShed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 1000 })
 	innocent, hog := r.open(0, "a", 0), r.open(1, "b", 0)
 	innocent.room, hog.room = 3, 0
-	innocent.Control([]byte(message(120))) // more than the size of the hog's frames
+	innocent.Control([]byte(message(120))) // a control frame that is larger than all frames of the hog
 	for range 4 {
 		r.publish("b", "x")
 		r.rest()
 	}
-	r.step(Tick) // each loop knows the others' state of the last tick
+	r.step(Tick) // each loop learns the slowest members that the other loops had at the last tick
 	r.publish("b", "x")
 	r.turn(0)
 	r.rest()
@@ -236,8 +237,8 @@ func TestWhoHoldsNothingIsNotShed(t *testing.T) {
 	}
 }
 
-// The rest of a frame that the kernel has taken in part is memory like any other, above all in a room of one. So it is counted,
-// and under pressure its member is cut and gets no code.
+// The rest of a frame that the kernel has taken in part is memory like any other, above all in a room of one member. So it is
+// counted. Under pressure its member is cut off inside the frame and gets no close code.
 func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 	const members, size = 20, 5000
 	r := newRig(t, func(c *Config) { c.BacklogTotal = 6 * (size + 200) })
@@ -270,7 +271,7 @@ func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 	}
 }
 
-// A slow member that gets a part of a frame refers to the frame that all share, not to a copy.
+// A slow member that gets a part of a frame refers to the frame that all members share, not to a copy.
 func TestTheRestOfAFrameIsNotCopied(t *testing.T) {
 	r := newRig(t, nil)
 	all := r.openAll(10, 0, "room")
@@ -287,9 +288,9 @@ func TestTheRestOfAFrameIsNotCopied(t *testing.T) {
 	}
 }
 
-// Each loop kept a room's stall budget for itself. So slow members on n loops, one after the other, stalled the publishers of all
+// Each loop had its own stall budget for a room. So slow members on n loops, one after the other, stalled the publishers of all
 // loops for n budgets, although Config.StallBudget says "per room, in 10 s". Repair: keep window and ticks in the Entry (atomics,
-// or only the loop that made stalled 1 pays), or say "per room and loop".
+// or only the loop that changed stalled to 1 pays), or say "per room and loop".
 func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 	const loops = 4
 	r := newRig(t, func(c *Config) {
@@ -318,9 +319,9 @@ func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 	}
 }
 
-// tickBacklogs ran before resend. After a loop stood still (a long pause of the machine), a member that had taken everything
-// meanwhile, with its Unblocked noted before the turn, was kicked for BacklogTime all the same. The kick in two steps protects
-// heartbeats from that. Repair: resend before advanceTime.
+// tickBacklogs ran before resend. Suppose that a loop stood still (a long pause of the machine), and that a member took
+// everything meanwhile, so that its Unblocked was noted before the turn. It was kicked for BacklogTime all the same. Heartbeats
+// are protected from that, because a kick takes two steps. Repair: resend before advanceTime.
 func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog = 1000 })
 	f := r.open(0, "room", 0)
@@ -337,8 +338,8 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	}
 }
 
-// The same for resend: an item taken off slow.unblocked was nil in it, and the next turn began with it: a panic in every turn
-// from then on. (A send that panics for one member causes that.)
+// The same for resend: after a panic, the item taken off slow.unblocked stayed on it as nil. The next turn began with that nil: a
+// panic in every turn from then on. (A send that panics for one member causes that.)
 func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -366,8 +367,8 @@ func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	}
 }
 
-// Loops do not look at the clock at the same moment. A loop that was a tick behind asked for tick-window and got 2^32-1, so the
-// window began again and the spent ticks were forgotten. And two loops out of step paid each tick twice, so that a budget of a
+// Loops do not look at the clock at the same moment. A loop that was a tick behind computed tick-window and got 2^32-1, so the
+// window began again and the spent ticks were forgotten. Also, two loops out of step paid each tick twice, so that a budget of a
 // second lasted half a second. Repair: compare as int32, and pay min(passed, tick-paid) only if tick is after paid.
 func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	b := &window{}
@@ -379,7 +380,7 @@ func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	}
 	b = &window{}
 	for tick := uint32(1000); tick < 1008; tick++ {
-		b.spend(tick+1, 1, 1, 10, 100) // a loop that is early
+		b.spend(tick+1, 1, 1, 10, 100) // one loop is a tick ahead
 		b.spend(tick, 1, 1, 10, 100)
 	}
 	if b.ticks > 9 {
@@ -387,8 +388,8 @@ func TestAStallBudgetIsSpentOnceByLoopsOutOfStep(t *testing.T) {
 	}
 }
 
-// The slowest member that a loop named was up to a tick old. Until then the others waited for that loop to shed a member that had
-// left: two loops flooded by 2,000 members held 92 MiB under a limit of 64.
+// The weight that a loop published for its slowest member was up to a tick old. Until the next tick the other loops waited for
+// that loop to shed a member that had left: two loops flooded by 2,000 members held 92 MiB under a limit of 64 MiB.
 func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })
 	all := append(r.openAll(2, 0, "a"), r.open(0, "b", 0), r.open(1, "c", 0), r.open(1, "d", 0))
@@ -414,14 +415,14 @@ func TestNobodyWaitsForALoopThatHasNobodyToShed(t *testing.T) {
 	}
 }
 
-// If many members must be shed, those beyond the number that a turn sheds do not wait for the next tick.
+// A turn sheds a limited number of members. If more must be shed, the rest do not wait for the next tick.
 func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
 	const members = 5 * shedsPerTurn
 	r := newRig(t, func(c *Config) { c.BacklogTotal = 50_000 })
 	for _, f := range r.openAll(members, 0, "room") {
 		f.room = 0
 	}
-	for range 60 { // all hold the same
+	for range 60 { // all members hold the same amount
 		r.publish("room", message(1000))
 	}
 	r.rest()
@@ -430,8 +431,8 @@ func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
 	}
 }
 
-// No limit was applied to the rest of a single frame before another frame came. A member that took nothing of a message over the
-// soft limit kept it without end if its room then fell silent.
+// The limits were not applied to the rest of a single frame until another frame came. So a member that took nothing of a message
+// over the soft limit could keep it without end, if its room then fell silent.
 func TestASingleLargeFrameIsALargeBacklog(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTime = 1000, 10_000, time.Second })
 	f := r.open(0, "room", 0)

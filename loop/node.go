@@ -13,13 +13,13 @@ type Node struct {
 	dir   *Directory
 	bus   Bus
 
-	flows flows        // who may add to a room, and the limits that all rooms share
+	flows flows        // decide whether a publication may be added now; limits that all rooms share
 	held  atomic.Int64 // bytes of all backlogs
 
 	gaps    atomic.Uint64 // number of gaps so far (gaps.go)
-	wideGap atomic.Bool   // one of them concerned a whole lane
+	wideGap atomic.Bool   // whether a gap concerned a whole lane
 
-	roomMembers, maxRooms atomic.Int64 // LimitRooms
+	roomMembers, maxRooms atomic.Int64 // set by LimitRooms
 
 	offering sync.Mutex // held from the check whether a room admits a publication until it is published
 }
@@ -50,13 +50,14 @@ func (n *Node) Directory() *Directory { return n.dir }
 // Loops returns the loops by index.
 func (n *Node) Loops() []*Loop { return n.loops }
 
-// Publish publishes for a source that is not a connection. It ignores back-pressure. value is copied. Any goroutine.
+// Publish publishes from a source that is not a connection. It ignores back-pressure. value is copied. Any goroutine.
 func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
 	n.bus.Publish(newPublication(&n.cfg.Encodings[v], v, room, 0, kind, value))
 }
 
-// Offer publishes unless publishers must wait now, and reports whether it did. Sources that cannot be paused (the API) use it.
-// They are admitted one after the other, so that together they add as little as one connection. Any goroutine.
+// Offer publishes unless publishers must wait now, and reports whether it published. It is for sources that cannot be paused (the
+// API). Concurrent calls are admitted one after the other, so that together they exceed the limits by no more than one connection
+// does. Any goroutine.
 func (n *Node) Offer(room string, v Variant, kind Kind, value []byte) (accepted bool) {
 	n.offering.Lock()
 	defer n.offering.Unlock()
@@ -77,7 +78,7 @@ func (n *Node) admits(e *Entry) bool {
 	return n.flows.admit(f, srcLocal)
 }
 
-// LimitRooms changes Config.RoomMembers and Config.MaxRooms. Present members stay. Any goroutine.
+// LimitRooms changes Config.RoomMembers and Config.MaxRooms. Members that are already in a room stay. Any goroutine.
 func (n *Node) LimitRooms(members, rooms int) {
 	n.roomMembers.Store(int64(members))
 	n.maxRooms.Store(int64(rooms))
@@ -89,8 +90,8 @@ func (n *Node) Held() int64 { return n.held.Load() }
 // Parked is the number of bytes of publications of other nodes that are deferred.
 func (n *Node) Parked() int64 { return n.flows.deferred.Load() }
 
-// Reserved is the number of bytes in all accounts: of rooms, of loops, and of deferred publications. It is 0 when everything that
-// was accepted is fanned out. It visits all rooms. Any goroutine.
+// Reserved is the number of bytes in all accounts: of rooms, of loops, and of deferred publications. It is 0 when all accepted
+// publications are fanned out. It visits all rooms. Any goroutine.
 func (n *Node) Reserved() (bytes int64) {
 	for _, l := range n.loops {
 		bytes += l.load.bytes.Load()
@@ -103,11 +104,11 @@ func (n *Node) Reserved() (bytes int64) {
 	return bytes + n.flows.deferred.Load()
 }
 
-// Congested is the number of loops that are over their InboxLimit. While it is not 0, nothing is accepted.
+// Congested is the number of loops that are over InboxLimit. While it is not 0, no loop accepts a message.
 func (n *Node) Congested() int { return int(n.flows.congested.Load()) }
 
-// HoldBack stops the parsing of every connection, or lets it go on. A bus calls it when it has as much as it may hold. A parse in
-// progress may still publish one message per loop. Any goroutine.
+// HoldBack(true) stops the parsing of every connection, and HoldBack(false) lets it go on. A bus calls it when it has as much as
+// it may hold. A parse in progress may still publish one message per loop. Any goroutine.
 func (n *Node) HoldBack(on bool) {
 	n.flows.busFull.Store(on)
 	if !on {
@@ -115,15 +116,15 @@ func (n *Node) HoldBack(on bool) {
 	}
 }
 
-// Refuse says that the bus will not deliver p after all. Its connection is kicked with ReasonBackend. p must not have been
-// delivered. Any goroutine.
+// Refuse reports that the bus will not deliver p after all. The connection that published p is kicked with ReasonBackend. p must
+// not have been delivered. Any goroutine.
 func (n *Node) Refuse(p *Publication) { n.undelivered(postRefused, p) }
 
-// Doubt says that the bus does not know whether p reaches the other nodes. Its connection is kicked with ReasonDoubt. p must not
-// have been delivered here. Any goroutine.
+// Doubt reports that the bus does not know whether p reaches the other nodes. The connection that published p is kicked with
+// ReasonDoubt. p must not have been delivered here. Any goroutine.
 func (n *Node) Doubt(p *Publication) { n.undelivered(postDoubted, p) }
 
-// Lose says that the bus has lost p and reports that in another way. p must not have been delivered. Any goroutine.
+// Lose reports that the bus has lost p. The bus itself must tell the members. p must not have been delivered. Any goroutine.
 func (n *Node) Lose(p *Publication) { n.undelivered(postLost, p) }
 
 func (n *Node) undelivered(kind postKind, p *Publication) {

@@ -5,16 +5,16 @@ import "errors"
 // ErrAgain is what Socket.Read returns when there is nothing to read now.
 var ErrAgain = errors.New("nothing to read now")
 
-// Socket is what a connection needs of its transport. All calls come from the loop's goroutine.
+// Socket is the transport of a connection. All calls come from the loop's goroutine.
 type Socket interface {
 	// Open registers the socket with the poller; from then on Readable may be called.
 	Open() error
-	// Read reads what is there: n > 0, or ErrAgain, or io.EOF, or another error (the connection is gone).
+	// Read reads the bytes that are there: it returns n > 0, or ErrAgain, or io.EOF, or another error (the connection is gone).
 	Read(p []byte) (n int, err error)
-	// Send writes what the kernel takes at once and queues nothing: n < len(p) means that the kernel has no more room. An error
-	// means that the connection is gone; the transport reports that by Closed later.
+	// Send writes as much as the kernel takes at once and queues nothing: n < len(p) means that the kernel has no more space. An
+	// error means that the connection is gone; the transport calls Closed later.
 	Send(p []byte) (n int, err error)
-	// AwaitRoom asks for a call of Loop.Writable as soon as the kernel has room again.
+	// AwaitRoom asks for a call of Loop.Writable as soon as the kernel has space again.
 	AwaitRoom()
 	// Finished reports that the peer has closed its side or is gone. The transport may then close the socket as soon as the loop
 	// returns to it, and unread bytes are lost.
@@ -27,20 +27,21 @@ type Socket interface {
 
 // Session is the protocol side of a connection. All calls come from the loop's goroutine.
 type Session interface {
-	// Input parses p and returns the number of bytes it consumed. Before each frame it asks MayParse and after each message it
-	// calls Took. The rest is kept and offered again: if MayParse still holds, only together with more bytes.
+	// Input parses p and returns the number of bytes that it consumed. It asks MayParse before each frame, and calls Took after
+	// each message. The loop keeps the remaining bytes and offers them again: together with more bytes if MayParse was true, else
+	// as soon as it is true.
 	Input(p []byte) (n int)
-	// Joined says that Join is done: from here on the member gets every publication.
+	// Joined tells the session that its join is done: from now on the member gets every publication.
 	Joined()
-	// Kick asks the session to end the connection because it broke a limit; it calls Conn.Finish.
+	// Kick asks the session to end the connection because it broke a limit; Kick calls Conn.Finish.
 	Kick(reason CloseReason)
-	// Ping asks for a ping: nothing was heard for a third of Config.MaxAge (only after Conn.WantPings).
+	// Ping asks for a ping, because no sign of life came for a third of Config.MaxAge. It is called only after Conn.WantPings.
 	Ping()
 }
 
-// Peer is a socket with its session: the one object that the server has per connection, with the Conn inside. A layer between
-// session and socket (such as TLS) belongs to that object's Socket; the loop does not see it. Two separate objects would cost
-// each Conn 16 bytes for a second interface, without any gain.
+// Peer is a socket together with its session: the one object that the server has per connection, with the Conn inside. A layer
+// between session and socket (such as TLS) belongs to the Socket of that object; the loop does not see the layer. If socket and
+// session were separate objects, each Conn would need 16 bytes for a second interface, without any gain.
 type Peer interface {
 	Socket
 	Session

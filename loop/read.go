@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// Reading. The poller calls Readable; the session parses in place, in the loop's one read buffer. Three things may stop
+// Reading. The poller calls Readable; the session parses the bytes in place, in the loop's one read buffer. Three things may stop
 // a connection before everything is read:
 //
-//   - its budget for this turn is used up (64 messages, 256 KiB): it goes on the ready list, served in step 4 of the next turn.
-//     Without a budget, one flooding socket held a loop for 461 ms;
-//   - its room or a loop has no credit, or publishers of the room are stalled: it goes on the paused list, until the node resumes;
+//   - its budget for this turn is used up (64 messages, 256 KiB): it goes on the ready list, which step 4 of the next turn
+//     serves. Without a budget, one flooding socket held a loop for 461 ms;
+//   - its room or a loop has no credit, or publishers of the room are stalled: it goes on the paused list, until the node
+//     resumes;
 //   - the session waits for something (Hold): it is on no list, until Release.
 //
 // Bytes that were read and not parsed are copied into an input of the connection: at most one read buffer. The poller is
-// edge-triggered, so it will not report them again.
+// edge-triggered, so it will not report these bytes again.
 //
 // A peer may send and then close. The transport closes the socket as soon as the loop returns to it, and unread bytes are lost.
-// So code that stops early asks Finished first, and if it is true reads on to EOF, whatever the budget says; only parsing waits.
-// The kernel's receive buffer limits how much that costs. Such a peer may still be listening (a request and FIN in one segment),
-// so everything for it must be sent before the loop returns. Therefore its join and its own messages are taken from the inbox at
-// once if they are there already.
+// So code that stops early calls Finished first. If Finished is true, the code reads on to EOF, whatever the budget says; only
+// parsing waits. The kernel's receive buffer limits how much that costs. Such a peer may still be listening (after a request and
+// FIN in one segment), so everything for it must be sent before the loop returns. Therefore its join and its own messages are
+// taken from the inbox at once if they are there already.
 
 // input holds bytes that were read and not parsed.
 type input struct {
@@ -33,25 +34,25 @@ type input struct {
 
 func (in *input) rest() []byte { return in.buf[in.pos:] }
 
-// parseable reports whether the session could go on with the bytes that are there.
+// parseable reports whether the session could go on with the bytes in the input.
 func (in *input) parseable() bool { return in != nil && !in.starved && in.pos < len(in.buf) }
 
-// reader is the connections that have something to read or to parse. Only the loop's goroutine uses it, except for resumed.
+// reader holds the connections that have something to read or to parse. Only the loop's goroutine uses it, except for resumed.
 type reader struct {
 	loop           *Loop
-	resumed        atomic.Bool // paused connections should be looked at. Any goroutine.
+	resumed        atomic.Bool // the paused connections may go on and should be looked at. Any goroutine.
 	ready          []*Conn
 	serving        worklist[*Conn]
-	hungry, paused []paused // those that parsed nothing before they were paused, and the others
-	current        *Conn    // being served
-	budget         int      // messages that it may still parse
-	buf            []byte   // the bytes that were read
+	hungry, paused []paused // hungry: connections that parsed nothing before they were paused; paused: the others
+	current        *Conn    // the connection that is being served
+	budget         int      // messages that current may still parse
+	buf            []byte   // buffer for the bytes of one read
 }
 
-// maxDiscard is how many bytes are read from a connection after it is closing.
+// maxDiscard is the number of bytes that are read from a closing connection and discarded; after that nothing more is read.
 const maxDiscard = 64 << 10
 
-// serve parses and reads within one turn's budget.
+// serve parses and reads within the budget of one turn.
 func (r *reader) serve(c *Conn) {
 	r.current = c
 	r.serveWithin(c)
@@ -88,9 +89,9 @@ func (r *reader) serveWithin(c *Conn) {
 	}
 }
 
-// mayHaveFinished reports that a connection that read n bytes must be asked for its FIN before the loop returns to the transport:
-// it waits to join, or has joined since it had the flags was. Other connections are not asked, because asking costs a system
-// call.
+// mayHaveFinished reports whether a connection that read n bytes must be asked for its FIN before the loop returns to the
+// transport. It must if it waits to join, or has joined since its flags were was. Other connections are not asked, because asking
+// costs a system call.
 func (r *reader) mayHaveFinished(c *Conn, was flags, n int) bool {
 	joined := (was^c.flags)&flagUpgraded != 0
 	return c.state != stateOpen || c.has(flagHeld) || joined && n > 0
@@ -100,7 +101,7 @@ func (r *reader) mayHaveFinished(c *Conn, was flags, n int) bool {
 func (r *reader) parseInput(c *Conn) {
 	in := c.in
 	used := c.peer.Input(in.rest())
-	if c.in == nil { // it ended
+	if c.in == nil { // the connection ended
 		return
 	}
 	in.pos += used
@@ -141,15 +142,15 @@ func (r *reader) read(c *Conn) (n int) {
 	return n
 }
 
-// progress notes that bytes came. Until the handshake is done, the clock runs from its beginning, so a slowly dripping head is
-// cut.
+// progress notes that bytes came. Until the handshake is done, the start of the handshake stays the reference, so that a peer
+// that sends its request very slowly is cut off.
 func (c *Conn) progress(now time.Duration) {
 	if c.has(flagUpgraded) {
 		c.moved = tickUp(now)
 	}
 }
 
-// keep copies bytes that were read and not parsed.
+// keep copies bytes that were read and not parsed into the input.
 func (r *reader) keep(c *Conn, p []byte) {
 	if c.in == nil {
 		c.in = &input{}
@@ -167,8 +168,8 @@ func (r *reader) freeInput(c *Conn) {
 	}
 }
 
-// hearOut gives a peer that has sent FIN what is there for it: its own messages, if they have come back, and the messages that
-// its room has not fanned out.
+// hearOut gives a peer that has sent FIN everything that is there for it: its own messages, if they have come back, and the
+// messages that its room has not fanned out.
 func (r *reader) hearOut(c *Conn) {
 	if c.pending > 0 {
 		r.loop.intake.takePosts()
@@ -178,7 +179,8 @@ func (r *reader) hearOut(c *Conn) {
 	}
 }
 
-// stopped puts a connection with something left to parse or to read on the right list, or reports that it may go on after all.
+// stopped puts a connection that has something left to parse or to read on the right list, or reports that it may go on after
+// all.
 func (r *reader) stopped(c *Conn) (goOn bool) {
 	l := r.loop
 	if !c.has(flagEOF) && c.peer.Finished() {
@@ -207,7 +209,7 @@ func (r *reader) stopped(c *Conn) (goOn bool) {
 	return false
 }
 
-// stash reads to EOF without parsing: the peer has finished, and the transport will close the socket.
+// stash reads to EOF without parsing, because the peer has finished and the transport will close the socket.
 func (r *reader) stash(c *Conn) {
 	for {
 		n, err := c.peer.Read(r.buf)
@@ -220,8 +222,8 @@ func (r *reader) stash(c *Conn) {
 	}
 }
 
-// discard reads what a closing connection still sends. It starts only after the last words are written: otherwise a flood would
-// use up maxDiscard while they wait, and they would never be sent.
+// discard reads the bytes that a closing connection still sends. It starts only after the last words are written: otherwise a
+// flood could use up maxDiscard while the last words wait, and they would never be sent.
 func (r *reader) discard(c *Conn) {
 	for c.state == stateClosing && c.backlog == nil && c.end.discarded <= maxDiscard {
 		n, err := c.peer.Read(r.buf)
@@ -244,7 +246,7 @@ func (r *reader) queueReady(c *Conn) {
 	}
 }
 
-// serveReady is step 4 of the turn: it serves every connection that was on the ready list at its beginning, each with a fresh
+// serveReady is step 4 of the turn: it serves every connection that is on the ready list when the step begins, each with a full
 // budget.
 func (r *reader) serveReady() {
 	r.serving.each(r.serveAgain)
@@ -263,9 +265,9 @@ type paused struct {
 	since time.Duration
 }
 
-// unpause looks at all paused connections; those that still may not parse stay paused. Connections that parsed nothing at their
-// last turn go first. Otherwise one that always has more to send would use up the credit each time, and the others would wait
-// without end.
+// unpause looks at all paused connections; those that still may not parse stay paused. Connections that parsed nothing in their
+// last turn go first. Otherwise a connection that always has more to send would use up the credit each time, and the others would
+// wait without end.
 func (r *reader) unpause() {
 	r.hungry = r.unpauseList(r.hungry)
 	r.paused = r.unpauseList(r.paused)
@@ -289,7 +291,7 @@ func (r *reader) unpauseList(list []paused) []paused {
 	return kept
 }
 
-// excuse moves the last signs of life of c by the whole ticks in which we did not listen, but not beyond now.
+// excuse moves the last signs of life of c forward by the whole ticks during which we did not read from it, but not beyond now.
 func (c *Conn) excuse(since, now time.Duration) {
 	from, to := tickUp(since), tickDown(now)
 	if to <= from {

@@ -17,7 +17,7 @@ func TestAFloodingSocketGetsItsBudgetATurnAndAnotherRoomGoesOn(t *testing.T) {
 			t.Fatalf("%d messages of the flood parsed before turn %d, want %d", got, turn, want)
 		}
 		r.send(sender, fmt.Sprintf("c%d", turn))
-		r.read(flood) // edges in between do not serve it
+		r.read(flood) // events in between must not serve it
 		r.turn(0)
 		if got, want := receiver.frames(t), numbered("c", turn+1); !slices.Equal(got, want) {
 			t.Fatalf("turn %d: the calm room got %q, want %q", turn, got, want)
@@ -77,7 +77,7 @@ func TestWhatWasSentBeforeFINIsAcceptedWhateverTheBudget(t *testing.T) {
 		f.arrive(numbered("m", n)...)
 		f.fin = true
 		r.read(f)
-		f.in = nil // the transport closes the socket now
+		f.in = nil // as if the transport closed the socket now
 		r.loop(0).Closed(&f.Conn)
 		r.rest()
 		if got, want := other.frames(t), numbered("m", n); !slices.Equal(got, want) {
@@ -130,7 +130,7 @@ func TestAPausedPublisherThatSendsAndFinishesLosesNothing(t *testing.T) {
 }
 
 func TestAPublisherIsPausedInTheMiddleOfWhatWasRead(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.InboxLimit = 2000 }) // 7 publications
+	r := newRig(t, func(c *Config) { c.InboxLimit = 2000 }) // 7 publications fit into the limit
 	f, other := r.open(0, "room", 0), r.open(0, "room", 0)
 	r.send(f, numbered("m", 50)...)
 	if got := len(f.parsed); got != 8 {
@@ -203,7 +203,7 @@ func TestAFrameInPiecesOfAnySizeIsParsedOnce(t *testing.T) {
 	}
 }
 
-// Endings.
+// How connections end.
 
 func TestOwnMessagesInFlightArriveBeforeTheLastWords(t *testing.T) {
 	r := newRig(t, nil)
@@ -223,7 +223,7 @@ func TestOwnMessagesInFlightArriveBeforeTheLastWords(t *testing.T) {
 	}
 }
 
-// losingBus loses publications while it is away.
+// losingBus loses the publications that are made while it is away.
 type losingBus struct {
 	Bus
 	away bool
@@ -346,7 +346,7 @@ func TestWhatArrivedBeforeAResetIsAcceptedThoughTheFanOutSeesTheResetFirst(t *te
 	f.arrive(numbered("m", 9)...)
 	f.reset = true
 	r.publish("room", "api")
-	r.turn(0) // its send fails
+	r.turn(0) // its send fails in this turn
 	f.in = nil
 	r.loop(0).Closed(&f.Conn)
 	r.rest()
@@ -381,7 +381,7 @@ func TestDrainingEndsEverybodyWithEverythingThatWasAccepted(t *testing.T) {
 	for i, f := range all {
 		r.send(f, numbered(fmt.Sprintf("c%d-", i), 10)...)
 	}
-	r.turn(0) // one loop is in the middle of a fan-out
+	r.turn(0) // loop 0 ends this turn in the middle of a fan-out
 	for i := range 2 {
 		r.loop(i).Call(func(l *Loop) {
 			l.Each(func(c *Conn) bool { c.Finish(frame1("bye"), ReasonClosed); return true })

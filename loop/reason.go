@@ -1,23 +1,24 @@
 package loop
 
-// CloseReason is the limit that a connection broke. Dropped frames have it as the reason label, too.
+// CloseReason is the limit that a connection broke. It is also the reason label of the frames that were dropped with the
+// connection.
 type CloseReason uint8
 
 // The reasons.
 const (
-	ReasonLeft        CloseReason = iota // the peer closed, reset, or vanished
+	ReasonLeft        CloseReason = iota // the peer closed or reset the connection, or vanished
 	ReasonClosed                         // ended by the session: close handshake, protocol error, drain
 	ReasonHandshake                      // no whole handshake within HandshakeTimeout
 	ReasonHeartbeat                      // no sign of life for MaxAge
-	ReasonFrame                          // half a frame without progress for FrameTimeout
+	ReasonFrame                          // no next byte inside a frame for FrameTimeout
 	ReasonBacklogHard                    // backlog over HardBacklog
 	ReasonBacklogSoft                    // backlog over SoftBacklog for BacklogTime
-	ReasonShed                           // the slowest, when the node was over BacklogTotal
+	ReasonShed                           // the slowest member when the node was over BacklogTotal
 	ReasonRoomFull                       // RoomMembers reached
 	ReasonNodeFull                       // MaxRooms reached
-	ReasonBackend                        // the bus could not deliver what it published (Node.Refuse)
-	ReasonDoubt                          // the bus does not know whether it delivered what it published (Node.Doubt)
-	ReasonGap                            // messages of its room may have been missed (Node.Gap), and the server is set to end it for that
+	ReasonBackend                        // the bus could not deliver a publication of the connection (Node.Refuse)
+	ReasonDoubt                          // a gap in its room (Node.Gap), and the server is set to close it then
+	ReasonGap                            // a gap in its room (Node.Gap), and the server is set to close it then
 	numReasons
 )
 
@@ -39,7 +40,7 @@ var reasonNames = [numReasons]string{
 
 func (r CloseReason) String() string { return reasonNames[r] }
 
-// Slow reports that the connection is a slow consumer.
+// Slow reports whether the reason is that the connection is a slow consumer.
 func (r CloseReason) Slow() bool {
 	return r == ReasonBacklogHard || r == ReasonBacklogSoft || r == ReasonShed
 }

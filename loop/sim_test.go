@@ -13,13 +13,13 @@ import (
 )
 
 // The simulation runs loops, a bus and connections in one goroutine, with a clock that only the seed advances. In a third of the
-// worlds the bus connects several nodes: publications are away for some time, and others come from other nodes. Its transport
-// behaves like nbio over TCP: edge-triggered events in the order in which they became ready, the doorbell among them; sends that
-// take only what fits; a socket that is closed right after its read event once the peer has finished, which loses all unread
-// bytes; and a call of Closed some time later.
+// worlds the bus connects several nodes: publications come back only after some time, and others come from other nodes. The
+// transport of the simulation behaves like nbio over TCP. Its events are edge-triggered and come in the order in which they
+// became ready, the doorbell among them. Sends take only as many bytes as fit. Once the peer has finished, a socket is closed
+// right after its read event, which loses all unread bytes, and Closed is called some time later.
 //
-// After every step the ledger of the loop must be even. At the end the bytes that every client received must be whole frames that
-// form a gapless piece of its room's one order, and everything must be empty.
+// After every step the ledger of the loop must balance. At the end, the bytes that each client received must be whole frames that
+// form a gapless piece of its room's one order, and nothing may be left in any loop, bus or connection.
 
 var (
 	simSeeds = flag.Int("sim.seeds", 1000, "how many seeds TestSimulation runs")
@@ -79,16 +79,16 @@ func (t *tally) add(w *world) {
 	t.Paced += w.paced
 }
 
-// world is one run.
+// world is one run of the simulation.
 type world struct {
 	rng     *rand.Rand
 	logf    func(string, ...any)
 	now     time.Duration
 	node    *Node
 	bus     *recordingBus
-	events  [][]*client // by loop: sockets that are ready; nil is the doorbell
+	events  [][]*client // sockets that are ready, by loop; nil is the doorbell
 	clients []*client
-	closes  []*client // the transport has closed them; Closed will be called
+	closes  []*client // connections that the transport has closed; Closed will be called
 	err     error
 	gentle  bool
 	drained uint64
@@ -103,7 +103,7 @@ type recordingBus struct {
 	mine  map[ConnID][]string
 
 	far     bool
-	away    [][]*Publication // by lane
+	away    [][]*Publication // publications that have not come back, by lane
 	seq     uint64
 	foreign uint64
 	parked  uint64
@@ -123,7 +123,7 @@ func (b *recordingBus) Publish(p *Publication) {
 	b.order[p.Room] = append(b.order[p.Room], string(p.Value))
 }
 
-// comeBack brings back the publications that are away in a lane, with some publications of other nodes between them.
+// comeBack brings back the publications that are away in a lane, and puts publications of other nodes between them.
 func (b *recordingBus) comeBack(lane int, rng *rand.Rand, others int) {
 	pubs := b.away[lane]
 	b.away[lane] = nil
@@ -175,7 +175,7 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	cfg.RoomCredit = int64(50 + w.rng.IntN(1000))
 	cfg.StallBudget = 300 * time.Millisecond
 	w.gentle = w.rng.IntN(2) == 0
-	if w.gentle { // half of the worlds are not about slow members
+	if w.gentle { // half of the worlds do not test slow members
 		cfg.HardBacklog, cfg.SoftBacklog, cfg.InboxLimit = 1<<20, 1<<19, 1<<20
 	}
 	cfg.BacklogTotal, cfg.ParkedTotal = int64(3000+w.rng.IntN(20000)), int64(w.rng.IntN(10000))
@@ -187,8 +187,8 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	return w
 }
 
-// The wire of the simulation: type byte, length, payload. J joins a room, M is a message, H a heartbeat, B a broken rule;
-// the server's X are the last words.
+// The wire format of the simulation: a type byte, a length and a payload. From a client, J joins a room, M is a message, H a
+// heartbeat and B a broken rule. From the server, X is the last words.
 func simFrame(dst []byte, p *Publication) ([]byte, int) {
 	dst = append(dst, 'M')
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.Value)))
@@ -211,9 +211,9 @@ type client struct {
 	room string
 	v    Variant
 
-	toServer  []byte // in the server's receive buffer
+	toServer  []byte // bytes in the server's receive buffer
 	fin, rst  bool
-	toClient  []byte // in the server's send buffer
+	toClient  []byte // bytes in the server's send buffer
 	capacity  int
 	wantsRoom bool // AwaitRoom: Writable will be called
 	closed    bool // by the transport
@@ -224,14 +224,14 @@ type client struct {
 	pushed    []byte // everything that arrived at the server
 	reading   bool
 	seq       int
-	held      []byte // written by the client, not yet in the server's buffer (short writes)
+	held      []byte // bytes that the client wrote and that are not in the server's buffer yet (short writes)
 	touched   time.Duration
 	joined    bool
-	joinedAt  int // at most this was the length of the room's order when the server said Joined
+	joinedAt  int // upper limit for the length of the room's order at which the server said Joined
 	endReason CloseReason
 	endedBy   byte // last words
 	accepted  ConnID
-	abandoned bool // reset: what it received proves little
+	abandoned bool // reset by a side: the bytes that it received prove little
 }
 
 func (c *client) ready() {
@@ -241,7 +241,7 @@ func (c *client) ready() {
 	}
 }
 
-// Socket.
+// The methods of loop.Socket.
 
 func (c *client) Open() error { c.accepted = c.ID(); c.ready(); return nil }
 
@@ -292,7 +292,7 @@ func (c *client) Shutdown() {
 	}
 }
 
-// Session.
+// The methods of loop.Session.
 
 func (c *client) Input(p []byte) (used int) {
 	for len(p) >= 3 && c.MayParse() {
@@ -364,7 +364,7 @@ func (w *world) log(format string, args ...any) {
 	}
 }
 
-// run does the steps, then brings everything to rest and checks.
+// run does the steps, brings everything to rest, and then checks.
 func (w *world) run() error {
 	for i := 0; i < 600 && w.err == nil; i++ {
 		w.step()
@@ -405,7 +405,7 @@ func (w *world) tick(d time.Duration) {
 	w.now += d
 	if tickDown(w.now) != before {
 		w.paced += uint64(w.node.dir.draining())
-		w.bus.allComeBack() // nothing is away for longer than an ending may take
+		w.bus.allComeBack() // so that no publication is away for longer than an ending may take
 		for _, l := range w.node.loops {
 			l.Ring()
 		}
@@ -471,7 +471,7 @@ func (w *world) act(c *client) {
 	c.push(w.rng.IntN(len(c.held) + 1))
 }
 
-// push lets n bytes arrive at the server.
+// push lets n bytes of the client arrive at the server.
 func (c *client) push(n int) {
 	if n == 0 || c.closed || c.rst || c.shut {
 		return
@@ -495,7 +495,8 @@ func (c *client) read(n int) {
 	}
 }
 
-// poll is one epoll batch of a loop: flush, read, close at FIN, and the turn at the place of the doorbell.
+// poll handles one batch of a loop's events, as epoll reports them: flush, read, close at FIN, and the turn when the doorbell
+// comes.
 func (w *world) poll(i int) {
 	batch := w.events[i]
 	w.events[i] = nil
@@ -525,7 +526,7 @@ func (w *world) poll(i int) {
 	w.checkSilence(l)
 }
 
-// checkSilence: after a turn at a tick, and the turn after, no connection is left that was silent for MaxAge.
+// checkSilence: after a turn at a tick and the turn after it, no connection may be left that was silent for MaxAge.
 func (w *world) checkSilence(l *Loop) {
 	if w.now < l.now || len(w.events[l.index]) > 0 || len(l.timeouts.suspects) > 0 {
 		return
@@ -535,7 +536,7 @@ func (w *world) checkSilence(l *Loop) {
 			continue
 		}
 		if c.has(flagArmed) && c.due == l.tick+1 {
-			continue // it was paused when it was judged, and is judged again at the next tick
+			continue // the connection was paused when it was judged, and is judged again at the next tick
 		}
 		at, reason, ping := c.deadline(l.tick)
 		if at < l.tick {
@@ -554,7 +555,7 @@ func (w *world) transportCloses() {
 	w.closes = nil
 }
 
-// drain ends all connections as the server does.
+// drain ends all connections, as a drain of the server does.
 func (w *world) drain() {
 	for _, l := range w.node.loops {
 		l.Call(func(l *Loop) {
@@ -571,7 +572,7 @@ func (w *world) drain() {
 	}
 }
 
-// rest lets everything happen that happens without the clock, and some ticks for endings.
+// rest runs everything that can happen without the clock, and some ticks so that connections can end.
 func (w *world) rest() {
 	for round := 0; round < 400 && w.err == nil; round++ {
 		busy := false
@@ -595,17 +596,17 @@ func (w *world) rest() {
 		if !busy {
 			w.checkIdle()
 		}
-		if round%20 == 0 || !busy && round > 200 { // deferred publications may go on only tick by tick
+		if round%20 == 0 || !busy && round > 200 { // deferred publications may need ticks to go on
 			w.tick(50 * time.Millisecond)
 		}
 	}
 }
 
-// checkIdle: when no event is pending, no loop has work left that only a tick would find. A lost ring shows here.
+// checkIdle: when no event is pending, no loop may have work left that only a tick would find. This finds a lost ring.
 func (w *world) checkIdle() {
 	for _, l := range w.node.loops {
 		if len(w.events[l.index]) > 0 {
-			return // the last rounds of polling have rung
+			return // the last rounds of polling rang doorbells
 		}
 	}
 	for i := range w.node.dir.lanes {
@@ -628,7 +629,7 @@ func (w *world) checkIdle() {
 	}
 }
 
-// endAll closes every client and expects that nothing is left.
+// endAll closes every client and checks that nothing is left.
 func (w *world) endAll() {
 	for _, c := range w.clients {
 		if !c.fin && !c.rst {
@@ -654,7 +655,7 @@ func (w *world) endAll() {
 	}
 }
 
-// checkClient parses what the client received.
+// checkClient checks the frames that the client received.
 func (w *world) checkClient(c *client) {
 	var got []string
 	p := c.received
@@ -697,7 +698,8 @@ func (w *world) checkClient(c *client) {
 		w.fail("%s stayed and misses the last %d of %d", c.name, len(order)-at-len(got), len(order))
 	}
 	if c.endedBy != 0 && !c.endReason.Slow() && !c.abandoned && !c.fin && w.bus.parked == 0 {
-		// A client that has sent FIN gets its last words at once; and deferred publications may wait for longer than an ending.
+		// A client that has sent FIN gets its last words at once. And deferred publications may wait for longer than an ending
+		// takes.
 		for _, m := range w.bus.mine[c.accepted] {
 			if !slices.Contains(got, m) {
 				w.fail("%s ended by %c (%v) without its own %q", c.name, c.endedBy, c.endReason, m)
@@ -714,7 +716,7 @@ func (w *world) checkClient(c *client) {
 	}
 }
 
-// messagesIn are the whole messages that a client wrote, up to the one that ends a connection.
+// messagesIn returns the whole messages that a client wrote, up to the message that ends the connection.
 func messagesIn(p []byte) (all []string) {
 	for len(p) >= 3 {
 		n := 3 + int(binary.BigEndian.Uint16(p[1:]))

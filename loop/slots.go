@@ -2,10 +2,10 @@ package loop
 
 import "sync/atomic"
 
-// slots are the connections of a loop. A free slot is given to the next connection. A generation makes the ids differ: an id is
-// used again only after 16 million others in that slot.
+// slots holds the connections of a loop. A free slot is given to the next connection. Each slot counts generations, so that ids
+// differ: an id is used again only after 16 million other connections in the same slot.
 type slots struct {
-	promised atomic.Int64 // connections adopted or about to be, and not yet freed. Any goroutine.
+	promised atomic.Int64 // connections adopted or about to be adopted, and not freed yet. Any goroutine.
 
 	// Owned by the loop's goroutine.
 	conns []*Conn // by ConnID.slot
@@ -26,7 +26,7 @@ func (s *slots) occupy(c *Conn, loop int) {
 		s.gens = append(s.gens, 0)
 	}
 	if s.gens[slot]++; s.gens[slot]&0xffffff == 0 {
-		s.gens[slot]++ // id 0 means no connection
+		s.gens[slot]++ // the first generation is 1, because id 0 means no connection
 	}
 	s.conns[slot] = c
 	s.live++

@@ -47,8 +47,8 @@ func TestAnIDFindsItsConnectionAndNoLaterOneInItsSlot(t *testing.T) {
 	})
 }
 
-// The generation has 24 bits. When it starts again it skips 0, or the first connection of loop 0 would have id 0, which means
-// none.
+// The generation has 24 bits. When it wraps around it skips 0, because the first connection of loop 0 would get id 0, which means
+// no connection.
 func TestNoConnectionIsNobody(t *testing.T) {
 	s := slots{conns: []*Conn{nil}, gens: []uint32{1<<24 - 1}, free: []uint32{0}}
 	c := &Conn{}

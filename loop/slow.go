@@ -5,18 +5,18 @@ import "sync/atomic"
 // shedsPerTurn is small because each shed looks at all lagging members.
 const shedsPerTurn = 64
 
-// slowSet is the members that lag: which lag, which can go on, and which must go (backlog.go). Only the loop's goroutine uses it,
-// except for slowest.
+// slowSet holds the members that lag: which members lag, which can go on, and which must be kicked (backlog.go). Only the loop's
+// goroutine uses it, except for slowest.
 type slowSet struct {
 	loop      *Loop
-	slowest   atomic.Int64 // weight of the backlog of its slowest member. Any goroutine.
+	slowest   atomic.Int64 // weight of the largest backlog on this loop. Any goroutine.
 	lagging   []*Conn
 	unblocked worklist[*Conn]
-	scratch   []byte // bytes to be sent again
+	scratch   []byte // buffer for bytes to send from backlogs
 }
 
-// block begins a backlog with the rest of a frame that the kernel took in part: a frame of p, or a control frame (p is nil). rest
-// is not copied.
+// block begins a backlog with the rest of a frame that the kernel took in part. p is the frame's publication, or nil for a
+// control frame. rest is not copied.
 func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
 	if c.backlog == nil {
 		c.backlog = &backlog{index: len(s.lagging), progress: tickDown(s.loop.now)}
@@ -27,7 +27,7 @@ func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
 	c.peer.AwaitRoom()
 }
 
-// lagFrom begins the backlog of c in the middle of a batch: n bytes from the beginning of pubs[skip] were sent.
+// lagFrom begins the backlog of c in the middle of a batch: the first n bytes of pubs[skip:] were sent.
 func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
 	l := s.loop
 	i := skip
@@ -76,7 +76,7 @@ func (s *slowSet) checkLimits(c *Conn) {
 	}
 }
 
-// resend goes on with the backlog of c, because the kernel has room again.
+// resend sends more of the backlog of c, because the kernel has space again.
 func (s *slowSet) resend(c *Conn) {
 	l := s.loop
 	k := c.backlog
@@ -89,7 +89,7 @@ func (s *slowSet) resend(c *Conn) {
 			s.unlag(c)
 			if c.state == stateClosing {
 				c.lastWords()
-				l.reader.queueReady(c) // to discard
+				l.reader.queueReady(c) // so that its input is discarded
 			}
 			return
 		}
@@ -113,7 +113,7 @@ func (s *slowSet) resend(c *Conn) {
 	}
 }
 
-// unlag ends the backlog of c: everything in it was delivered, or dropped by the caller.
+// unlag ends the backlog of c. Everything in it was delivered, or the caller has dropped it.
 func (s *slowSet) unlag(c *Conn) {
 	k := c.backlog
 	s.loop.unstallFor(c)
@@ -125,7 +125,8 @@ func (s *slowSet) unlag(c *Conn) {
 	c.backlog = nil
 }
 
-// countBacklogs walks all lagging members, so it is called once per tick. The other loops read the weight of the slowest member.
+// countBacklogs publishes the weight of the slowest member for the other loops. It walks all lagging members, so it is called
+// only once per tick.
 func (s *slowSet) countBacklogs() {
 	l := s.loop
 	l.stats.BacklogBytes, l.stats.BacklogMax = 0, 0
@@ -141,7 +142,7 @@ func (s *slowSet) countBacklogs() {
 	s.slowest.Store(slowest)
 }
 
-// tickBacklogs is called once per tick. Members that lag for too long must go, members that take nothing stop stalling their
+// tickBacklogs is called once per tick. It kicks members that lag for too long, members that take nothing stop stalling their
 // room, and each stalled room pays for the tick.
 func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
@@ -157,8 +158,8 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 	}
 }
 
-// shed ends the slowest member of the node if it is on this loop and the node holds more than BacklogTotal. The weights of the
-// other loops may be a tick old: if another loop seems to have the slowest member, it is woken to look.
+// shed ends the slowest member of the node if that member is on this loop and the node holds more than BacklogTotal. The weights
+// of the other loops may be a tick old: if another loop seems to have the slowest member, shed wakes that loop instead.
 func (s *slowSet) shed() (ended bool) {
 	l := s.loop
 	if l.node.held.Load() <= l.cfg.BacklogTotal {
@@ -181,7 +182,7 @@ func (s *slowSet) shed() (ended bool) {
 			return false
 		}
 	}
-	if slowest.state > stateEnding { // kicked already, and does not even take the rest of its frame
+	if slowest.state > stateEnding { // it was kicked already, and does not even take the rest of its frame
 		slowest.gone(ReasonShed)
 		return true
 	}
@@ -189,5 +190,5 @@ func (s *slowSet) shed() (ended bool) {
 	return true
 }
 
-// sheddable reports whether c holds frames that its end would free.
+// sheddable reports whether ending c would free frames.
 func (c *Conn) sheddable() bool { return len(c.backlog.refs) > 0 || c.backlog.begun != nil }

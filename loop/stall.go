@@ -1,12 +1,12 @@
 package loop
 
-// A member over its SoftBacklog stalls its room: it keeps both gates of the room's flow closed (flow.go), as long as they have
-// budget left and the member still takes something. A member that took no byte for more than three ticks keeps no gate closed:
-// slow members may slow the room down a little, dead ones may not.
+// A member over its SoftBacklog stalls its room: it keeps both gates of the room's flow closed (flow.go), as long as the gates
+// have budget left and the member still takes something. A member that took no byte for more than three ticks keeps no gate
+// closed: slow members may slow the room down a little, dead members may not.
 
-const stallProgressTicks = 3 // a member that took nothing for longer stalls nothing
+const stallProgressTicks = 3 // a member that took nothing for more ticks stalls nothing
 
-// stallFor makes c a staller of its room, if it may be one.
+// stallFor makes c keep the gates of its room closed that still have budget.
 func (l *Loop) stallFor(c *Conn) {
 	k, r := c.backlog, c.member.room
 	if r == nil || r.entry == nil {
@@ -52,7 +52,8 @@ func (l *Loop) letGo(c *Conn, src source) {
 	}
 }
 
-// tickStalls makes c pay for a tick. c stops stalling when the budget is used up or when it takes nothing.
+// tickStalls pays for a tick of the gates that c keeps closed. c lets a gate open when its budget is used up or when c takes
+// nothing.
 func (l *Loop) tickStalls(c *Conn, passed uint32) {
 	k := c.backlog
 	for src := range numGates {

@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// drains is a member whose kernel has a buffer, and which reads perStep bytes in each step.
+// drains lets f read perStep bytes in each step, through a kernel buffer of the given size.
 func drains(f *fake, buffer, perStep int) {
 	f.take(min(f.room+perStep, buffer))
 }
 
-// Members of a room read so slowly that they use up its budget; whenever one is kicked, another one comes. The publications that
-// gather meanwhile must not kick a member that reads three times as fast as the room publishes.
+// Members of a room read so slowly that they use up its budget; whenever one of them is kicked, another one comes. The
+// publications that are deferred meanwhile must not cause the kick of a member that reads three times as fast as the room
+// publishes.
 func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 	const size, steps = 500, 1500 // 15 s
 	for _, perStep := range []int{4, 20, 100} {
@@ -36,7 +37,7 @@ func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 								kicks++
 							}
 							slow[i] = r.open(i%2, "x", 0)
-							slow[i].room = i * 64 << 10 // they are over their limits one after the other
+							slow[i].room = i * 64 << 10 // so that they go over their limits one after the other
 						}
 						if (n+7*i)%20 == 0 {
 							slow[i].take(max(slow[i].room, 2*size))
@@ -69,7 +70,7 @@ func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 	}
 }
 
-// Nothing more comes: the ticks alone let deferred publications go on.
+// No publication comes any more: the ticks alone must let the deferred publications go on.
 func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.Loops, c.BacklogTime, c.HardBacklog = 2, time.Hour, 1<<30 })
 	slow, good := r.open(1, "x", 0), r.open(0, "x", 0)
@@ -97,7 +98,8 @@ func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 	}
 }
 
-// A room that may defer no more lets as many bytes go on as come: all at once would be too much for its members.
+// When no more may be deferred, a room lets as many bytes go on as come. All deferred bytes at once would be too much for its
+// members.
 func TestARoomThatMayParkNoMoreGoesOnAsMuchAsComes(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.ParkedTotal = 1 << 20 })
 	slow, good := r.open(0, "x", 0), r.open(0, "x", 0)
@@ -107,7 +109,7 @@ func TestARoomThatMayParkNoMoreGoesOnAsMuchAsComes(t *testing.T) {
 		bus.elsewhere("x", message(1000))
 		r.rest()
 		if len(slow.kicks) > 0 && n > 900 {
-			return // with HardBacklog
+			return // kicked for HardBacklog
 		}
 		if got := len(good.got) - before; n > 200 && got > 2*1002 {
 			t.Fatalf("message %d brought %d bytes to a member at once", n, got)
@@ -116,7 +118,7 @@ func TestARoomThatMayParkNoMoreGoesOnAsMuchAsComes(t *testing.T) {
 	t.Error("the test does not reach what it is for")
 }
 
-// One short message of a large batch must not keep the memory of the batch, however long it waits.
+// One short message out of a large batch must not keep the memory of the whole batch while it is deferred.
 func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 	const batches = 200
 	r, bus := newSlowRig(t, nil)
@@ -146,8 +148,8 @@ func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// Publications of a node's own members are slowed down at their source, for StallBudget in 10 s. Nothing else may hold them up,
-// even if they go through other machines.
+// Publications of a node's own members are slowed down at their source, for at most StallBudget in 10 s. Nothing else may hold
+// them up, even if they go through other machines.
 func TestASlowMemberHoldsUpThePublishersOfItsNodeWithinTheirBudgetOnly(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	slow, good := r.open(0, "x", 0), r.open(0, "x", 0)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// farBus brings publications back on a goroutine for each lane, with those of another node between them.
+// farBus brings publications back, on one goroutine for each lane, with publications of another node between them.
 type farBus struct {
 	*Embedded
 	lanes []farLane
@@ -72,8 +72,8 @@ func (b *farBus) close() {
 	b.done.Wait()
 }
 
-// Own publications and those of another node go to the same rooms. Some members lag, stall and use up budgets, and others come
-// and go: everything arrives, in one order.
+// Own publications and those of another node go to the same rooms. Some members lag, stall their rooms and use up budgets, and
+// others come and go. Still everything must arrive, in one order.
 func TestOwnAndForeignPublicationsAllGoOnUnderStalls(t *testing.T) {
 	const loops, rooms, stable, perMember, foreign, churners, churn = 3, 3, 4, 300, 600, 3, 40
 	w := newCity(t, loops)
@@ -120,7 +120,7 @@ func TestOwnAndForeignPublicationsAllGoOnUnderStalls(t *testing.T) {
 	}
 	stop, paced, parked := make(chan struct{}), 0, 0
 	var clock sync.WaitGroup
-	clock.Go(func() { // looks at it
+	clock.Go(func() { // looks at the clock
 		for {
 			select {
 			case <-stop:

@@ -7,23 +7,23 @@ type Stats struct {
 	Turns, Reads, ReadBytes  uint64
 	Opened                   uint64 // connections adopted
 	Joins, Leaves            uint64
-	Accepted                 uint64 // publications of own connections
+	Accepted                 uint64 // publications of the loop's own connections
 	Appended                 uint64 // publications taken from the bus for a room with members
-	Rolled                   uint64 // those among them that joined a batch of which some members had a part already
-	Expected, Delivered      uint64 // frames, one per member
-	Writes, WrittenBytes     uint64 // sends of the fan-out
-	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, readers paused
+	Rolled                   uint64 // publications in Appended that joined a batch of which some members had already got a part
+	Expected, Delivered      uint64 // frames; each publication counts once per member
+	Writes, WrittenBytes     uint64 // sends of the fan-out, and their bytes
+	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, connections paused
 	Dropped, Ended           [NumReasons]uint64
-	InputBytes               int64 // bytes copied because parsing had to stop
-	UnparsedBytes            int64 // now: those of them that still wait
+	InputBytes               int64 // bytes copied because parsing had to stop; only grows
+	UnparsedBytes            int64 // now: copied bytes that still wait
 	Conns, Rooms, Timers     int   // now
 	LaggingConns, PausedNow  int   // now
-	LoadBytes                int64 // now: inbox and batches
+	LoadBytes                int64 // now: bytes of publications in inbox and batches
 	InFlight                 uint64
-	BacklogBytes, BacklogMax int64 // at the last tick: frames waiting for lagging members, counted per member; the largest
+	BacklogBytes, BacklogMax int64 // at the last tick: frames that wait, counted once per member; the largest backlog
 }
 
-// ledger is the counters of a loop.
+// ledger holds the counters of a loop.
 type ledger struct {
 	stats Stats // owned by the loop's goroutine
 

@@ -1,30 +1,30 @@
 package loop
 
-// timeouts are the deadlines of the connections of a loop. The wheel says when one may have come; a connection that is silent
-// then is a suspect.
+// timeouts handles the deadlines of a loop's connections. The wheel reports when a deadline may have passed; a connection that is
+// silent then becomes a suspect.
 //
-// Expiry makes a suspect, and the kick comes one turn later. The poller reports bytes that had arrived before it reports the
-// doorbell that this turn rings. So a heartbeat that was in time is read first, however late we are.
+// A suspect is kicked one turn later, and for that turn the loop rings its doorbell. The poller reports bytes that had already
+// arrived before it reports this doorbell. So a heartbeat that was in time is read first, however late we are.
 //
-// If a session panics while the wheel advances, the rest of its slot is finished one rotation later. Only the loop's goroutine
-// uses it.
+// If a session panics while the wheel advances, the rest of the wheel's slot is handled one rotation later. Only the loop's
+// goroutine uses timeouts.
 type timeouts struct {
 	loop     *Loop
 	wheel    wheel
-	suspects []*Conn         // expired; kicked in the next turn if they stay silent
+	suspects []*Conn         // silent at their deadline; kicked in the next turn if they stay silent
 	judging  worklist[*Conn] // the suspects of the last turn
 }
 
 // judge kicks the suspects of the last turn that stayed silent.
 func (t *timeouts) judge() {
-	t.judging.each(t.judgeSilence) // work left by a turn that panicked
+	t.judging.each(t.judgeSilence) // suspects left by a turn that panicked
 	t.suspects = t.judging.refill(t.suspects)
 	t.judging.each(t.judgeSilence)
 }
 
-// expire is called by the wheel when c's entry comes, perhaps too early.
+// expire is called by the wheel when c's entry is due; the real deadline may be later.
 func (t *timeouts) expire(c *Conn) {
-	at, _, ping := c.deadline(c.due - 1) // the entry was set for the first ping that was not sent
+	at, _, ping := c.deadline(c.due - 1) // includes pings from the entry's tick on, as they were not sent yet
 	switch {
 	case at > t.loop.tick:
 		t.wheel.start(c, at)
@@ -38,7 +38,7 @@ func (t *timeouts) expire(c *Conn) {
 	}
 }
 
-// judgeSilence kicks a suspect that is still silent. A connection whose input is about to be parsed stays a suspect until then.
+// judgeSilence kicks a suspect that is still silent. If its input is about to be parsed, it stays a suspect until then.
 func (t *timeouts) judgeSilence(c *Conn) {
 	if c.state != stateOpen {
 		return
@@ -54,7 +54,7 @@ func (t *timeouts) judgeSilence(c *Conn) {
 	}
 }
 
-// rearm sets the wheel's entry of c to its earliest deadline, if that is earlier than the entry.
+// rearm moves the wheel's entry of c to the earliest deadline of c, if that is earlier than the entry.
 func (c *Conn) rearm() {
 	if c.state == stateNew || c.state == stateGone {
 		return
@@ -65,8 +65,9 @@ func (c *Conn) rearm() {
 	}
 }
 
-// deadline returns the tick of the earliest timeout of c, and which timeout it is. It assumes that the pings up to tick after
-// were sent. Pings are due at each third of MaxAge since the last sign of life, so nothing has to be stored about them.
+// deadline returns the tick of the earliest deadline of c, and which deadline it is. It assumes that the pings up to the tick
+// after were sent. Pings are due at each third of MaxAge since the last sign of life, so that nothing has to be stored about
+// them.
 func (c *Conn) deadline(after uint32) (at uint32, reason CloseReason, ping bool) {
 	l := c.loop
 	switch {

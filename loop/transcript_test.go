@@ -14,15 +14,15 @@ import (
 )
 
 // Transcripts are small scenes of the core as text, in testdata. Lines that begin with "> " are commands, and the lines below
-// each are the reactions of the core. After each command the loops run until they have nothing more to do, unless the command is
-// one that stops earlier; the ledger is checked after each turn. "go test ./loop -run Transcripts -update" writes the present
-// reactions: read the difference before you keep it.
+// each command are the reactions of the core. After each command the loops run until they have nothing more to do, unless the
+// command stops earlier; the ledger is checked after each turn. "go test ./loop -run Transcripts -update" writes the present
+// reactions into the files: read the difference before you keep it.
 //
 //	> node loops=2 max-age=3s       settings; "loops", "soft", "hard", "max-age", "stall-budget"
 //	> join ann lobby [1]            ann's connection enters the room, on loop 0 or the given one
 //	> say ann hi "hi there" m*600   these messages arrive from ann and are read; m*600 is 600 times an m, H a heartbeat, and
 //	                                X a broken rule
-//	> arrive ann hi                 they arrive in ann's socket; nobody reads them yet
+//	> arrive ann hi                 the message arrives in ann's socket; nobody reads it yet
 //	> read ann, > turn 1            one step of one loop, and no more
 //	> publish lobby hi              a message from no connection, as of the API
 //	> takes ann 0|100|all           how many bytes the kernel takes for ann from now on
@@ -54,7 +54,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// playTranscript plays the commands of a text and returns it with the present reactions.
+// playTranscript plays the commands of a transcript and returns its text with the present reactions.
 func playTranscript(t *testing.T, text string) string {
 	s := &scene{t: t}
 	answers := false
@@ -73,7 +73,7 @@ func playTranscript(t *testing.T, text string) string {
 	return s.out.String()
 }
 
-// scene is the state of a transcript.
+// scene is the state of a transcript while it is played.
 type scene struct {
 	t      *testing.T
 	rig    *rig
@@ -81,7 +81,7 @@ type scene struct {
 	out    strings.Builder
 }
 
-// actor is a connection, with how far its actions have been written down.
+// actor is a connection, and the position up to which its actions have been written down.
 type actor struct {
 	*fake
 	name                    string
@@ -89,7 +89,7 @@ type actor struct {
 	toldFIN, toldGone       bool
 }
 
-// do plays one command. A rig's clock begins at a second.
+// do plays one command. The clock of a rig begins at one second.
 func (s *scene) do(command string) {
 	verb, rest, _ := strings.Cut(command, " ")
 	words := unquote(rest)
@@ -221,7 +221,7 @@ func (s *scene) show() {
 	}
 }
 
-// wholeFrames returns the frames that p begins with, as people write them, and their bytes.
+// wholeFrames returns the bodies of the whole frames at the beginning of p, in readable form, and the number of their bytes.
 func wholeFrames(p []byte) (bodies []string, n int) {
 	for len(p) >= 2 && len(p) >= 2+int(binary.BigEndian.Uint16(p)) {
 		size := 2 + int(binary.BigEndian.Uint16(p))
@@ -234,7 +234,7 @@ func wholeFrames(p []byte) (bodies []string, n int) {
 	return bodies, n
 }
 
-// unquote splits a command into words; a word in quotes may contain spaces, and m*600 is 600 times an m.
+// unquote splits a command at its spaces; a part in quotes may contain spaces, and m*600 is 600 times an m.
 func unquote(text string) (words []string) {
 	for text != "" {
 		word, rest, _ := strings.Cut(text, " ")

@@ -4,8 +4,8 @@ import "time"
 
 // The wheel holds every timeout of every connection: a hashed timing wheel (Varghese and Lauck 1987, scheme 6).
 //
-// Time is counted in ticks of 100 ms. There are 1,024 slots; an entry for tick t is in the list of slot t mod 1,024. Each tick
-// looks at one slot: entries of this very tick expire, entries of a later rotation stay. A connection has one entry, inside the
+// Time is counted in ticks of 100 ms. There are 1,024 slots; the entry for tick t is in the list of slot t mod 1,024. Each tick
+// looks at one slot: entries for this very tick expire, entries for a later rotation stay. A connection has one entry, inside the
 // Conn itself (two pointers and a tick), for the earliest of its deadlines:
 //
 //	tick 100   opened: handshake due by 150   -> started for 150, slot 150
@@ -14,9 +14,9 @@ import "time"
 //	tick 400   heartbeat: due at 1000         -> only a number is stored, the entry is not touched (lazy)
 //	tick 703   expires; really due at 1000    -> started for 1000, slot 1000
 //
-// So a heartbeat costs one store, and an idle connection one visit per MaxAge. Starting and stopping are O(1), a tick costs its
-// slot, and nothing allocates. A heap would cost O(log n) and a cache miss per step at each heartbeat; a time.Timer 184 B each in
-// nbio, and a goroutine to run it.
+// So a heartbeat costs one store, and an idle connection costs one visit per MaxAge. Starting and stopping are O(1), a tick costs
+// only the visit of its slot, and nothing allocates. A heap would cost O(log n) and a cache miss per step at each heartbeat. With
+// a time.Timer for each connection (as in nbio), each would take 184 B and a goroutine when it fires.
 //
 // Only the loop's goroutine uses it.
 
@@ -41,11 +41,11 @@ type timer struct{ next, prev *Conn }
 
 type wheel struct {
 	slots [wheelSlots]*Conn
-	now   uint32 // the last tick that advance has done
+	now   uint32 // the last tick that advance has handled
 	armed int
 }
 
-// start arms c for tick at (at least the next one). If c was armed, it is moved.
+// start arms c for tick at, or for the next tick if that is later. If c was armed, it is moved.
 func (w *wheel) start(c *Conn, at uint32) {
 	if c.has(flagArmed) {
 		if c.due == at {
@@ -86,14 +86,14 @@ func (w *wheel) stop(c *Conn) {
 	w.armed--
 }
 
-// advance moves the wheel to tick to, disarms every entry that is due and calls expire for it. expire may start and stop only the
-// connection that it is called with.
+// advance moves the wheel to the given tick, disarms every entry that is due and calls expire for it. expire may start and stop
+// only the connection that is passed to it.
 func (w *wheel) advance(to uint32, expire func(*Conn)) {
 	if to <= w.now {
 		return
 	}
 	from := w.now + 1
-	if to-w.now > wheelSlots { // asleep for more than a rotation: every slot once is enough
+	if to-w.now > wheelSlots { // after more than a whole rotation, it is enough to visit every slot once
 		from = to - wheelSlots + 1
 	}
 	w.now = to

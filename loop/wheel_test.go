@@ -7,12 +7,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// wheelModel is the wheel as a plain map.
+// wheelModel models the wheel as a plain map.
 type wheelModel struct {
 	wheel wheel
 	conns []*Conn
-	armed map[*Conn]uint32 // tick
-	lazy  map[*Conn]uint32 // touched: the tick at which it is really due
+	armed map[*Conn]uint32 // tick for which the connection is armed
+	lazy  map[*Conn]uint32 // connections with a later sign of life: the tick at which each is really due
 }
 
 func TestWheelExpiresEveryEntryOnceAndAtItsTick(t *testing.T) {
@@ -44,7 +44,7 @@ func TestWheelExpiresEveryEntryOnceAndAtItsTick(t *testing.T) {
 	})
 }
 
-// delay is mostly short, sometimes around one rotation of the wheel, sometimes several.
+// delay is mostly short, sometimes about one rotation of the wheel, and sometimes several rotations.
 func delay(t *rapid.T) int64 {
 	around := rapid.SampledFrom([]int64{0, 0, 0, 10, 600, wheelSlots, 2 * wheelSlots, 5 * wheelSlots}).Draw(t, "around")
 	return around + rapid.Int64Range(-3, 20).Draw(t, "ticks")
@@ -86,7 +86,7 @@ func (m *wheelModel) advance(t *rapid.T, to uint32) {
 	}
 }
 
-// check walks the slots: everything armed is in its slot exactly once, properly linked.
+// check walks the slots: each armed connection must be in its slot exactly once, with correct links.
 func (m *wheelModel) check(t *rapid.T) {
 	found := 0
 	for slot := range m.wheel.slots {

@@ -1,23 +1,23 @@
 package loop
 
-// A worklist is work that a loop does one item at a time, over several turns if needed.
+// A worklist holds work that a loop does one item at a time, over several turns if needed.
 //
-// An item is removed before it is handled. If handling it panics, the host recovers, and the next turn goes on after it. So a
-// connection with a bug costs only itself: the others are still handled, and the panic does not repeat in every turn. Code that
-// fills a list must first handle the items that an earlier turn has left on it.
+// An item is removed before it is handled. If handling it panics, the host recovers, and the next turn goes on with the item
+// after it. So a connection with a bug affects only itself: the others are still handled, and the panic does not repeat in every
+// turn. Code that fills a list must first handle the items that an earlier turn has left on it.
 //
-// Items added while the list is handled are handled in the same call. If items may come back at once, refill fills the list
-// instead, once per turn, from a slice that gathers them meanwhile. Otherwise a connection that always has more would keep the
-// loop busy.
+// Items added while the list is handled are handled in the same call. If handled items may be added again at once, the caller
+// gathers them in a slice, and refill fills the list from this slice once per turn. Otherwise a connection that always has more
+// would keep the loop busy.
 //
 // The zero value is empty. Only the loop's goroutine uses it.
 type worklist[T any] struct {
 	items []T
-	taken int // items[:taken] were taken off, and are zero
+	taken int // items[:taken] were removed, and are zero
 }
 
 func (w *worklist[T]) add(item T) {
-	if len(w.items) == cap(w.items) && w.taken > len(w.items)/2 { // the list may never be empty
+	if len(w.items) == cap(w.items) && w.taken > len(w.items)/2 { // needed because the list may never become empty
 		kept := copy(w.items, w.items[w.taken:])
 		clear(w.items[kept:])
 		w.items, w.taken = w.items[:kept], 0
@@ -25,7 +25,7 @@ func (w *worklist[T]) add(item T) {
 	w.items = append(w.items, item)
 }
 
-// len is how many items wait.
+// len is the number of items that wait.
 func (w *worklist[T]) len() int { return len(w.items) - w.taken }
 
 // each removes one item after the other and handles it.
@@ -38,7 +38,7 @@ func (w *worklist[T]) each(handle func(T)) {
 	w.items, w.taken = w.items[:0], 0
 }
 
-// first returns the first item, for items that are handled in parts: the item stays, even after a panic, until it is dropped.
+// first returns the first item, for items that are handled in parts: it stays, even after a panic, until drop removes it.
 func (w *worklist[T]) first() (item T, ok bool) {
 	if w.taken == len(w.items) {
 		return item, false
@@ -46,14 +46,14 @@ func (w *worklist[T]) first() (item T, ok bool) {
 	return w.items[w.taken], true
 }
 
-// drop takes the first item off.
+// drop removes the first item.
 func (w *worklist[T]) drop() {
 	var none T
 	w.items[w.taken] = none
 	w.taken++
 }
 
-// refill gives an empty list the items, and returns the memory of its old items.
+// refill puts the items on a list, which must be empty, and returns the memory of its old items for reuse.
 func (w *worklist[T]) refill(items []T) (empty []T) {
 	empty, w.items, w.taken = w.items[:0], items, 0
 	return empty

@@ -14,11 +14,11 @@ import (
 // Address is the address of a Redis installation.
 type Address struct {
 	Kind               Kind
-	Hosts              []string // host:port; of the sentinels, or of some nodes of the Cluster
-	Master             string   // the master's name at the sentinels
+	Hosts              []string // host:port of the server, of the sentinels, or of some nodes of the Cluster
+	Master             string   // the name of the master at the sentinels
 	Username, Password string
 	DB                 int
-	TLS                *tls.Config // nil: none
+	TLS                *tls.Config // nil: no TLS
 
 	SentinelUsername, SentinelPassword string // for the sentinels themselves
 }
@@ -41,8 +41,8 @@ var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], re
 //	redis+sentinel://[user:password@]host:port,host:port/master   rediss+sentinel://
 //	redis+cluster://[user:password@]host:port,host:port           rediss+cluster://
 //
-// User and password are those of Redis itself. Sentinels with their own password get it from parameters after the master; the
-// user may be left out:
+// The user and the password are those of Redis itself. If the sentinels have a password of their own, it is given in parameters
+// after the master; sentinel_user may be left out:
 //
 //	redis+sentinel://…/master?sentinel_user=USER&sentinel_password=PASSWORD
 //
@@ -151,7 +151,7 @@ func (a *Address) parsePath(path string) (err error) {
 	return nil
 }
 
-// parseQuery reads the parameters. It refuses unknown ones: with a misspelt one the node would ask without its password.
+// parseQuery reads the parameters. It refuses unknown ones: if a name were misspelt, the node would log in without its password.
 func (a *Address) parseQuery(text string) (err error) {
 	if a.Kind != Sentinel {
 		return fmt.Errorf("only redis+sentinel:// takes parameters; %w", errAddress)
@@ -166,7 +166,7 @@ func (a *Address) parseQuery(text string) (err error) {
 		if *place != "" {
 			return fmt.Errorf("%s is given twice; %w", name, errAddress)
 		}
-		// Not QueryUnescape, which makes a plus a space.
+		// url.QueryUnescape would turn a plus into a space.
 		if *place, err = url.PathUnescape(value); err != nil || strings.Contains(value, "#") {
 			return fmt.Errorf("%s is not percent-encoded; %w", name, errAddress)
 		}
@@ -180,7 +180,7 @@ func (a *Address) parseQuery(text string) (err error) {
 	return nil
 }
 
-// String names the place without users and passwords.
+// String returns the address without users and passwords.
 func (a *Address) String() string {
 	text := strings.Join(a.Hosts, ",")
 	if a.Master != "" {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParseAddress puts a password into the middle of any text: no error about the address contains the password. Any two texts,
-// percent-encoded, are read back as user and password.
+// FuzzParseAddress puts a password into the middle of any text, and checks that no error about the address contains the password.
+// It also checks that any two texts, percent-encoded, are read back as user and password.
 func FuzzParseAddress(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"redis://:", "@localhost:6379/1"}, {"redis://user:", ""}, {"redis://", ":port"}, {"redis://localhost/", ""}, {"rediss://:%", "@[::1]:7"},

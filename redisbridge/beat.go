@@ -9,31 +9,32 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A beat goes over each link once a second. It tries a write that changes nothing, because a replica, a Redis without memory or
-// one that misses its replicas can be read but takes no writes. It learns the clock of the server. It reads the counter of each
-// lane: its answers come after everything that was published before on this server, so a counter ahead of its lane means that
-// something was missed, and one that is behind means that Redis was set back. And it reads the number that the node writes over a
-// newer connection: if it is not there, the address now leads to another server.
+// A beat goes over each link once a second, and does four things. It tries a write that changes nothing, because some servers can
+// be read but take no writes: a replica, a Redis without memory, or one that misses its replicas. It learns the clock of the
+// server. It reads the counter of each lane: the answer comes after everything that was published on this server before. So a
+// counter ahead of its lane means that something was missed, and a counter behind its lane means that Redis was restored from an
+// older copy. Last, it reads a number that the node has written over a newer connection: if the number is not there, the address
+// now leads to another server.
 //
-// An answered beat proves a round trip for each lane whose calls do not fail and that has reached the counter of the beat before.
-// The oldest proof of all lanes decides whether the node is ready.
+// The answers to a beat prove a round trip for each lane whose calls do not fail and that has reached the counter read by the
+// beat before. The oldest of the lanes' last round trips decides whether the node is ready.
 
-// beat is one beat. Its answers come on the reader's goroutine.
+// beat is one beat. Its answers are handled on the goroutine that reads the link.
 type beat struct {
 	link    *link
-	began   time.Duration // since the bridge began
+	began   time.Duration // when the beat was sent, since the start of the bridge
 	writes  bool          // the server takes writes
-	second  int64         // by its clock
-	written uint64        // the number that a newer connection of the node has written
+	second  int64         // time by the server's clock
+	written uint64        // the last number that the node has written over a newer connection
 }
 
-// beat sends one.
+// beat sends a beat.
 func (k *link) beat() {
 	b := k.bridge
 	lanes := k.all()
 	t := &beat{link: k, began: time.Since(b.times.began)}
 	if len(lanes) > 0 {
-		// XX: only if the key exists, and it never does.
+		// XX writes only if the key exists, and this key never exists.
 		k.send(pending{done: t.wrote}, "SET", b.store.names.beat(lanes[0].index), "", "XX")
 	}
 	k.send(pending{done: t.clock}, "TIME")
@@ -52,7 +53,8 @@ func (t *beat) wrote(_ *resp.Value, err error) {
 	}
 }
 
-// same ends the link if a newer connection to the same address has reached another server: the newer one counts.
+// same ends the link if a newer connection to the same address has reached another server, because the server of the newer
+// connection is the right one.
 func (t *beat) same(v *resp.Value, err error) {
 	if err != nil {
 		return
@@ -61,7 +63,7 @@ func (t *beat) same(v *resp.Value, err error) {
 	switch number, _ := v.Int(); {
 	case number >= int64(t.written):
 		k.apart = 0
-	case k.apart == 0: // a failed master had not replicated it yet, or Redis lost everything: the next number will be there
+	case k.apart == 0: // the number may be lost (failover, FLUSHALL): the next number decides
 		k.apart = t.written
 	case t.written > k.apart:
 		k.end(errReplaced)
@@ -74,7 +76,7 @@ func (t *beat) clock(v *resp.Value, err error) {
 		err = c.set(v)
 	}
 	if err != nil {
-		return // the link is over, or Redis has no time; the next beat will tell
+		return // the link has ended, or the server does not know TIME; the next beat asks again
 	}
 	k := t.link
 	k.mu.Lock()
@@ -86,7 +88,7 @@ func (t *beat) clock(v *resp.Value, err error) {
 // counted compares the counter of a lane with the lane's position.
 func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	b := l.bridge
-	if resp.Word(err) == "MOVED" { // the lane was subscribed on a server that no longer had it
+	if resp.Word(err) == "MOVED" { // the lane was subscribed on a server that no longer had its slot
 		t.link.part(l, err)
 		return
 	}
@@ -102,7 +104,7 @@ func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case errors.Is(err, errReply): // it is unclear what the reply was
+	case errors.Is(err, errReply): // it is unclear what the reply means
 		l.cur.damaged()
 		l.offer(b.awake.read())
 	case err == nil && (at.before(l.cur.top) || l.cur.behind(at)) && !l.missed.running:
@@ -119,7 +121,7 @@ func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	}
 }
 
-// parseCounter reads the fields e, s and o of a lane.
+// parseCounter reads the fields e, s and o of a lane's state.
 func parseCounter(v *resp.Value) (at place, oldest int64, err error) {
 	if len(v.List) != 3 {
 		return place{}, 0, errReply
@@ -131,13 +133,13 @@ func parseCounter(v *resp.Value) (at place, oldest int64, err error) {
 	return at, oldest, nil
 }
 
-// clock is what we know of a server's clock: it showed at least server, in milliseconds, at a moment here.
+// clock records a reading of a server's clock: at our time at, it showed at least server (in milliseconds).
 type clock struct {
 	server int64
 	at     time.Time
 }
 
-// until is the least that the server's clock shows at a later moment here.
+// until returns the least value that the server's clock shows at our time t.
 func (c clock) until(t time.Time) int64 { return c.server + t.Sub(c.at).Milliseconds() }
 
 // set reads the answer to TIME.
@@ -160,8 +162,8 @@ var errNever = errors.New("no round trip through Redis yet")
 // proved notes a completed round trip.
 func (l *lane) proved(began time.Duration) { l.good.Store(max(l.good.Load(), int64(began))) }
 
-// proven is the time at which the last round trip began, since the start of the bridge, for the lane where it is oldest; 0: some
-// lane has had none.
+// proven is the time, since the start of the bridge, at which the last round trip began, for the lane whose last round trip is
+// oldest. It is 0 if some lane has had none.
 func (b *Bridge) proven() time.Duration {
 	oldest := time.Since(b.times.began)
 	for _, l := range b.lanes {
@@ -170,8 +172,8 @@ func (b *Bridge) proven() time.Duration {
 	return oldest
 }
 
-// Ready says why the node must not get new clients, nil if it may. Under the policy Local it may while Redis is away. Any
-// goroutine.
+// Ready returns the reason why the node must not get new clients, or nil if it may. Under the policy Local it may get them while
+// Redis is away. Any goroutine.
 func (b *Bridge) Ready() error {
 	if text := b.accord.misfit.Load(); text != nil {
 		return errors.New(*text)
@@ -186,8 +188,8 @@ func (b *Bridge) Ready() error {
 	return b.stale(proven)
 }
 
-// Alone says why the node serves only its own members, "" if it does not: under the policy Local, as long as Redis is away. Any
-// goroutine.
+// Alone returns the reason why the node serves only its own members, or "" if it serves all. It serves only its own under the
+// policy Local, as long as Redis is away. Any goroutine.
 func (b *Bridge) Alone() string {
 	proven := b.proven()
 	if b.cfg.Down != Local || proven == 0 {

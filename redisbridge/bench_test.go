@@ -17,8 +17,8 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// BenchmarkPublish measures how many messages a second Redis takes, over 16 lanes with one call in flight each: batches of 1, 8,
-// 32 and 128 through the script, compared with one PUBLISH per message. A message has 128 bytes.
+// BenchmarkPublish measures how many messages a second Redis takes over 16 lanes with one call in flight each: in batches of 1,
+// 8, 32 and 128 through publish.lua, compared with one PUBLISH per message. A message has 128 bytes.
 func BenchmarkPublish(b *testing.B) {
 	const lanes, size = 16, 128
 	s := startRedis(b)
@@ -70,8 +70,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkBridge measures messages a second through a whole bridge, there and back, with as many publications in flight as it
-// takes: the batch size adjusts itself.
+// BenchmarkBridge measures how many messages a second pass through a whole bridge to Redis and back. As many publications are in
+// flight as the bridge takes, so the batch size adjusts itself.
 func BenchmarkBridge(b *testing.B) {
 	s := startRedis(b)
 	cfg := testConfig(s.url())

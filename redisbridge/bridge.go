@@ -19,14 +19,14 @@ import (
 
 // Bridge implements loop.Bus over Redis.
 //
-// Connect learns how the rooms are divided into lanes. Then the loops are made, with Lanes and LaneOf. Then Start begins to
-// deliver.
+// Connect first learns how the rooms are divided into lanes. Then the caller makes the loops, with Lanes and LaneOf. Then Start
+// begins to deliver to them.
 type Bridge struct {
 	// Immutable after Start.
 	cfg        Config
 	store      *store
 	node       nodeID
-	localEpoch uint64 // of publications delivered here while Redis is away
+	localEpoch uint64 // epoch of publications delivered only on this node while Redis is away
 	accord     accord
 	lanes      lanes
 	homes      *homes
@@ -39,10 +39,10 @@ type Bridge struct {
 	// Any goroutine.
 	reports
 	held held
-	woke atomic.Bool // a sender has something to do, and a loop's goroutine may be about to wait
+	woke atomic.Bool // a lane that was idle has something to send; checked before a loop's goroutine waits
 }
 
-// newBridge is a bridge that has no lanes, no store and no loops yet.
+// newBridge makes a bridge that has no lanes, no store and no loops yet.
 func newBridge(cfg Config, log *zap.Logger) *Bridge {
 	b := &Bridge{cfg: cfg, node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
 	b.times.began = time.Now()
@@ -55,7 +55,7 @@ func newBridge(cfg Config, log *zap.Logger) *Bridge {
 	return b
 }
 
-// life is the goroutines of a bridge. They end with ctx.
+// life holds the goroutines of a bridge. They end when ctx is done.
 type life struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -72,17 +72,17 @@ func (l *life) end() {
 	l.wait.Wait()
 }
 
-// core is the loops of this node. Tests of the bridge replace them.
+// core holds the loops of this node. Tests of the bridge replace them.
 type core struct {
 	dir   deliverer
 	loops loops
-	rooms *loop.Directory // nil before there is a node
+	rooms *loop.Directory // nil until the bridge is attached to a node
 }
 
-// empty reports that no room has a member here.
+// empty reports whether no room has a member on this node.
 func (c *core) empty() bool { return c.rooms != nil && c.rooms.Rooms() == 0 }
 
-// deliverer and loops are what a bridge needs of the core; the model test has its own.
+// deliverer and loops are the interfaces through which a bridge uses the core; the model test implements them itself.
 type deliverer interface {
 	Name(lane int, room []byte) (name string, here bool)
 	Deliver(lane int, pubs []*loop.Publication)
@@ -100,8 +100,8 @@ type loops interface {
 // Lanes is the number of lanes, for loop.Config.
 func (b *Bridge) Lanes() int { return b.cfg.Lanes }
 
-// Descriptors is how many connections to Redis may be open: four to each master (of a Cluster, counting up to 16 masters), those
-// with which the lanes start, and those to sentinels.
+// Descriptors is the number of connections to Redis that may be open: four to each master (on a Cluster, up to 16 masters are
+// counted), the connections with which the lanes start, and those to sentinels.
 func (b *Bridge) Descriptors() int {
 	masters := 1
 	if b.store.cluster != nil {
@@ -110,7 +110,7 @@ func (b *Bridge) Descriptors() int {
 	return 4*masters + min(b.cfg.Lanes, beginners) + 16
 }
 
-// LaneOf is the lane of a room, for loop.Config. Any goroutine.
+// LaneOf returns the lane of a room, for loop.Config. Any goroutine.
 func (b *Bridge) LaneOf(room string) int {
 	return laneOf(&b.accord.meta, room)
 }
@@ -123,7 +123,7 @@ func (b *Bridge) Start(node *loop.Node) {
 
 func (b *Bridge) attach(node *loop.Node) {
 	b.rooms = node.Directory()
-	b.rooms.Watch() // for the counts
+	b.rooms.Watch() // the counts of members need it
 	b.dir, b.loops = b.rooms, node
 }
 
@@ -134,14 +134,14 @@ func (b *Bridge) run() {
 	b.life.run(func(ctx context.Context) { b.eviction.run(ctx, b.homes, b.log) })
 }
 
-// link begins to make links, and to watch over them.
+// link starts the goroutine that makes the links, and the one that watches them.
 func (b *Bridge) link() {
 	b.homes = newHomes(b)
 	b.life.run(b.homes.run)
 	b.life.run(b.watch)
 }
 
-// watch advances the clock, and lets lanes and links check it.
+// watch advances the awake clock, and lets the lanes and links check their deadlines against it.
 func (b *Bridge) watch(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -173,7 +173,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Flush waits until no publication of this node is in flight any more, or until ctx is done.
+// Flush waits until no publication of this node is in flight, or until ctx is done.
 func (b *Bridge) Flush(ctx context.Context) error {
 	for b.held.bytes.Load() > 0 {
 		if ctx.Err() != nil {
@@ -184,7 +184,7 @@ func (b *Bridge) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close stops everything. Publications not sent yet are lost, so call Flush first.
+// Close stops everything. Publications that are not sent yet are lost, so call Flush first.
 func (b *Bridge) Close() error {
 	var err error
 	b.life.once.Do(func() {
@@ -204,41 +204,41 @@ func (b *Bridge) Close() error {
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Reserve(p)
-	if b.accord.broken.Load() { // the other nodes would look for it in another lane
+	if b.accord.broken.Load() { // with another agreement, the other nodes would look for p in another lane
 		b.reject(p)
 		return
 	}
 	b.lanes[b.LaneOf(p.Room)].publish(p)
 }
 
-// Yield lets a sender that was idle and now has something to do run before the goroutine of a loop waits for the kernel. The
+// Yield lets a sender that was idle and now has something to send run before the goroutine of a loop waits for the kernel. The Go
 // scheduler does not see that wait, so it would wake another thread for the sender, which takes 0.1 ms on an idle machine. A
-// loop's goroutine calls it between two events.
+// loop's goroutine calls Yield between two events.
 func (b *Bridge) Yield() {
 	if b.woke.Load() && b.woke.Swap(false) {
 		runtime.Gosched()
 	}
 }
 
-// Join implements loop.Bus. Every lane is subscribed anyway, so Redis need not be asked.
+// Join implements loop.Bus. The bridge is subscribed to every lane anyway, so it need not ask Redis.
 func (b *Bridge) Join(room string, l *loop.Loop) { b.rooms.Join(room, l) }
 
 // Leave implements loop.Bus.
 func (b *Bridge) Leave(e *loop.Entry, l *loop.Loop) { b.rooms.Leave(e, l) }
 
-// Refuses reports that a publication into the room would be rejected now. Any goroutine.
+// Refuses reports whether a publication into the room would be rejected now. Any goroutine.
 func (b *Bridge) Refuses(room string) bool {
 	return b.cfg.Down == Reject && b.lanes[b.LaneOf(room)].isDown()
 }
 
-// reject tells the sender that its message will not be delivered. Any goroutine.
+// reject tells the sender of p that its message will not be delivered. Any goroutine.
 func (b *Bridge) reject(p *loop.Publication) {
 	b.stats.rejected.Add(1)
 	b.loops.Refuse(p)
 }
 
-// settleLost gives up batches that Redis took and lost before they came back. Under the policy reject their senders are told. The
-// code that found the gap announces it.
+// settleLost gives up batches that Redis took and then lost before they came back. Under the policy Reject their senders are
+// told. The caller announces the gap.
 func (b *Bridge) settleLost(lost []*flight) {
 	for _, f := range lost {
 		b.held.release(f.bytes)
@@ -264,7 +264,7 @@ func (b *Bridge) minted(lane int, a answer) {
 
 func randomUint64() uint64 {
 	var r [8]byte
-	_, _ = rand.Read(r[:]) // never fails, says its documentation
+	_, _ = rand.Read(r[:]) // its documentation says that it never fails
 	return binary.BigEndian.Uint64(r[:])
 }
 

@@ -69,7 +69,8 @@ func TestConnectSaysThatThereIsNoRedis(t *testing.T) {
 	}
 }
 
-// TestWithoutRedisUnderLocal shows that the loops go on, that this node serves its own members, and that the order is restored.
+// TestWithoutRedisUnderLocal checks that without Redis the loops go on and this node serves its own members, and that the common
+// order returns with Redis.
 func TestWithoutRedisUnderLocal(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -95,7 +96,7 @@ func TestWithoutRedisUnderLocal(t *testing.T) {
 	s.signal(syscall.SIGSTOP)
 	stopped := time.Now()
 	n++
-	speaker.say(fmt.Sprint(n)) // held, then delivered here
+	speaker.say(fmt.Sprint(n)) // held at first, and delivered only on this node when the hold time is over
 	eventually(t, "it is delivered locally", func() bool { return a.bridge.stats.local.Load() > 0 })
 	t.Logf("local after %v", time.Since(stopped))
 	turns := a.node.Loops()[0].Stats().Turns
@@ -160,7 +161,7 @@ func TestUnderRejectTheSenderIsToldAndNobodyElse(t *testing.T) {
 	again := a.join("chat/x", 0)
 	again.say("hello")
 	eventually(t, "it works again", func() bool {
-		if len(again.kicks()) > 0 { // the hold time is short, and this machine may be busy
+		if len(again.kicks()) > 0 { // may happen: the hold time is short, and this machine may be busy
 			again = a.join("chat/x", 0)
 			again.say("hello")
 		}
@@ -221,7 +222,7 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 			t.Errorf("a room's name became the key %q", k)
 		}
 	}
-	a.bridge.life.cancel() // it dies without saying goodbye
+	a.bridge.life.cancel() // this node ends without saying goodbye
 	died := time.Now()
 	counted(t, b, hostile, 1)
 	t.Logf("the members of a dead node vanished after %v, and are to after %v", time.Since(died), cfg.Gone)

@@ -9,31 +9,31 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A call of publish.lua has the batches of all ready lanes; on a Cluster, where lanes have different slots, of one lane. If it
-// fails, it is unknown for which lanes it was made, and each lane repeats it alone. That does no damage, because a batch has a
-// name.
+// A call of publish.lua carries the batches of all ready lanes. On a Cluster it carries the batch of one lane, because lanes have
+// different slots. If a call fails, it is unknown which of its batches Redis has taken, and each lane repeats its batch alone.
+// That does no damage, because publish.lua knows a repeated batch by its name.
 
-// call is one batch of such a call.
+// call is one batch in a call of publish.lua.
 type call struct {
 	lane  int
 	id    ident
-	top   place // the latest place that this node has ever seen
+	top   place // the latest place of the lane that this node has ever seen
 	batch []byte
 	left  time.Duration // time until the node gives the batch up
 }
 
-// answer is the answer of publish.lua about a batch.
+// answer is the answer of publish.lua for one batch.
 type answer struct {
-	fresh  bool // false: it was applied before
+	fresh  bool // false: the batch had been taken before
 	at     place
-	minted string // reason for the new epoch; "": there is none
-	late   int64  // not 0: nothing was done because it was too late; this is the server's clock, in milliseconds
+	minted string // reason why the script began a new epoch; "": it did not
+	late   int64  // if not 0, the call came too late and did nothing; the server's clock in milliseconds
 }
 
-// errLate says that a call was too late by the clock of the server.
+// errLate is the error of a call that was too late by the clock of the server.
 var errLate = errors.New("a call reached Redis after its deadline")
 
-// keysOf and argsOf are the arguments of publish.lua.
+// keysOf and argsOf return the keys and the arguments for publish.lua.
 func (s *store) keysOf(calls []call) []string {
 	keys := make([]string, 0, 2*len(calls))
 	for _, c := range calls {
@@ -51,13 +51,13 @@ func (s *store) argsOf(calls []call, until int64) []string {
 	return args
 }
 
-// sent is a batch in a call that was written.
+// sent is a batch in a call that was written to the connection.
 type sent struct {
 	lane   *lane
 	flight *flight
 }
 
-// batches appends the calls for the ready lanes. On a Cluster there are many, in one write.
+// batches appends the calls for the ready lanes to out. On a Cluster these are many calls in one write.
 func (k *link) batches(out []byte, waiting []pending) ([]byte, []pending) {
 	before, room := len(waiting), k.bridge.cfg.BatchBytes
 	for room > 0 {
@@ -77,7 +77,7 @@ func (k *link) batches(out []byte, waiting []pending) ([]byte, []pending) {
 	return out, waiting
 }
 
-// take collects the batches of one call, while there is room for more bytes.
+// take collects the batches of one call. room is how many bytes they may still take; take reduces it.
 func (k *link) take(room *int) (some []sent, calls []call) {
 	alone := k.bridge.store.cluster != nil
 	for *room > 0 && (len(some) == 0 || !alone) {
@@ -86,7 +86,7 @@ func (k *link) take(room *int) (some []sent, calls []call) {
 			k.mu.Unlock()
 			break
 		}
-		l := k.ready[0] // no other goroutine removes it
+		l := k.ready[0] // only this goroutine removes lanes from the list
 		k.mu.Unlock()
 		if len(some) > 0 && l.goesAlone() {
 			break
@@ -133,7 +133,7 @@ func (k *link) appendCall(out []byte, calls []call) []byte {
 	return out
 }
 
-// settle handles the answer to a call, or its failure. The reader's goroutine.
+// settle handles the answer to a call, or its failure. It runs on the goroutine that reads the link.
 func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 	b, took := k.bridge, time.Since(began)
 	b.stats.calls.Add(1)
@@ -167,7 +167,7 @@ func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 	}
 }
 
-// failed makes the batches of a failed call be sent again.
+// failed makes the lanes send the batches of a failed call again.
 func (k *link) failed(some []sent, err error) {
 	pause := firstPause
 	switch resp.Word(err) {

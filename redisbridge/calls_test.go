@@ -11,7 +11,7 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// lonelyLink is a link without a connection, with lanes that have a message each.
+// lonelyLink makes a link without a connection. Each of its lanes has one message to send.
 func lonelyLink(lanes int) *link {
 	n := &deliveries{}
 	b := newBridge(Default(), zap.NewNop())
@@ -27,7 +27,7 @@ func lonelyLink(lanes int) *link {
 	return k
 }
 
-// taken is the lanes of the calls that are made now.
+// taken returns the lanes of each call that the link makes now.
 func (k *link) taken() (calls [][]int) {
 	for {
 		room := k.bridge.cfg.BatchBytes
@@ -43,8 +43,8 @@ func (k *link) taken() (calls [][]int) {
 	}
 }
 
-// TestALaneThatFailsDoesNotFailTheOthers: it is unknown for which lane a call failed, so each lane repeats it alone. The lane
-// that fails again stays alone, wherever it is among the ready lanes.
+// TestALaneThatFailsDoesNotFailTheOthers: it is unknown for which lane a call failed, so each lane repeats its batch alone. The
+// lane that fails again stays alone, whatever its position among the ready lanes.
 func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 	k := lonelyLink(3)
 	if got := fmt.Sprint(k.taken()); got != "[[0 1 2]]" {
@@ -61,15 +61,15 @@ func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 		t.Errorf("lane 1 is first: the calls are %s, want [[1] [2 0]]", got)
 	}
 	fail(0, false)
-	fail(1, false) // it was made alone
+	fail(1, false) // the failed call carried only this batch
 	fail(2, false)
 	if got := fmt.Sprint(k.taken()); got != "[[0] [1] [2]]" {
 		t.Errorf("lane 1 is in the middle: the calls are %s, want [[0] [1] [2]]", got)
 	}
 }
 
-// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse it as late again and again, and with it the batches of the other
-// lanes in the same call.
+// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse such a batch as late again and again, together with the batches of
+// the other lanes in the same call.
 func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
 	k := lonelyLink(2)
 	k.taken()
@@ -84,8 +84,9 @@ func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
 	}
 }
 
-// TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: the hold time is longer if calls usually take long, and may become shorter while
-// a batch is tried. Its last call could still be taken then.
+// TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: if calls usually take long, the hold time of a batch is longer, and it may
+// become shorter while the batch is tried. Redis could still take the last call of the batch after this shorter time, so the
+// batch must not be given up before.
 func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	k := lonelyLink(0)
 	b := k.bridge
@@ -105,8 +106,8 @@ func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	}
 }
 
-// TestACallWithoutAnAnswerIsInDoubt: the answer to another call ended the connection. A Redis that was loading its data for that
-// call may take the next one.
+// TestACallWithoutAnAnswerIsInDoubt: an error answer to another call ended the connection. This error must not be taken for the
+// answer to the waiting call: a Redis that was loading its data at the first call may have taken the second.
 func TestACallWithoutAnAnswerIsInDoubt(t *testing.T) {
 	k := lonelyLink(1)
 	l := k.bridge.lanes[0]

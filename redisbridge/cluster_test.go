@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// startCluster makes a Cluster of three masters, or of three with a replica each.
+// startCluster makes a Cluster of three masters, each with the given number of replicas.
 func startCluster(t *testing.T, replicas int) (all []*redisServer, url string) {
 	t.Helper()
 	var hosts []string
@@ -48,7 +48,7 @@ func clusterConfig(url string) Config {
 	return cfg
 }
 
-// TestAClusterWithAUserOfItsOwn: the user has only the rights that a node needs.
+// TestAClusterWithAUserOfItsOwn uses a Redis user that has only the rights that a node needs.
 func TestAClusterWithAUserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	all, url := startCluster(t, 0)
@@ -83,7 +83,7 @@ func TestClusterSlotMigration(t *testing.T) {
 	tr.flows()
 	from, to := all[0], all[1]
 	moved := 0
-	for lane := range 4 { // the lanes of the first server
+	for lane := range 4 { // the slots of these lanes are on the first server
 		moved += moveSlot(t, all, from, to, slotOf(a.bridge.store.names.tags[lane]))
 	}
 	t.Logf("%d slots moved, %d connections ended", moved, a.bridge.stats.reconnects.Load())
@@ -115,7 +115,7 @@ func moveSlot(t *testing.T, all []*redisServer, from, to *redisServer, slot int)
 	return 1
 }
 
-// TestClusterNodeLoss kills a master that has a replica. The same holds as for Sentinel.
+// TestClusterNodeLoss kills a master that has a replica. As with Sentinel, messages may be lost, but that must be announced.
 func TestClusterNodeLoss(t *testing.T) {
 	t.Parallel()
 	if !long() {

@@ -12,29 +12,30 @@ import (
 	"dotsconnect/loop"
 )
 
-// A batch is what a node publishes in a lane with one call. The log of the lane has it unchanged. In the lane's channel "EPOCH
-// SEQ " precedes it, because only the script knows them. Its first byte is the format; format1.go and format2.go describe the
-// rest.
+// A batch contains the publications that a node sends into a lane with one call. It is stored unchanged in the log of the lane.
+// In the lane's channel "EPOCH SEQ " precedes it, because only publish.lua knows these two. The first byte of a batch is its
+// format; format1.go and format2.go describe the rest.
 //
 // A node reads both formats. It writes the format that the nodes have agreed upon in the meta key, so that two versions of the
-// program can run side by side until the older one is gone.
+// program can run side by side until no node of the older one is left.
 
 // nodeID names one run of a node. It is random; 0 means no node.
 type nodeID uint64
 
 func (id nodeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
-// ident is the permanent name of a batch. Whatever happened to Redis, a batch whose name a receiver knows is not new.
+// ident is the permanent name of a batch. If a receiver knows the name of a batch, the batch is not new, whatever happened to
+// Redis.
 type ident struct {
 	node nodeID
-	n    uint64 // of the node in the lane, from 1
+	n    uint64 // number of the batch among the node's batches in the lane, from 1
 }
 
 // batch is the content of a batch that was read.
 type batch struct {
 	id     ident
-	pubs   []*loop.Publication // into rooms with members here, with their index
-	notice *notice             // nil: there is none; of its rooms it has those with members here
+	pubs   []*loop.Publication // publications into rooms with members here, each with its index
+	notice *notice             // nil: there is none; names only rooms with members here
 }
 
 // rooms returns the rooms of the publications.
@@ -57,7 +58,7 @@ const (
 
 var errBatch = errors.New("this is not a batch")
 
-// appendBatch appends a batch in one of the formats to dst. Format 2 wants pubs sorted by room; only it has notices.
+// appendBatch appends a batch in the given format to dst. Format 2 needs pubs sorted by room, and only format 2 can carry a notice.
 func appendBatch(dst []byte, format int, id ident, pubs []*loop.Publication, n *notice) []byte {
 	if format == 1 {
 		return appendBatch1(dst, id, pubs)
@@ -78,16 +79,16 @@ func parseBatch(b []byte, find finder) (batch, error) {
 	return batch{}, errBatch
 }
 
-// nobody is a finder for which no room has members here.
+// nobody is a finder that finds no room.
 func nobody([]byte) (string, bool) { return "", false }
 
-// checkBatch reads the name of a batch, after checking that it is whole.
+// checkBatch checks that a batch is whole, and returns its name.
 func checkBatch(b []byte) (ident, error) {
 	all, err := parseBatch(b, nobody)
 	return all.id, err
 }
 
-// senderOf is the node that a batch names as its sender, 0 if the batch is too short. Nothing is checked.
+// senderOf returns the node that a batch names as its sender, or 0 if the batch is too short. It checks nothing else.
 func senderOf(b []byte) nodeID {
 	at := 1
 	if len(b) > 0 && b[0] == 2 {
@@ -117,7 +118,7 @@ func cutIdent(rest *[]byte) (id ident, err error) {
 	return id, nil
 }
 
-// cutText takes a text from the beginning of rest, where its length precedes it.
+// cutText takes a text from the beginning of rest. The length of the text precedes it.
 func cutText(rest *[]byte, limit uint64) ([]byte, error) {
 	n, err := cutUvarint(rest)
 	if err != nil || n > limit || n > uint64(len(*rest)) {
@@ -141,7 +142,7 @@ func appendText[T string | []byte](dst []byte, text T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-// sizeUvarint is how many bytes a number takes.
+// sizeUvarint returns the number of bytes that x takes as a varint.
 func sizeUvarint(x uint64) (n int) {
 	for n = 1; x >= 0x80; n++ {
 		x >>= 7
@@ -151,7 +152,7 @@ func sizeUvarint(x uint64) (n int) {
 
 func sizeText(n int) int { return sizeUvarint(uint64(n)) + n }
 
-// message is a batch as it comes through the channel. batch shares the bytes of the payload.
+// message is a batch as it comes through the channel. Its field batch shares the bytes of the payload.
 type message struct {
 	at    place
 	batch []byte
@@ -170,13 +171,14 @@ func parseMessage(payload []byte) (m message, err error) {
 	return m, nil
 }
 
-// place is a position in a lane's order. An epoch is 16 hexadecimal digits, and a later one is greater; "" is before all.
+// place is a position in a lane's order. An epoch is 16 hexadecimal digits; a later epoch is greater, and "" is before all
+// others.
 type place struct {
 	epoch string
 	seq   uint64
 }
 
-// parsePlace reads a counter. If epoch is "", there is none.
+// parsePlace reads a lane's counter. If the epoch of the result is "", there is no counter.
 func parsePlace(epoch, seq []byte) (place, error) {
 	if len(epoch) == 0 {
 		return place{}, nil
@@ -196,8 +198,8 @@ func validEpoch(epoch string) bool {
 	return len(epoch) == 16 && strings.Trim(epoch, "0123456789abcdef") == ""
 }
 
-// number is the epoch for loop.ID.
+// number returns the epoch as a number for loop.ID.
 func (a place) number() uint64 {
-	n, _ := strconv.ParseUint(a.epoch, 16, 64) // checked when it arrived
+	n, _ := strconv.ParseUint(a.epoch, 16, 64) // cannot fail: the digits were checked when the place was read
 	return n
 }

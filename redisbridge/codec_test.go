@@ -33,7 +33,8 @@ func drawBatch(t *rapid.T, format int) (id ident, pubs []*loop.Publication, n *n
 	return id, pubs, n
 }
 
-// TestABatchIsReadAsItWasWritten: by a reader with members in all its rooms, and by one with members in some of them.
+// TestABatchIsReadAsItWasWritten: by a reader with members in all rooms of the batch, and by a reader with members in some of
+// them.
 func TestABatchIsReadAsItWasWritten(t *testing.T) {
 	for _, format := range []int{1, 2} {
 		t.Run(fmt.Sprint("format ", format), rapid.MakeCheck(func(t *rapid.T) {
@@ -70,13 +71,14 @@ func TestABatchIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// seal corrects the checksum.
+// seal corrects the checksum of a batch.
 func seal(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[1:], crc32.Checksum(b[5:], castagnoli))
 	return b
 }
 
-// TestFormat2PassesOverWhatItDoesNotKnow: sections, kinds of publications, and fields after a publication.
+// TestFormat2PassesOverWhatItDoesNotKnow: unknown sections, unknown kinds of publications, and unknown fields after a
+// publication.
 func TestFormat2PassesOverWhatItDoesNotKnow(t *testing.T) {
 	head := appendBatch(nil, 2, ident{7, 9}, nil, nil)
 	hello := []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}
@@ -103,7 +105,7 @@ func TestFormat2PassesOverWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// TestEveryFlippedBitIsNoticed: format 2 has a checksum.
+// TestEveryFlippedBitIsNoticed: the checksum of format 2 finds each one.
 func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	good := appendBatch(nil, 2, ident{7, 9}, []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}, &notice{messages: 3, rooms: []string{"chat/y"}})
 	for bit := range 8 * len(good) {
@@ -115,8 +117,8 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	}
 }
 
-// FuzzParseBatch: no input makes the decoder panic or take more memory than the input has bytes; every accepted input can be
-// written and read again.
+// FuzzParseBatch checks that no input makes the decoder panic or take more memory than the input has bytes, and that every
+// accepted input can be written and read again.
 func FuzzParseBatch(f *testing.F) {
 	hello := []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}
 	for _, format := range []int{1, 2} {
@@ -130,7 +132,7 @@ func FuzzParseBatch(f *testing.F) {
 			return
 		}
 		if len(m.batch) >= 5 && m.batch[0] == 2 {
-			m.batch = seal(bytes.Clone(m.batch)) // else nothing gets past the checksum
+			m.batch = seal(bytes.Clone(m.batch)) // otherwise the checksum would refuse nearly every input
 		}
 		all, err := parseBatch(m.batch, anybody)
 		if err != nil {

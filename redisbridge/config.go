@@ -8,63 +8,63 @@ import (
 	"time"
 )
 
-// Policy says what happens to publications while Redis is away for longer than Config.Hold.
+// Policy decides about publications while Redis is away for longer than Config.Hold.
 type Policy string
 
 // The policies.
 const (
 	Local  Policy = "local"  // they reach the members on this node, and are never sent to the other nodes
-	Reject Policy = "reject" // their senders are closed with 4104
+	Reject Policy = "reject" // their senders get close code 4104
 )
 
 // Config is the configuration of a bridge. Start from Default; only URL has no default.
 type Config struct {
 	URL    string      // see ParseAddress
-	TLS    *tls.Config // for rediss: trusted authorities and our certificate; nil: the system's authorities, or those of SSL_CERT_FILE
-	Prefix string      // of every key and channel
-	Lanes  int         // 0: as many as the existing nodes use; for the first node 1, or 64 on a Cluster
+	TLS    *tls.Config // for rediss: trusted authorities, our certificate; nil: authorities of the system or SSL_CERT_FILE
+	Prefix string      // first part of the name of every key and channel
+	Lanes  int         // 0: the number that the existing nodes use; the first node uses 1, or 64 on a Cluster
 	Hold   time.Duration
 	Down   Policy
 
 	// MaxHeld limits the bytes of publications in flight through Redis. When half of it is used, no connection of the node is
-	// read any further until usage is down to a quarter: TCP slows the senders down, and nothing is lost.
+	// read any more until the use is down to a quarter: TCP slows the senders down, and nothing is lost.
 	MaxHeld int64
-	// MaxWaiting limits the bytes received for a lane and not delivered yet because a loop catches up. Batches beyond it are
-	// discarded and read from the log later.
+	// MaxWaiting limits the bytes that were received for a lane and not delivered yet because a loop must catch up. Batches
+	// beyond the limit are discarded, and read from the log later.
 	MaxWaiting int64
-	// A batch is cut at this many publications or bytes.
+	// BatchMessages and BatchBytes limit the publications and the bytes of a batch.
 	BatchMessages int
 	BatchBytes    int
-	// The log of a lane keeps at most LogBytes (0: a part of 64 MiB, at least 4 MiB), and while something is published at most 2
-	// x LogAge. It keeps at least half of the bytes or LogAge, whichever is reached first. A node can be away without a gap for
-	// as long as the log reaches back.
+	// The log of a lane keeps at most LogBytes (0: a share of 64 MiB, at least 4 MiB) and, while messages are published, at most
+	// the messages of 2 x LogAge. It keeps at least the messages of LogAge or half of LogBytes, whichever is less. A node can be
+	// away without a gap for as long as the log reaches back.
 	LogBytes int64
 	LogAge   time.Duration
 
-	Silence time.Duration // a connection on which an answer is overdue for this long is dead; longer if answers take long
-	CallMax time.Duration // limit of a call that may take long
-	Beat    time.Duration // how often the connections and all counters are checked
+	Silence time.Duration // after an answer has been overdue this long, the connection is dead; longer if answers take long
+	CallMax time.Duration // time limit of calls that may take long
+	Beat    time.Duration // time between two checks of the connections and of all counters
 	Stale   time.Duration // if the last round trip is older, the node is not ready, or serves alone under Local
-	Look    time.Duration // how often a node shows that it is alive, and looks for the others
+	Look    time.Duration // time between two signs of life of a node; it also looks for the others then
 	Gone    time.Duration // a node that has not shown itself for this long is gone, and its members with it
-	Keep    time.Duration // after this time Redis forgets the keys of a node
-	Alone   time.Duration // a node that finds nothing in Redis waits this long for others before it starts a new system
-	Upgrade time.Duration // the newest format is written when no node of an older program was seen for this long
+	Keep    time.Duration // how long Redis keeps the keys of a node that has gone
+	Alone   time.Duration // how long a node that finds no agreement in Redis waits for others before it starts a new system
+	Upgrade time.Duration // the newest format is written after no node of an older program was seen for this long
 
 	// OnGap is called for every gap, from any goroutine; it must not block.
 	OnGap func(Gap)
 }
 
-// Gap says that publications of a lane did not reach the members on this node, or may not have.
+// Gap tells that publications of a lane did not reach the members on this node, or may not have reached them.
 type Gap struct {
 	Lane   int
-	Lost   uint64   // batches that are known to be missing; 0: unknown
-	Missed uint64   // messages that did not come, or have another place in the order than here; 0: unknown
-	Rooms  []string // affected rooms with members here; nil: all rooms of the lane
+	Lost   uint64   // batches known to be missing; 0: unknown
+	Missed uint64   // messages that did not come, or that have another place in the order elsewhere; 0: unknown
+	Rooms  []string // affected rooms that have members here; nil: all rooms of the lane
 	Reason string
 }
 
-// Default returns all defaults.
+// Default returns a Config with all defaults.
 func Default() Config {
 	return Config{
 		Prefix: "dots", Hold: 10 * time.Second, Down: Reject,
@@ -77,7 +77,7 @@ func Default() Config {
 // MaxLanes limits the numbers of keys and subscriptions.
 const MaxLanes = 1024
 
-// Validate reports the first thing that is wrong with c.
+// Validate returns an error about the first setting of c that is wrong.
 func (c *Config) Validate() error {
 	if _, err := ParseAddress(c.URL); err != nil {
 		return err

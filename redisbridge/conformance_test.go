@@ -7,7 +7,7 @@ import (
 	"dotsconnect/loop/bustest"
 )
 
-// TestTheBridgeIsABus: through Redis, everything holds on which the loops rely.
+// TestTheBridgeIsABus checks that the bus through Redis fulfils the contract of loop.Bus.
 func TestTheBridgeIsABus(t *testing.T) {
 	for name, lanes := range map[string]int{"one lane": 1, "four lanes": 4} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrDiffers says that this node is configured differently from the existing nodes.
+// ErrDiffers is the error if this node is configured differently from the existing nodes.
 var ErrDiffers = errors.New("nodes of one system must agree")
 
 // connectTimeout is how long Connect waits for Redis.
@@ -36,7 +36,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := b.agree(ctx); err != nil {
-		_ = b.store.close() // err is the reason to report
+		_ = b.store.close() // err has the reason that the caller needs
 		return nil, err
 	}
 	for i := range b.cfg.Lanes {
@@ -49,12 +49,12 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 	return b, nil
 }
 
-// beginners is how many lanes begin at once: one after the other, 64 lanes would take a minute over a connection with a round
-// trip of 200 ms.
+// beginners is the number of lanes that begin at the same time. If they began one after the other, 64 lanes would take a minute
+// over a connection with a round trip of 200 ms.
 const beginners = 64
 
-// begin sets every lane to where Redis is now. The first calls may take longer than later ones, because there is no connection
-// yet and Redis does not know the scripts. So they are tried until ctx is done.
+// begin sets every lane to the current position of that lane in Redis. The first calls may take longer than later ones, because
+// there is no connection yet and Redis does not know the scripts. So they are tried until ctx is done.
 func (b *Bridge) begin(ctx context.Context) error {
 	client := b.store.open(beginners)
 	defer func() { _ = client.Close() }()
@@ -84,7 +84,7 @@ func (b *Bridge) begin(ctx context.Context) error {
 	return nil
 }
 
-// persist calls f until it no longer times out, or ctx is done. It returns any other error.
+// persist calls f until the call does not time out, or until ctx is done. It returns any other error.
 func persist(ctx context.Context, f func() error) error {
 	for {
 		err := f()

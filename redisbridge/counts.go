@@ -12,35 +12,35 @@ import (
 	"dotsconnect/loop"
 )
 
-// Members over all nodes. For each lane with members a node has a hash: room -> members on this node. The node keeps refreshing
-// it, so the hash of a node that is gone expires some time later; until then nobody reads it (presence.go). Rooms are fields,
-// never keys.
+// Counting members over all nodes. For each lane in which it has members, a node has a hash in Redis: room -> members on this
+// node. The node keeps refreshing the hash, so the hash of a node that is gone expires some time later; until then nobody reads
+// it (presence.go). Rooms are fields of hashes, never keys.
 //
-// Every second the node writes, lane by lane, the rooms whose count has changed since: the directory has marked them
-// (loop/countchanges.go), so a pass costs as much as there are changes, not rooms. Nothing is remembered of what was written:
-// HSET and HDEL write the current counts, whatever Redis had. A lane's hash is rebuilt from all its rooms only if the other rooms
-// in it may be wrong too: a write failed, the lane has a new epoch (which is always so when Redis has lost something), the hash
-// expired because this process stood still, or the directory dropped its list. The lanes do not wait for each other, because on a
-// Cluster one may be out of reach.
+// Every second the node writes, lane by lane, the rooms whose count has changed since the last pass: the directory has marked
+// them (loop/countchanges.go), so the cost of a pass depends on the number of changes, not of rooms. The node does not remember
+// the counts that it wrote: HSET and HDEL write the current counts, whatever Redis had. A lane's hash is rebuilt from all rooms
+// of the lane only if other rooms in it may be wrong too: a write failed; the lane has a new epoch (as it always has after Redis
+// lost something); the hash expired because this process stood still; or the directory dropped its list. The lanes do not wait
+// for each other, because on a Cluster the server of one of them may be out of reach.
 
 const (
 	countsPerCommand = 512
-	countsPerCall    = 32 * countsPerCommand // a call has a time limit, and Redis does other things between two calls
-	refreshEvery     = 5                     // passes; then a deleted hash is noticed
-	countsAtOnce     = 16                    // lanes
+	countsPerCall    = 32 * countsPerCommand // limited, because a call has a time limit and other clients wait for it
+	refreshEvery     = 5                     // passes; a deleted hash is noticed after at most this many
+	countsAtOnce     = 16                    // lanes that are written at the same time
 )
 
-// counter is the goroutine's state.
+// counter is the state of the goroutine that writes the counts.
 type counter struct {
 	bridge *Bridge
 	lanes  []countedLane
-	due    time.Time // of the next refresh
+	due    time.Time // time of the next refresh
 }
 
-// countedLane is what the counter knows about a lane's hash.
+// countedLane is the state of a lane's hash, as far as the counter knows.
 type countedLane struct {
-	epoch string // of the lane when the hash was made
-	whole bool   // Redis has taken everything since: writing the changes is enough
+	epoch string // epoch of the lane when the hash was made
+	whole bool   // Redis has taken all writes since, so it is enough to write the changes
 	there bool   // the hash has fields, so it exists
 }
 
@@ -48,7 +48,7 @@ func newCounter(b *Bridge) *counter {
 	return &counter{bridge: b, lanes: make([]countedLane, len(b.lanes))}
 }
 
-// count is the goroutine.
+// count is the goroutine that writes the counts.
 func (b *Bridge) count(ctx context.Context) {
 	c := newCounter(b)
 	ticker := time.NewTicker(b.cfg.Look)
@@ -107,7 +107,7 @@ func (c *counter) write(ctx context.Context, lane int, refresh bool) error {
 	kept, there, err := c.bridge.writeCounts(ctx, lane, changed, false)
 	switch {
 	case err != nil:
-		l.whole = false // it is unknown what Redis took
+		l.whole = false // it is unknown which of the writes Redis took
 		return err
 	case l.there && !kept:
 		return c.anew(ctx, lane)
@@ -116,8 +116,8 @@ func (c *counter) write(ctx context.Context, lane int, refresh bool) error {
 	return nil
 }
 
-// anew rebuilds a lane's hash from all its rooms, but only if Redis answers: otherwise each second without Redis would cost a
-// visit to all rooms.
+// anew rebuilds a lane's hash from all its rooms, but only if Redis answers a small call first: otherwise each second without
+// Redis would cost a visit to all rooms.
 func (c *counter) anew(ctx context.Context, lane int) error {
 	l, b := &c.lanes[lane], c.bridge
 	l.whole = false
@@ -132,8 +132,8 @@ func (c *counter) anew(ctx context.Context, lane int) error {
 	return nil
 }
 
-// writeCounts writes counts, 0 for a room that is gone, and sets the expiry of the hash. kept: the hash existed before; there: it
-// exists now.
+// writeCounts writes the counts (0 for a room that is gone), and sets the expiry of the hash. kept reports whether the hash
+// existed before, and there whether it exists now.
 func (b *Bridge) writeCounts(ctx context.Context, lane int, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
 	server, key := b.lanes[lane].server(), b.store.names.counts(lane, b.node.String())
 	if server == nil {
@@ -149,7 +149,7 @@ func (b *Bridge) writeCounts(ctx context.Context, lane int, counts []loop.RoomCo
 	return kept, there, err
 }
 
-// writeSome is one call.
+// writeSome writes some of the counts in one call.
 func (s *store) writeSome(ctx context.Context, server *slow, key string, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
 	set, gone := split(counts)
 	err = server.pipeline(ctx, s.cfg.CallMax, func(ctx context.Context, p redis.Pipeliner) func() {
@@ -157,7 +157,7 @@ func (s *store) writeSome(ctx context.Context, server *slow, key string, counts 
 		if anew {
 			p.Del(ctx, key)
 		}
-		for some := range slices.Chunk(gone, countsPerCommand) { // first, because a room may have vanished and come back
+		for some := range slices.Chunk(gone, countsPerCommand) { // first: a room that vanished and came back is in both lists
 			p.HDel(ctx, key, some...)
 		}
 		for some := range slices.Chunk(set, 2*countsPerCommand) {
@@ -169,7 +169,7 @@ func (s *store) writeSome(ctx context.Context, server *slow, key string, counts 
 	return kept, there, atKey(err, key)
 }
 
-// split sorts rooms with members, as HSET takes them, from those without.
+// split separates the rooms with members, in the form that HSET takes, from the rooms without members.
 func split(counts []loop.RoomCount) (set []any, gone []string) {
 	for _, c := range counts {
 		if c.Members > 0 {

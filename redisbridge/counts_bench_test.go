@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// guest is a connection that is only a member of a room. It is small, because there are a million of them.
+// guest is a connection that is only a member of a room. It is small, because the benchmark has a million of them.
 type guest struct{ loop.Conn }
 
 func (g *guest) Open() error                { return nil }
@@ -24,7 +24,7 @@ func (g *guest) Joined()                    { g.Upgraded(g.Loop().Now()) }
 func (g *guest) Kick(why loop.CloseReason)  { g.Finish(nil, why) }
 func (g *guest) Ping()                      {}
 
-// seat lets a guest into the room; it is a member when a later Call runs.
+// seat makes a guest join the room. The guest is a member by the time when a later Call runs.
 func seat(l *loop.Loop, room string) *guest {
 	g := &guest{}
 	g.Init(g)
@@ -33,16 +33,16 @@ func seat(l *loop.Loop, room string) *guest {
 	return g
 }
 
-// settled waits until the loop has done all earlier calls.
+// settled waits until the loop has done everything that was posted before.
 func settled(l *loop.Loop) {
-	for range 2 { // a join goes through the inbox once more
+	for range 2 { // twice, because a join passes through the inbox a second time
 		done := make(chan struct{})
 		l.Call(func(*loop.Loop) { close(done) })
 		<-done
 	}
 }
 
-// BenchmarkCounts measures one pass over the counts on a node of 1,000,000 rooms of which 100 have changed.
+// BenchmarkCounts measures one pass of the counter on a node with 1,000,000 rooms, of which 100 have changed.
 func BenchmarkCounts(b *testing.B) {
 	const rooms, changes = 1_000_000, 100
 	s := startRedis(b)
@@ -58,7 +58,7 @@ func BenchmarkCounts(b *testing.B) {
 	if got := n.node.Directory().Rooms(); got != rooms {
 		b.Fatalf("%d rooms, want %d", got, rooms)
 	}
-	for c.once(ctx) != nil { // the first one makes all hashes
+	for c.once(ctx) != nil { // the first pass makes all hashes
 	}
 	c.due = time.Now().Add(time.Hour)
 	var second []*guest

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// stillNode is a node whose bridge makes no passes by itself: the test makes them.
+// stillNode makes a node whose bridge makes no passes over the counts by itself: the test makes them.
 func stillNode(t testing.TB, cfg Config, loops int) (*testNode, *counter) {
 	t.Helper()
 	n := newNode(t, cfg, loops)
@@ -25,7 +25,7 @@ func stillNode(t testing.TB, cfg Config, loops int) (*testNode, *counter) {
 	return n, newCounter(n.bridge)
 }
 
-// written is the counts that Redis has of a node.
+// written returns the counts of a node that are in Redis.
 func written(t *testing.T, n *testNode, s *redisServer) map[string]int {
 	t.Helper()
 	all := map[string]int{}
@@ -46,7 +46,7 @@ func written(t *testing.T, n *testNode, s *redisServer) map[string]int {
 	return all
 }
 
-// churn is guests that join and leave, and how many of them are in each room.
+// churn holds guests that join and leave, and the number of them in each room.
 type churn struct {
 	rng   *rand.Rand
 	n     *testNode
@@ -78,7 +78,7 @@ func (c *churn) settle() {
 func (c *churn) run(steps int) {
 	for range steps {
 		if len(c.here) > 0 && c.rng.IntN(100) < 52 {
-			for g := range c.here { // a random one
+			for g := range c.here { // the first in map order, which is random
 				c.leave(g)
 				break
 			}
@@ -92,13 +92,13 @@ func (c *churn) run(steps int) {
 	c.settle()
 }
 
-// TestCountsFollowChurn: rooms fill, empty, vanish and come back while passes are made, and now and then Redis or the connection
-// to it has a fault. After that, one pass makes the counts in Redis exact.
+// TestCountsFollowChurn: rooms fill, empty, vanish and come back while passes are made, and from time to time Redis or the
+// connection to it has a fault. After that, one pass must make the counts in Redis exact.
 func TestCountsFollowChurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	cfg := testConfig(s.url())
-	cfg.Keep, cfg.CallMax = time.Hour, time.Minute // no hash expires because the machine is busy
+	cfg.Keep, cfg.CallMax = time.Hour, time.Minute // so that no hash expires and no call fails only because the machine is busy
 	n, c := stillNode(t, cfg, 2)
 	ctx := context.Background()
 	ch := &churn{rng: rand.New(rand.NewPCG(1, 2)), n: n, here: map[*guest]string{}, rooms: map[string]int{}}
@@ -110,7 +110,7 @@ func TestCountsFollowChurn(t *testing.T) {
 		"none":     func() {},
 		"FLUSHALL": func() { s.do("FLUSHALL") },
 		"expired":  func() { s.do("DEL", anyKey()) },
-		"no hash": func() { // every write fails, but not every command of it
+		"no hash": func() { // the key has another type: HSET and HDEL fail, but PEXPIRE and DEL do not
 			for _, room := range ch.here {
 				s.do("SET", n.bridge.store.names.counts(n.bridge.LaneOf(room), n.bridge.node.String()), "x")
 				ch.join(room)
@@ -144,7 +144,7 @@ func TestCountsFollowChurn(t *testing.T) {
 		passes.Wait()
 		faults[fault]()
 		if fault != "none" {
-			c.due = time.Time{} // missing keys are found when the lease is refreshed
+			c.due = time.Time{} // missing keys are found when the expiry is refreshed
 		}
 		for c.once(ctx) != nil {
 			failures++
@@ -161,7 +161,7 @@ func TestCountsFollowChurn(t *testing.T) {
 	}
 }
 
-// commandCounter counts the calls of a pass, and how large the largest are.
+// commandCounter counts the calls of a pass, and the sizes of the largest calls and commands.
 type commandCounter struct {
 	mu                           sync.Mutex
 	calls, commands              int
@@ -190,7 +190,7 @@ func (h *commandCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) red
 	}
 }
 
-// TestAPassCostsWhatHasChanged: a pass without changes costs nothing; large ones are cut into smaller commands and calls.
+// TestAPassCostsWhatHasChanged: a pass without changes costs nothing; a large pass is cut into smaller commands and calls.
 func TestAPassCostsWhatHasChanged(t *testing.T) {
 	t.Parallel()
 	const rooms = 40_000
@@ -247,7 +247,7 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	}
 }
 
-// TestWithoutRedisAPassVisitsNoRooms: a lane that cannot be written is tried with a small call each time.
+// TestWithoutRedisAPassVisitsNoRooms: while a lane cannot be written, each pass tries only one small call for it.
 func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -275,8 +275,8 @@ func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 	if err := c.once(context.Background()); !errors.Is(err, errAway) {
 		eventually(t, "there is nobody to call", func() bool { return errors.Is(c.once(context.Background()), errAway) })
 	}
-	s.start()           // without data, which
-	c.due = time.Time{} // is found when the hash is refreshed, if the lane has no new epoch
+	s.start()           // it starts without data:
+	c.due = time.Time{} // the loss is found when the hash is refreshed, or earlier if the lane has a new epoch
 	eventually(t, "a pass succeeds", func() bool { return c.once(context.Background()) == nil })
 	if got, want := written(t, n, s), map[string]int{"chat/b": 1}; !maps.Equal(got, want) {
 		t.Errorf("Redis has %v, want %v", got, want)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// counted waits until the node counts the given number of members of the room.
+// counted waits until the node reports the given number of members of the room.
 func counted(t *testing.T, n *testNode, room string, want int) {
 	t.Helper()
 	var got int
@@ -26,21 +26,21 @@ func TestCountsComeBack(t *testing.T) {
 	b.join("chat/x", 0)
 	counted(t, a, "chat/x", 2)
 	key := a.bridge.store.names.counts(a.bridge.LaneOf("chat/x"), a.bridge.node.String())
-	s.do("DEL", key) // expired, because the node was stopped for longer than its lease
+	s.do("DEL", key) // as if the hash had expired while the node was stopped
 	counted(t, b, "chat/x", 2)
 	s.do("DEL", key)
 	for i := 0; a.bridge.LaneOf(fmt.Sprint("chat/", i)) == a.bridge.LaneOf("chat/x") || i < 20; i++ {
-		a.join(fmt.Sprint("chat/", i), 0) // the hash exists again, with other rooms
+		a.join(fmt.Sprint("chat/", i), 0) // makes the hash again, but with other rooms
 	}
 	counted(t, b, "chat/x", 2)
-	s.do("HSET", key, "chat/x", 7) // set back to an older copy
+	s.do("HSET", key, "chat/x", 7) // as if the hash had been restored from an older copy
 	s.do("DEL", a.bridge.store.names.state(a.bridge.LaneOf("chat/x")))
 	counted(t, b, "chat/x", 2)
 	s.do("FLUSHALL")
 	counted(t, b, "chat/x", 2)
 }
 
-// TestCountsOfTheOtherLanesAreWritten even if those of one lane cannot be: on a Cluster a master may be gone.
+// TestCountsOfTheOtherLanesAreWritten, even if the counts of one lane cannot be written: on a Cluster a master may be gone.
 func TestCountsOfTheOtherLanesAreWritten(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -70,14 +70,15 @@ func TestCountsOfTheOtherLanesAreWritten(t *testing.T) {
 	}
 }
 
-// TestACountThatCannotBeReadIsNoCount: an error after the first answer of a pipeline counts too.
+// TestACountThatCannotBeReadIsNoCount: the number of members must not be reported as if it were complete when the hash of one
+// node cannot be read. The error is not in the first answer of the pipeline, but in a later one.
 func TestACountThatCannotBeReadIsNoCount(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	a := startNode(t, testConfig(s.url()), 1)
 	a.ready()
 	names := a.bridge.store.names
-	for i := range 20 { // most of them have no members there
+	for i := range 20 { // most of these nodes have no hash
 		node := fmt.Sprintf("%016x", i+1)
 		s.do("SADD", names.nodes(), node)
 		s.do("SET", names.lease(node), 1)

@@ -1,45 +1,46 @@
 package redisbridge
 
 // A cursor is the position of a node in the order of a lane. It decides about every batch that comes. It has no socket, clock or
-// goroutine; the model test runs it together with a model of the script.
+// goroutine; the model test runs it together with a model of publish.lua.
 //
 //	at        the last place that was taken, and the batch that had it
-//	top       the latest place ever seen; the script begins a new epoch if Redis is behind it
+//	top       the latest place ever seen; publish.lua begins a new epoch if Redis is behind it
 //	known     the last batch taken of each node: a known batch is never delivered again, whatever its number
 //
-// Live batches mostly come one after the other (next). Everything else is decided by the log, not by guessing: a jump is a hole
-// to be refilled; another epoch, or an old number on a new batch, means that Redis was set back. To notice that even when nobody
-// saw it happen, the log is read from `at` itself, and the batch there must be the known one.
+// Live batches mostly come one after the other (next). The log decides about all other cases, so nothing is guessed: a jump is a
+// hole to be refilled; another epoch, or an old number on a new batch, means that Redis was restored from an older copy of its
+// data. To notice this even if nobody saw it happen, a node reads the log from `at` itself, and the batch there must be the known
+// one.
 type cursor struct {
 	at    place
-	last  ident // the batch at that place
-	prev  ident // the batch at the place before; 0: unknown
+	last  ident // the batch at the place at
+	prev  ident // the batch at the place before at; 0: unknown
 	top   place
-	asked place // top when the log was read
+	asked place // value of top when the log was last read
 	known map[nodeID]knownBatch
-	clock uint64         // counts uses of known, to forget the oldest
-	done  map[ident]bool // batches delivered here without Redis; those before them may still come
+	clock uint64         // counts uses of known, to find the oldest entries
+	done  map[ident]bool // batches delivered only here without Redis; earlier batches of the same node may still come
 	gaps  []Gap          // found by the current call; the caller takes them
-	heal  bool           // Redis was set back within the epoch broke, or to before it: a batch must make the script begin a new
-	broke string         // one, so that the nodes which cannot see the damage learn of it
-	floor uint64         // from here to at, in this epoch, no batch was left out
-	mute  uint64         // up to here the log of a Redis that was set back is too old: it is skipped
-	loose bool           // a gap was just announced: a hole up to the next batch belongs to it
-	ended bool           // the log of the epoch, which is over, was read to its end
-	ahead bool           // members here may have had batches of an epoch that is over which are not in its log
+	heal  bool           // Redis lost data: a batch must make publish.lua begin a new epoch, so that all nodes learn of the loss
+	broke string         // if heal: the epoch whose data Redis lost
+	floor uint64         // from this seq to at, in this epoch, no batch was left out
+	mute  uint64         // batches of the log up to this seq are from before Redis was restored, and are skipped
+	loose bool           // a gap of unknown size was just announced; a hole up to the next batch is part of it
+	ended bool           // the epoch is over, and its log was read to the end
+	ahead bool           // members here may have had batches of a past epoch that are not in its log
 }
 
 type knownBatch struct{ n, used uint64 }
 
-// maxKnown limits known: above it, nodes are forgotten whose last batch was more than this many batches ago.
+// maxKnown limits known: above it, nodes are forgotten if their last batch was more than maxKnown batches ago.
 const maxKnown = 1024
 
 type verdict uint8
 
 const (
 	verdictNext  verdict = iota // deliver it
-	verdictKnown                // its number is next, or old; its content is known already
-	verdictAlone                // its number is next; its content was delivered here without Redis
+	verdictKnown                // its number is the next one, or an old one; its content is known already
+	verdictAlone                // its number is the next one; its content was delivered only here, without Redis
 	verdictRead                 // read the log
 )
 
@@ -49,24 +50,24 @@ type entry struct {
 	batch []byte
 }
 
-// question is the arguments of read.lua.
+// question has the arguments of read.lua.
 type question struct {
-	from  uint64 // seq
+	from  uint64 // seq of the first wanted entry
 	count int    // most entries to return
-	nodes bool   // also the last batch of each node
+	nodes bool   // whether the last batch of each node is wanted too
 	epoch string // the epoch of the reader; "": only the log of the current epoch is wanted
 	ended bool   // the reader has read the log of that epoch to the end
 }
 
 // page is the answer of read.lua.
 type page struct {
-	at      place // the counter
-	old     bool  // of an epoch that is over, whose end the reader has not reached
+	at      place // the counter of the lane
+	old     bool  // the page is of an epoch that is over, and the reader has not reached its end
 	entries []entry
 	nodes   map[nodeID]uint64
 }
 
-// begin sets the cursor to where the lane is now: this node does not get anything from before.
+// begin sets the cursor to the current end of the lane: this node gets nothing from before.
 func (c *cursor) begin(p page) {
 	c.at, c.top, c.floor = p.at, p.at, p.at.seq
 	c.known = map[nodeID]knownBatch{}
@@ -82,7 +83,7 @@ func (c *cursor) begin(p page) {
 
 func (c *cursor) knows(id ident) bool { return id.n <= c.known[id.node].n || c.done[id] }
 
-// finish says that a batch was delivered without Redis: if it comes later, it is known.
+// finish notes that a batch was delivered only here, without Redis: if it comes later, it is known.
 func (c *cursor) finish(id ident) {
 	if c.done == nil {
 		c.done = map[ident]bool{}
@@ -105,7 +106,7 @@ func (c *cursor) learn(id ident) {
 	}
 }
 
-// live judges a batch that came through the channel.
+// live decides about a batch that came through the channel.
 func (c *cursor) live(at place, id ident) verdict {
 	switch {
 	case at.epoch == c.at.epoch && at.seq == c.at.seq+1:
@@ -116,7 +117,7 @@ func (c *cursor) live(at place, id ident) verdict {
 	return verdictRead
 }
 
-// step moves the cursor to at.
+// step moves the cursor to the given place, which the batch id has.
 func (c *cursor) step(at place, id ident) verdict {
 	c.prev = ident{}
 	if at.seq == c.at.seq+1 {
@@ -130,7 +131,7 @@ func (c *cursor) step(at place, id ident) verdict {
 	}
 	c.learn(id)
 	delete(c.done, id)
-	for old := range c.done { // a later batch of the same node came, so these will not come any more
+	for old := range c.done { // the batch after them came, so they will not come any more
 		if old.node == id.node && old.n < id.n {
 			delete(c.done, old)
 		}
@@ -141,7 +142,7 @@ func (c *cursor) step(at place, id ident) verdict {
 	return verdictNext
 }
 
-// ask returns the question for reading the log from the cursor on.
+// ask returns the question that reads the log from the cursor on.
 func (c *cursor) ask() question {
 	c.asked = c.top
 	q := question{from: c.at.seq, epoch: c.at.epoch, ended: c.ended}
@@ -151,7 +152,7 @@ func (c *cursor) ask() question {
 	return q
 }
 
-// saw notes a place that an answer of the script named: Redis must never be behind it again.
+// saw notes a place that an answer of publish.lua or read.lua named: Redis must never be behind it again.
 func (c *cursor) saw(at place) {
 	if c.top.before(at) {
 		c.top = at
@@ -161,13 +162,13 @@ func (c *cursor) saw(at place) {
 	}
 }
 
-// damaged notes that Redis was set back.
+// damaged notes that Redis was restored from an older copy.
 func (c *cursor) damaged() { c.heal, c.broke = true, c.top.epoch }
 
 // lastSeq is greater than every seq.
 const lastSeq = 1<<53 - 1
 
-// claim is the place that we tell the script we have seen. For a damaged epoch it is the end of the epoch, so that the script
+// claim is the place that we tell publish.lua we have seen. For a damaged epoch it is the end of that epoch, so that the script
 // cannot continue it.
 func (c *cursor) claim() place {
 	if c.heal {
@@ -176,7 +177,7 @@ func (c *cursor) claim() place {
 	return c.top
 }
 
-// refill goes on by a page of the log, which answers `ask`. It calls take for every batch that is not known, in order, and
+// refill handles a page of the log, which is the answer to `ask`. It calls take for every batch that is not known, in order, and
 // reports whether there is more to read. An epoch that is over is read to its end before the next one is begun.
 func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v verdict, at place, all batch)) (more bool) {
 	if !p.old && p.at.before(c.asked) {
@@ -185,7 +186,7 @@ func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v v
 	if p.at.epoch != c.at.epoch || p.at.seq < c.at.seq || c.contradicts(p) {
 		return c.start(p)
 	}
-	if p.at.epoch == "" { // a log without its counter proves nothing; the script will delete it
+	if p.at.epoch == "" { // a log without its counter proves nothing; publish.lua will delete it
 		return false
 	}
 	before := c.at.seq
@@ -220,7 +221,7 @@ func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v v
 	return p.old || c.at.seq < p.at.seq
 }
 
-// hole announces that the batches between the cursor and next are not in the log.
+// hole announces a gap if batches between the cursor and next are not in the log.
 func (c *cursor) hole(next uint64) {
 	if next <= c.at.seq+1 {
 		return
@@ -231,8 +232,9 @@ func (c *cursor) hole(next uint64) {
 	c.floor = next - 1
 }
 
-// contradicts reports that the log has other batches than we have at the cursor or before it. (If Redis was set back, a repeated
-// call may get the same number again. That was not seen twice in a row.)
+// contradicts reports whether the log has other batches than we know at the cursor or before it. (After Redis was restored from
+// an older copy, a repeated call may get the same number again, so that one batch looks right. That was not seen for two batches
+// in a row.)
 func (c *cursor) contradicts(p page) bool {
 	for _, e := range p.entries {
 		if e.seq > c.at.seq {
@@ -249,10 +251,11 @@ func (c *cursor) contradicts(p page) bool {
 	return false
 }
 
-// start begins an epoch other than ours, or our own after Redis was set back. In the log of a new epoch every batch is new unless
-// it is known. If Redis was set back within our epoch, unknown batches were written since. But a batch below floor may be one
-// that we missed before; delivered now, it would have another place in the order here than elsewhere. If Redis was set back to an
-// older epoch, the two cannot be told apart, and its whole log is skipped.
+// start begins an epoch other than ours, or our own epoch after Redis was restored from an older copy. In the log of a new epoch
+// every batch is new unless it is known. If the copy is from our epoch, the unknown batches were written after the restore. But
+// an unknown batch below floor may be one that we missed before; if it were delivered now, it would have another place in the
+// order here than on the other nodes. If the copy is from an older epoch, new and missed batches cannot be told apart, and the
+// whole log of that epoch is skipped.
 func (c *cursor) start(p page) (more bool) {
 	old := c.at
 	c.mute = 0
@@ -268,7 +271,7 @@ func (c *cursor) start(p page) (more bool) {
 		c.ahead = c.ahead || p.at.epoch == old.epoch || !c.ended
 	case p.at.epoch <= old.epoch:
 		c.damaged()
-	case c.ahead || !c.ended: // the other nodes have announced this epoch, but not the batches of ours that they missed since
+	case c.ahead || !c.ended: // the others have announced this new epoch, but not the batches of ours that they missed
 		c.ahead, c.heal, c.broke = false, true, p.at.epoch
 	}
 	if p.at.epoch != old.epoch {
@@ -297,7 +300,7 @@ func (c *cursor) takeGaps() []Gap {
 	return g
 }
 
-// behind reports that a counter which was read earlier is ahead of what was received.
+// behind reports whether a counter that was read earlier is ahead of the batches that were received.
 func (c *cursor) behind(counter place) bool {
 	return counter.epoch != c.at.epoch || counter.seq > c.at.seq
 }

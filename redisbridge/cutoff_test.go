@@ -12,8 +12,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// startPair is two nodes on one Redis, the second with its own connection through a wire, under traffic. The first one must not
-// be cut off; it is so patient that it does not seem cut off on a busy machine.
+// startPair makes two nodes on one Redis, under traffic. The second has its own connection through a wire. The first one must not
+// be cut off, so its timeouts are long enough for a busy machine.
 func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a, b *testNode, l *wire) {
 	t.Helper()
 	l = startWire(t, s.addr())
@@ -24,8 +24,8 @@ func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a
 	return a, startNode(t, cfg, 1), l
 }
 
-// TestTwoNodesCutOffFromEachOtherMerge: only one of them has lost its connection to Redis. Both are alive, and clients send to
-// both.
+// TestTwoNodesCutOffFromEachOtherMerge: only one of the two nodes has lost its connection to Redis. Both are alive, and clients
+// send to both.
 func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -48,7 +48,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			l.heal()
 			v := tr.calm()
 			t.Logf("\n%s\n%s", tableHead, v.row("one of two cut off, "+name))
-			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // local messages have their own order: they came at once
+			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // under local, their own node has another order
 				t.Errorf("%d doubled, %d reordered", v.doubled, v.reordered)
 			}
 			switch {
@@ -64,14 +64,15 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 	}
 }
 
-// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that reads nothing.
+// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that reads nothing; the node must get what
+// it missed from the log.
 func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t, "--client-output-buffer-limit", "pubsub 1mb 512kb 1")
 	l := startWire(t, s.addr())
 	cfg := testConfig(s.url())
 	cfg.Down, cfg.Hold, cfg.LogBytes = Reject, 30*time.Second, 64<<20
-	cfg.Silence = 30 * time.Second // or the node would find out first
+	cfg.Silence = 30 * time.Second // long, so that Redis notices the connection before the node does
 	a := startNode(t, cfg, 1)
 	cfg.URL = l.url()
 	b := startNode(t, cfg, 1)
@@ -159,7 +160,7 @@ func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 			eventually(t, "every gap that is counted is told", func() bool { return b.bridge.stats.gaps.Load() == b.gaps.Load() })
 			announced := b.gaps.Load() > 0
 			t.Logf("missed %v, %d gaps there, %d here, %s", missed, b.gaps.Load(), gaps, figures(b.bridge))
-			if missed != announced && !(strike != nil && announced) { // a node that cannot know whether it has everything announces, too
+			if missed != announced && !(strike != nil && announced) { // a node that is not sure announces a gap, too
 				t.Errorf("missed %v, announced %v", missed, announced)
 			}
 			if nothing := strings.HasPrefix(name, "nothing"); missed == nothing {
@@ -169,7 +170,7 @@ func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 	}
 }
 
-// forAll deletes one kind of key of all lanes.
+// forAll deletes the keys of one kind in all lanes.
 func (s *redisServer) forAll(kind string) {
 	for _, key := range keysOf(s) {
 		if strings.HasSuffix(key, ":"+kind) {
@@ -178,7 +179,7 @@ func (s *redisServer) forAll(kind string) {
 	}
 }
 
-// fill publishes the given number of bytes into a room, and waits until they are through.
+// fill publishes the given number of bytes into a room, and waits until all of them have come back.
 func fill(t *testing.T, n *testNode, room string, bytes int) {
 	t.Helper()
 	const size = 64 << 10

@@ -8,7 +8,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// publications makes some for a room.
+// publications makes publications for a room.
 func publications(room string, values ...string) (pubs []*loop.Publication) {
 	for _, v := range values {
 		pubs = append(pubs, &loop.Publication{Room: room, Value: []byte(v)})
@@ -16,7 +16,7 @@ func publications(room string, values ...string) (pubs []*loop.Publication) {
 	return pubs
 }
 
-// TestWhatIsDamagedInAnIdleLaneHeals: nothing is published there, and the node finds the damage by itself.
+// TestWhatIsDamagedInAnIdleLaneHeals: nothing is published in the lane, and the node finds and repairs the damage by itself.
 func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -55,7 +55,7 @@ func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 	}
 }
 
-// TestAKeyOfAnotherTypeIsNamed: it does not heal by itself, and the text says what to do.
+// TestAKeyOfAnotherTypeIsNamed: such a key does not heal by itself, and the text of the error says what to do.
 func TestAKeyOfAnotherTypeIsNamed(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

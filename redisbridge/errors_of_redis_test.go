@@ -15,10 +15,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// silence means that no reply comes.
+// silence as a reply means that no reply comes.
 const silence = "…"
 
-// answerer is a server that answers every command with one reply; an empty one closes the connection.
+// answerer is a server that answers every command with the same reply. If the reply is empty, it closes the connection instead.
 func answerer(t *testing.T, reply string) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -39,7 +39,7 @@ func answerer(t *testing.T, reply string) (address string) {
 					if err != nil || reply == "" {
 						return
 					}
-					if reply == silence || !strings.HasPrefix(line, "*") { // the strings of a command, without their line breaks here
+					if reply == silence || !strings.HasPrefix(line, "*") { // only the first line of a command begins with *
 						continue
 					}
 					fmt.Fprintf(conn, "%s\r\n", reply)
@@ -50,7 +50,7 @@ func answerer(t *testing.T, reply string) (address string) {
 	return l.Addr().String()
 }
 
-// TestWhatMayPassByItself gets real errors from Connect.
+// TestWhatMayPassByItself checks MayPass with real errors from Connect.
 func TestWhatMayPassByItself(t *testing.T) {
 	t.Parallel()
 	nobody := "127.0.0.1:" + strconv.Itoa(freePort(t))
@@ -60,7 +60,7 @@ func TestWhatMayPassByItself(t *testing.T) {
 	}
 	for _, row := range []struct {
 		name, url string
-		word      string // part of the error, to be sure that the row tests the intended error
+		word      string // must be in the error, which shows that the row tests the intended one
 		want      bool
 	}{
 		{"connection refused", "redis://" + nobody, "refused", true},
@@ -95,7 +95,7 @@ func TestWhatMayPassByItself(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := t.Context(), func() {}
-			if row.word == "" { // any text will do
+			if row.word == "" { // Connect gets one second, and any text is allowed
 				ctx, cancel = context.WithTimeout(ctx, time.Second)
 			}
 			defer cancel()
@@ -112,7 +112,7 @@ func TestWhatMayPassByItself(t *testing.T) {
 	}
 }
 
-// TestWhatMayPassAmongOthers has the errors that are hard to provoke.
+// TestWhatMayPassAmongOthers checks MayPass with errors that are hard to provoke.
 func TestWhatMayPassAmongOthers(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 	for _, row := range []struct {

@@ -13,17 +13,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Redis that evicts keys may delete the counter of a lane, or a batch that nobody has read yet. The nodes find that out and
-// announce it, but cannot prevent it. So the operator is told while nothing is lost yet.
+// A Redis that evicts keys may delete the counter of a lane, or a batch that nobody has read yet. The nodes notice and announce
+// such a loss, but cannot prevent it. So the operator is warned before anything is lost.
 
-// eviction is what is known about evicting servers.
+// eviction is the state of the goroutine that looks for servers that evict keys.
 type eviction struct {
-	policy  atomic.Pointer[string] // a policy under which a Redis evicts keys, with its address; nil: none found
+	policy  atomic.Pointer[string] // eviction policy of a server that has one, with its address; nil: none found
 	evicted atomic.Uint64          // keys evicted by all Redis servers that have a lane
-	refused bool                   // the user may not call INFO; only the goroutine uses it
+	refused bool                   // the Redis user may not call INFO; only the goroutine uses it
 }
 
-// Warning is what an operator should know although the node is ready, "" for nothing. Any goroutine.
+// Warning returns a text that an operator should read although the node is ready, or "" if there is none. Any goroutine.
 func (b *Bridge) Warning() string {
 	if policy := b.eviction.policy.Load(); policy != nil {
 		return *policy
@@ -31,10 +31,10 @@ func (b *Bridge) Warning() string {
 	return ""
 }
 
-// evictionLook is how often Redis is asked.
+// evictionLook is the time between two looks at the servers.
 const evictionLook = time.Minute
 
-// run is the goroutine.
+// run is the goroutine that looks at the servers.
 func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
 	for ctx.Err() == nil {
 		links := slices.DeleteFunc(h.all(), func(k *link) bool { return !k.serve.Load() })
@@ -47,11 +47,11 @@ func (e *eviction) run(ctx context.Context, h *homes, log *zap.Logger) {
 	}
 }
 
-// look asks each Redis that has a lane. The links are connected.
+// look asks each Redis server that has a lane, if its link is connected.
 func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	var policy string
 	var evicted uint64
-	all := true // all were asked, and answered
+	all := true // all servers were asked and have answered
 	for _, k := range links {
 		var p string
 		var n uint64
@@ -85,7 +85,7 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 	}
 }
 
-// info asks a server what it does when its memory is full, and how many keys it has evicted since its start.
+// info returns the eviction policy of a server, and the number of keys that it has evicted since its start.
 func (s *store) info(ctx context.Context, server *redis.Client) (policy string, evicted uint64, err error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()

@@ -48,8 +48,8 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	}
 }
 
-// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow connection it takes longer than the first look waits, and the next look
-// is a minute away.
+// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow connection a link takes longer to connect than the first look waits. The
+// server must not have to wait a minute for the next look.
 func TestALinkThatIsNotConnectedYetIsAskedSoon(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

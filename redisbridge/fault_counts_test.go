@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// fault is one row of the table in RESULTS.md: what happens to Redis while 2,000 messages a second pass through it, and
-// what must hold. The policy is reject, and the hold time is above the outage unless the row says otherwise.
+// fault is one row of the table in RESULTS.md: what happens to Redis while 2,000 messages a second pass through it, and the rules
+// that the row allows to be broken. The policy is reject, and the hold time is longer than the outage unless the row sets another
+// one.
 type fault struct {
 	name  string
-	redis []string // more configuration
+	redis []string // more lines of configuration
 	hold  time.Duration
-	long  bool // only with DOTS_TEST_ALL
-	// strike makes the fault and returns when it is over.
+	long  bool // runs only with DOTS_TEST_ALL
+	// strike makes the fault, and returns when the fault is over.
 	strike func(f *struck)
-	// mayLose says that the fault may lose messages; otherwise nothing may be lost and no gap announced.
+	// mayLose says that the fault may lose messages; otherwise no message may be lost and no gap announced.
 	mayLose bool
-	// unfelt says that the fault need not make any call or subscription fail.
+	// unfelt says that the test does not require that a call or a subscription fails.
 	unfelt bool
 }
 
@@ -41,8 +42,8 @@ func faults() []fault {
 			}
 		}},
 		{name: "SIGKILL, restart with data", redis: []string{"--appendonly", "yes", "--appendfsync", "no"}, strike: killed},
-		// While the disk is busy with the fsync of the previous second, Redis answers before it has written anything
-		// (flushAppendOnlyFile), and its last answered writes may be lost with the process.
+		// Redis may lose its last answered writes when it is killed: while the disk is busy with the fsync of the previous
+		// second, Redis answers before it has written anything (flushAppendOnlyFile).
 		{name: "SIGKILL, restart with data (everysec)", redis: everysec, mayLose: true, strike: killed},
 		{name: "SIGKILL, restart with an older dump", mayLose: true, strike: func(f *struck) {
 			f.redis.do("SAVE")
@@ -114,7 +115,7 @@ func pauseFor(ms int) func(*struck) {
 	}
 }
 
-// table gathers the rows, to be printed when all faults are over.
+// table collects the rows, which are printed when all faults are over.
 type table struct {
 	mu   sync.Mutex
 	rows map[string]string
@@ -128,7 +129,7 @@ func (tb *table) add(name string, v verdicts) {
 
 const tableHead = "| fault | accepted | refused with 4104 | lost | doubled | reordered | gaps announced | ready again after |\n|---|---|---|---|---|---|---|---|"
 
-// TestFaults prints the table of RESULTS.md: go test ./redisbridge -run TestFaults -v
+// TestFaults makes the table in RESULTS.md: go test ./redisbridge -run TestFaults -v
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	tb := &table{rows: map[string]string{}}

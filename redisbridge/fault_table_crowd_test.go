@@ -10,8 +10,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// crowd is real WebSocket clients. In every room each site has a listener, which only listens and must stay, and a speaker, which
-// comes back when it is closed. They are members of raw rooms, where each frame is a sign of life.
+// crowd is a number of real WebSocket clients. In every room each site has a listener, which only listens and must stay
+// connected, and a speaker, which connects again when its connection is closed. The rooms are raw rooms, where each frame is a
+// sign of life.
 type crowd struct {
 	t      testing.TB
 	rooms  int
@@ -19,7 +20,7 @@ type crowd struct {
 	sites  []*site
 	laneOf func(room string) int
 	life   context.Context
-	quiet  chan struct{} // closed: the speakers send no more
+	quiet  chan struct{} // closed when the speakers must stop sending
 	wait   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -27,14 +28,14 @@ type crowd struct {
 	stands []*stand  // guarded by mu
 }
 
-// stand is a speaker with all the clients that it has been.
+// stand is a speaker over several connections: a new client takes the place of one that was closed.
 type stand struct {
 	site, room int
 	mu         sync.Mutex
-	now        *client // guarded by mu; nil: none could connect yet
+	now        *client // the client of now; nil: none could connect yet; guarded by mu
 }
 
-// client is one connection.
+// client is one connection of a listener or a speaker.
 type client struct {
 	id, site, room int
 	conn           *websocket.Conn
@@ -43,12 +44,12 @@ type client struct {
 	mu    sync.Mutex // guards all below
 	said  []time.Time
 	heard []word
-	last  map[int]int // the highest number heard of each client
+	last  map[int]int // by client: the highest message number heard from it
 	over  bool
 	code  websocket.StatusCode
 }
 
-// pace of a crowd. The rows run side by side.
+// The size and the pace of a crowd. They are small, because the rows of the table run side by side.
 const (
 	tableRooms = 6
 	tableEvery = 40 * time.Millisecond
@@ -72,7 +73,7 @@ func startCrowd(t testing.TB, rooms int, every time.Duration, sites ...*site) *c
 	return c
 }
 
-// add adds a site.
+// add adds a site with its clients.
 func (c *crowd) add(s *site) {
 	c.t.Helper()
 	s.index = len(c.sites)
@@ -92,11 +93,11 @@ func (c *crowd) add(s *site) {
 	}
 }
 
-// connect makes a client, nil if the node does not accept one now.
+// connect makes a client, or returns nil if the node does not accept it now.
 func (c *crowd) connect(s *site, room int) *client {
 	ctx, cancel := context.WithTimeout(c.life, 10*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+s.addr+"/ws/"+tableRoom(room)+"/", nil) // its body is empty
+	conn, _, err := websocket.Dial(ctx, "ws://"+s.addr+"/ws/"+tableRoom(room)+"/", nil) // the body of the answer is empty
 	if err != nil {
 		return nil
 	}
@@ -126,7 +127,7 @@ func (m *client) listen(life context.Context) {
 	}
 }
 
-// say sends the next message, and reports whether the connection took it.
+// say sends the client's next message, and reports whether the connection took it.
 func (m *client) say(life context.Context) bool {
 	m.mu.Lock()
 	w := word{m.id, len(m.said) + 1}
@@ -160,7 +161,7 @@ func (c *crowd) speak(s *site, k *stand) {
 		}
 		m := k.client()
 		if m == nil || m.gone() {
-			if tick%5 != 0 { // a real one would wait for longer
+			if tick%5 != 0 { // tries again only in every fifth tick; a real client would wait longer
 				continue
 			}
 			if m = c.connect(s, k.room); m == nil {
@@ -174,7 +175,7 @@ func (c *crowd) speak(s *site, k *stand) {
 	}
 }
 
-// hush makes the speakers stop.
+// hush stops the speakers.
 func (c *crowd) hush() {
 	if !c.hushed() {
 		close(c.quiet)
@@ -190,7 +191,7 @@ func (c *crowd) hushed() bool {
 	}
 }
 
-// staying returns the present clients of a room.
+// staying returns the clients of a room that are connected now.
 func (c *crowd) staying(room int) (some []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,7 +203,7 @@ func (c *crowd) staying(room int) (some []*client) {
 	return some
 }
 
-// flows waits until every present member of every room has received more from a speaker of each site that has one.
+// flows waits until every connected member of every room has received new messages from a speaker of each site that has one.
 func (c *crowd) flows() {
 	c.t.Helper()
 	c.mu.Lock()
@@ -229,7 +230,7 @@ func (c *crowd) flows() {
 	})
 }
 
-// heard reports whether every present member of the room has received the message, or a later one of its speaker.
+// heard reports whether every connected member of the room has received the message, or a later one of the same client.
 func (c *crowd) heard(room int, w word) bool {
 	for _, m := range c.staying(room) {
 		m.mu.Lock()
@@ -242,8 +243,8 @@ func (c *crowd) heard(room int, w word) bool {
 	return true
 }
 
-// finish stops the speakers, waits until everything has arrived, and judges. Every present speaker sends one more message, again
-// and again, until all have received one of them: everything before it in the order has come by then, or never will.
+// finish stops the speakers, waits until everything has arrived, and judges. Every connected speaker sends one more message,
+// again and again, until all have received one of them: by then everything before it in the order has come, or never will.
 func (c *crowd) finish() (v tally) {
 	c.t.Helper()
 	c.hush()
@@ -278,7 +279,7 @@ func (c *crowd) finish() (v tally) {
 		}
 		return done
 	})
-	waitFor(5*time.Second, func() bool { v = c.judge(); return v.silent+v.reordered == 0 }) // the log says it a moment later
+	waitFor(5*time.Second, func() bool { v = c.judge(); return v.silent+v.reordered == 0 }) // gaps may be announced a moment later
 	for _, s := range c.sites {
 		for _, text := range s.givenBack() {
 			if w, ok := parseWord(text); ok && !waitFor(20*time.Second, func() bool { return c.toldOff(w.client) }) {
@@ -289,7 +290,7 @@ func (c *crowd) finish() (v tally) {
 	return v
 }
 
-// toldOff reports that a client was closed with 4104, or went by itself.
+// toldOff reports whether the connection of a client has ended: closed with 4104, or in another way.
 func (c *crowd) toldOff(id int) bool {
 	c.mu.Lock()
 	m := c.all[id-1]

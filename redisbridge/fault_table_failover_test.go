@@ -12,8 +12,8 @@ import (
 
 const failoverHold = 10 * time.Second
 
-// failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s. Nothing may be refused, or stay on one
-// node. A batch that only the old master had is announced, and under reject its senders are told.
+// failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s. No message may be refused, or stay on one
+// node. A batch that only the old master had must be announced, and under reject its senders must be told.
 func failoverRows() (rows []row) {
 	for _, down := range []Policy{Reject, Local} {
 		add := func(name string, run func(t *testing.T) tally) {
@@ -35,7 +35,7 @@ func failoverRows() (rows []row) {
 		planned := func(_, replica *redisServer) { replica.do("CLUSTER", "FAILOVER") }
 		add("Cluster, planned failover", func(t *testing.T) tally {
 			v, doubted := runCluster(t, down, false, planned)
-			if v.missing+v.gaps+doubted > 0 { // the old master waits until the new one has everything
+			if v.missing+v.gaps+doubted > 0 { // in a planned failover the old master waits until the new one has everything
 				t.Errorf("%d missing, %d gaps, %d given back", v.missing, v.gaps, doubted)
 			}
 			return v
@@ -52,12 +52,12 @@ func failoverRows() (rows []row) {
 	return rows
 }
 
-// sentinelSet is a master with two replicas, and three sentinels.
+// sentinelSet is a master with two replicas, watched by three sentinels.
 type sentinelSet struct {
 	master    *redisServer
 	replicas  []*redisServer
 	sentinels []*redisServer
-	wakes     []*redisServer // servers that were stopped
+	wakes     []*redisServer // servers that were stopped, and must be continued at the end
 }
 
 func startSentinelSet(t *testing.T) *sentinelSet {
@@ -81,7 +81,7 @@ func startSentinelSet(t *testing.T) *sentinelSet {
 	return o
 }
 
-// promoted is the replica that became the master, nil if there is none.
+// promoted returns the replica that became the master, or nil if there is none.
 func (o *sentinelSet) promoted() *redisServer {
 	for _, r := range o.replicas {
 		if strings.Contains(r.replication(), "role:master") {
@@ -115,7 +115,7 @@ func runSentinel(t *testing.T, down Policy, strike func(o *sentinelSet)) tally {
 	return judgeFailover(t, c, took, o.master, o.promoted())
 }
 
-// judgeFailover waits until messages flow through the new master, and judges.
+// judgeFailover waits until messages flow through the new master, and judges the crowd.
 func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisServer) tally {
 	t.Helper()
 	began := time.Now()
@@ -136,7 +136,7 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	for _, s := range c.sites {
 		local += s.bridge.stats.local.Load()
 	}
-	if (refused > 0 || local > 0) && took+well < failoverHold { // else a slow machine may be the reason
+	if (refused > 0 || local > 0) && took+well < failoverHold { // if it took longer, a slow machine may be the reason
 		t.Errorf("%d refused, %d stayed on one node within the hold time", refused, local)
 	}
 	if v.closed > 0 {
@@ -176,13 +176,13 @@ func runCluster(t *testing.T, down Policy, idle bool, strike func(master, replic
 	return v, doubted
 }
 
-// serves reports that a server has lanes of the node.
+// serves reports whether a server has lanes of the node.
 func (s *site) serves(r *redisServer) bool {
 	return slices.ContainsFunc(s.bridge.homes.all(), func(k *link) bool { return k.addr == r.addr() && len(k.all()) > 0 })
 }
 
 // TestALaneThatCameToAReplicaFindsItsMaster: a replica of a Cluster accepts SSUBSCRIBE. If the old master sends a lane away
-// before the new one is known, the lane subscribes on that replica. Nothing else works there.
+// before the new master is known, the lane subscribes on that replica, where nothing else works. It must then move to the master.
 func TestALaneThatCameToAReplicaFindsItsMaster(t *testing.T) {
 	t.Parallel()
 	if !long() && !longFaults() {

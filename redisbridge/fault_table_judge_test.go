@@ -10,21 +10,21 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The checker of the fault table. It knows what every client sent and received, and what every node announced. Every deviation at
-// a member that stayed must have been announced to it: a gap at its node, in the lane and the room of the message, after the
-// message was sent.
+// The checker of the fault table. It knows everything that each client sent and received, and each gap that a node announced. If
+// a message is missing or out of order at a member that stayed connected, a gap must have been announced to that member: by its
+// node, in the lane and the room of the message, after the message was sent.
 
-// spoken is one client as the checker sees it.
+// spoken holds the messages that one client sent and heard, for the checker.
 type spoken struct {
 	id, site, room int
 	joined         time.Time
-	said           []time.Time // of the message n = 1, 2, ... of this client
+	said           []time.Time // times at which messages 1, 2, ... were sent
 	heard          []word
 	over           bool
-	code           websocket.StatusCode // its close code; -1: none
+	code           websocket.StatusCode // close code of the client; -1: none
 }
 
-// word is one message: the client and its number.
+// word identifies one message: its client, and its number among the messages of this client.
 type word struct{ client, n int }
 
 func (w word) String() string { return fmt.Sprintf("m%d.%d", w.client, w.n) }
@@ -37,7 +37,7 @@ func parseWord(text string) (w word, ok bool) {
 // told is a gap that a node announced.
 type told struct {
 	lanes  []int
-	rooms  []string // nil: all of these lanes
+	rooms  []string // nil: all rooms of these lanes
 	at     time.Time
 	reason string
 }
@@ -46,27 +46,27 @@ func (g told) concerns(room string, lane int, since time.Time) bool {
 	return !g.at.Before(since) && slices.Contains(g.lanes, lane) && (g.rooms == nil || slices.Contains(g.rooms, room))
 }
 
-// evidence is everything by which the checker judges.
+// evidence holds all facts from which the checker judges.
 type evidence struct {
 	clients []spoken
 	gaps    [][]told // by site
 	laneOf  func(room string) int
 }
 
-// tally is what the checker found.
+// tally holds the results of the checker.
 type tally struct {
 	said, accepted int
-	refused        int // of a client that was closed with 4104: they may have arrived or not
-	cut            int // of a client whose node died or cut it off
-	missing        int // deliveries to members that stayed, announced
-	silent         int // the same, not announced
+	refused        int // messages of a client that was closed with 4104: they may have arrived or not
+	cut            int // messages of a client whose node died or cut it off
+	missing        int // missing deliveries to members that stayed, announced
+	silent         int // missing deliveries to members that stayed, not announced
 	doubled        int
 	moved          int // deliveries in another order than at another member or than sent, announced
-	reordered      int // the same, not announced
+	reordered      int // deliveries in such another order, not announced
 	gaps           int
 	closed         int // clients that were closed with any code but 4104
 	note           string
-	odd            []string // the first violations
+	odd            []string // texts about the first violations
 }
 
 const refusedCode = websocket.StatusCode(4104)
@@ -89,7 +89,7 @@ func (e *evidence) judge() (v tally) {
 	return v
 }
 
-// announced reports that one of the sites announced a gap that may be this one.
+// announced reports whether one of the sites announced a gap that may include a message sent at since.
 func (e *evidence) announced(room int, since time.Time, sites ...int) bool {
 	name := tableRoom(room)
 	lane := e.laneOf(name)
@@ -109,7 +109,7 @@ func (v *tally) must(what string, args ...any) {
 
 func (e *evidence) judgeRoom(v *tally, room int, clients []*spoken) {
 	said := map[word]time.Time{}
-	at := map[int]map[word]int{} // the position at which each client received each message
+	at := map[int]map[word]int{} // by client and message: its position among the messages that the client received
 	var stayed []*spoken
 	for _, c := range clients {
 		for n, when := range c.said {
@@ -139,7 +139,7 @@ func (e *evidence) judgeRoom(v *tally, room int, clients []*spoken) {
 	}
 }
 
-// judgeFates looks for the messages of a client at all members that should have them.
+// judgeFates looks for the messages of client c at all members that should have received them.
 func (e *evidence) judgeFates(v *tally, c *spoken, stayed []*spoken, at map[int]map[word]int) {
 	for i, when := range c.said {
 		w := word{c.id, i + 1}
@@ -172,7 +172,7 @@ func (e *evidence) judgeFates(v *tally, c *spoken, stayed []*spoken, at map[int]
 func (e *evidence) judgeSpeakers(v *tally, c *spoken, said map[word]time.Time, own map[word]int) {
 	last := map[int]int{}
 	for i, w := range c.heard {
-		if own[w] != i { // it is doubled
+		if own[w] != i { // a duplicate, which judgeRoom has counted
 			continue
 		}
 		if w.n > last[w.client] {
@@ -183,7 +183,8 @@ func (e *evidence) judgeSpeakers(v *tally, c *spoken, said map[word]time.Time, o
 	}
 }
 
-// judgePair compares the order of two members. Out of order is the least number of messages whose removal leaves one order.
+// judgePair compares the order of messages at two members. It counts as out of order the smallest set of messages whose removal
+// leaves the same order at both.
 func (e *evidence) judgePair(v *tally, c, o *spoken, said map[word]time.Time, own, other map[word]int) {
 	var both []word
 	var places []int
@@ -210,12 +211,12 @@ func (e *evidence) outOfOrder(v *tally, c *spoken, w word, since time.Time, what
 	v.must("client %d of site %d: "+what+", said at %s", append(append([]any{c.id, c.site}, args...), since.Format("05.000"))...)
 }
 
-// outOfRow returns the indices of the fewest numbers without which the others ascend.
+// outOfRow returns the indices of the smallest set of numbers whose removal leaves the others in ascending order.
 func outOfRow(numbers []int) (out []int) {
 	if slices.IsSorted(numbers) {
 		return nil
 	}
-	var tails []int // index of the last number of the best row of each length
+	var tails []int // for each length: the index of the last number of the best ascending row
 	before := make([]int, len(numbers))
 	for i, n := range numbers {
 		k, _ := slices.BinarySearchFunc(tails, n, func(tail, n int) int { return numbers[tail] - n })
@@ -252,7 +253,7 @@ func (v *tally) row(name string) string {
 		v.reordered, v.gaps, v.note)
 }
 
-// must holds in every row.
+// check tests the rules that must hold in every row.
 func (v *tally) check(t *testing.T) {
 	t.Helper()
 	if v.silent+v.doubled+v.reordered > 0 {
@@ -263,7 +264,7 @@ func (v *tally) check(t *testing.T) {
 	}
 }
 
-// TestTheCheckerOfTheTable: the checker must find the faults that it is given.
+// TestTheCheckerOfTheTable: the checker must find each violation that it is given.
 func TestTheCheckerOfTheTable(t *testing.T) {
 	t0 := time.Now()
 	at := func(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
@@ -278,10 +279,10 @@ func TestTheCheckerOfTheTable(t *testing.T) {
 		return told{lanes: []int{lane}, rooms: rooms, at: at(second)}
 	}
 	for name, c := range map[string]struct {
-		heard []word // by the listener on the other site
-		back  []word // by the speaker
+		heard []word // what the listener on the other site heard
+		back  []word // what the speaker itself heard
 		code  websocket.StatusCode
-		gaps  []told // there
+		gaps  []told // announced on the other site
 		want  tally
 	}{
 		"all is well":                    {heard: words(1, 2, 3), back: words(1, 2, 3), want: tally{accepted: 3}},

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// leaseRows: a node that is gone stops counting soon, and no node stops counting because Redis is away.
+// leaseRows: the members of a node that is gone soon stop counting, and an outage of Redis makes no node stop counting.
 func leaseRows() []row {
 	return []row{
 		{name: "SIGKILL of one of three nodes: the counts", run: runDeath},
@@ -83,7 +83,7 @@ func runAbsence(t *testing.T) tally {
 	return v
 }
 
-// members reports whether every room has the given number of members over all nodes, according to this one.
+// members reports whether every room has the given number of members over all nodes, as this site's node counts them.
 func members(c *crowd, s *site, want int) bool {
 	for r := range c.rooms {
 		if n, err := s.bridge.Members(context.Background(), tableRoom(r)); err != nil || n != want {

@@ -13,7 +13,7 @@ import (
 // commitBefore is the last version of the program that knows only format 1.
 const commitBefore = "b31612f"
 
-// buildBefore builds it for t, "" if the clone does not have it.
+// buildBefore builds that version for test t, or returns "" if the clone does not have its commit.
 func buildBefore(t, u *testing.T) (path string) {
 	source := t.TempDir()
 	archive, err := exec.Command("git", "-C", "..", "archive", commitBefore).Output()
@@ -28,7 +28,7 @@ func buildBefore(t, u *testing.T) (path string) {
 	return buildServer(t, source)
 }
 
-// mixedRows: nodes of the version before and of this one are one system.
+// mixedRows: nodes of the previous version and nodes of this version form one system.
 func mixedRows() []row {
 	return []row{
 		{name: "nodes of the version before, then new ones, then those alone", run: runUpgrade},
@@ -53,7 +53,7 @@ func runUpgrade(t *testing.T, b *build) tally {
 	cfg.Look, cfg.Upgrade = 200*time.Millisecond, 1500*time.Millisecond
 	first := startSite(t, cfg)
 	c := startCrowd(t, tableRooms, tableEvery, old, first)
-	time.Sleep(2 * cfg.Upgrade) // more than it would take if the old node was not seen
+	time.Sleep(2 * cfg.Upgrade) // an upgrade would have happened by now if the old node were not seen
 	c.flows()
 	if now := fmt.Sprint(redis.do("GET", "dots:meta")); now != before || !strings.HasPrefix(now, "v1 ") || formats(first) != "1" || first.bridge.format() != 1 {
 		t.Errorf("the agreement was %q and is %q, formats %s are written", before, now, formats(first))
@@ -77,7 +77,7 @@ func runUpgrade(t *testing.T, b *build) tally {
 	return v
 }
 
-// formats is the formats of the last batches in the logs.
+// formats returns the formats of the last batches in the logs.
 func formats(s *site) string {
 	found := map[byte]bool{}
 	for i := range s.bridge.Lanes() {
@@ -101,7 +101,7 @@ func formats(s *site) string {
 	return text
 }
 
-// checkRefused checks that a node of the version before does not start, and says why.
+// checkRefused checks that a node of the previous version does not start, and that it says why.
 func checkRefused(t *testing.T, path string, redis *redisServer) {
 	t.Helper()
 	s, serves := launch(t, path, "--redis="+redis.url())

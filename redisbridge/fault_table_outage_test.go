@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// emptyRows: Redis comes back empty, and a new node connects before the nodes that know how the rooms are divided.
+// emptyRows: Redis comes back empty. A new node connects before the old nodes, which know how the rooms are divided.
 func emptyRows() (rows []row) {
 	for _, r := range []struct {
 		name  string
@@ -32,7 +32,8 @@ func emptyRows() (rows []row) {
 	return rows
 }
 
-// runEmpty makes a new node wait for the given time while the others cannot be seen.
+// runEmpty empties Redis and starts a new node there, while the other nodes cannot be seen. The new node waits for the given time
+// before it starts alone.
 func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tally {
 	const rooms = 20
 	redis := startRedis(t)
@@ -45,7 +46,7 @@ func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tal
 	}
 	c := startCrowd(t, rooms, 200*time.Millisecond, sites...)
 	meta := redis.do("GET", "dots:meta")
-	for _, w := range wires { // so that no other node reaches it before, and none is seen
+	for _, w := range wires { // so that the old nodes cannot reach the empty Redis before the new one, and are not seen
 		w.hole()
 		w.cut()
 	}
@@ -76,7 +77,8 @@ func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tal
 	return v
 }
 
-// startFresh starts a node. It reconnects the others when that node looks for them, or when it has started alone.
+// startFresh starts a node. It reconnects the other nodes when the new node looks for them, or when the new node has started
+// alone.
 func startFresh(t *testing.T, redis *redisServer, alone time.Duration, beginsAlone bool, meta string, heal func()) (fresh *site) {
 	t.Helper()
 	cfg := siteConfig(redis.url(), Reject, 30*time.Second)
@@ -100,8 +102,8 @@ func startFresh(t *testing.T, redis *redisServer, alone time.Duration, beginsAlo
 	return fresh
 }
 
-// standstillRows: a program is stopped for longer than the hold time, and goes on. It must not mistake that for an outage of
-// Redis.
+// standstillRows: a program is stopped for longer than the hold time, and goes on. It must not mistake its own standstill for an
+// outage of Redis.
 func standstillRows() (rows []row) {
 	for _, r := range []struct {
 		d    time.Duration
@@ -127,7 +129,7 @@ func standstillRows() (rows []row) {
 	return rows
 }
 
-// awayRows: Redis is away for longer than the hold time, and comes back with or without its data.
+// awayRows: Redis is away for longer than the hold time, and then comes back with or without its data.
 func awayRows() (rows []row) {
 	const away = 3 * time.Second
 	for _, down := range []Policy{Local, Reject} {
@@ -166,7 +168,7 @@ func awayRows() (rows []row) {
 	return rows
 }
 
-// cutPair is two sites, the first with its own connection to Redis.
+// cutPair makes two sites. The site far has its own connection to Redis, through the wire w.
 func cutPair(t *testing.T, redis *redisServer, down Policy, hold time.Duration) (far, near *site, w *wire) {
 	t.Helper()
 	w = startWire(t, redis.addr())
@@ -194,7 +196,7 @@ func wireRows() (rows []row) {
 	return rows
 }
 
-// runFlips damages one batch after the other on its way to a node.
+// runFlips damages some of the batches on their way to a node.
 func runFlips(t *testing.T, _ *build) tally {
 	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
@@ -221,14 +223,14 @@ func runFlips(t *testing.T, _ *build) tally {
 	return v
 }
 
-// insideOfAPush is the position of a byte in the batch of the first whole push in p, 0 if there is none.
+// insideOfAPush returns the position of a byte in the batch of the first whole push message in p, or 0 if there is none.
 func insideOfAPush(p []byte) int {
 	start := bytes.Index(p, []byte("$7\r\nmessage\r\n$"))
 	if start < 0 {
 		return 0
 	}
 	rest := p[start:]
-	for range 4 { // the lengths and texts of two, and the length of the third
+	for range 4 { // skips the lengths and texts of two strings, and stops at the length of the third
 		_, after, ok := bytes.Cut(rest, []byte("\r\n"))
 		if !ok {
 			return 0
@@ -246,7 +248,7 @@ func insideOfAPush(p []byte) int {
 	return len(p) - len(payload) + size - 1
 }
 
-// runLateCalls makes calls be in flight when the hold time ends, and arrive later.
+// runLateCalls lets calls be in flight when the hold time ends, so that they arrive later.
 func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	far, near, w := cutPair(t, startRedis(t), down, 1500*time.Millisecond)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
@@ -273,7 +275,8 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	return v
 }
 
-// runStuck measures how long a node stays ready that receives nothing any more, while all its other connections work.
+// runStuck measures how long a node still reports that it is ready after it stopped receiving anything, while all its other
+// connections work.
 func runStuck(t *testing.T, idle bool) tally {
 	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
@@ -292,7 +295,7 @@ func runStuck(t *testing.T, idle bool) tally {
 	}
 	v := c.finish()
 	v.note = fmt.Sprintf("/readyz red after %.1f s", red.Seconds())
-	if red > 30*time.Second { // 3 s and a tick on a machine that has nothing else to do
+	if red > 30*time.Second { // on an idle machine it takes 3 s and one tick
 		t.Errorf("red only after %v", red)
 	}
 	if v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
@@ -301,7 +304,7 @@ func runStuck(t *testing.T, idle bool) tally {
 	return v
 }
 
-// runExchange makes an address lead to the replica, which is now the master.
+// runExchange makes an address lead to a replica that has become the master.
 func runExchange(t *testing.T, how string) tally {
 	old, now := startRedis(t), startRedis(t)
 	host, port, _ := net.SplitHostPort(old.addr())
@@ -339,7 +342,7 @@ func runExchange(t *testing.T, how string) tally {
 	return v
 }
 
-// listeners is how many subscriptions a server has.
+// listeners returns the number of subscriptions that a server has.
 func listeners(s *redisServer) (n int) {
 	for _, channel := range s.do("PUBSUB", "CHANNELS").([]any) {
 		n += int(s.do("PUBSUB", "NUMSUB", channel).([]any)[1].(int64))
@@ -347,7 +350,7 @@ func listeners(s *redisServer) (n int) {
 	return n
 }
 
-// noteGiven notes the messages that were returned to their senders at all sites.
+// noteGiven adds the number of messages that were returned to their senders at all sites to the note of the row.
 func (v *tally) noteGiven(sites []*site) (refused, doubted int) {
 	for _, s := range sites {
 		r, d := s.given()

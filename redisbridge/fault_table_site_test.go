@@ -26,24 +26,24 @@ import (
 	"dotsconnect/server"
 )
 
-// site is a node as its members see it: a whole server in this process, or a separate program.
+// site is a node with its clients' address: a whole server in this process, or a separate program.
 type site struct {
 	t           testing.TB
 	index       int
 	addr, admin string
-	bridge      *Bridge   // nil: it is a program
-	cmd         *exec.Cmd // nil: it is in this process
+	bridge      *Bridge   // nil: the node is a separate program
+	cmd         *exec.Cmd // nil: the node is in this process
 	stop        func()
 
 	mu      sync.Mutex
 	gaps    []told          // guarded by mu
-	lines   []string        // of its log; guarded by mu
+	lines   []string        // lines of the node's log; guarded by mu
 	refused map[string]bool // messages returned to their senders as not taken; guarded by mu
 	doubted map[string]bool // messages returned as possibly lost; guarded by mu
 	dead    bool            // guarded by mu
 }
 
-// siteConfig is Default except for the wait of the first node.
+// siteConfig is Default, but the first node does not wait for others.
 func siteConfig(url string, down Policy, hold time.Duration) Config {
 	cfg := Default()
 	cfg.URL, cfg.Down, cfg.Hold, cfg.Alone = url, down, hold, 0
@@ -85,7 +85,7 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 	node, err := server.NewConnected(sc, zap.NewNop(), "test", &server.Backend{
 		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses,
 		Members: b.Members, Alone: b.Alone, Warning: b.Warning,
-		Start: func(node *loop.Node, _ func(lane int, rooms []string)) { // the checker gets the gap, not the members
+		Start: func(node *loop.Node, _ func(lane int, rooms []string)) { // gaps go to the checker, not to the members
 			b.attach(node)
 			b.loops = &siteLoops{b.loops, s}
 			b.run()
@@ -95,7 +95,7 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 		err = node.Start()
 	}
 	if err != nil {
-		_ = b.Close() // the reason is err
+		_ = b.Close() // the caller gets err, which has the reason
 		return nil, err
 	}
 	s.bridge, s.addr, s.admin = b, node.Addr(), node.AdminAddr()
@@ -106,13 +106,13 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 		if err := node.Close(); err != nil {
 			t.Error(err)
 		}
-		_ = b.Close() // its Redis may be gone
+		_ = b.Close() // may fail: its Redis may be gone
 	})
 	t.Cleanup(s.stop)
 	return s, nil
 }
 
-// siteLoops notes the messages that are returned to their senders.
+// siteLoops passes calls to the loops, and notes the messages that are returned to their senders.
 type siteLoops struct {
 	loops
 	site *site
@@ -132,7 +132,7 @@ func (o *siteLoops) Doubt(p *loop.Publication) {
 	o.loops.Doubt(p)
 }
 
-// tellAtTheEnd shows the log of a test that failed.
+// tellAtTheEnd shows the log of the site if the test has failed.
 func (s *site) tellAtTheEnd(lines func() []string) {
 	s.t.Cleanup(func() {
 		if all := lines(); s.t.Failed() {
@@ -163,7 +163,7 @@ type siteLine struct {
 	Reason  string `json:"reason"`
 }
 
-// startProgram starts a node as a separate program. args are its settings about Redis.
+// startProgram starts a node as a separate program. args are its settings for Redis.
 func startProgram(t testing.TB, path string, args ...string) *site {
 	t.Helper()
 	s, serves := launch(t, path, args...)
@@ -180,7 +180,7 @@ func launch(t testing.TB, path string, args ...string) (s *site, serves func() b
 	s.tellAtTheEnd(s.log)
 	args = append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--log-format=json", "--loops=1", "--drain-time=0s"}, args...)
 	s.cmd = exec.Command(path, args...)
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // nothing that could change its settings
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // no variable that could change its settings
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -210,13 +210,13 @@ func launch(t testing.TB, path string, args ...string) (s *site, serves func() b
 	}
 }
 
-// read is the goroutine that reads the log of a program.
+// read is the goroutine that reads the log of a separate program.
 func (s *site) read(pipe io.Reader) {
 	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var line siteLine
-		_ = json.Unmarshal(lines.Bytes(), &line) // some lines are for people
+		_ = json.Unmarshal(lines.Bytes(), &line) // may fail, because some lines are not JSON
 		s.mu.Lock()
 		s.lines = append(s.lines, lines.Text())
 		switch line.Message {
@@ -229,7 +229,7 @@ func (s *site) read(pipe io.Reader) {
 	}
 }
 
-// parseRanges reads what ranges has written.
+// parseRanges reads a text that ranges has written.
 func parseRanges(text string) (numbers []int) {
 	for _, part := range strings.Split(text, ",") {
 		first, last, more := strings.Cut(part, "-")
@@ -263,21 +263,21 @@ func (s *site) alive() bool {
 	return !s.dead
 }
 
-// given is how many messages were returned to their senders: as not taken, and as possibly lost.
+// given returns how many messages were returned to their senders: as not taken, and as possibly lost.
 func (s *site) given() (refused, doubted int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.refused), len(s.doubted)
 }
 
-// givenBack returns these messages.
+// givenBack returns the messages that were returned to their senders.
 func (s *site) givenBack() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append(slices.Collect(maps.Keys(s.refused)), slices.Collect(maps.Keys(s.doubted))...)
 }
 
-// laneOf is the lane that the node gives a room; for a program it is read from Redis.
+// laneOf returns a function that gives the lane of a room on this node; for a separate program the agreement is read from Redis.
 func (s *site) laneOf() func(string) int {
 	if s.bridge != nil {
 		return s.bridge.LaneOf
@@ -292,7 +292,7 @@ func (s *site) signal(sig syscall.Signal) {
 	}
 }
 
-// get asks the admin address.
+// get requests a path at the admin address.
 func (s *site) get(path string) (status int, body string, err error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+s.admin+path, nil)
@@ -318,7 +318,7 @@ func (s *site) awaitReady() {
 	eventually(s.t, "the node is ready", s.ready)
 }
 
-// metric reads a figure without labels.
+// metric reads a metric that has no labels.
 func (s *site) metric(name string) (value float64) {
 	s.t.Helper()
 	_, body, err := s.get("/metrics")

@@ -9,22 +9,23 @@ import (
 	"time"
 )
 
-// row is a fault of the whole system: nodes with real WebSocket clients and a real Redis, and a fault while the clients send.
+// row is one fault of a whole system: nodes with real WebSocket clients and a real Redis, and a fault that happens while the
+// clients send.
 type row struct {
 	name string
-	long bool // only with DOTS_FAULTS=long
+	long bool // runs only with DOTS_FAULTS=long
 	run  func(t *testing.T, b *build) tally
 }
 
-// build is what the rows need to start nodes as separate programs.
+// build builds the programs for the rows that start nodes as separate programs.
 type build struct {
-	now, before func(t *testing.T) string // the path of this version, and of the one with format 1
+	now, before func(t *testing.T) string // return the paths of this version, and of the version with format 1
 }
 
-// longFaults reports that the faults shall take as long as they usually do.
+// longFaults reports whether the faults last as long as they usually do in production.
 func longFaults() bool { return os.Getenv("DOTS_FAULTS") == "long" }
 
-// TestFaultTable prints a table of RESULTS.md: make faults
+// TestFaultTable makes a table in RESULTS.md: make faults
 func TestFaultTable(t *testing.T) {
 	t.Parallel()
 	if !long() && !longFaults() {
@@ -60,7 +61,7 @@ func TestFaultTable(t *testing.T) {
 		}
 		text.WriteString(lines[name])
 	}
-	if longFaults() { // with -v it would be hard to find among other output
+	if longFaults() { // not with t.Logf: in the output of -v the table would be hard to find
 		fmt.Println(text.String())
 	} else {
 		t.Logf("\n%s", text.String())

@@ -6,7 +6,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// Format 1 is the only format of version 1 of the program. All numbers are varints unless stated otherwise:
+// Format 1 is the only format that version 1 of the program knows. All numbers are varints unless stated otherwise:
 //
 //	1 (one byte) · node (8 bytes) · n · count · count x (kind (one byte) · room length · room · value length · value)
 
@@ -52,7 +52,7 @@ func parseBatch1(b []byte, find finder) (all batch, err error) {
 	return all, nil
 }
 
-// received is a publication that came from another node.
+// received makes a publication that came from another node.
 func received(room string, kind loop.Kind, value []byte, index uint32) *loop.Publication {
 	return &loop.Publication{Room: room, Value: append(make([]byte, 0, len(value)), value...), Kind: kind, ID: loop.ID{Index: index}}
 }

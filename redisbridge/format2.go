@@ -7,13 +7,13 @@ import (
 	"dotsconnect/loop"
 )
 
-// Format 2 is made of sections that can be skipped by their length: a room without members here costs no more than its name, and
-// a later version can add kinds of sections, of publications and of fields in one. All numbers are varints unless stated
-// otherwise:
+// Format 2 consists of sections that can be skipped by their length. So a room without members here costs no more than the
+// reading of its name, and a later version can add new kinds of sections and publications, and new fields in them. All numbers
+// are varints unless stated otherwise:
 //
 //	2 (one byte) · CRC32C of all that follows (4 bytes) · node (8 bytes) · n · sections: kind (one byte) · length · body
 //	  kind 1, the publications of a room: room length · room · count · count x publication
-//	    publication: kind (one byte) · value length · value; if bit 7 of the kind is set, length · fields that nobody needs to know
+//	    publication: kind (one byte) · value length · value; if bit 7 of the kind is set, length · fields that a reader may skip
 //	  kind 2, a notice (notice.go): messages · 1 if there are rooms that it does not name (one byte) · rooms: length · name
 //
 // The index of a publication is its number among all publications of the batch, including those in skipped sections.

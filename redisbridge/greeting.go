@@ -9,7 +9,7 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// connect opens the connection and greets the server.
+// connect opens the connection of the link and greets the server.
 func (k *link) connect(ctx context.Context) error {
 	s := k.bridge.store
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
@@ -27,7 +27,7 @@ func (k *link) connect(ctx context.Context) error {
 		return over
 	}
 	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline) // an error shows in the following calls
+	_ = conn.SetDeadline(deadline) // an error would show in the calls that follow
 	if err := k.greet(); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (k *link) connect(ctx context.Context) error {
 	return nil
 }
 
-// greet sends our greeting, and learns the clock of the server.
+// greet sends the first commands, and learns the clock of the server.
 func (k *link) greet() error {
 	a := k.bridge.store.address
 	hello := []string{"HELLO", "3"}

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// A node without members reads what others publish in gulps: waking for each batch costs some 20 us, and nobody waits for the
-// batches. It is not enough to sleep between two reads, because every packet wakes the scheduler anyway. So during that sleep the
-// socket reports nothing before a gulp is full (SO_RCVLOWAT, socket(7)).
+// A node without members reads the batches of other nodes in gulps: it would cost about 20 us to wake for each batch, and nobody
+// waits for the batches. It is not enough to sleep between two reads, because every packet wakes the scheduler anyway. So during
+// that sleep the socket reports nothing before a gulp is full (SO_RCVLOWAT, socket(7)).
 const (
 	gulpTime  = 10 * time.Millisecond
 	gulpBytes = 32 << 10
 )
 
-// gulps is a connection that is read in this way while it is idle. When a gulp is full, it reads on at once, because a server
-// drops a subscriber that falls behind.
+// gulps is a connection that is read in gulps while it is idle. When a gulp is full, Read does not sleep before the next read,
+// because a server drops a subscriber that falls behind.
 type gulps struct {
 	net.Conn
-	idle func() bool // nobody waits for the data
+	idle func() bool // reports whether nobody waits for the data
 	full bool        // the last read filled a gulp
 }
 
@@ -34,7 +34,8 @@ func (g *gulps) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// lowest sets how many bytes the socket waits for. If the system does not support it, packets wake the scheduler.
+// lowest sets the number of bytes from which on the socket reports that it can be read. If the system does not support it, every
+// packet wakes the scheduler.
 func (g *gulps) lowest(bytes int) {
 	conn := g.Conn
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {

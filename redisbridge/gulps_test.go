@@ -11,8 +11,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestNothingIsLostInGulps: all bytes arrive in order, including the last ones, whatever the size of the pieces (small ones that
-// the socket does not report, or more than a gulp) and however often the node becomes idle meanwhile.
+// TestNothingIsLostInGulps: all bytes arrive in order, including the last ones. This holds for pieces of any size (small ones
+// that the socket does not report, or more than a gulp) and however often the node becomes idle meanwhile.
 func TestNothingIsLostInGulps(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,8 +64,8 @@ func TestNothingIsLostInGulps(t *testing.T) {
 	}
 }
 
-// TestWhoIsIdle: a node with a member is not idle. Neither is a node that has just published, perhaps for its API: it waits for
-// the answer.
+// TestWhoIsIdle: a node with a member is not idle. A node that has just published is not idle either, even if the publication
+// came from its API, because it waits for the answer.
 func TestWhoIsIdle(t *testing.T) {
 	k := lonelyLink(1)
 	b := k.bridge

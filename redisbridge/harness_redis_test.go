@@ -19,14 +19,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisServer is a real redis-server on a free port, with its files in a separate folder.
+// redisServer is a real redis-server on a free port, with its files in a folder of its own.
 type redisServer struct {
 	t    testing.TB
 	dir  string
 	port int
 	args []string
 
-	password string // for client; none after startRedis
+	password string // password for the clients of the test; startRedis sets none
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -38,7 +38,7 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
 	s := &redisServer{t: t, dir: t.TempDir()}
 	t.Cleanup(s.kill)
-	for range 5 { // another program may have taken the port meanwhile
+	for range 5 { // another program may have taken the port after freePort chose it
 		s.port = freePort(t)
 		s.args = append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no", "--logfile", "redis.log"}, args...)
 		if s.tryStart() {
@@ -49,11 +49,11 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	return nil
 }
 
-// lastPort is the last port that freePort gave: each is given once.
+// lastPort is the last port that freePort returned: each port is returned once.
 var lastPort atomic.Int32
 
-// freePort finds a port below those that the kernel gives to clients; otherwise a server that is restarted could find its port
-// taken. It is below 22768, because a Cluster's bus uses the port + 10000.
+// freePort finds a port below the range from which the kernel takes ports for outgoing connections; otherwise a restarted server
+// could find its port taken. The port is below 22768, because the bus of a Cluster uses the port + 10000.
 func freePort(t testing.TB) int {
 	t.Helper()
 	lastPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*100))
@@ -72,13 +72,13 @@ func freePort(t testing.TB) int {
 func (s *redisServer) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 func (s *redisServer) url() string  { return "redis://" + s.addr() }
 
-// start starts the process again, on its old port.
+// start starts the process on the port of the server. It is also used to start it again.
 func (s *redisServer) start() {
 	s.t.Helper()
 	s.eventually("redis-server starts again", s.tryStart)
 }
 
-// tryStart starts the process and waits until it answers; false if it has ended at once.
+// tryStart starts the process and waits until it answers. It returns false if the process has ended at once.
 func (s *redisServer) tryStart() bool {
 	s.t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -122,7 +122,7 @@ func (s *redisServer) eventually(what string, done func() bool) {
 	eventually(s.t, what, done)
 }
 
-// client is a plain client of the server, for the commands of a test.
+// client returns a plain client of the server, with which the test sends commands.
 func (s *redisServer) client() *redis.Client {
 	const patience = time.Minute // the machine may be busy
 	return redis.NewClient(&redis.Options{Addr: s.addr(), Password: s.password, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
@@ -141,7 +141,8 @@ func (s *redisServer) do(args ...any) any {
 	return v
 }
 
-// replication is the server's replication info, "" if it does not answer: a server that changes its role closes its connections.
+// replication returns the server's replication info, or "" if it does not answer: a server that changes its role closes its
+// connections.
 func (s *redisServer) replication() string {
 	c := s.client()
 	defer c.Close()
@@ -169,14 +170,14 @@ func (s *redisServer) kill() {
 	}
 }
 
-// remove deletes the data of a server that is not running.
+// remove deletes the data of the server, which must not be running.
 func (s *redisServer) remove() {
 	for _, name := range []string{"appendonlydir", "dump.rdb"} {
 		_ = os.RemoveAll(filepath.Join(s.dir, name))
 	}
 }
 
-// eventually waits for a condition. The limit is for a test that fails.
+// eventually waits for a condition. It fails the test after a limit, which no working bridge reaches.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	if !waitFor(60*time.Second, done) {

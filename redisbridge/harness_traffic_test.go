@@ -13,32 +13,32 @@ import (
 	"dotsconnect/loop"
 )
 
-// traffic is two nodes under load with a checker. In every room each node has a listener, which only receives, and a speaker.
-// Every message is unique. At the end each listener must have every accepted message of its room exactly once, in the same order
-// as the other listener, and each speaker's messages in the order in which they were sent.
+// traffic is a number of nodes under load, with a checker. In every room each node has a listener, which only receives, and a
+// speaker. Every message is unique. At the end each listener must have every accepted message of its room exactly once, in the
+// same order as the other listeners, and each speaker's messages in the order in which they were sent.
 type traffic struct {
 	t         testing.TB
 	nodes     []*testNode
 	listeners [][]*member // by room, then node
 	speakers  []*speaker
-	each      int          // messages that each speaker sends per tick
-	said      atomic.Int64 // by all of them
+	each      int          // number of messages that each speaker sends per tick
+	said      atomic.Int64 // number of messages that all speakers have sent
 
 	stop chan struct{}
 	wait sync.WaitGroup
 }
 
-// speaker sends numbered messages; when it is kicked, another connection goes on.
+// speaker sends numbered messages; when it is kicked, it goes on over another connection.
 type speaker struct {
 	name string
 	room int
 	node *testNode
 	said int
 	m    *member
-	all  []*member // its connections
+	all  []*member // all its connections, one after the other
 }
 
-// verdicts of the checker.
+// verdicts holds the results of the checker.
 type verdicts struct {
 	accepted, rejected, lost, doubled, reordered int
 	gaps                                         uint64
@@ -96,7 +96,7 @@ func (tr *traffic) speak() {
 		for _, s := range tr.speakers {
 			if len(s.m.kicks()) > 0 {
 				if s.node.bridge.Refuses(roomName(s.room)) {
-					continue // a client would come back later
+					continue // a real client would try again later
 				}
 				s.connect()
 			}
@@ -109,7 +109,8 @@ func (tr *traffic) speak() {
 	}
 }
 
-// finish ends the load, waits until everything has arrived, and judges. ready is how long the nodes took to be ready again.
+// finish ends the load, waits until everything has arrived, and judges. ready is the time that the nodes took to become ready
+// again.
 func (tr *traffic) finish(ready time.Duration) (v verdicts) {
 	tr.t.Helper()
 	close(tr.stop)
@@ -154,7 +155,7 @@ func (tr *traffic) finish(ready time.Duration) (v verdicts) {
 	return v
 }
 
-// parsed reports that a node has no unread bytes of connections that are still open.
+// parsed reports whether a node has parsed all bytes of connections that are still open.
 func (tr *traffic) parsed(n *testNode) bool {
 	for _, s := range tr.speakers {
 		if s.node != n {
@@ -170,7 +171,8 @@ func (tr *traffic) parsed(n *testNode) bool {
 	return true
 }
 
-// settle waits until nothing more arrives: every lane of every node has reached the counter in Redis.
+// settle waits until no more messages arrive: every lane of every node has reached its counter in Redis, and the loops have
+// fanned out their inboxes.
 func (tr *traffic) settle() {
 	tr.t.Helper()
 	for _, n := range tr.nodes {
@@ -182,7 +184,7 @@ func (tr *traffic) settle() {
 			}
 			return true
 		})
-		for _, l := range n.node.Loops() { // and what is in the inboxes is fanned out
+		for _, l := range n.node.Loops() { // fan out the inboxes
 			for range 2 {
 				done := make(chan struct{})
 				l.Call(func(*loop.Loop) { close(done) })
@@ -230,7 +232,7 @@ func (tr *traffic) judge(v *verdicts, accepted map[string]bool, all []*member) {
 	}
 }
 
-// readyAgain waits until all nodes are ready and has the time since now.
+// readyAgain waits until all nodes are ready, and returns how long that took.
 func (tr *traffic) readyAgain() time.Duration {
 	tr.t.Helper()
 	began := time.Now()
@@ -241,7 +243,7 @@ func (tr *traffic) readyAgain() time.Duration {
 	return time.Since(began)
 }
 
-// calm waits until the nodes are ready and messages flow, and finishes.
+// calm waits until the nodes are ready and messages flow, and then finishes.
 func (tr *traffic) calm() verdicts {
 	tr.t.Helper()
 	ready := tr.readyAgain()
@@ -249,12 +251,12 @@ func (tr *traffic) calm() verdicts {
 	return tr.finish(ready)
 }
 
-// row is a row of the table.
+// row formats the verdicts as a row of the table.
 func (v verdicts) row(name string) string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s |", name, v.accepted, v.rejected, v.lost, v.doubled, v.reordered, v.gaps, v.ready.Seconds())
 }
 
-// judge fails the test for everything that is never allowed.
+// judge fails the test for every result that is not allowed. If mayLose is true, messages may be lost.
 func (v verdicts) judge(t *testing.T, mayLose bool) {
 	t.Helper()
 	if v.doubled > 0 || v.reordered > 0 {
@@ -271,7 +273,7 @@ func (v verdicts) judge(t *testing.T, mayLose bool) {
 	}
 }
 
-// flows waits until every listener got more than it has.
+// flows waits until every listener has got more messages than it has now.
 func (tr *traffic) flows() {
 	tr.t.Helper()
 	for _, all := range tr.listeners {
@@ -282,7 +284,7 @@ func (tr *traffic) flows() {
 	}
 }
 
-// figures is the statistics of the bridge.
+// figures returns the counters of the bridge as a text.
 func figures(b *Bridge) string {
 	var s strings.Builder
 	for _, m := range b.Metrics() {

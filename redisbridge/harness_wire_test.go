@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// wire passes bytes between the nodes and Redis, with the faults that the test sets.
+// wire is a proxy between a node and Redis. It makes the faults that the test sets.
 type wire struct {
 	addr   string
 	target atomic.Pointer[string]
@@ -21,17 +21,17 @@ type wire struct {
 	closed bool                  // guarded by mu
 }
 
-// wireMode is these faults. The zero value is a good wire.
+// wireMode holds the faults of a wire. The zero value is a wire without faults.
 type wireMode struct {
-	hole   bool                      // nothing comes through; TCP keeps it until the wire is good again
+	hole   bool                      // nothing comes through; TCP keeps the bytes until the wire works again
 	deaf   bool                      // nothing comes back from Redis
 	mute   bool                      // nothing gets to Redis
 	stuck  bool                      // nothing comes back on a connection that has subscribed to something
 	reset  bool                      // a connection on which data comes is reset
-	delay  time.Duration             // in each direction
-	rate   int                       // bytes a second from Redis, in each connection; 0: no limit
-	damage func(p []byte, down bool) // changes passing data; down: from Redis
-	watch  func(p []byte, down bool) // sees passing data
+	delay  time.Duration             // delay of the bytes, in each direction
+	rate   int                       // limit of bytes a second from Redis, for each connection; 0: no limit
+	damage func(p []byte, down bool) // may change passing bytes; down: they come from Redis
+	watch  func(p []byte, down bool) // sees passing bytes; down: they come from Redis
 }
 
 func startWire(t testing.TB, target string) *wire {
@@ -75,7 +75,7 @@ func (w *wire) slow(d time.Duration) { w.set(wireMode{delay: d}) }
 // exchange makes new connections go to another Redis.
 func (w *wire) exchange(target string) { w.target.Store(&target) }
 
-// cut closes the present connections.
+// cut closes the connections that are open now.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +84,7 @@ func (w *wire) cut() {
 	}
 }
 
-// serve connects one client through.
+// serve connects one client to Redis.
 func (w *wire) serve(down *net.TCPConn) {
 	defer func() { _ = down.Close() }()
 	c, err := net.Dial("tcp", *w.target.Load())
@@ -116,7 +116,7 @@ func (w *wire) keep(conns ...*net.TCPConn) bool {
 	return !w.closed
 }
 
-// pass copies one direction, and ends both directions when it ends.
+// pass copies the bytes of one direction. When it ends, it ends both directions.
 func (w *wire) pass(to, from *net.TCPConn, down bool, subscribes *atomic.Bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)

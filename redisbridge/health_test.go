@@ -15,7 +15,7 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// TestANodeWhoseRedisTakesNoWritesIsNotReady: such a Redis can still be read, and all its subscriptions are alive.
+// TestANodeWhoseRedisTakesNoWritesIsNotReady: such a Redis can still be read, and all subscriptions to it still work.
 func TestANodeWhoseRedisTakesNoWritesIsNotReady(t *testing.T) {
 	t.Parallel()
 	for _, busy := range []bool{false, true} {
@@ -45,7 +45,7 @@ func TestANodeWhoseRedisTakesNoWritesIsNotReady(t *testing.T) {
 	}
 }
 
-// backLoops notes the last call of HoldBack. A call to hold back hesitates, as a goroutine that lost its CPU would.
+// backLoops notes the last call of HoldBack. HoldBack(true) waits a moment first, like a goroutine that has lost its CPU.
 type backLoops struct {
 	loops
 	hesitate chan struct{}
@@ -63,9 +63,8 @@ func (f *backLoops) HoldBack(on bool) {
 	f.mu.Unlock()
 }
 
-// TestHoldingBackEndsThoughBothAreSaidAtOnce: if the two calls of different goroutines came in the wrong order, no connection of
-// the node would ever be read again.
-// connection of the node would be read ever again.
+// TestHoldingBackEndsThoughBothAreSaidAtOnce: two goroutines call HoldBack at the same time, one with true and one with false. If
+// the calls came in the wrong order, no connection of the node would ever be read again.
 func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	f := &backLoops{hesitate: make(chan struct{}, 1)}
 	b := newBridge(Default(), zap.NewNop())
@@ -82,7 +81,7 @@ func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	}
 }
 
-// TestANodeFollowsAnAddressThatLeadsElsewhere: present connections stay with the old master, which takes everything that is
+// TestANodeFollowsAnAddressThatLeadsElsewhere: the open connections stay with the old master, which takes everything that is
 // published there and so seems healthy.
 func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	t.Parallel()
@@ -112,7 +111,8 @@ func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// TestALinkThatIsHeardAndNotAnsweredIsReplaced: messages of other nodes arrive, but what this node writes does not reach Redis.
+// TestALinkThatIsHeardAndNotAnsweredIsReplaced: messages of other nodes still arrive, but nothing that this node writes reaches
+// Redis.
 func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -146,13 +146,13 @@ func TestALinkThatIsHeardAndNotAnsweredIsReplaced(t *testing.T) {
 	wait.Wait()
 }
 
-// subscribers is how many subscribers of the first lane a server has.
+// subscribers returns the number of subscribers that the first lane has on a server.
 func subscribers(s *redisServer, n *testNode) int64 {
 	return s.do("PUBSUB", "NUMSUB", n.bridge.store.names.channel(0)).([]any)[1].(int64)
 }
 
-// TestANodeLeavesAMasterThatWasReplacedBehindItsAddress: the new master has all data of the old one, which has become its
-// replica. The old one takes no more writes, but all connections to it stay open.
+// TestANodeLeavesAMasterThatWasReplacedBehindItsAddress: the new master has all data of the old master, which has become its
+// replica. The old master takes no more writes, but all connections to it stay open.
 func TestANodeLeavesAMasterThatWasReplacedBehindItsAddress(t *testing.T) {
 	t.Parallel()
 	old, now := startRedis(t), startRedis(t)
@@ -183,7 +183,7 @@ func TestANodeLeavesAMasterThatWasReplacedBehindItsAddress(t *testing.T) {
 	}
 }
 
-// TestANodeStartsOverASlowLink: a round trip of 200 ms, 64 lanes, an empty Redis.
+// TestANodeStartsOverASlowLink: the round trip takes 200 ms, the node has 64 lanes, and Redis is empty.
 func TestANodeStartsOverASlowLink(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -231,7 +231,7 @@ func TestALogIsReadOverANarrowLink(t *testing.T) {
 	}
 }
 
-// TestDatabasesOfOneRedisAreApart: channels, unlike keys, are the same in all databases.
+// TestDatabasesOfOneRedisAreApart: keys are separate in each database, but channels are shared by all of them.
 func TestDatabasesOfOneRedisAreApart(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -264,7 +264,7 @@ func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	}
 }
 
-// TestANodeHasFourConnectionsToAServer: even when it reconnects and all parts need a connection at once.
+// TestANodeHasFourConnectionsToAServer, even when it reconnects and all of its parts need a connection at once.
 func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -277,7 +277,7 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 	}
 	a.ready()
 	connections := func() int {
-		return strings.Count(fmt.Sprint(s.do("CLIENT", "LIST")), "\n") - 1 // without the one that asks
+		return strings.Count(fmt.Sprint(s.do("CLIENT", "LIST")), "\n") - 1 // does not count the connection that asks
 	}
 	for round := range 3 {
 		for _, m := range members {
@@ -294,9 +294,9 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 	}
 }
 
-// TestANumberThatOneMasterHasLostEndsNoLink: a failover or FLUSHALL removes the node's number until it is written the next time,
-// and beats follow each other closely while lanes are added to a link. Only if a later number is missing, too, are there two
-// servers.
+// TestANumberThatOneMasterHasLostEndsNoLink: a failover or FLUSHALL removes the node's number until the node writes it the next
+// time, and beats follow each other closely while lanes are added to a link. So one missing number does not end a link. Only if a
+// later number is missing too does the address lead to another server.
 func TestANumberThatOneMasterHasLostEndsNoLink(t *testing.T) {
 	k := lonelyLink(0)
 	beats := func(there string, written ...uint64) error {

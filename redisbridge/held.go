@@ -5,32 +5,33 @@ import (
 	"sync/atomic"
 )
 
-// held counts the bytes of publications that are queued or in flight through Redis. While there are too many, the loops read no
-// further. Any goroutine.
+// held counts the bytes of publications that are queued or in flight through Redis. While there are too many, the loops stop
+// reading. Any goroutine.
 type held struct {
 	limit    int64
 	holdBack func(on bool)
 	bytes    atomic.Int64
-	full     atomic.Bool // the loops were told to hold back; written under telling
+	full     atomic.Bool // the loops were told to hold back; only written while telling is held
 	telling  sync.Mutex
 }
 
-// add counts bytes that are now in flight. From half of the limit on, the loops read no further.
+// add counts bytes that are now in flight. When half of the limit is used, the loops stop reading.
 func (h *held) add(n int64) {
 	if h.bytes.Add(n) > h.limit/2 && !h.full.Load() {
 		h.tellLoops()
 	}
 }
 
-// release takes off bytes that are settled. At a quarter of the limit the loops go on.
+// release takes off bytes that are settled. When the use is down to a quarter of the limit, the loops go on.
 func (h *held) release(n int64) {
 	if h.bytes.Add(-n) <= h.limit/4 && h.full.Load() {
 		h.tellLoops()
 	}
 }
 
-// tellLoops tells the loops to hold back or to go on. One caller at a time does so, and checks again after each call. Otherwise
-// two calls at once could end with "hold back": nothing would be read, so nothing would be published that could end it.
+// tellLoops tells the loops to hold back or to go on. Only one goroutine at a time calls the loops, and it checks again after
+// each call. Otherwise two calls at the same time could end with "hold back". Then nothing would be read, so nothing would be
+// published, and nothing would release bytes and end it.
 func (h *held) tellLoops() {
 	h.telling.Lock()
 	defer h.telling.Unlock()

@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestALoopYieldsToASenderThatWasIdle: but not for each publication, which would only cost time.
+// TestALoopYieldsToASenderThatWasIdle, but not for each publication, which would only cost time.
 func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
 	m := newModel(1, newSimRedis(), nil)
 	l := m.nodes[0].lane
@@ -44,8 +44,8 @@ func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
 	}
 }
 
-// TestAMessageWaitsForTheHoldTimeAndNotForCalls: with many lanes the timeout of calls grows to its limit at once, since it
-// doubles with each call of any lane that runs out.
+// TestAMessageWaitsForTheHoldTimeAndNotForCalls: with many lanes the time limit of calls soon reaches its maximum, because it
+// doubles with each call of any lane that times out. A message must not have to wait that long.
 func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -53,7 +53,7 @@ func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	cfg.Lanes, cfg.Down, cfg.Hold, cfg.CallMax = 16, Local, 500*time.Millisecond, 20*time.Second
 	a := startNode(t, cfg, 1)
 	var members []*member
-	for r := range 64 { // some in each lane
+	for r := range 64 { // enough rooms for every lane
 		members = append(members, a.join(roomName(r), 0))
 	}
 	a.ready()
@@ -72,7 +72,7 @@ func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	t.Logf("64 messages within %v arrived within %v", 640*time.Millisecond, time.Since(began))
 }
 
-// deliveries replaces loops and members, and notes what is delivered.
+// deliveries replaces the loops and members, and notes the publications that are delivered.
 type deliveries struct {
 	*modelNode
 	got []string
@@ -86,8 +86,9 @@ func (o *deliveries) Deliver(_ int, pubs []*loop.Publication) {
 
 func (o *deliveries) DeliverLate(lane int, pubs []*loop.Publication) { o.Deliver(lane, pubs) }
 
-// TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis stops after its answer to the first message, before it publishes it. The
-// second message waits for the hold time and is delivered without Redis. When Redis goes on, the first one is in the log.
+// TestWhatRedisTookAndDidNotSendBackStaysInOrder: Redis answers the call with the first message, and stops before it sends the
+// message back. The second message waits for the hold time and is delivered without Redis. When Redis goes on, the first message
+// is in the log.
 func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 	for _, down := range []Policy{Local, Reject} {
 		m := newModel(1, newSimRedis(), nil)
@@ -122,8 +123,9 @@ func TestWhatRedisTookAndDidNotSendBackStaysInOrder(t *testing.T) {
 	}
 }
 
-// TestANoticeThatComesAfterTheNextOutageIsHeardAtHome: Redis took the batch with the notice, and went away again before it sent
-// it back. The other nodes find it in the log and tell their members; the node that sent it must do so, too.
+// TestANoticeThatComesAfterTheNextOutageIsHeardAtHome: Redis took the batch with a notice, and went away again before it sent the
+// batch back. The other nodes find the batch in the log and tell their members; the node that sent the notice must tell its
+// members, too.
 func TestANoticeThatComesAfterTheNextOutageIsHeardAtHome(t *testing.T) {
 	m := newModel(1, newSimRedis(), nil)
 	o := &deliveries{modelNode: m.nodes[0]}
@@ -141,8 +143,8 @@ func TestANoticeThatComesAfterTheNextOutageIsHeardAtHome(t *testing.T) {
 	}
 	l.giveUp(nil)
 	l.publish(publications("chat/x", "alone")[0])
-	send() // empty: Redis is back
-	send() // the notice
+	send() // the first batch is empty and shows that Redis is back
+	send() // the second batch has the notice
 	l.giveUp(nil)
 	page, err := m.read(l, 10)
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Homes are the links, one for each master that has a lane. When a link ends, or a lane's slot moves away, its lanes get another
-// link: to the server that has them now.
+// homes holds the links, one for each master that has a lane. When a link ends, its lanes get a link to the server that has them
+// now. So does a lane whose slot has moved to another server.
 type homes struct {
 	bridge *Bridge
-	bell   chan struct{} // some lane has no link
+	bell   chan struct{} // rings when some lane has no link
 
 	mu       sync.Mutex
 	links    map[string]*link // by address; guarded by mu
 	of       map[*lane]*link  // guarded by mu
-	homeless []*lane          // guarded by mu
+	homeless []*lane          // lanes without a link; guarded by mu
 }
 
-// restPause limits how often a Redis that refuses is asked.
+// restPause is the pause between two attempts to find a link, so that a Redis that refuses is not asked all the time.
 const restPause = 50 * time.Millisecond
 
 var errReplaced = errors.New("another server is the master now")
@@ -29,7 +29,7 @@ func newHomes(b *Bridge) *homes {
 	return &homes{bridge: b, bell: make(chan struct{}, 1), links: map[string]*link{}, of: map[*lane]*link{}, homeless: append([]*lane(nil), b.lanes...)}
 }
 
-// run finds homes for lanes, again and again.
+// run finds links for the lanes that have none, again and again.
 func (h *homes) run(ctx context.Context) {
 	look := time.NewTicker(h.bridge.cfg.Beat)
 	defer look.Stop()
@@ -50,12 +50,12 @@ func (h *homes) run(ctx context.Context) {
 	}
 }
 
-// place gives lanes to the links of their servers.
+// place gives each of the lanes to the link of its server.
 func (h *homes) place(ctx context.Context, lanes []*lane) {
 	var addr string
 	var err error
 	for i, l := range lanes {
-		if i == 0 || h.bridge.store.cluster != nil { // else one server has all lanes
+		if i == 0 || h.bridge.store.cluster != nil { // without a Cluster one server has all lanes
 			addr, err = h.bridge.store.home(ctx, l.index)
 		}
 		if err != nil {
@@ -72,13 +72,13 @@ func (h *homes) place(ctx context.Context, lanes []*lane) {
 		}
 		if h.of[l] = k; !k.adopt(l) {
 			delete(h.of, l)
-			h.homeless = append(h.homeless, l) // the link has ended; gone will ring
+			h.homeless = append(h.homeless, l) // the link has ended, so gone will ring
 		}
 		h.mu.Unlock()
 	}
 }
 
-// left puts a lane on the list of lanes that need a link. Any goroutine.
+// left puts a lane on the list of lanes that need a link, if k is still its link. Any goroutine.
 func (h *homes) left(l *lane, k *link, why error) {
 	h.bridge.failed(why)
 	h.bridge.store.reload()
@@ -91,7 +91,7 @@ func (h *homes) left(l *lane, k *link, why error) {
 	h.ring()
 }
 
-// gone says that a link has ended.
+// gone puts the lanes of a link that has ended on the list of lanes that need a link.
 func (h *homes) gone(k *link, why error) {
 	if !errors.Is(why, errClosed) {
 		h.bridge.failed(why)
@@ -117,7 +117,7 @@ func (h *homes) ring() {
 	}
 }
 
-// all returns the links.
+// all returns all links.
 func (h *homes) all() (links []*link) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,7 +127,7 @@ func (h *homes) all() (links []*link) {
 	return links
 }
 
-// look ends the link to a master that sentinels have replaced, in case the link has not noticed.
+// look asks the sentinels, and ends the link to a master that they have replaced, in case the link has not noticed.
 func (h *homes) look(ctx context.Context) {
 	if h.bridge.store.sentinels == nil {
 		return
@@ -144,7 +144,7 @@ func (h *homes) look(ctx context.Context) {
 	}
 }
 
-// home is the address of the server that has a lane.
+// home returns the address of the server that has a lane.
 func (s *store) home(ctx context.Context, lane int) (addr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
@@ -161,9 +161,9 @@ func (s *store) home(ctx context.Context, lane int) (addr string, err error) {
 	return s.address.Hosts[0], nil
 }
 
-// reload lets the client of a Cluster ask again which server has which slots.
+// reload makes the client of a Cluster ask again which server has which slots.
 func (s *store) reload() {
 	if s.cluster != nil {
-		s.cluster.ReloadState(context.Background()) // it does so on another goroutine
+		s.cluster.ReloadState(context.Background()) // returns at once: it asks on another goroutine
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// The journal writes events of lanes to the log. Usually one event concerns many lanes at the same moment, and a sampled log
-// would name only some of them. So notes of one kind gather for a moment, and one line names all lanes concerned.
+// The journal writes events of lanes to the log. Usually one event concerns many lanes at the same moment, and a log that drops
+// repeated lines would name only some of them. So notes of the same kind are collected for a moment, and one line names all lanes
+// concerned.
 type journal struct {
 	log *zap.Logger
 
@@ -21,14 +22,14 @@ type journal struct {
 	timer *time.Timer // guarded by mu; nil while there is nothing to write
 }
 
-// gatherTime is how long notes gather.
+// gatherTime is how long notes are collected.
 const gatherTime = 250 * time.Millisecond
 
-// note becomes one line.
+// note becomes one line of the log.
 type note struct {
 	level   zapcore.Level
 	message string
-	reason  string // notes with another reason become another line
+	reason  string // notes with different reasons become separate lines
 	unit    string // unit of count, "" if there is no count
 	count   uint64
 	lanes   []int
@@ -53,7 +54,7 @@ func (j *journal) write(n note, lane int) {
 	}
 }
 
-// flush writes the gathered notes, in the order in which they began.
+// flush writes the collected notes, in the order in which they began.
 func (j *journal) flush() {
 	j.mu.Lock()
 	notes := j.notes
@@ -76,7 +77,7 @@ func (j *journal) flush() {
 	}
 }
 
-// ranges writes sorted numbers as people do: 0-3,7.
+// ranges formats sorted numbers like this: 0-3,7.
 func ranges(numbers []int) string {
 	var parts []string
 	for i := 0; i < len(numbers); {

@@ -7,9 +7,9 @@ import (
 )
 
 // A lane is a shard of the rooms with one order. Publications go into its outbox, from which the link to its server takes batches
-// (sending.go). Batches that arrive are delivered by the link's goroutine; missed batches by a goroutine of the lane
-// (receiving.go). The two sides share what mu guards, and never hold mu while they wait for Redis, because Publish takes it on
-// the goroutine of a loop.
+// (sending.go). The link's goroutine delivers batches that arrive; a goroutine of the lane delivers missed batches
+// (receiving.go). The two goroutines share the fields that mu guards. They never hold mu while they wait for Redis, because
+// Publish takes it on the goroutine of a loop.
 type lane struct {
 	// Immutable.
 	bridge *Bridge
@@ -20,15 +20,15 @@ type lane struct {
 	out    outbox
 	cur    cursor
 	missed incoming
-	link   *link // the link on which it is subscribed; nil if there is none
-	listed bool  // in the link's list of ready lanes
+	link   *link // the link on which the lane is subscribed; nil if there is none
+	listed bool  // the lane is in its link's list of ready lanes
 
-	localSeq uint64 // of the node's own epoch, while Redis is away under the policy local
-	untold   notice // messages delivered under that policy, until the other nodes are told
+	localSeq uint64 // last seq in the node's own epoch, for publications delivered here while Redis is away, under the policy local
+	untold   notice // what the other nodes must be told about those publications
 
-	counter place // of the last beat
+	counter place // the lane's counter as read by the last beat
 
-	reach atomic.Int64 // of the log, in seconds; 0: unknown
+	reach atomic.Int64 // how far back the log reaches, in seconds; 0: unknown
 	good  atomic.Int64 // start of the last completed round trip, measured from the start of the bridge
 }
 
@@ -43,9 +43,9 @@ func newLane(b *Bridge, index int) *lane {
 	return l
 }
 
-// begin sets the lane to where Redis is now: this node does not get anything from before. A lane that was never numbered is
-// numbered first. Otherwise its first epoch could begin and end while we are not listening, and we would not know that we missed
-// it.
+// begin sets the lane to its current position in Redis: this node gets nothing from before. If the lane has no number yet, begin
+// publishes an empty batch, so that it gets one. Otherwise the first epoch of the lane could begin and end while we are not
+// listening, and we would not know that we missed it.
 func (l *lane) begin(publish func(call) (answer, error), read func(question) (page, error)) error {
 	p, err := read(question{})
 	if err == nil && p.at.epoch == "" {
@@ -56,13 +56,13 @@ func (l *lane) begin(publish func(call) (answer, error), read func(question) (pa
 		}
 	}
 	if err == nil {
-		p, err = read(question{from: p.at.seq, count: 1, nodes: true}) // including the batch at that place
+		p, err = read(question{from: p.at.seq, count: 1, nodes: true}) // this reads the batch at that place, too
 	}
 	l.cur.begin(p)
 	return err
 }
 
-// attach says that the lane is subscribed on a link. Batches published while it had no link are in the log.
+// attach tells the lane that it is subscribed on a link. Batches published while it had no link are in the log.
 func (l *lane) attach(k *link) {
 	l.mu.Lock()
 	l.link, l.listed = k, false
@@ -75,7 +75,7 @@ func (l *lane) attach(k *link) {
 	l.bridge.presence.ring()
 }
 
-// detach says that the lane is no longer on the link.
+// detach tells the lane that it is no longer on the link.
 func (l *lane) detach(k *link) {
 	l.mu.Lock()
 	if l.link == k {
@@ -84,7 +84,7 @@ func (l *lane) detach(k *link) {
 	l.mu.Unlock()
 }
 
-// server is the client for slow calls to the server that has the lane, nil if there is none at the moment.
+// server returns the client for slow calls to the server that has the lane, or nil if there is none at the moment.
 func (l *lane) server() *slow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +102,7 @@ func (l *lane) announce(gaps []Gap) {
 	}
 }
 
-// position is the last place that was taken.
+// position returns the place of the last batch that was taken.
 func (l *lane) position() place {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,52 +15,53 @@ import (
 )
 
 // A link is the connection to one master. It carries the calls of all lanes on that master, many at once, and the batches that
-// are published there. So batches and answers arrive in one order, and a server that sends one also sends the other. A link has
-// one goroutine that reads and one that writes, and ends at the first error. The connections for slow commands end with it,
-// because they may be connections to a master that was replaced.
+// are published there. So batches and answers arrive in one order, and the arrival of either shows that the server still sends
+// the other. A link has one goroutine that reads and one that writes, and ends at the first error. The connections for slow
+// commands end with it, because they may lead to a master that was replaced.
 type link struct {
 	bridge *Bridge
 	addr   string
 	conn   net.Conn
 	in     *resp.Reader
-	slow   *slow // for the log, and the counts of members
+	slow   *slow // for the log and the counts of members
 
 	lanes  atomic.Pointer[map[string]*lane] // subscribed lanes, by channel; the reader changes it
-	heard  atomic.Int64                     // when the last data came, by the awake clock
-	serve  atomic.Bool                      // it is connected
+	heard  atomic.Int64                     // time of the last received data, by the awake clock
+	serve  atomic.Bool                      // the link is connected
 	soon   atomic.Bool                      // a beat is due because a lane was added
-	calls  atomic.Int32                     // with batches, in flight
-	called atomic.Int64                     // when the last of them was made, by the awake clock
+	calls  atomic.Int32                     // number of writes with batches that are in flight
+	called atomic.Int64                     // time of the last write with batches, by the awake clock
 
 	mu       sync.Mutex
-	over     error         // why it has ended, nil while it has not; guarded by mu
-	commands []command     // to be written next; guarded by mu
+	over     error         // why the link has ended, nil while it has not; guarded by mu
+	commands []command     // commands to be written next; guarded by mu
 	ready    []*lane       // lanes that have a batch; guarded by mu
 	waiting  []pending     // commands without an answer, in the order in which they were written; guarded by mu
-	clock    clock         // of the server; guarded by mu
-	beaten   time.Duration // when the last beat was, by the awake clock; only the watch uses it
+	clock    clock         // clock of the server; guarded by mu
+	beaten   time.Duration // time of the last beat, by the awake clock; only the watch goroutine uses it
 
-	loaded atomic.Bool   // the server knows the script
-	apart  uint64        // a number of the node that another connection wrote and that was not found here; 0: none; only the reader uses it
-	bell   chan struct{} // for the writer
+	loaded atomic.Bool   // the server has publish.lua loaded
+	apart  uint64        // a number that the node wrote over a newer connection, missing here; 0: none; only the reader uses it
+	bell   chan struct{} // wakes the writer
 	ended  chan struct{} // closed when over is set
 }
 
-// command is a command without a batch.
+// command is a command that carries no batch.
 type command struct {
 	bytes []byte
 	pending
 }
 
-// pending is a command that was written. done gets its answer, or why there is none, mostly on the reader's goroutine.
+// pending is a command that was written. done is called with its answer, or with the reason why there is none, usually on the
+// reader's goroutine.
 type pending struct {
 	done    func(v *resp.Value, err error)
-	channel string        // a subscription is answered by a push with this channel
-	ends    bool          // after its answer one more call with batches may be in flight
-	written time.Duration // by the awake clock
+	channel string        // if set, the command subscribes to this channel, and a push with its name is the answer
+	ends    bool          // the last call of a write with batches: after its answer another such write may follow
+	written time.Duration // time of the write, by the awake clock
 }
 
-// window is how many calls with batches are in flight at once. Meanwhile the next batches grow.
+// window is the number of writes with batches that may be in flight. While that many are, the next batches grow.
 const window = 2
 
 var (
@@ -76,7 +77,7 @@ func newLink(b *Bridge, addr string) *link {
 	return k
 }
 
-// run connects, and serves until an error ends the link. It returns that error.
+// run connects, and then serves until an error ends the link. It returns that error.
 func (k *link) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { k.end(errClosed) })
 	defer stop()
@@ -92,7 +93,7 @@ func (k *link) run(ctx context.Context) error {
 	return k.over
 }
 
-// end closes the link with an error; only the first one counts. Any goroutine.
+// end closes the link with an error; only the first call has an effect. Any goroutine.
 func (k *link) end(why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -106,7 +107,7 @@ func (k *link) end(why error) {
 	}
 }
 
-// bury tells everything that waits for an answer that there is none.
+// bury fails all commands that wait for an answer.
 func (k *link) bury() {
 	k.mu.Lock()
 	waiting := k.waiting
@@ -115,7 +116,7 @@ func (k *link) bury() {
 	}
 	k.waiting, k.commands = nil, nil
 	k.mu.Unlock()
-	why := errors.New(k.over.Error()) // not wrapped: if it was an answer, it answered another command
+	why := errors.New(k.over.Error()) // not wrapped: an error answer to one command must not look like the answer to another
 	for _, p := range waiting {
 		p.done(nil, why)
 	}
@@ -123,7 +124,7 @@ func (k *link) bury() {
 		l.detach(k)
 	}
 	if k.slow != nil {
-		_ = k.slow.client.Close() // nothing is lost with it
+		_ = k.slow.client.Close() // its error does not matter
 	}
 }
 
@@ -139,7 +140,7 @@ func (k *link) send(p pending, args ...string) (ok bool) {
 	return true
 }
 
-// enqueue notes that a lane has a batch to send. Any goroutine.
+// enqueue puts a lane that has a batch to send on the list of ready lanes. Any goroutine.
 func (k *link) enqueue(l *lane) {
 	k.mu.Lock()
 	k.ready = append(k.ready, l)
@@ -172,7 +173,7 @@ func (k *link) adopt(l *lane) (ok bool) {
 	}}, command, channel)
 }
 
-// part removes a lane from this link and has another link found for it. The reader's goroutine.
+// part removes a lane from this link, and lets it get another link. Only the reader's goroutine calls it.
 func (k *link) part(l *lane, why error) {
 	k.change(func(lanes map[string]*lane) { delete(lanes, k.bridge.store.names.channel(l.index)) })
 	l.detach(k)
@@ -204,12 +205,12 @@ func (k *link) read() {
 	}
 }
 
-// idle reports that nobody waits for data from the link: the node has no members, and has published nothing for a second.
+// idle reports whether nobody waits for data from the link: the node has no members, and has published nothing for a second.
 func (k *link) idle() bool {
 	return k.bridge.empty() && k.serve.Load() && k.bridge.awake.read()-time.Duration(k.called.Load()) > time.Second
 }
 
-// pushed handles a published batch, or what the server says about a subscription.
+// pushed handles a push: a published batch, or a message of the server about a subscription.
 func (k *link) pushed(v *resp.Value) error {
 	if len(v.List) < 3 {
 		return errPush
@@ -229,7 +230,7 @@ func (k *link) pushed(v *resp.Value) error {
 			return errPush
 		}
 		return k.answered(v)
-	case "sunsubscribe": // its slot has moved to another server
+	case "sunsubscribe": // the slot of the lane has moved to another server
 		if l != nil {
 			k.part(l, nil)
 		}
@@ -237,7 +238,7 @@ func (k *link) pushed(v *resp.Value) error {
 	return nil
 }
 
-// answered passes an answer to the command that waits for it. An error ends the link.
+// answered passes an answer to the oldest command that waits for one. An error ends the link.
 func (k *link) answered(v *resp.Value) error {
 	k.mu.Lock()
 	if len(k.waiting) == 0 {
@@ -256,7 +257,7 @@ func (k *link) answered(v *resp.Value) error {
 	err := v.Err()
 	p.done(v, err)
 	switch resp.Word(err) {
-	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH": // it is not, or not yet, the master
+	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH": // the server is not the master, or not yet
 		return err
 	}
 	return nil
@@ -286,7 +287,7 @@ func (k *link) write() {
 	}
 }
 
-// next appends what is to be written now: the commands, and the batches of the ready lanes.
+// next appends the bytes that are to be written now: the commands, and the batches of the ready lanes.
 func (k *link) next(out []byte) []byte {
 	k.mu.Lock()
 	commands := k.commands
@@ -310,8 +311,8 @@ func (k *link) next(out []byte) []byte {
 	return out
 }
 
-// watch ends a link on which an answer is overdue and nothing was heard since, and sends a beat when it is time. Only the watch's
-// goroutine calls it.
+// watch ends a link if an answer is overdue and nothing was heard since, and sends a beat when one is due. Only the watch
+// goroutine of the bridge calls it.
 func (k *link) watch(now time.Duration) {
 	if !k.serve.Load() {
 		return

@@ -12,7 +12,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// An event that concerns many lanes at once is one line that names them all; another kind, or another reason, is another line.
+// An event that concerns many lanes at once becomes one line that names them all. Another kind of event, or another reason,
+// becomes a line of its own.
 func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
@@ -53,7 +54,7 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 	})
 }
 
-// A recovery is logged if its error was logged; a single failure that was not logged has no line about its recovery either.
+// If an error was logged, the recovery is logged too. If it was not logged, the recovery is not logged either.
 func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
@@ -84,7 +85,7 @@ func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 	})
 }
 
-// TestAnEndIsNoTrouble: when the bridge is closed, waiting commands get no answer; that is not reported as an error.
+// TestAnEndIsNoTrouble: when the bridge is closed, waiting commands get no answer; this must not be reported as an error.
 func TestAnEndIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

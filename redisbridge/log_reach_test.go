@@ -10,7 +10,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestTheReachOfTheLogIsWhatItHas: everything within the reach is there, and the reach shrinks when the log loses its older half.
+// TestTheReachOfTheLogIsWhatItHas: everything within the reported reach is in the log, and the reach shrinks when the log loses
+// its older half.
 func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -32,12 +33,12 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	if got := a.bridge.lanes.reach(); got < 2*time.Second {
 		t.Errorf("the log lost nothing, and reaches %v", got)
 	}
-	say(80) // several generations
+	say(80) // so much that the log has several generations
 	eventually(t, "it shrinks", func() bool { return a.bridge.lanes.reach() < 2*time.Second })
 	if first := fmt.Sprint(s.do("HGET", state, "f")); first == "1" {
 		t.Error("the log has lost nothing: the test does not do what it says")
 	}
-	second := func() string { return fmt.Sprint(s.do("TIME").([]any)[0]) } // the clock that Redis uses here
+	second := func() string { return fmt.Sprint(s.do("TIME").([]any)[0]) } // the time by the clock that Redis uses for the log
 	now := second()
 	eventually(t, "another second begins", func() bool { return second() != now })
 	before := s.do("HGET", state, "t")
@@ -47,8 +48,8 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	}
 }
 
-// TestTheLogIsReadToItsEndAfterReadsThatRanOut: each read that times out asks for a smaller page, down to a page with only the
-// batch at the cursor.
+// TestTheLogIsReadToItsEndAfterReadsThatRanOut: after each read that times out the node asks for a smaller page, until the page
+// has only one batch, the one at the cursor.
 func TestTheLogIsReadToItsEndAfterReadsThatRanOut(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -70,7 +71,7 @@ func TestTheLogIsReadToItsEndAfterReadsThatRanOut(t *testing.T) {
 		eventually(t, "it arrives here", func() bool { return here.count() == i+2 })
 	}
 	b.bridge.lanes[0].poke()
-	time.Sleep(6 * cfg.CallMax) // 64, 16, 4 and 1 batch
+	time.Sleep(6 * cfg.CallMax) // time for reads of 64, 16, 4 and 1 batch
 	l.heal()
 	eventually(t, "everything arrives there", func() bool { return there.count() == batches+1 || b.gaps.Load() > 0 })
 	if n := b.gaps.Load(); n > 0 {

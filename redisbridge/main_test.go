@@ -9,11 +9,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// long reports whether slow faults run too.
+// long reports whether slow tests run too.
 func long() bool { return os.Getenv("DOTS_TEST_ALL") != "" }
 
-// TestMain fails if a goroutine is left. After a failed dial go-redis checks only once a second whether its pool was closed, so
-// the check is patient.
+// TestMain fails if a goroutine is left at the end. After a failed dial, go-redis checks only once a second whether its pool was
+// closed, so TestMain waits for a while.
 func TestMain(m *testing.M) {
 	beQuiet()
 	code := m.Run()

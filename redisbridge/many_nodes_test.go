@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// system is rooms with a listener on each of several nodes, and speakers that never wait.
+// system is a number of rooms with a listener on each of several nodes. The listeners also send, and they never wait.
 type system struct {
 	t         *testing.T
 	rooms     int
@@ -23,7 +23,7 @@ func startSystem(t *testing.T, rooms int, nodes ...*testNode) *system {
 	return s
 }
 
-// add adds a node: one listener in each room.
+// add adds a node, with one listener in each room.
 func (s *system) add(n *testNode) {
 	for r := range s.rooms {
 		s.listeners[r] = append(s.listeners[r], n.join(roomName(r), r%len(n.node.Loops())))
@@ -31,7 +31,7 @@ func (s *system) add(n *testNode) {
 	n.ready()
 }
 
-// say makes the listeners of the k-th node send n messages each, a few at a time.
+// say makes the listeners of the k-th node send n messages each, with a short pause after each message.
 func (s *system) say(k, from, n int) {
 	for i := from; i < from+n; i++ {
 		for r, all := range s.listeners {
@@ -41,7 +41,8 @@ func (s *system) say(k, from, n int) {
 	}
 }
 
-// judge waits until the listeners of the nodes who have the want messages that they said in each room, and compares.
+// judge waits until the listeners of the given nodes have received the messages that each of them sent in each room, want in
+// number, and compares what they received.
 func (s *system) judge(v *verdicts, want int, who ...int) {
 	s.t.Helper()
 	for r, all := range s.listeners {
@@ -81,7 +82,7 @@ func (s *system) judge(v *verdicts, want int, who ...int) {
 	}
 }
 
-// TestThreeNodesFiftyRooms: all members on all nodes, 10,200 messages, one order everywhere, each once.
+// TestThreeNodesFiftyRooms: all members on all nodes must get 10,200 messages, in one order everywhere, each exactly once.
 func TestThreeNodesFiftyRooms(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -103,9 +104,9 @@ func TestThreeNodesFiftyRooms(t *testing.T) {
 	t.Logf("%d messages, %d deliveries: %d lost, %d doubled, %d reordered", 3*rooms*each, 9*rooms*each, v.lost, v.doubled, v.reordered)
 }
 
-// TestANodeOfThreeDiesAndComesBack: it dies in the middle of its messages without saying goodbye. The two others have the same
-// messages: all of their own, and a part of the dead node's without holes. The node that comes back has everything that came
-// after.
+// TestANodeOfThreeDiesAndComesBack: the node dies in the middle of its messages without saying goodbye. The two others must have
+// the same messages: all of their own, and those of the dead node up to some point, without holes. The node that comes back must
+// have everything that came after its return.
 func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -119,7 +120,7 @@ func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 		wait.Go(func() { sys.say(k, 1, each) })
 	}
 	eventually(t, "the third one speaks", func() bool { return c.bridge.stats.received.Load() > 1000 })
-	c.bridge.life.cancel() // its calls are cut off where they are
+	c.bridge.life.cancel() // its calls are cut off at any point
 	wait.Wait()
 	d := startNode(t, cfg, 1)
 	sys.add(d)

@@ -13,23 +13,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// The nodes must divide the rooms into lanes alike. The first one makes a key for that, and writes it into Redis with the time.
-// If Redis loses it, the nodes write it back: each checks once a second, after subscribing, and when it numbered a lane again.
-// Two keys can meet if a node found an empty Redis which the others could not reach. Then the older one wins: a node with the
-// younger key takes no more messages and reports it through Lost.
+// The nodes must divide the rooms into lanes alike. The first node makes a random key for that, and writes this agreement into
+// Redis with the time. If Redis loses it, the nodes write it back: each node checks once a second, after subscribing, and when it
+// numbered a lane again. There can be two agreements if a node found an empty Redis that the other nodes could not reach. Then
+// the older agreement holds: a node with the younger one takes no more messages and reports that through Lost.
 
-// meta is the agreement.
+// meta is the agreement of the nodes.
 type meta struct {
-	version int // the format of batches to write
+	version int // the format of batches that the nodes write
 	lanes   int
-	key     [2]uint64 // of LaneOf
-	at      uint64    // when it was made, in milliseconds of Redis' clock; 0: by version 1 of the program, which counts as earliest
+	key     [2]uint64 // key of the hash in LaneOf
+	at      uint64    // time by Redis's clock, in milliseconds; 0 if version 1 of the program made it, which counts as earliest
 }
 
 // newestFormat is the newest format that this program can write.
 const newestFormat = 2
 
-// String is its text in Redis: "v2 lanes=16 key=HEX at=MILLISECONDS".
+// String returns the text that Redis has: "v2 lanes=16 key=HEX at=MILLISECONDS".
 func (m meta) String() string {
 	text := fmt.Sprintf("v%d lanes=%d key=%016x%016x", m.version, m.lanes, m.key[0], m.key[1])
 	if m.at == 0 {
@@ -49,20 +49,20 @@ func parseMeta(text string) (m meta, err error) {
 	return m, err
 }
 
-// same reports that two nodes divide the rooms alike.
+// same reports whether nodes with these two agreements divide the rooms alike.
 func (m meta) same(o meta) bool { return m.lanes == o.lanes && m.key == o.key }
 
-// laneOf is the lane of a room.
+// laneOf returns the lane of a room.
 func laneOf[T string | []byte](m *meta, room T) int {
 	return int(sipHash(m.key[0], m.key[1], room) % uint64(m.lanes))
 }
 
 // accord is this node's copy of the agreement.
 type accord struct {
-	meta   meta         // immutable after Connect, except for the version, which belongs to the goroutine of presence
-	format atomic.Int32 // the format to write: meta.version
+	meta   meta         // immutable after Connect, except for the version, which the goroutine of presence changes
+	format atomic.Int32 // the same as meta.version, for other goroutines
 	broken atomic.Bool  // another agreement holds
-	lost   chan error   // gets an error when broken is set
+	lost   chan error   // gets an error when broken becomes true
 	misfit atomic.Pointer[string]
 }
 
@@ -72,12 +72,13 @@ func (a *accord) begin(m meta) {
 	a.format.Store(int32(m.version))
 }
 
-// Lost gets an error when other nodes divide the rooms differently and their agreement holds: this node must be restarted.
+// Lost returns a channel. It gets an error when other nodes divide the rooms differently and their agreement holds: this node
+// must be restarted.
 func (b *Bridge) Lost() <-chan error { return b.accord.lost }
 
 func (b *Bridge) format() int { return int(b.accord.format.Load()) }
 
-// agree determines the lanes and the key of LaneOf.
+// agree finds or makes the agreement, and so determines the lanes and the key of LaneOf.
 func (b *Bridge) agree(ctx context.Context) error {
 	address, wanted := b.store.address, b.cfg.Lanes
 	b.store.names = &names{prefix: b.cfg.Prefix, db: address.DB}
@@ -103,8 +104,8 @@ func (b *Bridge) agree(ctx context.Context) error {
 	return nil
 }
 
-// defaultLanes is how many lanes the first node makes. On one Redis, more lanes mean smaller batches, which cost more; on a
-// Cluster the lanes must spread over many servers.
+// defaultLanes is the number of lanes that the first node makes. On one Redis server, more lanes mean smaller batches, which cost
+// more; on a Cluster the lanes must spread over many servers.
 func defaultLanes(kind Kind) int {
 	if kind == Cluster {
 		return 64
@@ -113,7 +114,7 @@ func defaultLanes(kind Kind) int {
 }
 
 // findMeta returns the agreement in Redis. If there is none, it writes a new one, but only if no other node was seen for
-// Config.Alone: Redis may be empty because it was just started, and the others know the old one.
+// Config.Alone: Redis may be empty because it was just started, while the other nodes know the old agreement.
 func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 	client, key := b.store.client, b.store.names.meta()
 	told := false
@@ -141,7 +142,7 @@ func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 	}
 }
 
-// mintMeta writes a new agreement, unless another node was faster, and returns the one that is there then.
+// mintMeta writes a new agreement unless another node was faster, and returns the agreement that Redis has then.
 func (b *Bridge) mintMeta(ctx context.Context) (text string, err error) {
 	client, key := b.store.client, b.store.names.meta()
 	m := meta{version: newestFormat, lanes: b.cfg.Lanes, key: [2]uint64{randomUint64(), randomUint64()}}
@@ -162,8 +163,8 @@ func (b *Bridge) mintMeta(ctx context.Context) (text string, err error) {
 	return text, err
 }
 
-// others returns a trace of other nodes, "" if there is none: a lease, or a subscription to a channel of a lane. The number of
-// lanes cannot be known yet.
+// others returns a trace of other nodes, or "" if there is none. A trace is a lease, or a subscription to a channel of any lane
+// (the number of lanes is not known yet).
 func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	s := b.store
 	nodes, err := s.client.SMembers(ctx, s.names.nodes()).Result()
@@ -205,8 +206,8 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	return "", nil
 }
 
-// tend writes the agreement back if Redis has lost it, raises it to the newest format when no node of an older program was seen
-// for Config.Upgrade, and checks which agreement holds now. upgrade: that time is over.
+// tend writes the agreement back if Redis has lost it, and checks which agreement holds now. If upgrade is true, no node of an
+// older program was seen for Config.Upgrade, and tend raises the agreement to the newest format.
 func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bool) error {
 	if a.broken.Load() {
 		return nil
@@ -241,8 +242,8 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	return nil
 }
 
-// stray announces that a node published into a room of ours through another lane: it has another agreement, and one of the two
-// nodes will find out in a moment.
+// stray announces a gap when a node has published into one of our rooms through another lane. That node has another agreement,
+// and either it or this node will find out in a moment.
 func (b *Bridge) stray(name []byte) {
 	b.presence.ring()
 	lane := laneOf(&b.accord.meta, name)
@@ -251,7 +252,7 @@ func (b *Bridge) stray(name []byte) {
 	}
 }
 
-// lose says that another agreement holds.
+// lose notes that another agreement holds.
 func (a *accord) lose(log *zap.Logger) {
 	if a.broken.Swap(true) {
 		return

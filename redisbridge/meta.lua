@@ -1,7 +1,7 @@
--- meta.lua writes back how the nodes divide the rooms into lanes. Of two agreements the older one wins; of the same agreement the
--- later version.
+-- meta.lua writes back the agreement of the nodes: how they divide the rooms into lanes. Of two agreements the older one holds.
+-- Of two versions of the same agreement the later one holds.
 -- KEYS  1 meta
--- ARGV  1 what this node knows
+-- ARGV  1 the agreement that this node knows
 -- Returns the agreement that now holds
 local function read(text)
   local version, lanes, key = string.match(text, '^v(%d+) lanes=(%d+) key=(%x+)')

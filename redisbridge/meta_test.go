@@ -24,14 +24,14 @@ func TestMetaIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// TestOfTwoAgreementsTheOlderHolds: the script gives every node the same agreement, in whatever order they come.
+// TestOfTwoAgreementsTheOlderHolds: meta.lua must give every node the same agreement, whatever order the nodes come in.
 func TestOfTwoAgreementsTheOlderHolds(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	first := meta{version: 1, lanes: 4, key: [2]uint64{9, 9}} // of version 1, without a time
+	first := meta{version: 1, lanes: 4, key: [2]uint64{9, 9}} // made by version 1 of the program, without a time
 	older := meta{version: 2, lanes: 4, key: [2]uint64{7, 7}, at: 1000}
 	younger := meta{version: 2, lanes: 4, key: [2]uint64{1, 1}, at: 2000}
-	twin := meta{version: 2, lanes: 4, key: [2]uint64{0, 1}, at: 2000} // made in the same millisecond
+	twin := meta{version: 2, lanes: 4, key: [2]uint64{0, 1}, at: 2000} // made in the same millisecond as another agreement
 	raised := first
 	raised.version = 2
 	for _, row := range []struct{ there, ours, want any }{
@@ -50,7 +50,7 @@ func TestOfTwoAgreementsTheOlderHolds(t *testing.T) {
 	}
 }
 
-// TestANodeAtAnEmptyRedisWaitsForTheOthers: if it started at once, the rooms would be split.
+// TestANodeAtAnEmptyRedisWaitsForTheOthers: if it started at once, the members of a room could be divided between two agreements.
 func TestANodeAtAnEmptyRedisWaitsForTheOthers(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -71,8 +71,8 @@ func TestANodeAtAnEmptyRedisWaitsForTheOthers(t *testing.T) {
 	eventually(t, "it arrives", func() bool { return m.count() == 1 })
 }
 
-// TestTheYoungerAgreementGivesWay: a node that started where the others could not be seen learns that it is alone. It takes no
-// more messages, and the messages that it has published into other lanes are announced.
+// TestTheYoungerAgreementGivesWay: a node that started alone, where the other nodes could not be seen, learns of their older
+// agreement. It takes no more messages, and the messages that it has published into other lanes are announced.
 func TestTheYoungerAgreementGivesWay(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -116,13 +116,14 @@ func TestTheYoungerAgreementGivesWay(t *testing.T) {
 	}
 }
 
-// TestFormat2IsSpokenWhenNobodyIsLeftWhoDoesNotKnowIt.
+// TestFormat2IsSpokenWhenNobodyIsLeftWhoDoesNotKnowIt: format 2 is used only after the last node that knows only format 1 has
+// gone.
 func TestFormat2IsSpokenWhenNobodyIsLeftWhoDoesNotKnowIt(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	s.do("SET", "dots:meta", "v1 lanes=4 key=00000000000000010000000000000002")
 	s.do("SADD", "dots:nodes", "00000000000000aa")
-	s.do("SET", "dots:node:00000000000000aa", "1") // as version 1 of the program does, every 5 s
+	s.do("SET", "dots:node:00000000000000aa", "1") // as version 1 of the program does every 5 s
 	cfg := testConfig(s.url())
 	cfg.Upgrade = time.Second
 	a, b := startNode(t, cfg, 1), startNode(t, cfg, 1)

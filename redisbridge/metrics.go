@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// A Metric is a figure of a bridge for a monitoring system. Any goroutine may call Value.
+// A Metric is one figure of a bridge for a monitoring system. Any goroutine may call Value.
 type Metric struct {
-	Name  string // ends in _total if it is a counter
+	Name  string // ends in _total for a counter
 	Type  string // "counter" or "gauge"
 	Help  string
 	Value func() float64
 }
 
-// Metrics lists all figures of the bridge. The list of a zero Bridge has no values, but all the rest.
+// Metrics lists all metrics of the bridge. A zero Bridge returns the same list, but has no values.
 func (b *Bridge) Metrics() []Metric {
 	return []Metric{
 		{"dots_redis_lanes", "gauge", "Lanes into which the rooms are divided.", func() float64 { return float64(len(b.lanes)) }},
@@ -58,13 +58,13 @@ type stats struct {
 	received, refilled, rejected, local, foreign atomic.Uint64
 	published, batches                           atomic.Uint64
 	gaps, lost, reconnects, minted               atomic.Uint64
-	calls, failures, callNanos                   atomic.Uint64 // of the script
+	calls, failures, callNanos                   atomic.Uint64 // of publish.lua
 }
 
 // roundTripAge is the age of the last proven round trip.
 func (b *Bridge) roundTripAge() time.Duration { return time.Since(b.times.began) - b.proven() }
 
-// lanes are the lanes of a bridge, by number.
+// lanes holds the lanes of a bridge, by number.
 type lanes []*lane
 
 func (all lanes) down() (n int) {
@@ -85,7 +85,7 @@ func (all lanes) listening() (n int) {
 	return n
 }
 
-// reach is how far back all lanes can be read from the log; the lane with the shortest log decides. 0: unknown.
+// reach is how far back every lane can be read from its log; the lane with the shortest log decides. 0: unknown.
 func (all lanes) reach() (shortest time.Duration) {
 	for _, l := range all {
 		if reach := time.Duration(l.reach.Load()) * time.Second; reach > 0 && (shortest == 0 || reach < shortest) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// check compares what a node delivered with the truth.
+// check compares the publications that a node delivered with the order in which Redis applied them.
 func (m *model) check(n *modelNode) error {
 	where, batch := map[string][]int{}, map[string]ident{}
 	for id, text := range m.text {
@@ -30,7 +30,7 @@ func (m *model) check(n *modelNode) error {
 			marked = true
 			continue
 		}
-		marked = marked || m.faults > 0 && at < lastMark // batches that Redis forgot are noticed when another node has told
+		marked = marked || m.faults > 0 && at < lastMark // batches that Redis forgot are announced when another node has told
 		if seen[v] {
 			return fmt.Errorf("%s delivered %s twice", n.name, v)
 		}
@@ -43,7 +43,7 @@ func (m *model) check(n *modelNode) error {
 		if err := m.skipped(n, has, last+1, i, marked); err != nil {
 			return err
 		}
-		last, marked = i, marked && len(where[v]) > 1 // else it is unknown which of its places it was
+		last, marked = i, marked && len(where[v]) > 1 // with several places it is unknown which of them this was
 	}
 	if err := m.skipped(n, has, last+1, len(m.truth), marked); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (m *model) check(n *modelNode) error {
 	return nil
 }
 
-// fate is how a value ended at its publisher.
+// fate returns how a value ended at its publisher, or "" if nobody published it.
 func (m *model) fate(v string) string {
 	for _, n := range m.nodes {
 		if how := n.fate[v]; how != "" {
@@ -69,8 +69,9 @@ func (m *model) fate(v string) string {
 	return ""
 }
 
-// skipped allows a node to skip a batch only if that was announced, or the batch was empty, was its own and delivered locally, or
-// was given up by its publisher: then no node may have known of it when Redis forgot it.
+// skipped returns an error if the node skipped a batch that it must not skip. A node may skip a batch that was announced, that
+// was empty, that it published itself and delivered locally, or that its publisher gave up (Redis may have forgotten such a batch
+// before any node knew of it).
 func (m *model) skipped(n *modelNode, has map[ident]bool, from, to int, marked bool) error {
 	if marked {
 		return nil

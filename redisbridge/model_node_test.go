@@ -8,20 +8,20 @@ import (
 	"dotsconnect/loop"
 )
 
-// modelNode is a node: it records what is delivered.
+// modelNode is a node of the model. It records the publications that it delivers.
 type modelNode struct {
 	m      *model
 	name   string
 	lane   *lane
-	since  int // len(truth) when it began
+	since  int // len(m.truth) when the node began
 	stream []string
-	conn   []string // messages in flight; nil and !up: not subscribed
+	conn   []string // messages in flight to the node; nil if up is false: then it is not subscribed
 	up     bool
-	behind bool // a subscription was confirmed: read the log
+	behind bool // a subscription was confirmed, so the log must be read
 
 	link     *link
-	flight   *flight // the last one that was sent
-	executed bool    // the call of flight, at least once
+	flight   *flight // the last batch that was sent
+	executed bool    // Redis has executed a call with flight at least once
 	fate     map[string]string
 	rejected int
 	local    int
@@ -44,7 +44,7 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	}
 	n.lane = newLane(b, 0)
 	n.link = newLink(b, "model")
-	n.lane.link, n.lane.missed.running = n.link, true // the model does the work of its goroutine
+	n.lane.link, n.lane.missed.running = n.link, true // the model does the work of the lane's goroutine
 	n.subscribe()
 	err := n.lane.begin(m.execute, m.redis.read)
 	if err != nil {
@@ -64,7 +64,7 @@ func (n *modelNode) DeliverLate(lane int, pubs []*loop.Publication) { n.Deliver(
 // Name finds every room.
 func (n *modelNode) Name(_ int, room []byte) (string, bool) { return anybody(room) }
 
-// Deliver, Refuse and Lose are the calls to the core.
+// Deliver, Refuse and Lose stand for the calls that a bridge makes into the core.
 func (n *modelNode) Deliver(_ int, pubs []*loop.Publication) {
 	for _, p := range pubs {
 		v := string(p.Value)

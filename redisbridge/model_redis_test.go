@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// simRedis does for one lane what publish.lua and read.lua do.
+// simRedis does for one lane what publish.lua and read.lua do in Redis.
 type simRedis struct {
 	now  lane0
 	copy lane0
-	old  map[string][]entry // logs of epochs that are over
+	old  map[string][]entry // logs of the epochs that are over
 	time uint64             // milliseconds
 }
 
 type lane0 struct {
-	has        bool // the counter
+	has        bool // whether the counter exists
 	at         place
-	first, gen uint64 // f and p
+	first, gen uint64 // the fields f and p of the state
 	bytes      int
 	log        []entry
 	nodes      map[nodeID]applied
-	before     []string // the last epochs
+	before     []string // the epochs before the present one
 }
 
 type applied struct {
@@ -89,7 +89,7 @@ func (r *simRedis) publish(c call) (answer, error) {
 	return answer{fresh: true, at: l.at, minted: minted}, nil
 }
 
-// past is the page of an epoch that is over, if the reader has not reached its end.
+// past returns a page of an epoch that is over, if the reader has not reached the end of that epoch.
 func (r *simRedis) past(q question) (p page, ok bool) {
 	if q.epoch == "" || !r.now.has || r.now.at.epoch == q.epoch {
 		return page{}, false
@@ -151,13 +151,13 @@ func (r *simRedis) restore() {
 type realRedis struct {
 	t     testing.TB
 	store *store
-	saved [2]string // DUMP of state and log
+	saved [2]string // copies of state and log, made by DUMP
 }
 
 func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 	cfg := Default()
 	cfg.LogBytes = 2 * simGeneration
-	cfg.CallMax = time.Minute // a call that fails was not executed, for the model
+	cfg.CallMax = time.Minute // large, because for the model a call that fails was not executed
 	a, err := ParseAddress(s.url())
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 }
 
 func (r *realRedis) publish(c call) (answer, error) {
-	r.store.random = fmt.Sprintf("%05x", uint64(c.id.node)) // each node has its own
+	r.store.random = fmt.Sprintf("%05x", uint64(c.id.node)) // a different value for each node
 	return r.store.publish(context.Background(), r.store.client, c)
 }
 

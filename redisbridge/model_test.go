@@ -11,21 +11,22 @@ import (
 	"dotsconnect/loop"
 )
 
-// The model runs the script and the node's side of it one step at a time, in an order that only the seed decides: two publishers
-// and a subscriber that comes and goes, on one lane. Calls are made, executed and answered as separate steps; answers get lost,
-// and calls are repeated, even long after they were given up. Messages to a node wait in its connection, and a broken connection
-// loses them. Redis loses its counter, its log, or everything, and is set back to an older copy.
+// The model runs publish.lua and a node's side of it one step at a time, in an order that only the seed decides. There are two
+// publishers and a subscriber that comes and goes, on one lane. Making a call, executing it and answering it are separate steps;
+// answers get lost, and calls are repeated, even long after they were given up. Messages to a node wait in its connection, and a
+// broken connection loses them. Redis may lose its counter, its log, or everything, and may be restored from an older copy.
 //
-// It runs against a simulated Redis, which does what publish.lua and read.lua do, and (with fewer seeds) against the scripts
-// themselves in a real redis-server.
+// The model runs against a simulated Redis, which does what publish.lua and read.lua do, and (with fewer seeds) against the
+// scripts themselves in a real redis-server.
 //
-// One deviation is allowed: a batch that was applied, then forgotten by Redis together with its counter, and applied again by a
-// retry has two places in the order. Nodes that received the first one have it there, the others later, after an announced gap.
+// One deviation is allowed. Redis may apply a batch, then forget it together with the counter, and then apply it again because of
+// a retry. Such a batch has two places in the order. Nodes that received it the first time have it at the first place. The other
+// nodes have it at the second place, after an announced gap.
 //
-// These rules must always hold. No node delivers a batch twice. All nodes deliver in the order in which Redis applied. Every
-// skipped batch is announced: between the batch before and the batch after if Redis lost nothing; otherwise there or later, when
-// a node that knows better has told. Every publication ends in exactly one way at its publisher: delivered, rejected, delivered
-// locally, or lost with a gap announced. When the faults are over, everything comes to rest.
+// These rules must always hold. No node delivers a batch twice. All nodes deliver in the order in which Redis applied the
+// batches. Every skipped batch is announced: if Redis lost nothing, between the batch before it and the batch after it; otherwise
+// there, or later when a node that knows better has told. Every publication ends in exactly one way at its publisher: delivered,
+// rejected, delivered locally, or lost with a gap announced. When the faults are over, everything comes to rest.
 
 var (
 	modelSeeds = flag.Int("model.seeds", 2000, "how many seeds TestModel runs")
@@ -95,8 +96,8 @@ type modelRedis interface {
 	loseCounter()
 	loseLog()
 	loseAll()
-	save()    // a copy
-	restore() // set back to it
+	save()    // makes a copy
+	restore() // restores the last copy
 }
 
 type model struct {
@@ -104,10 +105,10 @@ type model struct {
 	logf   func(string, ...any)
 	redis  modelRedis
 	nodes  []*modelNode
-	truth  []ident         // in the order in which Redis applied them
-	places map[ident][]int // in truth; several if Redis forgot that it had applied it, and its call was repeated
+	truth  []ident         // the batches in the order in which Redis applied them
+	places map[ident][]int // by batch: its places in truth; several if Redis forgot it and a repeated call applied it again
 	text   map[ident]string
-	calls  []call // that were given up by their callers and may still be executed
+	calls  []call // calls that their callers gave up and that may still be executed
 
 	values, retries, late, faults, epochs int
 }
@@ -160,7 +161,7 @@ func (m *model) step(n *modelNode) {
 		if !n.up {
 			n.subscribe()
 		}
-	case k < 970: // a call that was given up long ago
+	case k < 970: // Redis executes a call that was given up long ago
 		if len(m.calls) > 0 {
 			i := m.rng.IntN(len(m.calls))
 			c := m.calls[i]
@@ -193,7 +194,7 @@ func (m *model) fault() {
 	default:
 		m.log("set back to the last copy")
 		m.redis.restore()
-		for _, n := range m.nodes { // it was restarted, or is another server: no connection survives that
+		for _, n := range m.nodes { // Redis was restarted, or is another server: no connection survives that
 			n.conn, n.up = nil, false
 		}
 	}
@@ -201,7 +202,7 @@ func (m *model) fault() {
 
 func (m *model) publish(n *modelNode) {
 	if n.name == "c" {
-		return // it only listens
+		return // node c only listens
 	}
 	v := fmt.Sprintf("%s%d", n.name, m.values)
 	m.values++
@@ -211,7 +212,7 @@ func (m *model) publish(n *modelNode) {
 
 var errTest = errors.New("the answer is lost")
 
-// execute makes Redis run a call, and publishes the message.
+// execute makes Redis run a call, and puts the published message into the connections.
 func (m *model) execute(c call) (answer, error) {
 	a, err := m.redis.publish(c)
 	m.log("call %v top %v: %+v %v", c.id, c.top, a, err)
@@ -262,10 +263,10 @@ func (m *model) send(n *modelNode, calm bool) {
 			return
 		}
 	} else if luck == 0 {
-		m.calls = append(m.calls, c) // it is in flight, and comes late
+		m.calls = append(m.calls, c) // the call stays in flight, and arrives late
 	}
 	if l.fail(f, errTest, 0, false); l.out.flight == nil {
-		return // it came back
+		return // the batch came back
 	}
 	if m.rng.IntN(4) == 0 { // the hold time is over
 		m.log("%s: given up %v", n.name, f.id)
@@ -294,14 +295,14 @@ func (m *model) receive(n *modelNode) {
 	}
 }
 
-// read reads a page for a lane.
+// read reads a page of the lane's log.
 func (m *model) read(l *lane, count int) (page, error) {
 	q := l.cur.ask()
 	q.count = count
 	return m.redis.read(q)
 }
 
-// anybody is a finder: every room is here.
+// anybody is a finder that finds every room.
 func anybody(name []byte) (string, bool) { return string(name), true }
 
 func (m *model) catchUp(n *modelNode) {
@@ -318,7 +319,7 @@ func (m *model) catchUp(n *modelNode) {
 	panic(n.name + " reads the log without end")
 }
 
-// rest lets everything happen that is left, without faults.
+// rest runs everything that is left to do, without faults.
 func (m *model) rest() {
 	for range 2000 {
 		busy := false
@@ -335,7 +336,7 @@ func (m *model) rest() {
 		if busy {
 			continue
 		}
-		for _, n := range m.nodes { // the probe
+		for _, n := range m.nodes { // as a beat does: compare the counter with the node's place
 			p, _ := m.redis.read(question{})
 			if p.at.before(n.lane.cur.top) || n.lane.cur.behind(p.at) {
 				n.behind, busy = true, true

@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// The names that Redis sees: keys and channels. Clients cannot choose any part of them. Names of rooms are only values, and
-// fields of the hashes of counts.
+// The names of keys and channels in Redis. Clients cannot choose any part of them. Names of rooms are only values, and fields of
+// the hashes with counts.
 //
-//	dots:meta                 how the nodes cut rooms into lanes
+//	dots:meta                 how the nodes divide the rooms into lanes
 //	dots:nodes                the nodes that were seen
 //	dots:node:ID              lease of a node
 //	dots:{3.0}:state          lane 3: epoch, seq, and the last batch of each node
-//	dots:{3.0}:log            lane 3: what was published, to be read again
+//	dots:{3.0}:log            lane 3: published batches, which can be read again
 //	dots:{3.0}:log:EPOCH      lane 3: the log of an epoch that is over
 //	dots:{3.0}:counts:ID      lane 3: members of each room on a node
-//	dots:{3.0}:beat           never there (beat.go)
+//	dots:{3.0}:beat           never exists (beat.go)
 //	dots:{3.0}                the channel of lane 3; dots:{3.0}:db:1 in database 1
 //
-// On a Cluster the part in braces decides the slot. It is chosen so that lane i of n has a slot in the i-th of n equal parts of
-// the slots. So the lanes spread over the servers if each server has contiguous ranges of slots.
+// On a Cluster the part in braces decides the slot. The names are chosen so that lane i of n has a slot in the i-th of n equal
+// parts of all slots. So the lanes spread over the servers if each server has contiguous ranges of slots.
 type names struct {
 	prefix string
-	db     int // channels, unlike keys, are the same in all databases of a Redis
+	db     int // number of the database; channels, unlike keys, are shared by all databases of a Redis
 	tags   []string
 }
 
@@ -60,7 +60,7 @@ func (n *names) counts(lane int, node string) string {
 }
 func (n *names) channel(lane int) string { return n.lane(lane) + n.database() }
 
-// database is the end of channel names.
+// database returns the suffix of channel names for the database.
 func (n *names) database() string {
 	if n.db == 0 {
 		return ""
@@ -68,7 +68,7 @@ func (n *names) database() string {
 	return ":db:" + strconv.Itoa(n.db)
 }
 
-// owns reports that a channel, whose name begins like those of lanes, belongs to this database.
+// owns reports whether a channel belongs to this database. Its name must begin like the names of the lanes' channels.
 func (n *names) owns(channel string) bool { return strings.HasSuffix(channel, "}"+n.database()) }
 
 // slotOf is the slot of a hash tag: CRC-16/XMODEM, according to the Redis Cluster specification.
@@ -88,8 +88,8 @@ func slotOf(tag string) int {
 }
 
 // sipHash is SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). Its values stay evenly spread even if an
-// attacker who does not know the key chooses the names. The standard library has it only with a random key per process, and all
-// nodes must use the same key.
+// attacker who does not know the key chooses the names. The standard library offers such a hash only with a random key per
+// process, but all nodes must use the same key.
 func sipHash[T string | []byte](k0, k1 uint64, text T) uint64 {
 	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d
 	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573

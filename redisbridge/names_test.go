@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The vectors are those of the reference implementation: key 00..0f, input 00 01 02 …
+// The test vectors are those of the reference implementation: key 00..0f, input 00 01 02 …
 func TestSipHashIsTheReference(t *testing.T) {
 	key := make([]byte, 16)
 	for i := range key {
@@ -29,7 +29,7 @@ func TestAMillionChosenNamesSpreadEvenly(t *testing.T) {
 	const names, lanes = 1_000_000, 16
 	m := &meta{key: [2]uint64{randomUint64(), randomUint64()}, lanes: lanes}
 	var count [lanes]int
-	for i := range names { // names that would all be in one lane with a plain modulus or a hash without a key
+	for i := range names { // with a plain modulus or a hash without a key, all these names would be in one lane
 		count[laneOf(m, fmt.Sprintf("chat/%08d", i*lanes))]++
 	}
 	const mean = names / lanes
@@ -42,7 +42,7 @@ func TestAMillionChosenNamesSpreadEvenly(t *testing.T) {
 }
 
 func TestLanesSpreadOverTheSlots(t *testing.T) {
-	if got := slotOf("123456789"); got != 0x31C3 { // the vector of the Cluster specification
+	if got := slotOf("123456789"); got != 0x31C3 { // the test vector of the Cluster specification
 		t.Errorf("got slot %x, want 31c3", got)
 	}
 	for _, lanes := range []int{1, 3, 16, 64, 1000} {

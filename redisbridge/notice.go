@@ -6,13 +6,13 @@ import "encoding/binary"
 // a gap to the rooms that the notice names, or to all rooms of the lane if there were too many.
 type notice struct {
 	messages uint64
-	more     bool // there are rooms that it does not name
+	more     bool // there are affected rooms that the notice does not name
 	rooms    []string
-	named    map[string]bool // rooms; used while the notice is made
-	bytes    int             // of rooms
+	named    map[string]bool // affected rooms, while the notice is made
+	bytes    int             // size of the names in rooms
 }
 
-// Limits of the rooms that a notice names.
+// Limits for the names of rooms in a notice.
 const (
 	noticeRooms = 1000
 	noticeBytes = 64 << 10
@@ -31,7 +31,7 @@ func (n *notice) append(dst []byte) []byte {
 	return dst
 }
 
-// parseNotice reads a notice. It keeps only rooms with members here.
+// parseNotice reads a notice. It keeps only the names of rooms with members here.
 func parseNotice(body []byte, find finder) (*notice, error) {
 	messages, err := cutUvarint(&body)
 	if err != nil || len(body) == 0 {
@@ -50,13 +50,13 @@ func parseNotice(body []byte, find finder) (*notice, error) {
 	return n, nil
 }
 
-// note adds a message that was delivered here alone.
+// note adds a message that was delivered only on this node.
 func (n *notice) note(room string) {
 	n.messages++
 	n.name(room)
 }
 
-// name adds a room, as long as there is space for it.
+// name adds the name of a room, as long as there is space for it.
 func (n *notice) name(room string) {
 	if n.more || n.named[room] {
 		return
@@ -73,7 +73,7 @@ func (n *notice) name(room string) {
 	n.rooms = append(n.rooms, room)
 }
 
-// merge adds another notice, which may be nil.
+// merge adds the content of another notice, which may be nil.
 func (n *notice) merge(o *notice) {
 	if o == nil {
 		return
@@ -85,7 +85,7 @@ func (n *notice) merge(o *notice) {
 	}
 }
 
-// gap is what a notice means for the members here.
+// gap returns the gap that a notice means for the members here.
 func (n *notice) gap() Gap {
 	g := Gap{Missed: n.messages, Rooms: n.rooms, Reason: "a node delivered messages only to its own members while Redis was away"}
 	if n.more {

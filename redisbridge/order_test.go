@@ -15,7 +15,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// testNode is a node without sockets: its loops run on goroutines, and its fake connections remember what they get.
+// testNode is a node without sockets: its loops run on goroutines, and its fake connections keep the frames that they get.
 type testNode struct {
 	t      testing.TB
 	node   *loop.Node
@@ -31,7 +31,7 @@ type testNode struct {
 	once     sync.Once
 }
 
-// testConfig is Default with the changes that make tests quick.
+// testConfig is Default with shorter times, so that tests are quick.
 func testConfig(url string) Config {
 	cfg := Default()
 	cfg.URL = url
@@ -49,7 +49,7 @@ func startNode(t testing.TB, cfg Config, loops int) *testNode {
 	return n
 }
 
-// newNode is a node whose bridge has not started.
+// newNode makes a node whose bridge has not started.
 func newNode(t testing.TB, cfg Config, loops int) *testNode {
 	t.Helper()
 	n := &testNode{t: t, stop: make(chan struct{}), began: time.Now(), rejected: map[string]bool{}}
@@ -92,7 +92,7 @@ func newNode(t testing.TB, cfg Config, loops int) *testNode {
 	return n
 }
 
-// connect is Connect for a machine so busy that it takes longer than a user would wait.
+// connect calls Connect and tries again if it times out, because a busy machine may take longer than Connect waits.
 func connect(t testing.TB, cfg Config) *Bridge {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -122,7 +122,7 @@ func (n *testNode) turns(l *loop.Loop, bell chan struct{}) {
 	}
 }
 
-// Congested, HoldBack, Refuse and Lose are between the bridge and the loops, to note refused and lost messages.
+// The following methods stand between the bridge and the loops, and note refused and lost messages.
 func (n *testNode) Congested() int           { return n.node.Congested() }
 func (n *testNode) HoldBack(on bool)         { n.node.HoldBack(on) }
 func (n *testNode) Lose(p *loop.Publication) { n.node.Lose(p) }
@@ -133,7 +133,7 @@ func (n *testNode) Refuse(p *loop.Publication) {
 	n.node.Refuse(p)
 }
 
-// Doubt counts like Refuse in the tests: the sender is told.
+// Doubt counts as a refusal in the tests, because the sender is told in both cases.
 func (n *testNode) Doubt(p *loop.Publication) { n.Refuse(p) }
 
 func (n *testNode) close() {
@@ -152,22 +152,22 @@ func (n *testNode) ready() {
 	eventually(n.t, "the node is ready", func() bool { return n.bridge.Ready() == nil })
 }
 
-// member is a fake connection: it gets frames of four bytes of length and a body, and reads bodies of the same form.
+// member is a fake connection. The frames that it gets and the messages that it sends are a body after its length in four bytes.
 type member struct {
 	loop.Conn
 	n      *testNode
 	joined chan struct{}
 
 	mu     sync.Mutex
-	in     []byte // to be read by the loop
+	in     []byte // sent by the member, to be read by the loop
 	got    []string
 	half   []byte
-	sent   []string // published
+	sent   []string // bodies that the member has published
 	kicked []loop.CloseReason
 	ended  bool
 }
 
-// join makes a member of the room on a loop.
+// join makes a member of the room on the given loop.
 func (n *testNode) join(room string, loopIndex int) *member {
 	n.t.Helper()
 	m := &member{n: n, joined: make(chan struct{})}
@@ -198,7 +198,7 @@ func (m *member) frames() []string {
 	return append([]string(nil), m.got...)
 }
 
-// count is how many frames the member got.
+// count returns the number of frames that the member got.
 func (m *member) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -335,7 +335,7 @@ func (l *lane) counted() (place, error) {
 	return p.at, err
 }
 
-// rests reports that every lane is subscribed, and has nothing to send, to read or to heal.
+// rests reports whether every lane is subscribed, and has nothing to send, to read or to repair.
 func (n *testNode) rests() bool {
 	for _, l := range n.bridge.lanes {
 		l.mu.Lock()

@@ -8,42 +8,42 @@ import (
 	"dotsconnect/loop"
 )
 
-// An outbox is what a lane has to send. Publications gather in the queue while the previous call is in flight, and the next call
-// takes them all, up to a limit. So batches grow when Redis is busy, and an idle lane sends at once. One call is in flight at a
-// time, because the script keeps only the last batch of each node: the next batch has to wait until this one is settled. There
-// are many lanes, so this costs little.
+// An outbox holds the publications that a lane has to send. They gather in the queue while the previous call is in flight, and
+// the next call takes them all, up to a limit. So batches grow when Redis is busy, and an idle lane sends at once. Only one call
+// of a lane is in flight at a time: publish.lua keeps only the last batch of each node, so the next batch has to wait until the
+// previous one is settled. There are many lanes, so this costs little.
 //
 // Owned by the lane; lane.mu guards it.
 type outbox struct {
 	queue []*loop.Publication
-	bytes int64 // of queue
+	bytes int64 // size of queue, as counted against MaxHeld
 
-	n      uint64    // of the last batch that was cut
-	flight *flight   // being sent
-	sent   []*flight // sent or in flight, and not come back yet; ordered by n
+	n      uint64    // number of the last batch that was made
+	flight *flight   // the batch that is being sent
+	sent   []*flight // batches that were sent, or are in flight, and have not come back; ordered by n
 	down   bool      // Redis did not take a batch within the hold time
 }
 
-// flight is a batch with its publications, until they have come back.
+// flight is a batch with its publications. It exists until the publications have come back.
 type flight struct {
 	id    ident
 	pubs  []*loop.Publication
 	bytes int64 // of pubs, as counted against MaxHeld
 	batch []byte
 	told  *notice       // the notice in the batch; nil: none
-	until time.Duration // end of its hold time, by the awake clock
-	acked place         // its place by the script's answer; zero: unknown
-	back  bool          // it came back
+	until time.Duration // end of the batch's hold time, by the awake clock
+	acked place         // place of the batch, from the answer of publish.lua; zero: unknown
+	back  bool          // the batch came back
 
-	flying bool          // in a call that has no answer yet
-	alone  bool          // its calls have no batches of other lanes
+	flying bool          // it is in a call that has no answer yet
+	alone  bool          // its calls must carry no batches of other lanes
 	doubt  bool          // Redis may have it
-	due    time.Duration // time of the next call, after one that failed, by the awake clock
-	pause  time.Duration // before the next call
+	due    time.Duration // after a failed call: time of the next one, by the awake clock
+	pause  time.Duration // pause before the next call
 	why    error         // error of the last failed call
 }
 
-// heldBytes is how much a publication counts against MaxHeld.
+// heldBytes is the number of bytes that a publication counts against MaxHeld.
 func heldBytes(p *loop.Publication) int64 { return int64(len(p.Room)+len(p.Value)) + 256 }
 
 func (o *outbox) add(p *loop.Publication) {
@@ -51,7 +51,7 @@ func (o *outbox) add(p *loop.Publication) {
 	o.bytes += heldBytes(p)
 }
 
-// cut makes the next batch from the queue. The batch may be empty, to let the script check the lane.
+// cut makes the next batch from the queue. The batch may be empty, so that publish.lua checks the lane.
 func (o *outbox) cut(node nodeID, format, messages, bytes int, until time.Duration, told *notice) *flight {
 	o.n++
 	f := &flight{id: ident{node, o.n}, until: until, told: told}
@@ -84,20 +84,20 @@ func (o *outbox) consume(count int) {
 	}
 }
 
-// settle notes that the script has taken a batch.
+// settle notes that Redis has taken a batch.
 func (o *outbox) settle(f *flight, at place) {
 	f.acked = at
 	f.batch = nil
 	o.flight = nil
 }
 
-// awaits reports that batch n has not come back yet.
+// awaits reports whether batch n was sent and has not come back yet.
 func (o *outbox) awaits(n uint64) bool {
 	return slices.ContainsFunc(o.sent, func(f *flight) bool { return f.id.n == n })
 }
 
-// home removes batch n from sent because it came back, and returns it; nil if it is not there. The batches before it did not come
-// and never will; they are returned as lost.
+// home removes batch n from sent because it came back, and returns it, or nil if sent does not have it. The batches before it
+// have not come back and never will; home removes them too and returns them as lost.
 func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
 	i := 0
 	for i < len(o.sent) && o.sent[i].id.n < n {
@@ -113,7 +113,7 @@ func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
 	return f, lost
 }
 
-// missed returns the batches that should have come back if everything up to at was received.
+// missed removes and returns the batches that should have come back, if everything up to the place at was received.
 func (o *outbox) missed(at place) (lost []*flight) {
 	i := 0
 	for i < len(o.sent) && o.sent[i].acked.epoch != "" && !at.before(o.sent[i].acked) {
@@ -130,8 +130,9 @@ func (o *outbox) drop(n int) {
 	o.sent = o.sent[:rest]
 }
 
-// giveUp removes everything that no call has settled: the batch in flight, if it has not come back, and the queue. If all is set,
-// it also takes, before them, the batches that were settled and have not come back. held is how much all of that counted.
+// giveUp removes everything that no call has settled: the batch in flight (unless it has come back), and the queue. If all is
+// set, giveUp also removes the batches that were settled and have not come back; they are taken, and come before f in the order.
+// held is the number of bytes that all of this counted against MaxHeld.
 func (o *outbox) giveUp(all bool) (taken []*flight, f *flight, queue []*loop.Publication, held int64) {
 	f, o.flight = o.flight, nil
 	if f != nil && f.back {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// pace is how long an answer may take: eight times the usual time, doubled for each answer that did not come, within limits.
+// pace is the time that an answer may take: eight times the usual time, doubled for each answer that did not come, within limits.
 type pace struct {
 	low, high time.Duration
 	now       atomic.Int64
-	mean      atomic.Int64 // of the time that answers took
+	mean      atomic.Int64 // mean time that answers took
 }
 
 func (p *pace) init(low, high time.Duration) {
@@ -19,7 +19,7 @@ func (p *pace) init(low, high time.Duration) {
 
 func (p *pace) timeout() time.Duration { return time.Duration(p.now.Load()) }
 
-// took notes an answer.
+// took notes the time that an answer took.
 func (p *pace) took(d time.Duration) {
 	mean := p.mean.Load()
 	mean += (int64(d) - mean) / 8
@@ -27,20 +27,20 @@ func (p *pace) took(d time.Duration) {
 	p.now.Store(int64(p.usual()))
 }
 
-// ranOut notes an answer that did not come.
+// ranOut notes that an answer did not come in time.
 func (p *pace) ranOut() { p.now.Store(min(2*p.now.Load(), int64(p.high))) }
 
-// usual is the limit without the doubling for missing answers.
+// usual returns the time limit without the doubling for missing answers.
 func (p *pace) usual() time.Duration {
 	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
 
-// overdue reports that an answer will not come any more. Either nothing was heard, for longer than answers take. Or other data
-// kept coming (on a slow connection much may be ahead of the answer), but the wait was far too long.
+// overdue reports whether an answer will not come any more. That is so if nothing was heard for longer than answers take. It is
+// also so if other data kept coming, but the wait was far too long: on a slow connection much data may be ahead of the answer.
 func (t *times) overdue(waited, silent time.Duration) bool {
 	limit := t.pace.timeout()
 	return min(waited, silent) > limit || waited > talkative*limit
 }
 
-// talkative is how many times longer an answer may take while other data is heard.
+// talkative is the factor by which an answer may take longer while other data is heard.
 const talkative = 10

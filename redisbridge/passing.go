@@ -11,9 +11,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MayPass reports that an error of Connect may pass by itself: Redis is not there, cannot be reached, or is still starting. Every
-// other error needs an operator: a refused login, a missing right, an untrusted certificate, nodes that differ (ErrDiffers). If
-// there are several errors at once, for example from the sentinels, none of them may need an operator.
+// MayPass reports whether an error of Connect may pass by itself, because Redis is not there, cannot be reached, or is still
+// starting. Every other error needs an operator: a refused login, a missing right, an untrusted certificate, nodes that differ
+// (ErrDiffers). If the error combines several, for example from the sentinels, and one of them needs an operator, it does not
+// pass by itself.
 func MayPass(err error) bool {
 	passes, mends := false, true
 	var look func(error)
@@ -41,14 +42,14 @@ func MayPass(err error) bool {
 	return passes && mends
 }
 
-// needsHand and passing judge one error of a tree, without the errors inside it. needsHand: an operator must act.
+// needsHand and passing judge one error of a tree, without the errors inside it. needsHand reports whether an operator must act.
 
 //nolint:errorlint // see MayPass
 func needsHand(err error) bool {
 	switch e := err.(type) {
 	case *tls.CertificateVerificationError, tls.RecordHeaderError:
 		return true
-	case *net.OpError: // the other end's complaint about our part of the handshake
+	case *net.OpError: // the other side's complaint about our part of the handshake
 		return e.Op == "remote error"
 	case redis.Error:
 		return !passingReply(e.Error())
@@ -59,22 +60,22 @@ func needsHand(err error) bool {
 //nolint:errorlint // see MayPass
 func passing(err error) bool {
 	switch err.(type) {
-	case net.Error, redis.Error: // DNS and system calls are net.Errors; needsHand has sorted out its part of the redis.Errors
+	case net.Error, redis.Error: // DNS and system calls give a net.Error; needsHand has refused the other redis.Errors
 		return true
 	}
 	return slices.Contains([]error{io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded, redis.ErrPoolTimeout, redis.ErrPoolExhausted}, err) ||
-		err.Error() == "redis: cluster has no nodes" // go-redis does not export it
+		err.Error() == "redis: cluster has no nodes" // go-redis does not export this error
 }
 
-// passingWords begin the error replies of a Redis that is there and cannot serve yet.
+// passingWords are the first words of error replies by which a Redis says that it cannot serve yet.
 var passingWords = []string{
 	"LOADING", "BUSY", "TRYAGAIN", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "OOM",
 }
 
-// passingReply judges an error reply. A script in Redis 6 repeats the error that it met: "ERR Error running script (…): -READONLY
-// You…".
+// passingReply reports whether an error reply may pass by itself. In Redis 6 the error reply to a script contains the error of
+// the command that failed in it: "ERR Error running script (…): -READONLY You…".
 func passingReply(text string) bool {
-	if text == string(redis.Nil) { // the sentinels do not know the master: it may be configured later
+	if text == string(redis.Nil) { // the sentinels do not know the master, which may be configured later
 		return true
 	}
 	text = strings.TrimPrefix(text, "ERR ")

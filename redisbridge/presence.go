@@ -11,46 +11,47 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Presence says which nodes there are. Each node increments a number in Redis once a second and reads the numbers of the others:
-// a node whose number has not changed for Config.Gone is gone. Only time in which Redis answered counts, so an outage makes no
-// node disappear. A node that has watched for less than that considers all present. The keys expire only to keep Redis clean.
+// presence knows which nodes there are. Each node increments a number of its own in Redis once a second and reads the numbers of
+// the others: a node whose number has not changed for Config.Gone is gone. Only time in which Redis answered counts, so an outage
+// makes no node disappear. A node that has watched the others for less than Config.Gone considers all of them present. The keys
+// expire only to keep Redis clean.
 //
-// A node of format 1 has a number that is always 1, and a lease of 15 s: it is present as long as the key exists.
+// The number of a node of format 1 is always 1, and its key has a lease of 15 s: the node is present as long as the key exists.
 type presence struct {
 	bridge  *Bridge
-	number  uint64        // only the goroutine uses it
-	bell    chan struct{} // the agreement may be gone from Redis
-	old     time.Duration // how long no node of an older program was seen; only the goroutine uses it
+	number  uint64        // the node's own number; only the goroutine uses it
+	bell    chan struct{} // rings when the agreement may be gone from Redis
+	old     time.Duration // time since a node of an older program was seen; only the goroutine uses it
 	written atomic.Uint64 // the last number that Redis took
 
 	mu    sync.Mutex
 	nodes map[string]*sighting // by name; guarded by mu
 }
 
-// sighting is what was seen of a node.
+// sighting is the last number that was seen of a node.
 type sighting struct {
 	number string
-	still  time.Duration // how long the number has not changed, while Redis answered
+	still  time.Duration // for how long the number has not changed, while Redis answered
 }
 
-// oldLease is how long a lease lasts in version 1 of the program.
+// oldLease is the lease of a node of version 1 of the program.
 const oldLease = 15 * time.Second
 
 // Numbers with a meaning.
 const (
-	numberOld  = "1" // of a node of format 1
-	numberGone = "0" // of a node that has left
+	numberOld  = "1" // the node knows only format 1
+	numberGone = "0" // the node has left
 )
 
 func (p *presence) init(b *Bridge) {
 	p.bridge, p.number, p.nodes, p.bell = b, 1, map[string]*sighting{}, make(chan struct{}, 1)
 }
 
-// run is the goroutine.
+// run is the goroutine of presence.
 func (p *presence) run(ctx context.Context) {
 	ticker := time.NewTicker(p.bridge.cfg.Look)
 	defer ticker.Stop()
-	var last time.Time // of the last look that was answered
+	var last time.Time // time of the last look, if it was answered
 	for {
 		err := p.show(ctx)
 		if err == nil {
@@ -72,12 +73,12 @@ func (p *presence) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-p.bell:
-			pause(ctx, restPause) // many lanes ring at once
+			pause(ctx, restPause) // many lanes ring at the same time
 		}
 	}
 }
 
-// ring has the agreement checked at once. Any goroutine.
+// ring makes the goroutine check the agreement at once. Any goroutine.
 func (p *presence) ring() {
 	select {
 	case p.bell <- struct{}{}:
@@ -85,7 +86,7 @@ func (p *presence) ring() {
 	}
 }
 
-// agree checks the agreement of the nodes. since is the time since the last look.
+// agree checks the agreement of the nodes. since is the time since the last look that was answered.
 func (p *presence) agree(ctx context.Context, since time.Duration) error {
 	b := p.bridge
 	p.old += since
@@ -101,7 +102,7 @@ func (p *presence) agree(ctx context.Context, since time.Duration) error {
 	return b.accord.tend(timed, b.store, b.log, p.old >= b.cfg.Upgrade)
 }
 
-// show increments the number.
+// show increments the node's number in Redis.
 func (p *presence) show(ctx context.Context) error {
 	s, node := p.bridge.store, p.bridge.node.String()
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
@@ -109,7 +110,7 @@ func (p *presence) show(ctx context.Context) error {
 	p.number++
 	keep := s.cfg.Keep
 	if p.bridge.format() == 1 {
-		keep = oldLease // nodes of version 1 consider a node present while its lease exists
+		keep = oldLease // for nodes of version 1, a node is present while its lease exists
 	}
 	_, err := s.client.Pipelined(timed, func(q redis.Pipeliner) error {
 		q.Set(timed, s.names.lease(node), p.number, keep)
@@ -123,7 +124,8 @@ func (p *presence) show(ctx context.Context) error {
 	return nil
 }
 
-// look reads the numbers of the others. since is the time since the last look, if that was answered, too.
+// look reads the numbers of the other nodes. since is the time since the last look; answered reports whether that look was
+// answered.
 func (p *presence) look(ctx context.Context, since time.Duration, answered bool) error {
 	s := p.bridge.store
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
@@ -159,7 +161,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	var gone []any
 	p.mu.Lock()
 	for i, name := range names {
-		if e := leases[i].Err(); e != nil && !isNil(e) { // a pipeline returns only the first error
+		if e := leases[i].Err(); e != nil && !isNil(e) { // the pipeline itself returns only its first error
 			err = fmt.Errorf("read the lease of a node: %w", e)
 		} else if p.nodes[name].see(leases[i].Val(), since, s.cfg.Gone) && name != p.bridge.node.String() {
 			delete(p.nodes, name)
@@ -168,12 +170,12 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	}
 	p.mu.Unlock()
 	if len(gone) > 0 {
-		_ = s.client.SRem(timed, s.names.nodes(), gone...).Err() // other nodes do it as well
+		_ = s.client.SRem(timed, s.names.nodes(), gone...).Err() // other nodes do the same, so an error does not matter
 	}
 	return unlessNil(err)
 }
 
-// unlessNil returns only real errors: a missing key is not one.
+// unlessNil returns err, unless it only means that a key is missing.
 func unlessNil(err error) error {
 	if isNil(err) {
 		return nil
@@ -181,7 +183,7 @@ func unlessNil(err error) error {
 	return err
 }
 
-// see notes a number, "" if there is none, and reports that the node is gone.
+// see notes a number ("": there is none), and reports whether the node is gone.
 func (s *sighting) see(number string, since, gone time.Duration) bool {
 	if number != s.number || number == numberOld {
 		s.number, s.still = number, 0
@@ -191,10 +193,10 @@ func (s *sighting) see(number string, since, gone time.Duration) bool {
 	return number == numberGone || s.still >= gone
 }
 
-// resign says that the node has left, and removes its counts.
+// resign tells the other nodes that this node has left, and removes its counts.
 func (p *presence) resign(ctx context.Context) {
 	s, node := p.bridge.store, p.bridge.node.String()
-	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // if it fails, the others find out
+	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // if it fails, the others find out by themselves
 		q.Set(ctx, s.names.lease(node), numberGone, 8*s.cfg.Gone)
 		q.SRem(ctx, s.names.nodes(), node)
 		for i := range s.names.tags {
@@ -204,7 +206,7 @@ func (p *presence) resign(ctx context.Context) {
 	})
 }
 
-// all returns the names of the present nodes.
+// all returns the names of the nodes that are present.
 func (p *presence) all() (names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,7 +216,7 @@ func (p *presence) all() (names []string) {
 	return names
 }
 
-// Members is the number of members of a room on all present nodes. Any goroutine.
+// Members returns the number of members of a room on all present nodes. Any goroutine.
 func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	s, lane := b.store, b.LaneOf(room)
 	server := b.lanes[lane].server()
@@ -234,7 +236,7 @@ func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	}
 	total := 0
 	for _, c := range counts {
-		if err := unlessNil(c.Err()); err != nil { // the pipeline returns only the first error
+		if err := unlessNil(c.Err()); err != nil { // the pipeline itself returned only its first error
 			return 0, fmt.Errorf("read the counts: %w", err)
 		}
 		if n, err := strconv.Atoi(c.Val()); err == nil {

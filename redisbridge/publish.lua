@@ -8,7 +8,7 @@
 -- state e epoch, s seq; f first seq in the log, o when it came; p, t, b first seq, time, bytes of the log's younger generation;
 --       n:NODE "n seq epoch time" of the node's last batch; h the last epochs before e, whose logs are at LOG:EPOCH
 -- All checks of a lane come before its first write. When Redis is out of memory, it refuses the first write of the call; once it has
--- taken that one, it refuses none of the others. So a call writes everything or nothing, unless a key has the wrong type.
+-- accepted the first, it refuses none of the others. So a call writes everything or nothing, unless a key has the wrong type.
 local time = redis.call('TIME')
 local now = tonumber(time[1])
 local ms = now * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -21,7 +21,7 @@ for i = 0, #KEYS / 2 - 1 do
   local e, s, f, p, t, b = st[1], tonumber(st[2]) or 0, tonumber(st[3]) or 1, tonumber(st[4]) or 1, tonumber(st[5]) or 0, tonumber(st[6]) or 0
   local o = tonumber(st[7]) or t
 
-  -- Was it taken before? A call whose answer was lost is repeated.
+  -- Was the batch taken before? A node repeats a call whose answer was lost.
   local last = st[8] and tonumber(string.match(st[8], '^%d+'))
   if last and tonumber(n) <= last then
     local seq, epoch = string.match(st[8], '^%d+ (%d+) (%x+)')
@@ -30,7 +30,7 @@ for i = 0, #KEYS / 2 - 1 do
     answers[#answers + 1], answers[#answers + 2], answers[#answers + 3], answers[#answers + 4] = 2, '', string.format('%.0f', ms), ''
   else
     -- Is everything intact? The counter must exist, must not be behind the place that the node has seen, and the log must have
-    -- each number from f to s. (XADD takes only ids above the last one, so the count proves it.)
+    -- each number from f to s. (XADD takes only ids above the last one, so it is enough to count the entries.)
     local minted = ''
     local whole = e and #e == 16 and string.match(e, '^%x+$')
     if not whole or not st[2] then
@@ -60,7 +60,7 @@ for i = 0, #KEYS / 2 - 1 do
       f, p, o, t, b = p, s + 1, t, now, 0
     end
 
-    -- Usually only three fields change. Each one written costs as much as a small command.
+    -- Usually only three fields change, so only these are written: each field costs as much as a small command.
     s = s + 1
     local number, bytes = string.format('%.0f', s), string.format('%.0f', b + #batch)
     local place = n .. ' ' .. number .. ' ' .. e .. ' ' .. time[1]

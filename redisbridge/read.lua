@@ -1,8 +1,8 @@
--- read.lua returns a lane's log from a seq on, and its epoch and counter at the same moment. A reader that has not come to the
--- end of an epoch that is over gets the log of that epoch first, and then those of the epochs after it.
+-- read.lua returns the log of a lane from a seq on, with the lane's epoch and counter at the same moment. If the epoch of the
+-- reader is over and the reader has not reached its end, it gets the log of that epoch first, and then those of later epochs.
 -- KEYS  1 state  2 log
--- ARGV  1 from this seq  2 most entries to return  3 "1": also the last batch of every node
---       4 the epoch that the reader is in, or ''  5 "1": the reader has read its log to the end
+-- ARGV  1 seq of the first wanted entry  2 most entries to return  3 "1": also the last batch of every node
+--       4 the epoch that the reader is in, or ''  5 "1": the reader has read the log of that epoch to the end
 local st = redis.call('HMGET', KEYS[1], 'e', 's', 'h')
 local nodes = {}
 if ARGV[3] == '1' then
@@ -15,7 +15,7 @@ if ARGV[3] == '1' then
   end
 end
 if ARGV[4] ~= '' and st[1] and st[1] ~= ARGV[4] and st[3] then
-  for epoch in string.gmatch(st[3], '%x+') do -- they grow
+  for epoch in string.gmatch(st[3], '%x+') do -- in ascending order
     if epoch > ARGV[4] or epoch == ARGV[4] and ARGV[5] ~= '1' then
       local log = KEYS[2] .. ':' .. epoch
       local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A node reports its readiness before the first round trip, and with recent and old ones, by the policy. If it does not agree
-// with the others, it is not ready under both policies.
+// By its policy, a node must report the right readiness before the first round trip, after a recent one and after an old one. A
+// node that does not agree with the others is not ready under either policy.
 func TestReadinessByPolicy(t *testing.T) {
 	const misfit = "the nodes do not fit"
 	for name, row := range map[string]struct {
 		down         Policy
-		proven, ago  time.Duration // the last round trip began, and how long ago that is
+		proven, ago  time.Duration // start of the last round trip, and the time since then
 		misfit       bool
 		ready, alone string
 	}{

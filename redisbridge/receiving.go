@@ -9,26 +9,26 @@ import (
 	"dotsconnect/loop"
 )
 
-// A lane delivers batches in their order. The link's goroutine does it as they come. While a loop of this node catches up (its
-// inbox is over its limit), or the log must be read, the batches wait for a temporary goroutine of the lane. Batches that do not
-// fit into its queue are read from the log.
+// A lane delivers batches in their order. The link's goroutine delivers them as they come. While a loop of this node catches up
+// (its inbox is over its limit), or the log must be read, batches wait in a queue for a temporary goroutine of the lane. Batches
+// that do not fit into the queue are read from the log.
 
 const (
 	pageSize  = 64        // batches per read of the log
-	lateBytes = 256 << 10 // more bytes than this at once did not just arrive
+	lateBytes = 256 << 10 // if more bytes than this wait, they came late
 )
 
-// incoming is the batches that were heard and not handled yet. The lane's mutex guards it.
+// incoming holds the batches that were heard and not handled yet. The lane's mutex guards it.
 type incoming struct {
 	queue   [][]byte
 	bytes   int64
 	behind  bool // the log must be read
-	running bool // a goroutine is at work, until both are empty
+	running bool // the temporary goroutine runs, until queue is empty and behind is false
 }
 
-// hear takes a message of the channel. The link's goroutine calls it; payload is valid until it returns.
+// hear handles a message of the channel, or queues it. The link's goroutine calls it; payload is valid until it returns.
 func (l *lane) hear(payload []byte) {
-	if len(payload) == 0 { // older nodes test their subscriptions with it
+	if len(payload) == 0 { // older nodes test their subscriptions with an empty message
 		return
 	}
 	idle := l.bridge.loops.Congested() == 0
@@ -51,7 +51,7 @@ func (l *lane) hear(payload []byte) {
 	l.mu.Unlock()
 }
 
-// poke makes the lane read the log.
+// poke makes the lane read its log.
 func (l *lane) poke() {
 	l.mu.Lock()
 	l.missed.behind = true
@@ -59,7 +59,7 @@ func (l *lane) poke() {
 	l.mu.Unlock()
 }
 
-// start lets a goroutine handle what was missed. mu is held.
+// start starts the temporary goroutine, which handles the missed batches, unless it runs already. mu is held.
 func (l *lane) start() {
 	if !l.missed.running {
 		l.missed.running = true
@@ -67,7 +67,7 @@ func (l *lane) start() {
 	}
 }
 
-// receive is that goroutine. It ends when nothing is left.
+// receive is the temporary goroutine. It ends when nothing is left to handle.
 func (l *lane) receive(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.awaitLoops(ctx)
@@ -103,22 +103,23 @@ func (l *lane) awaitLoops(ctx context.Context) {
 	}
 }
 
-// handle takes a batch that came through the channel, if it is its turn. It returns the batches found to be lost. mu is held.
+// handle handles a batch that came through the channel, if it is the next one. It returns the batches found to be lost. mu is
+// held.
 func (l *lane) handle(payload []byte, late bool) (v verdict, lost []*flight) {
 	m, err := parseMessage(payload)
 	var all batch
 	if err == nil {
 		all, err = l.parse(m.batch)
 	}
-	if err != nil { // it was damaged on its way, and the log has it; or another program publishes there
+	if err != nil { // it was damaged on its way, and the log has it undamaged; or another program publishes in the channel
 		l.bridge.stats.foreign.Add(1)
 		return verdictRead, nil
 	}
 	return l.judge(l.cur.live(m.at, all.id), m.at, all, late)
 }
 
-// parse reads a batch: the publications into rooms with members here. It does not read an awaited batch of this node, because its
-// publications are here. mu is held.
+// parse reads a batch, with its publications into rooms that have members here. If this node sent the batch and awaits it, parse
+// reads only the name, because the node has the publications. mu is held.
 func (l *lane) parse(b []byte) (batch, error) {
 	if senderOf(b) == l.bridge.node {
 		id, err := checkBatch(b)
@@ -143,8 +144,8 @@ func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*fli
 	return v, nil
 }
 
-// deliver hands a batch to the loops; for a batch of this node, its original publications. It returns the batches found to be
-// lost. mu is held.
+// deliver hands the publications of a batch to the loops; if this node sent the batch, these are the original ones. It returns
+// the batches found to be lost. mu is held.
 func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 	b, pubs := l.bridge, all.pubs
 	for _, p := range pubs {
@@ -170,7 +171,7 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 	return lost
 }
 
-// hearNotice announces what another node delivered alone. n may be nil.
+// hearNotice announces the messages that another node delivered only to its own members. n may be nil.
 func (l *lane) hearNotice(n *notice) {
 	if n != nil {
 		l.announce([]Gap{n.gap()})
@@ -179,8 +180,8 @@ func (l *lane) hearNotice(n *notice) {
 
 var errAway = errors.New("no connection to the server that has the lane")
 
-// catchUp reads the log from the cursor on until there is no more. It retries while Redis does not answer, but not while the lane
-// has no link, because the next link begins by reading the log.
+// catchUp reads the log from the cursor on until there is no more. While Redis does not answer, it tries again. If the lane has
+// no link, it stops, because the next link begins by reading the log.
 func (l *lane) catchUp(ctx context.Context) {
 	wait, count := firstPause, pageSize
 	for ctx.Err() == nil {
@@ -217,14 +218,14 @@ func (l *lane) catchUp(ctx context.Context) {
 	}
 }
 
-// refill takes a page of the log. Between two batches it releases the mutex, so that no loop waits for a whole page. Only the
-// receiver moves the cursor meanwhile.
+// refill delivers a page of the log. Between two batches it releases the mutex, so that no loop waits for a whole page. Meanwhile
+// only the goroutine that calls refill moves the cursor.
 func (l *lane) refill(p page) (more bool) {
 	var lost []*flight
 	l.mu.Lock()
 	refilled := uint64(0)
 	more = l.cur.refill(p, l.parse, func(v verdict, at place, all batch) {
-		l.announce(l.cur.takeGaps()) // here, so that the gap is announced at its place between the batches
+		l.announce(l.cur.takeGaps()) // now, so that the gap is announced at its place between the batches
 		_, some := l.judge(v, at, all, true)
 		lost = append(lost, some...)
 		refilled++
@@ -235,7 +236,7 @@ func (l *lane) refill(p page) (more bool) {
 		lost = append(lost, l.out.missed(l.cur.at)...)
 	}
 	l.announce(l.cur.takeGaps())
-	l.offer(l.bridge.awake.read()) // the script may have to begin a new epoch
+	l.offer(l.bridge.awake.read()) // publish.lua may have to begin a new epoch
 	l.mu.Unlock()
 	l.bridge.stats.refilled.Add(refilled)
 	l.bridge.settleLost(lost)

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// reports is what a bridge says about itself: in the log, in the metrics, and for readiness. Any goroutine.
+// reports holds the state of a bridge for the log, the metrics and readiness. Any goroutine.
 type reports struct {
 	cfg     *Config
 	log     *zap.Logger
@@ -19,17 +19,17 @@ type reports struct {
 	began   time.Time
 
 	trouble atomic.Pointer[string] // the newest error since the last round trip, nil if there is none
-	spoke   atomic.Int64           // when the last log line about an error was written, since began; 0: none since the last round trip
-	away    atomic.Int64           // when the first error since the last round trip came, since began; 0: none
-	closed  atomic.Bool            // errors from now on do not count
+	spoke   atomic.Int64           // time of the last log line about an error, since began; 0: none since the last round trip
+	away    atomic.Int64           // time of the first error since the last round trip, since began; 0: none
+	closed  atomic.Bool            // from now on, errors do not count
 }
 
-// troubleLines is the time between two log lines about Redis being away.
+// troubleLines is the minimum time between two log lines about errors of Redis.
 const troubleLines = time.Second
 
-// failed remembers the newest error for Ready, and logs errors once a second.
+// failed remembers err as the newest error for Ready, and logs at most one error a second.
 func (r *reports) failed(err error) {
-	if err == nil || r.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // the reason for the missing link was logged already
+	if err == nil || r.closed.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errAway) { // the reason for errAway was logged already
 		return
 	}
 	text := strings.ToValidUTF8(err.Error(), "?")
@@ -41,8 +41,8 @@ func (r *reports) failed(err error) {
 	}
 }
 
-// relieved forgets the error if every lane has had a round trip since. proven is when the last round trip began, since the start
-// of the bridge, for the lane where it is oldest.
+// relieved forgets the error if every lane has had a round trip since then. proven is the start of the last round trip, since the
+// start of the bridge, for the lane whose last round trip is oldest.
 func (r *reports) relieved(proven time.Duration) {
 	since := r.away.Load()
 	if since == 0 || int64(proven) <= since || !r.away.CompareAndSwap(since, 0) {
@@ -54,7 +54,7 @@ func (r *reports) relieved(proven time.Duration) {
 	}
 }
 
-// why is the newest error, to be appended to another text.
+// why returns the newest error as a suffix for another text, or "" if there is none.
 func (r *reports) why() string {
 	if p := r.trouble.Load(); p != nil {
 		return ": " + *p
@@ -82,7 +82,8 @@ func (r *reports) laneDown(lane, unsettled int, err error) {
 	r.journal.write(note{level: zap.WarnLevel, message: "redis: lanes are down", reason: reason, unit: "publications", count: uint64(unsettled)}, lane)
 }
 
-// laneBack says that Redis takes the lane's publications again. local is how many were delivered on this node alone.
+// laneBack logs that Redis takes the lane's publications again. local is the number of publications that were delivered only on
+// this node.
 func (r *reports) laneBack(lane int, local uint64) {
 	r.journal.write(note{level: zap.InfoLevel, message: "redis: lanes are up again", unit: "delivered_here_alone", count: local}, lane)
 }

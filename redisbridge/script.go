@@ -1,22 +1,23 @@
 package redisbridge
 
 import (
-	_ "embed" // the scripts are separate files, to be read as such
+	_ "embed" // embeds the scripts, which are separate files
 
 	"github.com/redis/go-redis/v9"
 )
 
-// publishSource gives a batch its number, keeps it and publishes it. One call carries the batches of many lanes.
+// publishSource is publish.lua. It gives a batch its number, keeps it and publishes it. One call carries the batches of many
+// lanes.
 //
 //go:embed publish.lua
 var publishSource string
 
-// readSource returns a lane's log from a place on, and the epoch at the same moment.
+// readSource is read.lua. It returns a lane's log from a place on, together with the epoch at that moment.
 //
 //go:embed read.lua
 var readSource string
 
-// metaSource writes the agreement of the nodes back.
+// metaSource is meta.lua. It writes the agreement of the nodes back.
 //
 //go:embed meta.lua
 var metaSource string

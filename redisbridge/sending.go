@@ -8,27 +8,27 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A batch is sent until it is settled: the script answers with its place, or it comes back through the channel, whichever is
-// first. If that fails for Config.Hold, the lane is down. Then the policy decides about everything that is not settled, and about
-// everything that comes until an empty batch gets through.
+// A batch is sent until it is settled: publish.lua answers with its place, or the batch comes back through the channel, whichever
+// is first. If neither happens within Config.Hold, the lane is down. Then the policy decides about everything that is not
+// settled, and about everything that comes until an empty batch gets through.
 //
 // The hold time counts only time in which this process was awake. Each call carries the end of the hold time by the clock of its
-// server, and the script takes nothing after that. So a batch that was given up is never taken later; it may have been taken
+// server, and publish.lua takes nothing after that. So Redis never takes a batch after it was given up; it may have taken it
 // before.
 
 const (
-	firstPause  = 10 * time.Millisecond // between two attempts
+	firstPause  = 10 * time.Millisecond // minimum time between two attempts
 	longestWait = 250 * time.Millisecond
 )
 
-// publish queues p, or follows the policy if Redis is away. A loop's goroutine calls it.
+// publish queues p, or follows the policy if the lane is down. A loop's goroutine calls it.
 func (l *lane) publish(p *loop.Publication) {
 	b := l.bridge
 	l.mu.Lock()
 	if !l.out.down {
 		idle := len(l.out.queue) == 0 && l.out.flight == nil
 		l.out.add(p)
-		b.held.add(heldBytes(p)) // before it can be released
+		b.held.add(heldBytes(p)) // first, because p may be released right after it is offered
 		l.offer(0)
 		l.mu.Unlock()
 		if idle {
@@ -44,7 +44,7 @@ func (l *lane) publish(p *loop.Publication) {
 	l.mu.Unlock()
 }
 
-// offer asks the link to fetch what the lane has to send, if there is something. mu is held.
+// offer puts the lane on the ready list of its link if it has something to send. mu is held.
 func (l *lane) offer(now time.Duration) {
 	if l.link == nil || l.listed || !l.waits(now) {
 		return
@@ -53,7 +53,7 @@ func (l *lane) offer(now time.Duration) {
 	l.link.enqueue(l)
 }
 
-// waits reports that there is something to send now. mu is held.
+// waits reports whether the lane has something to send now. mu is held.
 func (l *lane) waits(now time.Duration) bool {
 	if f := l.out.flight; f != nil {
 		return !f.flying && f.due <= now && (l.out.down || now < f.until)
@@ -61,12 +61,13 @@ func (l *lane) waits(now time.Duration) bool {
 	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
 }
 
-// tells reports that the other nodes must be told what was delivered here alone. Format 1 cannot express it. mu is held.
+// tells reports whether the other nodes must be told which messages were delivered only here. Format 1 cannot express that. mu is
+// held.
 func (l *lane) tells() bool {
 	return l.untold.messages > 0 && !l.out.down && l.bridge.format() > 1
 }
 
-// take gives the link the batch to send now, nil if there is none. While the lane is down, or if the script must start a new
+// take gives the link the batch to send now, or nil if there is none. While the lane is down, or if publish.lua must begin a new
 // epoch, the batch may be empty.
 func (l *lane) take(k *link) (*flight, call) {
 	now := l.bridge.awake.read()
@@ -82,20 +83,20 @@ func (l *lane) take(k *link) (*flight, call) {
 	f := l.next(now)
 	f.flying = true
 	left := f.until - now
-	if l.out.down { // no publication waits for it
+	if l.out.down { // no publication waits for this batch
 		left = l.bridge.cfg.CallMax
 	}
 	return f, call{lane: l.index, id: f.id, top: l.cur.claim(), batch: f.batch, left: left}
 }
 
-// goesAlone reports that the batch must not share a call with batches of other lanes.
+// goesAlone reports whether the batch must not share a call with batches of other lanes.
 func (l *lane) goesAlone() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.out.flight != nil && l.out.flight.alone
 }
 
-// next is the batch to send; if there is none, it makes a new one. mu is held.
+// next returns the batch to send; if there is none, it makes one. mu is held.
 func (l *lane) next(now time.Duration) *flight {
 	if l.out.flight != nil {
 		return l.out.flight
@@ -108,11 +109,11 @@ func (l *lane) next(now time.Duration) *flight {
 	return l.out.cut(l.bridge.node, l.bridge.format(), l.bridge.cfg.BatchMessages, l.bridge.cfg.BatchBytes, now+l.bridge.holdTime(), told)
 }
 
-// settle notes the place of the batch.
+// settle notes the place that Redis gave to the batch.
 func (l *lane) settle(f *flight, a answer) {
 	l.mu.Lock()
 	l.cur.saw(a.at)
-	if l.out.flight != f { // it was given up meanwhile
+	if l.out.flight != f { // the batch was given up meanwhile
 		l.mu.Unlock()
 		return
 	}
@@ -140,8 +141,8 @@ func (l *lane) settle(f *flight, a answer) {
 	}
 }
 
-// fail notes that a call failed. It is repeated after a pause, unless the batch has come back meanwhile. alone: from now on
-// without batches of other lanes.
+// fail notes that a call with the batch failed. The call is repeated after a pause, unless the batch has come back meanwhile. If
+// alone is set, it carries no batches of other lanes from now on.
 func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.bridge.failed(why)
 	now := l.bridge.awake.read()
@@ -162,12 +163,12 @@ func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.offer(now)
 }
 
-// watch sends failed batches again when it is time, and gives up batches that have waited too long. The watch's goroutine calls
-// it.
+// watch sends failed batches again when they are due, and gives up batches that have waited too long. The watch goroutine of the
+// bridge calls it.
 func (l *lane) watch(now time.Duration) {
 	l.mu.Lock()
 	if l.link == nil && l.waits(now) {
-		l.next(now) // its hold time begins
+		l.next(now) // makes a batch, so that its hold time begins
 	}
 	f := l.out.flight
 	if f == nil || l.out.down || now <= f.until+2*tick {
@@ -179,7 +180,7 @@ func (l *lane) watch(now time.Duration) {
 	l.giveUp(f.why)
 }
 
-// holdTime is how long a batch is tried. It is at least as long as calls usually take.
+// holdTime is how long a batch is tried: Config.Hold, or longer if calls usually take longer.
 func (b *Bridge) holdTime() time.Duration { return max(b.cfg.Hold, b.pace.usual()) }
 
 func (l *lane) isDown() bool {
@@ -188,7 +189,7 @@ func (l *lane) isDown() bool {
 	return l.out.down
 }
 
-// undone reports that a call failed before Redis did anything.
+// undone reports whether a call failed before Redis did anything.
 func undone(err error) bool {
 	switch resp.Word(err) {
 	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT", "OOM", "NOREPLICAS",
@@ -199,7 +200,8 @@ func undone(err error) bool {
 }
 
 // giveUp is called when the hold time is over: the policy decides about everything that is not settled. Under local that includes
-// batches that Redis has but did not send back in time: if they came when Redis is back, they would come after later messages.
+// batches that Redis has taken but has not sent back: if they were delivered when Redis is back, they would come after later
+// messages.
 func (l *lane) giveUp(why error) {
 	b := l.bridge
 	l.mu.Lock()
@@ -223,7 +225,8 @@ func (l *lane) giveUp(why error) {
 	}
 }
 
-// takeOver delivers here what Redis should have delivered. If a batch comes after all, it is known. mu is held.
+// takeOver delivers here the batches and the queue that Redis should have delivered. The cursor knows the batches, in case one of
+// them comes later after all. mu is held.
 func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publication) {
 	var pubs []*loop.Publication
 	for _, f := range taken {
@@ -241,7 +244,7 @@ func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publicati
 	l.deliverHere(queue)
 }
 
-// deliverHere gives publications to the members of this node alone, and notes that the others do not get them. mu is held.
+// deliverHere gives publications to the members of this node only, and notes that the other nodes must be told. mu is held.
 func (l *lane) deliverHere(pubs []*loop.Publication) {
 	for _, p := range pubs {
 		l.untold.note(p.Room)
@@ -260,7 +263,8 @@ func (l *lane) number(pubs []*loop.Publication) {
 	l.bridge.dir.Deliver(l.index, pubs)
 }
 
-// rejectAll tells the senders that their messages are refused; for a batch that Redis may have, that it may have arrived.
+// rejectAll tells the senders that their messages are refused. The senders of a batch that Redis may have are told that it may
+// have arrived.
 func (b *Bridge) rejectAll(f *flight, queue []*loop.Publication) {
 	if f != nil {
 		for _, p := range f.pubs {

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestSentinelFailover kills the master under load. Replication is asynchronous: writes that the master had and the replica did
-// not are rolled back. So messages may be lost, but that must be announced.
+// TestSentinelFailover kills the master under load. Replication is asynchronous: writes that only the master had are lost. So
+// messages may be lost, but that must be announced.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	if !long() {
@@ -27,8 +27,8 @@ func TestSentinelFailover(t *testing.T) {
 
 const sentinelSecret = "s3ntinel/p@ss"
 
-// TestSentinelsWithAPasswordOfTheirOwn does the same with different passwords for Redis and the sentinels; the node's user at the
-// sentinels has only the rights that a node needs.
+// TestSentinelsWithAPasswordOfTheirOwn does the same with different passwords for Redis and for the sentinels. The node's user at
+// the sentinels has only the rights that a node needs.
 func TestSentinelsWithAPasswordOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	if !long() {
@@ -79,7 +79,7 @@ func failover(t *testing.T, cfg Config, master, replica *redisServer) {
 	v.judge(t, true)
 }
 
-// startSentinels starts three that watch the master, with more lines of configuration, and returns their addresses.
+// startSentinels starts three sentinels that watch the master, with more lines of configuration, and returns their addresses.
 func startSentinels(t *testing.T, master *redisServer, lines ...string) (hosts string) {
 	t.Helper()
 	return hostsOf(threeSentinels(t, master, lines...))

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// All sentinels are asked for the master at once. The answer of most of them counts, because one may be cut off from the rest. If
-// there is no majority, the last answer holds as long as one of them still gives it.
+// sentinels finds the master. All sentinels are asked at the same time. The answer of most of them counts, because one may be cut
+// off from the rest. If there is no majority, the last answer stays valid as long as one of the sentinels still gives it.
 type sentinels struct {
 	name    string
 	clients []*redis.SentinelClient
@@ -31,7 +31,7 @@ func newSentinels(a *Address, cfg *Config) *sentinels {
 	return s
 }
 
-// master is the address of the master.
+// master returns the address of the master.
 func (s *sentinels) master(ctx context.Context) (string, error) {
 	type word struct {
 		addr string
@@ -81,6 +81,6 @@ func (s *sentinels) master(ctx context.Context) (string, error) {
 
 func (s *sentinels) close() {
 	for _, c := range s.clients {
-		_ = c.Close() // nothing is lost with it
+		_ = c.Close() // its error does not matter
 	}
 }

@@ -7,16 +7,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// slow is a client for calls that may take long. They queue here: in the pool of go-redis a call would wait for a connection
-// within its own time limit, and fail because of others.
-// within its own time limit, and fail because of others.
+// slow is a client for calls that may take long. Calls wait here for their turn, before their time limit begins. If they waited
+// in the pool of go-redis instead, a call would wait for a connection within its own time limit, and fail because of other calls.
 type slow struct {
 	client *redis.Client
 	turns  chan struct{}
 }
 
-// slowConnections is how many connections a link has in addition to itself. With the link itself and the connection of
-// store.client, a node has four to a server.
+// slowConnections is the number of connections that a link has in addition to its own. Together with the link's own connection
+// and that of store.client, a node has four connections to a server.
 const slowConnections = 2
 
 // do makes a call when it is its turn.
@@ -30,7 +29,7 @@ func (s *slow) do(ctx context.Context, call func(server *redis.Client) error) er
 	return call(s.client)
 }
 
-// pipeline makes several calls as one. add adds them, and returns a function to be called when the answers are there.
+// pipeline makes several calls as one. add adds the calls, and returns a function that pipeline calls when the answers have come.
 func (s *slow) pipeline(ctx context.Context, limit time.Duration, add func(ctx context.Context, p redis.Pipeliner) (then func())) error {
 	return s.do(ctx, func(server *redis.Client) error {
 		timed, cancel := context.WithTimeout(ctx, limit)

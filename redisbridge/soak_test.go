@@ -16,11 +16,11 @@ var (
 	soakSeed     = flag.Uint64("soak.seed", 0, "seed of its faults; 0: another one each time")
 )
 
-const soakEach = 2 // messages of each speaker per tick: 4,000 a second in all
+const soakEach = 2 // messages of each speaker per tick: 4,000 a second by all speakers
 
-// soak makes one fault after the other in a Redis and in the connections to it. Each node has its own wire, so that a fault may
+// soak makes one fault after the other, in a Redis or in the connections to it. Each node has its own wire, so that a fault may
 // concern one of them or both. No fault is longer than the hold time, and the log reaches back further than that. So nothing may
-// be lost, and only an emptied Redis may be announced, which both nodes have survived without missing anything.
+// be lost. Only the emptying of Redis may be announced, and even then neither node has missed anything.
 type soak struct {
 	*traffic
 	redis *redisServer
@@ -67,7 +67,7 @@ func harms() []harm {
 			return "at once"
 		}},
 	}
-	if *soakMessages >= 100_000 { // it slows other tests down
+	if *soakMessages >= 100_000 { // only in long runs, because it slows other tests down
 		all = append(all, harm{"SIGSTOP of both nodes 1 to 3 s", func(k *soak) string {
 			d := k.between(time.Second, most)
 			script := fmt.Sprintf("kill -STOP %d; sleep %.3f; kill -CONT %[1]d", os.Getpid(), d.Seconds())
@@ -80,11 +80,11 @@ func harms() []harm {
 	return all
 }
 
-// emptied is the fault that is announced.
+// emptied is the name of the fault that may be announced.
 const emptied = "FLUSHALL"
 
-// settleDown waits until both nodes have everything that Redis counts: otherwise a FLUSHALL would lose the batches that one has
-// not received.
+// settleDown waits until both nodes have received everything that Redis counts: otherwise FLUSHALL would delete batches that one
+// of them has not received.
 func (k *soak) settleDown() {
 	eventually(k.t, "both nodes are in step", func() bool {
 		for i, l := range k.nodes[0].bridge.lanes {
@@ -96,7 +96,7 @@ func (k *soak) settleDown() {
 	})
 }
 
-// hurtWires makes a fault in the wire of one node, or of both.
+// hurtWires makes a fault in the wire of one node, or of both nodes.
 func hurtWires(m wireMode) func(*soak) string {
 	return func(k *soak) string {
 		d := k.between(time.Second, 3*time.Second)
@@ -119,7 +119,7 @@ func (k *soak) between(low, high time.Duration) time.Duration {
 	return (low + time.Duration(k.rng.Int64N(int64(high-low)))).Round(time.Millisecond)
 }
 
-// killClients does so 1 to 20 times, with pauses that let some of them come back.
+// killClients ends the connections of the given types 1 to 20 times, with pauses in which some of them come back.
 func (k *soak) killClients(types ...string) string {
 	times := 1 + k.rng.IntN(20)
 	for range times {
@@ -131,7 +131,7 @@ func (k *soak) killClients(types ...string) string {
 	return fmt.Sprint(times, " times")
 }
 
-// TestSoak: faults in a random order until the given number of messages was sent. go test ./redisbridge -run Soak -v
+// TestSoak makes faults in a random order until the given number of messages was sent: go test ./redisbridge -run Soak -v
 // -soak.messages=1000000
 func TestSoak(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestSoak(t *testing.T) {
 	began, done := time.Now(), map[string]int{}
 	var deck []harm
 	for told := int64(0); k.said.Load() < int64(*soakMessages); {
-		if len(deck) == 0 { // each kind once before any of them again
+		if len(deck) == 0 { // each kind once before any of them comes again
 			deck = harms()
 			k.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		}

@@ -17,15 +17,16 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// store is what the nodes share in Redis, and the clients for it: it makes every command except those of the links.
+// store holds the clients for the data that the nodes share in Redis. It makes every command except those of the links.
 //
-// These options of go-redis matter: ContextTimeoutEnabled, or a call with a deadline of 250 ms returns after 4 s; MaxRetries -1,
-// because we retry by our own rules; one dial per call; PipelinePoolSize -1, or there are ten more connections.
+// These options of go-redis matter. With ContextTimeoutEnabled false, a call with a deadline of 250 ms returns only after 4 s.
+// MaxRetries is -1, because we retry by our own rules. There is one dial per call. With a PipelinePoolSize other than -1, there
+// would be ten more connections.
 type store struct {
 	address   *Address
 	client    redis.UniversalClient // for the keys that belong to no lane
-	cluster   *redis.ClusterClient  // the same client; nil if it is not a Cluster
-	sentinels *sentinels            // nil if there are none
+	cluster   *redis.ClusterClient  // the same client as client; nil without a Cluster
+	sentinels *sentinels            // nil without sentinels
 	names     *names                // nil until the number of lanes is known
 	cfg       *Config
 
@@ -36,8 +37,8 @@ type store struct {
 // dialTimeout is short, because the next attempt may reach another server.
 const dialTimeout = time.Second
 
-// beQuiet switches off go-redis's own log: errors are returned, and the bridge reports them once. In go-redis this is a setting
-// of the whole process.
+// beQuiet switches off go-redis's own log: errors are returned, and the bridge reports each of them once. go-redis has this
+// setting only for the whole process.
 var beQuiet = sync.OnceFunc(logging.Disable)
 
 var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -58,7 +59,7 @@ func newStore(cfg *Config, a *Address) *store {
 	return s
 }
 
-// shareLog sets how large the log of each of that many lanes may become.
+// shareLog divides the memory for logs among the given number of lanes.
 func (s *store) shareLog(lanes int) {
 	bytes := s.cfg.LogBytes
 	if bytes == 0 {
@@ -67,13 +68,13 @@ func (s *store) shareLog(lanes int) {
 	s.generation = strconv.FormatInt(bytes/2, 10)
 }
 
-// The meaning of 0 in Config.LogBytes.
+// Values that are used if Config.LogBytes is 0.
 const (
 	allLogs  = 64 << 20
 	leastLog = 4 << 20
 )
 
-// open makes a client that finds its server by itself, with that many connections to each.
+// open makes a client that finds its server by itself, with the given number of connections to each server.
 func (s *store) open(connections int) redis.UniversalClient {
 	a, cfg := s.address, s.cfg
 	switch a.Kind {
@@ -95,11 +96,11 @@ func (s *store) open(connections int) redis.UniversalClient {
 	return s.openServer(a.Hosts[0], connections, connectionAge)
 }
 
-// connectionAge is how long store.client keeps a connection: through a new one the beat finds out that the address now leads to
-// another server.
+// connectionAge is how long store.client keeps a connection. Over each new connection, the beat can find out that the address now
+// leads to another server.
 const connectionAge = 3 * time.Second
 
-// openServer makes a client of one server. Its connections live at most age; 0: no limit.
+// openServer makes a client of one server. Each of its connections lives at most for age; 0: no limit.
 func (s *store) openServer(addr string, connections int, age time.Duration) *redis.Client {
 	a, cfg := s.address, s.cfg
 	return redis.NewClient(&redis.Options{
@@ -110,14 +111,14 @@ func (s *store) openServer(addr string, connections int, age time.Duration) *red
 	})
 }
 
-// timedOut reports that an answer did not come in time. Usually the error comes from the socket, which takes its deadline from
-// the context.
+// timedOut reports whether err means that an answer did not come in time. Usually the error comes from the socket, which takes
+// its deadline from the context.
 func timedOut(err error) bool {
 	var n net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
-// atKey says which keys an error is about if Redis complains about their type, and what to do.
+// atKey adds the names of the keys and some advice to an error, if Redis complains about the type of a key.
 func atKey(err error, keys ...string) error {
 	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 		return err
@@ -125,7 +126,7 @@ func atKey(err error, keys ...string) error {
 	return fmt.Errorf("%w: %s has the wrong type; delete it with DEL %s, and the nodes write it again", err, strings.Join(keys, " or "), strings.Join(keys, " "))
 }
 
-// publish publishes one batch before there is a link.
+// publish publishes one batch of a lane that has no link yet.
 func (s *store) publish(ctx context.Context, client redis.UniversalClient, c call) (answer, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()
@@ -155,8 +156,8 @@ func (s *store) publish(ctx context.Context, client redis.UniversalClient, c cal
 
 var errReply = errors.New("redis gave an answer that this program does not understand")
 
-// read reads a page of a lane's log. A page begins with the batch at the cursor and the one before, so a page of two batches
-// would have nothing new and look like the end of the log.
+// read reads a page of a lane's log. A page begins with the batch at the cursor and the batch before it. So a page of only two
+// batches would have nothing new and look like the end of the log.
 func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q question) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()

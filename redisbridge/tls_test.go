@@ -15,7 +15,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// certificate makes a self-signed certificate for the name. It returns the files, and a pool that trusts it.
+// certificate makes a self-signed certificate for the name. It returns the files of the certificate and its key, and a pool that
+// trusts it.
 func certificate(t *testing.T, name string) (cert, key string, trust *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +35,7 @@ func certificate(t *testing.T, name string) (cert, key string, trust *x509.CertP
 	return cert, key, trust
 }
 
-// nodeUser makes the user that a node needs according to DESIGN.md.
+// nodeUser returns the command that makes the Redis user that a node needs according to DESIGN.md.
 func nodeUser(t *testing.T) []any {
 	t.Helper()
 	design, err := os.ReadFile("DESIGN.md")
@@ -53,7 +54,7 @@ func nodeUser(t *testing.T) []any {
 	return args
 }
 
-// TestOverTLSWithAUserOfItsOwn: rediss://, a certificate, and a user with only the rights that a node needs.
+// TestOverTLSWithAUserOfItsOwn uses rediss://, a certificate, and a Redis user that has only the rights that a node needs.
 func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	cert, key, trust := certificate(t, "IP:127.0.0.1")
@@ -88,7 +89,7 @@ func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 	wrong.URL, wrong.Prefix = cfg.URL, "others"
 	refused("a prefix that the user may not use", "NOPERM", wrong)
 
-	cfg.Down, cfg.Hold, cfg.Silence, cfg.CallMax = Reject, time.Minute, time.Minute, time.Minute // no call fails because of the machine
+	cfg.Down, cfg.Hold, cfg.Silence, cfg.CallMax = Reject, time.Minute, time.Minute, time.Minute // a busy machine must not fail calls
 	a, b := startNode(t, cfg, 1), startNode(t, cfg, 1)
 	here, there := a.join("chat/x", 0), b.join("chat/x", 0)
 	a.ready()
@@ -103,7 +104,8 @@ func TestOverTLSWithAUserOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestTheNameInTheCertificateMustBeRight: otherwise anybody with a valid certificate could be in between.
+// TestTheNameInTheCertificateMustBeRight: otherwise anybody with a valid certificate for another name could sit between the node
+// and Redis.
 func TestTheNameInTheCertificateMustBeRight(t *testing.T) {
 	t.Parallel()
 	cert, key, trust := certificate(t, "DNS:redis.example")

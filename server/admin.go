@@ -24,17 +24,17 @@ import (
 //
 // Access:
 //
-//   - On loopback everybody on this machine has access, unless a token is set, but a browser on it may show a page of somebody
-//     else, which must not have it. Such a page may map its own host name to 127.0.0.1 (DNS rebinding) and then has the same
-//     origin as this address: so the Host must be an IP address, localhost or the configured name. The page may also send a POST
-//     without reading the answer: so requests that change something are refused if a browser says that they come from another
-//     origin.
-//   - On other addresses everybody needs the bearer token; Config.Validate insists on one. A page does not know it, so with a
-//     token any Host is accepted. /healthz and /readyz are for load balancers, which ask without a token and under any host name;
-//     they tell nothing that needs protection.
+//   - On loopback everybody on this machine has access, unless a token is set. But a browser on this machine may show the page of
+//     a stranger, which must not get access. Such a page may map its own host name to 127.0.0.1 (DNS rebinding), and then has the
+//     same origin as this address. So the Host of a request must be an IP address, localhost or the configured name. Such a page
+//     may also send a POST whose answer it cannot read. So a request that changes something is refused if the browser says that
+//     it comes from another origin.
+//   - On other addresses everybody needs the bearer token; Config.Validate requires that one is set. The page of a stranger does
+//     not know it, so with a token any Host is accepted. Only /healthz and /readyz need no token, because load balancers ask for
+//     them without one and under any host name; their answers contain nothing that needs protection.
 //
-// Limits: a share of the connections (descriptors.go, adminListener), half as many requests at a time, a head of 16 KiB, a body
-// of max-message, and a time limit for each part of a request.
+// Limits: a share of the connections (descriptors.go, adminListener), half that number of requests at a time, a head of 16 KiB, a
+// body of max-message, and a time limit for each part of a request.
 type admin struct {
 	// Immutable after newAdmin.
 	srv       *Server
@@ -44,7 +44,7 @@ type admin struct {
 	api       *api
 	origins   *http.CrossOriginProtection
 	loopback  bool               // only this machine can reach the address
-	host      string             // as configured
+	host      string             // the host in Config.Admin
 	giveUp    context.CancelFunc // cancels requests that wait for something
 	answering chan struct{}      // holds a token for each request that may take a while
 
@@ -54,21 +54,21 @@ type admin struct {
 const (
 	maxAdminHead      = 16 << 10
 	adminHeadTimeout  = 5 * time.Second
-	adminReadTimeout  = 10 * time.Second // for head and body
+	adminReadTimeout  = 10 * time.Second // for the head and the body together
 	adminWriteTimeout = 30 * time.Second // a profile adds its own duration
 	adminIdleTimeout  = 30 * time.Second
-	maxScrapes        = 4 // at a time; one more gets a 503
+	maxScrapes        = 4 // scrapes at a time; one more gets a 503
 )
 
-// newAdmin creates the admin server of a socket. Requests wait until start. If without is not nil, it answers all requests to the
-// API.
+// newAdmin creates the admin server for an open socket. Requests wait until start is called. If without is not nil, the server
+// answers every request to the API with that error.
 func newAdmin(s *Server, socket net.Listener, without *apiError) (*admin, error) {
 	listener := newAdminListener(socket, s.files.admin, s.cfg.AdminToken != "", &s.counts.adminCut)
 	a := &admin{
 		srv: s, listener: listener, mux: http.NewServeMux(), api: newAPI(s), answering: make(chan struct{}, s.files.admin/2),
 		origins: http.NewCrossOriginProtection(), loopback: onLoopback(listener.Addr()),
 	}
-	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // valid, because the listener is open
+	a.host, _, _ = net.SplitHostPort(s.cfg.Admin) // cannot fail, because the listener is open
 	routes := append(a.routes(), a.api.routes()...)
 	if without != nil {
 		refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { refuseRequest(w, r, without) })
@@ -105,21 +105,21 @@ func (a *admin) start() {
 	})
 }
 
-// stop accepts no more requests and lets those under way finish until ctx is done; then it cuts them.
+// stop accepts no more requests and lets the requests in progress finish until ctx is done; then it cuts their connections.
 func (a *admin) stop(ctx context.Context) error {
 	a.giveUp()
 	err := a.http.Shutdown(ctx)
 	if ctx.Err() != nil {
 		err = a.http.Close()
 	}
-	_ = a.listener.Close() // in case start was never called
+	_ = a.listener.Close() // needed if start was never called
 	a.wait.Wait()
 	return err
 }
 
 func (a *admin) addr() string { return a.listener.Addr().String() }
 
-// A route is an address with its line in the index. Routes without a line are not listed.
+// A route is a path of the admin address, with its line in the index. A route without help has no line.
 type route struct {
 	pattern string // a pattern of http.ServeMux
 	help    string
@@ -142,7 +142,7 @@ func (a *admin) routes() []route {
 	}
 }
 
-// index lists the addresses.
+// index lists the routes.
 func index(version string, routes []route) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "dotsconnect %s\n\n", version)
@@ -155,12 +155,12 @@ func index(version string, routes []route) string {
 	return b.String()
 }
 
-// plain is a handler that answers with a text.
+// plain makes a handler that answers with a fixed text.
 func plain(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writePlain(w, http.StatusOK, text+"\n") })
 }
 
-// readyz answers that the node takes new clients, with a warning if there is one, or with 503 and the reason why it does not.
+// readyz answers 200 if the node takes new clients, with a warning if there is one. Otherwise it answers 503 with the reason.
 func (s *Server) readyz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.ready(); err != nil {
@@ -214,7 +214,8 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// isHealth reports whether a request is one of those that need neither a token nor a certain Host, and that are answered at once.
+// isHealth reports whether a request is for /healthz or /readyz. These need neither a token nor a certain Host, and are answered
+// at once.
 func isHealth(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // rescue recovers a panic, which is always a bug.
@@ -223,7 +224,7 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value; net/http compares it in the same way
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value: net/http compares it in the same way
 		panic(p)
 	}
 	a.srv.counts.panics.Add(1)
@@ -231,7 +232,7 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log says more"})
 }
 
-// admit returns why the request may not be answered, or nil if it may. known reports that the request showed the token.
+// admit returns the reason why the request may not be answered, or nil if it may. known says that the request showed the token.
 func (a *admin) admit(r *http.Request, known bool) *apiError {
 	switch {
 	case isHealth(r):
@@ -246,8 +247,8 @@ func (a *admin) admit(r *http.Request, known bool) *apiError {
 	return nil
 }
 
-// ownHost reports whether a stranger cannot point this Host at us. A request without a Host is HTTP/1.0, which browsers do not
-// use but some load balancers do.
+// ownHost reports whether host is a name that a stranger cannot point at us. A request without a Host is allowed: browsers always
+// send one, but some load balancers speak HTTP/1.0 and do not.
 func (a *admin) ownHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -260,7 +261,7 @@ func (a *admin) ownHost(host string) bool {
 	return strings.EqualFold(name, "localhost") || strings.EqualFold(name, a.host)
 }
 
-// token is the hash of the token, nil if none is required.
+// token returns the hash of the token, or nil if no token is required.
 func (a *admin) token() *[sha256.Size]byte { return a.srv.rules.Load().token }
 
 // knowsToken compares hashes in constant time, so that timing reveals neither the token nor its length.
@@ -274,7 +275,8 @@ func (a *admin) knowsToken(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], want[:]) == 1
 }
 
-// legalInPath lists bytes that url.URL does not allow in an escaped path although the address of a WebSocket may have them.
+// legalInPath replaces bytes that url.URL does not allow in an escaped path, although the address of a WebSocket may contain
+// them.
 var legalInPath = strings.NewReplacer(`"`, "%22", "<", "%3C", ">", "%3E", `\`, "%5C", "^", "%5E", "`", "%60", "{", "%7B", "|", "%7C", "}", "%7D")
 
 // settlePath has the mux split the path as it stood on the wire, before any decoding, as protocol.ParseTarget does: an

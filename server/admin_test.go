@@ -37,7 +37,7 @@ func (r response) into(t *testing.T, v any) {
 	}
 }
 
-// errorText checks the form of an API error and returns its text.
+// errorText checks the form of an API error, and returns its text.
 func (r response) errorText(t *testing.T) string {
 	t.Helper()
 	var body struct{ Error apiError }
@@ -72,7 +72,7 @@ func (s *testServer) request(t *testing.T, method, target, body string, header .
 	return response{answer.StatusCode, answer.Header, string(got)}
 }
 
-// get expects HTTP 200.
+// get sends a GET request and expects HTTP 200.
 func (s *testServer) get(t *testing.T, target string) response {
 	t.Helper()
 	r := s.request(t, "GET", target, "")
@@ -82,7 +82,7 @@ func (s *testServer) get(t *testing.T, target string) response {
 	return r
 }
 
-// bareAdmin is an admin address with a node that was never started, for decisions that need no loop.
+// bareAdmin makes an admin server for a node that was never started. It serves the tests of decisions that need no loop.
 func bareAdmin(t *testing.T, change func(*Config)) *admin {
 	t.Helper()
 	cfg := Default()
@@ -113,7 +113,8 @@ func bareAdmin(t *testing.T, change func(*Config)) *admin {
 	return a
 }
 
-// serve lets a answer a request without a network. header holds names and values; "Host" counts as one.
+// serve makes the admin server answer a request without a network. header holds names and values in turn; "Host" sets the host of
+// the request, too.
 func (a *admin) serve(method, target string, header ...string) response {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host = "127.0.0.1"
@@ -165,7 +166,7 @@ func TestTheTokenIsAskedForEverywhereButForHealth(t *testing.T) {
 		want                  int
 	}{
 		{"/healthz", "", 200},
-		{"/readyz", "", 503}, // never started
+		{"/readyz", "", 503}, // the node was never started
 		{"/", "", 401},
 		{"/metrics", "", 401},
 		{"/debug/pprof/", "", 401},
@@ -240,7 +241,7 @@ func TestAPageThatPointsItsNameAtUsIsRefused(t *testing.T) {
 	}
 }
 
-// A load balancer may put the site's name into its request, or no name, as HTTP/1.0 allows.
+// A load balancer may send the site's name as Host, or no Host at all, as HTTP/1.0 allows.
 func TestHealthAndReadinessAreToldUnderAnyName(t *testing.T) {
 	s := startServer(t, nil)
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -274,7 +275,7 @@ func (s *testServer) askAdmin(t *testing.T, request string) string {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	_, _ = io.WriteString(conn, request) // an error shows in the answer
+	_, _ = io.WriteString(conn, request) // if it fails, the answer shows it
 	got, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatalf("%.60q: %v after %q", request, err, got)
@@ -284,7 +285,7 @@ func (s *testServer) askAdmin(t *testing.T, request string) string {
 
 func TestAPageOfAnotherOriginMayNotChangeAnything(t *testing.T) {
 	a := bareAdmin(t, nil)
-	const gone = "/api/connections/0700000000000001" // 404 if the request is accepted, because there is no such loop
+	const gone = "/api/connections/0700000000000001" // a request that is accepted gets 404, because there is no such loop
 	for _, row := range []struct {
 		name   string
 		header []string
@@ -391,7 +392,7 @@ func TestAHeadThatDripsOrIsTooLargeIsCut(t *testing.T) {
 		}
 		t.Cleanup(func() { conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(patience))
-		_, _ = io.WriteString(conn, row.head) // an error shows in the answer
+		_, _ = io.WriteString(conn, row.head) // if it fails, the answer shows it
 		got, err := io.ReadAll(conn)
 		if isTimeout(err) || !strings.HasPrefix(string(got), row.want) {
 			t.Errorf("%s: got %.60q, %v, want %q and the end", name, got, err, row.want)

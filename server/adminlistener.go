@@ -15,30 +15,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The admin address has a fixed number of connections, and a new connection never has to wait until another one leaves by itself.
-// When all places are taken, the oldest connection that waits for its peer is closed: one that is idle, has sent half a head, or
-// half a body that nobody needs.
+// The admin address has a fixed number of connections. A new connection never has to wait until another one ends by itself: when
+// all places are taken, the oldest connection that waits for its peer is closed. Such a connection is idle, has sent half a head,
+// or has sent half a body that nobody needs.
 //
 // If a token is set, a connection that has shown it counts among maxKnown, separately from all others: connections without the
-// token can only displace each other. An answer to a request without the token ends its connection, so the connections that stay
-// open showed the token in their last request. If no token is set, every connection serves one request.
+// token can only displace each other. An answer to a request without the token ends its connection, so the connections that
+// remain open showed the token in their last request. If no token is set, every connection serves only one request.
 //
-// Two kinds of connections are never closed: one with unread bytes, and one whose request is being answered. The first state
-// lasts an instant. The second either lasts an instant too (health, readiness, a refusal), or is one of half as many requests as
-// there are connections; one more request gets a 503. So a place is always free soon, and a client whose whole request has
-// arrived when its connection is accepted gets an answer. TCP_DEFER_ACCEPT makes sure that the request has arrived, and that a
-// client that sends nothing costs no descriptor. A client that sends its head in pieces may have to try again while the address
-// is under attack.
+// Two kinds of connections are never closed: one with unread bytes, and one whose request is being answered. Unread bytes are
+// read within an instant. An answer also takes only an instant (health, readiness, a refusal), or it belongs to a limited number
+// of requests: half the number of connections; one more request gets a 503. So a place is always free soon, and a client whose
+// whole request has arrived when its connection is accepted gets an answer. TCP_DEFER_ACCEPT makes sure that the request has
+// arrived, and that a client that sends nothing costs no descriptor. A client that sends its head in pieces may have to try again
+// while the address is under attack.
 type adminListener struct {
 	net.Listener
 	maxKnown, maxOthers int
-	cut                 *atomic.Uint64 // counts connections closed to make room for others
+	cut                 *atomic.Uint64 // counts the connections that were closed to make room
 	closed              context.Context
 	close               context.CancelFunc
-	news                chan struct{} // holds a token when a connection may have left or may be closed
+	news                chan struct{} // holds a token when a connection may have ended, or may be closed now
 
 	mu   sync.Mutex
-	open []*adminConn // guarded by mu; the connection that has had no request for longest is first
+	open []*adminConn // ordered by the last request, the oldest first; guarded by mu
 }
 
 // adminConn is one connection.
@@ -46,23 +46,23 @@ type adminConn struct {
 	net.Conn
 	raw      syscall.RawConn
 	listener *adminListener
-	shut     func() error // closes Conn once; a second caller waits until it is closed
+	shut     func() error // closes Conn once; a second caller waits until that is done
 
 	// The listener's mu guards these fields.
 	known     bool // a request has shown the token
-	waiting   bool // everything that came was read, and a read waits for more
-	answering bool // a head is complete, and its answer is not
-	ended     bool // only the rest of the body is awaited, and will be discarded
+	waiting   bool // everything that arrived was read, and a read waits for more bytes
+	answering bool // a head is complete, and its answer is not written yet
+	ended     bool // only the rest of the body is missing, and it will be discarded
 	lingers   bool // the last answer is written
-	leaving   bool // it is being closed to make room; the closer removes it from open
+	leaving   bool // it is being closed to make room; the goroutine that closes it removes it from open
 }
 
-// adminConnKey is the key of the adminConn in the context of a request.
+// adminConnKey is the key under which the context of a request has its adminConn.
 type adminConnKey struct{}
 
-// newAdminListener accepts at most n connections (2 or more) from a socket.
+// newAdminListener accepts connections from a socket, at most n at a time (n is 2 or more).
 func newAdminListener(inner net.Listener, n int, token bool, cut *atomic.Uint64) *adminListener {
-	l := &adminListener{Listener: inner, maxOthers: n - 1, cut: cut, news: make(chan struct{}, 1)} // one place is for the connection being accepted
+	l := &adminListener{Listener: inner, maxOthers: n - 1, cut: cut, news: make(chan struct{}, 1)} // one place is for the next connection
 	if token {
 		l.maxKnown = n / 2
 		l.maxOthers -= n / 2
@@ -71,7 +71,7 @@ func newAdminListener(inner net.Listener, n int, token bool, cut *atomic.Uint64)
 	return l
 }
 
-// Accept takes a connection, and then closes another if there is no place for it.
+// Accept accepts a connection, and then closes another one if there is no place for it.
 func (l *adminListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -97,7 +97,7 @@ func (l *adminListener) Close() error {
 	return l.Listener.Close()
 }
 
-// enter adds c. It reports whether there is a place.
+// enter adds c if there is a place for it, and reports whether there was one.
 func (l *adminListener) enter(c *adminConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +108,7 @@ func (l *adminListener) enter(c *adminConn) bool {
 	return true
 }
 
-// promote counts a connection as known. It reports whether there is a place for it.
+// promote counts a connection as known if there is a place for it, and reports whether there was one.
 func (l *adminListener) promote(c *adminConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,9 +116,9 @@ func (l *adminListener) promote(c *adminConn) bool {
 	return c.known
 }
 
-// makePlace makes sure that there is a place for one more connection of a kind, by closing another one if necessary. It reports
-// whether there is a place. The caller holds l.mu. makePlace releases it while it closes a connection: that connection counts
-// until its descriptor is free.
+// makePlace makes sure that there is a place for one more known (or not known) connection, by closing one of the same kind if
+// necessary. It reports whether there is a place. The caller holds l.mu. makePlace releases it while it closes a connection,
+// because that connection counts until its descriptor is free.
 func (l *adminListener) makePlace(known bool, limit int) bool {
 	n := 0
 	for _, c := range l.open {
@@ -142,7 +142,8 @@ func (l *adminListener) makePlace(known bool, limit int) bool {
 	return true
 }
 
-// oldest returns the connection of a kind that is closed first, nil if none may be closed. The caller holds l.mu.
+// oldest returns the known (or not known) connection that is to be closed first, or nil if none may be closed. The caller holds
+// l.mu.
 func (l *adminListener) oldest(known bool) (oldest *adminConn) {
 	for _, c := range l.open {
 		if c.known != known || !c.idle() {
@@ -170,23 +171,23 @@ func (l *adminListener) tell() {
 	}
 }
 
-// idle reports that the server has finished all that the peer had sent at the last read. The caller holds l.mu.
+// idle reports whether the server has handled everything that it has read from the peer. The caller holds l.mu.
 func (c *adminConn) idle() bool {
 	return !c.leaving && (c.lingers || c.waiting && (!c.answering || c.ended))
 }
 
-// unread reports that more bytes have arrived since, for example the rest of a head.
+// unread reports whether bytes have arrived that the server has not read, for example the rest of a head.
 func (c *adminConn) unread() bool {
 	events := []unix.PollFd{{Events: unix.POLLIN}}
-	_ = c.raw.Control(func(fd uintptr) { // an error means that it is closed
+	_ = c.raw.Control(func(fd uintptr) { // an error means that the connection is closed
 		events[0].Fd = int32(fd)
 		_, _ = unix.Poll(events, 0)
 	})
 	return events[0].Revents != 0
 }
 
-// Read records whether the connection waits for more, in one step with the read itself, so that a connection that counts as
-// silent has really sent nothing.
+// Read reads, and records in the same step whether the connection waits for more bytes. So a connection that is marked as waiting
+// has really sent nothing.
 func (c *adminConn) Read(p []byte) (n int, err error) {
 	l := c.listener
 	rawErr := c.raw.Read(func(fd uintptr) (done bool) {
@@ -201,7 +202,7 @@ func (c *adminConn) Read(p []byte) (n int, err error) {
 		return !c.waiting
 	})
 	l.mu.Lock()
-	c.waiting = false // after a deadline too
+	c.waiting = false // needed after a deadline
 	l.mu.Unlock()
 	switch {
 	case rawErr != nil:
@@ -214,8 +215,8 @@ func (c *adminConn) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// CloseWrite is called by http.Server, which then gives the peer half a second to read its answer. A place is worth more than
-// that.
+// CloseWrite is called by http.Server, which then gives the peer half a second to read its answer. If another connection needs
+// the place, this one does not get that time.
 func (c *adminConn) CloseWrite() error {
 	c.listener.mu.Lock()
 	c.lingers = true
@@ -236,7 +237,8 @@ func (c *adminConn) Close() error {
 	return err
 }
 
-// changed is the hook of http.Server: a request begins when its head is complete, and ends when its answer is written.
+// changed is the hook of http.Server for state changes: a request begins when its head is complete, and ends when its answer is
+// written.
 func (l *adminListener) changed(conn net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -259,7 +261,7 @@ func (b *adminBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish records that the handler is done with a request; nobody needs the rest of its body.
+// finish records that the handler of a request has returned, so that nobody needs the rest of its body.
 func (c *adminConn) finish(body *adminBody) {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// caller is a client of the admin address that can stop in the middle of a request.
+// caller is a client of the admin address. It can stop in the middle of a request.
 type caller struct {
 	net.Conn
 	t *testing.T
@@ -36,7 +36,7 @@ func (a *admin) call(t *testing.T, text string) *caller {
 	return c
 }
 
-// get is a whole request.
+// get returns a whole GET request.
 func get(target string, lines ...string) string {
 	return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + strings.Join(append(lines, "\r\n"), "\r\n")
 }
@@ -50,7 +50,7 @@ func (c *caller) say(text string) {
 	}
 }
 
-// answer reads a response, and also the end of the stream if the response announces it.
+// answer reads a response. If the response announces the end of the connection, answer reads that end too.
 func (c *caller) answer() (status int, closes bool) {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.r, nil)
@@ -67,7 +67,7 @@ func (c *caller) answer() (status int, closes bool) {
 	return response.StatusCode, response.Close
 }
 
-// ends expects the end of the stream and nothing before it.
+// ends checks that the stream ends, with no bytes before the end.
 func (c *caller) ends() {
 	c.t.Helper()
 	if b, err := c.r.ReadByte(); err == nil || isTimeout(err) {
@@ -75,7 +75,7 @@ func (c *caller) ends() {
 	}
 }
 
-// idlers is the number of connections that wait for their peers.
+// idlers counts the connections that wait for their peers.
 func (l *adminListener) idlers() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,7 +155,7 @@ func TestAnAdminRequestWithoutTheTokenEndsItsConnection(t *testing.T) {
 		{"secret", get("/api/rooms/chat/nobody", withToken), 404, false},
 		{"secret", "POST /api/rooms/chat/%FF/messages HTTP/1.1\r\nHost: localhost\r\n" + withToken + "\r\nContent-Length: 2\r\n\r\n{}", 400, false},
 		{"secret", get("/healthz"), 200, true},
-		{"secret", get("/readyz"), 503, true}, // never started
+		{"secret", get("/readyz"), 503, true}, // the node was never started
 		{"secret", get("/metrics"), 401, true},
 		{"secret", get("/metrics", "Authorization: Bearer wrong"), 401, true},
 		{"secret", get("/%00"), 401, true},
@@ -172,7 +172,7 @@ func TestAnAdminRequestWithoutTheTokenEndsItsConnection(t *testing.T) {
 		a := bareAdmin(t, func(c *Config) { c.AdminToken = row.token })
 		a.start()
 		c := a.call(t, "")
-		if row.token != "" { // a connection that showed the token before
+		if row.token != "" { // another connection, which has shown the token before
 			c.say(get("/metrics", withToken))
 			if status, closes := c.answer(); status != http.StatusOK || closes {
 				t.Fatalf("with the token: got HTTP %d, closed: %v, want 200 and more", status, closes)
@@ -201,7 +201,7 @@ func TestKnownAdminConnectionsGiveWayToEachOtherOnly(t *testing.T) {
 		eventually(t, "it is idle", func() bool { return a.listener.idlers() == i+1 })
 	}
 	stranger := a.call(t, "GET /healthz HTTP/1.1\r\nX: ")
-	known[0].say(get("/metrics", withToken)) // so that another one has been without a request for longest
+	known[0].say(get("/metrics", withToken)) // so that another connection is the one whose last request is oldest
 	ask(known[0])
 	eventually(t, "all are idle", func() bool { return a.listener.idlers() == (mostShare/2)+1 })
 	known = append(known, a.call(t, get("/metrics", withToken)))
@@ -217,7 +217,8 @@ func TestKnownAdminConnectionsGiveWayToEachOtherOnly(t *testing.T) {
 	}
 }
 
-// A connection without unread bytes is closed first, then one that was read completely once, and never one that was not read yet.
+// A connection without unread bytes is closed first. Then comes a connection with unread bytes from which a whole request was
+// read before. A connection from which nothing was read yet is never closed.
 func TestAnAdminConnectionIsNotCutBeforeItWasRead(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,16 +18,16 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The API of the admin address: look at rooms, publish, kick, check the ledger. All its answers are about this node, except the
-// number of members of a single room.
+// The API of the admin address can list rooms and connections, publish, kick, and check the ledger. All its answers are about
+// this node, except the number of members of a single room.
 //
-// Most requests ask the directory, which any goroutine may do. The list of a room's connections and the ledger must ask the
+// Most requests ask the directory, which any goroutine may do. The list of a room's connections and the ledger have to ask the
 // loops, and each loop then stops to visit all its connections. This is too expensive to do every second, so only one such
 // request runs at a time. A request that waits for longer than the patience gets a 503.
 type api struct {
 	srv      *Server
 	patience time.Duration
-	listed   int           // most connections of a room that are listed
+	listed   int           // maximum number of a room's connections in an answer
 	walking  chan struct{} // holds a token while a request visits the loops
 }
 
@@ -42,13 +42,13 @@ func newAPI(s *Server) *api {
 	return &api{srv: s, patience: loopPatience, listed: maxListed, walking: make(chan struct{}, 1)}
 }
 
-// apiError is a refused request, as the client receives it.
+// apiError is the refusal of a request, as the client receives it.
 type apiError struct {
 	Status int    `json:"status"` // HTTP status
 	Text   string `json:"text"`
 }
 
-// call answers a request with a status and a body to be written as JSON (nil: none), or with an error.
+// call answers a request: with a status and a body to be written as JSON (nil: no body), or with an error.
 type call func(r *http.Request) (status int, body any, e *apiError)
 
 // ServeHTTP implements http.Handler.
@@ -69,7 +69,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(body) // our types always encode; an error means that the peer has gone
+	_ = e.Encode(body) // our types can always be encoded; an error means that the peer has gone
 }
 
 func (a *api) routes() []route {
@@ -84,11 +84,11 @@ func (a *api) routes() []route {
 
 // roomInfo is a room as the API shows it.
 type roomInfo struct {
-	Room        string           `json:"room"` // "chat/lobby"
+	Room        string           `json:"room"` // with its name space: "chat/lobby"
 	Members     int              `json:"members"`
-	Here        *int             `json:"here,omitempty"`       // members on this node, if there are other nodes
-	Connections []connectionInfo `json:"connections,omitzero"` // on this node
-	Truncated   bool             `json:"truncated,omitempty"`  // the room has more connections
+	Here        *int             `json:"here,omitempty"`       // members on this node; absent if there are no other nodes
+	Connections []connectionInfo `json:"connections,omitzero"` // connections of this node
+	Truncated   bool             `json:"truncated,omitempty"`  // the room has more connections than the list
 }
 
 // compareRooms orders by members, most first, and then by name.
@@ -96,7 +96,7 @@ func compareRooms(a, b roomInfo) int {
 	return cmp.Or(cmp.Compare(b.Members, a.Members), cmp.Compare(a.Room, b.Room))
 }
 
-// rooms lists the rooms with the most members, and the total number of rooms.
+// rooms answers with the rooms that have the most members, and the total number of rooms.
 func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	limit := defaultTop
 	if text := r.URL.Query().Get("top"); text != "" {
@@ -108,7 +108,7 @@ func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	}
 	largest := newTop(limit, compareRooms)
 	a.srv.node.Directory().Each(func(e *loop.Entry) {
-		if members := e.Members(); members > 0 { // without members, the first one is just joining
+		if members := e.Members(); members > 0 { // a room without members is one that its first member is just joining
 			largest.offer(roomInfo{Room: e.Name, Members: members})
 		}
 	})
@@ -118,7 +118,7 @@ func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	}{largest.sorted(), largest.offered}, nil
 }
 
-// room describes one room.
+// room answers with the figures of one room.
 func (a *api) room(r *http.Request) (int, any, *apiError) {
 	target, e := targetOf(r)
 	if e != nil {
@@ -140,7 +140,7 @@ func (a *api) room(r *http.Request) (int, any, *apiError) {
 	return http.StatusOK, info, nil
 }
 
-// asked reads a boolean parameter: true if it is there without a value, false if it is absent.
+// asked reads a boolean parameter: true if it has no value, false if it is absent.
 func asked(r *http.Request, name string) (bool, *apiError) {
 	query := r.URL.Query()
 	switch query.Get(name) {
@@ -154,7 +154,7 @@ func asked(r *http.Request, name string) (bool, *apiError) {
 	return false, &apiError{http.StatusBadRequest, name + " takes 1 or true, 0 or false; without a value it is true"}
 }
 
-// roomInfo counts the members of a room.
+// roomInfo returns the number of members of a room.
 func (a *api) roomInfo(ctx context.Context, key string) (roomInfo, *apiError) {
 	members, here, err := a.everywhere(ctx, key, a.members(key))
 	switch {
@@ -168,7 +168,7 @@ func (a *api) roomInfo(ctx context.Context, key string) (roomInfo, *apiError) {
 	return roomInfo{Room: key, Members: members, Here: here}, nil
 }
 
-// members is the number of members that a room has on this node.
+// members returns the number of members that a room has on this node.
 func (a *api) members(key string) int {
 	if e := a.srv.node.Directory().Lookup(key); e != nil {
 		return e.Members()
@@ -176,14 +176,14 @@ func (a *api) members(key string) int {
 	return 0
 }
 
-// everywhere returns the number of members of a room on all nodes, and here as the number on this node; without other nodes it
-// returns only the first. An error says that the members on other nodes cannot be counted.
+// everywhere returns the number of members of a room on all nodes, and in ours the number on this node; ours is nil if there are
+// no other nodes. After an error, the members on other nodes are not counted.
 func (a *api) everywhere(ctx context.Context, key string, here int) (members int, ours *int, err error) {
 	if a.srv.backend == nil {
 		return here, nil, nil
 	}
 	total, err := a.srv.membersEverywhere(ctx, key)
-	return max(total, here), &here, err // our own number may not have been written yet
+	return max(total, here), &here, err // the bus may not know our own number yet
 }
 
 // publish accepts a message for all members of a room, as if a member had sent the body.
@@ -213,17 +213,17 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 		Here     *int `json:"here,omitempty"`
 	}{Accepted: true}
 	here := a.members(target.Key())
-	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // under load no connections are read either, but here the caller can be told
+	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // under load no connection is read either
 		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is still delivering the messages that it has accepted; try again"}
 	}
 	members, ours, err := a.everywhere(r.Context(), target.Key(), here)
-	if answer.Here = ours; err == nil { // the message is accepted in any case
+	if answer.Here = ours; err == nil { // the message is accepted even if the members cannot be counted
 		answer.Members = &members
 	}
 	return http.StatusAccepted, answer, nil
 }
 
-// body reads the whole body; admin.ServeHTTP has set its limit.
+// body reads the whole body. Its size is limited in admin.ServeHTTP.
 func (a *api) body(r *http.Request) ([]byte, *apiError) {
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
@@ -236,7 +236,7 @@ func (a *api) body(r *http.Request) ([]byte, *apiError) {
 	return body, nil
 }
 
-// chatMessage reads {"message":X}, whatever Content-Type the body has.
+// chatMessage reads {"message":X}. It ignores the Content-Type of the body.
 func chatMessage(_ *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	input, value, err := protocol.NewDecoder(protocol.MaxDepth).DecodeV1(body)
 	switch {
@@ -248,9 +248,9 @@ func chatMessage(_ *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	return loop.KindText, value, nil
 }
 
-// rawMessage takes the body as it is; its Content-Type decides between text and binary.
+// rawMessage takes the body as it is. The Content-Type decides whether the message is text or binary.
 func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
-	mediaType, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a type that cannot be parsed is neither of ours
+	mediaType, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a type that cannot be parsed is neither text nor binary
 	switch charset := cmp.Or(parameters["charset"], "utf-8"); {
 	case mediaType == "application/octet-stream":
 		return loop.KindBinary, body, nil
@@ -262,13 +262,13 @@ func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	return loop.KindText, body, nil
 }
 
-// ledgerInfo is the ledger of a loop, or of the whole node.
+// ledgerInfo is the ledger of one loop, or the sum for the node.
 type ledgerInfo struct {
 	Loop      *int     `json:"loop,omitempty"`
 	Even      bool     `json:"even"`
-	Differs   []string `json:"differs,omitempty"` // what is wrong, as text
+	Differs   []string `json:"differs,omitempty"` // describes each difference
 	Accepted  uint64   `json:"accepted"`          // messages from clients
-	Expected  uint64   `json:"expected"`          // frames, like the fields below
+	Expected  uint64   `json:"expected"`          // number of frames, like the fields below
 	Delivered uint64   `json:"delivered"`
 	Dropped   uint64   `json:"dropped"`
 	InFlight  uint64   `json:"in_flight"`
@@ -296,7 +296,7 @@ func (a *api) ledger(r *http.Request) (int, any, *apiError) {
 	}{sum, parts}, nil
 }
 
-// ledgerOf runs on the loop's goroutine.
+// ledgerOf returns the ledger of a loop. It runs on the loop's goroutine.
 func ledgerOf(l *loop.Loop) ledgerInfo {
 	s, err := l.CheckLedger()
 	index := l.Index()
@@ -313,7 +313,7 @@ func ledgerOf(l *loop.Loop) ledgerInfo {
 	return info
 }
 
-// targetOf reads the room from the path, by the rules for the address of a WebSocket.
+// targetOf reads the room from the path of a request, by the rules for the address of a WebSocket.
 func targetOf(r *http.Request) (protocol.Target, *apiError) {
 	space := r.PathValue("space")
 	if space != protocol.Chat.String() && space != protocol.Raw.String() {
@@ -326,7 +326,7 @@ func targetOf(r *http.Request) (protocol.Target, *apiError) {
 	return target, nil
 }
 
-// walk asks every loop a question that makes it visit all its connections, one such request at a time.
+// walk asks every loop a question for which the loop visits all its connections. Only one such request runs at a time.
 func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiError) {
 	select {
 	case a.walking <- struct{}{}:
@@ -337,7 +337,7 @@ func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiEr
 	return ask(ctx, a.patience, a.srv.node.Loops(), f)
 }
 
-// ask calls f on the goroutine of each loop and waits for the answers, at most for the patience. A loop that did not answer in
+// ask calls f on the goroutine of each loop and waits for the answers, for at most the patience. A loop that did not answer in
 // time still calls f later.
 func ask[T any](ctx context.Context, patience time.Duration, loops []*loop.Loop, f func(*loop.Loop) T) ([]T, *apiError) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -86,7 +86,8 @@ func TestARoomTellsItsMembers(t *testing.T) {
 	}
 }
 
-// The same names must get 400; a good name gets 404 here, because the room is empty.
+// The API must refuse the same names with 400 as the address of a WebSocket. A good name gets 404 here, because its room is
+// empty.
 func TestARoomInThePathIsReadAsInTheAddressOfAWebSocket(t *testing.T) {
 	s := startServer(t, nil)
 	for _, name := range []string{

@@ -13,19 +13,19 @@ import (
 	"dotsconnect/loop"
 )
 
-// The part of the API about single connections: list those of a room, and kick one.
+// This part of the API is about single connections: it lists the connections of a room, and kicks one of them.
 
 // connectionInfo is a connection as the API shows it.
 type connectionInfo struct {
 	ID           string  `json:"id"`
-	Remote       string  `json:"remote,omitempty"` // absent if its socket is closed by now
+	Remote       string  `json:"remote,omitempty"` // absent if the socket is closed by now
 	AgeSeconds   float64 `json:"age_seconds"`      // since it was accepted
-	BacklogBytes int     `json:"backlog_bytes"`    // waiting for it in this process
+	BacklogBytes int     `json:"backlog_bytes"`    // bytes that wait for it in this process
 }
 
-// connections lists the connections in a room, those with the largest backlogs first, and reports whether there are more. It
-// searches the tables of all loops: a room does not know the ids of its members, because storing them would cost memory for every
-// member. Addresses are not stored either: the socket knows its own.
+// connections returns connections of a room, those with the largest backlogs first, and reports whether the room has more. It
+// searches the tables of all loops: a room does not know the ids of its members, because storing them would cost memory for each
+// member. The addresses are not stored either: each socket knows its own.
 func (a *api) connections(ctx context.Context, key string) (list []connectionInfo, truncated bool, e *apiError) {
 	type part struct {
 		infos []connectionInfo
@@ -61,12 +61,12 @@ func (a *api) connections(ctx context.Context, key string) (list []connectionInf
 	return list, len(list) < total, nil
 }
 
-// compareConns orders by backlog, largest first, and then by id. Runs on the loop's goroutine.
+// compareConns orders connections by backlog, largest first, and then by id. It runs on the loop's goroutine.
 func compareConns(a, b *loop.Conn) int {
 	return cmp.Or(cmp.Compare(b.Backlog(), a.Backlog()), cmp.Compare(a.ID(), b.ID()))
 }
 
-// kick closes a connection at the request of an operator.
+// kick closes one connection for an operator.
 func (a *api) kick(r *http.Request) (int, any, *apiError) {
 	id, err := parseID(r.PathValue("id"))
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *api) kick(r *http.Request) (int, any, *apiError) {
 			}
 			s := c.Peer().(*session)
 			said := []zap.Field{zap.String("connection", formatID(id)), zap.String("room", c.Room()), zap.String("remote", s.remoteAddr())}
-			s.kick(reason) // after the kick, room and address are unknown
+			s.kick(reason) // last, because afterwards the session no longer knows its room and address
 			return said
 		})
 		if e != nil {
@@ -97,7 +97,7 @@ func (a *api) kick(r *http.Request) (int, any, *apiError) {
 	return http.StatusNoContent, nil, nil
 }
 
-// parseID reads the output of formatID, and nothing else.
+// parseID accepts only texts that formatID writes.
 func parseID(text string) (loop.ConnID, error) {
 	n, err := strconv.ParseUint(text, 16, 64)
 	if id := loop.ConnID(n); err == nil && formatID(id) == text {

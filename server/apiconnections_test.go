@@ -17,7 +17,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// listed are the connections of a room as the API lists them, in its order.
+// listed returns the connections of a room as the API lists them, in its order.
 func (s *testServer) listed(t *testing.T, room string) roomInfo {
 	t.Helper()
 	var info roomInfo
@@ -65,7 +65,7 @@ func TestARoomListsItsConnections(t *testing.T) {
 	}
 }
 
-// An address is written without the brackets and the prefix that a listener for both families adds to an IPv4 address.
+// The API shows an address without brackets, and without the prefix that a listener for both IP versions adds to an IPv4 address.
 func TestAConnectionIsListedWithTheAddressThatItsPeerHas(t *testing.T) {
 	for _, listen := range []string{":0", "[::1]:0", "127.0.0.1:0"} {
 		s := startServer(t, func(c *Config) { c.Listen = listen })
@@ -88,7 +88,7 @@ func TestTheConnectionWithTheLargestBacklogIsListedFirst(t *testing.T) {
 			slow = w.LocalAddr().String()
 			continue
 		}
-		go func() { // the others read their messages
+		go func() { // the other members read their messages
 			for {
 				if _, _, err := w.next(); err != nil {
 					return
@@ -144,7 +144,7 @@ func TestAnOperatorKicksAConnection(t *testing.T) {
 	}
 }
 
-// A parameter without a value counts as true, because people type it that way.
+// A parameter without a value counts as true, because people often type it that way.
 func TestTheConnectionsAreListedForEveryWordOfYes(t *testing.T) {
 	s := startServer(t, nil)
 	s.join(t, "/ws/chat/lobby/")

@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// Attacks on the admin address. During each of them it must answer the requests of a load balancer and of Prometheus: health and
-// readiness without a token, the metrics with the token.
+// Attacks on the admin address. During each attack the address must still answer the requests of a load balancer and of
+// Prometheus: health and readiness without a token, and the metrics with the token.
 
 const (
 	besiegers = 100
-	questions = 5 // of each kind
+	questions = 5 // requests of each kind
 )
 
-// An adminAttack is what each attacker does with one connection after another. It returns when the connection is of no more use;
-// begun reports that the attack has fully begun for the first time.
+// An adminAttack makes one attack over the given connection. Each attacker calls it with one connection after another. It returns
+// when the connection is of no more use, and it calls begun when the attack over this connection is fully in progress.
 type adminAttack func(conn net.Conn, begun func())
 
-// adminAttacks need no token. If no token is set, some of these requests are allowed.
+// adminAttacks are attacks by a client without the token. If no token is set, some of their requests are allowed.
 var adminAttacks = map[string]adminAttack{
 	"requests on kept connections": func(conn net.Conn, begun func()) {
 		for r, err := bufio.NewReader(conn), error(nil); err == nil; begun() {
@@ -85,7 +85,7 @@ var adminAttacks = map[string]adminAttack{
 	"slow readers": func(conn net.Conn, begun func()) {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 		_, _ = io.WriteString(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		_, _ = conn.Read(make([]byte, 1)) // an error means that it was closed before
+		_, _ = conn.Read(make([]byte, 1)) // an error means that the server has closed it before
 		begun()
 		for err := error(nil); err == nil; {
 			_, err = io.WriteString(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -95,7 +95,7 @@ var adminAttacks = map[string]adminAttack{
 
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// skipResponse reads a response and returns why there cannot be another.
+// skipResponse reads a response. It returns an error if no further response can follow.
 func skipResponse(r *bufio.Reader) error {
 	response, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -108,7 +108,8 @@ func skipResponse(r *bufio.Reader) error {
 	return err
 }
 
-// besiege attacks an admin address from many connections at a time until the test ends. It returns when all attackers have begun.
+// besiege attacks an admin address over many connections at the same time until the test ends. It returns when all attacks have
+// begun.
 func besiege(t *testing.T, address string, attacks ...adminAttack) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -163,7 +164,7 @@ func TestTheAdminAddressAnswersWhateverComesWithoutTheToken(t *testing.T) {
 	}
 }
 
-// Without a token everybody on this machine is an operator and may block the other requests, but not these two.
+// Without a token everybody on this machine is an operator and may block other requests, but not /healthz and /readyz.
 func TestTheAdminAddressWithoutATokenTellsItsHealthWhateverComes(t *testing.T) {
 	for name, attack := range adminAttacks {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +179,7 @@ func TestTheAdminAddressWithoutATokenTellsItsHealthWhateverComes(t *testing.T) {
 	}
 }
 
-// answers sends the request over a connection of its own.
+// answers checks that a request over a new connection gets HTTP 200.
 func (s *testServer) answers(t *testing.T, target string, header ...string) {
 	t.Helper()
 	if got := s.request(t, "GET", target, "", header...); got.status != http.StatusOK {
@@ -186,7 +187,8 @@ func (s *testServer) answers(t *testing.T, target string, header ...string) {
 	}
 }
 
-// keeper asks for the metrics again and again over one connection, with the token; it fails if that connection is replaced.
+// keeper returns a function that asks for the metrics over one connection, with the token. The function fails if the connection
+// was replaced.
 func (s *testServer) keeper(t *testing.T) func(*testing.T) {
 	t.Helper()
 	dials := 0

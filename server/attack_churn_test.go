@@ -11,9 +11,11 @@ import (
 	"time"
 )
 
-// Large numbers of connections that come, go and break beside a room that must not notice; and whether anything is left of them.
+// In these tests large numbers of connections come, go and break, beside a room that must not notice. Nothing of these
+// connections may be left.
 
-// Resets at every point of a connection's life, beside a hot room: nobody is dropped, and no byte reaches the wrong connection.
+// Connections are reset at every point of their life, beside a busy room: no other member is dropped, and no byte reaches the
+// wrong connection.
 func TestAttackResetChurnBesideAHotRoomHarmsNobody(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/hot")
@@ -25,7 +27,7 @@ func TestAttackResetChurnBesideAHotRoomHarmsNobody(t *testing.T) {
 	for i := range 2000 {
 		w := s.dial(t)
 		switch i % 5 {
-		case 0: // at once
+		case 0: // resets at once
 		case 1:
 			w.try(request[:random.IntN(len(request))])
 		case 2:
@@ -120,7 +122,7 @@ func TestAttackARoomThatComesAndGoesLosesNobody(t *testing.T) {
 	s.empty(t, 0, 0)
 }
 
-// Five thousand connections make every kind of mistake: afterwards nothing is left of them.
+// Five thousand connections make every kind of mistake. Afterwards nothing of them may be left.
 func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")
@@ -172,7 +174,7 @@ func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 			}
 		}
 	}
-	round(1000) // allocates everything that is allocated only once
+	round(1000) // the first round allocates everything that is allocated only once
 	s.empty(t, 2, 1)
 	s.settle(t)
 	heap, files, goroutines := heapAfterGC(), descriptors(t), runtime.NumGoroutine()
@@ -188,8 +190,8 @@ func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s.quiet(t)
 }
 
-// Lagging members are reset, again and again, so that the numbers of their descriptors come back for other lagging members: those
-// that go on reading get everything in order, and nothing that belongs to somebody else.
+// Lagging members are reset, again and again, so that the kernel gives their descriptor numbers to other members that lag. The
+// members that go on reading must get everything in order, and nothing that was meant for another connection.
 func TestAttackLaggingMembersThatAreResetLeaveTheOthersLagInPeace(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		hostile(cfg)
@@ -257,8 +259,8 @@ func TestAttackLaggingMembersThatAreResetLeaveTheOthersLagInPeace(t *testing.T) 
 	}
 }
 
-// Good streams with a few changed bytes, in random pieces, ended in every way: both bystanders receive the same messages, no
-// other connection ends, and nothing of the stream is left.
+// Some bytes of good streams are changed. The streams arrive in random pieces and end in every way. Both bystanders must receive
+// the same messages, no other connection may end, and nothing of a stream may be left.
 func TestAttackMutatedStreamsHarmNobody(t *testing.T) {
 	s := startServer(t, hostile)
 	for seed := range uint64(3) {

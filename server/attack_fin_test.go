@@ -11,13 +11,13 @@ import (
 	"dotsconnect/loop"
 )
 
-// Defects that the attacks found; each test failed when it was written, and its comment describes that state. Two are a limit,
-// not a promise: a client that sends FIN gets its last words at once, perhaps without its own last messages; and bytes after
-// urgent data, which no WebSocket client sends, are read with the next byte.
+// Defects that the attacks found. Each test failed when it was written; its comment describes the defect, which is repaired. Two
+// limits remain: a client that sends FIN gets its last words at once, perhaps without its own last messages; and bytes after
+// urgent data, which no WebSocket client sends, are read only together with the next byte.
 
-// A closed connection keeps its unfinished message in memory: nbio's list of asynchronous calls (timer.Async) is cut to length 0
-// without being cleared, so up to 1,024 calls of OnClose per loop stay reachable, with their connection, its session and the
-// parser's buffer of up to 64 KiB. That is 64 MiB a loop that nothing counts.
+// The defect: a closed connection kept its unfinished message in memory. nbio cuts its list of asynchronous calls (timer.Async)
+// to length 0 without clearing it. So up to 1,024 calls of OnClose per loop stayed reachable, each with its connection, the
+// session and the parser's buffer of up to 64 KiB. That was up to 64 MiB per loop that nothing counted.
 func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 	s := startServer(t, nil)
 	const holders = 200
@@ -39,8 +39,8 @@ func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 	}
 }
 
-// When the server is full, one goroutine refuses new connections one after the other, and each may be silent for 200 ms: an
-// honest client behind 10 silent ones waits 2 s for its 503 (behind 64: 13 s), and so do stop and a drain.
+// The defect: when the server was full, one goroutine refused new connections one after the other, and each could be silent for
+// 200 ms. So an honest client behind 10 silent ones waited 2 s for its 503 (13 s behind 64), and so did a stop and a drain.
 func TestAttackSilentOnesHoldUpNeitherTheRefusalOfOthersNorTheStop(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.MaxConns = 1 })
 	s.join(t, "/ws/chat/room")
@@ -70,8 +70,8 @@ func TestAttackSilentOnesHoldUpNeitherTheRefusalOfOthersNorTheStop(t *testing.T)
 	}
 }
 
-// PROTOCOL.md: "405: a method other than GET". A POST to a room without an upgrade gets 426, and a response to HEAD must not have
-// a body (RFC 9110 section 9.3.2).
+// The defect: PROTOCOL.md says "405: a method other than GET", but a POST to a room without an upgrade got 426. Also, a response
+// to HEAD must not have a body (RFC 9110 section 9.3.2).
 func TestAttackOtherMethodsToARoomAreRefused(t *testing.T) {
 	s := startServer(t, hostile)
 	post := s.dial(t)
@@ -86,8 +86,8 @@ func TestAttackOtherMethodsToARoomAreRefused(t *testing.T) {
 	}
 }
 
-// A client that sends its whole request and then FIN (nc -N, some health checks) gets no answer: another goroutine makes the
-// page, and meanwhile the transport closes the connection because the peer has finished.
+// The defect: a client that sent its whole request and then FIN (nc -N, some health checks) got no answer. Another goroutine made
+// the page, and meanwhile the transport closed the connection because the peer had finished.
 func TestAttackARequestFollowedByFINIsAnswered(t *testing.T) {
 	s := startServer(t, hostile)
 	w := s.dial(t)
@@ -98,9 +98,10 @@ func TestAttackARequestFollowedByFINIsAnswered(t *testing.T) {
 	}
 }
 
-// recv(2) stops at urgent data: it returns fewer bytes than were asked for although more are there. serve then believes that the
-// socket is empty, and an edge-triggered epoll does not report it again: the bytes after the urgent byte wait for the next byte
-// of the peer, and are lost if FIN comes instead. This affects only a client that sends urgent data (no WebSocket client does).
+// The limit: recv(2) stops at urgent data, so it returns fewer bytes than were asked for although more are there. The loop then
+// believes that the socket is empty, and an edge-triggered epoll does not report it again. So the bytes after the urgent byte
+// wait for the next byte of the peer, and are lost if FIN comes instead. This affects only a client that sends urgent data (no
+// WebSocket client does).
 func TestAttackUrgentDataHarmsNobodyElse(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1 })
 	by := s.watch(t, "/ws/raw/room")
@@ -120,9 +121,9 @@ func TestAttackUrgentDataHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// A member's messages are still on their way back to it when it breaks a rule; the connection then waits for them. If the peer
-// has already sent FIN (it closed only its own side and still reads), the transport closes meanwhile, and the peer gets neither
-// its own last messages nor the reason.
+// The defect: a member broke a rule while its own messages were still on their way back, so that its connection waited for them.
+// If the peer had already sent FIN (it closed only its own side and still read), the transport closed the connection meanwhile,
+// and the peer got neither its own last messages nor the reason.
 func TestAttackAMistakeFollowedByFINIsAnswered(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")

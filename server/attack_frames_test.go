@@ -13,7 +13,8 @@ import (
 
 // Rows F1 to F11 of ATTACKS.md: bad frames.
 
-// violation is the bytes that a member sends after two good messages, the expected end, and the kind of room.
+// violation is a mistake of a member: the bytes that it sends after two good messages, and the code with which the server must
+// close.
 type violation struct {
 	name  string
 	bytes string
@@ -88,7 +89,7 @@ var violations = []violation{
 	{"half a character at the end of a close reason", head(0x88, 3) + "\x03\xe8\xc3", 1007},
 }
 
-// Only the bytes of the mistake are sent, so the server cannot have waited for more before it answered.
+// Only the bytes up to the mistake are sent. So if the server answers, it has not waited for more bytes.
 func TestAttackViolationsEndWithTheirCodeAsEarlyAsTheBytesAllow(t *testing.T) {
 	s := startServer(t, hostile)
 	for _, path := range []string{"/ws/chat/room", "/ws/raw/room"} {
@@ -125,7 +126,7 @@ func TestAttackViolationsEndWithTheirCodeAsEarlyAsTheBytesAllow(t *testing.T) {
 	s.quiet(t)
 }
 
-// A mistake followed by a flood: the peer can still read the reason.
+// A peer makes a mistake and then sends a flood: it must still be able to read the reason.
 func TestAttackTheCloseCodeIsReadableBehindAMegabyteOfRubbish(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/room")
@@ -184,12 +185,12 @@ func TestAttackAPeerThatDoesNotAnswerOurCloseIsCut(t *testing.T) {
 	deaf := s.join(t, "/ws/chat/room")
 	deaf.text("not JSON")
 	deaf.endsWith(4500)
-	deaf.closed() // it sees only the FIN, and does not close
+	deaf.closed() // this client sees only the FIN, and does not close its own side
 	s.empty(t, 2, 1)
 	if after := time.Since(began); after < s.cfg.CloseTimeout {
 		t.Errorf("cut after %v, before %v", after, s.cfg.CloseTimeout)
 	}
-	chatty := s.join(t, "/ws/chat/room") // keeps sending, a little at a time
+	chatty := s.join(t, "/ws/chat/room") // this client keeps sending, a little at a time
 	chatty.text("not JSON")
 	for s.connections() > 2 {
 		chatty.try(textFrame(`{"message":"still here"}`))
@@ -239,11 +240,11 @@ func TestAttackHalfAFrameIsCutWithoutProgressAndNotBefore(t *testing.T) {
 		w.write(textFrame(`{"message":1}`) + half)
 		held[name] = w
 	}
-	slow := s.join(t, "/ws/chat/room") // takes three times as long, but a byte comes now and then
+	slow := s.join(t, "/ws/chat/room") // takes three times the limit, but a byte comes often enough
 	stream := textFrame(`{"message":"slowly but surely"}`)
 	for i := range len(stream) {
 		slow.write(stream[i : i+1])
-		by.exchange() // the bystanders read nothing meanwhile, and each must get its close frame
+		by.exchange() // the held clients do not read meanwhile, and each must get its close frame
 		for next := time.Now().Add(3 * s.cfg.FrameTimeout / time.Duration(len(stream))); time.Now().Before(next); {
 			s.settle(t)
 		}
@@ -267,7 +268,7 @@ func TestAttackHalfAFrameIsCutWithoutProgressAndNotBefore(t *testing.T) {
 	by.exchange()
 }
 
-// The cut does not come early: this is measured alone, so that nothing else takes time.
+// The frame timeout must not come early. This test runs alone, so that nothing else takes time.
 func TestAttackTheFrameTimeoutCountsFromTheLastByte(t *testing.T) {
 	s := startServer(t, hostile)
 	w := s.join(t, "/ws/chat/room")
@@ -322,7 +323,7 @@ func TestAttackFloodsOfCheapFramesEndWith1008(t *testing.T) {
 	empty := head(0x81, 0)
 	for _, c := range []struct {
 		name, path, begin, flood string
-		most                     int // messages that are accepted
+		most                     int // number of messages that are accepted
 	}{
 		{"empty texts", "/ws/raw/room", "", empty, 100},
 		{"tiny binaries", "/ws/raw/room", "", head(0x82, 3) + "xyz", 100},
@@ -388,7 +389,7 @@ func TestAttackAMessageOfTooManyFragmentsEndsWith1008(t *testing.T) {
 	}
 }
 
-// A peer sends pings and never reads: its pongs must not pile up.
+// If a peer sends pings and never reads, its pongs must not pile up.
 func TestAttackPingsOfAPeerThatNeverReadsKeepOnePong(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.ControlBurst, cfg.ControlRate = 1<<24, 1<<24 })
 	by := s.watch(t, "/ws/raw/room")
@@ -438,7 +439,7 @@ func TestAttackPingsOfAPeerThatNeverReadsKeepOnePong(t *testing.T) {
 	by.exchange()
 }
 
-// The same bytes have the same result in one piece and split anywhere.
+// The same bytes must have the same result, whether they come in one piece or split at any point.
 func TestAttackAStreamMeansTheSameHoweverItIsCut(t *testing.T) {
 	s := startServer(t, hostile)
 	by := map[string]*bystanders{"chat": s.watch(t, "/ws/chat/room"), "raw": s.watch(t, "/ws/raw/room")}
@@ -469,7 +470,7 @@ func TestAttackAStreamMeansTheSameHoweverItIsCut(t *testing.T) {
 	}
 }
 
-// outcome is what a client receives over a connection. Pongs may overtake messages, so they are listed separately.
+// outcome holds everything that a client receives over a connection. Pongs may overtake messages, so they are listed separately.
 type outcome struct {
 	messages, pongs []string
 	end             string
@@ -494,7 +495,8 @@ func (w *wire) outcome() (o outcome) {
 	}
 }
 
-// writePieces writes in one piece, in many pieces that are each read separately, or in many pieces as fast as possible.
+// writePieces writes a stream. In round 0 it writes one piece; in round 1 many pieces, each of which the server reads separately;
+// in later rounds many pieces as fast as possible.
 func (s *testServer) writePieces(t *testing.T, w *wire, stream string, round int, random *rand.Rand) {
 	t.Helper()
 	for len(stream) > 0 {
@@ -510,7 +512,7 @@ func (s *testServer) writePieces(t *testing.T, w *wire, stream string, round int
 	}
 }
 
-// randomStream returns some good messages with a random end, and the messages that must arrive.
+// randomStream returns some good messages followed by a random ending, and the messages that must arrive.
 func randomStream(random *rand.Rand, raw bool) (stream string, want []string) {
 	var b strings.Builder
 	for range 5 + random.IntN(15) {

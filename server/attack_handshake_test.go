@@ -146,7 +146,7 @@ func TestAttackEndlessHeadsAreRefusedAndKeepNoMemory(t *testing.T) {
 	}
 }
 
-// A head just below the limit is served, so the limit is exactly where the documentation says.
+// A head of exactly the limit is served, as the documentation says.
 func TestAttackAHeadOfExactlyTheLimitIsServed(t *testing.T) {
 	s := startServer(t, hostile)
 	request := upgradeRequest("/ws/chat/room", "Cookie: ")
@@ -405,7 +405,8 @@ func TestAttackRoomNamesAreRefusedByTheOneRuleOrLiteral(t *testing.T) {
 	if others := by.exchange(); len(others) != 0 {
 		t.Errorf("bystanders heard %q", others)
 	}
-	// Each of these names is a room of its own: a member joins each, all send their room's name, and receive only that.
+	// Each of these names is a room of its own: a member joins each of them, all members send their room's name, and each
+	// receives only that name.
 	literal := []string{"..", ".", "a*", "*", "?", "[a-z]", "%5Ba-z", "room%20", "%20room", "Room", "r%C3%B6om", "ro%CC%88om", "__keyspace@0__:x",
 		"chat:room", "r%25oom", "%25", "%2e%2e%5croom", "%E2%80%AE", "%F0%9F%90%B1", "room;", "room&", "$room", "{room}", "%22", "<script>", "a+b", "a%20b",
 		strings.Repeat("a", 128), strings.Repeat("%C3%A9", 64), "%EF%BF%BD", "null", "undefined", "constructor", "0", "-1"}
@@ -508,7 +509,7 @@ func TestAttackPlainHTTPIsAnsweredOnceAndClosed(t *testing.T) {
 	s.quiet(t)
 }
 
-// A thousand half handshakes at once do no damage, and those that go on in time are served normally.
+// A thousand unfinished handshakes at the same time do no damage, and those that are completed in time are served normally.
 func TestAttackAThousandHalfHandshakesThatGoOnInTimeAreServed(t *testing.T) {
 	s := startServer(t, nil)
 	by := s.watch(t, "/ws/raw/room")

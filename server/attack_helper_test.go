@@ -21,26 +21,26 @@ import (
 	"dotsconnect/loop"
 )
 
-// Helpers of the attack tests. Each attack has two bystanders in the attacked room. They talk before, during and after it, so
-// they notice any effect, and they receive the messages that the attacker sent before its mistake.
+// Helpers of the attack tests. Most attacks have two bystanders in the attacked room. The bystanders talk before, during and
+// after the attack, so that they notice any effect. They also receive the messages that the attacker sends before its mistake.
 
-// hostile changes the settings to a tenth of the real timeouts.
+// hostile sets the timeouts to a tenth of their real values.
 func hostile(cfg *Config) {
 	cfg.HandshakeTimeout = 500 * time.Millisecond
 	cfg.FrameTimeout = 500 * time.Millisecond
 	cfg.CloseTimeout = 200 * time.Millisecond
 }
 
-// bystanders are two members of one room who talk to each other.
+// bystanders are two members of one room that talk to each other.
 type bystanders struct {
 	t     *testing.T
 	raw   bool
 	pair  [2]*wire
-	heard [2][]string // messages of others since the last exchange
+	heard [2][]string // messages of other members since the last exchange
 	said  int
 }
 
-// watch puts two bystanders into a room.
+// watch puts two bystanders into a room, which must be empty.
 func (s *testServer) watch(t *testing.T, path string) *bystanders {
 	t.Helper()
 	by := &bystanders{t: t, raw: strings.HasPrefix(path, "/ws/raw/"), pair: [2]*wire{s.join(t, path), s.join(t, path)}}
@@ -50,8 +50,8 @@ func (s *testServer) watch(t *testing.T, path string) *bystanders {
 	return by
 }
 
-// exchange lets both bystanders send a message and receive it from each other. It returns the messages of others since the last
-// exchange, which must be the same for both.
+// exchange makes each bystander send a message, and waits until both have received it. It returns the messages of other members
+// since the last exchange, which must be the same for both bystanders.
 func (by *bystanders) exchange() (others []string) {
 	by.t.Helper()
 	for i, w := range by.pair {
@@ -75,7 +75,7 @@ func (by *bystanders) exchange() (others []string) {
 	return others
 }
 
-// wait reads at one bystander until the line comes.
+// wait reads the messages of bystander i until the given line comes.
 func (by *bystanders) wait(i int, line string) {
 	by.t.Helper()
 	for {
@@ -83,7 +83,7 @@ func (by *bystanders) wait(i int, line string) {
 		switch {
 		case err != nil || op == 8:
 			by.t.Fatalf("a bystander noticed: opcode %d %q, %v", op, payload, err)
-		case op > 2: // a ping of the server
+		case op > 2: // answers a ping of the server
 		case string(payload) == line:
 			return
 		default:
@@ -92,8 +92,8 @@ func (by *bystanders) wait(i int, line string) {
 	}
 }
 
-// hear waits until both have received n messages of others, and returns them. Both read at the same time, so that neither becomes
-// a slow consumer.
+// hear waits until both bystanders have received n messages of other members, and returns them. Both read at the same time, so
+// that neither becomes a slow consumer.
 func (by *bystanders) hear(n int) (others []string) {
 	by.t.Helper()
 	var reading sync.WaitGroup
@@ -118,7 +118,7 @@ func (by *bystanders) hear(n int) (others []string) {
 	return by.exchange()
 }
 
-// settle returns when both loops have read the bytes that were written before.
+// settle returns when all loops have read the bytes that were written before.
 func (s *testServer) settle(t *testing.T) {
 	t.Helper()
 	for range 2 {
@@ -130,13 +130,13 @@ func (s *testServer) settle(t *testing.T) {
 	}
 }
 
-// try writes and reports whether it succeeded: the server may have cut the connection meanwhile.
+// try writes s and reports whether that succeeded. It may fail, because the server may have cut the connection.
 func (w *wire) try(s string) bool {
 	_, err := io.WriteString(w.Conn, s)
 	return err == nil
 }
 
-// control calls f with the descriptor.
+// control calls f with the descriptor of the connection.
 func (w *wire) control(f func(fd int) error) {
 	w.t.Helper()
 	conn, err := w.Conn.(*net.TCPConn).SyscallConn()
@@ -170,11 +170,11 @@ func (w *wire) reset() {
 	}
 }
 
-// finish sends FIN, unless the server has already cut the connection; reading goes on.
+// finish sends FIN, unless the server has already cut the connection. The client can still read.
 func (w *wire) finish() { _ = w.Conn.(*net.TCPConn).CloseWrite() }
 
-// head writes only a frame's header: masked, with any first byte and length, and a key of zeros, so the payload follows
-// unchanged.
+// head returns only the header of a client's frame, with the given first byte and length. The masking key is 0, so the payload
+// can follow unchanged.
 func head(first byte, length uint64) string {
 	b := []byte{first}
 	switch {
@@ -195,7 +195,7 @@ func closeFrame(code int, reason string) string {
 	return string(frame(8, true, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)))
 }
 
-// countUntilClose reads up to the close frame and counts the messages before it; for floods.
+// countUntilClose reads up to the close frame and only counts the messages before it. It is meant for floods.
 func (w *wire) countUntilClose() (code int, reason string, messages int, err error) {
 	for {
 		op, payload, err := w.next()
@@ -210,7 +210,7 @@ func (w *wire) countUntilClose() (code int, reason string, messages int, err err
 	}
 }
 
-// lags is the number of members that have a backlog.
+// lags returns the number of members that have a backlog.
 func (s *testServer) lags() (n int) {
 	for _, l := range s.node.Loops() {
 		n += l.Stats().LaggingConns
@@ -218,7 +218,7 @@ func (s *testServer) lags() (n int) {
 	return n
 }
 
-// heapAfterGC is the size of the live heap.
+// heapAfterGC returns the size of the live heap.
 func heapAfterGC() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -237,8 +237,8 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// quiet checks that an attack wrote no log line per event, except the few kinds that an operator must know. cmd/dotsd samples
-// those.
+// quiet checks that an attack did not write a log line for each event. A few kinds of lines are allowed, because an operator must
+// know them; cmd/dotsd samples these.
 func (s *testServer) quiet(t *testing.T) {
 	t.Helper()
 	others := s.logs.Filter(func(e observer.LoggedEntry) bool { return !sampledKinds[e.Message] })
@@ -247,20 +247,20 @@ func (s *testServer) quiet(t *testing.T) {
 	}
 }
 
-// sampledKinds are the messages that a stranger can cause once for each connection.
+// sampledKinds are the log messages that a stranger can cause once for each connection.
 var sampledKinds = map[string]bool{
 	"page refused by its origin": true, "client sent a bad message": true, "client over a limit of frames": true, "client over the limit of a message": true,
 	"request over a limit": true, "room or node full": true, "no place for another connection": true, "slow consumer kicked": true,
 }
 
-// empty waits until only n connections and these rooms are left.
+// empty waits until only n connections and the given number of rooms are left.
 func (s *testServer) empty(t *testing.T, n, rooms int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d connections", n), func() bool { return s.connections() == n })
 	eventually(t, fmt.Sprintf("%d rooms", rooms), func() bool { return s.node.Directory().Rooms() == rooms })
 }
 
-// masked encodes many client frames of one kind quickly.
+// masked encodes many client frames with the same opcode quickly.
 func masked(op byte, n int, payload func(i int) string) []byte {
 	var b bytes.Buffer
 	for i := range n {

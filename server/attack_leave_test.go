@@ -18,9 +18,9 @@ import (
 	"dotsconnect/loop"
 )
 
-// Tests of connections that end: messages that arrived are delivered, and the reason is readable.
+// Tests of connections that end: messages that have arrived must be delivered, and the peer must be able to read the reason.
 
-// A fan-out may be the first to learn of a reset, from an error: the bytes that arrived before the reset must still be read.
+// A fan-out may be the first to learn of a reset, from an error. The bytes that arrived before the reset must still be read.
 func TestAttackWhatArrivedBeforeAResetIsDeliveredThoughAFanOutMeetsItFirst(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1 })
 	by := s.watch(t, "/ws/raw/room")
@@ -38,7 +38,7 @@ func TestAttackWhatArrivedBeforeAResetIsDeliveredThoughAFanOutMeetsItFirst(t *te
 	}
 }
 
-// The same for a member with a backlog: here the flush of the backlog learns of the reset first.
+// The same as in the test above for a member with a backlog: here the flush of the backlog learns of the reset first.
 func TestAttackWhatASlowMemberSaidBeforeItsResetIsDelivered(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1; cfg.HardBacklog = 4 * MiB; cfg.SoftBacklog = 4 * MiB })
 	by := s.watch(t, "/ws/raw/room")
@@ -72,11 +72,12 @@ func TestAttackWhatASlowMemberSaidBeforeItsResetIsDelivered(t *testing.T) {
 	}
 }
 
-// holdBeforeFlush holds a loop in the turn that appends a publication to room, after that and before its flush, while f runs.
+// holdBeforeFlush publishes a message and holds the loop while f runs: after the turn has added the publication to the room's
+// batch, and before it flushes the room.
 func (s *testServer) holdBeforeFlush(t *testing.T, l *loop.Loop, room string, variant loop.Variant, value string, f func()) {
 	t.Helper()
 	held, goOn := make(chan struct{}), make(chan struct{})
-	l.Call(func(l *loop.Loop) { // both are in the inbox of the next turn
+	l.Call(func(l *loop.Loop) { // the publication and the call are in the inbox of the next turn
 		s.node.Publish(room, variant, loop.KindText, []byte(value))
 		l.Call(func(*loop.Loop) { close(held); <-goOn })
 	})
@@ -102,7 +103,8 @@ func TestAttackTheReasonOfAProtocolErrorReadsNameAndDetail(t *testing.T) {
 	}
 }
 
-// A late call into a loop after Close (by a page's goroutine) must not ring through a number that now belongs to another file.
+// A page's goroutine may call into a loop after Close. The loop must not ring its doorbell then, because the descriptor number
+// may belong to another file.
 func TestAttackACallAfterCloseWritesIntoNobodysFile(t *testing.T) {
 	cfg := Default()
 	cfg.Listen, cfg.Admin, cfg.Loops = "127.0.0.1:0", "", 1
@@ -136,7 +138,7 @@ func TestAttackACallAfterCloseWritesIntoNobodysFile(t *testing.T) {
 	}
 }
 
-// All messages that arrived are delivered before the leave, in whichever way the sender goes.
+// All messages that arrived must be delivered before the member leaves, in whichever way the sender goes.
 func TestAttackHundredThousandMessagesAndThenGone(t *testing.T) {
 	const messages = 100_000
 	for how, leave := range map[string]func(w *wire){
@@ -174,7 +176,7 @@ func TestAttackHundredThousandMessagesAndThenGone(t *testing.T) {
 	}
 }
 
-// Early frames while the join is on its way, and the peer leaves at once: its complete messages are delivered.
+// A peer sends frames while its join is on its way, and leaves at once. Its complete messages must be delivered.
 func TestAttackEarlyFramesOfWhoIsGoneAlreadyAreDelivered(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/raw/room")
@@ -251,8 +253,7 @@ func TestAttackUrgentDataIsNotPartOfTheStream(t *testing.T) {
 	s.quiet(t)
 }
 
-// Every connection that is busy with something when the server drains gets an answer in the protocol that it speaks at that
-// point.
+// When the server drains, every connection that is busy must get an answer in the protocol that it speaks at that point.
 func TestAttackFramesAndHalfHandshakesWhileTheServerDrains(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.DrainTime = 300 * time.Millisecond })
 	members := make([]*wire, 40)
@@ -304,7 +305,7 @@ func TestAttackFramesAndHalfHandshakesWhileTheServerDrains(t *testing.T) {
 	}
 }
 
-// A member breaks a rule while it lags: it still gets the messages that its room had for it, and then the reason.
+// A lagging member breaks a rule. It must still get the messages that its room had for it, and then the reason.
 func TestAttackAMistakeOfALaggingMemberIsAnsweredBehindItsBacklog(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.SoftBacklog, cfg.HardBacklog, cfg.UnsentLimit, cfg.StallBudget = 16*MiB, 16*MiB, 16*KiB, 0
@@ -341,7 +342,7 @@ func TestAttackAMistakeOfALaggingMemberIsAnsweredBehindItsBacklog(t *testing.T) 
 	by.exchange()
 }
 
-// Pages and handshakes whose clients are gone before the answer, many and at once.
+// Many clients of pages and handshakes are gone before they are answered.
 func TestAttackAnswersToWhoIsGoneAreDropped(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")

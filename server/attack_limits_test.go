@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Limits that many clients reach at once.
+// Many clients reach a limit at the same time.
 
 func TestAttackAFullRoomAnswersWithACodeThatABrowserCanRead(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.RoomMembers, cfg.MaxRooms = 3, 2 })
@@ -46,7 +46,7 @@ func TestAttackAFullRoomAnswersWithACodeThatABrowserCanRead(t *testing.T) {
 	by.exchange()
 }
 
-// Many clients compete for the last places: all places are given out, and never too many.
+// Many clients compete for the last places: all places must be given out, and never too many.
 func TestAttackTheLastPlacesOfARoomAreGivenOutOnce(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.RoomMembers = 10 })
 	const rush = 60

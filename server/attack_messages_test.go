@@ -16,7 +16,7 @@ func TestAttackChatTakesWhatTheContractAllowsAndNothingElse(t *testing.T) {
 	nest := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	objects := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
 	digits := strings.Repeat("7", 64<<10-len(`{"message":}`))
-	good := map[string]string{ // message -> the value that everybody receives
+	good := map[string]string{ // message -> the value that everybody must receive
 		`{"message":` + nest(128) + `}`:                        nest(128),
 		`{"message":` + objects(128) + `}`:                     objects(128),
 		`{"message":"` + nest(300) + `"}`:                      `"` + nest(300) + `"`,
@@ -168,8 +168,8 @@ func TestAttackRawRelaysEverythingAsItIs(t *testing.T) {
 	if others := by.exchange(); len(others) != 18 {
 		t.Errorf("the others heard %d messages, want 18", len(others))
 	}
-	// Signs of life: pongs count, and their absence is noticed. A silent client gets pings after a third of the age, and 4100 at
-	// its end.
+	// Signs of life: pongs count, and their absence is noticed. A silent client gets a ping after each third of the maximum age,
+	// and 4100 when it is over.
 	silent := s.join(t, "/ws/raw/other")
 	began, pings := time.Now(), 0
 	for {
@@ -184,7 +184,7 @@ func TestAttackRawRelaysEverythingAsItIs(t *testing.T) {
 			t.Fatalf("opcode %d, %v; want pings", op, err)
 		}
 		pings++
-		w.write(head(0x8a, 0)) // this one stays alive only by pongs
+		w.write(head(0x8a, 0)) // only pongs keep this client connected
 		s.settle(t)
 		by.exchange()
 	}

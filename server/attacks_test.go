@@ -16,14 +16,14 @@ var (
 	testFunc      = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 )
 
-// The catalogue of attacks names only tests and settings that exist, and has every test of an attack_ file here and in the
-// folders below. Each id occurs once.
+// ATTACKS.md, the catalogue of attacks, must name only tests and settings that exist. It must name every test of the attack_
+// files here and in the folders listed below. Each of its ids must occur once.
 func TestTheCatalogueOfAttacksIsThatOfTheTests(t *testing.T) {
 	text, err := os.ReadFile("ATTACKS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]map[string]bool{} // by folder
+	known := map[string]map[string]bool{} // names of tests by folder
 	named := map[string]bool{}
 	ids := map[string]bool{}
 	settings := Settings()
@@ -69,7 +69,7 @@ func TestTheCatalogueOfAttacksIsThatOfTheTests(t *testing.T) {
 	}
 }
 
-// testsIn returns the tests in the matching files in a folder of the repository; "" is this one.
+// testsIn returns the names of the tests in the matching files of a folder of the repository; "" means this folder.
 func testsIn(t *testing.T, folder, pattern string) map[string]bool {
 	t.Helper()
 	dir := "."

@@ -9,37 +9,38 @@ import (
 	"dotsconnect/loop"
 )
 
-// Backend connects this node with others: the functions that the server needs from a bus that reaches beyond this process. The
-// program that starts the server fills it in; without a Backend the node runs alone on loop.Embedded. All functions may be called
-// from any goroutine.
+// Backend connects this node with other nodes. It holds the functions that the server needs from a bus that reaches beyond this
+// process. The program that starts the server fills it in; without a Backend the node runs alone with loop.Embedded. All
+// functions may be called from any goroutine.
 type Backend struct {
 	Bus   loop.Bus
 	Lanes int
-	// Descriptors is how many files the backend opens at most.
+	// Descriptors is the maximum number of files that the backend opens.
 	Descriptors int
 	LaneOf      func(room string) int
-	// Start begins to deliver to the node; from then on the bus is in use. The backend calls gap when members of the rooms may
-	// have missed messages (nil: all rooms of the lane). gap may be called from any goroutine and does not block.
+	// Start begins to deliver to the node. The backend calls gap when members of the rooms may have missed messages (if rooms is
+	// nil: of all rooms of the lane). gap may be called from any goroutine and does not block.
 	Start func(node *loop.Node, gap func(lane int, rooms []string))
 	// Yield is called by the goroutine of a loop after it has read and before it waits.
 	Yield func()
-	// Flush waits until all messages published here have come back or failed. It is called when the last connection has left.
+	// Flush waits until all messages published here have come back or failed. The server calls it when the last connection has
+	// left.
 	Flush func(ctx context.Context) error
-	// Ready returns why the node must get no new clients, nil if it may.
+	// Ready returns the reason why the node must get no new clients, or nil if it may.
 	Ready func() error
-	// Alone returns why the node serves only its own members but is ready all the same, "" if it does not.
+	// Alone returns the reason why the node serves only its own members although it is ready, or "" if it serves all nodes.
 	Alone func() string
-	// Warning returns a text for the operator that does not make the node unready, "" for none.
+	// Warning returns a text that the operator must see although the node is ready, or "" if there is none.
 	Warning func() string
-	// Refuses reports that a message for the room would be refused now.
+	// Refuses reports whether a message for the room would be refused now.
 	Refuses func(room string) bool
 	// Members is the number of members of a room on all nodes.
 	Members func(ctx context.Context, room string) (int, error)
-	// Metrics are shown by /metrics together with those of the node.
+	// Metrics are metrics of the backend, which /metrics shows together with those of the node.
 	Metrics []BackendMetric
 }
 
-// bus is the backend's bus, or one for this process alone.
+// bus returns the bus of the backend, or a bus for this process alone.
 func (s *Server) bus() loop.Bus {
 	if s.backend != nil {
 		return s.backend.Bus
@@ -47,7 +48,7 @@ func (s *Server) bus() loop.Bus {
 	return loop.NewEmbedded(s.node.Directory(), randomEpoch())
 }
 
-// backendReady returns why the backend is not ready, nil if it is or if there is no backend.
+// backendReady returns the reason why the backend is not ready, or nil if it is ready or there is no backend.
 func (s *Server) backendReady() error {
 	if s.backend == nil {
 		return nil
@@ -67,7 +68,7 @@ func (s *Server) readyText() string {
 	return text
 }
 
-// backendAlone returns why the node serves only its own members, "" if it does not, or if it has no backend.
+// backendAlone returns the reason why the node serves only its own members, or "" if it serves all nodes or has no backend.
 func (s *Server) backendAlone() string {
 	if s.backend == nil {
 		return ""
@@ -75,14 +76,14 @@ func (s *Server) backendAlone() string {
 	return s.backend.Alone()
 }
 
-// yield lets the backend continue with the publications of this turn.
+// yield lets the backend send the publications of this turn.
 func (s *Server) yield() {
 	if s.backend != nil {
 		s.backend.Yield()
 	}
 }
 
-// flushBackend waits until all publications of the connections have come back or failed.
+// flushBackend waits until all publications of this node's connections have come back or failed.
 func (s *Server) flushBackend(ctx context.Context) error {
 	if s.backend == nil {
 		return nil
@@ -95,7 +96,7 @@ const membersPatience = 2 * time.Second
 
 var errNoBackend = errors.New("this node runs without Redis")
 
-// membersEverywhere is the number of members of a room on all nodes.
+// membersEverywhere returns the number of members of a room on all nodes.
 func (s *Server) membersEverywhere(ctx context.Context, room string) (int, error) {
 	if s.backend == nil {
 		return 0, errNoBackend

@@ -13,7 +13,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// fakeBackend is a bus over other nodes that a test controls.
+// fakeBackend stands for a bus to other nodes. The test controls it.
 type fakeBackend struct {
 	loop.Bus
 	node    *loop.Node
@@ -25,7 +25,7 @@ type fakeBackend struct {
 	gap     func(lane int, rooms []string)
 	flushed atomic.Bool
 	yields  atomic.Int64
-	others  int // members on other nodes; negative: unknown
+	others  int // members on other nodes; negative: they cannot be counted
 }
 
 func (f *fakeBackend) Publish(p *loop.Publication) {
@@ -107,7 +107,7 @@ func TestAMessageThatTheBackendRefusesClosesItsSenderWith4104(t *testing.T) {
 	b.hears("three")
 }
 
-// The sender must not take its message for lost: it may have arrived.
+// A message in doubt may have arrived. So the close reason must not say that it is lost, and only its sender is closed.
 func TestAMessageInDoubtClosesItsSenderAloneWithAReasonThatSaysSo(t *testing.T) {
 	s, f := startWithBackend(t, nil)
 	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
@@ -146,7 +146,7 @@ func TestANodeThatLostItsBackendIsNotReadyButAlive(t *testing.T) {
 	}
 }
 
-// A node that is set to serve alone is ready, and /readyz says that it serves alone.
+// A node that is configured to serve alone without its backend is ready, and /readyz says that it serves alone.
 func TestANodeThatServesAloneIsReadyAndSaysSo(t *testing.T) {
 	s, f := startWithBackend(t, func(c *Config) { c.Redis, c.RedisReady, c.PublicReadyz = "redis://a", 4*time.Second, true })
 	look := func(body string) {

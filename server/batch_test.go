@@ -8,7 +8,7 @@ import (
 	"dotsconnect/bench/client"
 )
 
-// crowd is many members, driven by the client of the load generators: one goroutine for all of them.
+// crowd is a large number of members. One goroutine drives them all, by the client of the load generators.
 type crowd struct {
 	*client.Engine
 	t     *testing.T
@@ -16,7 +16,7 @@ type crowd struct {
 	ended int
 }
 
-// joinCrowd opens rooms rooms of size members each. Member i is in room i/size.
+// joinCrowd opens the given number of rooms with size members each. Member i is in room i/size.
 func (s *testServer) joinCrowd(t *testing.T, rooms, size int) *crowd {
 	t.Helper()
 	target, err := client.ParseTarget("ws://" + s.Addr())
@@ -52,7 +52,7 @@ func (c *crowd) hears(total int) {
 }
 
 // TestMessagesSentAtOnceShareWrites uses the loop's own counters. "At once" means that all messages were sent before the loops
-// looked; the test also prints the ratio for messages that one client writes as fast as it can.
+// looked at their sockets. The test also logs the ratio for messages that one client writes as fast as it can.
 func TestMessagesSentAtOnceShareWrites(t *testing.T) {
 	rooms, size, rounds := 1000, 8, 3
 	if testing.Short() {
@@ -63,7 +63,7 @@ func TestMessagesSentAtOnceShareWrites(t *testing.T) {
 	total := 0
 	everybodySends := func() {
 		t.Helper()
-		for member := range size { // the first of each room, then the second of each
+		for member := range size { // one member of each room, then another one of each room
 			for room := range rooms {
 				if _, err := c.Send(int32(room*size+member), []byte(`{"message":"hello"}`)); err != nil {
 					t.Fatal(err)

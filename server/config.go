@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Config has all settings of a node. The tags carry the name of a setting, its environment variable, its default and its help:
-// the command line, the configuration file, the help text and the table in SETTINGS.md are made from them (see Settings), so this
-// package needs no library to parse flags. validate.go has the values that are refused; CONTRIBUTING.md has the steps to add a
-// setting.
+// Config has all settings of a node. The tags of a field hold the name of the setting, its environment variable, its default and
+// its help. The command line, the configuration file, the help text and the table in SETTINGS.md are made from the tags (see
+// Settings), so this package needs no library to parse flags. validate.go decides which values are refused; CONTRIBUTING.md has
+// the steps to add a setting.
 //
 // The zero Config is not usable; start from Default and change the fields that should differ:
 //
@@ -18,7 +18,7 @@ import (
 //	cfg.MaxAge = 6 * time.Second
 //	if err := cfg.Validate(); err != nil { ... }
 //
-// Every timeout and limit is here, so that a test can run with a tenth of it.
+// Every timeout and limit is a field here, so that a test can run with a tenth of it.
 type Config struct {
 	Listen         string   `name:"listen" env:"DOTS_LISTEN" default:":8000" group:"Addresses and access" help:"Address for clients, as host:port. Without a host: all interfaces. Port 0: any free one."`
 	Admin          string   `name:"admin" env:"DOTS_ADMIN" default:"127.0.0.1:8001" group:"Addresses and access" help:"Address for metrics, health, profiles and the API, as host:port. Empty: off."`
@@ -71,7 +71,7 @@ type Config struct {
 	LogLevel  string `name:"log-level" env:"DOTS_LOG_LEVEL" default:"info" group:"Logging" reload:"true" help:"debug, info, warn or error."`
 }
 
-// Default is the Config in which every setting has the default of its tag.
+// Default returns the Config in which every setting has the default of its tag.
 func Default() (c Config) {
 	for _, s := range Settings() {
 		if s.Default == "" {
@@ -84,8 +84,8 @@ func Default() (c Config) {
 	return c
 }
 
-// LoadAdminToken reads AdminTokenFile, if it is set, into AdminToken and clears AdminTokenFile. White space around the token,
-// such as the newline that an editor adds, is ignored.
+// LoadAdminToken reads the file AdminTokenFile, if one is set, into AdminToken, and clears AdminTokenFile. White space around the
+// token, such as the newline that an editor adds, is ignored.
 func (c *Config) LoadAdminToken() error {
 	if c.AdminTokenFile == "" {
 		return nil

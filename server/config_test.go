@@ -181,7 +181,7 @@ func TestEveryFieldIsASetting(t *testing.T) {
 	}
 }
 
-// The table of settings is the output of "dotsd config --markdown" between two markers.
+// The table of settings must be the output of "dotsd config --markdown", between two markers.
 func TestTheTableOfSettingsIsThatOfTheCode(t *testing.T) {
 	doctable.Check(t, "SETTINGS.md", "settings", server.SettingsMarkdown())
 }

@@ -6,14 +6,14 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// counts are the server's own counters, beside those of the loops (loop.Stats). All are atomic, for any goroutine.
+// counts holds the server's own counters; the loops have others (loop.Stats). All of them are atomic, for any goroutine.
 type counts struct {
-	accepted   atomic.Uint64 // TCP connections
+	accepted   atomic.Uint64 // TCP connections accepted
 	upgraded   atomic.Uint64 // handshakes answered with 101
 	pages      atomic.Uint64 // plain HTTP requests answered
-	panics     atomic.Uint64 // recovered; each is a bug
-	acceptErrs atomic.Uint64 // accept failed, mostly because descriptors ran out
-	full       atomic.Uint64 // refused with 503: the server was full
+	panics     atomic.Uint64 // panics recovered; each is a bug
+	acceptErrs atomic.Uint64 // failures of accept, mostly because descriptors ran out
+	full       atomic.Uint64 // connections refused with 503 because the server was full
 	adminCut   atomic.Uint64 // connections of the admin address closed to make room for others
 	refused    [600]atomic.Uint64
 	closes     []atomic.Uint64 // by index in protocol.Codes; the last one counts every other code

@@ -7,8 +7,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// fileShares divides the limit of open files. Every connection is an open file. The process itself comes first; the admin address
-// and refused connections get shares that shrink with the limit, so that even a small limit leaves most places to clients.
+// fileShares divides the limit of open files, because every connection is an open file. The process itself comes first. The admin
+// address and refused connections get shares that shrink with the limit, so that even with a small limit most places are for
+// clients.
 type fileShares struct {
 	clients  int // connections of clients
 	admin    int // connections of the admin address
@@ -16,17 +17,18 @@ type fileShares struct {
 }
 
 const (
-	// processDescriptors are standard input, output and error, Go's own poller and the files of cgroups that it reads, two
-	// listeners, two spares, a connection that is being taken over (two for a moment), and a file that is read or written now and
-	// then. An idle process with one loop has 19 open, one with two loops 25.
+	// processDescriptors is the number of files that the process needs, apart from loops: standard input, output and error, Go's
+	// own poller and the cgroup files that it reads, two listeners, two spares, a connection that is being taken over (two
+	// descriptors for a moment), and one file for occasional reading or writing. An idle process with one loop has 19 files open,
+	// and with two loops 25.
 	processDescriptors = 18
-	descriptorsPerLoop = 6 // its epolls, eventfds and their duplicates
+	descriptorsPerLoop = 6 // epoll and eventfd descriptors of a loop, and their duplicates
 
-	leastShare, mostShare = 4, 32 // of admin connections, and of refused ones
-	sharePart             = 16    // each gets a sixteenth, within these bounds
+	leastShare, mostShare = 4, 32 // bounds for the share of admin connections, and for that of refused connections
+	sharePart             = 16    // each share is a sixteenth of the limit, within these bounds
 )
 
-// shareDescriptors divides a limit of open files. backend is the number that the connection to other nodes needs.
+// shareDescriptors divides a limit of open files. backend is the number of files that the connection to other nodes needs.
 func shareDescriptors(limit uint64, loops, backend int) (fileShares, error) {
 	need := processDescriptors + descriptorsPerLoop*loops + backend
 	rest := int(min(limit, mostOfAnything)) - need
@@ -39,7 +41,7 @@ func shareDescriptors(limit uint64, loops, backend int) (fileShares, error) {
 	return d, nil
 }
 
-// openFiles is the limit of open files of this process.
+// openFiles returns the limit of open files of this process.
 func openFiles() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -55,7 +57,7 @@ func nextLimit(cur uint64) uint64 {
 	return 2 * cur
 }
 
-// shareFiles divides the limit of this process.
+// shareFiles divides the limit of open files of this process.
 func (s *Server) shareFiles() (err error) {
 	backend := 0
 	if s.backend != nil {
@@ -65,14 +67,15 @@ func (s *Server) shareFiles() (err error) {
 	return err
 }
 
-// warnOfLimit logs that the limit of open files allows fewer connections than the setting.
+// warnOfLimit logs a warning if the limit of open files allows fewer connections than the setting max-connections.
 func (s *Server) warnOfLimit(r *rules) {
 	if r.cfg.MaxConns > r.maxOpen {
 		s.log.Warn("--max-conns is more than the limit of open files allows", zap.Int("max-conns", r.cfg.MaxConns), zap.Int("allowed", r.maxOpen), zap.String("hint", r.hint))
 	}
 }
 
-// connections returns how many clients there may be with this setting (0: as many as possible), and how to get more.
+// connections returns how many clients there may be with the given setting (0: as many as possible), and a hint how to allow
+// more.
 func (f fileShares) connections(setting int) (n int, hint string) {
 	if setting > 0 && setting <= f.clients {
 		return setting, "raise --max-conns for more"
@@ -80,7 +83,7 @@ func (f fileShares) connections(setting int) (n int, hint string) {
 	return f.clients, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(openFiles()))
 }
 
-// MaxConnections returns how many connections this node can hold, and how to get more. Any goroutine.
+// MaxConnections returns how many connections this node can hold, and a hint how to allow more. Any goroutine.
 func (s *Server) MaxConnections() (n int, hint string) {
 	r := s.rules.Load()
 	return r.maxOpen, r.hint

@@ -14,13 +14,13 @@ import (
 // doors are the sockets that a node listens at.
 type doors struct {
 	clients *net.TCPListener
-	admin   net.Listener // nil if it is off
+	admin   net.Listener // nil if there is no admin address
 }
 
 // openDoors opens the addresses of cfg. New connections wait in the queues of the sockets until they are accepted.
 func openDoors(cfg *Config) (d *doors, err error) {
 	d = &doors{}
-	if d.clients, err = listen(cfg.Listen, -1, func(fd int) error { // heartbeats find dead peers sooner than keep-alive, and more cheaply
+	if d.clients, err = listen(cfg.Listen, -1, func(fd int) error { // no keep-alive: heartbeats find dead peers sooner
 		// Accepted sockets inherit these options.
 		err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer),
 			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
@@ -43,8 +43,9 @@ func openDoors(cfg *Config) (d *doors, err error) {
 // listenAdmin opens the admin address.
 func listenAdmin(address string) (*net.TCPListener, error) {
 	return listen(address, 0, func(fd int) error {
-		// One second is the minimum. A kernel without this option, or one that sends SYN cookies because of too many silent
-		// connections, also hands over connections without a request; they are closed like those with half a head.
+		// One second is the minimum. A kernel without this option hands over connections before their request has arrived, and so
+		// does a kernel that sends SYN cookies because there are too many silent connections. Such connections are closed like
+		// those with half a head.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
 		return nil
 	})
@@ -58,7 +59,7 @@ func (d *doors) close() error {
 	return err
 }
 
-// listen opens an address, with options. A keepAlive of 0 means Go's default, a negative one none.
+// listen opens an address with socket options. A keepAlive of 0 means Go's default, and a negative one means none.
 func listen(address string, keepAlive time.Duration, options func(fd int) error) (*net.TCPListener, error) {
 	config := net.ListenConfig{
 		KeepAlive: keepAlive,
@@ -66,7 +67,7 @@ func listen(address string, keepAlive time.Duration, options func(fd int) error)
 			return errors.Join(c.Control(func(fd uintptr) { err = options(int(fd)) }), err)
 		},
 	}
-	// Multipath TCP is Go's default, but plain TCP connections do not inherit the options of such a listener.
+	// Multipath TCP, Go's default, must be off: plain TCP connections do not inherit the options of such a listener.
 	config.SetMultipathTCP(false)
 	l, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {

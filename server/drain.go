@@ -9,15 +9,15 @@ import (
 	"dotsconnect/loop"
 )
 
-// Draining, step by step: the node is not ready, so that load balancers send no new clients; after a delay it stops accepting;
-// then it ends every connection with 4200, spread over DrainTime so that the clients do not all reconnect elsewhere in the same
-// second; then it waits until the last one is gone.
+// Draining, step by step. The node reports that it is not ready, so that load balancers send no new clients. After a delay it
+// stops accepting. Then it ends every connection with 4200, spread over DrainTime, so that the clients do not all reconnect
+// elsewhere in the same second. Then it waits until the last connection is gone.
 
-// drainStep is the interval at which a part of the connections is ended.
+// drainStep is the interval between two steps; each step ends a part of the connections.
 const drainStep = 20 * time.Millisecond
 
-// Drain takes the node out of service. It returns when all connections were told and are gone, or with ctx's error when ctx is
-// done; Close then cuts the rest.
+// Drain takes the node out of service. It returns when all clients were told and all connections are gone, or with the error of
+// ctx when ctx is done. Close then cuts the connections that are left.
 func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 	s.phase.CompareAndSwap(phaseReady, phaseDraining)
 	if err := pause(ctx, delay); err != nil {
@@ -46,7 +46,7 @@ func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 	return nil
 }
 
-// leaveSome ends as many connections of the loop as are due now, so that all are ended after DrainTime.
+// leaveSome ends as many connections of the loop as are due after the time passed, so that all are ended after the time limit.
 func leaveSome(l *loop.Loop, passed, limit time.Duration) {
 	l.Call(func(l *loop.Loop) {
 		open := 0

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// talkUntilTheEnd sends with at most window messages on their way, until the close frame comes; then it answers that and reads to
-// the end of the stream.
+// talkUntilTheEnd sends messages, with at most window of them on their way, until the close frame comes. Then it answers the
+// close frame and reads to the end of the stream.
 func (k *talker) talkUntilTheEnd(window int) error {
 	for {
 		if more := window - (k.sent - k.echoed); more > 0 {
@@ -33,9 +33,9 @@ func (k *talker) talkUntilTheEnd(window int) error {
 
 // TestDrainTellsEverybodyAndLosesNothingAccepted has members on both loops that talk until they are told to leave.
 //
-// All members of a room joined before the first message, so each must have received a beginning of the room's order, and the last
-// one to leave has received all of it. A sender leaves only when all of its accepted messages have come back, so nobody received
-// one of its messages that the sender did not.
+// All members of a room have joined before the first message. So each must have received a beginning of the room's order, and the
+// last member to leave must have received all of it. A sender leaves only when all of its accepted messages have come back, so no
+// member may have received a message that its sender has not.
 func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 	const rooms, size, window = 10, 8, 8
 	s := startServer(t, func(cfg *Config) {
@@ -54,7 +54,7 @@ func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 	}
 	all = append(all, func() error {
 		for s.stats().Accepted < 5000 {
-			time.Sleep(time.Millisecond) // the polling interval of a condition
+			time.Sleep(time.Millisecond) // polls a condition every millisecond
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -76,7 +76,7 @@ func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 	t.Logf("%d members of %d rooms, %d messages accepted, all heard by their senders; %d deliveries", rooms*size, rooms, messages, sum.Delivered)
 }
 
-// checkDrained returns the number of messages in the room.
+// checkDrained checks the messages of one room, and returns their number.
 func checkDrained(t *testing.T, members []*talker) int {
 	t.Helper()
 	var order []int

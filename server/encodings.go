@@ -5,7 +5,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The variants of frames, indices into the loop's encodings.
+// The variants of frames. They are indices into the encodings of a loop.
 const (
 	variantV1 loop.Variant = iota
 	variantRaw

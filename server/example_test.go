@@ -11,7 +11,7 @@ import (
 	"dotsconnect/server"
 )
 
-// A node in this process, and one client that receives its own message.
+// The example runs a node in this process, and one client that receives its own message.
 func ExampleNew() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -10,15 +10,15 @@ import (
 	"dotsconnect/loop"
 )
 
-// ear is a member inside the process: it records the turn of its loop in which each message is delivered, which no client can
-// see.
+// ear is a member inside the process. For each message it records the turn of its loop in which the message is delivered, which
+// no client can see.
 type ear struct {
 	loop.Conn
 	room   string
 	joined chan struct{}
 
 	mu    sync.Mutex
-	turns map[string]uint64 // message -> turns that were complete when it was delivered; guarded by mu
+	turns map[string]uint64 // by message: the number of turns completed when it was delivered; guarded by mu
 }
 
 func newEar(room string) *ear {
@@ -46,7 +46,7 @@ func (e *ear) turn(text string) (uint64, bool) {
 	return n, ok
 }
 
-// Send takes short unmasked frames: a header of two bytes, then the message.
+// Send takes short unmasked frames: a header of two bytes, and then the message.
 func (e *ear) Send(p []byte) (int, error) {
 	turns := e.Loop().Stats().Turns
 	e.mu.Lock()
@@ -59,9 +59,9 @@ func (e *ear) Send(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestAFloodDoesNotHoldTheLoop counts turns of the one loop: a message of another room is delivered at most mostTurns after it
-// arrived. If turns ended while the message was being written, the sample does not count: this client was not running then, so
-// the time of arrival is unknown.
+// TestAFloodDoesNotHoldTheLoop counts turns of the only loop: a message of another room must be delivered at most mostTurns after
+// it arrived. A sample does not count if turns ended while the message was being written: then this client did not run for a
+// while, and the turn of the arrival is unknown.
 func TestAFloodDoesNotHoldTheLoop(t *testing.T) {
 	const samples, mostTurns, mostTries = 300, 8, 100_000
 	s := startServer(t, func(cfg *Config) { cfg.Loops = 1 })
@@ -131,14 +131,14 @@ func TestASingleMessageWaitsForNoTimer(t *testing.T) {
 	}
 	after := s.turnsOf(t)
 	for i := range after {
-		if n := after[i] - before[i] - 1; n > messages { // one turn was for the question itself
+		if n := after[i] - before[i] - 1; n > messages { // one turn was caused by turnsOf itself
 			t.Errorf("loop %d had %d turns for %d messages, want one for each", i, n, messages)
 		}
 	}
 	t.Logf("turns by loop for %d messages: %d and %d", messages, after[0]-before[0]-1, after[1]-before[1]-1)
 }
 
-// turnsOf returns how many turns each loop has completed. Asking costs one more turn.
+// turnsOf returns the number of turns that each loop has completed. Each call causes one more turn.
 func (s *testServer) turnsOf(t *testing.T) (turns []uint64) {
 	t.Helper()
 	for _, l := range s.node.Loops() {

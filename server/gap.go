@@ -11,15 +11,15 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// Version 1 has no message that tells a member about missed messages, and without one the member would never learn of those that
-// the backend cannot recover. With --on-gap=close such a member is closed with 4105: it reconnects later and fetches what it
-// needs.
+// Version 1 of the protocol has no message that tells a member about missed messages. So a member never learns that it missed
+// messages that the backend cannot recover. With --on-gap=close such a member is closed with 4105: it reconnects later and
+// fetches what it needs.
 //
-// The closes are spread over DrainTime, as in a drain, because they may concern all members of many rooms. No list is kept for
-// that: each room knows its last gap (loop/gaps.go), and a session knows how many gaps there were when it joined. A round visits
-// the slots of each loop once in that time, in an order that separates neighbours, because neighbours connected at the same time.
-// The rest of a round already sees a gap that comes during it, and another round follows: so a member is closed within about
-// DrainTime of the gap, however many gaps there are.
+// The closes are spread over DrainTime, as in a drain, because they may concern all members of many rooms. No list of members is
+// kept for that: each room knows its last gap (loop/gaps.go), and a session knows the number of gaps at the time when it joined.
+// A round visits the slots of each loop once within DrainTime, in an order that separates neighbouring slots, because their
+// connections came at about the same time. If a gap comes during a round, the rest of the round takes account of it already, and
+// another round follows. So a member is closed within about DrainTime of the gap, however many gaps there are.
 type gaps struct {
 	srv  *Server
 	ring chan struct{} // holds a token after a gap
@@ -27,7 +27,7 @@ type gaps struct {
 	wait sync.WaitGroup
 }
 
-// startGaps returns nil unless members are to be closed after a gap.
+// startGaps starts the goroutine that closes members after a gap. It returns nil if members are not to be closed.
 func startGaps(s *Server) *gaps {
 	if s.backend == nil || s.cfg.OnGap != "close" {
 		return nil
@@ -44,8 +44,8 @@ func (g *gaps) stop() {
 	}
 }
 
-// gap is called by the backend: members of the rooms (nil: of all rooms of the lane) may have missed messages. Any goroutine; it
-// does not block.
+// gap is called by the backend when members of the rooms (if rooms is nil: of all rooms of the lane) may have missed messages.
+// Any goroutine; it does not block.
 func (s *Server) gap(lane int, rooms []string) {
 	if s.gaps == nil {
 		return
@@ -71,7 +71,7 @@ func (g *gaps) run() {
 	}
 }
 
-// round visits the connections of all loops once, and returns how many it closed.
+// round visits the connections of all loops once, and returns the number of connections that it closed.
 func (g *gaps) round(began time.Time) (closed int) {
 	loops := g.srv.node.Loops()
 	laps := make([]lap, len(loops))
@@ -104,14 +104,15 @@ func (g *gaps) round(began time.Time) (closed int) {
 	return closed
 }
 
-// lap is the position of a round in the slots of a loop. Slots that are added during the round belong to members who joined
+// lap is the progress of a round in the slots of a loop. Slots that are added during the round belong to members that joined
 // during it, so the round can leave them out.
 type lap struct {
 	slots, next int
-	bits        int // of a slot number
+	bits        int // number of bits of a slot number
 }
 
-// until visits the slots up to the part that is due now.
+// until visits slots until the given part of all slots (0 to 1) has been visited. It returns the number of connections that it
+// closed.
 func (w *lap) until(l *loop.Loop, part float64) (closed int) {
 	if w.slots == 0 {
 		w.slots = l.Slots()
@@ -130,7 +131,7 @@ func (w *lap) until(l *loop.Loop, part float64) (closed int) {
 	return closed
 }
 
-// scatter permutes the numbers of this many bits and moves neighbours far apart.
+// scatter permutes the numbers with the given number of bits, so that neighbours come far apart.
 func scatter(i, bits int) int {
 	mask := 1<<bits - 1
 	for range 2 {
@@ -140,7 +141,8 @@ func scatter(i, bits int) int {
 	return i
 }
 
-// closeForGap ends the connection if it is a member of a chat room that may have missed messages since it joined.
+// closeForGap ends the connection if it is a member of a chat room and may have missed messages since it joined. It reports
+// whether it did.
 func (s *session) closeForGap() bool {
 	if s.phase != phaseFrames || s.raw || !s.Missed(s.gaps) {
 		return false

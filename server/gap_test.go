@@ -14,13 +14,13 @@ const (
 	endsForGap   = `dots_ended_total{reason="gap"}`
 )
 
-// startWithGaps puts a room into the lane given by the length of its key modulo 3.
+// startWithGaps starts a server with a backend. A room is in the lane whose number is the length of the room's key modulo 3.
 func startWithGaps(t *testing.T, drain time.Duration) (*testServer, *fakeBackend) {
 	t.Helper()
 	return startWithBackend(t, func(c *Config) { c.Redis, c.OnGap, c.DrainTime = "redis://a", "close", drain })
 }
 
-// talks sends a message and checks that all members receive it.
+// talks makes a member send a message, and checks that all members receive it.
 func talks(who *wire, text string, all ...*wire) {
 	who.t.Helper()
 	who.say(text)
@@ -29,7 +29,7 @@ func talks(who *wire, text string, all ...*wire) {
 	}
 }
 
-// endsForTheGap expects the close for a gap, and nothing before it.
+// endsForTheGap checks that the connection is closed for a gap, with no message before the close.
 func (w *wire) endsForTheGap() {
 	w.t.Helper()
 	if reason := w.endsWith(protocol.CloseGap); reason != "gap: this member may have missed messages of the room" {
@@ -37,7 +37,7 @@ func (w *wire) endsForTheGap() {
 	}
 }
 
-// rounds waits until the rounds for all reported gaps are over: each round that closed members writes a log line.
+// rounds waits until n rounds have closed members, because each such round writes a log line.
 func (s *testServer) rounds(t *testing.T, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d rounds are over", n), func() bool {
@@ -65,12 +65,12 @@ func TestAGapClosesTheMembersOfItsRoomsAndOnlyThem(t *testing.T) {
 				raw = s.join(t, "/ws/raw/lobby/")
 			}
 			f.gap(row.lane, row.rooms)
-			late := s.join(t, "/ws/chat/lobby/") // it has missed nothing
+			late := s.join(t, "/ws/chat/lobby/") // this member has missed nothing
 			a.endsForTheGap()
 			b.endsForTheGap()
 			talks(other, "here we are", other, another)
 			s.rounds(t, 1)
-			f.gap(0, []string{"chat/nobody"}) // another round finds nobody
+			f.gap(0, []string{"chat/nobody"}) // the next round finds nobody to close
 			f.gap(2, nil)
 			last := s.join(t, "/ws/chat/ab/")
 			f.gap(s.backend.LaneOf("chat/ab"), []string{"chat/ab"})
@@ -89,7 +89,7 @@ func TestAGapClosesTheMembersOfItsRoomsAndOnlyThem(t *testing.T) {
 	}
 }
 
-// However often a gap is reported, nothing piles up, and each member is closed once.
+// However often a gap is reported, no work piles up, and each member is closed once.
 func TestAGapTwiceIsNotTwiceTheWork(t *testing.T) {
 	s, f := startWithGaps(t, 300*time.Millisecond)
 	var members []*wire
@@ -128,8 +128,8 @@ func TestGapsAreIgnoredUnlessTheyAreToClose(t *testing.T) {
 	}
 }
 
-// The closes are spread over a long time; the server is closed earlier and waits for nobody. The harness checks that all
-// goroutines have ended.
+// The closes are spread over a long time. The server is closed earlier, and that must not wait for the round. The harness checks
+// that all goroutines have ended.
 func TestAServerIsClosedInTheMiddleOfARound(t *testing.T) {
 	const members = 8
 	s, f := startWithGaps(t, time.Hour)
@@ -143,7 +143,8 @@ func TestAServerIsClosedInTheMiddleOfARound(t *testing.T) {
 	}
 }
 
-// Members that joined one after the other are closed in mixed order: after a part of the time about that part of them is closed.
+// Members that joined one after the other are closed in mixed order: after a part of the time, about the same part of them must
+// be closed.
 func TestTheClosesOfARoundAreSpread(t *testing.T) {
 	const members, parts = 64, 8
 	s, f := startWithBackend(t, func(c *Config) { c.Loops = 1 })
@@ -176,7 +177,7 @@ func TestScatterTakesEachSlotOnceAndNoNeighbours(t *testing.T) {
 			seen[at] = true
 		}
 	}
-	// The members of a room that joined together, or every n-th connection, are spread over the whole time.
+	// The members of a room that joined together, and also every n-th connection, must be spread over the whole time.
 	const bits, parts = 16, 10
 	when := make([]int, 1<<bits)
 	for i := range when {

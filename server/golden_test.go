@@ -50,7 +50,7 @@ func (f *foreign) message() string {
 	return string(got)
 }
 
-// hears expects a frame with the same JSON value as want.
+// hears checks that the next frame has the same JSON value as want.
 func (f *foreign) hears(who, want string) {
 	f.t.Helper()
 	if got := f.message(); !golden.SameValue(got, want) {
@@ -58,7 +58,7 @@ func (f *foreign) hears(who, want string) {
 	}
 }
 
-// refused expects the end of the connection.
+// refused reads the end of the connection, and returns its code and reason.
 func (f *foreign) refused() (code int, reason string) {
 	f.t.Helper()
 	_, got, err := f.Read(f.ctx)
@@ -69,8 +69,8 @@ func (f *foreign) refused() (code int, reason string) {
 	return int(closed.Code), closed.Reason
 }
 
-// TestSeedValuesArriveAsTheyDidFromTheOriginal sends every recorded message, in its order, into a room of two and waits for its
-// outcome before the next.
+// TestSeedValuesArriveAsTheyDidFromTheOriginal sends every recorded message, in the recorded order, into a room with two members.
+// It waits for the outcome of each message before it sends the next one.
 func TestSeedValuesArriveAsTheyDidFromTheOriginal(t *testing.T) {
 	rows := loadGolden(t, golden.LoadValues, "values.jsonl")
 	s := startServer(t, nil)
@@ -92,7 +92,7 @@ func TestSeedValuesArriveAsTheyDidFromTheOriginal(t *testing.T) {
 		case golden.Broadcast:
 			sender.hears("the sender", want)
 			peer.hears("the peer", want)
-		case golden.Silent: // the next message shows that nothing came
+		case golden.Silent: // if something came, the check of the next message finds it
 			sender.text(`{"message":"next"}`)
 			sender.hears("the sender", `{"message":"next"}`)
 			peer.hears("the peer", `{"message":"next"}`)
@@ -116,8 +116,8 @@ func TestSeedValuesArriveAsTheyDidFromTheOriginal(t *testing.T) {
 	}
 }
 
-// refusesTooBig sends a message over the limit. The server refuses it at its first bytes, when most of it is still unwritten, so
-// the client must read meanwhile.
+// refusesTooBig sends a message over the limit. The server refuses it as soon as the header has announced its size, when most of
+// the message is still unwritten, so the client must read while it writes.
 func (s *testServer) refusesTooBig(t *testing.T, text string) {
 	t.Helper()
 	w := s.join(t, "/ws/chat/values/")
@@ -132,7 +132,7 @@ func (s *testServer) refusesTooBig(t *testing.T, text string) {
 	<-wrote
 }
 
-// TestSeedValuesInOneGoKeepTheirOrder sends all messages that are broadcast, without waiting.
+// TestSeedValuesInOneGoKeepTheirOrder sends all messages that are broadcast, one after the other without waiting.
 func TestSeedValuesInOneGoKeepTheirOrder(t *testing.T) {
 	s := startServer(t, nil)
 	sender, peer := s.joinForeign(t, "/ws/chat/go/"), s.joinForeign(t, "/ws/chat/go/")
@@ -175,7 +175,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			members[event.Connection] = s.joinForeign(t, event.Path)
 			rooms[event.Connection] = event.Path
 		case "send":
-			if event.Op == "close" { // Close waits until the same code comes back, which is the next recorded event
+			if event.Op == "close" { // Close waits until the peer answers with the same code, which is the next recorded event
 				if err := member.Close(websocket.StatusCode(event.Code), ""); err != nil {
 					t.Errorf("%s: %v", at, err)
 				}
@@ -187,7 +187,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			if event.Op != "close" {
 				member.hears(at, event.Payload)
 			}
-		case "tcp_closed": // done by Close
+		case "tcp_closed": // the call of Close has checked it
 		case "tcp_drop":
 			_ = member.CloseNow()
 			delete(members, event.Connection)
@@ -195,7 +195,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			t.Fatalf("%s: unknown event %q", at, event.Kind)
 		}
 	}
-	for name, member := range members { // nobody got more than was recorded
+	for name, member := range members { // no member got more than was recorded
 		mark := fmt.Sprintf(`{"message":"mark of %s"}`, name)
 		member.text(mark)
 		for other, m := range members {
@@ -206,7 +206,8 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 	}
 }
 
-// TestSeedBurstsLoseNothing repeats the scenes that order.jsonl summarizes. The original lost messages in them.
+// TestSeedBurstsLoseNothing repeats the scenes that order.jsonl summarizes. The original server lost messages in them; this one
+// must not.
 func TestSeedBurstsLoseNothing(t *testing.T) {
 	for _, scene := range []struct {
 		name                     string

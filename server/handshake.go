@@ -12,13 +12,14 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// headReader has what a loop needs to parse request heads; it is reused for each head.
+// headReader has the buffers that a loop needs to parse request heads; they are reused for each head.
 type headReader struct {
 	bytes bytes.Reader
 	bufio *bufio.Reader
 }
 
-// parse reads a head that websocket.HeadScanner has accepted, so net/http never sees a head about which it would be lenient.
+// parse parses a head that websocket.HeadScanner has accepted. So net/http never sees a head of the kind that it reads more
+// leniently.
 func (h *headReader) parse(head []byte) (*http.Request, error) {
 	h.bytes.Reset(bytes.TrimLeft(head, "\r\n"))
 	if h.bufio == nil {
@@ -28,8 +29,8 @@ func (h *headReader) parse(head []byte) (*http.Request, error) {
 	return http.ReadRequest(h.bufio)
 }
 
-// head waits for the whole request head and answers it. It returns the length of the head, or 0 if there is nothing more to do
-// now.
+// head waits for the whole request head and answers it. It returns the length of the head, or 0 if it needs more bytes or has
+// refused the request.
 func (s *session) head(p []byte) (used int) {
 	heads := s.rules().heads
 	if s.extra != nil && !heads.Again(p, s.extra.scanned) {
@@ -56,7 +57,7 @@ func (s *session) head(p []byte) (used int) {
 	return 0
 }
 
-// route passes a request on to a room or to the pages.
+// route passes a request on to a room or to the pages. It returns an error to refuse the request.
 func (s *session) route(r *http.Request) *websocket.HeadError {
 	path, query := websocket.SplitTarget(r.RequestURI)
 	upgrade := websocket.IsUpgrade(r.Header)
@@ -102,14 +103,14 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	return nil
 }
 
-// Our own subprotocols (RFC 6455 section 1.9); each stands for a version of PROTOCOL.md.
+// Our own subprotocols (RFC 6455 section 1.9). Each stands for a version of PROTOCOL.md.
 const (
 	subprotocolV1 = "dots.v1"
 	subprotocolV2 = "dots.v2"
 )
 
-// subprotocol chooses one of those offered, "" for none: our own for a chat room, otherwise the first one that the operator
-// accepts.
+// subprotocol chooses one of the offered subprotocols, or "" for none: our own in a chat room, otherwise the first one that the
+// operator accepts.
 func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 	if space == protocol.Chat && slices.Contains(offered, subprotocolV1) {
 		return subprotocolV1
@@ -122,7 +123,8 @@ func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 	return ""
 }
 
-// refuseOrigin returns why a page may not connect, nil if it may or if no page asks.
+// refuseOrigin returns the reason why the page in the Origin field may not connect. It returns nil if the page may connect, or if
+// there is no Origin.
 func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 	origin := r.Header.Get("Origin") // HeadScanner accepts at most one
 	if s.rules().origins.Allowed(origin, r.Host) {
@@ -133,7 +135,7 @@ func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 	return &websocket.HeadError{Status: http.StatusForbidden, Text: fmt.Sprintf("pages of the origin %q may not connect: %s", brief(origin), advice)}
 }
 
-// originAdvice says which setting would let the pages of an origin connect.
+// originAdvice returns advice: which setting would let the pages of an origin connect.
 func originAdvice(origin string) string {
 	if pattern := websocket.PatternFor(origin); pattern != "" {
 		return "to allow it, add it to the server's origins, as in --origins=" + pattern
@@ -144,11 +146,11 @@ func originAdvice(origin string) string {
 	return "no entry of --origins but * would allow it"
 }
 
-// originCheckPath is the address at which a page asks why its handshake was refused, because a browser does not say it.
+// originCheckPath is the path at which a page asks why its handshake was refused, because the browser does not tell it.
 const originCheckPath = "/origin-check"
 
-// checkOrigin answers a POST with 204 if the page may connect, and otherwise as its handshake was answered. A browser also sends
-// the Origin with a POST to the page's own host, and hides the answer from any other page.
+// checkOrigin answers a POST with 204 if the page may connect, and otherwise in the same way as its handshake was answered. A
+// browser sends the Origin field also with a POST to the page's own host, and hides the answer from any other page.
 func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 	if refusal := s.refuseOrigin(r); refusal != nil {
 		return refusal
@@ -158,7 +160,7 @@ func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 	return nil
 }
 
-// refuseRequest answers a whole request with its refusal, without the body for a HEAD request (RFC 9110 section 9.3.2).
+// refuseRequest answers a complete request with a refusal. For a HEAD request it leaves out the body (RFC 9110 section 9.3.2).
 func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
 	response := websocket.AppendRefusal(nil, refusal)
 	if r.Method == http.MethodHead {
@@ -169,12 +171,12 @@ func (s *session) refuseRequest(r *http.Request, refusal *websocket.HeadError) {
 	s.Finish(response, loop.ReasonClosed)
 }
 
-// headOf returns a response without its body.
+// headOf returns a response up to the end of its head.
 func headOf(response []byte) []byte {
 	return response[:bytes.Index(response, []byte("\r\n\r\n"))+4]
 }
 
-// join asks the loop for the room; Joined then answers the handshake.
+// join asks the loop for membership in the room. Joined then answers the handshake.
 func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	variant := variantV1
 	if t.Space == protocol.Raw {
@@ -184,6 +186,6 @@ func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	s.extra = &extra{handshake: s.noteHandshake(r, subprotocol)}
 	s.Join(t.Key(), variant)
 	if s.phase == phaseAnswer {
-		s.Hold() // Joined comes later; early input of the client waits for it
+		s.Hold() // Joined comes later; input that the client sends early waits for it
 	}
 }

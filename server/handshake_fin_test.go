@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A client that sends its handshake, messages and FIN in one segment still reads: it gets its 101, its own messages, and the end.
-// nbio closes the socket as soon as the loop returns to it.
+// A client sends its handshake, messages and FIN in one segment, and still reads: it must get its 101, its own messages, and the
+// end. This is hard because nbio closes the socket as soon as the loop returns to it.
 func TestAHandshakeWithFINIsAnsweredAndItsMessagesComeBack(t *testing.T) {
 	const tries = 200
 	s := startServer(t, nil)
@@ -30,7 +30,7 @@ func TestAHandshakeWithFINIsAnsweredAndItsMessagesComeBack(t *testing.T) {
 		listener.hears("b")
 		w.Close()
 	}
-	for i := range tries { // only the handshake
+	for i := range tries { // sends only the handshake and FIN
 		w := s.dial(t)
 		w.write(upgradeRequest("/ws/raw/lobby/"))
 		if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {

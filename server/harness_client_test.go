@@ -20,12 +20,12 @@ import (
 	"dotsconnect/loop"
 )
 
-// The end-to-end tests write (sender, n) into every message and check what each receiver got: one order for all, no gap, no
-// duplicate. A number identifies a message: sender*perSender + n.
+// The end-to-end tests write a number into every message that identifies its sender and its place among the sender's messages:
+// sender*perSender + n. So they can check the messages of each receiver: one order for all, no gap, no duplicate.
 const perSender = 1_000_000
 
-// talker is a member that sends numbered messages and records every number that it receives. It never calls the test, so it can
-// run on a goroutine of its own.
+// talker is a member that sends numbered messages and records every number that it receives. It never calls the testing.T, so it
+// can run on a goroutine of its own.
 type talker struct {
 	*wire
 	sender int
@@ -33,14 +33,14 @@ type talker struct {
 	sent   int
 	echoed int
 	heard  []int
-	code   int // of the close frame that ended it
+	code   int // code of the close frame that ended it
 	reason string
 	out    []byte
 }
 
 func newTalker(w *wire, sender int) *talker { return &talker{wire: w, sender: sender} }
 
-// send writes its next n messages at once.
+// send writes the talker's next n messages at once.
 func (k *talker) send(n int) error {
 	k.out = k.out[:0]
 	for range n {
@@ -51,7 +51,7 @@ func (k *talker) send(n int) error {
 	return err
 }
 
-// hear reads one frame. io.EOF means that the close frame came.
+// hear reads one frame. It returns io.EOF for the close frame.
 func (k *talker) hear() error {
 	op, payload, err := k.next()
 	switch {
@@ -76,7 +76,7 @@ func (k *talker) hear() error {
 	return nil
 }
 
-// numberOf reads {"message":"NUMBER pad"}.
+// numberOf reads the number in {"message":"NUMBER pad"}.
 func numberOf(payload []byte) (int, bool) {
 	text, ok := bytes.CutPrefix(payload, []byte(`{"message":"`))
 	digits, _, found := bytes.Cut(text, []byte(" "))
@@ -84,8 +84,8 @@ func numberOf(payload []byte) (int, bool) {
 	return number, ok && found && err == nil
 }
 
-// talk sends count messages, at the speed of its own echoes with at most window messages on their way, and returns when it has
-// received total messages.
+// talk sends count messages, with at most window of them on their way back, and returns when the talker has received total
+// messages of all senders.
 func (k *talker) talk(count, window, total int) error {
 	for len(k.heard) < total {
 		if more := min(count-k.sent, window-(k.sent-k.echoed)); more > 0 {
@@ -100,7 +100,7 @@ func (k *talker) talk(count, window, total int) error {
 	return nil
 }
 
-// hearAll reads up to the close frame, then to the end of the stream.
+// hearAll reads up to the close frame, and then to the end of the stream.
 func (k *talker) hearAll() error {
 	for {
 		if err := k.hear(); errors.Is(err, io.EOF) {
@@ -115,7 +115,7 @@ func (k *talker) hearAll() error {
 	return nil
 }
 
-// together runs all of fs at once and reports their errors.
+// together runs all functions at the same time and reports their errors.
 func together(t *testing.T, fs ...func() error) {
 	t.Helper()
 	errs := make([]error, len(fs))
@@ -129,7 +129,7 @@ func together(t *testing.T, fs ...func() error) {
 	}
 }
 
-// checkOrder checks that all talkers received the same, and of each sender exactly its messages in its own order.
+// checkOrder checks that all talkers received the same messages, and from each sender exactly its own messages in their order.
 func checkOrder(t *testing.T, senders, each int, talkers ...*talker) {
 	t.Helper()
 	for _, k := range talkers {
@@ -199,7 +199,7 @@ func (s *testServer) onAllLoops(t *testing.T, room string) {
 	}
 }
 
-// stats adds up the figures that the loops published at the end of their last turns.
+// stats adds up the counters that the loops published at the end of their last turns.
 func (s *testServer) stats() (sum loop.Stats) {
 	for _, l := range s.node.Loops() {
 		one := l.Stats()
@@ -225,7 +225,7 @@ func (s *testServer) stats() (sum loop.Stats) {
 	return sum
 }
 
-// slowEnded is the number of slow consumers that were kicked.
+// slowEnded returns the number of slow consumers that were kicked.
 func slowEnded(s loop.Stats) uint64 {
 	return s.Ended[loop.ReasonBacklogHard] + s.Ended[loop.ReasonBacklogSoft] + s.Ended[loop.ReasonShed]
 }
@@ -249,7 +249,7 @@ func (s *testServer) joinNarrow(t *testing.T, path string) *wire {
 	return s.upgrade(t, conn, path)
 }
 
-// upgrade makes conn a member.
+// upgrade makes conn a member of the room with this path.
 func (s *testServer) upgrade(t *testing.T, conn net.Conn, path string) *wire {
 	t.Helper()
 	w := &wire{conn, t, bufio.NewReader(conn)}
@@ -260,7 +260,7 @@ func (s *testServer) upgrade(t *testing.T, conn net.Conn, path string) *wire {
 	return w
 }
 
-// hold stops loops until release is called.
+// hold stops the loops until release is called.
 func (s *testServer) hold(loops ...*loop.Loop) (release func()) {
 	goOn := make(chan struct{})
 	for _, l := range loops {
@@ -273,7 +273,7 @@ func (s *testServer) hold(loops ...*loop.Loop) (release func()) {
 
 var noDeadline time.Time
 
-// tryJoin is join for goroutines that must not end the test.
+// tryJoin does the same as join, but returns an error, for goroutines that must not end the test.
 func (s *testServer) tryJoin(t *testing.T, path string) (*talker, error) {
 	conn, err := net.Dial("tcp", s.Addr())
 	if err != nil {

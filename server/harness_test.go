@@ -21,8 +21,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestMain fails if a goroutine is left. One goroutine of net/http stays for half a second after some answers, longer than goleak
-// waits.
+// TestMain fails if a goroutine is left at the end. One goroutine of net/http stays for half a second after some answers, longer
+// than goleak waits by default.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	var left error
@@ -38,10 +38,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience is how long a test waits for an event that must happen. No test asserts that something is fast.
+// patience is how long a test waits for an event that must happen. No test checks that something is fast.
 const patience = 30 * time.Second
 
-// testServer is a whole server on loopback. Its end is checked: no recovered panic, no stack in the log, an even ledger.
+// testServer is a whole server on loopback. At its end the test checks that no panic was recovered, that the log has no stack
+// trace, and that the ledger balances.
 type testServer struct {
 	*Server
 	logs *observer.ObservedLogs
@@ -59,7 +60,7 @@ func startConnected(t *testing.T, backend *Backend, change func(*Config)) *testS
 	return startLogging(t, zapcore.InfoLevel, backend, change)
 }
 
-// startLogging starts a server whose log is at a level.
+// startLogging starts a server whose log has the given level.
 func startLogging(t *testing.T, level zapcore.Level, backend *Backend, change func(*Config)) *testServer {
 	t.Helper()
 	cfg := Default()
@@ -81,7 +82,7 @@ func startLogging(t *testing.T, level zapcore.Level, backend *Backend, change fu
 	return ts
 }
 
-// check closes the server and checks what it leaves behind.
+// check closes the server and checks everything that it leaves behind.
 func (s *testServer) check(t *testing.T) {
 	t.Helper()
 	s.checkLedger(t)
@@ -153,7 +154,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still not after %v: %s", patience, what)
 		}
-		time.Sleep(time.Millisecond) // the polling interval of a condition
+		time.Sleep(time.Millisecond) // polls the condition every millisecond
 	}
 }
 
@@ -164,7 +165,7 @@ type wire struct {
 	r *bufio.Reader
 }
 
-// dial connects without sending anything.
+// dial opens a connection and sends nothing.
 func (s *testServer) dial(t *testing.T) *wire {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr())
@@ -187,7 +188,7 @@ func (s *testServer) join(t *testing.T, path string) *wire {
 	return w
 }
 
-// upgradeRequest is a valid handshake with more header lines ("Origin: https://x").
+// upgradeRequest returns a valid handshake with additional header lines, such as "Origin: https://x".
 func upgradeRequest(path string, lines ...string) string {
 	head := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -214,7 +215,7 @@ func (w *wire) response() *http.Response {
 	return r
 }
 
-// refused reads a whole refusal and returns its status and text; the server must then close.
+// refused reads a whole refusal and returns its status and text. It checks that the server then closes.
 func (w *wire) refused() (status int, text string) {
 	w.t.Helper()
 	r := w.response()
@@ -226,7 +227,7 @@ func (w *wire) refused() (status int, text string) {
 	return r.StatusCode, string(body)
 }
 
-// frame is a masked client frame.
+// frame returns a masked client frame.
 func frame(op byte, fin bool, payload []byte) []byte {
 	b := []byte{op}
 	if fin {
@@ -254,7 +255,7 @@ func (w *wire) text(s string) { w.t.Helper(); w.write(string(frame(1, true, []by
 // say sends {"message":"s"}.
 func (w *wire) say(s string) { w.t.Helper(); w.text(fmt.Sprintf(`{"message":%q}`, s)) }
 
-// next reads one frame of the server.
+// next reads the next frame that the server sends.
 func (w *wire) next() (op byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err = io.ReadFull(w.r, head[:]); err != nil {
@@ -292,7 +293,7 @@ func (w *wire) message() string {
 	return string(payload)
 }
 
-// hears expects {"message":"s"} as the next frame.
+// hears checks that {"message":"s"} is the next frame.
 func (w *wire) hears(s string) {
 	w.t.Helper()
 	if got, want := w.message(), fmt.Sprintf(`{"message":%q}`, s); got != want {
@@ -318,7 +319,7 @@ func (w *wire) ends() (code int, reason string, before []string) {
 	}
 }
 
-// endsWith expects only a close frame with this code.
+// endsWith checks that the next frame is a close frame with this code. It returns the reason.
 func (w *wire) endsWith(code int) (reason string) {
 	w.t.Helper()
 	got, reason, before := w.ends()
@@ -328,7 +329,7 @@ func (w *wire) endsWith(code int) (reason string) {
 	return reason
 }
 
-// closed expects the end of the stream and nothing before it.
+// closed checks that the stream ends, with no bytes before the end.
 func (w *wire) closed() {
 	w.t.Helper()
 	rest, err := io.ReadAll(w.r)

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// hostNames are the names of this machine: as the system has it, without its domain, and with the domain that the resolver
-// appends to names. Only our own page can have one of them as its host, because a stranger cannot give these names an address.
+// hostNames returns the names of this machine: the system's host name without its domain, and the same name with the domain that
+// the resolver appends. Only our own page can have one of these names as its host, because a stranger cannot give them an
+// address.
 func hostNames() (names []string) {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
@@ -22,14 +23,14 @@ func namesOf(name, resolver string) []string {
 	if domain == "" {
 		domain = resolverDomain(resolver)
 	}
-	names := []string{short, short + ".local"} // the second by multicast DNS (RFC 6762)
+	names := []string{short, short + ".local"} // the second name is used by multicast DNS (RFC 6762)
 	if domain != "" {
 		names = append(names, short+"."+domain)
 	}
 	return names
 }
 
-// resolverDomain is the domain in a resolv.conf(5): its domain entry, or the first of its search list.
+// resolverDomain returns the domain in a resolv.conf(5): that of its domain entry, or the first of its search list.
 func resolverDomain(text string) string {
 	for line := range strings.Lines(text) {
 		if words := strings.Fields(line); len(words) > 1 && slices.Contains([]string{"domain", "search"}, words[0]) {

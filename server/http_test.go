@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Requests of real proxies and of clients other than browsers.
+// Requests as real proxies send them, and as clients other than browsers send them.
 
-// exchange sends a request and returns the answer, after which the server must close.
+// exchange sends a request and returns the answer. It checks that the server then closes.
 func (s *testServer) exchange(t *testing.T, request string) (head *http.Response, body string) {
 	t.Helper()
 	w := s.dial(t)
@@ -48,7 +48,8 @@ func TestPlainRequestsOfHTTP10AreAnswered(t *testing.T) {
 	}
 }
 
-// nginx with only proxy_pass sends HTTP/1.0 without Upgrade, and its own name as Host; with proxy_http_version too it sends 1.1.
+// nginx with only proxy_pass sends HTTP/1.0, without Upgrade, and with its own name as Host. With proxy_http_version in addition
+// it sends HTTP/1.1.
 func TestAHandshakeThatAProxyHasSpoiltIsToldWhatTheProxyNeeds(t *testing.T) {
 	s := startServer(t, nil)
 	for _, request := range []string{
@@ -66,7 +67,7 @@ func TestAHandshakeThatAProxyHasSpoiltIsToldWhatTheProxyNeeds(t *testing.T) {
 	}
 }
 
-// The authority of an absolute target replaces Host (RFC 9112 section 3.2.2), also for the check of the Origin.
+// The authority in an absolute target replaces Host (RFC 9112 section 3.2.2), also in the check of the Origin.
 func TestTheAuthorityOfTheTargetIsWhatTheOriginIsComparedWith(t *testing.T) {
 	s := startServer(t, nil)
 	for _, row := range []struct {
@@ -101,7 +102,7 @@ func TestHEADHasTheLengthOfGET(t *testing.T) {
 		request := func(method string) string { return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n" }
 		get, body := s.exchange(t, request("GET"))
 		head, nothing := s.exchange(t, request("HEAD"))
-		if strings.HasPrefix(path, "/ws/") { // methods other than GET are refused there
+		if strings.HasPrefix(path, "/ws/") { // methods other than GET are refused in rooms
 			if head.StatusCode != 405 || head.ContentLength < 1 || nothing != "" {
 				t.Errorf("HEAD %s: HTTP %d, length %d, %q, want 405, a length and no body", path, head.StatusCode, head.ContentLength, nothing)
 			}
@@ -124,7 +125,7 @@ func TestLargeHeadsAreServedUpToTheSetting(t *testing.T) {
 			}
 			w.Close()
 		}
-		fields := make([]string, 94) // with six more of the handshake itself
+		fields := make([]string, 94) // the handshake adds six more
 		for i := range fields {
 			fields[i] = fmt.Sprintf("X-Field-%d: x", i)
 		}
@@ -136,8 +137,8 @@ func TestLargeHeadsAreServedUpToTheSetting(t *testing.T) {
 	}
 }
 
-// A head that arrives byte by byte uses memory until it is complete or its time is over: not more than the limit, and the metric
-// shows it.
+// A head that arrives byte by byte takes memory until it is complete or its time is over. The memory must stay within the limit,
+// and the metric must show it.
 func TestDrippingHeadsAreCountedAndBounded(t *testing.T) {
 	const heads, size = 200, 15 << 10
 	s := startServer(t, func(cfg *Config) { cfg.HandshakeTimeout = time.Hour })
@@ -175,10 +176,10 @@ func TestASubprotocolIsChosenOfThoseOffered(t *testing.T) {
 		{"/ws/chat/a/", []string{"dots.v2, chat"}, 101, "chat"},
 		{"/ws/chat/a/", []string{"unknown, chat"}, 101, "chat"},
 		{"/ws/chat/a/", []string{"unknown"}, 101, ""},
-		{"/ws/chat/a/", []string{"Dots.V1"}, 101, ""}, // names are compared byte by byte
-		{"/ws/raw/a/", []string{"dots.v1"}, 101, ""},  // raw rooms have no JSON
+		{"/ws/chat/a/", []string{"Dots.V1"}, 101, ""}, // subprotocol names are compared byte by byte
+		{"/ws/raw/a/", []string{"dots.v1"}, 101, ""},  // raw rooms have no JSON, so they do not take our subprotocol
 		{"/ws/raw/a/", []string{"chat"}, 101, "chat"},
-		{"/ws/raw/a/", []string{"mqtt"}, 101, "mqtt"}, // the operator's setting is enough
+		{"/ws/raw/a/", []string{"mqtt"}, 101, "mqtt"}, // the operator's setting is enough in a raw room
 	} {
 		var lines []string
 		for _, field := range row.offered {
@@ -212,12 +213,12 @@ func TestClientsOfOtherSystemsAreToldAtOnce(t *testing.T) {
 			lines = append(lines, "Sec-WebSocket-Protocol: "+row.subprotocol)
 		}
 		if r, body := s.exchange(t, upgradeRequest(row.path, lines...)); r.StatusCode != 400 || !strings.Contains(body, row.want) ||
-			strings.Contains(body, "--subprotocols") != (row.subprotocol != "") { // it helps only a client that offers one
+			strings.Contains(body, "--subprotocols") != (row.subprotocol != "") { // the advice is only for a client that offers one
 			t.Errorf("%s %s: HTTP %d %q, want 400 with %q", row.path, row.subprotocol, r.StatusCode, body, row.want)
 		}
 	}
 	for _, path := range []string{"/ws/chat/a/?EIO=4", "/ws/chat/a/?transport=websocket", "/ws/chat/a/?vsn=2.0.0", "/ws/chat/websocket", "/ws/chat/a/?protocol=7&client=js"} {
-		s.join(t, path) // one sign alone does not count
+		s.join(t, path) // one sign of a foreign client alone does not count
 	}
 }
 
@@ -225,7 +226,7 @@ func TestClientsOfOtherSystemsAreToldAtOnce(t *testing.T) {
 func TestUnderAnyLifeAClientThatOnlyAnswersPingsStays(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.MaxAge, cfg.ChatLife = 600*time.Millisecond, "any" })
 	w := s.join(t, "/ws/chat/a/")
-	for range 6 { // for twice the maximum age
+	for range 6 { // this takes twice the maximum age
 		op, payload, err := w.next()
 		if err != nil || op != 9 {
 			t.Fatalf("got opcode %d %q, %v, want a ping", op, payload, err)
@@ -252,7 +253,7 @@ func TestUnderAnyLifeAClientThatOnlyAnswersPingsStays(t *testing.T) {
 		}
 	}
 	quiet := startServer(t, func(cfg *Config) { cfg.MaxAge = 600 * time.Millisecond }).join(t, "/ws/chat/a/")
-	if op, payload, err := quiet.next(); err != nil || op != 8 { // by default there are no pings, and 4100 comes
+	if op, payload, err := quiet.next(); err != nil || op != 8 { // by default there are no pings, so 4100 comes
 		t.Errorf("got opcode %d %q, %v, want a close frame and no ping", op, payload, err)
 	}
 }
@@ -298,7 +299,7 @@ func TestAPageIsToldWhetherItMayConnect(t *testing.T) {
 	}
 }
 
-// At debug each connection has its lines; at info only a page that is refused for its origin has one.
+// At debug level each connection has its lines. At info level only a page that is refused for its origin has one.
 func TestTheLogTellsOfConnections(t *testing.T) {
 	s := startLogging(t, zapcore.DebugLevel, nil, nil)
 	w := s.dial(t)
@@ -316,7 +317,7 @@ func TestTheLogTellsOfConnections(t *testing.T) {
 	}
 	w.Close()
 	if ended := line("connection ended"); ended["code"] != int64(1006) || ended["room"] != "chat/lobby" || ended["connection"] != opened["connection"] ||
-		ended["remote"] != opened["remote"] && ended["remote"] != "" { // a socket may no longer know its peer
+		ended["remote"] != opened["remote"] && ended["remote"] != "" { // the address is unknown if the peer has already gone
 		t.Errorf("ended: %v", ended)
 	}
 	w = s.dial(t)

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// A client that has seen the 101 receives everything that is published afterwards, whichever loop it is on, and whether or not
-// that loop had members of the room before.
+// A client that has seen the 101 must receive everything that is published afterwards, whichever loop it is on, and whether or
+// not that loop already had members of the room.
 
 func TestTheNextPublicationAfterTheAnswerReachesTheNewMember(t *testing.T) {
 	s := startServer(t, nil)
 	b := s.join(t, "/ws/chat/old/")
 	for i := range 200 {
-		room := "old" // B's room; the other rooms are new on the joining member's loop
+		room := "old" // B's room; the other rooms are new to the joining member's loop
 		speaker := b
 		if i%2 == 1 {
 			room = fmt.Sprintf("new%d", i)
@@ -31,14 +31,15 @@ func TestTheNextPublicationAfterTheAnswerReachesTheNewMember(t *testing.T) {
 	}
 }
 
-// TestNoJoinMissesARunningConversation has one member that sends without pause while others come and go on many goroutines. Each
-// receives a part without a gap, which begins at the latest with the first message after it saw the answer.
+// TestNoJoinMissesARunningConversation has one member that sends without pause, while others come and go on many goroutines. Each
+// of these must receive a part of the conversation without a gap. The part must begin no later than the first message that was
+// sent after the member had seen the answer to its handshake.
 func TestNoJoinMissesARunningConversation(t *testing.T) {
 	const joiners, joins, listen = 8, 50, 20
 	s := startServer(t, nil)
 	speaker := newTalker(s.join(t, "/ws/chat/busy/"), 0)
 	_ = speaker.SetDeadline(noDeadline)
-	var written, late atomic.Int64 // the number of messages that may have been written so far
+	var written, late atomic.Int64 // upper limit for the number of messages written so far
 	done := make(chan struct{})
 	talk := func() error {
 		for {
@@ -71,7 +72,7 @@ func TestNoJoinMissesARunningConversation(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				next := int(written.Load()) // the number of the first message that is certainly not written yet
+				next := int(written.Load()) // number of the first message that is certainly not written yet
 				if err := k.talk(0, 0, listen); err != nil {
 					return err
 				}

@@ -11,14 +11,14 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// Log lines about connections. At debug each connection has a line when it is opened or refused, and one when it ends. At info
-// there are only those that an operator must know: a page that is refused for its origin, a client with bad messages, a slow
-// consumer, a limit that was reached. Each kind has its own message, because the log is sampled by message (cmd/dotsd), so that
-// nobody can fill a disk.
+// Log lines about connections. At debug level each connection has one line when it is opened or refused, and one when it ends. At
+// info level there are only the lines that an operator must see: a page that is refused for its origin, a client with bad
+// messages, a slow consumer, a limit that was reached. Each kind of line has its own message, because the log is sampled by
+// message (cmd/dotsd), so that nobody can fill the disk.
 //
-// A session keeps nothing for the log, except the fields of the request during the handshake when the level is debug.
+// A session keeps no data for the log, except fields of the request, during the handshake and only at debug level.
 
-// handshake is the part of a request that its answer needs.
+// handshake is the part of a request that is needed for its answer.
 type handshake struct {
 	key, subprotocol string
 	said             []zap.Field // fields for the log; nil unless the level is debug
@@ -40,7 +40,7 @@ func whatItSaid(r *http.Request) []zap.Field {
 	}
 }
 
-// longestWord is the most bytes of a client's text in a log line or an answer. No valid origin is longer.
+// longestWord limits the bytes of a client's text in a log line or an answer. No valid origin is longer.
 const longestWord = 300
 
 func brief(text string) string {
@@ -50,10 +50,10 @@ func brief(text string) string {
 	return strings.ToValidUTF8(text[:longestWord], "") + "…"
 }
 
-// refusedAtInfo are the statuses of requests that exceeded a limit.
+// refusedAtInfo holds the statuses of refusals that are logged at info level, because the request exceeded a limit.
 var refusedAtInfo = map[int]bool{http.StatusRequestURITooLong: true, http.StatusRequestHeaderFieldsTooLarge: true}
 
-// endedAtInfo are the close codes that are logged at info, with the message of each.
+// endedAtInfo holds the close codes that are logged at info level, with the message for each.
 var endedAtInfo = map[int]string{
 	protocol.CloseSlowConsumer: "slow consumer kicked",
 	protocol.CloseBadFrame:     "client sent a bad message",
@@ -62,14 +62,14 @@ var endedAtInfo = map[int]string{
 	protocol.CloseRoomFull:     "room or node full",
 }
 
-// logOrigin logs that a page may not connect, and which setting would let it.
+// logOrigin logs that a page may not connect, and the advice which setting would let it connect.
 func (s *session) logOrigin(r *http.Request, advice string) {
 	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused by its origin"); line != nil {
 		line.Write(append(whatItSaid(r), zap.String("remote", s.remoteAddr()), zap.String("advice", advice))...)
 	}
 }
 
-// logRefused logs that a request was refused; r is nil if it was not read completely.
+// logRefused logs that a request was refused. r is nil if the request was not read completely.
 func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 	level, message := zap.DebugLevel, "request refused"
 	if refusedAtInfo[e.Status] {
@@ -86,7 +86,7 @@ func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 	line.Write(fields...)
 }
 
-// logOpened logs that a connection is a member of its room.
+// logOpened logs that a connection has become a member of its room.
 func (s *session) logOpened(h *handshake) {
 	if line := s.poller().srv.log.Check(zap.DebugLevel, "connection opened"); line != nil {
 		line.Write(append(h.said, zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()), zap.String("remote", s.remoteAddr()),
@@ -94,7 +94,7 @@ func (s *session) logOpened(h *handshake) {
 	}
 }
 
-// logEnded logs that a connection ends with a code of ours or of the peer. It is called before the connection leaves its room.
+// logEnded logs that a connection ends with a close code, ours or the peer's. It is called before the connection leaves its room.
 func (s *session) logEnded(code int, reason string) {
 	s.told = true
 	level, message := zap.DebugLevel, "connection ended"
@@ -107,12 +107,12 @@ func (s *session) logEnded(code int, reason string) {
 	}
 }
 
-// logLost logs that a member is gone without a close frame; a client sees this as code 1006.
+// logLost logs that a member is gone without a close frame. Clients report this as code 1006.
 func (s *session) logLost() {
 	if s.phase == phaseFrames && !s.told {
 		s.logEnded(closeAbnormal, "no close frame")
 	}
 }
 
-// closeAbnormal stands for an end without a close frame (RFC 6455 section 7.1.5).
+// closeAbnormal is the code for an end without a close frame (RFC 6455 section 7.1.5).
 const closeAbnormal = 1006

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// TestHostileEventsHaveNoLogLineEach sends the server everything that a stranger on the network can send, at full speed, and
-// checks what its logger received, before any sampling: only the two kinds that an operator must know. Two members notice
-// nothing.
+// TestHostileEventsHaveNoLogLineEach causes everything that a stranger on the network can cause, at full speed. It checks the
+// lines that the logger received before any sampling: there may be only the two kinds that an operator must know. Two members
+// must notice nothing.
 func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 	const times = 500
 	s := startServer(t, nil)
@@ -40,7 +40,7 @@ func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 					return fmt.Errorf("%s, %d: %w", name, i, err)
 				}
 				_, _ = io.WriteString(conn, text)
-				_ = conn.(*net.TCPConn).SetLinger(0) // closes with a reset
+				_ = conn.(*net.TCPConn).SetLinger(0) // makes the close a reset
 				_ = conn.Close()
 			}
 			return nil
@@ -66,7 +66,8 @@ func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 	t.Logf("%d hostile connections of %d kinds left lines: %v", times*len(floods), len(floods), lines)
 }
 
-// Texts of strangers are cut in the log and in answers: ten lines a second with a whole head each would also fill a disk.
+// Texts of strangers are cut in the log and in answers. If they were not, ten lines a second with a whole head each could fill a
+// disk.
 func TestLongWordsOfStrangersAreCut(t *testing.T) {
 	const long, most = 15_000, 4000
 	s := startLogging(t, zapcore.DebugLevel, nil, nil)

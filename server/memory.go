@@ -9,42 +9,44 @@ import (
 	"dotsconnect/loop"
 )
 
-// memory decides how much garbage the process may have, and returns memory to the system when it has been at work.
+// memory decides how much garbage the process may have, and returns memory to the system after a busy time.
 //
-// By default Go collects when the heap has doubled. That is too early for a small server: one with 1,000 connections collects
-// every 60 ms at 20,000 messages a second, which took 4 % of its CPU. It is late for a large one, whose heap would double. So the
-// garbage may be half of what is live, and 16 MiB at least. A GOGC of the operator's stays as it is, and so does GOMEMLIMIT.
+// By default Go collects garbage when the heap has doubled. For a small server that is too early: a server with 1,000 connections
+// collected every 60 ms at 20,000 messages a second, which took 4 % of its CPU. For a large server it is too late, because its
+// heap would double. So the garbage may be half of the live heap, and at least 16 MiB. If the operator has set GOGC, it stays as
+// it is, and so does GOMEMLIMIT.
 //
-// A storm of connections leaves garbage (each parsed head), and so does a burst of messages. Go keeps the memory afterwards, and a
-// server whose clients then send little would keep it without end. So once a second the heap is looked at: when a quarter of what
-// is live could be returned, and the last second allocated little, it is collected and returned, beside the loops.
+// A storm of connections leaves garbage (each parsed head), and so does a burst of messages. Go keeps the memory afterwards. If
+// the clients of a server then send little, it would keep that memory without end. So memory looks at the heap once a second. If
+// at least a quarter of the size of the live heap could be returned, and the last second allocated little, it collects garbage
+// and returns memory, while the loops go on.
 type memory struct {
 	ticks   int
-	last    uint64 // allocated up to a second ago
-	trimmed uint64 // allocated up to the last trim
-	percent int    // of garbage, 0: not ours to set
+	last    uint64 // bytes allocated until a second ago
+	trimmed uint64 // bytes allocated until the last trim
+	percent int    // the limit of garbage, in percent of the live heap; 0: the operator has set it
 	running atomic.Bool
 
-	// Others in tests.
+	// Tests replace these functions.
 	read func() heapState
 	set  func(percent int)
 	free func()
 }
 
-// heapState is a heap at a moment, in bytes.
+// heapState holds the figures of the heap at one moment, in bytes.
 type heapState struct {
-	live      uint64 // at the end of the last collection
-	spare     uint64 // could be returned: garbage, and what is free and was not returned
-	allocated uint64 // ever
+	live      uint64 // live heap at the end of the last collection
+	spare     uint64 // memory that could be returned: garbage, and free memory that was not returned yet
+	allocated uint64 // allocated since the start of the process
 }
 
 const (
 	ticksPerLook  = int(time.Second / loop.Tick)
 	leastGarbage  = 16 << 20
-	leastSpare    = 2 << 20 // less is not worth a collection
-	quietShare    = 20      // a second is quiet if it allocated less than 1/20 of what could be returned
+	leastSpare    = 2 << 20 // less memory than this is not worth a collection
+	quietShare    = 20      // a second is quiet if it allocated less than 1/20 of the memory that could be returned
 	goDefault     = 100     // Go's own percentage
-	mostGarbage   = 400     // in percent: more saves no CPU
+	mostGarbage   = 400     // in percent: a higher limit would save no CPU
 	garbageOfLive = 50
 )
 
@@ -57,7 +59,7 @@ func newMemory() *memory {
 	return h
 }
 
-// close gives Go its default back.
+// close sets the limit of garbage to Go's default again.
 func (h *memory) close() {
 	if h.percent != 0 {
 		h.set(goDefault)
@@ -69,7 +71,7 @@ func (h *memory) allow(percent int) {
 	h.set(percent)
 }
 
-// tick is called at every tick, only by the ticker.
+// tick is called at every tick. Only the ticker calls it.
 func (h *memory) tick() {
 	if h.ticks++; h.ticks < ticksPerLook {
 		return
@@ -89,7 +91,8 @@ func (h *memory) tick() {
 	}()
 }
 
-// adjust allows as much garbage as the live heap asks for. Each change stops the loops for some microseconds, so small ones are left out.
+// adjust sets the limit of garbage for the given size of the live heap. Each change stops the loops for some microseconds, so
+// small changes are left out.
 func (h *memory) adjust(live uint64) {
 	if h.percent == 0 {
 		return

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// seconds runs a memory that allocates so many MiB in each second, of which all but live is garbage, and returns the seconds in which
-// it returned memory.
+// seconds runs a memory for which the process allocates the given number of MiB in each second. The process keeps only live MiB
+// of them. It returns the seconds in which the memory was returned to the system.
 func seconds(t *testing.T, live uint64, allocated ...uint64) []int {
 	t.Helper()
 	var trims []int
@@ -57,7 +57,7 @@ func TestMemoryIsGivenBackWhenTheWorkIsOver(t *testing.T) {
 	}
 }
 
-// Memory that does not go back, because it is in pieces, is not asked for again and again.
+// Memory in pieces cannot be returned to the system. It must not be asked for again and again.
 func TestWhatCannotBeReturnedIsAskedForOnce(t *testing.T) {
 	trims := 0
 	synctest.Test(t, func(*testing.T) {
@@ -88,7 +88,7 @@ func TestGarbageIsHalfOfALargeHeapAndMoreOfASmallOne(t *testing.T) {
 	}
 }
 
-// The real heap has what a test of the rule assumes.
+// The figures of the real heap must change as the other tests assume.
 func TestTheHeapIsRead(t *testing.T) {
 	before := readHeap()
 	keep := make([]byte, 8<<20)

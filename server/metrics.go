@@ -14,13 +14,14 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// Metrics are read on demand: a scrape takes the figures that each loop published at the end of its last turn, and turns them
-// into samples. So the loops know nothing of Prometheus, and scraping costs them only a mutex for each turn.
+// Metrics are read on demand: a scrape takes the counters that each loop published at the end of its last turn, and turns them
+// into samples. So the loops know nothing of Prometheus, and scraping costs them only a mutex in each turn.
 //
 // The number of series depends only on the number of loops. No label holds a room, an address or anything else that a client can
-// choose. Each reason, code and status has its series from the start, at 0, so that a rate over its first event is right.
+// choose. Each reason, code and status has its series from the start, with the value 0, so that a rate is right even for its
+// first event.
 //
-// The ledger holds for its counters, summed over all loops: dots_expected_frames_total is dots_frames_total plus all of
+// The ledger also holds for the metrics, summed over all loops: dots_expected_frames_total is dots_frames_total plus all of
 // dots_dropped_total plus the frames in flight.
 
 // A Metric is one row of the table of metrics.
@@ -31,8 +32,8 @@ type Metric struct {
 	Help   string
 }
 
-// Metrics lists all metrics of this node in /metrics; the backend has more (Backend.Metrics). The Go runtime and the process have
-// their own metrics, which begin with go_ and process_.
+// Metrics lists all of this node's own metrics in /metrics. The backend adds its own (Backend.Metrics), and so do the Go runtime
+// and the process, whose metrics begin with go_ and process_.
 func Metrics() []Metric {
 	rows := metricRows()
 	table := make([]Metric, len(rows))
@@ -64,13 +65,13 @@ type metricRow struct {
 	read func(s scrape, emit emit)
 }
 
-// scrape is the input of the samples.
+// scrape holds the data from which a scrape makes its samples.
 type scrape struct {
 	srv   *Server
 	loops []loop.Stats
 }
 
-// emit takes one sample, with the values of the labels in their order.
+// emit takes one sample: its value, and the values of its labels in the order of the metric.
 type emit func(value float64, labels ...string)
 
 func metricRows() []metricRow {
@@ -134,7 +135,7 @@ func nodeMetrics() []metricRow {
 	}
 }
 
-// backendRows are the metrics of the backend, if there is one.
+// backendRows returns the metrics of the backend, or nothing without a backend.
 func (s *Server) backendRows() []metricRow {
 	if s.backend == nil {
 		return nil
@@ -154,12 +155,12 @@ func gauge(name, help string, read func(scrape, emit), labels ...string) metricR
 	return metricRow{Metric{name, "gauge", labels, help}, read}
 }
 
-// node reads one value from the server.
+// node makes a sample from one value of the server.
 func node(value func(*Server) float64) func(scrape, emit) {
 	return func(s scrape, emit emit) { emit(value(s.srv)) }
 }
 
-// sum adds up a field over the loops.
+// sum makes a sample from the sum of a field over all loops.
 func sum(field func(*loop.Stats) uint64) func(scrape, emit) {
 	return func(s scrape, emit emit) {
 		total := uint64(0)
@@ -170,7 +171,7 @@ func sum(field func(*loop.Stats) uint64) func(scrape, emit) {
 	}
 }
 
-// perLoop shows a field of each loop.
+// perLoop makes one sample of a field for each loop.
 func perLoop(field func(*loop.Stats) float64) func(scrape, emit) {
 	return func(s scrape, emit emit) {
 		for i := range s.loops {
@@ -179,7 +180,7 @@ func perLoop(field func(*loop.Stats) float64) func(scrape, emit) {
 	}
 }
 
-// byReason adds up a table by reason over the loops.
+// byReason makes one sample for each reason from the sum of a table over all loops.
 func byReason(table func(*loop.Stats) *[loop.NumReasons]uint64) func(scrape, emit) {
 	return func(s scrape, emit emit) {
 		for why := range loop.NumReasons {
@@ -192,7 +193,7 @@ func byReason(table func(*loop.Stats) *[loop.NumReasons]uint64) func(scrape, emi
 	}
 }
 
-// refusalStatuses have their own series; any other status is unexpected and counts as "other".
+// refusalStatuses are the statuses that have a series of their own. Any other status is unexpected and counts as "other".
 var refusalStatuses = []int{400, 403, 404, 405, 408, 414, 426, 431, 500, 503}
 
 func refusals(s scrape, emit emit) {
@@ -230,7 +231,7 @@ type collector struct {
 	descs []*prometheus.Desc // in the order of the rows
 }
 
-// newRegistry registers everything that /metrics shows.
+// newRegistry registers all metrics that /metrics shows.
 func newRegistry(s *Server) *prometheus.Registry {
 	c := &collector{srv: s, rows: slices.Concat(metricRows(), s.backendRows())}
 	for _, m := range c.rows {

@@ -16,7 +16,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// samples are the values of one scrape by their series, such as `dots_connections{loop="0"}`.
+// samples holds the values of one scrape by series, such as `dots_connections{loop="0"}`.
 type samples map[string]string
 
 func (s *testServer) scrape(t *testing.T) samples {
@@ -30,7 +30,7 @@ func (s *testServer) scrape(t *testing.T) samples {
 	return got
 }
 
-// series lists the series of dotsconnect in a scrape.
+// series lists the series of dotsconnect itself in a scrape.
 func (s samples) series() (all []string) {
 	for name := range s {
 		if strings.HasPrefix(name, "dots_") {
@@ -89,7 +89,7 @@ func TestTheNumberOfSeriesDoesNotGrow(t *testing.T) {
 		w.hears("hello")
 		switch i % 3 {
 		case 0:
-			w.write(string(frame(8, true, []byte{3, 232 + byte(i)}))) // codes from 1000 on
+			w.write(string(frame(8, true, []byte{3, 232 + byte(i)}))) // close codes from 1000 on
 		case 1:
 			w.text("no JSON")
 			w.endsWith(protocol.CloseBadFrame)
@@ -155,7 +155,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
-// bridgeMetrics are the additional metrics of a bridge.
+// bridgeMetrics returns the metrics that the bridge to Redis adds.
 func bridgeMetrics() []Metric {
 	var all []Metric
 	for _, m := range new(redisbridge.Bridge).Metrics() {
@@ -164,7 +164,7 @@ func bridgeMetrics() []Metric {
 	return all
 }
 
-// The tables in METRICS.md are the output of MetricsMarkdown between two markers.
+// The tables in METRICS.md must be the output of MetricsMarkdown, between two markers.
 func TestTheTableOfMetricsIsThatOfTheCode(t *testing.T) {
 	doctable.Check(t, "METRICS.md", "metrics", MetricsMarkdown(Metrics()))
 	doctable.Check(t, "METRICS.md", "redis", MetricsMarkdown(bridgeMetrics()))

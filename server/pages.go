@@ -13,20 +13,21 @@ import (
 )
 
 // Plain HTTP on the port for clients: the page, /healthz, and 404. Requests have no bodies, so a request is complete with its
-// head. A standard http.Handler answers it into memory, at once (tens of microseconds, see BenchmarkPage), so that a client that
-// has already sent FIN also gets its answer; the bytes are the connection's last words. The descriptor is never handed over to
-// net/http: a duplicate of a registered descriptor would keep the epoll registration alive after the number was closed.
+// head. A standard http.Handler answers it into memory, at once (this takes tens of microseconds, see BenchmarkPage), so that a
+// client that has already sent FIN also gets its answer. The bytes of the answer are the connection's last words. The descriptor
+// is never handed over to net/http: that would need a duplicate, which would keep the epoll registration alive after the original
+// descriptor was closed.
 
-// servePage answers r.
+// servePage answers a request with a page.
 func (s *session) servePage(r *http.Request) {
 	srv := s.poller().srv
 	srv.counts.pages.Add(1)
-	r.Header.Del("Range") // a field full of ranges would keep the loop busy for milliseconds
+	r.Header.Del("Range") // otherwise a field full of ranges would keep the loop busy for milliseconds
 	r.Header.Del("If-Range")
 	s.Finish(respond(srv, r), loop.ReasonClosed)
 }
 
-// respond runs the handler and returns its whole response.
+// respond runs the handler for the pages, and returns its whole response.
 func respond(s *Server, r *http.Request) []byte {
 	w := &memoryWriter{header: http.Header{}}
 	func() {
@@ -76,6 +77,6 @@ func (w *memoryWriter) bytes(r *http.Request) []byte {
 		Body: io.NopCloser(&w.body), ContentLength: length,
 	}
 	var out bytes.Buffer
-	_ = response.Write(&out) // into memory: cannot fail
+	_ = response.Write(&out) // writes into memory, so it cannot fail
 	return out.Bytes()
 }

@@ -18,7 +18,7 @@ func TestRangesOfThePageAreIgnored(t *testing.T) {
 	}
 }
 
-// BenchmarkPage measures the cost of a plain HTTP request for the loop that serves it.
+// BenchmarkPage measures how long a plain HTTP request keeps the loop busy that serves it.
 func BenchmarkPage(b *testing.B) {
 	s := &Server{counts: newCounts(), log: zap.NewNop()}
 	s.pages = s.publicPages()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A publisher is paused, sends more and closes: the poller closes the socket at the FIN, so bytes that the loop did not read
-// before would be lost.
+// A publisher is paused, sends more and closes. The poller closes the socket when the FIN comes, so the loop must have read all
+// bytes before that, or they are lost.
 
 // finish sends count more messages and FIN.
 func (k *talker) finish(count int) error {
@@ -37,7 +37,8 @@ func heardAll(k *talker, total int) error {
 	return nil
 }
 
-// TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses holds the other member's loop, so that its inbox fills up.
+// TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses holds the other member's loop, so that the inbox of that loop fills
+// up.
 func TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.MaxMessage, cfg.InboxLimit = 4*KiB, 32*KiB
@@ -48,7 +49,7 @@ func TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses(t *testing.T) {
 	a.pad = strings.Repeat("x", 1000)
 	release := s.hold(s.node.Loops()[1])
 	var wait sync.WaitGroup
-	wait.Go(func() { // it reads its echoes, until the end
+	wait.Go(func() { // it reads its own messages, up to the end
 		for a.hear() == nil {
 		}
 	})
@@ -71,7 +72,7 @@ func TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses(t *testing.T) {
 	t.Logf("paused %d times, %d bytes kept", s.stats().Pauses, s.stats().InputBytes)
 }
 
-// TestAPublisherPausedForASlowMemberLosesNothingWhenItCloses needs the FIN to come while the room is stalled, which lasts some
+// TestAPublisherPausedForASlowMemberLosesNothingWhenItCloses needs the FIN to come while the room is stalled. A stall lasts about
 // 300 ms if the slow member reads nothing. If this machine misses that time, the test tries again in another room.
 func TestAPublisherPausedForASlowMemberLosesNothingWhenItCloses(t *testing.T) {
 	const attempts, count = 20, 40

@@ -15,8 +15,9 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// The clients in the README are the files of examples/clients, and each of them talks to a server: members receive its message,
-// and it prints theirs. When the server closes, each client prints the code and the reason, and ends without a stack trace.
+// The clients in the README must be the files of examples/clients, and each of them must work with a server: members receive its
+// message, and it prints their messages. When the server closes the connection, each client must print the code and the reason,
+// and end without a stack trace.
 func TestTheClientsOfTheREADMEWork(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -25,7 +26,7 @@ func TestTheClientsOfTheREADMEWork(t *testing.T) {
 	for _, c := range []struct {
 		name, file string
 		run        func(t *testing.T, file, origin string) (printed func(words string) bool)
-		ends       []string // texts that it prints then
+		ends       []string // texts that the client must print at its end
 	}{
 		{"JavaScript", "client.js", runInBrowser, []string{"closed: 4503 kicked: the test is over"}},
 		{"Python", "client.py", runPython, []string{"closed: 4503 kicked: the test is over", "exit status 0"}},
@@ -37,7 +38,7 @@ func TestTheClientsOfTheREADMEWork(t *testing.T) {
 				t.Fatal(err)
 			}
 			shown := string(source)
-			if c.name == "Go" { // without the comment at its top
+			if c.name == "Go" { // without the comment at the top of the file
 				_, shown, _ = strings.Cut(shown, "\npackage main\n")
 				shown = "package main\n" + shown
 			}

@@ -8,15 +8,15 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// rules are the settings that may change while the server runs, and values derived from them. A rules value is immutable; Reload
-// replaces it, and work under way continues with the value that it read.
+// rules holds the settings that may change while the server runs, and values derived from them. A rules value is immutable.
+// Reload replaces it, and work in progress continues with the value that it has read.
 type rules struct {
-	cfg     Config // only settings with the tag reload may differ from Server.cfg
+	cfg     Config // may differ from Server.cfg only in settings with the tag reload
 	origins *websocket.OriginPolicy
 	heads   *websocket.HeadScanner
 	limits  websocket.Limits
-	maxOpen int                // most connections
-	hint    string             // how to get more of them
+	maxOpen int                // maximum number of connections
+	hint    string             // how an operator can allow more connections
 	token   *[sha256.Size]byte // hash of the admin token; nil if none is required
 }
 
@@ -37,8 +37,9 @@ func newRules(cfg Config, files fileShares) (*rules, error) {
 	return r, nil
 }
 
-// Reload takes over the settings of cfg that a running server can change. It returns the names of the settings that it took, and
-// of those that differ but need a restart. After an error, which has the form of Validate's errors, nothing has changed.
+// Reload applies the settings of cfg that a running server can change. It returns the names of the settings that it applied
+// (taken), and of those that differ but need a restart (restart). After an error, which has the form of Validate's errors,
+// nothing has changed.
 func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 	if err := errors.Join(cfg.Validate(), cfg.LoadAdminToken()); err != nil {
 		return nil, nil, err
@@ -49,7 +50,7 @@ func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 		if reflect.DeepEqual(setting.Get(now), setting.Get(cfg)) {
 			continue
 		}
-		tokenComesOrGoes := setting.Name == "admin-token" && (now.AdminToken == "" || cfg.AdminToken == "") // this changes which connections get a place
+		tokenComesOrGoes := setting.Name == "admin-token" && (now.AdminToken == "" || cfg.AdminToken == "") // changes the places for connections
 		if !setting.Reload || tokenComesOrGoes {
 			restart = append(restart, setting.Name)
 			continue
@@ -57,7 +58,7 @@ func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 		setting.copy(&next, &cfg)
 		taken = append(taken, setting.Name)
 	}
-	if err := next.Validate(); err != nil { // a setting that needs a restart may be what makes cfg valid
+	if err := next.Validate(); err != nil { // cfg may be valid only together with a setting that needs a restart
 		return nil, restart, err
 	}
 	r, err := newRules(next, s.files)

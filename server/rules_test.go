@@ -28,7 +28,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 		return n
 	}
 	before := read()
-	half.write(string(frame(1, true, make([]byte, 3000))[:1000])) // the first part of a message that will be too large
+	half.write(string(frame(1, true, make([]byte, 3000))[:1000])) // the first part of a message over the new limit
 	eventually(t, "it is read", func() bool { return read() >= before+1000 })
 
 	next := s.cfg
@@ -42,7 +42,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want []string // the file has its name already
+	var want []string // the file that is compared contains the name already
 	for _, setting := range Settings() {
 		if setting.Reload && setting.Name != "admin-token-file" {
 			want = append(want, setting.Name)
@@ -68,7 +68,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	if r := page.response(); r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Protocol") != "chat" {
 		t.Errorf("a page that is listed now: HTTP %d, %q, want 101 with chat", r.StatusCode, r.Header.Get("Sec-WebSocket-Protocol"))
 	}
-	s.join(t, "/ws/chat/lobby/").endsWith(4103) // it is the third member
+	s.join(t, "/ws/chat/lobby/").endsWith(4103) // this is the third member
 	big := s.dial(t)
 	big.write(upgradeRequest("/ws/chat/elsewhere/", "Cookie: "+strings.Repeat("c", 3000)))
 	if status, _ := big.refused(); status != 431 {
@@ -76,7 +76,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	}
 	member.say(strings.Repeat("x", 3000))
 	member.endsWith(1009)
-	half.write(string(frame(1, true, make([]byte, 3000))[1000:])) // it began under the old limit
+	half.write(string(frame(1, true, make([]byte, 3000))[1000:])) // the message began under the old limit
 	if got := half.message(); len(got) != 3000 {
 		t.Errorf("got %d bytes, want the 3,000 that were allowed when they began", len(got))
 	}
@@ -90,7 +90,7 @@ func TestAMistakeOnReloadChangesNothing(t *testing.T) {
 		"origins":          func(c *Config) { c.Origins = []string{"https://a b"} },
 		"max-message":      func(c *Config) { c.MaxMessage = 0 },
 		"admin-token-file": func(c *Config) { c.AdminTokenFile = "/nowhere" },
-		"backlog-hard": func(c *Config) { // a larger message needs a larger backlog, which needs a restart
+		"backlog-hard": func(c *Config) { // a larger message needs a larger hard backlog, which needs a restart
 			c.MaxMessage, c.HardBacklog, c.BacklogTotal = 1*MiB, 2*MiB, 64*MiB
 		},
 	} {

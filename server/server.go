@@ -20,26 +20,26 @@ import (
 
 // Server is one node: the loops with their pollers, the acceptor, and the admin address.
 type Server struct {
-	// These are immutable after New.
+	// Immutable after New.
 	cfg     Config
 	log     *zap.Logger
 	version string
 	began   time.Time
 	node    *loop.Node
 	pollers []*poller
-	anyLife bool // every frame is a sign of life, in chat rooms too
+	anyLife bool // every frame is a sign of life, even in chat rooms
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
-	backend *Backend // nil: this node runs alone
+	backend *Backend // nil: this node has no other nodes
 
 	rules atomic.Pointer[rules] // never nil after New
 
-	// Start sets these.
+	// Set by Start.
 	acceptor *acceptor
 	admin    *admin
 	ticker   *ticker
-	gaps     *gaps // nil: members are not told about gaps
+	gaps     *gaps // nil: members are not closed after gaps
 
 	phase     atomic.Int32
 	closeOnce sync.Once
@@ -50,11 +50,11 @@ type Server struct {
 const (
 	phaseStarting int32 = iota
 	phaseReady
-	phaseDraining // not ready; accepts until the drain delay is over
+	phaseDraining // not ready; still accepts connections until the drain delay is over
 	phaseStopped
 )
 
-// New creates a server that runs alone; Start opens its addresses. version is shown in metrics.
+// New creates a server that runs alone. Start opens its addresses. The metrics show version.
 func New(cfg Config, log *zap.Logger, version string) (*Server, error) {
 	return NewConnected(cfg, log, version, nil)
 }
@@ -101,7 +101,7 @@ func newServer(cfg Config, log *zap.Logger, version string, backend *Backend) (*
 	return s, nil
 }
 
-// loopConfig maps our settings to the loop's.
+// loopConfig translates our settings into those of the loops.
 func (s *Server) loopConfig() loop.Config {
 	c := loop.DefaultConfig()
 	c.Loops = s.cfg.Loops
@@ -128,14 +128,14 @@ func (s *Server) Start() error {
 	return s.begin(d)
 }
 
-// TakeOver is Start with the addresses of w, which refused clients until now: no connection is refused or lost in between, and
-// the counters continue.
+// TakeOver does the same as Start with the addresses of w, which has refused clients until now. No connection is refused or lost
+// in between, and the counters continue.
 func (s *Server) TakeOver(w *Waiting) error {
 	s.counts = w.node.counts
 	return s.begin(w.yield())
 }
 
-// begin serves at d, and owns it.
+// begin serves clients at the sockets of d, which then belong to the server.
 func (s *Server) begin(d *doors) error {
 	var err error
 	if s.acceptor, err = newAcceptor(s, d.clients); err != nil {
@@ -162,13 +162,13 @@ func (s *Server) begin(d *doors) error {
 	return nil
 }
 
-// Addr is the address for clients, with the chosen port if the setting said 0.
+// Addr returns the address for clients, with the chosen port if the setting said 0.
 func (s *Server) Addr() string { return s.acceptor.addr() }
 
-// Lanes is the number of lanes of the bus.
+// Lanes returns the number of lanes of the bus.
 func (s *Server) Lanes() int { return s.node.Directory().Lanes() }
 
-// AdminAddr is the admin address, "" if it is off.
+// AdminAddr returns the admin address, or "" if there is none.
 func (s *Server) AdminAddr() string {
 	if s.admin == nil {
 		return ""
@@ -176,7 +176,7 @@ func (s *Server) AdminAddr() string {
 	return s.admin.addr()
 }
 
-// ready returns why the node must get no new clients, nil if it may.
+// ready returns the reason why the node must get no new clients, or nil if it may.
 func (s *Server) ready() error {
 	switch s.phase.Load() {
 	case phaseReady:
@@ -188,7 +188,7 @@ func (s *Server) ready() error {
 	}
 }
 
-// now is the loops' clock: monotonic time since the server was created.
+// now is the clock of the loops: monotonic time since the server was created.
 func (s *Server) now() time.Duration { return time.Since(s.began) }
 
 // Close stops everything at once and cuts all connections. Use Drain first to close them properly.
@@ -214,7 +214,7 @@ func (s *Server) Close() error {
 	return s.closeErr
 }
 
-// ticker rings every loop at each tick of the wheel, at the moment when the tick begins and its timeouts expire.
+// ticker rings every loop at each tick of the wheel, at the beginning of the tick, when its timeouts expire.
 type ticker struct {
 	done chan struct{}
 	wait sync.WaitGroup
@@ -252,11 +252,11 @@ func (t *ticker) stop() {
 
 func randomEpoch() uint64 {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // documented never to fail
+	_, _ = rand.Read(b[:]) // its documentation says that it never fails
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// publicPages are the pages on the port for clients.
+// publicPages returns the handler for the pages on the port for clients.
 func (s *Server) publicPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())

@@ -12,25 +12,25 @@ import (
 )
 
 // session is one connection: the loop's part (rooms, timeouts, backlog), the socket, and the parser. It is one object, because
-// there are hundreds of thousands. Loop's goroutine only.
+// there are hundreds of thousands of sessions. Only the loop's goroutine uses it.
 type session struct {
 	loop.Conn
 	socket
 	parser websocket.Parser
 	extra  *extra // nil until it is needed
-	gaps   uint64 // number of gaps in the node when it joined
+	gaps   uint64 // number of gaps on the node when the session joined its room
 	phase  phase
 	raw    bool
-	told   bool // its end has been logged
+	told   bool // the end of the connection has been logged
 }
 
-// extra has the fields that only some connections need, most of them for a moment (raw connections keep it after their first
-// ping).
+// extra has the fields that only some connections need. Most of these need them only for a moment; raw connections keep them
+// after their first ping.
 type extra struct {
 	awaits    bool       // registered with writable
-	scanned   int        // bytes of an incomplete head, see head
-	handshake *handshake // while the join is on its way
-	spent     int64      // cheap frames that were spent, in tenths, see overspent
+	scanned   int        // size of an incomplete head at its last scan, see head
+	handshake *handshake // set while the join is on its way
+	spent     int64      // cheap frames that the peer has spent, in tenths, see overspent
 	spentT    uint32     // the tick up to which spent was refilled
 }
 
@@ -38,27 +38,27 @@ type phase uint8
 
 const (
 	phaseHead   phase = iota // reading the request head
-	phaseAnswer              // the join is on its way, then the answer
+	phaseAnswer              // waiting for the join; then the handshake is answered
 	phaseFrames
 )
 
-// poller is the poller of the session's loop.
+// poller returns the poller of the session's loop.
 func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
 
-// rules are the current rules.
+// rules returns the current rules.
 func (s *session) rules() *rules { return s.poller().srv.rules.Load() }
 
-// Open implements loop.Socket: it adds the socket to the poller. After an error nbio has closed it.
+// Open implements loop.Socket: it adds the socket to the poller. If that fails, nbio has closed the socket.
 func (s *session) Open() error {
 	s.nb.SetSession(s)
 	_, err := s.poller().engine.AddConn(s.nb)
 	return err
 }
 
-// Shutdown implements loop.Socket. The poller closes the socket at the event that this causes.
+// Shutdown implements loop.Socket. The poller closes the socket when it reports the event that Shutdown causes.
 //
-// The session gives up its buffers here: nbio may keep a pointer to it for a while (it shortens its list of closed connections
-// without clearing it), and half a message can be 64 KiB.
+// The session gives up its buffers here: nbio may keep a pointer to it for a while (it cuts its list of closed connections
+// without clearing it), and half a message can take 64 KiB.
 func (s *session) Shutdown() {
 	s.logLost()
 	s.shut()
@@ -84,7 +84,7 @@ func (s *session) Input(p []byte) (used int) {
 	return used
 }
 
-// frame parses up to the end of the next frame and handles it.
+// frame parses p up to the end of the next frame and handles that frame.
 func (s *session) frame(p []byte) (used int) {
 	used, event, payload, err := s.parser.Next(p, &s.rules().limits)
 	if err != nil {
@@ -138,10 +138,10 @@ func (s *session) message(event websocket.Event, payload []byte) {
 	}
 }
 
-// tinyMessage is the size below which a raw message is mostly overhead.
+// tinyMessage is the size below which most of the work for a raw message is overhead.
 const tinyMessage = 4
 
-// cheap reports whether a frame costs us more than its sender; such frames have a budget (ControlRate, ControlBurst).
+// cheap reports whether a frame costs us more than its sender. Such frames have a budget (ControlRate, ControlBurst).
 func cheap(event websocket.Event, raw bool, size int) bool {
 	switch event {
 	case websocket.Text, websocket.Binary:
@@ -152,8 +152,8 @@ func cheap(event websocket.Event, raw bool, size int) bool {
 	return true
 }
 
-// overspent takes one cheap frame from the budget: a token bucket that refills at ControlRate a second up to ControlBurst. It
-// counts in tenths, because a tick is a tenth of a second.
+// overspent takes one cheap frame from the budget, and reports whether the budget is used up. The budget is a token bucket that
+// refills at ControlRate a second up to ControlBurst. It counts in tenths of a frame, because a tick is a tenth of a second.
 func (s *session) overspent() bool {
 	cfg := &s.rules().cfg
 	now := uint32(s.Loop().Now() / loop.Tick)
@@ -175,7 +175,7 @@ func (s *session) Joined() {
 	s.gaps = s.poller().srv.node.Gaps()
 	s.poller().srv.counts.upgraded.Add(1)
 	h := s.extra.handshake
-	s.extra = nil // before the answer, which may need extra to wait
+	s.extra = nil // before the answer, because writing the answer may need extra
 	s.Control(websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol))
 	s.Upgraded(now)
 	if s.raw || s.poller().srv.anyLife {
@@ -253,8 +253,8 @@ func (s *session) finish(code int, reason string, why loop.CloseReason) {
 	s.Finish(websocket.AppendClose(nil, code, reason), why)
 }
 
-// refuseInFrame answers the handshake and then closes at once with a code, because a browser cannot read the status of a failed
-// handshake.
+// refuseInFrame accepts the handshake and then closes at once with a code, because a browser does not show the status of a failed
+// handshake to the page.
 func (s *session) refuseInFrame(code int, detail string, why loop.CloseReason) {
 	s.poller().srv.counts.upgraded.Add(1)
 	s.poller().srv.counts.close(code)
@@ -280,5 +280,5 @@ func counted(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// formatID writes the id of a connection as in logs and in the API.
+// formatID writes the id of a connection in the form that logs and the API use.
 func formatID(id loop.ConnID) string { return fmt.Sprintf("%016x", uint64(id)) }

@@ -8,7 +8,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// maxSession is the most memory in the heap for a connection, without nbio's part: the next size class has 176 bytes.
+// maxSession limits the memory in the heap for a connection, without nbio's part. The next size class has 176 bytes.
 const maxSession = 160
 
 func TestASessionIsSmall(t *testing.T) {
@@ -17,10 +17,10 @@ func TestASessionIsSmall(t *testing.T) {
 	}
 }
 
-// Each reason for which the core kicks members has a code; the reasons of slow members, and no others, have 4101. 1011 is the
-// code of a reason without one.
+// Each reason for which the core kicks members must have a code. The reasons of slow members, and no others, have
+// 4101. 1011 is the code of a reason that has none.
 func TestEachReasonToKickHasItsCode(t *testing.T) {
-	before := map[loop.CloseReason]bool{ // not reasons to kick: it left, the session ended it, or it was never a member
+	before := map[loop.CloseReason]bool{ // no kicks: the member left, the session ended it, or it never was a member
 		loop.ReasonLeft: true, loop.ReasonClosed: true, loop.ReasonGap: true, loop.ReasonHandshake: true, loop.ReasonRoomFull: true, loop.ReasonNodeFull: true,
 	}
 	s := startServer(t, nil)

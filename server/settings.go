@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A Setting is one field of Config in all its outer forms.
+// A Setting is one field of Config in all forms that a user sees.
 type Setting struct {
 	Name    string // in a configuration file: "max-age"
 	Flag    string // "--max-age"
 	Env     string // "DOTS_MAX_AGE"
 	Default string // in the form that the setting takes: "60s"
-	Takes   string // the values it takes: "a time with its unit, such as 60s, 500ms or 2m"
+	Takes   string // description of its values: "a time with its unit, such as 60s, 500ms or 2m"
 	Group   string
 	Help    string
 	Secret  bool // its value must not be printed
@@ -24,7 +24,7 @@ type Setting struct {
 	field int
 }
 
-// Settings lists the fields of Config in their order.
+// Settings lists the fields of Config in the order of their declaration.
 func Settings() []Setting {
 	t := reflect.TypeFor[Config]()
 	settings := make([]Setting, t.NumField())
@@ -46,10 +46,10 @@ func Settings() []Setting {
 	return settings
 }
 
-// Get returns the setting's field of c.
+// Get returns the field of c that belongs to the setting.
 func (s Setting) Get(c Config) any { return reflect.ValueOf(c).Field(s.field).Interface() }
 
-// Set parses the text into the setting's field of c. An error says only what is wrong with the text.
+// Set parses the text into the field of c that belongs to the setting. An error says only what is wrong with the text.
 func (s Setting) Set(c *Config, text string) error {
 	return Parse(text, reflect.ValueOf(c).Elem().Field(s.field))
 }
@@ -86,15 +86,15 @@ func Parse(text string, field reflect.Value) error {
 	return nil
 }
 
-// copy copies the setting's field from src to dst.
+// copy copies the field that belongs to the setting from src to dst.
 func (s Setting) copy(dst, src *Config) {
 	reflect.ValueOf(dst).Elem().Field(s.field).Set(reflect.ValueOf(src).Elem().Field(s.field))
 }
 
-// Value returns the setting's value in c as a text, in the form that the setting takes.
+// Value returns the setting's value in c as a text that Set can read.
 func (s Setting) Value(c Config) string { return text(s.Get(c)) }
 
-// SettingsMarkdown returns the table of all settings in SETTINGS.md.
+// SettingsMarkdown returns the table of all settings for SETTINGS.md.
 func SettingsMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| flag | environment | default | SIGHUP | meaning |\n|---|---|---|---|---|\n")
@@ -136,7 +136,7 @@ func text(value any) string {
 	case time.Duration:
 		return formatDuration(v)
 	case encoding.TextMarshaler:
-		b, _ := v.MarshalText() // our types never fail
+		b, _ := v.MarshalText() // the MarshalText methods of our types never fail
 		return string(b)
 	case []string:
 		return strings.Join(v, ",")

@@ -17,7 +17,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// narrow makes the server notice a member that does not read after some 100 KB.
+// narrow sets the limits so that the server notices a member that does not read after about 100 KB.
 func narrow(cfg *Config) {
 	cfg.MaxMessage = 8 * KiB
 	cfg.SoftBacklog, cfg.HardBacklog = 32*KiB, 64*KiB
@@ -26,7 +26,7 @@ func narrow(cfg *Config) {
 	cfg.CloseTimeout = 200 * time.Millisecond
 }
 
-// peak samples a gauge until stop is called, which returns the largest value.
+// peak samples a gauge until stop is called. stop returns the largest sample.
 func peak(gauge func() int64) (stop func() int64) {
 	var most int64
 	done := make(chan struct{})
@@ -53,8 +53,8 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// converse lets the members of the room send count messages of some 1,000 bytes each. No message is sent before every member has
-// received all but the last 16, so that none of them counts as a slow consumer, however busy the machine is.
+// converse makes the members of the room send count messages of some 1,000 bytes each. No message is sent before every member has
+// received all messages except the last 16, so that none of the members counts as a slow consumer, however busy the machine is.
 func converse(t *testing.T, count int, members ...*talker) {
 	t.Helper()
 	const window = 16
@@ -81,7 +81,7 @@ func converse(t *testing.T, count int, members ...*talker) {
 			for slices.Min(heard) < n-window {
 				i := <-progress
 				if i < 0 {
-					return nil // a listener that has ended reports the reason
+					return nil // the listener itself has reported why it ended
 				}
 				heard[i]++
 			}
@@ -203,7 +203,7 @@ func TestAThousandMembersThatNeverReadHarmNobody(t *testing.T) {
 		readers, sum.Dropped[loop.ReasonBacklogHard]+sum.Dropped[loop.ReasonBacklogSoft], mostOne, mostHeld, 2*count, took.Round(time.Millisecond))
 }
 
-// TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge has many rooms, whose frames are not shared.
+// TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge uses many rooms, because the members of one room share their frames.
 func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 	const rooms = 12
 	s := startServer(t, func(cfg *Config) {
@@ -240,8 +240,8 @@ func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 		sum.Ended[loop.ReasonBacklogHard], most, int64(s.cfg.BacklogTotal))
 }
 
-// TestMembersThatReadAreNotKickedInABurst has many members that all send at the same moment, with the default settings: one turn
-// could parse far more from all of them than the backlog of a member may hold.
+// TestMembersThatReadAreNotKickedInABurst has many members that all send at the same moment, with the default settings. One turn
+// could parse far more messages from all of them than the backlog of a member may hold.
 func TestMembersThatReadAreNotKickedInABurst(t *testing.T) {
 	const members, each = 40, 64
 	for _, loops := range []int{1, 2} {
@@ -266,8 +266,9 @@ func TestMembersThatReadAreNotKickedInABurst(t *testing.T) {
 	}
 }
 
-// TestTheUnsentLimitReachesAcceptedConnections checks the sockets: plain TCP connections do not inherit the option from a
-// Multipath TCP listener, Go's default, and the kernel would take up to 4 MB for a member that does not read.
+// TestTheUnsentLimitReachesAcceptedConnections checks the options of accepted sockets. Plain TCP connections would not inherit
+// the limit from a Multipath TCP listener, Go's default, and then the kernel would take up to 4 MB for a member that does not
+// read.
 func TestTheUnsentLimitReachesAcceptedConnections(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.UnsentLimit = 16 * KiB })
 	s.join(t, "/ws/chat/limit/")

@@ -13,12 +13,13 @@ import (
 	"dotsconnect/loop"
 )
 
-// socket is the transport of a session: raw system calls on a descriptor that nbio owns, under nbio's mutex of the connection;
-// under it nbio knows whether the number still belongs to this connection. Code between the bytes of the peer and those of the
-// protocol belongs here.
+// socket is the transport of a session: raw system calls on a descriptor that nbio owns. They are made under nbio's mutex of the
+// connection, because only under it nbio knows whether the descriptor number still belongs to this connection. A layer between
+// the bytes of the peer and those of the protocol (such as TLS) belongs here.
 type socket struct{ nb handle }
 
-// locked calls f with the descriptor while it certainly belongs to this connection.
+// locked calls f with the descriptor, which belongs to this connection while f runs. It reports whether the connection was still
+// open.
 func (s *socket) locked(f func(fd int)) (open bool) {
 	s.nb.Lock()
 	defer s.nb.Unlock()
@@ -65,8 +66,9 @@ func (s *socket) Send(b []byte) (int, error) {
 	return 0, errno
 }
 
-// transfer is recvfrom(2) or sendto(2) without addresses. Neither can block, so the scheduler is not told about them; otherwise
-// it would take the thread's processor away again and again (measured: 15 to 30 % less CPU for each delivery this way).
+// transfer is recvfrom(2) or sendto(2) without addresses. Neither call can block, so it is made without telling Go's scheduler.
+// Otherwise the scheduler would take the thread's processor away again and again (measured: 15 to 30 % less CPU for each delivery
+// this way).
 func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno) {
 	if len(b) == 0 {
 		return 0, 0
@@ -100,16 +102,17 @@ func (s *socket) Finished() bool {
 // CloseWrite implements loop.Socket.
 func (s *socket) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }) }
 
-// shut ends both directions.
+// shut ends both directions of the connection.
 func (s *socket) shut() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }) }
 
-// remoteAddr is the peer's address as text. The kernel stores it, so the session need not. It is empty after the peer has reset.
+// remoteAddr returns the peer's address as text. The kernel stores the address, so the session need not. It is empty after the
+// peer has reset.
 func (s *socket) remoteAddr() (text string) {
 	s.locked(func(fd int) { text = peerAddr(fd) })
 	return text
 }
 
-// peerAddr is the address at the other end of a socket, "" if there is none any more.
+// peerAddr returns the address at the other end of a socket, or "" if the socket has no peer any more.
 func peerAddr(fd int) string {
 	switch peer, _ := unix.Getpeername(fd); peer := peer.(type) {
 	case *unix.SockaddrInet4:

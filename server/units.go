@@ -11,7 +11,7 @@ import (
 )
 
 // ByteSize is a number of bytes that is written with a unit: "64KiB" (65,536), "1MB" (1,000,000), "512". A bare K, M or G is
-// refused, because half of its readers would take it for 1000 and the other half for 1024.
+// refused, because some readers would take K for 1000 and others for 1024.
 type ByteSize int64
 
 // Sizes with the binary units.
@@ -21,7 +21,8 @@ const (
 	GiB ByteSize = 1 << 30
 )
 
-// byteUnits are tried in this order when a size is written: the first one that divides it wins.
+// byteUnits holds the units in the order in which they are tried when a size is written: the first one that divides the size is
+// used.
 var byteUnits = []struct {
 	name  string
 	bytes ByteSize
@@ -54,7 +55,7 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q has none of the units B, kB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024)", s)
 }
 
-// MarshalText writes the size with the first of byteUnits that divides it, in a form that UnmarshalText reads back.
+// MarshalText writes the size with the first of byteUnits that divides it. UnmarshalText can read the result.
 func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 func (b ByteSize) String() string {
@@ -66,10 +67,10 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// Patience is how long to wait: a time, or Forever.
+// Patience is a time to wait, or Forever.
 type Patience time.Duration
 
-// Forever waits without end.
+// Forever means to wait without end.
 const Forever Patience = math.MaxInt64
 
 const foreverWord = "forever"
@@ -88,7 +89,7 @@ func (p *Patience) UnmarshalText(text []byte) error {
 	return err
 }
 
-// MarshalText writes the time in a form that UnmarshalText reads back.
+// MarshalText writes the time in a form that UnmarshalText can read.
 func (p Patience) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 func (p Patience) String() string {
@@ -110,7 +111,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q is not a time", text)
 }
 
-// formatDuration writes a time as a person would type it: 60s instead of 1m0s.
+// formatDuration writes a time in the way a person would type it: 60s instead of 1m0s.
 func formatDuration(d time.Duration) string {
 	switch {
 	case d >= 2*time.Hour && d%time.Hour == 0:

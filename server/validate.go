@@ -13,7 +13,7 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// A SettingError is one mistake in a Config: the setting, what is wrong, and the values that it takes.
+// A SettingError is one mistake in a Config: the name of the setting, what is wrong, and the values that the setting takes.
 type SettingError struct {
 	Name string // as in a configuration file: "max-age"
 	Text string
@@ -22,7 +22,7 @@ type SettingError struct {
 func (e *SettingError) Error() string { return "--" + e.Name + ": " + e.Text }
 
 const (
-	// tick is the resolution of every timeout: a shorter timeout would act like none.
+	// tick is the resolution of every timeout. A shorter timeout would have the effect of none.
 	tick = 100 * time.Millisecond
 	// maxFrameHeader is the longest header of a frame (RFC 6455 section 5.2): 2 bytes, 8 of length, 4 of mask.
 	maxFrameHeader = 14
@@ -32,7 +32,7 @@ const (
 	mostOfAnything = 1 << 30
 )
 
-// Validate reports everything that is wrong with c at once, as an errors.Join of *SettingError; nil if c can be served.
+// Validate returns all mistakes in c at once, as an errors.Join of *SettingError, or nil if a server can run with c.
 func (c *Config) Validate() error {
 	var m mistakes
 	c.checkAccess(&m)
@@ -40,7 +40,7 @@ func (c *Config) Validate() error {
 	c.checkTimeouts(&m)
 	c.checkBacklog(&m)
 	c.checkRedis(&m)
-	if len(m) == 0 { // otherwise one mistake would be reported twice
+	if len(m) == 0 { // otherwise one mistake could be reported twice
 		c.checkAlone(&m)
 	}
 	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
@@ -88,7 +88,7 @@ func (c *Config) checkLists(m *mistakes) {
 	}
 }
 
-// isOtherVersion reports whether a name belongs to another version of PROTOCOL.md, present or future.
+// isOtherVersion reports whether a subprotocol is a name of another version of PROTOCOL.md, present or future.
 func isOtherVersion(name string) bool {
 	version, ours := strings.CutPrefix(name, "dots.v")
 	_, err := strconv.ParseUint(version, 10, 16)
@@ -130,7 +130,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 		m.add("backlog-total", "%v is below --backlog-hard %v, which one member may use alone; take a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
 	}
 	if c.MaxMessage > largestMessage {
-		return // the next two mistakes would only follow from this one
+		return // the next two mistakes would only be consequences of this one
 	}
 	frame := c.MaxMessage + maxFrameHeader
 	if c.HardBacklog < frame {
@@ -141,7 +141,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 	}
 }
 
-// checkRedis checks what can be checked without a connection to Redis; the bridge parses the URL itself.
+// checkRedis checks everything that can be checked without a connection to Redis. The bridge parses the URL.
 func (c *Config) checkRedis(m *mistakes) {
 	if c.RedisPrefix == "" || len(c.RedisPrefix) > 64 || strings.ContainsFunc(c.RedisPrefix, notPrefix) {
 		m.add("redis-prefix", "%q is not a prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
@@ -156,7 +156,7 @@ func (c *Config) checkRedis(m *mistakes) {
 	m.oneOf("on-gap", c.OnGap, "ignore", "close")
 }
 
-// checkAlone finds settings that have no effect without --redis: an operator who sets one expects many nodes.
+// checkAlone finds settings that have no effect without --redis. An operator who sets one of them expects to have many nodes.
 func (c *Config) checkAlone(m *mistakes) {
 	if c.Redis != "" {
 		return
@@ -169,12 +169,12 @@ func (c *Config) checkAlone(m *mistakes) {
 	}
 }
 
-// groupOfNodes is the group of the settings that need --redis.
+// groupOfNodes is the group of the settings that have an effect only with --redis.
 const groupOfNodes = "Many nodes"
 
 func wholeKiB(b ByteSize) ByteSize { return (b + KiB - 1) / KiB * KiB }
 
-// mistakes collects what Validate found. Each method checks one rule about one setting.
+// mistakes collects the mistakes that Validate finds. Each method checks one rule for one setting.
 type mistakes []error
 
 func (m *mistakes) add(name, format string, args ...any) {
@@ -215,7 +215,8 @@ func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name stri
 	m.add(name, "%s is out of range; it takes %s to %s%s", text(got), text(low), text(high), others)
 }
 
-// sameAddress reports whether two listeners would conflict. Port 0 is a different free port each time.
+// sameAddress reports whether two listeners would conflict. Two addresses with port 0 do not conflict, because each gets a
+// different free port.
 func sameAddress(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
@@ -229,19 +230,20 @@ func isUnspecified(host string) bool {
 	return host == "" || net.ParseIP(host).IsUnspecified()
 }
 
-// isLoopback reports whether only this machine can reach an address; an address that is off or malformed counts too.
+// isLoopback reports whether only this machine can reach an address. It is also true if the address is off or malformed.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err != nil || host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// notBearer reports characters that RFC 6750 section 2.1 does not allow in a token.
+// notBearer reports whether a token may not contain r (RFC 6750 section 2.1).
 func notBearer(r rune) bool {
 	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 	return !letterOrDigit && !strings.ContainsRune("-._~+/=", r)
 }
 
-// notPrefix reports characters that a prefix of keys cannot have: braces would decide where a Cluster stores the keys.
+// notPrefix reports whether a prefix of keys may not contain r. Braces are among these, because they decide where a Cluster
+// stores a key.
 func notPrefix(r rune) bool {
 	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 	return !letterOrDigit && !strings.ContainsRune("-_.:", r)

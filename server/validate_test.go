@@ -11,7 +11,7 @@ import (
 	"dotsconnect/server"
 )
 
-// Each row breaks one rule and lists the settings that the error names. The texts are in cmd/dotsd/testdata.
+// Each row breaks one rule, and lists the settings that the error must name. cmd/dotsd/testdata has the texts of the errors.
 func TestValidateNamesTheSetting(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*server.Config)
@@ -105,10 +105,10 @@ func settingsIn(err error) (names []string) {
 	return names
 }
 
-// otherPolicy is a --redis-down that is not the default.
+// otherPolicy is a value of --redis-down that is not the default.
 const otherPolicy = "local"
 
-// A text names the entry and the expected form.
+// The text of an error must name the wrong entry and the expected form.
 func TestValidateSaysWhatIsWanted(t *testing.T) {
 	for want, change := range map[string]func(*server.Config){
 		`--listen: ":80000" is not an address: want host:port with a port of at most 65535`:                                  func(c *server.Config) { c.Listen = ":80000" },
@@ -126,7 +126,7 @@ func TestValidateSaysWhatIsWanted(t *testing.T) {
 	}
 }
 
-// The zero Config cannot be served, and none of its mistakes is in a setting that has its default.
+// The zero Config must be refused, and no error may name a setting whose zero value is also its default.
 func TestTheZeroConfigIsRefused(t *testing.T) {
 	var zero server.Config
 	mistakes := settingsIn(zero.Validate())
@@ -140,7 +140,7 @@ func TestTheZeroConfigIsRefused(t *testing.T) {
 	}
 }
 
-// No number may be anything: a setting that nobody checks takes -1.
+// Every number must have a range: the test sets each one to -1, and Validate must refuse that.
 func TestEachNumberHasARange(t *testing.T) {
 	fields := reflect.TypeFor[server.Config]()
 	for i := range fields.NumField() {

@@ -17,31 +17,32 @@ import (
 )
 
 // Waiting serves the addresses of a node that cannot begin yet, because its backend is not there. Such a node is alive
-// (/healthz), is not ready and says why (/readyz), has the metrics and profiles of an idle process, and answers everybody else
-// with 503, try again later. A load balancer, an orchestrator and a client then see the same as for a node that has lost its
+// (/healthz), but not ready, with the reason (/readyz). It has the metrics and profiles of an idle process, and answers everybody
+// else with 503, try again later. So a load balancer, an orchestrator and a client see the same as for a node that has lost its
 // backend, instead of a closed port.
 //
-// It listens at the addresses and lends the sockets to two ordinary net/http servers. Server.TakeOver gets the same sockets: a
-// connection that arrives in between waits in their queues and is served. Closing a socket, even one of two that share the port
-// (SO_REUSEPORT), would reset the connections in its queue.
+// Waiting listens at the addresses and lends the sockets to two ordinary net/http servers. Server.TakeOver gets the same sockets:
+// a connection that arrives in between waits in the queue of its socket and is served. If a socket were closed instead, even one
+// of two that share the port (SO_REUSEPORT), the kernel would reset the connections in its queue.
 type Waiting struct {
 	// Immutable after NewWaiting.
 	cfg     Config
 	doors   *doors
-	node    *Server // never started; the pages and the metrics read it
+	node    *Server // never started; provides the pages and the metrics
 	lent    []*lentListener
 	servers []*http.Server
-	admin   *admin // nil if the admin address is off
+	admin   *admin // nil if there is no admin address
 
-	why  atomic.Pointer[string] // why the backend is not there
-	wait sync.WaitGroup         // for the accepting goroutines
+	why  atomic.Pointer[string] // the reason why the backend is not there
+	wait sync.WaitGroup         // for the goroutines that accept connections
 	once sync.Once
 }
 
-// mostWaiting is how many client connections are open at a time. One more closes the oldest that has not sent its request.
+// mostWaiting is the number of client connections that may be open at a time. One more closes the oldest connection that has not
+// sent its request.
 const mostWaiting = 1024
 
-// NewWaiting opens the addresses of a node and begins to refuse clients. what names the backend: "Redis".
+// NewWaiting opens the addresses of a node and begins to refuse clients. what is the name of the backend, such as "Redis".
 func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, error) {
 	w := &Waiting{}
 	w.because("waiting for " + what)
@@ -52,7 +53,7 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 		return nil, err
 	}
 	node.node = loop.New(node.loopConfig())
-	node.phase.Store(phaseReady) // only the backend is missing
+	node.phase.Store(phaseReady) // everything except the backend is ready
 	w.node, w.cfg = node, node.cfg
 	if w.doors, err = openDoors(&w.cfg); err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 	return w, nil
 }
 
-// clientServer is the HTTP server for clients. It reads nothing after the head of a request, and keeps no connection open.
+// clientServer returns the HTTP server for clients. It reads nothing after the head of a request, and keeps no connection open.
 func (w *Waiting) clientServer(places *adminListener) (*http.Server, error) {
 	logger, err := zap.NewStdLogAt(w.node.log, zap.InfoLevel)
 	if err != nil {
@@ -102,7 +103,7 @@ func (w *Waiting) lend(l net.Listener) net.Listener {
 
 func (w *Waiting) serve(server *http.Server, l net.Listener) {
 	w.servers = append(w.servers, server)
-	lent := w.lent[len(w.lent)-1] // the one below l
+	lent := w.lent[len(w.lent)-1] // the listener below l, which owns the socket
 	w.wait.Go(func() {
 		defer close(lent.returned)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !lent.over.Load() {
@@ -111,21 +112,21 @@ func (w *Waiting) serve(server *http.Server, l net.Listener) {
 	})
 }
 
-// Because sets the reason why the backend is not there.
+// Because sets an error as the reason why the backend is not there.
 func (w *Waiting) Because(reason string) { w.because(w.reason() + ": " + reason) }
 
 func (w *Waiting) because(text string) { w.why.Store(&text) }
 
-// reason is the general reason, without the error.
+// reason returns the general reason, without an error.
 func (w *Waiting) reason() string {
 	text, _, _ := strings.Cut(*w.why.Load(), ":")
 	return text
 }
 
-// Addr is the address for clients, with the chosen port if the setting said 0.
+// Addr returns the address for clients, with the chosen port if the setting said 0.
 func (w *Waiting) Addr() string { return w.doors.clients.Addr().String() }
 
-// AdminAddr is the admin address, "" if it is off.
+// AdminAddr returns the admin address, or "" if there is none.
 func (w *Waiting) AdminAddr() string {
 	if w.doors.admin == nil {
 		return ""
@@ -133,7 +134,7 @@ func (w *Waiting) AdminAddr() string {
 	return w.doors.admin.Addr().String()
 }
 
-// answer answers a request of a client.
+// answer answers a client's request.
 func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 	if !websocket.IsUpgrade(r.Header) && isHealth(r) {
 		w.node.counts.pages.Add(1)
@@ -143,7 +144,7 @@ func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn, _, err := http.NewResponseController(rw).Hijack()
-	if err != nil { // cannot happen: only HTTP/2 fails to hijack
+	if err != nil { // cannot happen: only HTTP/2 connections cannot be hijacked
 		http.Error(rw, w.reason(), http.StatusServiceUnavailable)
 		return
 	}
@@ -152,8 +153,8 @@ func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 	turnAway(conn, r.Method == http.MethodHead, w.reason()+": try again later")
 }
 
-// turnAway answers 503 as a session does, and then reads the bytes that the client sent without waiting for the answer: with
-// unread bytes the close becomes a reset, which may destroy the answer on its way.
+// turnAway answers 503 as a session does. Then it reads the bytes that the client has already sent: if the connection were closed
+// with unread bytes, the close would become a reset, which may destroy the answer on its way.
 func turnAway(conn net.Conn, headOnly bool, text string) {
 	response := websocket.AppendRefusal(nil, &websocket.HeadError{Status: http.StatusServiceUnavailable, Text: text})
 	if headOnly {
@@ -179,12 +180,12 @@ func turnAway(conn net.Conn, headOnly bool, text string) {
 }
 
 // yield stops accepting and hands the sockets over. Connections that were already accepted still get their answers here, in the
-// background. net/http's Shutdown cannot be used: it drops clients that are about to send a request.
+// background. Shutdown of net/http cannot be used, because it drops clients that are about to send a request.
 func (w *Waiting) yield() *doors {
 	w.once.Do(func() {
 		for i, l := range w.lent {
-			w.servers[i].SetKeepAlivesEnabled(false) // the next request is for the node
-			_ = l.Close()                            // fails only on a closed socket; Accept reports that
+			w.servers[i].SetKeepAlivesEnabled(false) // the node must get the next request
+			_ = l.Close()                            // fails only if the socket is closed, which Accept reports
 			<-l.returned
 			_ = l.setDeadline(time.Time{})
 		}
@@ -192,7 +193,7 @@ func (w *Waiting) yield() *doors {
 	return w.doors
 }
 
-// Close ends it at once. After Server.TakeOver it cuts connections that still wait for an answer from it.
+// Close ends a Waiting at once. After Server.TakeOver it cuts the connections that still wait for an answer from the Waiting.
 func (w *Waiting) Close() error {
 	var err error
 	w.once.Do(func() { err = w.doors.close() })
@@ -206,14 +207,14 @@ func (w *Waiting) Close() error {
 	return err
 }
 
-// lentListener ends with Close, but its socket stays open.
+// lentListener is a listener whose Close leaves the socket open.
 type lentListener struct {
 	net.Listener
 	over     atomic.Bool
 	returned chan struct{} // closed when no Accept is running any more
 }
 
-// Accept fails after Close. Before that, an error comes from the socket.
+// Accept returns net.ErrClosed after Close. Before that, an error comes from the socket.
 func (l *lentListener) Accept() (net.Conn, error) {
 	for {
 		if l.over.Load() {
@@ -226,7 +227,7 @@ func (l *lentListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close wakes Accept, which may still return a connection; that one is answered like any other.
+// Close wakes Accept. Accept may still return a connection then, which is answered like any other.
 func (l *lentListener) Close() error {
 	if l.over.Swap(true) {
 		return nil

@@ -39,7 +39,7 @@ func startWaiting(t *testing.T, change func(*Config)) *Waiting {
 
 const handshakeHead = "GET /ws/chat/lobby/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 
-// say sends a request unchanged and returns the answer, which must be complete.
+// say sends a request unchanged, and returns the answer, which must be complete.
 func say(t testing.TB, address, request string) (*http.Response, string, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -63,7 +63,7 @@ func say(t testing.TB, address, request string) (*http.Response, string, error) 
 	return answer, string(body), err
 }
 
-// TestWhatANodeAnswersWhileItWaits sends every kind of request, to both addresses.
+// TestWhatANodeAnswersWhileItWaits sends every kind of request to both addresses.
 func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 	const token = "secret"
 	w := startWaiting(t, func(c *Config) { c.AdminToken, c.PublicReadyz = token, true })
@@ -142,7 +142,7 @@ func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 	}
 }
 
-// TestTheSilentTakeNoPlaceWhileItWaits: connections that send nothing displace each other, and every request gets an answer.
+// TestTheSilentTakeNoPlaceWhileItWaits: connections that send nothing displace each other, and every request must get an answer.
 func TestTheSilentTakeNoPlaceWhileItWaits(t *testing.T) {
 	w := startWaiting(t, nil)
 	var silent []net.Conn
@@ -166,7 +166,8 @@ func TestTheSilentTakeNoPlaceWhileItWaits(t *testing.T) {
 	}
 }
 
-// TestNobodyIsLostWhenANodeBegins has clients connect all the time while a node stops waiting and begins: each gets an answer.
+// TestNobodyIsLostWhenANodeBegins: clients connect all the time while a node stops waiting and begins, and each must get an
+// answer.
 func TestNobodyIsLostWhenANodeBegins(t *testing.T) {
 	w := startWaiting(t, func(c *Config) { c.PublicReadyz = true })
 	const clients = 16
@@ -200,7 +201,7 @@ func TestNobodyIsLostWhenANodeBegins(t *testing.T) {
 			}
 		})
 	}
-	half, err := net.Dial("tcp", w.Addr()) // a client that has sent half a request gets an answer too
+	half, err := net.Dial("tcp", w.Addr()) // a client that has sent half a request must get an answer too
 	if err != nil {
 		t.Fatal(err)
 	}

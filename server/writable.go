@@ -9,12 +9,12 @@ import (
 	"dotsconnect/loop"
 )
 
-// writable reports when a full socket can be written again. nbio signals that only together with its own write queue, and it
-// flushes that queue before it reads: if a peer sent something and then reset, nbio closes the socket with everything unread. So
-// the few connections that wait for room are registered, one shot each, in an epoll of our own, and nbio watches the descriptor
-// of that epoll. Closing a descriptor removes it from both.
+// writable finds out when the socket of a member can be written again after it was full. nbio signals that only together with its
+// own write queue, and it flushes that queue before it reads: if a peer sent something and then reset, nbio closes the socket
+// with everything unread. So the few connections that wait for space are registered in an epoll of our own, for one event each,
+// and nbio watches the descriptor of that epoll. Closing a descriptor removes it from both.
 //
-// Loop's goroutine only.
+// Only the loop's goroutine uses it.
 type writable struct {
 	loop   *loop.Loop
 	fd     int
@@ -35,11 +35,11 @@ func newWritable(l *loop.Loop) (*writable, error) {
 }
 
 func (w *writable) close() {
-	_ = unix.Close(w.nb.Hash()) // nbio does not know this type and would leak its descriptor
+	_ = unix.Close(w.nb.Hash()) // nbio does not know this type, and would leak its descriptor
 	_ = unix.Close(w.fd)
 }
 
-// await asks for one event when fd can be written. again says that it was asked for before.
+// await asks for one event when fd can be written. again says that await was called for the same fd before.
 func (w *writable) await(fd int, id loop.ConnID, again bool) error {
 	op := unix.EPOLL_CTL_ADD
 	if again {
@@ -50,8 +50,8 @@ func (w *writable) await(fd int, id loop.ConnID, again bool) error {
 	})
 }
 
-// serve tells the loop about every connection that has room now. It looks the id up, so an event of a connection that is gone has
-// no effect.
+// serve tells the loop about every connection that can be written now. It looks connections up by id, so an event of a connection
+// that is gone has no effect.
 func (w *writable) serve() {
 	for {
 		n, err := unix.EpollWait(w.fd, w.events[:], 0)
@@ -70,7 +70,8 @@ func (w *writable) serve() {
 	}
 }
 
-// AwaitRoom implements loop.Socket. If waiting for room fails, the connection cannot go on; the poller then reports that.
+// AwaitRoom implements loop.Socket. If the registration fails, the connection cannot go on; the poller then reports that to the
+// loop.
 func (s *session) AwaitRoom() {
 	if s.extra == nil {
 		s.extra = &extra{}

@@ -13,7 +13,7 @@ import (
 	"dotsconnect/server"
 )
 
-// bridgeConfig maps the settings to the bridge's.
+// bridgeConfig translates the settings into the configuration of the bridge.
 func bridgeConfig(c server.Config) redisbridge.Config {
 	b := redisbridge.Default()
 	b.URL, b.Prefix, b.Lanes, b.BatchMessages = c.Redis, c.RedisPrefix, c.Lanes, c.RedisBatch
@@ -22,7 +22,7 @@ func bridgeConfig(c server.Config) redisbridge.Config {
 	return b
 }
 
-// checkRedis returns what is wrong with the address of Redis, by the rules of the bridge.
+// checkRedis returns an error if the bridge does not accept the address of Redis.
 func checkRedis(c server.Config) error {
 	if c.Redis == "" {
 		return nil
@@ -33,16 +33,16 @@ func checkRedis(c server.Config) error {
 	return nil
 }
 
-// others connects this node with the other nodes.
+// others is the connection of this node to the other nodes.
 type others struct {
 	backend *server.Backend
-	lost    <-chan error // gets an error when this node no longer fits to the others and must be started again
+	lost    <-chan error // gets an error when this node's agreement is no longer that of the others: it must be restarted
 	stop    func() error
 }
 
 // connect joins the other nodes.
 func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
-	var gap func(lane int, rooms []string) // set by Start; before it there is no gap
+	var gap func(lane int, rooms []string) // Start sets it; before that there are no gaps
 	cfg := bridgeConfig(c)
 	cfg.OnGap = func(g redisbridge.Gap) { gap(g.Lane, g.Rooms) }
 	b, err := redisbridge.Connect(ctx, cfg, log)
@@ -62,13 +62,13 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 	return &others{backend, b.Lost(), b.Close}, nil
 }
 
-// redisHint says what to do about an error of Connect.
+// redisHint returns advice about an error of Connect, or "" if there is none.
 func redisHint(err error) string {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch text := err.Error(); {
 	case errors.Is(err, redisbridge.ErrDiffers):
-		return "" // the error says it already
+		return "" // the error itself contains the advice
 	case errors.As(err, &authority):
 		return "; if that is your Redis, set the variable SSL_CERT_FILE to the file with the certificate of its CA"
 	case errors.As(err, &host):

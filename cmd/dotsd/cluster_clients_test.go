@@ -11,9 +11,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The clients of the cluster. All of them connect through HAProxy.
+// The clients of the cluster, which all connect through HAProxy.
 
-// dial connects through HAProxy to a path. The status is that of the answer, 0 if there is none.
+// dial connects to a path through HAProxy. status is the HTTP status of the answer, or 0 if there was no answer.
 func (c *cluster) dial(path, origin string) (conn *websocket.Conn, status int, err error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -33,8 +33,8 @@ func (c *cluster) dial(path, origin string) (conn *websocket.Conn, status int, e
 
 const clusterRoom = "order"
 
-// pathTo returns a path of clusterRoom that HAProxy sends to this node. A room has one home node, but HAProxy hashes the
-// path as written, and dotsd decodes it. So there are 32 paths, with each letter plain or percent-encoded.
+// pathTo returns a path of clusterRoom that HAProxy sends to this node. HAProxy hashes the path as written, while dotsd decodes
+// it. A letter may be plain or percent-encoded, so the same room has 32 paths, and HAProxy sends them to different nodes.
 func (c *cluster) pathTo(node int) string {
 	c.t.Helper()
 	for spelling := range 1 << len(clusterRoom) {
@@ -62,7 +62,7 @@ func (c *cluster) pathTo(node int) string {
 	return ""
 }
 
-// insider is a client that keeps the messages that it receives.
+// insider is a member that keeps the messages that it receives.
 type insider struct {
 	conn *websocket.Conn
 	path string
@@ -107,7 +107,7 @@ func (i *insider) count() int {
 	return len(i.heard)
 }
 
-// take returns the messages received since the last call.
+// take returns the messages that the insider has received since the last call.
 func (i *insider) take() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -116,7 +116,7 @@ func (i *insider) take() []string {
 	return heard
 }
 
-// ended is the close code if the connection has ended.
+// ended returns the close code; ok is false if the connection has not ended.
 func (i *insider) ended() (code websocket.StatusCode, ok bool) {
 	select {
 	case <-i.done:
@@ -126,7 +126,7 @@ func (i *insider) ended() (code websocket.StatusCode, ok bool) {
 	}
 }
 
-// crowd is n members of one room, alternately on either node.
+// crowd makes size members of one room, in turn on each of the two nodes.
 func (c *cluster) crowd(size int) []*insider {
 	c.t.Helper()
 	var crowd []*insider
@@ -140,7 +140,7 @@ func (c *cluster) crowd(size int) []*insider {
 	return crowd
 }
 
-// crowdOn is n members that use one path.
+// crowdOn makes size members that all use one path.
 func (c *cluster) crowdOn(path string, size int) (crowd []*insider) {
 	c.t.Helper()
 	for range size {
@@ -149,7 +149,8 @@ func (c *cluster) crowdOn(path string, size int) (crowd []*insider) {
 	return crowd
 }
 
-// exchange makes members of the crowd send 200 messages at once: all must receive all, once each, in one order.
+// exchange makes members of the crowd send 200 messages at once. Every member must receive all messages, each exactly once, in
+// one order.
 func (c *cluster) exchange(crowd []*insider) {
 	c.t.Helper()
 	c.send(crowd)
@@ -158,7 +159,7 @@ func (c *cluster) exchange(crowd []*insider) {
 
 const senders, sendsEach = 10, 20
 
-// send makes the first members of a crowd send at once.
+// send makes the first members of a crowd send their messages at once.
 func (c *cluster) send(crowd []*insider) {
 	c.t.Helper()
 	var sending sync.WaitGroup
@@ -175,7 +176,7 @@ func (c *cluster) send(crowd []*insider) {
 	sending.Wait()
 }
 
-// hear waits until the whole crowd has received the messages of send.
+// hear waits until the whole crowd has received the messages that send has sent.
 func (c *cluster) hear(crowd []*insider) {
 	c.t.Helper()
 	until(c.t, "all clients have received all messages", func() bool { return heardAll(crowd) })
@@ -185,7 +186,7 @@ func (c *cluster) hear(crowd []*insider) {
 			c.t.Errorf("client %d received %d messages in another order than client 0", i+1, len(heard))
 		}
 	}
-	next := map[int]int{} // by sender
+	next := map[int]int{} // by sender: number of the next message
 	for _, text := range order {
 		var s, n int
 		if _, err := fmt.Sscanf(text, `{"message":"%d/%d"}`, &s, &n); err != nil || n != next[s] {
@@ -203,7 +204,8 @@ func heardAll(crowd []*insider) bool {
 	return !slices.ContainsFunc(crowd, func(who *insider) bool { return who.count() < senders*sendsEach })
 }
 
-// knock opens new connections all the time, to many rooms. None of them may be refused.
+// knock opens new connections all the time, to many rooms. None of them may be refused. stop ends this and returns the number of
+// connections.
 func (c *cluster) knock() (stop func() (knocked int)) {
 	var knocked int
 	var failed []error

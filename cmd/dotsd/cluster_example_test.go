@@ -29,26 +29,25 @@ import (
 	"time"
 )
 
-// HAProxy, Redis and two nodes that run with the files of examples/cluster must behave as its README
-// promises.
+// HAProxy, Redis and two nodes, which run with the files of examples/cluster, must behave as the README there promises.
 
 const (
 	clusterToken    = "token-of-the-example"
 	clusterPassword = "password-of-the-example"
 )
 
-// cluster runs the example on free ports.
+// cluster runs the example of examples/cluster on free ports.
 type cluster struct {
 	t           *testing.T
 	programs    programs
-	haproxy     string // the program
-	redisServer string // the program
-	folder      string // short, for the path of a socket
-	secrets     string // the file with DOTS_REDIS and DOTS_ADMIN_TOKEN
+	haproxy     string // path of the program
+	redisServer string // path of the program
+	folder      string // has a short path, because the path of a socket has a limit
+	secrets     string // path of the file with DOTS_REDIS and DOTS_ADMIN_TOKEN
 	redis       *exec.Cmd
 	nodes       []*daemon
-	ports       map[string]string // of HAProxy, by the names of its variables
-	web         *http.Client      // trusts the certificate
+	ports       map[string]string // ports of HAProxy, by the names of its variables
+	web         *http.Client      // trusts the test's certificate
 }
 
 func TestClusterExample(t *testing.T) {
@@ -67,7 +66,7 @@ func TestClusterExample(t *testing.T) {
 	c.stopRedis(crowd)
 }
 
-// newCluster finds the programs and makes a certificate and the ports.
+// newCluster finds the programs, makes a certificate, and chooses the ports.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	if testing.Short() {
@@ -87,7 +86,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// start starts everything; args are further flags of both nodes.
+// start starts Redis, the nodes and HAProxy. args are further flags of both nodes.
 func (c *cluster) start(args ...string) {
 	c.t.Helper()
 	c.startRedis()
@@ -132,13 +131,13 @@ func (c *cluster) write(name, text string) (path string) {
 	return path
 }
 
-// environment is HAProxy's environment for these two nodes.
+// environment returns the environment in which HAProxy finds these two nodes.
 func (c *cluster) environment(nodes ...logLine) []string {
 	c.t.Helper()
 	env := append(environment(),
 		"CERT="+filepath.Join(c.folder, "site.pem"), "STATS_SOCKET="+filepath.Join(c.folder, "haproxy.sock"), "MAXCONN=1000",
 		"HTTP_PORT="+c.ports["HTTP_PORT"], "HTTPS_PORT="+c.ports["HTTPS_PORT"], "STATS=127.0.0.1:"+c.ports["STATS"])
-	env = append(env, "ROOTLESS=1") // a change of user would clear Pdeathsig, and HAProxy would outlive a test that is killed
+	env = append(env, "ROOTLESS=1") // a change of user would clear Pdeathsig, and HAProxy would outlive a killed test
 	for i, node := range nodes {
 		host, port, err := net.SplitHostPort(node.Address)
 		if err != nil {
@@ -150,7 +149,7 @@ func (c *cluster) environment(nodes ...logLine) []string {
 	return env
 }
 
-// checkConfig makes HAProxy check the file as it is, and as the test will use it.
+// checkConfig makes HAProxy check its file as it is, and with the changes that the test makes.
 func (c *cluster) checkConfig() {
 	c.t.Helper()
 	for _, env := range [][]string{c.environment(), append(environment(), "ROOTLESS=1", "CERT="+filepath.Join(c.folder, "site.pem"))} {
@@ -163,10 +162,10 @@ func (c *cluster) checkConfig() {
 	}
 }
 
-// startProcess starts a program that ends with the test, or by stop.
+// startProcess starts a program. It ends when the test ends, or when stop is called.
 func startProcess(t *testing.T, cmd *exec.Cmd) (stop func()) {
 	t.Helper()
-	var log bytes.Buffer // read only after the end
+	var log bytes.Buffer // read only after the program has ended
 	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -200,7 +199,7 @@ func reachableAt(address string) bool {
 	return err == nil
 }
 
-// startRedis starts Redis with the settings of the example, and checks that they are in force.
+// startRedis starts Redis with the settings of the example, and checks that Redis uses them.
 func (c *cluster) startRedis() {
 	c.t.Helper()
 	port := idlePort(c.t)
@@ -224,7 +223,7 @@ func (c *cluster) startRedis() {
 	c.secrets = c.write("node.env", "DOTS_REDIS=redis://:"+clusterPassword+"@127.0.0.1:"+port+"\nDOTS_ADMIN_TOKEN="+clusterToken+"\n")
 }
 
-// node starts a node with the files of the example, on other ports and with a shorter drain.
+// node starts a node with the files of the example, but on other ports and with a shorter drain.
 func (c *cluster) node(number int, args ...string) *daemon {
 	c.t.Helper()
 	var files strings.Builder
@@ -240,7 +239,7 @@ func (c *cluster) node(number int, args ...string) *daemon {
 	return node
 }
 
-// fetch requests an address without TLS and returns status and body; the status is 0 if there is no answer.
+// fetch requests an address without TLS, and returns the status and the body. The status is 0 if there is no answer.
 func (c *cluster) fetch(address string) (status int, body string) {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, address, nil)
@@ -257,7 +256,7 @@ func (c *cluster) fetch(address string) (status int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-// here is how many members of the room are on a node.
+// here returns the number of members that the room has on a node.
 func (c *cluster) here(node int, room string) int {
 	var info struct{ Here int }
 	_, body := c.fetch("http://" + c.nodes[node].start.Admin + "/api/rooms/chat/" + room)
@@ -265,7 +264,8 @@ func (c *cluster) here(node int, room string) int {
 	return info.Here
 }
 
-// servers is the state of the nodes in HAProxy: "UP", "DOWN" or between ("UP 1/2"), after its first check.
+// servers returns the states of the nodes in HAProxy, once each has been checked: "UP", "DOWN", or a state between them ("UP
+// 1/2").
 func (c *cluster) servers() (status []string) {
 	for _, server := range c.stats("nodes") {
 		if !strings.HasSuffix(server["check_status"], "INI") {
@@ -275,7 +275,7 @@ func (c *cluster) servers() (status []string) {
 	return status
 }
 
-// stats are HAProxy's counters for each node of a backend.
+// stats returns HAProxy's counters for each node of a backend.
 func (c *cluster) stats(backend string) (servers []map[string]string) {
 	_, body := c.fetch("http://127.0.0.1:" + c.ports["STATS"] + "/;csv")
 	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
@@ -299,7 +299,7 @@ func (c *cluster) awaitServers(want ...string) {
 	until(c.t, fmt.Sprintf("HAProxy has the nodes as %q", want), func() bool { return slices.Equal(c.servers(), want) })
 }
 
-// testHeaders puts HAProxy in front of a server that records the headers that it gets.
+// testHeaders puts HAProxy in front of a server that records the header fields that it gets.
 func (c *cluster) testHeaders(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -310,7 +310,7 @@ func (c *cluster) testHeaders(t *testing.T) {
 	defer server.Close()
 	at := logLine{Address: server.Listener.Addr().String(), Admin: server.Listener.Addr().String()}
 	env := c.environment(at, at)
-	if _, err := user.Lookup("haproxy"); err == nil && os.Getuid() == 0 { // also as in production: root that drops its privileges
+	if _, err := user.Lookup("haproxy"); err == nil && os.Getuid() == 0 { // also the case of production: HAProxy starts as root and drops its privileges
 		env = slices.DeleteFunc(env, func(e string) bool { return e == "ROOTLESS=1" })
 	}
 	defer c.startHAProxy(env)()

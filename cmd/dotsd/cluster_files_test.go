@@ -19,7 +19,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// The files of examples/cluster must agree with each other and with the program.
+// The files of examples/cluster must agree with each other and with dotsd.
 
 func clusterFile(t *testing.T, name string) string {
 	t.Helper()
@@ -39,7 +39,7 @@ func readClusterFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// need finds a program, also in folders that Debian has only in root's PATH.
+// need finds a program. It also looks in the folders that Debian has only in root's PATH.
 func need(t *testing.T, program string) string {
 	t.Helper()
 	for _, name := range []string{program, "/usr/sbin/" + program} {
@@ -55,7 +55,8 @@ func need(t *testing.T, program string) string {
 	return ""
 }
 
-// assignments reads NAME=VALUE lines, as systemd and Docker do. A name that occurs several times has its values in order.
+// assignments reads NAME=VALUE lines as systemd and Docker do. If a name occurs several times, it has all of its values, in their
+// order.
 func assignments(text string) map[string][]string {
 	all := map[string][]string{}
 	for line := range strings.Lines(text) {
@@ -67,8 +68,8 @@ func assignments(text string) map[string][]string {
 	return all
 }
 
-// drainLimit is the longest time that a node of the example may take to end, by its own settings; cmd/dotsd/serve.go computes
-// it.
+// drainLimit returns the longest time that a node of the example may take to end, according to its own settings.
+// cmd/dotsd/serve.go computes the same limit.
 func drainLimit(t *testing.T) time.Duration {
 	t.Helper()
 	var env []string
@@ -107,7 +108,7 @@ func TestClusterExampleUnit(t *testing.T) {
 		t.Log("without systemd-analyze only the settings were checked")
 		return
 	}
-	path := filepath.Join(t.TempDir(), "dotsd@node1.service") // verify requires that the program exists
+	path := filepath.Join(t.TempDir(), "dotsd@node1.service") // systemd-analyze verify requires that the program exists
 	if err := os.WriteFile(path, []byte(strings.Replace(text, "/usr/local/bin/dotsd", "/bin/true", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,8 @@ func TestClusterExampleUnit(t *testing.T) {
 	}
 }
 
-// TestClusterExampleImage builds the program as the Dockerfile does. Building the image itself needs Docker.
+// TestClusterExampleImage builds the program in the way the Dockerfile does. It does not build the image, because that needs
+// Docker.
 func TestClusterExampleImage(t *testing.T) {
 	text := strings.ReplaceAll(readClusterFile(t, "Dockerfile"), "\\\n", " ")
 	_, final, ok := strings.Cut(text, "\nFROM alpine:")
@@ -157,7 +159,7 @@ func TestClusterExampleImage(t *testing.T) {
 	}
 }
 
-// healthcheck is the command of the image's HEALTHCHECK.
+// healthcheck returns the command of the image's HEALTHCHECK.
 func healthcheck(t *testing.T) (args []string) {
 	t.Helper()
 	text := strings.ReplaceAll(readClusterFile(t, "Dockerfile"), "\\\n", " ")
@@ -227,8 +229,8 @@ func TestClusterExampleCompose(t *testing.T) {
 	}
 }
 
-// TestClusterExampleKubernetes: a failover of Redis must not restart a pod or take it out of service, and a drain must not be
-// aborted.
+// TestClusterExampleKubernetes: a failover of Redis must neither restart a pod nor take it out of service, and a drain must not
+// be aborted.
 func TestClusterExampleKubernetes(t *testing.T) {
 	_, text, _ := strings.Cut(readClusterFile(t, "README.md"), "\n```yaml\n")
 	text, _, _ = strings.Cut(text, "\n```\n")
@@ -259,7 +261,7 @@ func TestClusterExampleKubernetes(t *testing.T) {
 	}
 }
 
-// TestClusterExampleDrainLimit: the sums in the comments must match the settings.
+// TestClusterExampleDrainLimit: the sums in the comments of the example must match its settings.
 func TestClusterExampleDrainLimit(t *testing.T) {
 	want := itoa(int(drainLimit(t).Seconds())) + " s"
 	for name, line := range map[string]string{"dotsd.env": "in reserve = ", "dotsd@.service": "takes up to "} {
@@ -269,8 +271,8 @@ func TestClusterExampleDrainLimit(t *testing.T) {
 	}
 }
 
-// TestTheImageIsMadeFromTheSourceAlone: the ignore file, which every builder reads, excludes everything and then includes
-// only the files from which the program is built.
+// TestTheImageIsMadeFromTheSourceAlone: the ignore file, which every image builder reads, must exclude everything first, and then
+// include only the files from which the program is built.
 func TestTheImageIsMadeFromTheSourceAlone(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", ".dockerignore"))
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-const failover = 5 * time.Second // of Redis, about
+const failover = 5 * time.Second // about the time that a failover of Redis takes
 
-// TestClusterOutage: Redis is away for the time of a failover. All nodes report that they are not ready, but HAProxy still
-// lets all clients in. Messages that are sent meanwhile are held, and all members receive them when Redis is back.
+// TestClusterOutage: Redis is away for the time of a failover. All nodes report that they are not ready, but HAProxy must still
+// let all clients in. Messages that are sent meanwhile are held, and all members must receive them when Redis is back.
 func TestClusterOutage(t *testing.T) {
 	c := newCluster(t)
 	const hold = 10 * time.Second
@@ -52,7 +52,7 @@ func TestClusterOutage(t *testing.T) {
 	if one, two := c.here(0, clusterRoom), c.here(1, clusterRoom); one != 14 || two != 16 {
 		t.Errorf("%d and %d members are on the nodes, want 14 and 16: new clients reach the node of their path as before", one, two)
 	}
-	slices.Reverse(crowd) // now the members that joined meanwhile send
+	slices.Reverse(crowd) // so that the members that joined during the outage send now
 	c.exchange(crowd)
 	rounded := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 	t.Logf("Redis was away for %v; all nodes were DOWN after %v; of %d newcomers %d came meanwhile, none was turned away; all had "+

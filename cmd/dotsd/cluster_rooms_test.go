@@ -12,13 +12,13 @@ import (
 	"github.com/coder/websocket"
 )
 
-// tenants are the members of many rooms, by room.
+// tenants holds the members of many rooms, by room.
 type tenants [][]*insider
 
 func roomName(room int) string { return "room-" + itoa(room) }
 
-// TestClusterRooms: HAProxy sends all members of a room to one node. When the node dies its rooms move; when it is back they
-// return.
+// TestClusterRooms: HAProxy must send all members of a room to the same node. When that node dies, its rooms move to the other
+// node; when it is back, they return.
 func TestClusterRooms(t *testing.T) {
 	c := newCluster(t)
 	c.start()
@@ -46,7 +46,7 @@ func TestClusterRooms(t *testing.T) {
 		t.Errorf("rooms are on a node that is dead: %v", now)
 	}
 	c.restart(0)
-	for room := range all { // members that were moved stay until they reconnect
+	for room := range all { // members that moved to the other node stay there until they reconnect
 		if home[room] != 0 {
 			continue
 		}
@@ -63,12 +63,12 @@ func TestClusterRooms(t *testing.T) {
 	c.talk(all)
 }
 
-// homes returns the node of each room; all members of a room must be on one node.
+// homes returns the node of each room. It checks that all members of a room are on the same node.
 func (c *cluster) homes(all tenants) (home []int) {
 	c.t.Helper()
 	for room, members := range all {
 		var here [2]int
-		until(c.t, "the members of "+roomName(room)+" are where HAProxy brought them", func() bool { // a member that left may still be counted
+		until(c.t, "the members of "+roomName(room)+" are where HAProxy brought them", func() bool { // members that have left may still count
 			here = [2]int{c.here(0, roomName(room)), c.here(1, roomName(room))}
 			return here[0]+here[1] == len(members)
 		})
@@ -84,8 +84,8 @@ func (c *cluster) homes(all tenants) (home []int) {
 	return home
 }
 
-// talk makes a member of each room send a message, and returns the share of messages that stayed on their node: a node
-// filters the publications from Redis by the rooms of its members.
+// talk makes members of each room send messages. It checks that each message is fanned out only on the node of its room: the
+// other node gets it from Redis too, but has no members of the room.
 func (c *cluster) talk(all tenants) {
 	c.t.Helper()
 	const each = 4
@@ -125,7 +125,7 @@ func (c *cluster) talk(all tenants) {
 	c.t.Logf("%d %% of %d messages, and so of %d deliveries, stayed on one node", 100*(messages-elsewhere)/messages, messages, deliveries)
 }
 
-// count is a counter of a node, summed over its labels.
+// count returns a counter of a node, summed over its labels.
 func (c *cluster) count(node int, name string) (sum int) {
 	c.t.Helper()
 	_, metrics := c.fetch("http://" + c.nodes[node].start.Admin + "/metrics")
@@ -143,8 +143,9 @@ func (c *cluster) count(node int, name string) (sum int) {
 	return sum
 }
 
-// lose kills the first node. Its members are disconnected and reconnect at once, before HAProxy has marked the node DOWN. The
-// other members notice nothing, and no client is refused.
+// lose kills the first node. The members of this node are disconnected and reconnect at once, before HAProxy has marked the node
+// DOWN. The members of the other node must notice nothing, and no client may be refused. lose returns the number of members that
+// moved.
 func (c *cluster) lose(all tenants, home []int) (moved int) {
 	c.t.Helper()
 	began := time.Now()

@@ -13,7 +13,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// checkFront checks what HAProxy does before a WebSocket: TLS, the redirect, the pages that may connect.
+// checkFront checks the parts of HAProxy that come before a WebSocket: TLS, the redirect, and the pages that may connect.
 func (c *cluster) checkFront() {
 	c.t.Helper()
 	https := "localhost:" + c.ports["HTTPS_PORT"]
@@ -55,7 +55,7 @@ func (c *cluster) checkFront() {
 	}
 }
 
-// checkHealth runs the image's HEALTHCHECK against a node, and against an address without one.
+// checkHealth runs the command of the image's HEALTHCHECK against a node, and against an address without a node.
 func (c *cluster) checkHealth() {
 	c.t.Helper()
 	args := healthcheck(c.t)
@@ -68,7 +68,7 @@ func (c *cluster) checkHealth() {
 	}
 }
 
-// drain ends the first node. Its clients get 4200 and reach the other node; no new client is ever refused.
+// drain ends the first node. Its clients must get 4200 and reach the other node, and no new client may be refused at any time.
 func (c *cluster) drain(crowd []*insider) {
 	c.t.Helper()
 	began := time.Now()
@@ -105,8 +105,8 @@ func (c *cluster) drain(crowd []*insider) {
 		noticed.Round(10*time.Millisecond), moved, knocked)
 }
 
-// comeback starts the first node again with room for one connection: a room that is larger than its node. Clients that it
-// refuses with 503 get into the other node.
+// comeback starts the first node again, with room for only one connection. So a room may have more members than its node takes.
+// Clients that this node refuses with 503 must get into the other node.
 func (c *cluster) comeback(crowd []*insider) {
 	c.t.Helper()
 	c.restart(0, "--max-conns=1")
@@ -126,7 +126,7 @@ func (c *cluster) comeback(crowd []*insider) {
 	}
 }
 
-// restart starts a node again on its old addresses.
+// restart starts a node again at its old addresses.
 func (c *cluster) restart(node int, args ...string) {
 	c.t.Helper()
 	before := c.nodes[node].start
@@ -134,7 +134,8 @@ func (c *cluster) restart(node int, args ...string) {
 	c.awaitServers("UP", "UP")
 }
 
-// moved is how many requests HAProxy sent to the first node before another node took them.
+// moved returns the number of requests that HAProxy sent to the first node, and then to another node because the first did not
+// take them.
 func (c *cluster) moved() int {
 	servers := c.stats("nodes")
 	if len(servers) == 0 {
@@ -144,7 +145,7 @@ func (c *cluster) moved() int {
 	return moved
 }
 
-// freeze stops Redis, as if its machine had failed.
+// freeze stops the process of Redis, as if the machine of Redis had failed.
 func (c *cluster) freeze() (began time.Time) {
 	c.t.Helper()
 	began = time.Now()
@@ -161,8 +162,8 @@ func (c *cluster) thaw() {
 	}
 }
 
-// stopRedis freezes Redis for longer than the nodes hold messages. Then no node is ready, but new clients are let in.
-// Connected members stay until they send.
+// stopRedis stops Redis for longer than the nodes hold messages. Then no node is ready, but new clients must be let in. Members
+// that are connected stay until they send.
 func (c *cluster) stopRedis(crowd []*insider) {
 	c.t.Helper()
 	began := c.freeze()
@@ -187,7 +188,7 @@ func (c *cluster) stopRedis(crowd []*insider) {
 	c.t.Logf("HAProxy noticed that Redis was gone after %v, and that it was back after %v",
 		noticed.Round(10*time.Millisecond), time.Since(began).Round(10*time.Millisecond))
 	for _, who := range crowd {
-		who.take() // Redis may have accepted messages that it could not confirm
+		who.take() // forget these: Redis may have taken messages that it could not confirm
 	}
 	c.exchange(crowd)
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // parseFile parses the text of a configuration file: one YAML mapping from the names of settings to a value, or to a list of
-// values. It reads the syntax tree and not Go values, because the tree has the lines, duplicate keys, and the spelling of numbers:
-// "010" means ten here, as on the command line.
+// values. It reads the syntax tree instead of Go values, because only the tree has the lines, duplicate keys, and the spelling of
+// numbers: "010" means ten here, as on the command line.
 func parseFile(path string, text []byte, settings map[string]server.Setting) (values []found, problems []error) {
 	tree, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -50,7 +50,7 @@ func parseFile(path string, text []byte, settings map[string]server.Setting) (va
 	return values, problems
 }
 
-// topLevel returns the lines of a file, each of which should be one setting.
+// topLevel returns the entries of a file, each of which should be one setting.
 func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, problems []error) {
 	for _, document := range tree.Docs {
 		switch body := document.Body.(type) {
@@ -66,8 +66,8 @@ func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, pro
 	return entries, problems
 }
 
-// quotes is the hint for most mistakes in YAML: patterns of --origins and IPv6 addresses begin with characters that have a meaning
-// in YAML.
+// quotes is the hint for most mistakes in YAML. Patterns of --origins and IPv6 addresses begin with characters that have a
+// special meaning in YAML.
 const quotes = "a value that begins with one of * & ! [ { @ % needs quotes"
 
 func syntaxError(path string, err error) error {
@@ -78,7 +78,7 @@ func syntaxError(path string, err error) error {
 	return fmt.Errorf("%s: not YAML: %w (%s)", path, err, quotes)
 }
 
-// scalarOrList returns the text of a plain value, or the texts of a list as []any, the form in which kong takes a list.
+// scalarOrList returns the text of a plain value, or the texts of a list as []any, because kong takes a list in this form.
 func scalarOrList(node ast.Node) (any, error) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {

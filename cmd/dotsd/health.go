@@ -13,11 +13,11 @@ import (
 	"dotsconnect/server"
 )
 
-// healthTimeout is how long the server may take to answer.
+// healthTimeout is the time within which the server must answer.
 const healthTimeout = 3 * time.Second
 
-// health asks the server of this configuration on this machine for its health. It is for a container's health check, which
-// then also follows DOTS_ADMIN. If the admin address is off, it asks the address for clients.
+// health asks the server on this machine whether it is healthy, or ready. It is for the health check of a container. It finds the
+// server by the configuration, so it also follows DOTS_ADMIN. If there is no admin address, it asks the address for clients.
 func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) error {
 	address, path := c.Admin, "/healthz"
 	if ready {
@@ -39,7 +39,7 @@ func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) 
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy from the environment
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // ignores a proxy in the environment
 	answer, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("no answer: %w; is the server running, and is this its --admin address (or its --listen address if --admin is off)?", err)

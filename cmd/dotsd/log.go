@@ -16,12 +16,12 @@ import (
 	"dotsconnect/server"
 )
 
-// linesASecond is how many lines with one message are written per second. Further lines are counted, and one line reports the
-// count: an attacker must not fill the disk, and an operator must see what happened.
+// linesASecond is the number of lines with the same message that are written per second. Further lines are only counted, and one
+// line reports the count. So an attacker cannot fill the disk, and an operator can see what happened.
 const linesASecond = 10
 
-// serverLog is the log of a server, with a level that can be changed. At level debug no line is left out, because an operator
-// who sets it wants to see every connection.
+// serverLog is the log of a server. Its level can be changed. At level debug no line is left out, because an operator who sets
+// this level wants to see every connection.
 type serverLog struct {
 	*zap.Logger
 	level zap.AtomicLevel
@@ -52,10 +52,10 @@ func newLogger(c server.Config, w io.Writer) (*serverLog, error) {
 	return l, nil
 }
 
-// Close writes the remaining lines.
+// Close writes the lines that are left.
 func (l *serverLog) Close() {
 	l.left.close()
-	_ = l.out.Close() // never fails
+	_ = l.out.Close() // it never fails
 }
 
 // levelCore leaves out repeated lines, unless the level is debug.
@@ -78,11 +78,11 @@ func (c *levelCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *z
 	return c.Core.Check(entry, checked)
 }
 
-// leftOut counts the lines that the sampler left out and those that the writer lost, and reports them once a second.
+// leftOut counts the lines that the sampler left out and the lines that the writer lost, and reports both once a second.
 type leftOut struct {
-	log  *zap.Logger // not sampled
+	log  *zap.Logger // the log for the reports, without sampling
 	out  *logWriter
-	told uint64 // lost lines that were reported already
+	told uint64 // number of lost lines that were reported already
 	done chan struct{}
 	wait sync.WaitGroup
 
@@ -90,7 +90,7 @@ type leftOut struct {
 	counts map[leftKind]uint64 // guarded by mu
 }
 
-// leftKind is the level and message of lines that were left out.
+// leftKind is the level and the message of lines that were left out.
 type leftKind struct {
 	message string
 	level   zapcore.Level
@@ -113,7 +113,7 @@ func newLeftOut(log *zap.Logger, out *logWriter) *leftOut {
 	return l
 }
 
-// note is the sampler's hook.
+// note is the hook that the sampler calls for each line.
 func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
 	if decision&zapcore.LogDropped == 0 {
 		return
@@ -123,7 +123,7 @@ func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
 	l.mu.Unlock()
 }
 
-// say writes, for each kind, how many lines were left out, at the level of these lines.
+// say writes, for each kind of line, how many lines were left out. It uses the level of these lines.
 func (l *leftOut) say() {
 	l.mu.Lock()
 	counts := l.counts
@@ -137,7 +137,7 @@ func (l *leftOut) say() {
 		return
 	}
 	l.log.Warn("lines lost: the log was not read in time", zap.Uint64("lines", lost-l.told))
-	if l.out.dropped.Load() == lost { // otherwise this line may be lost as well
+	if l.out.dropped.Load() == lost { // otherwise the report may be lost as well
 		l.told = lost
 	}
 }
@@ -148,7 +148,7 @@ func (l *leftOut) close() {
 	l.say()
 }
 
-// forPeople reports whether output to w is for people and not for programs.
+// forPeople reports whether people, not programs, will read the output to w.
 func forPeople(c server.Config, w io.Writer) bool {
 	return c.LogFormat == "console" || c.LogFormat == "auto" && isTerminal(w)
 }

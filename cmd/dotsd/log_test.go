@@ -15,8 +15,7 @@ import (
 	"dotsconnect/server"
 )
 
-// Names come from strangers: none of them may change the direction of a log line, end it or hide
-// it.
+// Names in the log may come from strangers. No name may change the direction of a log line, end the line or hide it.
 func TestUnseenCharactersAreEscapedInTheLog(t *testing.T) {
 	const hostile = "a\u202eb\u2028c\u200bd\u0085e\U000e0041f\ufeffg ünï 日本 🎉"
 	for _, format := range []string{"json", "console"} {
@@ -48,7 +47,7 @@ func TestUnseenCharactersAreEscapedInTheLog(t *testing.T) {
 	}
 }
 
-// Ten lines with one message are written per second; the number of lines left out is reported.
+// Ten lines with the same message are written per second. The number of lines that were left out must be reported.
 func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -79,7 +78,7 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 	})
 }
 
-// For each level the log reports how many of its lines were left out.
+// The report of lines that were left out must have the level of these lines.
 func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
 	for _, level := range []string{"info", "warn", "error"} {
 		var out bytes.Buffer
@@ -99,7 +98,7 @@ func TestWhatIsLeftOutHasTheLevelOfItsLines(t *testing.T) {
 	}
 }
 
-// At debug every line is written, and the level may change while the server runs.
+// At debug level every line must be written. The level may change while the server runs.
 func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	var out bytes.Buffer
 	log, err := newLogger(server.Default(), &out)
@@ -119,24 +118,23 @@ func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	}
 }
 
-// Lines that are lost because the log is not read are counted; the log reports the count once it is
-// read again.
+// If the log is not read, lines are lost. They must be counted, and the log must report the count once it is read again.
 func TestTheLogSaysHowMuchItLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		read, write := io.Pipe() // writing blocks until the other end reads
+		read, write := io.Pipe() // a write blocks until the other side reads
 		log, err := newLogger(server.Default(), write)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range 3 * maxLogLines {
-			log.Info(fmt.Sprintf("line %d", i)) // different texts, so that they are not sampled
+			log.Info(fmt.Sprintf("line %d", i)) // different texts, so that the lines are not sampled
 		}
 		time.Sleep(3 * time.Second) // during this time the log is not read
 		var out bytes.Buffer
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = io.Copy(&out, read) // ends without an error
+			_, _ = io.Copy(&out, read) // cannot fail: the writing side ends without an error
 		}()
 		time.Sleep(3 * time.Second)
 		log.Close()

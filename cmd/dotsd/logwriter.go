@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logWriter writes lines on its own goroutine and drops them when too many wait: the reader of the log may stop (a full pipe,
-// a stuck journal), and the loops that log must not wait for it.
+// logWriter writes lines on its own goroutine, and drops lines when too many wait. The reader of the log may stop (a full pipe, a
+// stuck journal), and a loop that logs a line must not wait for the reader.
 type logWriter struct {
 	w       io.Writer
 	lines   chan queuedLine
@@ -21,7 +21,7 @@ type logWriter struct {
 	dropped atomic.Uint64
 }
 
-// queuedLine is a line to write or, if written is set, the request to report when all lines before it were written.
+// queuedLine is a line to write. If written is set, it is a request instead: report when all lines before it are written.
 type queuedLine struct {
 	text    []byte
 	written chan struct{}
@@ -29,7 +29,7 @@ type queuedLine struct {
 
 const (
 	maxLogLines = 1024
-	// logPatience is how long the end of the program waits for its last lines.
+	// logPatience is how long the program, when it ends, waits for its last lines to be written.
 	logPatience = time.Second
 )
 
@@ -51,9 +51,9 @@ func (l *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// escapeUnseen appends p to dst. It replaces invisible characters that can make a line look like another one with \u escapes,
-// as JSON has them: characters that change the writing direction, end a line, or join or hide others. Names of rooms and
-// origins come from strangers.
+// escapeUnseen appends p to dst. It replaces invisible characters that can make a line look like another one by \u escapes, as in
+// JSON: characters that change the writing direction, end a line, or join or hide other characters. This is necessary because
+// names of rooms and origins come from strangers.
 func escapeUnseen(dst, p []byte) []byte {
 	for len(p) > 0 {
 		ascii := 0
@@ -96,9 +96,9 @@ func (l *logWriter) Sync() error {
 	return nil
 }
 
-// Close writes the remaining lines, if a reader accepts them, and ends the goroutine. Later lines are dropped.
+// Close writes the lines that are left, as long as a reader accepts them, and ends the goroutine. Later lines are dropped.
 func (l *logWriter) Close() error {
-	_ = l.Sync() // never fails
+	_ = l.Sync() // it never fails
 	close(l.done)
 	return nil
 }

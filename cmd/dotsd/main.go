@@ -11,13 +11,13 @@ import (
 
 // main handles signals and the exit code; everything else is in run, which a test can call.
 //
-// The first SIGTERM or SIGINT cancels the context, which takes the node out of service in good order. A second signal
-// means that a person or a supervisor does not want to wait. SIGHUP reads the configuration again.
+// The first SIGTERM or SIGINT cancels the context: the node is drained. A second signal ends the process at once, because the
+// person or supervisor that sent it does not want to wait. SIGHUP makes the server read its configuration again.
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	// Without this, a closed log pipe would kill the server and all its connections.
+	// By default SIGPIPE would kill the server, with all its connections, when a pipe for its log is closed.
 	signal.Ignore(syscall.SIGPIPE)
 	go func() {
 		cancel(fmt.Errorf("signal: %v", <-signals))

@@ -13,9 +13,9 @@ var parent = os.Getppid()
 // parentLook is how often this process checks that its parent still runs.
 const parentLook = 500 * time.Millisecond
 
-// withParent returns a context that is done when ctx is done, or when the process that started this one has ended. The
-// kernel's signal for that (PR_SET_PDEATHSIG) would come when the thread that started us ends, even if its process lives
-// on.
+// withParent returns a context that is done when ctx is done, or when the process that started this one has ended. The kernel has
+// a signal for the end of a parent (PR_SET_PDEATHSIG). It is not used, because it comes when the thread that started us ends,
+// even if the process of that thread lives on.
 func withParent(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {

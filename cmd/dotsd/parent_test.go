@@ -14,8 +14,7 @@ import (
 	"testing"
 )
 
-// The parent is a process: the thread of it that started this process may end
-// earlier.
+// The parent is a process. The thread that started this process may end earlier than its process.
 func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "--listen=127.0.0.1:0", "--admin=", "--drain-time=0s", "--with-parent")
 	cmd.Env = []string{beDotsd + "=1"}
@@ -30,7 +29,7 @@ func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 	result, end := make(chan started), make(chan bool)
 	var start func()
 	start = func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, unless it is the main one
+		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine, unless it is the main thread
 		if thread := syscall.Gettid(); thread != os.Getpid() {
 			result <- started{thread, cmd.Start()}
 			<-end
@@ -67,7 +66,7 @@ func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 
 func TestServeEndsWithItsParent(t *testing.T) {
 	defer func(was int) { parent = was }(parent)
-	parent = -1 // as if the parent had ended and another process had become our parent
+	parent = -1 // as if the parent had ended, so that another process is our parent now
 	var log bytes.Buffer
 	args := []string{"--listen=127.0.0.1:0", "--admin=", "--drain-time=0s", "--loops=1", "--with-parent"}
 	if code := run(t.Context(), program{args: args, stdout: io.Discard, stderr: &log}); code != exitOK || !strings.Contains(log.String(), "the process that started this one has ended") {

@@ -7,13 +7,14 @@ import (
 	"dotsconnect/server"
 )
 
-// habits are names that our settings have in other programs, with the value to write.
+// habits holds names that other programs use for settings which we have too, with our name and a value to write.
 var habits = map[string]struct{ setting, value string }{
 	"port": {"listen", ":PORT"}, "host": {"listen", "HOST:PORT"}, "bind": {"listen", "HOST:PORT"}, "address": {"listen", "HOST:PORT"},
 	"redis-url": {"redis", "redis://HOST:PORT"},
 }
 
-// advise says what to write instead of an unknown name. form writes a setting and its value in the syntax of the place.
+// advise returns advice about what to write instead of an unknown name. form writes a setting and its value in the syntax of the
+// place where the unknown name stands.
 func advise(name string, known []string, form func(setting, value string) string) string {
 	plain := strings.TrimPrefix(strings.TrimPrefix(spelling(name), "--"), "dots-")
 	if h, ok := habits[plain]; ok {
@@ -22,7 +23,7 @@ func advise(name string, known []string, form func(setting, value string) string
 	return didYouMean(name, known)
 }
 
-// explainFlag replaces kong's advice about an unknown flag with ours, if there is any.
+// explainFlag replaces kong's advice about an unknown flag by ours, if we have some.
 func explainFlag(err error, settings map[string]server.Setting) error {
 	name, isFlag := strings.CutPrefix(err.Error(), "unknown flag ")
 	if !isFlag {
@@ -40,7 +41,7 @@ func explainFlag(err error, settings map[string]server.Setting) error {
 	return fmt.Errorf("unknown flag %s%s", name, advice)
 }
 
-// didYouMean proposes the known name that is nearest to an unknown one, if one is near.
+// didYouMean proposes the known name that is most similar to an unknown one, if any is similar enough.
 func didYouMean(name string, known []string) string {
 	best, bestDistance := "", max(2, len(name)/4)+1
 	for _, k := range known {
@@ -55,7 +56,7 @@ func didYouMean(name string, known []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// spelling removes what people confuse, so that max_age is close to max-age.
+// spelling removes the differences that people confuse, so that max_age is similar to max-age.
 func spelling(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 }

@@ -13,9 +13,9 @@ import (
 
 var proof = regexp.MustCompile(`(?m)^ *proof +0 lost, 0 doubled, `)
 
-// bench runs a scenario of dotsbench. Exit code 3 means that the machine was too busy to measure rates and latencies, which
-// no test of ours needs. A broken promise and a missed threshold are failures on any machine. A run that could not be made is
-// one too: only a completed run prints a line about its proof.
+// bench runs a scenario of dotsbench. It accepts exit code 3, which means that the machine was too busy to measure rates and
+// latencies: no test of ours needs those. A broken promise and a missed threshold are failures on any machine. It is also a
+// failure if the run could not be made: only a completed run prints a line about its proof.
 func (p programs) bench(t *testing.T, args ...string) error {
 	t.Helper()
 	out, err := p.try(t, "dotsbench", append([]string{"run"}, args...)...)
@@ -26,7 +26,7 @@ func (p programs) bench(t *testing.T, args ...string) error {
 	return err
 }
 
-// benchResult is bench, and returns the result.
+// benchResult does the same as bench, and returns the result.
 func (p programs) benchResult(t *testing.T, args ...string) (*result.Result, error) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out")
@@ -36,8 +36,8 @@ func (p programs) benchResult(t *testing.T, args ...string) (*result.Result, err
 	return result.Load(out)
 }
 
-// testKick judges every close by the client's own stamps: exit code 4 means a broken promise. Its report has the distribution
-// of lateness.
+// testKick makes dotsbench judge the time of every close by the client's own time stamps. Exit code 4 would mean a broken
+// promise. The report has the distribution of the lateness.
 func (p programs) testKick(t *testing.T) {
 	if err := p.bench(t, "missing-heartbeat", "--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin= --max-age 3s",
 		"--conns=10k", "--rooms=1250", "--silent=50%", "--max-age=3s", "--beat=1s", "--duration=8s"); err != nil {
@@ -45,15 +45,15 @@ func (p programs) testKick(t *testing.T) {
 	}
 }
 
-// testIdle limits the resident memory per connection, when idle and after it sent and received a message, and the server's
-// goroutines. Two hundred connections are opened and reset first, so that one-time costs (code pages that run for the first
-// time, buffers of the loops) do not count.
+// testIdle limits the resident memory per connection: while it is idle, and after it has sent and received a message. It also
+// limits the server's goroutines. Two hundred connections are opened and reset first, so that one-time costs (code pages that run
+// for the first time, buffers of the loops) do not count.
 func (p programs) testIdle(t *testing.T) {
 	args := []string{"idle", "--server-cmd", p.path("dotsd") + " --listen 127.0.0.1:{port} --admin 127.0.0.1:{admin}",
 		"--conns=10k", "--rooms=1250", "--prelude=200", "--rate=3k/s", "--duration=4s", "--warmup=0s",
 		"--threshold=server.bytes_per_connection<=900", "--threshold=server.bytes_per_connection_end<=1150", "--threshold=server.goroutines<=20"}
-	// Resident memory is the memory of connections plus memory that the runtime has not returned yet, which varies by 50
-	// bytes a connection. The second part can only add, so the smallest of three results is the best.
+	// Resident memory includes memory that the runtime has not returned yet, which varies by 50 bytes a connection. That part can
+	// only add to the memory of the connections, so the smallest of three results is the most accurate.
 	var err error
 	for range 3 {
 		if err = p.bench(t, args...); err == nil {
@@ -63,15 +63,15 @@ func (p programs) testIdle(t *testing.T) {
 	t.Errorf("idle: %v, three times", err)
 }
 
-// testChurn makes members check every message of their rooms while other clients connect and reset: 200,000 times by the
-// schedule, fewer on a slow machine.
+// testChurn makes members check every message of their rooms while other clients connect and reset. They do so 200,000 times if
+// the schedule can be kept, and fewer times on a slow machine.
 func (p programs) testChurn(t *testing.T) {
 	if err := p.bench(t, "churn", "--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin=", "--churn=10k/s", "--duration=20s"); err != nil {
 		t.Error(err)
 	}
 }
 
-// testManyGenerators holds more connections than one process has descriptors: two generators, two servers.
+// testManyGenerators uses more connections than one process has descriptors, so it needs two generators and two servers.
 func (p programs) testManyGenerators(t *testing.T) {
 	if err := p.bench(t, "rooms", "--server-cmd", p.path("dotsd")+" --listen 127.0.0.1:{port} --admin=", "--servers=2", "--procs=2",
 		"--conns=30k", "--rooms=3k", "--rate=1000/s", "--duration=5s"); err != nil {

@@ -12,17 +12,17 @@ import (
 	"dotsconnect/bench/client"
 )
 
-const perSender = 1_000_000 // message n of member id has the number id*perSender+n
+const perSender = 1_000_000 // message n of member id is the number id*perSender+n
 
-// crowd is many members; each sends its next message when its last one came back.
+// crowd is a large number of members. Each of them sends its next message when its last one has come back.
 type crowd struct {
 	*client.Engine
 	heard [][]int
 	sent  []int
-	codes map[string]int // how connections ended
+	codes map[string]int // number of connections that ended with each code
 	ended int
 	total int
-	alien string // a text that is not one of our messages
+	alien string // the first text that is not one of our messages
 }
 
 func (d *daemon) crowd(rooms, size int) *crowd {
@@ -83,9 +83,10 @@ func (c *crowd) pollUntil(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// testTerm: all members of a room join before the first message. So the messages that each of them receives must be a prefix
-// of the room's order, and the member that left last received all of them. If any member received a message, its sender must
-// have received it too, without a gap: only the last messages of a sender may not have been accepted.
+// testTerm: all members of a room join before the first message. So the messages that each member receives must be a prefix of
+// the room's order, and the member that left last must have received all of them. If any member has received a message, the
+// sender of that message must have received it too, and all of its own messages before it: only the last messages of a sender may
+// not have been accepted.
 func (p programs) testTerm(t *testing.T) {
 	const rooms, size = 625, 8
 	d := p.serve(t, "--drain-time=2s")
@@ -126,7 +127,7 @@ func (p programs) testTerm(t *testing.T) {
 		rooms*size, messages, c.total, c.total-before, took.Round(time.Millisecond))
 }
 
-// checkRoom returns how many messages the room had.
+// checkRoom checks the messages of one room, and returns their number.
 func (c *crowd) checkRoom(t *testing.T, room, size int) int {
 	t.Helper()
 	first := room * size

@@ -26,7 +26,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func atoi(b []byte) int {
 	n, err := strconv.Atoi(string(b))
 	if err != nil {
-		panic(err) // proc(5) has a number there
+		panic(err) // cannot happen: proc(5) has a number here
 	}
 	return n
 }
@@ -44,7 +44,7 @@ type member struct {
 const request = "GET /ws/chat/%s/ HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
-// dial connects; narrow takes the smallest receive buffer.
+// dial connects to the server. If narrow is true, the client has the smallest possible receive buffer.
 func (d *daemon) dial(narrow bool) (*member, error) {
 	dialer := net.Dialer{Timeout: patience, Control: func(_, _ string, c syscall.RawConn) (err error) {
 		cerr := c.Control(func(fd uintptr) {
@@ -62,9 +62,9 @@ func (d *daemon) dial(narrow bool) (*member, error) {
 	return &member{conn, bufio.NewReader(conn)}, nil
 }
 
-// ask asks for a room and returns the HTTP status; 0 is a connection that ended without one.
+// ask asks for a room and returns the HTTP status, or 0 if the connection ended without an answer.
 func (m *member) ask(room string) (status int, err error) {
-	_, _ = fmt.Fprintf(m, request, room) // the outcome shows when reading
+	_, _ = fmt.Fprintf(m, request, room) // if it fails, the read shows it
 	r, err := http.ReadResponse(m.r, &http.Request{Method: http.MethodGet})
 	var timeout net.Error
 	switch {
@@ -77,7 +77,7 @@ func (m *member) ask(room string) (status int, err error) {
 	}
 }
 
-// echo sends a message and waits for it.
+// echo sends a message and waits until it has come back.
 func (m *member) echo(text string) error {
 	payload := `{"message":"` + text + `"}`
 	frame := append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
@@ -102,7 +102,7 @@ func (m *member) echo(text string) error {
 	}
 }
 
-// joined returns n members, each in its own room; otherwise it fails the test.
+// joined returns n members, each in a room of its own. It fails the test if one of them cannot join.
 func (d *daemon) joined(n int, name string) (members []*member) {
 	d.t.Helper()
 	for i := range n {
@@ -128,17 +128,18 @@ func (d *daemon) echoes(members []*member) {
 	}
 }
 
-// watch measures the server's cost for a while.
+// watch measures, over the given time, the processor time that the server uses, as a share of one core, and returns the log lines
+// of that time.
 func (d *daemon) watch(window time.Duration) (core float64, lines []string) {
 	d.t.Helper()
 	before, logged := d.cpu(), len(d.log())
-	timer := time.NewTimer(window) // the time over which CPU is measured
+	timer := time.NewTimer(window) // the time over which processor time is measured
 	<-timer.C
 	return float64(d.cpu()-before) / float64(window), d.log()[logged:]
 }
 
 // testSmallLimit fills a server that may have few open files, and uses its admin address meanwhile. A limit that is too low for
-// any connection is an error.
+// any connection must be an error at the start.
 func (p programs) testSmallLimit(t *testing.T) {
 	for _, limit := range []int{60, 100} {
 		d := p.serveUnder(t, "ulimit -n "+itoa(limit), "--drain-time=0s")
@@ -174,7 +175,7 @@ func (p programs) testSmallLimit(t *testing.T) {
 	}
 }
 
-// testDescriptors: 400 clients come at once to a server with a limit of 200 open files; half of them send nothing.
+// testDescriptors: 400 clients come at once to a server that may have 200 open files. Half of them send nothing.
 func (p programs) testDescriptors(t *testing.T) {
 	const crowd = 400
 	d := p.serveUnder(t, "ulimit -n 200")
@@ -196,7 +197,7 @@ func (p programs) testDescriptors(t *testing.T) {
 				answers[i].err = err
 				return
 			}
-			if i%2 == 0 { // it sends nothing, and must still get an answer or be disconnected
+			if i%2 == 0 { // this client sends nothing, and must still get an answer or be disconnected
 				status, err := m.listen()
 				answers[i] = answer{m, status, err, time.Since(began)}
 				return
@@ -208,7 +209,7 @@ func (p programs) testDescriptors(t *testing.T) {
 	wait.Wait()
 	took := time.Since(began)
 	statuses, silent := map[int]int{}, 0
-	var longest time.Duration // longest wait of a client that sent a request
+	var longest time.Duration // longest wait of a client that has sent a request
 	for i, a := range answers {
 		statuses[a.status]++
 		if i%2 == 1 {
@@ -231,7 +232,7 @@ func (p programs) testDescriptors(t *testing.T) {
 	if perSecond := busiestSecond(d.log()); perSecond > 20 {
 		t.Errorf("%d log lines of one kind in a second", perSecond)
 	}
-	for _, a := range answers { // all of them disconnect
+	for _, a := range answers { // all clients disconnect
 		if a.member != nil {
 			_ = a.member.Close()
 		}
@@ -268,12 +269,13 @@ func (m *member) listen() (status int, err error) {
 	return 0, nil
 }
 
-// testFewerDescriptors lowers the limit below the number of open files, while clients come. With 20, accept itself fails, and
-// clients wait until they are answered one by one. With 40, a connection can be accepted, but a loop cannot take it over.
+// testFewerDescriptors lowers the limit below the number of open files, while clients come. With a limit of 20, accept itself
+// fails, and clients wait until they are answered one by one. With 40, a connection can be accepted, but no loop can take it
+// over.
 func (p programs) testFewerDescriptors(t *testing.T) {
 	for _, limit := range []uint64{20, 40} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			t.Parallel() // each has its own server, and mostly waits
+			t.Parallel() // each limit has its own server, and mostly waits
 			p.testLimit(t, limit)
 		})
 	}
@@ -296,7 +298,7 @@ func (p programs) testLimit(t *testing.T, limit uint64) {
 			answers <- status
 		}()
 	}
-	statuses := map[int]int{<-answers: 1} // one client got an answer
+	statuses := map[int]int{<-answers: 1} // one client has got an answer already
 	core, lines := d.watch(2 * time.Second)
 	d.echoes(old)
 	if core > 0.5 {
@@ -323,7 +325,7 @@ func (p programs) testLimit(t *testing.T, limit uint64) {
 	d.terminate()
 }
 
-// limitFiles sets how many files the server may have open from now on, and returns the old limit.
+// limitFiles sets the number of files that the server may have open from now on, and returns the old limit.
 func (d *daemon) limitFiles(n uint64) (was uint64) {
 	d.t.Helper()
 	var limit unix.Rlimit
@@ -337,7 +339,7 @@ func (d *daemon) limitFiles(n uint64) (was uint64) {
 	return was
 }
 
-// busiestSecond is the largest number of lines with one message in one second of the log.
+// busiestSecond returns the largest number of lines with the same message in one second of the log.
 func busiestSecond(lines []string) (most int) {
 	counts := map[string]int{}
 	for _, text := range lines {
@@ -352,8 +354,8 @@ func busiestSecond(lines []string) (most int) {
 	return most
 }
 
-// testFloods does at full speed what strangers can do, and gets slow consumers kicked. Ten lines of each kind are written per
-// second; a second of the log may overlap two seconds of the sampler.
+// testFloods does at full speed everything that strangers can do, and lets slow consumers be kicked. Ten lines with the same
+// message may be written per second of the sampler; one second of the log may overlap two of these.
 func (p programs) testFloods(t *testing.T) {
 	const length = 2 * time.Second
 	d := p.serve(t, "--max-message=4KiB", "--backlog-soft=8KiB", "--backlog-hard=16KiB", "--unsent-limit=4KiB", "--close-timeout=200ms", "--stall-budget=0s")
@@ -379,7 +381,7 @@ func (p programs) testFloods(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	hostile := d.log()[1:] // without the start line
+	hostile := d.log()[1:] // without the line about the start
 	if most := busiestSecond(hostile); most > 20 {
 		t.Errorf("%d lines of one kind in a second about bad handshakes and bad frames, want at most 20", most)
 	}
@@ -426,6 +428,6 @@ func eventually(t *testing.T, what string, done func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("still not after %v: %s", patience, what)
 		}
-		time.Sleep(10 * time.Millisecond) // the polling interval of a condition
+		time.Sleep(10 * time.Millisecond) // polls the condition
 	}
 }

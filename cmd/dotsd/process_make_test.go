@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// "make run" leaves nothing behind, however it ends, and prints nothing of its own when a user types Ctrl-C.
+// "make run" must leave nothing behind, however it ends, and must print nothing of its own when a user types Ctrl-C.
 func TestMakeRunEndsWithItsServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
@@ -43,7 +43,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 			_ = reader.SetReadDeadline(time.Now().Add(4 * patience))
 			var lines []string
 			serving := false
-			for log := bufio.NewScanner(reader); log.Scan(); { // until both have closed the pipe
+			for log := bufio.NewScanner(reader); log.Scan(); { // reads until make and the server have closed the pipe
 				lines = append(lines, log.Text())
 				var line logLine
 				if json.Unmarshal(log.Bytes(), &line) == nil && line.Message == "serving" {
@@ -53,7 +53,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 					}
 				}
 			}
-			_ = cmd.Wait() // it returns how make ended, which does not matter here
+			_ = cmd.Wait() // returns how make ended, which does not matter here
 			text := strings.Join(lines, "\n")
 			if !serving || !strings.Contains(text, `"drained"`) {
 				t.Errorf("the server did not end in good order:\n%s", text)
@@ -65,7 +65,7 @@ func TestMakeRunEndsWithItsServer(t *testing.T) {
 	}
 }
 
-// A reader that stops reading early is not an error.
+// If a reader of the output stops reading early, this must not be reported as an error.
 func TestAPipeThatEndsEarlyIsNoTrouble(t *testing.T) {
 	p := buildPrograms(t)
 	for _, args := range [][]string{{"config"}, {"config", "--yaml"}, {"config", "--markdown"}, {"version"}, {"--help"}} {

@@ -12,20 +12,21 @@ import (
 	"time"
 )
 
-// watcher observes during a run how three nodes count the members of a room before, during and after the death of the
-// third node. It finds their addresses in the log that they share.
+// watcher observes during a run how three nodes count the members of a room: before, during and after the death of the third
+// node. It finds the addresses of the nodes in the log that they share.
 type watcher struct {
 	t      *testing.T
 	log    string
 	stop   chan struct{} // closed when the run is over
 	client http.Client
 
-	awaits         string        // the last condition that it waited for
-	counted        string        // the last answer of the nodes
-	vanished, back time.Duration // after the kill: no member of the dead node counts, all members count again; 0: not seen
+	awaits         string        // the condition that it waited for last
+	counted        string        // the counts in the nodes' last answer
+	vanished, back time.Duration // from the kill until no member of the dead node counted, and until all counted again; 0: not seen
 }
 
-// watch returns when it has seen all steps, or when the run is over. There are each members of the room on each node.
+// watch returns when it has seen all steps, or when the run is over. each is the number of members that the room has on each
+// node.
 func (w *watcher) watch(each int) {
 	w.client = http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	var nodes []logLine
@@ -74,9 +75,10 @@ func (w *watcher) until(what string, done func() bool) bool {
 	return true
 }
 
-// serving returns the nodes that have begun to serve, in that order. A node that was started again is in it twice.
+// serving returns the nodes that have begun to serve, in the order in which they began. A node that was started again is in the
+// list twice.
 func (w *watcher) serving() (nodes []logLine) {
-	text, _ := os.ReadFile(w.log) // it does not exist before a node has logged
+	text, _ := os.ReadFile(w.log) // the file does not exist before a node has logged
 	for line := range strings.SplitSeq(string(text), "\n") {
 		var l logLine
 		if json.Unmarshal([]byte(line), &l) == nil && l.Message == "serving" {
@@ -86,7 +88,7 @@ func (w *watcher) serving() (nodes []logLine) {
 	return nodes
 }
 
-// refused reports that a node's port is closed.
+// refused reports whether a node's port is closed.
 func (w *watcher) refused(node logLine) bool {
 	answer, err := w.client.Get("http://" + node.Admin + "/healthz")
 	if err == nil {
@@ -95,7 +97,7 @@ func (w *watcher) refused(node logLine) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// room returns a room with members on a node: as space/name, or "" while there is none.
+// room returns a room that has members on a node, as space/name, or "" if there is none yet.
 func (w *watcher) room(node logLine) string {
 	var rooms struct{ Rooms []struct{ Room string } }
 	if w.get(node, "/api/rooms?top=1", &rooms); len(rooms.Rooms) == 0 {
@@ -104,14 +106,15 @@ func (w *watcher) room(node logLine) string {
 	return rooms.Rooms[0].Room
 }
 
-// members is how many members a node counts in a room, in total and on that node.
+// members returns how many members a room has according to a node: on all nodes, and on that node.
 func (w *watcher) members(node logLine, room string) (all, here int) {
 	var counts struct{ Members, Here int }
 	w.get(node, "/api/rooms/"+room, &counts)
 	return counts.Members, counts.Here
 }
 
-// get leaves the value unchanged if there is no valid answer, because the caller asks again.
+// get requests a path of a node's admin address and decodes the answer. Without a valid answer it leaves the value unchanged, and
+// the caller asks again.
 func (w *watcher) get(node logLine, path string, into any) {
 	answer, err := w.client.Get("http://" + node.Admin + path)
 	if err != nil {

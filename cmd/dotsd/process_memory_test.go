@@ -16,8 +16,8 @@ import (
 
 const mib = 1 << 20
 
-// testMemory has members that join and never read, and measures the memory that the server holds for them: the growth of its
-// live heap, after a collection, and its own metric.
+// testMemory has members that join and never read. It measures the memory that the server holds for them in two ways: by the
+// growth of the server's live heap (after a garbage collection), and by the server's own metric.
 func (p programs) testMemory(t *testing.T) {
 	for _, row := range []struct {
 		name           string
@@ -25,8 +25,8 @@ func (p programs) testMemory(t *testing.T) {
 		messages, size int
 		args           []string
 		limit          float64 // MiB of live heap
-		holds          bool    // large enough for the metric to agree with the heap
-		dies           bool    // must end at 64 MiB above its memory at rest
+		holds          bool    // large enough for the metric and the heap to agree
+		dies           bool    // the process must end when it exceeds its memory at rest by 64 MiB
 	}{
 		{name: "a hot room", members: 2000, rooms: 1, messages: 100, size: 65500, limit: 1.25 * 64},
 		{name: "many members and messages", members: 9000, rooms: 1, messages: 250, size: 65500, limit: 1.25 * 64},
@@ -77,7 +77,7 @@ func (p programs) testMemory(t *testing.T) {
 	}
 }
 
-// neverRead joins members whose sockets take as little as possible, and that read nothing after the handshake.
+// neverRead makes members that read nothing after the handshake. Their sockets have the smallest possible buffers.
 func (d *daemon) neverRead(members, rooms int) {
 	d.t.Helper()
 	var wait sync.WaitGroup
@@ -103,7 +103,7 @@ func (d *daemon) neverRead(members, rooms int) {
 	}
 }
 
-// publish publishes through the API, and tries again while the room makes publishers wait.
+// publish publishes a message through the API. While the room makes publishers wait, it tries again.
 func (d *daemon) publish(room string, size int) {
 	d.t.Helper()
 	body := fmt.Sprintf(`{"message":"%s"}`, bytes.Repeat([]byte("x"), size-14))
@@ -137,7 +137,7 @@ func (d *daemon) get(path string) string {
 	return string(text)
 }
 
-// number is the number after the first match of a pattern.
+// number returns the number that follows the first match of a pattern.
 func (d *daemon) number(text, pattern string) float64 {
 	d.t.Helper()
 	match := regexp.MustCompile(pattern).FindStringSubmatch(text)
@@ -151,7 +151,7 @@ func (d *daemon) number(text, pattern string) float64 {
 	return n
 }
 
-// liveHeap is what a collection leaves of the heap, in bytes.
+// liveHeap returns the bytes of the heap that are left after a garbage collection.
 func (d *daemon) liveHeap() float64 {
 	d.t.Helper()
 	return d.number(d.get("/debug/pprof/heap?gc=1&debug=1"), `# HeapAlloc = (\d+)`)
@@ -162,7 +162,7 @@ func (d *daemon) metric(name string) float64 {
 	return d.number(d.get("/metrics"), `(?m)^`+name+` (\S+)$`)
 }
 
-// resident and peak are the current and the highest memory of the process, in bytes (proc(5)).
+// resident and peak return the current and the highest resident memory of the process, in bytes (proc(5)).
 func (d *daemon) resident() int { return d.status("VmRSS") }
 func (d *daemon) peak() int     { return d.status("VmHWM") }
 
@@ -175,7 +175,7 @@ func (d *daemon) forgetPeak() {
 }
 
 // cgroup is a memory cgroup (version 1, which counts the memory of a process without its sockets). Its folder is empty if there
-// is none or this user may not make one; the resident memory is checked in any case.
+// are no such cgroups, or if this user may not make one. The resident memory is checked in any case.
 type cgroup struct {
 	t      *testing.T
 	folder string
@@ -204,7 +204,7 @@ func memoryGroup(t *testing.T) cgroup {
 	return cgroup{t, folder}
 }
 
-// enter is the command with which a shell enters the group.
+// enter returns the command with which a shell enters the cgroup.
 func (g cgroup) enter() string {
 	if g.folder == "" {
 		return ""
@@ -212,7 +212,7 @@ func (g cgroup) enter() string {
 	return "echo $$ >" + filepath.Join(g.folder, "cgroup.procs")
 }
 
-// limit makes the kernel kill a process that takes more.
+// limit makes the kernel kill a process of the cgroup that takes more than the given memory.
 func (g cgroup) limit(bytes int) {
 	g.t.Helper()
 	if g.folder == "" {
@@ -240,19 +240,19 @@ func (p programs) testHalfFrames(t *testing.T) {
 	d.echoes(all)
 	rest, read := d.resident(), d.metric("dots_read_bytes_total")
 	frame := append([]byte{0x82, 0xff, 0, 0, 0, 0, 0, message >> 16, message >> 8 & 0xff, message & 0xff, 0, 0, 0, 0}, make([]byte, message-1)...)
-	for i := range pieces { // in turns, so that each piece is read alone
+	for i := range pieces { // the members take turns, so that the server reads each piece separately
 		for _, m := range all {
 			if _, err := m.Write(frame[i*len(frame)/pieces : (i+1)*len(frame)/pieces]); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	// A scrape makes garbage, which counts as resident, so there are few scrapes.
+	// Each scrape makes garbage, which counts as resident memory, so there are only few scrapes.
 	for deadline := time.Now().Add(2 * patience); d.metric("dots_read_bytes_total")-read < float64(members*len(frame)); {
 		if time.Now().After(deadline) {
 			t.Fatal("not everything was read")
 		}
-		time.Sleep(200 * time.Millisecond) // the polling interval of a condition
+		time.Sleep(200 * time.Millisecond) // polls the condition
 	}
 	each := (d.peak() - rest) / members
 	t.Logf("half a message of %d bytes takes %d bytes", message, each)

@@ -13,7 +13,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// TestNodesOnRedis runs the real programs too. These tests run in parallel: they mostly wait, and none measures speed.
+// TestNodesOnRedis also runs the real programs. Its tests run in parallel, because they mostly wait, and none of them measures
+// speed.
 func TestNodesOnRedis(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the real programs")
@@ -34,23 +35,23 @@ func TestNodesOnRedis(t *testing.T) {
 	}
 }
 
-// nodes is the command for nodes that share one log. If the test fails, the end of the log is shown.
+// nodes returns the command for nodes that share one log file. If the test fails, it shows the end of the log.
 func (p programs) nodes(t *testing.T, args string) (command, log string) {
 	log = filepath.Join(t.TempDir(), "log")
 	t.Cleanup(func() {
 		if t.Failed() {
-			text, _ := os.ReadFile(log) // it does not exist if no node started
+			text, _ := os.ReadFile(log) // the file does not exist if no node started
 			t.Logf("the last log lines of the nodes:\n%s", text[max(0, len(text)-8<<10):])
 		}
 	})
 	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
 }
 
-// patient nodes do not mistake a machine that stops for seconds for an outage of Redis.
+// patient has the flags of nodes that must not take a machine that stops for some seconds for an outage of Redis.
 const patient = "--redis-hold 60s --redis-down reject --redis "
 
-// testTwoNodes runs two nodes on one Redis with rooms that have members on both: messages published on the first arrive at all
-// members, once, in one order.
+// testTwoNodes runs two nodes on one Redis. The rooms have members on both nodes: messages published on the first node must
+// arrive at all members, each exactly once, in one order.
 func (p programs) testTwoNodes(t *testing.T) {
 	command, _ := p.nodes(t, "--admin= "+patient+startRedis(t))
 	if err := p.bench(t, "two-nodes", "--servers=2", "--server-cmd", command, "--duration=4s", "--settle=2s"); err != nil {
@@ -58,7 +59,8 @@ func (p programs) testTwoNodes(t *testing.T) {
 	}
 }
 
-// testRedisOutage stops Redis for 3 s, less than the hold time: all messages sent meanwhile arrive afterwards, once, in one order.
+// testRedisOutage stops Redis for 3 s, which is less than the hold time. All messages sent meanwhile must arrive afterwards, each
+// exactly once, in one order.
 func (p programs) testRedisOutage(t *testing.T) {
 	url, pid := startRedisProcess(t)
 	command, _ := p.nodes(t, "--admin= --redis-hold 20s --redis-down reject --redis "+url)
@@ -69,9 +71,9 @@ func (p programs) testRedisOutage(t *testing.T) {
 	}
 }
 
-// testRedisOutageLocal stops Redis for 5 s, longer than a hold time of half a second. Rooms with all members on one node go on:
-// messages sent in the first second of the outage, the grace, arrive within the outage, and messages sent in the four seconds
-// after it do not wait for its end.
+// testRedisOutageLocal stops Redis for 5 s, which is longer than the hold time of half a second. Rooms with all members on one
+// node must go on. Messages sent in the first second of the outage, the grace, must arrive within the outage. Messages sent in
+// the four seconds after that must not wait for the end of the outage.
 func (p programs) testRedisOutageLocal(t *testing.T) {
 	url, pid := startRedisProcess(t)
 	command, _ := p.nodes(t, "--admin= --redis-hold 500ms --redis-down local --redis "+url)
@@ -86,7 +88,7 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 			t.Errorf("nothing was delivered in the phase %s", phase.Name)
 		}
 	}
-	const rest = 4_000_000 // us, of the outage after the grace
+	const rest = 4_000_000 // microseconds: the part of the outage after the grace
 	grace, hurt := r.Phases[1].Latency, r.Phases[2].Latency
 	if grace.Max < 100_000 {
 		t.Errorf("no message waited for more than %d us in the first second of the outage: was Redis away at all?", grace.Max)
@@ -94,13 +96,14 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 	if grace.Max >= rest {
 		t.Errorf("a message sent in the first second of the outage waited for %d us, until Redis was back", grace.Max)
 	}
-	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // if they waited for Redis, it would be half and all of it
+	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // if they waited for Redis, these would be about rest/2 and rest
 		t.Errorf("p50 %d us, p99 %d us during the outage", hurt.P50, hurt.P99)
 	}
 }
 
-// testLostAgreement: other nodes divide the rooms differently, by an older agreement. They no longer receive messages from this
-// node. So it sends its members to them without a delay, and exits with a code that makes a supervisor restart it. Then it fits.
+// testLostAgreement: other nodes divide the rooms differently, by an older agreement, so they no longer receive the messages of
+// this node. This node must send its members to the other nodes without a delay, and exit with a code that makes a supervisor
+// restart it. After the restart it follows the older agreement.
 func (p programs) testLostAgreement(t *testing.T) {
 	url := startRedis(t)
 	args := []string{"--redis=" + url, "--drain-delay=1h", "--drain-time=100ms"}
@@ -122,11 +125,11 @@ func (p programs) testLostAgreement(t *testing.T) {
 	again.terminate()
 }
 
-// testNodeDeath kills one of three nodes while the members of the other two send, and starts it again after 25 s. These members
-// must get all messages, in one order on both nodes. Members of the dead node come back, and get all messages from then on. The
-// node cannot remove its members from the counts: they vanish with its lease.
+// testNodeDeath kills one of three nodes while the members of the other two nodes send, and starts it again after 25 s. The
+// members of the other two nodes must get all messages, in one order. The members of the dead node come back, and must get all
+// messages from then on. The dead node cannot remove its members from the counts, so they must vanish with its lease.
 func (p programs) testNodeDeath(t *testing.T) {
-	const rooms, each, died = 50, 4, 25 * time.Second // members of each room on each node
+	const rooms, each, died = 50, 4, 25 * time.Second // each: members of each room on each node
 	command, log := p.nodes(t, "--admin 127.0.0.1:{admin} "+patient+startRedis(t))
 	done := make(chan error, 1)
 	var r *result.Result
@@ -149,7 +152,7 @@ func (p programs) testNodeDeath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.back == 0 { // the last step was not observed
+	if w.back == 0 { // the watcher did not see the last step
 		t.Errorf("not seen: %s; the last counts were%s", w.awaits, w.counted)
 	}
 	t.Logf("all nodes counted %d members of a room; those of the dead node were gone from the counts %.1f s after the SIGKILL, and there again %.1f s after it",

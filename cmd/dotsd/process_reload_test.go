@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// testReload changes the file of a running server. Connected clients notice nothing.
+// testReload changes the configuration file of a running server. Connected clients must notice nothing.
 func (p programs) testReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dotsd.yaml")
 	write := func(text string) {
@@ -26,7 +26,7 @@ func (p programs) testReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		status, _ := m.ask("page/ HTTP/1.1\r\nOrigin: " + origin + "\r\nX: ") // the rest of the request line becomes a field
+		status, _ := m.ask("page/ HTTP/1.1\r\nOrigin: " + origin + "\r\nX: ") // the rest of the request line becomes part of the field X
 		return status
 	}
 	told := func(part string) string {
@@ -56,7 +56,7 @@ func (p programs) testReload(t *testing.T) {
 	if got := page("https://old.example.org"); got != http.StatusForbidden {
 		t.Errorf("no longer listed: HTTP %d, want 403", got)
 	}
-	told("connection opened") // at debug
+	told("connection opened") // a line at debug level
 
 	write("origins: [https://new.example.org\nmax-message: much\n")
 	d.signal(syscall.SIGHUP)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// testRedisOverTLS uses a Redis whose certificate is signed only by the CA in SSL_CERT_FILE. With that file the node serves.
-// Without it, or with another host name than that of the certificate, the node exits and says what to do.
+// testRedisOverTLS uses a Redis whose certificate is signed only by the CA in the file SSL_CERT_FILE. With that variable the node
+// must serve. Without it, or if the host name is not the one in the certificate, the node must exit and say what to do.
 func (p programs) testRedisOverTLS(t *testing.T) {
 	folder, port := t.TempDir(), idlePort(t)
 	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")

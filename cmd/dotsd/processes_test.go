@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestProcesses runs the real programs, each in its own process: the server as it is shipped, and the load generators of
-// bench. With -short the long tests are left out.
+// TestProcesses runs the real programs, each in its own process: the server as users get it, and the load generators of bench.
+// With -short it leaves out the long tests.
 func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the real programs, with thousands of connections")
@@ -39,13 +39,13 @@ func TestProcesses(t *testing.T) {
 	t.Run("half frames", p.testHalfFrames)
 }
 
-// programs is the folder with the programs.
+// programs holds the folder of the built programs.
 type programs struct{ folder string }
 
 func (p programs) path(name string) string { return filepath.Join(p.folder, name) }
 
 var (
-	built   string // the folder that holds them; TestMain removes it
+	built   string // folder of the programs; TestMain removes it
 	builder = sync.OnceValue(func() (err error) {
 		if built, err = os.MkdirTemp("", "dots"); err != nil {
 			return err
@@ -68,10 +68,10 @@ func buildPrograms(t *testing.T) programs {
 	return programs{built}
 }
 
-// environment is the environment of a child: without variables that could change its settings.
+// environment returns the environment for child processes, without any variable that could change their settings.
 func environment() []string { return []string{"PATH=" + os.Getenv("PATH")} }
 
-// try runs a measuring program, logs its report, and returns how it ended.
+// try runs a measuring program, logs its report, and returns its output and the error with which it ended.
 func (p programs) try(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -84,29 +84,29 @@ func (p programs) try(t *testing.T, name string, args ...string) (string, error)
 	return string(out), err
 }
 
-// daemon is a running dotsd.
+// daemon is a running process of dotsd.
 type daemon struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	start logLine
-	done  chan struct{} // closed when it has ended and its log is read
+	done  chan struct{} // closed when the process has ended and its log was read
 
 	mu    sync.Mutex
 	lines []string // guarded by mu
 }
 
-// serve starts dotsd on free ports and waits until it serves. dotsd ends with the test.
+// serve starts dotsd on free ports and waits until it serves. dotsd ends when the test ends.
 func (p programs) serve(t *testing.T, args ...string) *daemon {
 	t.Helper()
 	return p.serveUnder(t, "", args...)
 }
 
-// serveUnder is serve, but in a shell that runs a command first ("ulimit -n 200").
+// serveUnder does the same as serve, but in a shell that first runs a command, such as "ulimit -n 200".
 func (p programs) serveUnder(t *testing.T, command string, args ...string) *daemon {
 	t.Helper()
 	args = append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--log-format=json"}, args...)
 	d := &daemon{t: t, done: make(chan struct{}), cmd: exec.Command(p.path("dotsd"), args...)}
-	if command != "" { // exec replaces the shell, so that its process is the server's
+	if command != "" { // exec replaces the shell, so that the server has the shell's process id
 		d.cmd = exec.Command("/bin/sh", append([]string{"-c", command + ` && exec "$0" "$@"`, p.path("dotsd")}, args...)...)
 	}
 	d.cmd.Env = environment()
@@ -132,7 +132,7 @@ func (p programs) serveUnder(t *testing.T, command string, args ...string) *daem
 			d.lines = append(d.lines, log.Text())
 			d.mu.Unlock()
 		}
-		_ = d.cmd.Wait() // how it ended is in ProcessState
+		_ = d.cmd.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
@@ -150,7 +150,7 @@ func (p programs) serveUnder(t *testing.T, command string, args ...string) *daem
 
 func (d *daemon) url() string { return "ws://" + d.start.Address }
 
-// log returns its log so far.
+// log returns the lines of the process's log so far.
 func (d *daemon) log() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -164,7 +164,7 @@ func (d *daemon) signal(s os.Signal) {
 	}
 }
 
-// ended waits for its end and returns the exit code.
+// ended waits for the end of the process and returns its exit code.
 func (d *daemon) ended() int {
 	d.t.Helper()
 	select {
@@ -175,7 +175,7 @@ func (d *daemon) ended() int {
 	return d.cmd.ProcessState.ExitCode()
 }
 
-// terminate drains it; its log must have no errors.
+// terminate drains the server. Its log must have no errors.
 func (d *daemon) terminate() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
@@ -189,7 +189,7 @@ func (d *daemon) terminate() {
 	}
 }
 
-// cpu is the processor time that it used, in clock ticks of 10 ms.
+// cpu returns the processor time that the process has used, in steps of 10 ms.
 func (d *daemon) cpu() time.Duration {
 	d.t.Helper()
 	stat, err := os.ReadFile(filepath.Join("/proc", itoa(d.cmd.Process.Pid), "stat"))

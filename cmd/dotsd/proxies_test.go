@@ -17,9 +17,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Tests the README's lines for nginx and HAProxy in front of a real server.
+// These tests put nginx and HAProxy, with the lines in the README, in front of a real server.
 
-// readmeBlock is the README's code in a language, with the server's address instead of the README's.
+// readmeBlock returns the README's code block in a language, with the given address instead of the README's.
 func readmeBlock(t *testing.T, language, address string) string {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
@@ -33,7 +33,7 @@ func readmeBlock(t *testing.T, language, address string) string {
 	return strings.ReplaceAll(string(match[1]), "127.0.0.1:8000", address)
 }
 
-// startProxy starts a proxy that ends with the test, and waits until it listens on the port.
+// startProxy starts a proxy and waits until it listens on the port. The proxy ends when the test ends.
 func startProxy(t *testing.T, port string, command ...string) {
 	t.Helper()
 	var log bytes.Buffer
@@ -59,7 +59,7 @@ func startProxy(t *testing.T, port string, command ...string) {
 	})
 }
 
-// fetched is the answer to a plain request through a proxy.
+// fetched returns the answer to a plain request through a proxy.
 func fetched(t *testing.T, port, path string) (status int, body string) {
 	t.Helper()
 	answer, err := http.Get("http://127.0.0.1:" + port + path)
@@ -74,7 +74,7 @@ func fetched(t *testing.T, port, path string) (status int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-// checkThrough checks health and page through a proxy, and sends messages through it like a page of that host.
+// checkThrough requests health and page through a proxy, and sends messages through it as a page of that host does.
 func checkThrough(t *testing.T, port string) {
 	t.Helper()
 	if status, body := fetched(t, port, "/healthz"); status != 200 || body != "ok\n" {
@@ -150,7 +150,7 @@ func TestBehindHAProxy(t *testing.T) {
 	file := filepath.Join(folder, "haproxy.cfg")
 	text := "defaults\n  mode http\n  timeout client 10s\nfrontend in\n  bind 127.0.0.1:" + port + "\n  default_backend dotsd\n" +
 		"frontend stats\n  bind 127.0.0.1:" + stats + "\n  stats enable\n  stats uri /\n" + readmeBlock(t, "haproxy", d.start.Address) +
-		// one more, checked on the address for clients as the default of HAProxy does it: HTTP/1.0 without a Host
+		// another backend, checked on the address for clients by HAProxy's default check: HTTP/1.0 without a Host
 		"backend ready\n  mode http\n  timeout connect 2s\n  timeout server 10s\n  option httpchk GET /readyz\n  server node1 " + d.start.Address + " check\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -32,8 +32,8 @@ func startRedis(t *testing.T) string {
 	return url
 }
 
-// startRedisProcess is startRedis, and also returns the process id; args are more lines of its configuration. Without redis-server
-// the test is skipped, or fails if all tests are required.
+// startRedisProcess does the same as startRedis, and also returns the process id. args are more lines of the configuration.
+// Without redis-server the test is skipped, or fails if all tests are required.
 func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("DOTS_TEST_ALL") == "" {
@@ -42,19 +42,19 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 	return startRedisAt(t, idlePort(t), args...)
 }
 
-// lastPort is the last port that idlePort returned: it returns each port once.
+// lastPort is the last port that idlePort returned. Each port is returned only once.
 var lastPort atomic.Int32
 
-// idlePort finds a port without a listener. It is below the ports that the kernel gives to clients: a client could take it, or a
-// program that connects to it could be connected with itself. It is also below those of the bridge's tests, which run at the same
-// time.
+// idlePort finds a port without a listener. The port is below the range from which the kernel takes ports for outgoing
+// connections: otherwise a client could take it, or a program that connects to it could be connected with itself. It is also
+// below the ports of the bridge's tests, which run at the same time.
 func idlePort(t *testing.T) string {
 	t.Helper()
 	const first, count = 4000, 6000
 	lastPort.CompareAndSwap(0, int32(os.Getpid()%count))
 	for range count {
 		port := strconv.Itoa(first + int(lastPort.Add(1))%count)
-		if listener, err := net.Listen("tcp", ":"+port); err == nil { // on all addresses, as HAProxy does
+		if listener, err := net.Listen("tcp", ":"+port); err == nil { // on all addresses, because HAProxy listens there
 			listener.Close()
 			return port
 		}
@@ -63,7 +63,7 @@ func idlePort(t *testing.T) string {
 	return ""
 }
 
-// startRedisAt is startRedisProcess on a port.
+// startRedisAt does the same as startRedisProcess, on the given port.
 func startRedisAt(t *testing.T, port string, args ...string) (url string, pid int) {
 	t.Helper()
 	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)
@@ -91,8 +91,8 @@ func startRedisAt(t *testing.T, port string, args ...string) (url string, pid in
 	return "redis://127.0.0.1:" + port, cmd.Process.Pid
 }
 
-// agree writes into an empty Redis what the first node would write, after looking for others for 3 s. It cannot write to a Redis
-// that wants a password or is a replica.
+// agree writes the nodes' agreement into an empty Redis. The first node would write the same, but only after it had looked for
+// others for 3 s. agree cannot write to a Redis that wants a password or is a replica.
 func agree(t *testing.T, addr string) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, patience)
@@ -115,7 +115,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// startServe runs "dotsd" and returns its addresses, and a function that ends it in good order.
+// startServe runs "dotsd" and returns the log line with its addresses, and a function that drains and ends it.
 func startServe(t *testing.T, args ...string) (start logLine, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -178,8 +178,8 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	}
 }
 
-// If Redis is away, a node is not ready for new clients, or reports that it serves alone, depending on the policy. The same metric
-// shows both.
+// If Redis is away, a node must report by its policy either that it is not ready for new clients, or that it serves alone. The
+// same metric shows both.
 func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
 	redis, pid := startRedisProcess(t)
 	const old = "the last round trip through Redis is "
@@ -207,7 +207,7 @@ func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
 	}
 }
 
-// awaitReadiness waits until /readyz and the metrics of the node report this.
+// awaitReadiness waits until /readyz and the metrics of the node have the given values.
 func awaitReadiness(t *testing.T, node logLine, status int, body, down, ready string) {
 	t.Helper()
 	var saw string
@@ -236,8 +236,8 @@ func getAdmin(t *testing.T, node logLine, path string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// A Redis that lost its data may have lost messages: with --on-gap=close the members are closed with 4105, and members that join
-// later are not.
+// A Redis that lost its data may have lost messages. With --on-gap=close the present members must be closed with 4105, and
+// members that join later must not.
 func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	redis := startRedis(t)
 	node, stop := startServe(t, "--redis="+redis, "--on-gap=close")
@@ -257,7 +257,7 @@ func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	if _, _, err := first.Read(t.Context()); websocket.CloseStatus(err) != 4105 {
 		t.Errorf("got %v, want 4105", err)
 	}
-	until(t, "a member that comes back stays", func() bool { // other gaps of the same loss may follow
+	until(t, "a member that comes back stays", func() bool { // the same loss may cause more gaps
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		c := dialRoom(t, node)
@@ -269,7 +269,7 @@ func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	})
 }
 
-// askRedis runs one command in Redis, which must succeed.
+// askRedis runs one command in Redis, which must not fail.
 func askRedis(t *testing.T, url, command string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "redis://"))

@@ -11,16 +11,17 @@ import (
 	"dotsconnect/server"
 )
 
-// reloader reads the configuration again at each SIGHUP. Only the file and the file with the admin token may have changed; flags
-// and variables cannot. If the new configuration has a mistake, the old one stays. A reload never ends the process.
+// reloader reads the configuration again at each SIGHUP. Only the configuration file and the file with the admin token may have
+// changed, because flags and variables cannot. If the new configuration has a mistake, the old one stays. A reload never ends the
+// process.
 type reloader struct {
 	args, env         []string
-	askedLoops, loops int // the setting, and the number that serve chose
+	askedLoops, loops int // askedLoops: the value of the setting; loops: the number that serve chose
 	node              *server.Server
 	log               *serverLog
 }
 
-// run handles signals until done is closed.
+// run handles the signals until done is closed.
 func (r *reloader) run(hups <-chan os.Signal, done <-chan struct{}) {
 	for {
 		select {
@@ -46,7 +47,7 @@ func (r *reloader) reload() {
 		r.mistake(err)
 		return
 	}
-	if level, err := zapcore.ParseLevel(inv.config.LogLevel); err == nil { // Validate has checked it
+	if level, err := zapcore.ParseLevel(inv.config.LogLevel); err == nil { // cannot fail: Validate has checked it
 		r.log.level.SetLevel(level)
 	}
 	switch {
@@ -59,7 +60,7 @@ func (r *reloader) reload() {
 	}
 }
 
-// mistake logs what is wrong with the new configuration, with all mistakes in one field.
+// mistake logs that the new configuration is wrong, with all mistakes in one field.
 func (r *reloader) mistake(err error) {
 	var texts []string
 	for _, e := range flatten(err) {

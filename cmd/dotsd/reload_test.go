@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// reloads is a server in this process that reads its configuration again for each value sent to hups.
+// reloads starts a server in this process. The server reads its configuration again for each value sent to hups.
 func reloads(t *testing.T, args ...string) (log *bufio.Scanner, hups chan os.Signal, stop func(), code chan int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -28,8 +28,8 @@ func reloads(t *testing.T, args ...string) (log *bufio.Scanner, hups chan os.Sig
 	return bufio.NewScanner(reader), hups, cancel, code
 }
 
-// A container has fewer processors than its machine, and Go gets one more than there are loops. A reload must not take that for
-// one more loop.
+// In a container the process may use fewer processors than the machine has, and serve gives Go one processor more than there are
+// loops. A reload must not take that for a change of the number of loops.
 func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 	if runtime.NumCPU() < 2 {
 		t.Skip("needs two processors")
@@ -58,7 +58,8 @@ func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 	}
 }
 
-// Reading the file may block without end: it may be a pipe, or on a network file system whose server is gone.
+// Reading the configuration file may block without end: the file may be a pipe, or on a network file system whose server is gone.
+// That must not hold up a drain.
 func TestAFileThatCannotBeReadNowHoldsNoDrainUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dotsd.yaml")
 	if err := syscall.Mkfifo(file, 0o600); err != nil {

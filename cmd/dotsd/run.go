@@ -20,8 +20,8 @@ import (
 // Exit codes of the process.
 const (
 	exitOK      = 0
-	exitFailure = 1 // an error of the machine or its environment: an address in use, a drain that took too long
-	exitUsage   = 2 // a flag, a variable or the file is wrong; no server was started
+	exitFailure = 1 // an error of the machine or its environment, such as an address in use or a drain that took too long
+	exitUsage   = 2 // a mistake in a flag, a variable or the file; no server was started
 )
 
 const description = `Serves rooms to WebSocket clients: a message from one member goes to all members of the room.
@@ -39,8 +39,8 @@ Examples:
   dotsd health                              ask the server on this machine whether it is alive
   DOTS_LOG_LEVEL=debug dotsd                serve, and log more`
 
-// cli is the grammar of the command line. Every command has the settings of the server as flags, so that "dotsd --listen
-// :9000" serves and "dotsd --listen :9000 config" shows what it would serve with.
+// cli is the grammar of the command line. Every command has the settings of the server as flags. So "dotsd --listen :9000"
+// serves, and "dotsd --listen :9000 config" shows the settings with which it would serve.
 type cli struct {
 	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. Or DOTS_CONFIG. The server reads it again on SIGHUP."`
 	WithParent bool   `name:"with-parent" help:"Shut down in good order when the process that started this one ends for any reason."`
@@ -60,25 +60,26 @@ type configCmd struct {
 	Markdown bool `name:"markdown" xor:"form" help:"Print all settings with their defaults, as a table for the documentation."`
 }
 
-// invocation is one call of the program: its command, and the configuration from all sources.
+// invocation is one call of the program: its command, and the configuration that results from all sources.
 type invocation struct {
 	cli     cli
 	config  server.Config
 	sources *sources
-	command string // empty if the help text was the answer
+	command string // empty if only the help text was asked for
 }
 
-// program is the input and output of a process.
+// program holds the inputs and outputs of a process.
 type program struct {
 	args, env      []string
 	stdout, stderr io.Writer
-	hups           <-chan os.Signal // each one reloads the configuration
+	hups           <-chan os.Signal // each signal makes the server read its configuration again
 }
 
-// run is the program. It returns when the command is done; serve is done when ctx is done, or when it fails.
+// run runs the program and returns its exit code. It returns when the command is done; the command serve is done when ctx is
+// done, or when it fails.
 func run(ctx context.Context, p program) int {
 	inv, err := parse(p.args, p.env, p.stdout, p.stderr)
-	if errors.Is(err, syscall.EPIPE) { // while it wrote the help text
+	if errors.Is(err, syscall.EPIPE) { // happened while the help text was written
 		return exitOK
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func run(ctx context.Context, p program) int {
 		_, err = fmt.Fprintln(p.stdout, readBuild())
 	}
 	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has stopped reading: dotsd config | head
+	case err == nil, errors.Is(err, syscall.EPIPE): // EPIPE: the reader has stopped reading, as in: dotsd config | head
 		return exitOK
 	case errors.Is(err, redisbridge.ErrDiffers):
 		report(p.stderr, err)
@@ -108,7 +109,7 @@ func run(ctx context.Context, p program) int {
 	}
 }
 
-// parse reads flags, environment and file, and validates the result.
+// parse reads the flags, the environment and the file, and validates the resulting configuration.
 func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 	inv := &invocation{sources: newSources(env)}
 	helped := false
@@ -149,8 +150,8 @@ func parse(args, env []string, stdout, stderr io.Writer) (*invocation, error) {
 	return inv, inv.config.LoadAdminToken()
 }
 
-// BeforeResolve runs after kong has read the flags and before it asks the resolver. A version can be asked for even if
-// the environment is wrong.
+// BeforeResolve runs after kong has read the flags, and before kong asks the resolver. So "dotsd version" works even if the
+// environment has mistakes.
 func (c *cli) BeforeResolve(ctx *kong.Context, s *sources) error {
 	if ctx.Command() == "version" {
 		return nil
@@ -164,8 +165,9 @@ func (c *cli) BeforeResolve(ctx *kong.Context, s *sources) error {
 	return s.load(file, ctx.Model.Flags)
 }
 
-// prepareFlags removes the variables from kong: it would read them from the process, where a test cannot replace them,
-// and a file would override them. sources reads both. The help text explains the names of variables once.
+// prepareFlags removes the names of variables from kong's flags. Kong would read the variables from the process, where a test
+// cannot replace them, and a file would override them. sources reads variables and file instead. The help text explains the names
+// of variables once.
 func prepareFlags(k *kong.Kong) error {
 	for _, flag := range k.Model.Flags {
 		flag.Envs, flag.Tag.Envs = nil, nil
@@ -176,23 +178,23 @@ func prepareFlags(k *kong.Kong) error {
 	return nil
 }
 
-// report prints an error, or each of several joined errors, as one line that begins with the name of the program.
+// report prints an error as one line that begins with the name of the program. For joined errors it prints one such line each.
 func report(w io.Writer, err error) {
 	for _, e := range flatten(err) {
 		fmt.Fprintf(w, "dotsd: %s\n", oneLine(e))
 	}
 }
 
-// oneLine is the text of an error that may contain joined errors.
+// oneLine returns the text of an error, which may contain joined errors, as one line.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// flatten splits joined errors. It keeps an error whole that adds a text to several, because they mean little without
-// it.
+// flatten splits joined errors. It does not split an error that adds its own text to several errors, because these mean little
+// without that text.
 func flatten(err error) (all []error) {
 	if inner := errors.Unwrap(err); inner != nil && inner.Error() == err.Error() { // a wrapper of kong that adds no text
 		return flatten(inner)
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // errors inside an error with its own text are not wanted
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // must not look inside an error with its own text
 	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
 		return []error{err}
 	}

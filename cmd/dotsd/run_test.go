@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the files under testdata, and the example")
 
-// beDotsd makes this test binary act as the program, for tests that need a process with signals.
+// beDotsd is the variable that makes this test binary act as the program, for tests that need a process with signals.
 const beDotsd = "BE_DOTSD"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	code := m.Run()
-	// go-redis checks only once a second, while it dials, whether its pool was closed.
+	// While go-redis dials, it checks only once a second whether its pool was closed.
 	var left error
 	for deadline := time.Now().Add(patience); code == exitOK; time.Sleep(10 * time.Millisecond) {
 		if left = goleak.Find(); left == nil {
@@ -44,13 +44,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// call is one run of the program that ends by itself.
+// call runs the program once, with a command that ends by itself.
 func call(t *testing.T, args, env []string) (code int, stdout, stderr string) {
 	t.Helper()
 	t.Setenv("COLUMNS", "")
 	var out, err bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // a call that serves by mistake ends at once
+	cancel() // if the call serves by mistake, it ends at once
 	code = run(ctx, program{args: args, env: env, stdout: &out, stderr: &err})
 	return code, out.String(), err.String()
 }
@@ -100,7 +100,7 @@ func TestVersionNeedsNoConfiguration(t *testing.T) {
 	}
 }
 
-// TestMistakesAreNamedWithTheirPlace keeps the program's answers to every kind of mistake as a transcript.
+// TestMistakesAreNamedWithTheirPlace compares the program's answers to every kind of mistake with a transcript.
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	cases := []struct {
 		args, env, file string
@@ -214,7 +214,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	golden(t, "testdata/mistakes.txt", transcript.String())
 }
 
-// packageDir is where the tests start, before one of them changes the directory.
+// packageDir is the directory in which the tests start, before one of them changes the directory.
 var packageDir, _ = os.Getwd()
 
 func TestAFlagWinsOverAVariableOverTheFile(t *testing.T) {
@@ -331,7 +331,8 @@ func TestVariablesOfOthersAreNotOurs(t *testing.T) {
 	}
 }
 
-// A setting's name from another program is answered with our name, in the syntax of its place.
+// If a setting has a name that other programs use, the answer must give our name, in the syntax of the place where the other name
+// stands.
 func TestTheSettingIsNamedThatAnotherNameStandsFor(t *testing.T) {
 	for _, row := range []struct{ args, env, file, want string }{
 		{args: "--port=9000", want: "unknown flag --port; use --listen=:PORT"},

@@ -18,10 +18,10 @@ import (
 	"dotsconnect/server"
 )
 
-// drainSlack is how much longer than its settings allow a drain may take before it is aborted.
+// drainSlack is added to the time that the settings allow for a drain. After that time the drain is aborted.
 const drainSlack = 2 * time.Second
 
-// serve runs a node until ctx is done, then takes it out of service.
+// serve runs a node until ctx is done, and then drains it.
 func serve(ctx context.Context, inv *invocation, p program) error {
 	c := inv.config
 	if inv.cli.WithParent {
@@ -50,12 +50,12 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	announce(c, r.node, build, log, forPeople(c, p.stderr))
 
 	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: r.node, log: log}
-	go reloads.run(p.hups, ctx.Done()) // not waited for: reading the file may block
+	go reloads.run(p.hups, ctx.Done()) // nobody waits for it, because reading the file may block
 	var failure, cause error
 	select {
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
-	case err := <-r.lost: // the other nodes no longer receive messages from here, so there is nothing to wait for
+	case err := <-r.lost: // the other nodes no longer receive messages from here, so a drain would be useless
 		failure, cause = &lostError{err}, err
 		c.DrainDelay = 0
 	}
@@ -66,11 +66,11 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 // running is a node that serves.
 type running struct {
 	node  *server.Server
-	lost  <-chan error // from others; nil without other nodes
-	leave func() error // disconnects from the other nodes
+	lost  <-chan error // from others.lost; nil without other nodes
+	leave func() error // ends the connection to the other nodes
 }
 
-// start makes a node serve: at once, or when Redis is available.
+// start makes a node serve: at once, or, if it uses Redis, when Redis is available.
 func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (*running, error) {
 	if c.Redis == "" {
 		node, err := server.New(c, log, build.version)
@@ -101,17 +101,17 @@ func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (
 	return &running{node, o.lost, leave}, nil
 }
 
-// lostError ends a node that no longer fits to the others. It does not unwrap to redisbridge.ErrDiffers, which means that the
-// settings are wrong: this node fits again after a restart.
+// lostError ends a node that no longer has the same agreement as the other nodes. It does not unwrap to redisbridge.ErrDiffers,
+// which would mean that the settings are wrong: after a restart this node has the right agreement.
 type lostError struct{ err error }
 
 func (e *lostError) Error() string { return "--redis: " + e.err.Error() }
 
-// drain takes the node out of service in good order, but with a time limit.
+// drain takes the node out of service without losing messages, within a time limit.
 func drain(node *server.Server, c server.Config) error {
 	limit := c.DrainDelay + c.DrainTime + c.CloseTimeout + drainSlack
 	if c.Redis != "" {
-		limit += c.RedisHold // for messages that Redis has not accepted yet
+		limit += c.RedisHold // time for messages that Redis has not accepted yet
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -121,11 +121,11 @@ func drain(node *server.Server, c server.Config) error {
 	return nil
 }
 
-// useProcessors sets the number of loops, one per CPU by default, and gives Go one processor more: loops spend their time in
-// system calls, and other goroutines must run beside them. A GOMAXPROCS that the user set stays.
+// useProcessors determines the number of loops (one per CPU by default), and gives Go one processor more. Loops spend their time
+// in system calls, and other goroutines must be able to run beside them. If the user has set GOMAXPROCS, it stays as it is.
 func useProcessors(loops int, env []string) int {
 	if loops == 0 {
-		loops = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // the second respects the limits of a container
+		loops = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // GOMAXPROCS respects the limits of a container
 	}
 	byHand := slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
 	if !byHand && runtime.GOMAXPROCS(0) <= loops {
@@ -134,7 +134,7 @@ func useProcessors(loops int, env []string) int {
 	return loops
 }
 
-// announce reports the node's address and capacity: one line for a person, fields for a program.
+// announce reports the node's address and capacity: as one line for a person, or as fields for a program.
 func announce(c server.Config, node *server.Server, build build, log *serverLog, person bool) {
 	connections, hint := node.MaxConnections()
 	if !person {
@@ -156,7 +156,7 @@ func announce(c server.Config, node *server.Server, build build, log *serverLog,
 		build.version, reachable(node.Addr()), admin, count(c.Loops, "loop"), busText(c, node), thousands(connections), hint)
 }
 
-// busFields describes the connection with the other nodes, without passwords.
+// busFields returns log fields about the connection to the other nodes, without passwords.
 func busFields(c server.Config, node *server.Server) []zap.Field {
 	if c.Redis == "" {
 		return []zap.Field{zap.String("bus", "embedded")}
@@ -171,16 +171,16 @@ func busText(c server.Config, node *server.Server) string {
 	return fmt.Sprintf("%s (%s, hold %v, then %s)", redisAt(c), count(node.Lanes(), "lane"), c.RedisHold, c.RedisDown)
 }
 
-// redisAt describes the address of Redis, without users and passwords.
+// redisAt returns the address of Redis for the log, without users and passwords.
 func redisAt(c server.Config) string {
 	a, err := redisbridge.ParseAddress(c.Redis)
-	if err != nil { // it was parsed before
+	if err != nil { // cannot happen: it was parsed before
 		return "redis"
 	}
 	return "redis at " + a.String()
 }
 
-// reachable is an address that a browser on this machine can open.
+// reachable turns an address into one that a browser on this machine can open.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -199,7 +199,7 @@ func count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// thousands writes a number with separators: 19,900.
+// thousands writes a number with separators, such as 19,900.
 func thousands(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -208,7 +208,7 @@ func thousands(n int) string {
 	return digits
 }
 
-// explainListen says which setting made the start fail, and what to do.
+// explainListen adds to an error of the start the name of the setting that caused it, and advice what to do.
 func explainListen(err error, c server.Config) error {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "listen" {

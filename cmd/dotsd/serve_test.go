@@ -22,8 +22,7 @@ import (
 	"dotsconnect/server"
 )
 
-// patience is how long a test waits for something that must happen; it is long so that a busy machine does not fail a
-// test.
+// patience is how long a test waits for an event that must happen. It is long, so that a test does not fail on a busy machine.
 const patience = 30 * time.Second
 
 // logLine is a line of a server's log, as a program reads it.
@@ -37,7 +36,7 @@ type logLine struct {
 	Cause       string `json:"cause"`
 }
 
-// waitFor reads log lines until one has the message.
+// waitFor reads log lines until one has the given message.
 func waitFor(t *testing.T, log *bufio.Scanner, message string) logLine {
 	t.Helper()
 	for log.Scan() {
@@ -143,7 +142,7 @@ func TestTheStartLineForAPerson(t *testing.T) {
 	}
 }
 
-// process starts this test binary as the program.
+// process starts this test binary as a process of the program.
 func process(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -245,7 +244,7 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 		log.Error("refused", zap.Error(errors.New("cause")))
 	}
 	_ = log.out.Sync()
-	// The second may change once in between, hence twice ten.
+	// A new second may begin between the lines, so there may be ten lines twice.
 	if n := strings.Count(out.String(), "\n"); n < 10 || n > 20 {
 		t.Errorf("got %d lines of 500", n)
 	}
@@ -260,13 +259,13 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 }
 
 func TestALogThatNobodyReadsHoldsNobodyUp(t *testing.T) {
-	read, write := io.Pipe() // writing blocks until the other end reads
+	read, write := io.Pipe() // a write blocks until the other side reads
 	log, err := newLogger(server.Default(), write)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxLogLines {
-		log.Info(fmt.Sprintf("line %d", i)) // different texts, so that they are not sampled
+		log.Info(fmt.Sprintf("line %d", i)) // different texts, so that the lines are not sampled
 	}
 	if n := log.out.dropped.Load(); n == 0 {
 		t.Error("nothing was dropped, so nothing was shown")

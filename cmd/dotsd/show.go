@@ -10,8 +10,8 @@ import (
 	"dotsconnect/server"
 )
 
-// show answers "dotsd config". It never prints a secret: the table leaves it out, and in the file its line is a comment,
-// because a mask would be read back as the secret.
+// show answers "dotsd config". It never prints a secret. The table leaves a secret out. In the file its line is a comment,
+// because if it were printed as a mask, the mask would later be read as the secret.
 func (inv *invocation) show(w io.Writer) error {
 	switch {
 	case inv.cli.Config.Markdown:
@@ -67,7 +67,8 @@ func (inv *invocation) yaml() string {
 	return b.String()
 }
 
-// yamlValue quotes texts as Go does, which is a valid YAML string too, and does not quote numbers, sizes and times.
+// yamlValue returns a value in YAML. It quotes texts as Go does, which is also valid in YAML, and does not quote numbers, sizes
+// and times.
 func yamlValue(s server.Setting, c server.Config) string {
 	switch v := s.Get(c).(type) {
 	case string:
@@ -83,7 +84,7 @@ func yamlValue(s server.Setting, c server.Config) string {
 	}
 }
 
-// wrap breaks a text between words into lines of at most width bytes.
+// wrap breaks a text between its words into lines of at most width bytes.
 func wrap(text string, width int) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {

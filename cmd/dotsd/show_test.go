@@ -53,7 +53,7 @@ func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
 	}
 }
 
-// Also quotes characters that no setting takes today.
+// The test includes characters that no setting accepts today.
 func TestEveryTextIsReadBackFromItsLine(t *testing.T) {
 	settings := newSources(nil).settings
 	want := []any{`"quoted" \ back`, "a: b # c", "two\nlines", "gööd", ""}
@@ -114,7 +114,7 @@ func TestAReaderThatGoesAwayIsAFailure(t *testing.T) {
 	}
 }
 
-// normal replaces empty lists by nil.
+// normal replaces empty lists by nil, so that configurations can be compared.
 func normal(c server.Config) server.Config {
 	for _, list := range []*[]string{&c.Origins, &c.Subprotocols} {
 		if len(*list) == 0 {

@@ -14,25 +14,25 @@ import (
 	"dotsconnect/server"
 )
 
-// sources knows where the value of each setting comes from. It is the kong.Resolver for everything except flags: the
+// sources knows where the value of each setting comes from. It is the kong.Resolver for all sources except flags: for the
 // environment and the configuration file, in this order of precedence.
 //
-// An unknown setting is an error in every source. A misspelt timeout that is silently ignored would be found in the night
-// when it was needed.
+// An unknown setting is an error in every source. If a misspelt timeout were silently ignored, somebody would notice it only in
+// the night when it was needed.
 type sources struct {
 	settings map[string]server.Setting // by name
 	env      []string
-	given    map[string]given // by name: the value that wins, without flags
-	flags    map[string]bool  // names given on the command line
+	given    map[string]given // by name of the setting: the value that wins, flags not counted
+	flags    map[string]bool  // names of the settings that are given on the command line
 }
 
-// given is a value and its place as shown to people: "dotsd.yaml:3", "DOTS_MAX_AGE".
+// given is a value, with its place in the form shown to people: "dotsd.yaml:3", "DOTS_MAX_AGE".
 type given struct {
-	value any // a string, or []any of strings
+	value any // a string, or a []any of strings
 	where string
 }
 
-// found is a value with a name, before the name is known to be a setting.
+// found is a value with a name. It is not known yet whether the name is that of a setting.
 type found struct {
 	name string
 	given
@@ -46,8 +46,8 @@ func newSources(env []string) *sources {
 	return s
 }
 
-// load reads the file, if a flag or DOTS_CONFIG names one, and then the environment, which overrides it. It reports all
-// mistakes in both, also in values that are overridden.
+// load reads the file, if a flag or DOTS_CONFIG names one, and then the environment, which overrides the file. It reports all
+// mistakes in both, including mistakes in values that are overridden.
 func (s *sources) load(file string, flags []*kong.Flag) error {
 	fromEnv, problems := s.readEnv()
 	namedBy := "--config"
@@ -77,7 +77,8 @@ func (s *sources) load(file string, flags []*kong.Flag) error {
 	return errors.Join(problems...)
 }
 
-// describe names a place and its setting; a variable is named once, because its name already has both.
+// describe returns the place of a value and the name of its setting. For a variable it is only the name of the variable, which is
+// both.
 func (f found) describe() string {
 	if strings.HasPrefix(f.where, "DOTS_") {
 		return f.where
@@ -85,7 +86,7 @@ func (f found) describe() string {
 	return f.where + ": " + f.name
 }
 
-// lookup returns the value of a variable, empty if it is not set.
+// lookup returns the value of a variable, or "" if it is not set.
 func (s *sources) lookup(variable string) string {
 	for _, entry := range s.env {
 		if value, ok := strings.CutPrefix(entry, variable+"="); ok {
@@ -118,28 +119,28 @@ func (s *sources) readEnv() (settings []found, problems []error) {
 	return settings, problems
 }
 
-// serviceLink matches the variables that Kubernetes sets in every container for each service of the namespace: those of a
-// service called "dots" or "dots-…" look like ours.
+// serviceLink matches variables that Kubernetes sets in every container for each service of the namespace. For a service called
+// "dots" or "dots-…" their names look like ours.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// isForeign recognises variables that begin like ours but are not settings: service links, and the switches of this
-// project's tests.
+// isForeign recognises variables whose names begin like ours but are not those of settings: variables that Kubernetes sets, and
+// the switches of this project's tests.
 func isForeign(variable, value string) bool {
 	if strings.HasPrefix(variable, "DOTS_TEST_") {
 		return true
 	}
 	if strings.HasSuffix(variable, "_PORT") && !strings.HasSuffix(variable, "_SERVICE_PORT") && !strings.HasSuffix(variable, "_TCP_PORT") {
-		return strings.Contains(value, "://") // DOTS_PORT=tcp://10.0.0.1:80 is a link, DOTS_PORT=9000 a mistake
+		return strings.Contains(value, "://") // DOTS_PORT=tcp://10.0.0.1:80 is from Kubernetes, DOTS_PORT=9000 is a mistake
 	}
 	return serviceLink.MatchString(variable)
 }
 
-// Resolve implements kong.Resolver. It is not called for a flag that was given.
+// Resolve implements kong.Resolver. Kong does not call it for a flag that was given.
 func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	return s.given[flag.Name].value, nil
 }
 
-// Validate implements kong.Resolver. load has validated already.
+// Validate implements kong.Resolver. There is nothing to do, because load has validated the values.
 func (s *sources) Validate(*kong.Application) error { return nil }
 
 // noteFlags records which settings were given on the command line.
@@ -151,7 +152,7 @@ func (s *sources) noteFlags(ctx *kong.Context) {
 	}
 }
 
-// of returns where the value of a setting comes from.
+// of returns the place that the value of a setting comes from.
 func (s *sources) of(name string) string {
 	if s.flags[name] {
 		return "flag"
@@ -162,7 +163,7 @@ func (s *sources) of(name string) string {
 	return "default"
 }
 
-// locate adds to each mistake of Validate where the setting was given, unless that is obvious.
+// locate adds to each mistake of Validate the place where the setting was given, unless the place is obvious.
 func (s *sources) locate(err error) error {
 	var located []error
 	for _, e := range flatten(err) {
@@ -177,7 +178,7 @@ func (s *sources) locate(err error) error {
 	return errors.Join(located...)
 }
 
-// mapper makes kong parse a setting as the server does. The error says what the setting takes.
+// mapper makes kong parse a setting in the same way as the server does. Its errors say which values the setting takes.
 func (s *sources) mapper() kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		takes := "a value"
@@ -199,7 +200,7 @@ func (s *sources) mapper() kong.Mapper {
 	})
 }
 
-// tryDecode reports whether a flag would accept a value.
+// tryDecode returns an error if a flag would not accept a value.
 func tryDecode(flag *kong.Flag, value any) error {
 	scan := kong.Scan().PushTyped(value, kong.FlagValueToken)
 	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, reflect.New(flag.Target.Type()).Elem())

@@ -9,7 +9,7 @@ import (
 // build is the build information that the Go toolchain wrote into this binary.
 type build struct {
 	version string // a tag, or "devel"
-	commit  string // empty if it was built outside a checkout
+	commit  string // empty if the binary was built outside a checkout
 }
 
 func readBuild() build {

@@ -15,19 +15,20 @@ import (
 	"dotsconnect/server"
 )
 
-// Pauses between two attempts to reach Redis. The longest is short, because clients wait for the end of an outage.
+// Pauses between two attempts to reach Redis. The longest pause is short, because clients wait for the end of an outage.
 const (
 	shortestPause = 250 * time.Millisecond
 	longestPause  = 2 * time.Second
 )
 
-// sayAgain is how often the log repeats the same reason.
+// sayAgain is the time after which the log repeats the same reason.
 const sayAgain = time.Minute
 
-// errEnded means that the node was told to end.
+// errEnded is the error of a wait that ended because the node was told to end.
 var errEnded = errors.New("told to end while it waited for Redis")
 
-// awaitRedis joins the other nodes as soon as Redis is available. Meanwhile waiting has the reason for the delay.
+// awaitRedis joins the other nodes as soon as Redis is available. Until then, waiting answers clients with the reason for the
+// delay.
 func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *server.Waiting) (o *others, err error) {
 	w := &redisWait{
 		patience: time.Duration(c.RedisWait), because: waiting.Because,
@@ -40,8 +41,8 @@ func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *
 	return o, err
 }
 
-// connectUnless is connect, but returns as soon as ctx is done. go-redis uses only the deadline of a context, so a Redis that does
-// not answer would delay the end of the process.
+// connectUnless does the same as connect, but returns as soon as ctx is done. It is necessary because go-redis uses only the
+// deadline of a context: a Redis that does not answer would delay the end of the process.
 func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
 	type result struct {
 		o   *others
@@ -54,7 +55,7 @@ func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*othe
 		case came <- result{o, err}:
 		case <-ctx.Done():
 			if err == nil {
-				_ = o.stop() // nobody has used it
+				_ = o.stop() // no node has used the connection
 			}
 		}
 	}()
@@ -66,16 +67,16 @@ func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*othe
 	}
 }
 
-// redisWait repeats the attempt until Redis is available.
+// redisWait repeats an attempt to connect until Redis is available.
 type redisWait struct {
 	patience time.Duration
 	log      *zap.Logger
-	because  func(reason string) // gets each reason for waiting
+	because  func(reason string) // is called with each reason for waiting
 	said     map[string]time.Time
 }
 
-// until calls try until it succeeds, fails in a way that waiting cannot fix, the patience is over, or ctx is done. An attempt that
-// began before the end of the patience may finish.
+// until calls try until try succeeds or fails in a way that waiting cannot fix, until the patience is over, or until ctx is done.
+// An attempt that began before the end of the patience may finish.
 func (w *redisWait) until(ctx context.Context, try func() error) error {
 	began, pause := time.Now(), shortestPause
 	for {
@@ -108,18 +109,18 @@ func (w *redisWait) until(ctx context.Context, try func() error) error {
 	}
 }
 
-// ownPort matches our own port in an error of a connection; it differs at each attempt.
+// ownPort matches our own port in the error of a connection. It is removed, because it differs at each attempt.
 var ownPort = regexp.MustCompile(`\S+->`)
 
-// say logs a reason that is new, or that was not logged for a minute.
+// say logs a reason if it is new, or if it was not logged for a minute.
 func (w *redisWait) say(reason string, waited time.Duration) {
-	words := strings.Fields(strings.ReplaceAll(reason, ";", " ")) // sentinels answer in another order each time
+	words := strings.Fields(strings.ReplaceAll(reason, ";", " ")) // sentinels answer in a different order each time
 	slices.Sort(words)
 	key, now := strings.Join(words, " "), time.Now()
 	if last, ok := w.said[key]; ok && now.Sub(last) < sayAgain {
 		return
 	}
-	if w.said == nil || len(w.said) > 100 { // a reason that changes each time
+	if w.said == nil || len(w.said) > 100 { // the limit is for reasons that change each time
 		w.said = map[string]time.Time{}
 	}
 	w.said[key] = now

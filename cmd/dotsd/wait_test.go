@@ -25,16 +25,16 @@ import (
 	"dotsconnect/server"
 )
 
-// waitingNode is a dotsd that waits for Redis.
+// waitingNode is a running dotsd that waits for Redis.
 type waitingNode struct {
 	t     *testing.T
-	start logLine // with its addresses
+	start logLine // the log line with its addresses
 	log   *bufio.Scanner
 	end   context.CancelFunc
 	code  chan int
 }
 
-// startWaiting runs "dotsd" until it waits.
+// startWaiting runs "dotsd" and returns when it waits for Redis.
 func startWaiting(t *testing.T, args ...string) *waitingNode {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -49,13 +49,13 @@ func startWaiting(t *testing.T, args ...string) *waitingNode {
 	return n
 }
 
-// reads waits for a line of the log.
+// reads waits for a line with the given message in the log.
 func (n *waitingNode) reads(message string) logLine {
 	n.t.Helper()
 	return waitFor(n.t, n.log, message)
 }
 
-// stop ends it in good order, and reads its last log lines.
+// stop makes the node end, and reads its last log lines.
 func (n *waitingNode) stop() {
 	n.t.Helper()
 	n.end()
@@ -67,7 +67,7 @@ func (n *waitingNode) stop() {
 	}
 }
 
-// get asks a node. header are names and values.
+// get sends a request to a node. header holds names and values in turn.
 func get(t *testing.T, address, path string, header ...string) (status int, body string, answer http.Header) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
@@ -96,7 +96,7 @@ func get(t *testing.T, address, path string, header ...string) (status int, body
 
 var upgrade = []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="}
 
-// TestANodeWaitsForRedis starts two nodes while Redis is down, opens connections all the time, and starts Redis.
+// TestANodeWaitsForRedis starts two nodes while Redis is down, opens connections all the time, and then starts Redis.
 func TestANodeWaitsForRedis(t *testing.T) {
 	port := idlePort(t)
 	redis := "--redis=redis://:geheim@127.0.0.1:" + port
@@ -189,8 +189,8 @@ func TestANodeWaitsForRedis(t *testing.T) {
 	two.stop()
 }
 
-// TestANodeWaitsForAMaster uses a Redis that cannot be written to: the node writes nothing, and starts to serve when Redis
-// is the master.
+// TestANodeWaitsForAMaster uses a Redis that cannot be written to. The node must write nothing, and start to serve when that
+// Redis has become the master.
 func TestANodeWaitsForAMaster(t *testing.T) {
 	url, _ := startRedisProcess(t, "--replicaof", "127.0.0.1 1")
 	n := startWaiting(t, "--redis="+url)
@@ -224,7 +224,7 @@ func inline(t *testing.T, url, command string) string {
 	return strings.TrimSpace(line)
 }
 
-// TestWhatEndsANodeThatWouldWait tests the errors that end the program.
+// TestWhatEndsANodeThatWouldWait tests the errors that must end the program.
 func TestWhatEndsANodeThatWouldWait(t *testing.T) {
 	url, _ := startRedisProcess(t, "--requirepass", "geheim")
 	at := strings.TrimPrefix(url, "redis://")
@@ -247,7 +247,7 @@ func TestWhatEndsANodeThatWouldWait(t *testing.T) {
 	}
 }
 
-// TestANodeThatWaitsEndsWhenItIsTold: it exits with 0, between two attempts and during one.
+// TestANodeThatWaitsEndsWhenItIsTold: between two attempts and also during one, it must exit with 0.
 func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	between := startWaiting(t, "--redis=redis://127.0.0.1:"+idlePort(t), "--drain-delay=1h", "--drain-time=1h")
 	between.end()
@@ -267,7 +267,7 @@ func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 		conn, err := silent.Accept()
 		if err == nil {
 			defer conn.Close()
-			cancel() // it is asked, and does not answer
+			cancel() // Redis has been asked, and does not answer
 			<-ended
 		}
 	}()
@@ -278,7 +278,8 @@ func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	}
 }
 
-// TestTheLogOfAWait: a reason is logged at once, again after a minute, and a new reason at once; then the outcome.
+// TestTheLogOfAWait: a reason is logged at once, and again after a minute. A new reason is logged at once. At the end the outcome
+// is logged.
 func TestTheLogOfAWait(t *testing.T) {
 	down := func(from int) error {
 		return fmt.Errorf("redis at x: %w", &net.OpError{Op: "read", Net: "tcp", Err: fmt.Errorf("127.0.0.1:%d->127.0.0.1:6379: refused", from)})
@@ -291,7 +292,7 @@ func TestTheLogOfAWait(t *testing.T) {
 		name     string
 		patience server.Patience
 		try      func(n int, since time.Duration) error
-		want     string // of the log: the second, and what it says
+		want     string // lines of the log: the second, and the text
 		err      string
 	}{
 		{"it is there", server.Forever, func(int, time.Duration) error { return nil }, "", ""},

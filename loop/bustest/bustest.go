@@ -1,4 +1,4 @@
-// Package bustest is the contract of loop.Bus as tests: a bus that passes them fulfils the contract.
+// Package bustest tests the contract of loop.Bus: a bus that passes these tests fulfils the contract.
 //
 //	bustest.Run(t, 2, func(t testing.TB, configs []loop.Config, serve func(i int, node *loop.Node)) (nodes []*loop.Node) {
 //		for i, cfg := range configs {
@@ -22,8 +22,9 @@ import (
 	"dotsconnect/loop"
 )
 
-// Connect makes a node of each configuration, all connected by the bus under test. It may set Lanes and LaneOf. It calls serve
-// once for each node when its bus is in use: from then on the loops run. Everything that it starts must end with t.
+// Connect makes one node for each configuration and connects all of them by the bus under test. It may change Lanes and LaneOf in
+// the configurations. It calls serve once for each node as soon as the node uses its bus: from then on the node's loops run.
+// Everything that Connect starts must end with t.
 type Connect func(t testing.TB, configs []loop.Config, serve func(i int, node *loop.Node)) []*loop.Node
 
 type rule struct {
@@ -31,7 +32,7 @@ type rule struct {
 	check func(*system)
 }
 
-// rules are the tests.
+// rules are the rules of the contract, each with its test.
 var rules = []rule{
 	{"OneOrder", oneOrder},
 	{"EverythingFromJoinedToLeave", everythingFromJoinedToLeave},
@@ -49,8 +50,8 @@ func Run(t *testing.T, nodes int, connect Connect) {
 	}
 }
 
-// meeting lets members publish all at once, and then each a last message. It returns when all have got all of the last ones. By
-// then any extra or wrong publication has come too, because there is one order.
+// meeting lets all members publish at the same time, and then lets each publish a last message. It returns when every member has
+// got all of these last messages. By then any extra or wrong publication has come too, because there is one order.
 func meeting(s *system, members []*member, each int) {
 	for i := range each {
 		for k, m := range members {
@@ -92,7 +93,7 @@ func oneOrder(s *system) {
 	checkOrder(s, want, len(members), each)
 }
 
-// checkOrder checks what all members got.
+// checkOrder checks the publications that one member got, which are the same for all.
 func checkOrder(s *system, order []got, senders, each int) {
 	next := make([]int, senders)
 	for i, g := range order {
@@ -122,7 +123,8 @@ func checkOrder(s *system, order []got, senders, each int) {
 }
 
 // everythingFromJoinedToLeave: a loop gets everything that is sequenced after its Joined, until Leave. A member that joins while
-// others publish gets a piece of the order without a hole, up to the end of the order or of the member.
+// others publish gets a piece of the order without a hole. The piece reaches to the end of the order, or to the moment at which
+// the member left.
 func everythingFromJoinedToLeave(s *system) {
 	speaker, witness := s.join("room", 0, 0), s.join("room", len(s.nodes)-1, 1)
 	var guests []*member
@@ -158,8 +160,8 @@ func everythingFromJoinedToLeave(s *system) {
 	}
 }
 
-// roomsApart: a publication reaches its room and no other, even if many rooms share a lane. A room whose last member has left
-// begins again.
+// roomsApart: a publication reaches its room and no other room, even if many rooms share a lane. After its last member has left,
+// a room starts from the beginning: a new member gets nothing from before.
 func roomsApart(s *system) {
 	const rooms = 100
 	for round := range 2 {
@@ -187,8 +189,8 @@ func roomsApart(s *system) {
 	}
 }
 
-// nothingOfBefore: publications into rooms without members reach nobody, and neither lose nor double anything that comes later.
-// (Publications still in flight when a member joins come after its Joined, so it gets them.)
+// nothingOfBefore: publications into rooms without members reach nobody, and they cause no loss or duplicate among later
+// publications. (Publications still in flight when a member joins come after its Joined, so the member gets them.)
 func nothingOfBefore(s *system) {
 	for i := range 50 {
 		for _, n := range s.nodes {
@@ -208,7 +210,8 @@ func nothingOfBefore(s *system) {
 	}
 }
 
-// ownMessagesBeforeTheEnd: a connection that ends while its publications are with the bus gets them first, and so do the others.
+// ownMessagesBeforeTheEnd: a connection that ends while its publications are with the bus gets them before it ends, and the other
+// members get them too.
 func ownMessagesBeforeTheEnd(s *system) {
 	witness := s.join("room", len(s.nodes)-1, 1)
 	for round := range 10 {
@@ -230,7 +233,7 @@ func ownMessagesBeforeTheEnd(s *system) {
 	}
 }
 
-// largeValues: a value arrives whole.
+// largeValues: a large value arrives complete.
 func largeValues(s *system) {
 	members := s.everywhere("room")
 	values := []string{"", strings.Repeat("x", 200<<10), strings.Repeat("y", 1<<10), strings.Repeat("z", 64<<10-1)}
@@ -248,11 +251,12 @@ func largeValues(s *system) {
 	}
 }
 
-// creditComesBack: every reserved publication is released once: when all is quiet, nothing is reserved any more.
+// creditComesBack: every reservation is released exactly once, so that nothing is reserved any more when no publication is in
+// flight.
 func creditComesBack(s *system) {
 	members := s.everywhere("room")
 	meeting(s, members, 200)
-	for _, m := range members[1:] { // some publications in flight then have no receiver
+	for _, m := range members[1:] { // so that some publications in flight have no receiver
 		m.say("on the way")
 		m.leave()
 	}

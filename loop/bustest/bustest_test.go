@@ -24,8 +24,8 @@ func embedded(_ testing.TB, configs []loop.Config, serve func(int, *loop.Node)) 
 
 func TestEmbedded(t *testing.T) { Run(t, 1, embedded) }
 
-// far is a bus between nodes without a network: one goroutine orders all publications and takes them to all nodes. A fault says
-// what it does wrong.
+// far is a bus that connects nodes without a network: one goroutine orders all publications and takes them to all nodes. fault
+// makes it break one rule.
 type far struct {
 	nodes []*loop.Node
 	fault func(f *far, p *loop.Publication) (deliver []*loop.Publication)
@@ -43,7 +43,7 @@ type item struct {
 	pub  *loop.Publication
 }
 
-// port is the bus of one node.
+// port is the bus as one node sees it.
 type port struct {
 	*far
 	node int
@@ -93,7 +93,7 @@ func (f *far) run() {
 	}
 }
 
-// between connects nodes by a far bus with a fault, nil for none.
+// between connects nodes by a far bus with the given fault, or without a fault if it is nil.
 func between(fault func(f *far, p *loop.Publication) []*loop.Publication) Connect {
 	return func(t testing.TB, configs []loop.Config, serve func(int, *loop.Node)) []*loop.Node {
 		f := &far{fault: fault}
@@ -139,7 +139,7 @@ func (r *recorder) Fatalf(string, ...any) {
 	runtime.Goexit()
 }
 
-// TestEachFaultIsFound: a bus with one fault, and otherwise correct, fails the rule that forbids it.
+// TestEachFaultIsFound: a bus that has one fault and is otherwise correct fails the rule that forbids this fault.
 func TestEachFaultIsFound(t *testing.T) {
 	one := func(p *loop.Publication) []*loop.Publication { return []*loop.Publication{p} }
 	plain := func(p *loop.Publication) bool { return !strings.HasSuffix(string(p.Value), "last") }
@@ -204,7 +204,7 @@ func TestEachFaultIsFound(t *testing.T) {
 			var wait sync.WaitGroup
 			wait.Go(func() {
 				s := newSystem(r, 2, between(row.fault))
-				s.patience = 2 * time.Second // one of them can only be found by waiting
+				s.patience = 2 * time.Second // because one of the faults can only be found by waiting
 				rules[i].check(s)
 			})
 			wait.Wait()

@@ -10,10 +10,11 @@ import (
 	"dotsconnect/loop"
 )
 
-// patience is how long a bus may take to make a condition true. It is long because machines are busy; only a fault waits for it.
+// patience is how long a bus may take to make a condition true. It is long because machines are busy; only a faulty bus makes a
+// test wait that long.
 const patience = time.Minute
 
-// system is nodes that one bus connects. Each loop has a goroutine.
+// system is a number of nodes that one bus connects. Each loop has a goroutine.
 type system struct {
 	testing.TB
 	nodes   []*loop.Node
@@ -42,7 +43,7 @@ func newSystem(t testing.TB, n int, connect Connect) *system {
 	}
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
-	t.Cleanup(func() { // after the buses have ended, because they were made later
+	t.Cleanup(func() { // runs after the cleanups of the buses, because those were registered later
 		close(stop)
 		wait.Wait()
 	})
@@ -154,7 +155,7 @@ func (m *member) say(value string) {
 	m.Loop().Call(func(l *loop.Loop) { l.Readable(&m.Conn, time.Since(m.s.began)) })
 }
 
-// leave ends the member in order: what it has published comes first.
+// leave ends the member in order: its own messages are handled first.
 func (m *member) leave() {
 	m.Loop().Call(func(*loop.Loop) { m.Finish(nil, loop.ReasonClosed) })
 }

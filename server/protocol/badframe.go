@@ -11,9 +11,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// BadFrame is a message that breaks the protocol. Reason is printable ASCII of at most 110 bytes and follows "bad_frame: " in the
-// reason of a close: the author of a client reads it in a browser's console. It contains offsets and at most one character of the
-// message, so it can be logged.
+// BadFrame is the error for a message that breaks the protocol. Reason is printable ASCII of at most 110 bytes and follows
+// "bad_frame: " in the reason of a close: the author of a client reads it in a browser's console. It contains offsets and at most
+// one character of the message, so it can be logged.
 type BadFrame struct {
 	Reason string
 }
@@ -33,7 +33,7 @@ var (
 	ErrBoolean   = &BadFrame{"a boolean, not an object"}
 )
 
-// notObject describes the value that is there instead of the envelope.
+// notObject describes the value that was found instead of the envelope.
 func notObject(kind jsontext.Kind) *BadFrame {
 	switch kind {
 	case jsontext.KindString:
@@ -44,13 +44,13 @@ func notObject(kind jsontext.Kind) *BadFrame {
 		return ErrArray
 	case jsontext.KindNull:
 		return ErrNull
-	default: // true and false; objects never come here
+	default: // true and false; objects never reach this function
 		return ErrBoolean
 	}
 }
 
-// notJSON turns an error of the JSON reader into a reason. It takes only the offset from the error and writes the rest itself, so
-// that the reasons stay the same when the library changes its texts.
+// notJSON turns an error of the JSON reader into a BadFrame. It takes only the offset from the error and writes the rest itself,
+// so that the reasons stay the same when the library changes its texts.
 func notJSON(p []byte, err error) *BadFrame {
 	var syntax *jsontext.SyntacticError
 	at := len(p)
@@ -75,8 +75,8 @@ func notJSON(p []byte, err error) *BadFrame {
 	return &BadFrame{fmt.Sprintf("not JSON: unexpected %+q at byte %d", r, at)}
 }
 
-// loneSurrogate reports whether rest begins with the escape of a surrogate. The
-// JSON reader stops at one only if it has no partner.
+// loneSurrogate reports whether rest begins with the escape of a surrogate. The JSON reader stops at a surrogate only if its
+// other half is missing.
 func loneSurrogate(rest []byte) bool {
 	if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' {
 		return false

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Close codes. Those below 4000 are from RFC 6455 (section 7.4.1). With ours the range tells a client what to do next: 41xx back
-// off and reconnect, 42xx reconnect now, 45xx do not retry unchanged.
+// Close codes. Those below 4000 are defined in RFC 6455 (section 7.4.1). The range of our own codes tells a client what to do
+// next: 41xx back off and reconnect, 42xx reconnect now, 45xx do not retry unchanged.
 const (
 	CloseNormal             = 1000
 	CloseGoingAway          = 1001
@@ -29,14 +29,14 @@ const (
 	CloseForbidden          = 4504
 )
 
-// Code is a row of the table of all ends of a connection.
+// Code is a row of the table of all codes with which a connection ends.
 type Code struct {
 	Code int
-	Name string // as in the reason of the close, in logs and in metrics
+	Name string // as it appears in the reason of a close, in logs and in metrics
 	When string
 }
 
-// Codes is the table itself; PROTOCOL.md has it too. It must not be changed at run time.
+// Codes is the table of all codes; PROTOCOL.md has it too. It must not be changed at run time.
 var Codes = []Code{
 	{CloseNormal, "normal closure", "the client closed; its code is echoed"},
 	{CloseGoingAway, "going away", "the client closed, as browsers do when the user leaves the page; its code is echoed"},
@@ -68,13 +68,13 @@ func CodesMarkdown() string {
 	return b.String()
 }
 
-// maxReason is the room for the reason in a close frame: 125 bytes of a control frame less two for the code (RFC 6455, section
-// 5.5).
+// maxReason is the number of bytes that a close frame has for the reason: the 125 bytes of a control frame, less two for the code
+// (RFC 6455, section 5.5).
 const maxReason = 123
 
-// Reason returns the reason of a close: the name of the code, or "name: detail". It is valid UTF-8 whatever the detail holds (an
-// operator may have typed it) and is cut between characters if it is too long for a close frame. A code outside the table has no
-// name, so only the detail is returned.
+// Reason returns the reason of a close: the name of the code, or "name: detail". It is always valid UTF-8, even if the detail is
+// not (an operator may have typed it). A reason that is too long for a close frame is cut between two characters. A code outside
+// the table has no name, so only the detail is returned.
 func Reason(code int, detail string) string {
 	reason := ""
 	for i := range Codes {

@@ -53,8 +53,7 @@ func TestLongReasonsAreCutBetweenCharacters(t *testing.T) {
 	}
 }
 
-// printable reports whether text is visible ASCII and spaces, fit for any
-// console, log or header.
+// printable reports whether text consists of visible ASCII and spaces, so that it fits any console, log or header.
 func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }

@@ -1,14 +1,14 @@
 package protocol
 
-// The envelope of version 1 is a JSON object with the key "message"; its value goes to the room as the sender wrote it, byte for
-// byte. So nothing is decoded into Go values and nothing is encoded again: numbers keep their digits, and a message costs one
-// validating pass and no allocation (0.1 to 0.2 µs for a chat line of 128 bytes). A hand-written scanner for plain strings saved
-// 25 ns, which was not worth a second grammar.
+// The envelope of version 1 is a JSON object with the key "message"; the value of this key goes to the room as the sender wrote
+// it, byte for byte. So nothing is decoded into Go values and nothing is encoded again: numbers keep their digits, and a message
+// costs one validating pass and no allocation (0.1 to 0.2 µs for a chat line of 128 bytes). A hand-written scanner for plain
+// strings saved 25 ns, which was not worth a second grammar.
 //
 // jsontext makes that pass, in place over the caller's bytes. It refuses text that would break a browser in the room, or that two
-// parsers would read differently: NaN and Infinity, invalid UTF-8, half surrogate pairs, text after the value. Two things are
-// done here instead. Nesting is measured before the pass, because the pass recurses. Duplicate names are accepted and the last
-// one wins, as in JSON.parse, because finding them would cost a map.
+// parsers would read differently: NaN and Infinity, invalid UTF-8, half surrogate pairs, and text after the value. This file adds
+// two things. It measures the nesting before the pass, because the pass recurses. And it accepts duplicate names and uses the
+// last one, as JSON.parse does, because finding duplicates would cost a map.
 
 import (
 	"bytes"
@@ -26,8 +26,9 @@ const (
 	Heartbeat              // "heartbeat": a sign of life, no reply
 )
 
-// MaxDepth limits how deep arrays and objects of a value may nest: 128 arrays inside each other pass, 129 do not. The envelope
-// around the value is not counted. Receivers parse recursively too, and nobody writes such a message by hand.
+// MaxDepth limits how deep the arrays and objects of a value may nest: 128 arrays inside each other pass, 129 do not. The
+// envelope around the value does not count. There is a limit because receivers parse recursively too. No person writes a message
+// that reaches it.
 const MaxDepth = 128
 
 // deepest is the largest limit that NewDecoder takes. It is well below the 10,000 levels at which jsontext itself gives up.
@@ -38,14 +39,14 @@ const deepest = 8192
 type Decoder struct {
 	json    *jsontext.Decoder
 	options []jsontext.Options
-	source  bytes.Buffer // the message itself; jsontext reads a bytes.Buffer in place
+	source  bytes.Buffer // the message itself; jsontext reads it in place
 	name    []byte       // scratch space for strings with escapes
 
-	maxDepth int // levels of a value; one more with the envelope
+	maxDepth int // nesting limit for a value; with the envelope it is one more
 	tooDeep  *BadFrame
 }
 
-// NewDecoder returns a decoder for values that nest at most maxDepth levels, 1 to 8192; the protocol uses MaxDepth.
+// NewDecoder returns a decoder for values that nest at most maxDepth levels. maxDepth is 1 to 8192; the protocol uses MaxDepth.
 func NewDecoder(maxDepth int) *Decoder {
 	if maxDepth < 1 || maxDepth > deepest {
 		panic(fmt.Sprintf("protocol: nesting limit %d is not within 1 to %d", maxDepth, deepest))
@@ -58,9 +59,8 @@ func NewDecoder(maxDepth int) *Decoder {
 	}
 }
 
-// DecodeV1 reads one text message. For a Message, value is the part of p that
-// holds the value, without white space around it: it lives as long as p does.
-// An error is a *BadFrame.
+// DecodeV1 reads one text message. For a Message, value is the part of p that holds the value, without white space around it; it
+// shares the memory of p. An error is a *BadFrame.
 func (d *Decoder) DecodeV1(p []byte) (in Input, value []byte, err error) {
 	if value, bad := d.decode(p); bad != nil {
 		return 0, nil, bad
@@ -70,8 +70,8 @@ func (d *Decoder) DecodeV1(p []byte) (in Input, value []byte, err error) {
 	return Heartbeat, nil, nil
 }
 
-// decode returns a nil value for a heartbeat. It returns the concrete error type, so that a nil pointer cannot become a non-nil
-// error.
+// decode returns the value of the message, or nil for a heartbeat. Its error has the concrete type, so that a nil pointer cannot
+// become a non-nil error.
 func (d *Decoder) decode(p []byte) ([]byte, *BadFrame) {
 	trimmed := bytes.TrimLeft(p, whiteSpace)
 	switch {
@@ -100,8 +100,8 @@ func (d *Decoder) decode(p []byte) ([]byte, *BadFrame) {
 	return value, nil
 }
 
-// readEnvelope reads the object and returns the value of its last "message", or nil if there is none. An object can have as many
-// names as fit into a message, so the work for each name is small.
+// readEnvelope reads the object, and returns the value of its last "message", or nil if there is none. The names of an object may
+// fill a whole message, so the work for each name is small.
 func (d *Decoder) readEnvelope() (value []byte, err error) {
 	if _, err := d.json.ReadToken(); err != nil { // the opening brace
 		return nil, err
@@ -124,8 +124,8 @@ func (d *Decoder) readEnvelope() (value []byte, err error) {
 	return value, err
 }
 
-// readHeartbeat reads a message that is not an object. Anything except the heartbeat is refused: JSON by its kind, other text by
-// its error.
+// readHeartbeat reads a message that is not an object, and refuses it unless it is the heartbeat. The reason of the refusal names
+// the kind of the JSON value, or the error in the text.
 func (d *Decoder) readHeartbeat(p []byte) *BadFrame {
 	value, err := d.json.ReadValue()
 	if err != nil {
@@ -140,8 +140,8 @@ func (d *Decoder) readHeartbeat(p []byte) *BadFrame {
 	return nil
 }
 
-// spells reports whether a valid JSON value is the string quoted, however it is escaped. Clients may escape any character:
-// "mess\u0061ge" counts.
+// spells reports whether a valid JSON value is the string quoted, however the value is escaped. Clients may escape any character:
+// "mess\u0061ge" counts as "message".
 func (d *Decoder) spells(value jsontext.Value, quoted string) bool {
 	if string(value) == quoted {
 		return true
@@ -151,17 +151,17 @@ func (d *Decoder) spells(value jsontext.Value, quoted string) bool {
 	}
 	const longestEscape = len(`\u0061`)
 	if len(value) > longestEscape*len(quoted) {
-		return false // also keeps the scratch space small
+		return false // this also keeps the scratch space small
 	}
 	name, err := jsontext.AppendUnquote(d.name[:0], value)
 	d.name = name
 	return err == nil && string(name) == quoted[1:len(quoted)-1]
 }
 
-// whiteSpace is white space in JSON (RFC 8259, section 2), not in Unicode.
+// whiteSpace is white space as defined by JSON (RFC 8259, section 2), not by Unicode.
 const whiteSpace = " \t\r\n"
 
-// checkEnd makes sure that the text ends after the value: otherwise a second value would be lost silently.
+// checkEnd checks that the text ends after the value: otherwise a second value would be lost silently.
 func (d *Decoder) checkEnd(p []byte) *BadFrame {
 	rest := bytes.TrimLeft(p[d.json.InputOffset():], whiteSpace)
 	if len(rest) == 0 {
@@ -170,9 +170,9 @@ func (d *Decoder) checkEnd(p []byte) *BadFrame {
 	return &BadFrame{fmt.Sprintf("text after the JSON value, at byte %d", len(p)-len(rest))}
 }
 
-// nestsTooDeep reports whether p nests arrays and objects deeper than a value and its envelope may. For JSON it is exact, so it
-// never refuses a valid message. Other text it may refuse before the reader does, with the same result. Two cheap upper bounds
-// spare usual messages the walk: half the length, and the number of opening brackets.
+// nestsTooDeep reports whether arrays and objects in p nest deeper than a value and its envelope may. For JSON the result is
+// exact, so it never refuses a valid message. Text that is not JSON may be refused here, before the reader refuses it. Two cheap
+// upper bounds save the walk for usual messages: half the length, and the number of opening brackets.
 func (d *Decoder) nestsTooDeep(p []byte) bool {
 	limit := d.maxDepth + 1
 	if len(p) < 2*limit || bytes.Count(p, []byte{'['})+bytes.Count(p, []byte{'{'}) <= limit {

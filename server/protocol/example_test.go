@@ -6,7 +6,8 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// A loop has one Decoder for all its connections. A value is passed on as it was written: its bytes are a part of the message.
+// A loop has one Decoder for all its connections. A value is passed on as its sender wrote it: the bytes of the value are a part
+// of the message.
 func ExampleDecoder_DecodeV1() {
 	decoder := protocol.NewDecoder(protocol.MaxDepth)
 	for _, text := range []string{

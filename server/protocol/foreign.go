@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// foreignSubprotocols are names that identify clients of other systems.
+// foreignSubprotocols are subprotocols that identify clients of other systems.
 var foreignSubprotocols = []struct{ name, system string }{
 	{"graphql-ws", "GraphQL"}, {"graphql-transport-ws", "GraphQL"},
 	{"mqtt", "MQTT"}, {"mqttv3.1", "MQTT"},
@@ -16,10 +16,10 @@ var foreignSubprotocols = []struct{ name, system string }{
 	{"phoenix", "Phoenix"}, {"xmpp", "XMPP"}, {"ocpp1.6", "OCPP"}, {"ocpp2.0.1", "OCPP"},
 }
 
-// Foreign names the system that a client was written for, "" if nothing points to another system. Such a client would connect and
-// then wait for an answer that never comes, until its own timeout. The signs are the keys EIO and transport together (Socket.IO,
-// Engine.IO), vsn on a path that ends in /websocket (Phoenix), protocol and client on a path with /app/ (Pusher), and the
-// subprotocols above.
+// Foreign returns the name of the system that a client was written for, or "" if nothing points to another system. A client of
+// another system would connect, and then wait for an answer that never comes, until its own timeout. The signs are the keys EIO
+// and transport together (Socket.IO, Engine.IO), vsn on a path that ends in /websocket (Phoenix), protocol and client on a path
+// with /app/ (Pusher), and foreignSubprotocols.
 func Foreign(path, rawQuery string, subprotocols []string) (system string) {
 	for _, f := range foreignSubprotocols {
 		if slices.Contains(subprotocols, f.name) {
@@ -27,7 +27,7 @@ func Foreign(path, rawQuery string, subprotocols []string) (system string) {
 		}
 	}
 	var eio, transport, vsn, version, client bool
-	for pair := range strings.SplitSeq(rawQuery, "&") { // no map, because a query may have thousands of keys
+	for pair := range strings.SplitSeq(rawQuery, "&") { // not parsed into a map, because a query may have thousands of keys
 		switch key, _, _ := strings.Cut(pair, "="); key {
 		case "EIO":
 			eio = true

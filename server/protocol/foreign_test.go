@@ -7,7 +7,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// A query may be nearly as long as a whole request head, and costs its sender nothing.
+// A query may be nearly as long as a whole request head and costs its sender nothing. So reading it must leave no garbage.
 func TestALongQueryLeavesNoGarbage(t *testing.T) {
 	if raced {
 		t.Skip("the race detector allocates")
@@ -20,7 +20,7 @@ func TestALongQueryLeavesNoGarbage(t *testing.T) {
 			if system := protocol.Foreign("/ws/chat/lobby/", query, nil); system != "" {
 				t.Fatalf("speaks %s", system)
 			}
-		}); got > 1 { // the parsed name of the room
+		}); got > 1 { // one allocation for the parsed name of the room
 			t.Errorf("%.10q…: %.0f allocations, want 1", query, got)
 		}
 	}

@@ -2,7 +2,7 @@ package protocol
 
 import "dotsconnect/server/websocket"
 
-// A publication is encoded once for all members: the same bytes, frame header included, are written to every connection of the
+// A publication is encoded once for all members: the same bytes, with the frame header, are written to every connection of the
 // room. The sizes are exact, so the frame is the only allocation of a publication.
 
 const (
@@ -11,7 +11,7 @@ const (
 	envelopeSize = len(envelopeHead) + len(envelopeTail)
 )
 
-// SizeV1 is the number of bytes that AppendV1 appends for a value of n bytes.
+// SizeV1 returns the number of bytes that AppendV1 appends for a value of n bytes.
 func SizeV1(n int) int { return SizeRaw(n + envelopeSize) }
 
 // AppendV1 appends the text frame {"message":VALUE}. The value must come from DecodeV1: it is valid JSON and is sent unchanged.
@@ -22,10 +22,10 @@ func AppendV1(dst, value []byte) []byte {
 	return append(dst, envelopeTail...)
 }
 
-// SizeRaw is the number of bytes that AppendRaw appends for a message of n bytes.
+// SizeRaw returns the number of bytes that AppendRaw appends for a message of n bytes.
 func SizeRaw(n int) int { return websocket.HeaderSize(n) + n }
 
-// AppendRaw appends one frame with the kind and the bytes of the message, even if that arrived in fragments.
+// AppendRaw appends a message as one frame of its kind, even if the message arrived in fragments.
 func AppendRaw(dst []byte, binary bool, value []byte) []byte {
 	op := websocket.OpText
 	if binary {

@@ -13,9 +13,10 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The fuzz test compares DecodeV1 with encoding/json, another implementation of the same grammar. Version 1 differs from it on
-// purpose in four points, which the reference below handles first: encoding/json accepts invalid UTF-8 and lone surrogates (and
-// replaces them), nests to 10,000 levels, and ignores the case of keys when it decodes into a struct, but not into a map.
+// The fuzz test compares DecodeV1 with encoding/json, another implementation of the same grammar. Version 1 differs from
+// encoding/json on purpose in four points, which the reference below handles first: encoding/json accepts invalid UTF-8, accepts
+// lone surrogates (and replaces both), and nests to 10,000 levels. It also ignores the case of keys when it decodes into a
+// struct, but not into a map.
 
 // reference returns the expected result of version 1 for p.
 func reference(p []byte) (in protocol.Input, value string, ok bool) {
@@ -40,7 +41,7 @@ var (
 	literals = regexp.MustCompile(`"(\\.|[^"\\])*"`)
 )
 
-// hasLoneSurrogate searches valid JSON by a pattern, unlike the code under test.
+// hasLoneSurrogate searches valid JSON with a pattern, in contrast to the code under test.
 func hasLoneSurrogate(p []byte) bool {
 	plain := escapes.ReplaceAllFunc(p, func(escape []byte) []byte {
 		if escape[1] == 'u' {
@@ -51,7 +52,7 @@ func hasLoneSurrogate(p []byte) bool {
 	return halves.Match(pairs.ReplaceAll(plain, []byte("..")))
 }
 
-// nesting counts the levels of valid JSON by the brackets outside of strings.
+// nesting counts the levels of valid JSON by its brackets outside of strings.
 func nesting(p []byte) (deepest int) {
 	depth := 0
 	for _, c := range literals.ReplaceAll(p, nil) {
@@ -114,7 +115,7 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// checkReason checks that a refusal fits into a close frame and a console.
+// checkReason checks that the reason of a refusal fits into a close frame and a console.
 func checkReason(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {

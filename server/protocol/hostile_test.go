@@ -8,7 +8,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// hostile lists messages of size bytes that are made to keep a decoder busy.
+// hostile returns messages of size bytes that are made to keep a decoder busy.
 func hostile(size int) map[string]string {
 	fill := func(head, body, tail string) string {
 		return head + strings.Repeat(body, (size-len(head)-len(tail))/len(body)) + tail
@@ -40,8 +40,9 @@ func hostile(size int) map[string]string {
 	}
 }
 
-// Eight times the bytes take about eight times the time. Work that grows with the square would take 64 times as long, and would
-// let one message keep a loop busy. BenchmarkHostile shows the time for 64 KiB of each: at most 1 ms on a slow machine.
+// A message with eight times the bytes must take about eight times the time. If the work grew with the square of the size, it
+// would take 64 times as long, and one message could keep a loop busy. BenchmarkHostile shows the times for messages of 64 KiB:
+// at most 1 ms on a slow machine.
 func TestHostileMessagesCostTimeInProportionToTheirSize(t *testing.T) {
 	const large, factor, most = 64 << 10, 8, 3 * 8
 	decoder := protocol.NewDecoder(protocol.MaxDepth)
@@ -53,7 +54,7 @@ func TestHostileMessagesCostTimeInProportionToTheirSize(t *testing.T) {
 	smalls := hostile(large / factor)
 	for name, text := range hostile(large) {
 		p, q := []byte(text), []byte(smalls[name])
-		slow, fast := time.Hour, time.Hour // the minimum of many, because the machine has other work
+		slow, fast := time.Hour, time.Hour // the minimum of many runs, because the machine has other work
 		for range 100 {
 			slow, fast = best(p, slow), best(q, fast)
 		}

@@ -11,11 +11,11 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// Space is a name space of rooms. A chat room and a raw room of the same name are two rooms: their members speak different
+// Space is a name space of rooms. A chat room and a raw room with the same name are two rooms: their members speak different
 // protocols and must never meet.
 type Space uint8
 
-// The name spaces that an address can lead to.
+// The name spaces that an address can have.
 const (
 	Chat Space = iota // /ws/chat/ROOM/: JSON envelopes, see DecodeV1
 	Raw               // /ws/raw/ROOM/: messages are relayed as they are
@@ -41,18 +41,18 @@ func parseSpace(word string) (s Space, ok bool) {
 }
 
 // MaxRoomBytes limits the name of a room, counted after percent-decoding. Names are keys of maps and parts of log lines on every
-// node, so they stay short; 128 bytes hold a UUID, a path of ids or 42 CJK characters.
+// node, so they must be short; 128 bytes hold a UUID, a path of ids or 42 CJK characters.
 const MaxRoomBytes = 128
 
-// Target is what the address of a connection asks for.
+// Target is the room and the protocol version that the address of a connection asks for.
 type Target struct {
 	Space   Space
 	Room    string // decoded name; all characters are literal, so "*" and ".." are names too
 	Version int    // version of the protocol; only 1 is served
 }
 
-// Key is the room's name everywhere after the handshake: "chat/ROOM" or "raw/ROOM". Room names contain no slash, so two rooms
-// never share a key.
+// Key returns the name by which the room is known after the handshake: "chat/ROOM" or "raw/ROOM". Room names contain no slash, so
+// two rooms never share a key.
 func (t Target) Key() string {
 	return t.Space.String() + "/" + t.Room
 }
@@ -60,9 +60,9 @@ func (t Target) Key() string {
 // ParseTarget reads the path and the query of a request target, both as they were on the wire ("/ws/chat/caf%C3%A9/", "v=1").
 //
 // ok reports whether the path is a WebSocket address at all; if not, the request is plain HTTP (404 if there is no such page).
-// For an invalid WebSocket address ok is true, and err says in one sentence which rule it breaks, for the body of a 400. The
-// literal parts of an address are compared as bytes: only the room name is percent-decoded, and dot segments are names, not
-// steps.
+// For an invalid WebSocket address ok is true, and the text of err is one sentence that names the broken rule, for the body of a
+// 400. The fixed parts of an address are compared byte by byte: only the room name is percent-decoded. Dot segments such as ".."
+// are room names, and do not change the path.
 func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.HeadError) {
 	rest, ok := strings.CutPrefix(rawPath, "/ws")
 	if !ok {
@@ -90,8 +90,8 @@ func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.He
 	return Target{Space: space, Room: room, Version: 1}, true, nil
 }
 
-// ParseKey reads the output of Target.Key. Unlike in an address, the name of the room is taken as it is: the caller has done the
-// decoding that its source needs.
+// ParseKey reads a key that Target.Key has made. Unlike in an address, the name of the room is not percent-decoded: the caller
+// has done the decoding that its source needs.
 func ParseKey(key string) (Target, error) {
 	word, room, _ := strings.Cut(key, "/")
 	space, ok := parseSpace(word)
@@ -104,8 +104,8 @@ func ParseKey(key string) (Target, error) {
 	return Target{Space: space, Room: room, Version: 1}, nil
 }
 
-// One sentence for each rule, without the offending name: it goes into a response body, which must not contain a stranger's
-// bytes.
+// The error of each rule is one sentence, without the offending name: it goes into a response body, which must not contain a
+// stranger's bytes.
 var (
 	errSpace    = errors.New(`a room is written "chat/NAME" or "raw/NAME"`)
 	errEmpty    = errors.New("the room name is empty")
@@ -117,8 +117,8 @@ var (
 	errRawBytes = errors.New("the room name has a byte that must be percent-encoded")
 )
 
-// CheckRoom reports which rule a decoded room name breaks: 1 to MaxRoomBytes bytes of valid UTF-8 without a slash and without
-// control characters (C0, DEL and C1, which could forge log lines or control a terminal).
+// CheckRoom returns an error if a decoded room name breaks a rule. A name has 1 to MaxRoomBytes bytes of valid UTF-8, without a
+// slash and without control characters (C0, DEL and C1, which could forge log lines or control a terminal).
 func CheckRoom(name string) error {
 	switch {
 	case name == "":
@@ -139,11 +139,11 @@ func CheckRoom(name string) error {
 	return nil
 }
 
-// decodeRoom decodes percent-encoding once. A plus sign stays a plus sign: it means a space only in queries. Bytes that a URI
-// cannot contain are refused, not guessed at; every client library encodes them (RFC 3986, section 2).
+// decodeRoom undoes percent-encoding once. A plus sign stays a plus sign: it means a space only in queries. Bytes that a URI
+// cannot contain are refused, because their meaning would be a guess; every client library encodes them (RFC 3986, section 2).
 func decodeRoom(raw string) (string, error) {
 	if len(raw) > 3*MaxRoomBytes {
-		return "", errLong // too long in any case
+		return "", errLong // the decoded name would be too long in any case
 	}
 	name := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
@@ -168,8 +168,8 @@ func decodeRoom(raw string) (string, error) {
 	return string(name), nil
 }
 
-// checkVersion looks for the key v in a query. A client that asks for another version must be refused: if it silently got version
-// 1, it would wait for frames that never come. Other keys are ignored.
+// checkVersion looks for the key v in a query. A client that asks for another version must be refused: if it got version 1
+// without notice, it would wait for frames that never come. Other keys are ignored.
 func checkVersion(rawQuery string) *websocket.HeadError {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		key, value, _ := strings.Cut(pair, "=")

@@ -15,8 +15,8 @@ func send(page *browsertest.Page, text string) {
 	page.Enter("#text")
 }
 
-// TestBrowser has one browser for all its subtests, because starting it takes longest. Every subtest has its own room and its own
-// tabs.
+// TestBrowser uses one browser for all its subtests, because starting a browser takes longest. Every subtest has its own room and
+// its own tabs.
 func TestBrowser(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)
@@ -167,8 +167,8 @@ func TestBrowser(t *testing.T) {
 		page.WaitAttribute("#state", "data-code", "4500")
 		page.WaitText("#banner", "message is missing")
 		page.WaitText("#now", "Try again")
-		// When the page wakes up, a waiting client joins at once. So a client that never joins again is noticed here without
-		// waiting for its timers.
+		// When the page wakes up, a client that waits to reconnect joins at once. So the test notices here if the client never
+		// joins again, and need not wait for its timers.
 		browsertest.Eval[bool](page, "document.dispatchEvent(new Event('visibilitychange')) && dispatchEvent(new Event('online'))")
 		if got := browsertest.Eval[string](page, "document.querySelector('#state').dataset.state"); got != "closed" {
 			t.Errorf("state after waking = %s, want closed", got)
@@ -195,7 +195,7 @@ func TestBrowser(t *testing.T) {
 		on, off := join(t, "beating", "&heartbeat=0.05"), join(t, "silent", "&heartbeat=off")
 		on.WaitText("#frames .frame:last-child", `"heartbeat"`)
 		on.Wait("document.querySelectorAll('#frames .beat').length >= 3")
-		send(on, "x") // it comes after the heartbeats, so the server has counted them now
+		send(on, "x") // it comes after the heartbeats, so the server has counted them by now
 		on.WaitText("#messages .own", "x")
 		if got := server.beaten("beating"); got < 3 {
 			t.Errorf("%d heartbeats reached the server, want at least 3", got)
@@ -244,7 +244,8 @@ func TestBrowser(t *testing.T) {
 	})
 }
 
-// breaksIn tries the widths that the banner has on phones, and returns those at which a line break splits a word of its reason.
+// breaksIn returns JavaScript that tries the widths that the banner has on phones. Its value is the list of the widths at which a
+// line break splits the given word of the reason.
 func breaksIn(word string) string {
 	return `(() => {
 		const banner = document.querySelector("#banner p"), reason = document.querySelector("#banner-reason");

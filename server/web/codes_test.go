@@ -9,7 +9,7 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// The page has a readable sentence for every code with which a server may close.
+// The page must have a readable sentence for every code with which a server may close.
 func TestThePageExplainsEveryCloseCode(t *testing.T) {
 	script, err := os.ReadFile("assets/client.js")
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// buttons measures every visible button, and a selected text: the contrast of the text or icon with its background, as WCAG 2
-// defines it.
+// buttons measures every visible button, and a selected text. For each it returns the contrast of its text or icon with the
+// background, as WCAG 2 defines it.
 const buttons = `(() => {
 	const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 	const pixel = (colour) => {
@@ -37,7 +37,8 @@ const buttons = `(() => {
 	return found;
 })()`
 
-// TestButtonsLookAsTheyAre: an enabled button has a clear text, a disabled one a faint text, in the light and in the dark theme.
+// TestButtonsLookAsTheyAre: in the light and in the dark theme, an enabled button must have a clear text, and a disabled one a
+// faint text.
 func TestButtonsLookAsTheyAre(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)
@@ -47,7 +48,7 @@ func TestButtonsLookAsTheyAre(t *testing.T) {
 	look := func(state, scheme string, disabled, enabled []string) {
 		t.Helper()
 		page.Emulate(1280, 800, scheme)
-		found := map[string]bool{} // disabled or not, by name
+		found := map[string]bool{} // by name: whether the button is disabled
 		for _, button := range browsertest.Eval[[]struct {
 			Name     string
 			Disabled bool
@@ -55,7 +56,7 @@ func TestButtonsLookAsTheyAre(t *testing.T) {
 		}](page, buttons) {
 			found[button.Name] = button.Disabled
 			switch {
-			case button.Name == "title": // a heading, which is a button if it has more to show
+			case button.Name == "title": // a heading is a button if it has more to show
 			case button.Disabled && (button.Contrast < 2 || button.Contrast > 3.5):
 				t.Errorf("%s, %s: disabled %s has a contrast of %.1f, want 2 to 3.5", state, scheme, button.Name, button.Contrast)
 			case !button.Disabled && button.Contrast < 4.5:

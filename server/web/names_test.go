@@ -10,7 +10,7 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// whole is the JavaScript condition that the element is on the screen, and that each letter of its only text is inside it.
+// whole returns a JavaScript condition: the element is on the screen, and each letter of its only text is inside it.
 func whole(selector string) string {
 	return fmt.Sprintf(`(() => {
 		const element = document.querySelector(%q);
@@ -74,11 +74,12 @@ func TestRoomNames(t *testing.T) {
 	}
 }
 
-// unseen are characters without a shape that a room name may have: marks of text direction, line ends, and spaces without width.
+// unseen holds characters without a shape that a room name may contain: marks of text direction, line ends, and spaces without
+// width.
 const unseen = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u206a\u206f" +
 	"\u2028\u2029\u00ad\u034f\u115f\u180e\u200b\u2060\u2064\u3164\ufeff\ufff9\ufffb"
 
-// joiners are invisible too, but emoji and some scripts are written with them.
+// joiners are invisible too, but emoji and some scripts need them.
 const joiners = "\u200c\u200d\ufe0f\U000e0067"
 
 // escaped writes every character of text as a JSON escape.
@@ -120,7 +121,7 @@ func TestTextOfStrangersCannotDisorderThePage(t *testing.T) {
 	isolated("#title-room")
 	isolated("#empty-room")
 
-	const controls = "\u007f\u0085" // not allowed in a room name, but in a message
+	const controls = "\u007f\u0085" // not allowed in a room name, but allowed in a message
 	value := `{"from":" e` + unseen + controls + joiners + `ve","text":"x` + unseen + controls + joiners + `y","end":true}`
 	server.publish(room, value)
 	page.WaitText("#messages .message:last-child .text", "x")
@@ -144,7 +145,7 @@ func TestTextOfStrangersCannotDisorderThePage(t *testing.T) {
 	server.publish(room, `{"from":" \u00a0\n","text":"a nameless one"}`)
 	page.WaitText("#messages .message:last-child .from", "guest")
 
-	// The text after the reason of a close keeps its direction.
+	// The text after the reason of a close must keep its direction.
 	server.close(room, 4503, "kicked: \u202eor else")
 	page.WaitAttribute("#state", "data-state", "closed")
 	page.WaitText("#banner-reason", `\u202eor else`)

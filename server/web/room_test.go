@@ -14,18 +14,18 @@ import (
 	"github.com/coder/websocket"
 )
 
-// roomServer serves the page and as much of v1 as its tests need: it relays messages, counts heartbeats, and ends connections as
-// a test asks.
+// roomServer serves the page, and the part of protocol version 1 that the page's tests need: it relays messages, counts
+// heartbeats, and ends connections as a test asks.
 type roomServer struct {
 	*httptest.Server
 
 	mu      sync.Mutex
 	members map[*member]struct{} // guarded by mu
 	refusal *websocket.CloseError
-	foreign string         // the origin whose pages may not connect; guarded by mu
+	foreign string         // pages of this origin may not connect; guarded by mu
 	beats   map[string]int // heartbeats by room, guarded by mu
-	joins   map[string]int // connections so far by room, guarded by mu
-	asked   atomic.Int64   // requests of /origin-check
+	joins   map[string]int // number of connections made so far, by room; guarded by mu
+	asked   atomic.Int64   // number of requests of /origin-check
 }
 
 type member struct {
@@ -55,7 +55,8 @@ func startRoomServer(t *testing.T) *roomServer {
 	return s
 }
 
-// serveOriginCheck answers whether pages of the request's origin may connect: 204, or 403 with the reason in its first line.
+// serveOriginCheck answers whether pages of the request's origin may connect: 204 if they may, or 403 with the reason in the
+// first line of the body.
 func (s *roomServer) serveOriginCheck(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	origin := r.Header.Get("Origin")
@@ -107,7 +108,8 @@ func (s *roomServer) serveRoom(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for {
-		// This is not the request's context, because that ends with the server, and the end of a test must not look like a kick.
+		// The request's context would end when the server is stopped at the end of a test, and the page must not take that for a
+		// kick.
 		_, frame, err := conn.Read(context.Background())
 		if err != nil {
 			return
@@ -151,7 +153,7 @@ func (s *roomServer) close(room string, code websocket.StatusCode, reason string
 	}
 }
 
-// cut resets the TCP connections of a room, or of all rooms if room is "": without a closing handshake the peer sees 1006.
+// cut resets the TCP connections of a room, or of all rooms if room is "". Without a closing handshake the peer sees code 1006.
 func (s *roomServer) cut(room string) {
 	for _, m := range s.in(room) {
 		_ = m.tcp.SetLinger(0)
@@ -159,7 +161,7 @@ func (s *roomServer) cut(room string) {
 	}
 }
 
-// refuse makes the server close every new connection with code, or none if code is 0.
+// refuse makes the server close every new connection with code. If code is 0, it closes none.
 func (s *roomServer) refuse(code websocket.StatusCode, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"dotsconnect/server/internal/browsertest"
 )
 
-// TestScreenshots takes screenshots of the page in its main states, light and dark, on a desktop and on a phone. It asserts only
-// that nothing is wider than the screen; people must judge the rest. To look at the pictures:
+// TestScreenshots takes screenshots of the page in its main states, in the light and in the dark theme, on a desktop and on a
+// phone. It checks only that nothing is wider than the screen; people must judge the rest. To look at the pictures:
 //
 //	DOTS_SHOTS=/some/folder go test -run Screenshots ./server/web
 func TestScreenshots(t *testing.T) {

@@ -1,10 +1,10 @@
-// Package web is the demo page of dotsconnect, and the reference client of its v1 protocol.
+// Package web is the demo page of dotsconnect, and the reference client of protocol version 1.
 //
 // The page consists of a few files in assets, embedded as they are: no build step, no files from other hosts. client.js is the
-// connection (join, heartbeat, reconnect) without any user interface; page.js and the files beside it are the page.
+// connection (join, heartbeat, reconnect) without any user interface; page.js and the other files are the page.
 //
-// Every response is small and complete in memory, and uses only Header, WriteHeader and Write of its http.ResponseWriter, so any
-// server that collects a response can run the handler.
+// Every response is small and complete in memory. The handler uses only Header, WriteHeader and Write of its http.ResponseWriter,
+// so any server that collects a response can run it.
 package web
 
 import (
@@ -21,12 +21,12 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// contentSecurityPolicy lets the page load its own files and open WebSockets, and nothing else. The ws: and wss: sources are for
-// browsers in which 'self' does not include WebSockets to the page's own host.
+// contentSecurityPolicy lets the page load its own files and open WebSockets, and forbids everything else. The ws: and wss:
+// sources are for browsers in which 'self' does not include WebSockets to the page's own host.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; worker-src 'self'; " +
 	"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// contentTypes are fixed here, because mime.TypeByExtension depends on the machine.
+// contentTypes are constant, because the result of mime.TypeByExtension depends on the machine.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -44,8 +44,8 @@ type handler struct {
 	assets map[string]asset // by path; immutable after Handler
 }
 
-// Handler serves the page at / and its files beside it (see [Paths]) for GET and HEAD. Other methods get 405, other paths
-// 404. The files have a strong ETag and are revalidated at each load, so an old page never meets a new server.
+// Handler serves the page at / and its other files (see [Paths]) for GET and HEAD. Other methods get 405, other paths 404. The
+// files have a strong ETag and browsers revalidate them at each load, so an old page never talks to a new server.
 func Handler() http.Handler {
 	h := &handler{assets: make(map[string]asset)}
 	for _, name := range names() {
@@ -59,7 +59,7 @@ func Handler() http.Handler {
 	return h
 }
 
-// Paths returns the paths that [Handler] serves, for a server that routes by exact path: "/", "/app.css" and so on.
+// Paths returns the paths that [Handler] serves, for a server that routes by exact path: "/", "/app.css" and others.
 func Paths() []string {
 	paths := names()
 	for i, name := range paths {
@@ -105,6 +105,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Etag", a.etag)
-	// It answers conditional requests, ranges and HEAD; with a zero time it sends no Last-Modified.
+	// ServeContent handles conditional requests, ranges and HEAD. With a zero time it sends no Last-Modified.
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }

@@ -90,7 +90,7 @@ func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
 	}
 }
 
-// An embedded page works without the internet, and tells no other host that it was opened.
+// An embedded page must work without the internet, and must not tell another host that it was opened.
 func TestAssetsNameNoOtherHost(t *testing.T) {
 	external := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9-]+\.[a-z]`)
 	for _, name := range names() {
@@ -98,7 +98,7 @@ func TestAssetsNameNoOtherHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The name of the SVG namespace looks like an address, but nothing ever fetches it.
+		// The name of the SVG namespace looks like an address, but browsers never fetch it.
 		body = bytes.ReplaceAll(body, []byte("http://www.w3.org/2000/svg"), nil)
 		if found := external.Find(body); found != nil {
 			t.Errorf("%s names another host: %s", name, found)
@@ -106,7 +106,7 @@ func TestAssetsNameNoOtherHost(t *testing.T) {
 	}
 }
 
-// All texts for people, also for screen readers, are sentences or names of things: none begins like a question.
+// All texts for people, also those for screen readers, must be sentences or names of things: none may begin like a question.
 func TestTextsOfThePageAreWholeSentences(t *testing.T) {
 	page := serve(http.MethodGet, "/").Body.String()
 	texts := regexp.MustCompile(`>\s*([^<>]+?)\s*<|(?:aria-label|title|content|placeholder)="([^"]+)"`).FindAllStringSubmatch(page, -1)
@@ -120,7 +120,7 @@ func TestTextsOfThePageAreWholeSentences(t *testing.T) {
 	}
 }
 
-// The policy forbids both, so they would be dead code in the page.
+// The Content-Security-Policy forbids inline scripts and styles, so they would not work in the page.
 func TestPageHasNoInlineScriptOrStyle(t *testing.T) {
 	page := serve(http.MethodGet, "/").Body.String()
 	if inline := regexp.MustCompile(`<style|\sstyle=|\son[a-z]+=|<script>`).FindString(page); inline != "" {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// benchParse parses the bytes of one read again and again. Unmasking in place turns the payload into its masked form and back,
-// which is the same work, so no copy is made; the payload is binary or stays ASCII either way.
+// benchParse parses the bytes of one read again and again. The parser unmasks in place, so every second time it turns the payload
+// back into its masked form; this is the same work, and no copy is needed. The payload must be binary, or ASCII in both forms.
 func benchParse(b *testing.B, stream string) {
 	p := []byte(stream)
 	lim := &Limits{}
@@ -25,7 +25,7 @@ func benchParse(b *testing.B, stream string) {
 	}
 }
 
-// asciiFrame is a text frame whose payload is ASCII both masked and unmasked.
+// asciiFrame returns a text frame whose payload is ASCII both masked and unmasked.
 func asciiFrame(size int) string {
 	f := frame(text, strings.Repeat("z", size))
 	return f[:len(f)-size-len(testKey)] + "\x01\x02\x03\x04" + strings.Repeat("z", size)
@@ -47,7 +47,7 @@ func BenchmarkParserBinary64KiB(b *testing.B) {
 	benchParse(b, frame(binar, strings.Repeat("z", 64<<10)))
 }
 
-// BenchmarkParserText4KiBInTwoReads measures the cost of a message that arrives in two parts: one buffer.
+// BenchmarkParserText4KiBInTwoReads measures the cost of a message that arrives in two parts, which needs a buffer.
 func BenchmarkParserText4KiBInTwoReads(b *testing.B) {
 	p := []byte(asciiFrame(4 << 10))
 	lim := &Limits{}
@@ -64,7 +64,7 @@ func BenchmarkParserText4KiBInTwoReads(b *testing.B) {
 	}
 }
 
-// BenchmarkUnmask uses the sizes of heartbeats, chat messages, documents and the largest message.
+// BenchmarkUnmask uses payloads as large as heartbeats, chat messages, documents and the largest message.
 func BenchmarkUnmask(b *testing.B) {
 	for _, size := range []int{32, 128, 1024, 64 << 10} {
 		p := make([]byte, size)
@@ -110,11 +110,11 @@ func BenchmarkScanHead(b *testing.B) {
 	}
 }
 
-// BenchmarkScanHeadDripped measures the whole cost of a head of 16 KiB that arrives byte by byte, the most work that a peer can
-// cause with one connection.
+// BenchmarkScanHeadDripped measures the whole cost of a head of 16 KiB that arrives byte by byte. This is the most work that a
+// peer can cause with one connection.
 func BenchmarkScanHeadDripped(b *testing.B) {
 	p := []byte(get(strings.Repeat("Name: "+strings.Repeat("x", 120)+"\r\n", 62)))
-	p = append(p[:len(p)-2], strings.Repeat("x", DefaultMaxHead)...)[:DefaultMaxHead] // a last name that does not end
+	p = append(p[:len(p)-2], strings.Repeat("x", DefaultMaxHead)...)[:DefaultMaxHead] // the name of the last field does not end
 	b.ReportAllocs()
 	for b.Loop() {
 		for i, seen := 0, 0; i < len(p); i++ {

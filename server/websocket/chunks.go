@@ -2,18 +2,19 @@ package websocket
 
 import "math/bits"
 
-// chunks hold the bytes of a message that does not arrive at once. A full chunk stays where it is, and the next one is as long as
-// all before it. So an unfinished message takes little more memory than its length, and leaves no garbage behind, unlike a buffer
-// that doubles: 1,000 halves of a message of 64 KiB took 92 KB each in such buffers, and take 68 KB in chunks.
+// chunks holds the bytes of a message that arrives in parts. A full chunk stays where it is, and the next chunk is as long as all
+// chunks before it together. So an unfinished message takes little more memory than its length, and leaves no garbage behind. A
+// single buffer that doubles would do worse: 1,000 unfinished messages of 64 KiB, half of each received, took 92 KB each in such
+// buffers, and take 68 KB in chunks.
 type chunks struct {
 	list [][]byte
 	size int // bytes in all chunks
 }
 
-// firstChunk is the smallest chunk, unless the message is certain to be smaller.
+// firstChunk is the size of the first chunk, unless the whole message is certain to be smaller.
 const firstChunk = 4 << 10
 
-// append copies p to the end. most is the largest total size that the message can reach: no more is ever reserved.
+// append copies p to the end. most is the largest size that the message can reach: the chunks never take more memory than that.
 func (c *chunks) append(p []byte, most int) {
 	if n := len(c.list); n > 0 {
 		last := &c.list[n-1]
@@ -25,12 +26,12 @@ func (c *chunks) append(p []byte, most int) {
 	if len(p) == 0 {
 		return
 	}
-	size := 1 << bits.Len(uint(max(len(p), c.size, firstChunk)-1)) // the allocator wastes nothing of a power of two
+	size := 1 << bits.Len(uint(max(len(p), c.size, firstChunk)-1)) // a power of two, of which the allocator wastes nothing
 	c.list = append(c.list, append(make([]byte, 0, min(size, most-c.size)), p...))
 	c.size += len(p)
 }
 
-// join returns all bytes in one piece, which then belongs to the caller.
+// join returns all bytes in one piece. The piece then belongs to the caller.
 func (c *chunks) join() []byte {
 	if len(c.list) == 1 {
 		return c.list[0]
@@ -42,7 +43,7 @@ func (c *chunks) join() []byte {
 	return all
 }
 
-// reserved is the memory of the chunks in bytes.
+// reserved returns the memory of all chunks in bytes.
 func (c *chunks) reserved() (n int) {
 	for _, chunk := range c.list {
 		n += cap(chunk)

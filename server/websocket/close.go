@@ -10,17 +10,17 @@ import (
 // The close codes of RFC 6455 section 7.4.1 that this package uses.
 const (
 	codeProtocolError = 1002
-	codeNoStatus      = 1005 // never on the wire: stands for an empty close body
+	codeNoStatus      = 1005 // never sent; stands for an empty close body
 	codeInvalidData   = 1007
 	codePolicy        = 1008
 	codeTooBig        = 1009
 )
 
-// maxReason is the room for the reason in a control frame after the code (RFC 6455 section 5.5.1).
+// maxReason is the number of bytes that a control frame has for the reason, after the code (RFC 6455 section 5.5.1).
 const maxReason = maxControl - 2
 
-// CloseError is the code and the reason with which a connection must be closed. Reason is plain ASCII of at most 123 bytes and
-// reads "name: detail".
+// CloseError holds the code and the reason with which a connection must be closed. Reason is plain ASCII of at most 123 bytes in
+// the form "name: detail".
 type CloseError struct {
 	Code   int
 	Reason string
@@ -30,7 +30,7 @@ func (e *CloseError) Error() string {
 	return "websocket: close " + strconv.Itoa(e.Code) + ": " + e.Reason
 }
 
-// The errors of a Parser. They are predeclared, so that a flood of bad frames allocates nothing.
+// The errors of a Parser. They are declared once, so that a flood of bad frames allocates nothing.
 var (
 	errReservedBits     = &CloseError{codeProtocolError, "protocol error: reserved bits set, no extension was negotiated"}
 	errReservedOpcode   = &CloseError{codeProtocolError, "protocol error: reserved opcode"}
@@ -49,9 +49,9 @@ var (
 	errTooBig           = &CloseError{codeTooBig, "too big: message over the limit (see --max-message)"}
 )
 
-// codeOnWire reports whether a code may be sent in a close frame: those defined for endpoints (RFC 6455 section 7.4.1 and the
-// IANA registry up to 1014) and those of libraries and applications (section 7.4.2). 1004 is reserved, 1005, 1006 and 1015 are
-// only for reporting, the others are unassigned.
+// codeOnWire reports whether a code may be sent in a close frame. It may if it is defined for endpoints (RFC 6455 section 7.4.1,
+// and the IANA registry up to 1014), or belongs to libraries and applications (section 7.4.2). 1004 is reserved; 1005, 1006 and
+// 1015 are only for reporting; all other codes are unassigned.
 func codeOnWire(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014, code >= 3000 && code <= 4999:
@@ -62,8 +62,8 @@ func codeOnWire(code int) bool {
 }
 
 // AppendClose appends a whole close frame (RFC 6455 section 5.5.1). A code that may not be sent, such as 0 or 1005 from
-// ParseClose, gives an empty body. The reason is cut to 123 bytes at a rune boundary; invalid UTF-8 in it is replaced, because a
-// peer must fail a close frame with invalid UTF-8.
+// ParseClose, gives a frame with an empty body. The reason is cut to 123 bytes at a rune boundary. Invalid UTF-8 in it is
+// replaced, because a peer must fail a connection whose close frame has invalid UTF-8.
 func AppendClose(dst []byte, code int, reason string) []byte {
 	if !codeOnWire(code) {
 		return AppendHeader(dst, OpClose, 0)
@@ -81,8 +81,8 @@ func AppendClose(dst []byte, code int, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// ParseClose splits the payload of a Close event, which Parser has validated. An empty payload has code 1005
-// (RFC 6455 section 7.1.5). The reason aliases the payload.
+// ParseClose splits the payload of a Close event, which Parser has validated. For an empty payload the code is 1005 (RFC 6455
+// section 7.1.5). The reason shares the memory of the payload.
 func ParseClose(payload []byte) (code int, reason []byte) {
 	if len(payload) < 2 {
 		return codeNoStatus, nil
@@ -90,11 +90,11 @@ func ParseClose(payload []byte) (code int, reason []byte) {
 	return int(binary.BigEndian.Uint16(payload)), payload[2:]
 }
 
-// checkClose checks as much of a close frame's payload as has arrived (RFC 6455 section 5.5.1). It starts from the beginning with
-// every piece: there are at most 125 bytes, and so it keeps no state.
+// checkClose checks the part of a close frame's payload that has arrived (RFC 6455 section 5.5.1). It starts from the beginning
+// with every piece: there are at most 125 bytes, so it does not need to keep a state.
 func checkClose(body []byte, whole bool) *CloseError {
 	if len(body) < 2 {
-		return nil // the header check has refused a body of exactly one byte
+		return nil // the check of the header has refused a body of exactly one byte
 	}
 	if code, _ := ParseClose(body); !codeOnWire(code) {
 		return errCloseCode

@@ -2,13 +2,13 @@
 //
 // It has no sockets, goroutines, clocks or locks, so an event loop can drive hundreds of thousands of connections with it:
 //
-//   - HeadScanner, CheckHandshake and AppendSwitchingProtocols (or AppendRefusal) are the opening handshake; OriginPolicy decides
-//     which web pages may connect;
+//   - HeadScanner, CheckHandshake and AppendSwitchingProtocols (or AppendRefusal) handle the opening handshake; OriginPolicy
+//     decides which web pages may connect;
 //   - Parser is the state of one connection's incoming frames: 64 bytes, and a buffer only while a message is unfinished;
 //   - AppendHeader, AppendControl and AppendClose write outgoing frames.
 //
-// Every parser here follows one rule: the first violation in byte order decides, however the bytes were split into segments. So a
-// refusal never depends on network timing, and everything before the violation has been delivered.
+// Every parser here follows one rule: the first violation in the order of the bytes decides, however the network has split them.
+// So a refusal never depends on network timing, and everything before the violation has been delivered.
 //
 // No extensions are supported: see AppendSwitchingProtocols.
 package websocket

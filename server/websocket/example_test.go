@@ -6,8 +6,8 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// A server gives the Parser the bytes that it read from one connection, however the network has split them. Next consumes one
-// frame at a time and unmasks it in place.
+// A server gives the Parser the bytes that it read from one connection, however the network has split them. Each call of Next
+// consumes one frame and unmasks it in place.
 func ExampleParser() {
 	var parser websocket.Parser // the zero value is ready
 	limits := &websocket.Limits{MaxMessage: 1024}
@@ -42,7 +42,7 @@ func ExampleParser() {
 	// close the connection: websocket: close 1002: protocol error: unmasked frame
 }
 
-// Scan checks the head of a request before net/http reads it. A head that two parsers could read differently is refused.
+// Scan checks the head of a request before net/http reads it. It refuses every head that two parsers could read differently.
 func ExampleHeadScanner_Scan() {
 	scanner := websocket.NewHeadScanner(websocket.DefaultMaxHead)
 	for _, read := range []string{

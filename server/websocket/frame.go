@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Opcode is the type of a frame (RFC 6455 section 5.2). 3 to 7 and 11 to 15 are reserved.
+// Opcode is the type of a frame (RFC 6455 section 5.2). The values 3 to 7 and 11 to 15 are reserved.
 type Opcode uint8
 
 // The opcodes of RFC 6455 section 11.8; 8 and above are control frames.
@@ -23,7 +23,7 @@ const (
 	finBit     = 0x80
 	rsvBits    = 0x70
 	opcodeBits = 0x0f
-	controlBit = 0x08 // of the opcode
+	controlBit = 0x08 // bit of the opcode
 	maskBit    = 0x80
 	lengthBits = 0x7f
 
@@ -33,13 +33,13 @@ const (
 
 const (
 	maxControl    = 125      // bytes, RFC 6455 section 5.5
-	maxHeaderSize = 14       // bytes: 2, a 64-bit length, a masking key
+	maxHeaderSize = 14       // bytes: 2 fixed ones, a 64-bit length, and a masking key
 	maskKeySize   = 4        // bytes
 	defaultFrames = 1024     // default of Limits.MaxFragments
 	defaultBytes  = 64 << 10 // default of Limits.MaxMessage
 )
 
-// HeaderSize is the number of bytes that AppendHeader appends for a payload of n bytes.
+// HeaderSize returns the number of bytes that AppendHeader appends for a payload of n bytes.
 func HeaderSize(n int) int {
 	switch {
 	case n <= maxControl:
@@ -51,8 +51,8 @@ func HeaderSize(n int) int {
 	}
 }
 
-// AppendHeader appends the header of an unmasked, final frame whose payload of n bytes the caller appends next
-// (RFC 6455 section 5.2). A server never masks (section 5.1), so one encoded frame serves every member of a room.
+// AppendHeader appends the header of an unmasked, final frame. The caller appends the payload of n bytes next (RFC 6455 section
+// 5.2). A server never masks (section 5.1), so one encoded frame serves every member of a room.
 func AppendHeader(dst []byte, op Opcode, n int) []byte {
 	dst = append(dst, finBit|byte(op))
 	switch HeaderSize(n) {
@@ -65,8 +65,8 @@ func AppendHeader(dst []byte, op Opcode, n int) []byte {
 	}
 }
 
-// AppendControl appends a whole ping or pong. A payload over 125 bytes cannot be sent (RFC 6455 section 5.5) and is a bug in the
-// caller; the payload of a received ping always fits.
+// AppendControl appends a whole ping or pong. A payload over 125 bytes cannot be sent (RFC 6455 section 5.5) and would be a bug
+// in the caller; the payload of a received ping always fits.
 func AppendControl(dst []byte, op Opcode, payload []byte) []byte {
 	if len(payload) > maxControl {
 		panic("websocket: control frame over 125 bytes")

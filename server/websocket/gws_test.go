@@ -17,9 +17,9 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// FuzzAgainstGWS gives the same bytes to Parser and to a server connection of gws, and compares the delivered messages and the
-// end of the connection. gws is more lenient in some cases and later in others; exactly these differences are tolerated, see
-// agrees.
+// FuzzAgainstGWS gives the same bytes to Parser and to a server connection of gws, another WebSocket library. It compares the
+// delivered messages and the end of the connection. gws is more lenient in some cases, and finds a violation later in others; the
+// test tolerates exactly these differences (see agrees).
 func FuzzAgainstGWS(f *testing.F) {
 	for _, seed := range gwsSeeds {
 		f.Add([]byte(seed))
@@ -54,19 +54,19 @@ func TestParserAgreesWithGWS(t *testing.T) {
 }
 
 const (
-	sizeLimit = 1024 // of a message, for both
+	sizeLimit = 1024 // largest message in bytes, for both parsers
 
-	endOpen   = -1 // the bytes ran out
+	endOpen   = -1 // the bytes ended before the connection
 	endClosed = 0  // the peer closed
 	endPanic  = -2
 )
 
-// ending is the result of a stream.
+// ending is the result of parsing a stream.
 type ending struct {
 	messages  []string
 	controls  []string // pings and pongs
-	end       int      // the code of a violation, or one of the above
-	closeCode int      // of the peer's close frame, for ours only
+	end       int      // code of a violation, or endOpen or endClosed
+	closeCode int      // code of the peer's close frame; only from our parser
 }
 
 func compareWithGWS(t *testing.T, stream []byte) {
@@ -78,15 +78,15 @@ func compareWithGWS(t *testing.T, stream []byte) {
 	}
 }
 
-// agrees allows exactly these differences of gws:
+// agrees compares two results, and allows exactly these differences of gws:
 //
 //   - it accepts lengths that are not minimal, and panics on lengths of 2^63 or more (RFC 6455 section 5.2 forbids both);
 //   - it refuses close code 1014, which is in the IANA registry;
-//   - it checks a close reason even after a bad code, and reports 1007 although the code came first;
+//   - it checks a close reason even after a bad code, and reports 1007 although the bad code came first;
 //   - it compares a frame's length with the limit before it checks the bits of the first byte, and reads the payload before it
 //     checks for a stray continuation: it reports 1009 or panics although 1002 came first;
 //   - it checks a frame when all of it has arrived, so it has no result for a stream that ends early;
-//   - it checks a text when all fragments have arrived: more control frames, or another violation, may come before.
+//   - it checks a text when all fragments have arrived: more control frames, or another violation, may come before its result.
 func agrees(ours, theirs ending, violation *websocket.CloseError) bool {
 	if violation == nil {
 		same := slices.Equal(ours.messages, theirs.messages) && slices.Equal(ours.controls, theirs.controls)
@@ -97,13 +97,13 @@ func agrees(ours, theirs ending, violation *websocket.CloseError) bool {
 	}
 	switch reason := violation.Reason; {
 	case strings.Contains(reason, "shortest form"):
-		return true // gws carries on
+		return true // gws goes on where our parser stops
 	case strings.Contains(reason, "2^63"):
 		return theirs.end == endPanic || theirs.end == endOpen
 	case len(theirs.messages) != len(ours.messages):
 		return false
 	case strings.Contains(reason, "text message"):
-		return true // neither the message nor any after it is delivered; only that can be compared
+		return true // our parser delivers no message from here on, so there is no more to compare
 	case !slices.Equal(ours.controls, theirs.controls):
 		return false
 	case strings.Contains(reason, "close code"):
@@ -161,13 +161,13 @@ func parseGWS(stream []byte) (out ending) {
 	if err != nil {
 		panic(err)
 	}
-	conn.written.Reset() // the handshake
+	conn.written.Reset() // forgets the answer to the handshake
 	socket.ReadLoop()
 	out.end = conn.verdict(handler.closed)
 	return out
 }
 
-// gwsHandler records what gws delivers.
+// gwsHandler records the messages and control frames that gws delivers.
 type gwsHandler struct {
 	out    *ending
 	closed error
@@ -186,10 +186,10 @@ func (h *gwsHandler) OnMessage(_ *gws.Conn, m *gws.Message) {
 	h.out.messages = append(h.out.messages, kind+string(m.Bytes()))
 }
 
-// memoryConn is a connection whose peer has sent everything, and that stores the bytes written to it.
+// memoryConn is a connection whose peer has already sent everything. It stores the bytes that are written to it.
 type memoryConn struct {
 	*bytes.Reader
-	net.Conn // nil: nothing else is called
+	net.Conn // nil, because no other method is called
 	written  bytes.Buffer
 }
 
@@ -200,15 +200,15 @@ func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// verdict reads from the close frame that gws wrote how it ended the connection: 1002, 1007 and 1009 are refusals, unless gws
-// only echoed the peer's own code.
+// verdict finds out how gws ended the connection, from the close frame that gws wrote: 1002, 1007 and 1009 mean a violation,
+// unless gws only echoed the peer's own code.
 func (c *memoryConn) verdict(closed error) int {
 	if closed == io.EOF || closed == io.ErrUnexpectedEOF {
 		return endOpen
 	}
 	f := c.written.Bytes()
 	if len(f) < 4 {
-		return endClosed // an empty close body is answered with one
+		return endClosed // gws answers an empty close body with an empty one
 	}
 	code := int(binary.BigEndian.Uint16(f[2:]))
 	if code == 1002 || code == 1007 || code == 1009 {

@@ -18,15 +18,15 @@ var (
 	errWebSocket13   = &HeadError{http.StatusUpgradeRequired, "this server speaks only WebSocket version 13"}
 )
 
-// nginxLines are for a proxy that does not pass on the fields of a handshake, as nginx does by default.
+// nginxLines is the advice for a proxy that does not pass on the fields of a handshake, as nginx does not by default.
 const nginxLines = `if nginx is in front, its location needs: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; ` +
 	`proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;`
 
 // keySize is the length of 16 bytes in base64.
 const keySize = 24
 
-// IsUpgrade reports whether a request asks for a WebSocket: by its Upgrade field or by any Sec-WebSocket field. So CheckHandshake
-// refuses a broken handshake with a reason, instead of a page answering it.
+// IsUpgrade reports whether a request asks for a WebSocket: it has an Upgrade field or any Sec-WebSocket field. So a broken
+// handshake is refused by CheckHandshake with a reason, and not answered with a page.
 func IsUpgrade(h http.Header) bool {
 	if hasToken(h["Upgrade"], "websocket") {
 		return true
@@ -41,7 +41,7 @@ func IsUpgrade(h http.Header) bool {
 }
 
 // CheckHandshake checks a client's opening handshake (RFC 6455 section 4.2.1) and returns nil if it may be accepted. It checks
-// the version before the key, because another version might have other keys.
+// the version before the key, because another version might use other keys.
 func CheckHandshake(r *http.Request) *HeadError {
 	switch h := r.Header; {
 	case r.Method != http.MethodGet:
@@ -63,10 +63,10 @@ func CheckHandshake(r *http.Request) *HeadError {
 	}
 }
 
-// validKey reports whether key is the one valid base64 form of 16 bytes (RFC 6455 section 4.1). Strict also refuses bits that are
-// set after the last byte; the check of the length refuses line breaks, which the decoder would skip.
+// validKey reports whether key is the one valid base64 form of 16 bytes (RFC 6455 section 4.1). The strict decoder also refuses
+// bits that are set after the last byte. The check of the length refuses line breaks, which the decoder would skip.
 func validKey(key string) bool {
-	var nonce [18]byte // room for all that 24 digits can encode
+	var nonce [18]byte // 24 base64 digits decode to at most 18 bytes
 	if len(key) != keySize {
 		return false
 	}
@@ -74,7 +74,7 @@ func validKey(key string) bool {
 	return err == nil && n == 16
 }
 
-// AcceptKey is the value of Sec-WebSocket-Accept for a client's key (RFC 6455 section 4.2.2).
+// AcceptKey returns the value of Sec-WebSocket-Accept for a client's key (RFC 6455 section 4.2.2).
 func AcceptKey(key string) string {
 	return string(appendAcceptKey(nil, key))
 }
@@ -86,13 +86,13 @@ func appendAcceptKey(dst []byte, key string) []byte {
 	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
-// AppendSwitchingProtocols appends the whole response that accepts a handshake (RFC 6455 section 4.2.2). key is the
-// client's; subprotocol is one that the client offered, or "" for none.
+// AppendSwitchingProtocols appends the whole response that accepts a handshake (RFC 6455 section 4.2.2). key is the client's key;
+// subprotocol is one that the client offered, or "" for none.
 //
-// No extension is ever negotiated, in particular not permessage-deflate (RFC 7692). With context takeover it needs at least 64
-// KiB of memory for each connection, compared with the 64 bytes of Parser. Each member would need a separate frame, whereas now
-// one encoded frame serves a whole room. And if the message of one user is compressed together with another user's secret, its
-// length leaks the secret (CRIME, BREACH).
+// No extension is ever negotiated, in particular not permessage-deflate (RFC 7692). With context takeover, that extension needs
+// at least 64 KiB of memory for each connection, while a Parser has 64 bytes. Each member would need a separate frame, whereas
+// now one encoded frame serves a whole room. And if the message of one user is compressed together with another user's secret,
+// the length of the result leaks the secret (CRIME, BREACH).
 func AppendSwitchingProtocols(dst []byte, key, subprotocol string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAcceptKey(dst, key)
@@ -113,7 +113,7 @@ func ValidToken(text string) bool {
 	return text != ""
 }
 
-// Offered lists the subprotocols that a client offers, in its order of preference (RFC 6455 section 11.3.4).
+// Offered lists the subprotocols that a client offers, in the client's order of preference (RFC 6455 section 11.3.4).
 func Offered(h http.Header) (names []string) {
 	for _, field := range h["Sec-Websocket-Protocol"] {
 		for item := range strings.SplitSeq(field, ",") {
@@ -125,8 +125,8 @@ func Offered(h http.Header) (names []string) {
 	return names
 }
 
-// hasToken reports whether a list, which may be spread over several fields (RFC 9110 section 5.3), contains a token, ignoring
-// case.
+// hasToken reports whether a list contains a token, ignoring case. The list may be spread over several fields (RFC 9110 section
+// 5.3).
 func hasToken(fields []string, token string) bool {
 	for _, field := range fields {
 		for item := range strings.SplitSeq(field, ",") {

@@ -11,7 +11,7 @@ import (
 
 const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // RFC 6455 section 1.3
 
-// read scans and reads a head as the server does.
+// read scans and parses a head as the server does.
 func read(t *testing.T, head string) *http.Request {
 	t.Helper()
 	if n, err := heads.Scan([]byte(head)); n != len(head) || err != nil {
@@ -145,7 +145,7 @@ func TestRefusalsAreWholeResponses(t *testing.T) {
 		if got := resp.Header.Get(test.field); got != test.want {
 			t.Errorf("%v: %s is %q, want %q", test.err, test.field, got, test.want)
 		}
-		connection := "\r\nConnection: close\r\n" // net/http removes it from the header
+		connection := "\r\nConnection: close\r\n" // net/http removes this field from the header
 		if test.err.Status == http.StatusUpgradeRequired {
 			connection = "\r\nConnection: close, Upgrade\r\n"
 		}

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// The limits of a request head. A browser's head has 500 to 1,500 bytes and about 20 fields, and more if a site stores much in
-// its cookies.
+// The limits of a request head. The head of a browser has 500 to 1,500 bytes and about 20 fields, and more if a site stores much
+// data in its cookies.
 const (
-	DefaultMaxHead = 16 << 10 // bytes: request line, fields and the empty line together
+	DefaultMaxHead = 16 << 10 // bytes of the request line, the fields and the empty line together
 	maxFields      = 100
-	maxEmptyLines  = 4 // that may come before the request line
+	maxEmptyLines  = 4 // limit of empty lines before the request line
 )
 
-// The errors of Scan. They are predeclared, so that a flood of bad heads allocates nothing.
+// The errors of Scan. They are declared once, so that a flood of bad heads allocates nothing.
 var (
 	errTLS         = &HeadError{400, "this port speaks plain HTTP, not TLS"}
 	errProxy       = &HeadError{400, "this port does not understand the PROXY protocol: switch it off in the proxy (send-proxy in HAProxy, proxy_protocol in nginx)"}
@@ -38,9 +38,9 @@ var (
 	errManyFields  = &HeadError{431, "the request head has over 100 fields"}
 )
 
-// The fields that may occur only once, each a bit of headScan.seen. A second one would let two parsers read one request in two
-// ways (RFC 9112 section 11.2), or would give two answers to one question of the handshake (RFC 6455 section 4.1).
-// Transfer-Encoding is not in this list: even one is refused.
+// The fields that may occur only once, each a bit of headScan.seen. With a second one, two parsers could read the request
+// differently (RFC 9112 section 11.2), or the handshake could have two values for one thing (RFC 6455 section 4.1).
+// Transfer-Encoding is not in this list, because it is always refused.
 const (
 	fieldHost = iota
 	fieldContentLength
@@ -63,7 +63,7 @@ var knownFields = [...]struct {
 	fieldTransferEncoding: {"Transfer-Encoding", errBody},
 }
 
-// HeadScanner checks request heads up to a size. It is immutable and serves all connections.
+// HeadScanner checks request heads up to a maximum size. It is immutable and serves all connections.
 type HeadScanner struct {
 	max         int
 	tooBig      *HeadError
@@ -82,13 +82,13 @@ func NewHeadScanner(max int) *HeadScanner {
 // Max is the size of the largest allowed head in bytes.
 func (h *HeadScanner) Max() int { return h.max }
 
-// Scan checks whether p begins with one whole request head of HTTP/1.1 or 1.0, strictly by RFC 9112 sections 2 to 5: everything
-// that two parsers could read differently is refused. n is the length of the head with its final empty line; these n bytes,
-// without the empty lines before the request line (section 2.2), can be given to http.ReadRequest. If n is 0 and there is no
-// error, more bytes are needed.
+// Scan checks whether p begins with one whole request head of HTTP/1.1 or 1.0. It follows RFC 9112 sections 2 to 5 strictly, and
+// refuses everything that two parsers could read differently. n is the length of the head with its final empty line; these n
+// bytes, without the empty lines before the request line (section 2.2), can be given to http.ReadRequest. If n is 0 and there is
+// no error, more bytes are needed.
 //
 // Scan is one pass that stops at the first violation, so the result for a prefix never contradicts the result for the whole. It
-// keeps nothing between calls and starts from the beginning each time: call Again first if the bytes come in small pieces.
+// keeps nothing between calls and starts from the beginning each time. If the bytes come in small pieces, call Again first.
 func (h *HeadScanner) Scan(p []byte) (n int, err *HeadError) {
 	s := headScan{p: p[:min(len(p), h.max)]}
 	done, err := s.requestLine()
@@ -115,21 +115,22 @@ func (h *HeadScanner) Scan(p []byte) (n int, err *HeadError) {
 	}
 }
 
-// Again reports whether another Scan of p is useful, after a Scan of its first seen bytes had no result: a line has ended since,
-// or p has grown by an eighth. So a head of 16 KiB that arrives byte by byte is scanned some 100 times instead of 16,384 times
-// (BenchmarkScanHeadDripped: 1.5 ms instead of 86), and a connection need not keep the state of a scan.
+// Again reports whether another Scan of p is useful, after a Scan of its first seen bytes had no result. It is useful if a line
+// has ended since then, or if p has grown by an eighth. So a head of 16 KiB that arrives byte by byte is scanned some 100 times
+// instead of 16,384 times (BenchmarkScanHeadDripped: 1.5 ms instead of 86), and a connection does not need to keep the state of a
+// scan.
 func (h *HeadScanner) Again(p []byte, seen int) bool {
 	return len(p) >= h.max || len(p) >= seen+seen/8 || bytes.IndexByte(p[seen:], '\n') >= 0
 }
 
-// headScan is one pass over a head. Its methods advance i over the bytes that they accept. They return done, or not done if the
-// bytes ran out, or the error for the byte at i.
+// headScan is one pass over a head. Its methods advance i over the bytes that they accept. A method returns done if it has
+// reached its end, an error for a bad byte at i, or neither if the bytes ran out.
 type headScan struct {
 	p      []byte
 	i      int
 	fields int
-	seen   uint8 // a bit for each field that may occur once
-	old    bool  // HTTP/1.0
+	seen   uint8 // a bit for each field that may occur only once
+	old    bool  // the request is HTTP/1.0
 	end    bool  // the empty line was found
 }
 
@@ -154,9 +155,9 @@ func (s *headScan) requestLine() (done bool, err *HeadError) {
 	switch {
 	case s.i == len(s.p):
 		return false, nil
-	case s.i == start && start == 0 && s.p[0] == 0x16: // a TLS record with a handshake (RFC 8446 section 5.1)
+	case s.i == start && start == 0 && s.p[0] == 0x16: // first byte of a TLS record with a handshake (RFC 8446 section 5.1)
 		return false, errTLS
-	case s.i == start && start == 4 && s.p[start] == 0: // the signature of version 2 is CR LF CR LF NUL ...
+	case s.i == start && start == 4 && s.p[start] == 0: // PROXY protocol version 2 begins with CR LF CR LF NUL
 		return false, errProxy
 	case s.i == start:
 		return false, errNotHTTP
@@ -165,7 +166,7 @@ func (s *headScan) requestLine() (done bool, err *HeadError) {
 	}
 	method := s.p[start:s.i]
 	s.i++
-	if s.i < len(s.p) && s.p[s.i] != '/' && string(method) == "PROXY" { // in version 1, TCP4, TCP6 or UNKNOWN follows
+	if s.i < len(s.p) && s.p[s.i] != '/' && string(method) == "PROXY" { // PROXY protocol version 1: TCP4, TCP6 or UNKNOWN follows
 		return false, errProxy
 	}
 	if done, err = s.target(); !done {
@@ -186,7 +187,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 			return false, err
 		}
 	}
-	hexDigits, query := 0, false // hex digits still missing after a percent sign; after the question mark
+	hexDigits, query := 0, false // hexDigits: digits still missing after a percent sign; query: a question mark came before i
 	for ; s.i < len(s.p); s.i++ {
 		b := s.p[s.i]
 		switch {
@@ -202,7 +203,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 		case b == ' ':
 			s.i++
 			return true, nil
-		case b == '\r', b == '\n': // HTTP/0.9 had no version
+		case b == '\r', b == '\n': // HTTP/0.9 had no version after the target
 			return false, errRequestLine
 		case b < ' ', b >= 0x7f, b == '#':
 			return false, errTargetByte
@@ -211,7 +212,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 	return false, nil
 }
 
-// authority scans http://HOST:PORT up to the path, the query or the space after it.
+// authority scans http://HOST:PORT, up to the path, the query or the space after it.
 func (s *headScan) authority() (done bool, err *HeadError) {
 	const scheme = "http://"
 	for j := range len(scheme) {
@@ -283,8 +284,8 @@ func (s *headScan) version() (done bool, err *HeadError) {
 	return s.lineEnd()
 }
 
-// lineEnd scans CR LF. A bare CR or LF is refused, although RFC 9112 section 2.2 lets a server accept a bare LF: an intermediary
-// may see the end of the line elsewhere.
+// lineEnd scans CR LF. It refuses a bare CR or LF, although RFC 9112 section 2.2 lets a server accept a bare LF: an intermediary
+// may see the end of the line at another place.
 func (s *headScan) lineEnd() (done bool, err *HeadError) {
 	if s.i == len(s.p) {
 		return false, nil
@@ -338,7 +339,7 @@ func (s *headScan) field() (done bool, err *HeadError) {
 	return s.value(known)
 }
 
-// know identifies a field by its name, and refuses a field that is not allowed, or not twice.
+// know identifies a field by its name. It refuses a field that is not allowed, and a second field that may occur only once.
 func (s *headScan) know(name []byte) (known int, err *HeadError) {
 	for known := range knownFields {
 		f := &knownFields[known]
@@ -354,8 +355,8 @@ func (s *headScan) know(name []byte) (known int, err *HeadError) {
 	return fieldOther, nil
 }
 
-// value scans a field's value and CR LF. Bytes from 0x80 on are obs-text (RFC 9110 section 5.5) and accepted, because cookies
-// contain them.
+// value scans a field's value and the CR LF after it. Bytes from 0x80 on are obs-text (RFC 9110 section 5.5) and are accepted,
+// because cookies contain them.
 func (s *headScan) value(known int) (done bool, err *HeadError) {
 	start := s.i
 	end := start + valueBytes(s.p[start:])
@@ -382,14 +383,15 @@ func (s *headScan) value(known int) (done bool, err *HeadError) {
 	return true, nil
 }
 
-// valueBytes counts the bytes at the beginning of p that a value may contain. Values are most of a head, so this takes eight
-// bytes at a time while none is below a space or a DEL: this makes BenchmarkScanHeadDripped three times as fast.
+// valueBytes counts the bytes at the beginning of p that a value may contain. Most bytes of a head are in values, so it takes
+// eight bytes at a time while none of them is below a space or is DEL: this makes BenchmarkScanHeadDripped three times as fast.
 func valueBytes(p []byte) (n int) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; len(p)-n >= 8; n += 8 {
 		w := binary.LittleEndian.Uint64(p[n:])
 		del := w ^ 0x7f*ones
-		// The top bit of a byte is set if the byte is below the subtrahend; a borrow can set one too many, never too few.
+		// The top bit of each byte shows whether that byte is below the subtrahend. A borrow can set a top bit too many, never
+		// too few.
 		if ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0 {
 			break
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// browserHead is a head that Chrome sends, with a path, cookies and proxy fields of usual length.
+// browserHead is a head as Chrome sends it, with a path, cookies and proxy fields of usual length.
 const browserHead = "GET /ws/chat/lobby/?v=2&since=01J8ZQ HTTP/1.1\r\n" +
 	"Host: dots.example.com\r\n" +
 	"Connection: Upgrade\r\n" +
@@ -27,10 +27,10 @@ const browserHead = "GET /ws/chat/lobby/?v=2&since=01J8ZQ HTTP/1.1\r\n" +
 	"X-Forwarded-For: 203.0.113.7\r\n" +
 	"\r\n"
 
-// heads is the scanner of the tests.
+// heads is the scanner that the tests use.
 var heads = NewHeadScanner(DefaultMaxHead)
 
-// get returns a head with the given fields after the Host field; each ends in CR LF.
+// get returns a head with the given fields after the Host field. Each field must end in CR LF.
 func get(fields string) string {
 	return "GET / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n"
 }

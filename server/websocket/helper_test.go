@@ -8,10 +8,11 @@ import (
 	"testing"
 )
 
-// testKey has four different bytes, so that a wrong rotation of the key is noticed.
+// testKey has four different bytes, so that a test notices a wrong rotation of the key.
 const testKey = "\x37\xfa\x21\x3d"
 
-// frame is a masked client frame, encoded byte by byte and independently of the code under test. first holds FIN, RSV and opcode.
+// frame returns a masked client frame, encoded byte by byte and independently of the code under test. first holds FIN, RSV and
+// the opcode.
 func frame(first byte, payload string) string {
 	var b strings.Builder
 	b.WriteByte(first)
@@ -32,7 +33,7 @@ func frame(first byte, payload string) string {
 	return b.String()
 }
 
-// First bytes of frames: whole messages, first and later fragments, control frames.
+// First bytes of frames: of whole messages, of first and later fragments, and of control frames.
 const (
 	text, textMore     = 0x81, 0x01
 	binar, binarMore   = 0x82, 0x02
@@ -40,7 +41,7 @@ const (
 	closed, ping, pong = 0x88, 0x89, 0x8a
 )
 
-// header64 is a header with a 64-bit length and no payload.
+// header64 returns a header with a 64-bit length, without a payload.
 func header64(first byte, length uint64) string {
 	return string(binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, length)) + testKey
 }
@@ -59,7 +60,7 @@ func (d delivery) String() string {
 	return fmt.Sprintf("%s(%q)", name, d.payload)
 }
 
-// outcome is the complete result of a stream of bytes.
+// outcome is the complete result of parsing a stream.
 type outcome struct {
 	deliveries []delivery
 	err        *CloseError
@@ -84,7 +85,7 @@ func (o outcome) equal(other outcome) bool {
 	return slices.Equal(o.deliveries, other.deliveries) && o.err == other.err && o.partial == other.partial
 }
 
-// parse parses a stream that arrives split at the given offsets, and checks on the way what must hold for every stream.
+// parse parses a stream that arrives split at the given offsets. On the way it checks the rules that hold for every stream.
 func parse(t testing.TB, stream string, lim *Limits, cuts ...int) outcome {
 	t.Helper()
 	var s Parser
@@ -116,7 +117,7 @@ func parse(t testing.TB, stream string, lim *Limits, cuts ...int) outcome {
 	return out
 }
 
-// everyByte splits a stream of n bytes after every byte.
+// everyByte returns the offsets that split a stream of n bytes after every byte.
 func everyByte(n int) []int {
 	var cuts []int
 	for i := 1; i < n; i++ {
@@ -125,7 +126,7 @@ func everyByte(n int) []int {
 	return cuts
 }
 
-// parseAllWays parses a stream whole, byte by byte and in every split in two, and checks that all results are the same.
+// parseAllWays parses a stream whole, byte by byte, and split in two at every offset, and checks that all results are the same.
 func parseAllWays(t *testing.T, stream string, lim *Limits) outcome {
 	t.Helper()
 	want := parse(t, stream, lim)

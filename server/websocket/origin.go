@@ -11,21 +11,22 @@ import (
 
 // OriginPolicy decides which web pages may open a WebSocket (RFC 6455 section 10.2). A browser lets any page connect to any
 // server and sends the user's cookies along; only the Origin field, which a page cannot forge, tells the server where the page
-// came from. A client that is not a browser usually sends none and is accepted: it could forge one anyway.
+// came from. A client that is not a browser usually sends no Origin and is accepted: it could forge one anyway.
 //
-// A page may connect if it comes from the host that the request names, and if nobody else can make a browser take that host for
-// this server: an IP address, localhost, or a name of this machine. A stranger may have pointed any other name at our address
-// (DNS rebinding), and the stranger's page then has the same origin as this server. So a page at any other name needs a pattern.
+// A page may connect if it comes from the host that the request names, and if no stranger can make a browser take that host for
+// this server. This is so for an IP address, for localhost, and for a name of this machine. A stranger may have pointed any other
+// name at our address (DNS rebinding), and then the stranger's page has the same origin as this server. So a page at any other
+// name needs a pattern.
 //
-// It is immutable and safe for concurrent use.
+// An OriginPolicy is immutable and safe for concurrent use.
 type OriginPolicy struct {
-	any      bool // the pattern *
-	null     bool // the pattern null
+	any      bool // the pattern * is set
+	null     bool // the pattern null is set
 	patterns []originPattern
 	own      []string // names of this machine
 }
 
-// originPattern is a parsed pattern. An empty scheme means any; port 0 means the default port of the origin's scheme.
+// originPattern is a parsed pattern. An empty scheme means any scheme; port 0 means the default port of the origin's scheme.
 type originPattern struct {
 	scheme     string
 	host       string
@@ -40,7 +41,7 @@ type originPattern struct {
 //	app.example.com           this host, by any scheme
 //	*.example.com             each subdomain of any depth, not example.com itself; https://*.example.com also
 //	*                         every origin: only for servers that hold nothing private and know users by tokens alone
-//	null                      sandboxed frames and local files: anyone can make one, so as open as *
+//	null                      sandboxed frames and local files: anyone can make one, so it is as open as *
 //
 // own lists the names of this machine.
 func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
@@ -64,7 +65,7 @@ func NewOriginPolicy(patterns []string, own ...string) (*OriginPolicy, error) {
 }
 
 // Allowed reports whether a request with this Origin field may become a WebSocket. host is the request's Host field; an empty
-// origin means that there is no Origin field. A slash at the end of an origin, which some clients write, is ignored.
+// origin means that there is no Origin field. A slash at the end of an origin, which some clients send, is ignored.
 func (p *OriginPolicy) Allowed(origin, host string) bool {
 	if origin == "" || p.any {
 		return true
@@ -87,7 +88,7 @@ func (p *OriginPolicy) Allowed(origin, host string) bool {
 	return false
 }
 
-// PatternFor returns the pattern that would allow an origin, or "" if only * would, because a page cannot have that origin.
+// PatternFor returns the pattern that would allow an origin, or "" if only * would, because no page can have that origin.
 func PatternFor(origin string) string {
 	origin = strings.TrimSuffix(origin, "/")
 	if _, ok := parseOrigin(origin); !ok {
@@ -96,7 +97,7 @@ func PatternFor(origin string) string {
 	return origin
 }
 
-// isOwn reports whether nobody else can make a browser take this host for our server.
+// isOwn reports whether no stranger can make a browser take this host for our server.
 func (p *OriginPolicy) isOwn(host string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return true
@@ -111,7 +112,7 @@ type originValue struct {
 	port   int
 }
 
-// parseOrigin parses the only form that browsers send: scheme, host and port, nothing else (RFC 6454 section 6.2).
+// parseOrigin parses the only form that browsers send: scheme, host and port, and nothing else (RFC 6454 section 6.2).
 func parseOrigin(text string) (o originValue, ok bool) {
 	scheme, authority, found := strings.Cut(text, "://")
 	if !found || !validScheme(scheme) {
@@ -128,7 +129,7 @@ func parseOrigin(text string) (o originValue, ok bool) {
 }
 
 // sameHost reports whether the page came from the host that the request names. The scheme by which the client reached us is
-// unknown, because a proxy may have terminated TLS, so a Host without a port stands for the default port of the origin's scheme.
+// unknown, because a proxy may have terminated TLS. So a Host without a port stands for the default port of the origin's scheme.
 func (o originValue) sameHost(requestHost string) bool {
 	host, port, ok := splitAuthority(requestHost)
 	if !ok || defaultPort(o.scheme) == 0 {
@@ -189,8 +190,8 @@ func parseOriginPattern(text string) (originPattern, error) {
 	return p, nil
 }
 
-// splitAuthority splits host[:port] strictly: a name or an IPv4 address of nonempty labels, or an IPv6 address in brackets; no
-// user information. Port 0 means that there is none.
+// splitAuthority splits host[:port] strictly. The host is a name or an IPv4 address of nonempty labels, or an IPv6 address in
+// brackets; user information is refused. Port 0 means that there is no port.
 func splitAuthority(text string) (host string, port int, ok bool) {
 	end := strings.LastIndexByte(text, ':')
 	if strings.HasPrefix(text, "[") {
@@ -217,10 +218,10 @@ func splitAuthority(text string) (host string, port int, ok bool) {
 	return host, int(n), true
 }
 
-// longestName is the longest name in the DNS in bytes (RFC 1035 section 2.3.4).
+// longestName is the maximum length in bytes of a DNS name (RFC 1035 section 2.3.4).
 const longestName = 255
 
-// validName accepts letters, digits, hyphens and underscores in labels; a browser sends all other names in Punycode.
+// validName accepts letters, digits, hyphens and underscores in labels. A browser sends all other names in Punycode.
 func validName(name string) bool {
 	if len(name) > longestName {
 		return false

@@ -127,7 +127,7 @@ func TestBadOriginPatternsAreNamed(t *testing.T) {
 	}
 }
 
-// For a pattern with a path, which is easily copied from a browser, the error suggests the intended pattern.
+// A pattern with a path is easily copied from a browser. The error must suggest the pattern without the path.
 func TestAPatternWithAPathIsToldWithoutIt(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"https://b/x": `"https://b"`, "https://b:8443/": `"https://b:8443"`, "*.b.org/x/y": `"*.b.org"`, "https://[::1]/x": `"https://[::1]"`,

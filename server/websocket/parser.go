@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Limits of a Parser. They are immutable and shared by all connections; each call may use other limits. A value of 0 or less
-// stands for the default.
+// Limits of a Parser. They are immutable and shared by all connections. Each call of Next may use other limits. A value of 0 or
+// less stands for the default.
 type Limits struct {
-	// MaxMessage is the largest message in bytes, the sum of its fragments: 64 KiB by default. It also limits the memory for an
-	// unfinished message of one connection. A larger message ends the connection with 1009.
+	// MaxMessage is the size of the largest message in bytes, summed over its fragments: 64 KiB by default. It also limits the
+	// memory for the unfinished message of a connection. A larger message ends the connection with 1009.
 	MaxMessage int
 
 	// MaxFragments is the largest number of frames in one message: 1024 by default. Each frame costs the work of a header and may
@@ -20,7 +20,7 @@ type Limits struct {
 // Event is the result of Parser.Next.
 type Event uint8
 
-// The events. Messages and control frames come in the order in which they ended.
+// The events. Messages and control frames come in the order in which they end.
 const (
 	None     Event = iota // nothing is complete
 	Text                  // a text message, valid UTF-8
@@ -28,12 +28,12 @@ const (
 	Ping                  // a ping, to be answered with its payload
 	Pong                  // a pong
 	Close                 // a close frame with a valid body: see ParseClose
-	Fragment              // a frame that does not end its message: not delivered, but counted
+	Fragment              // a frame that does not end its message: nothing is delivered, but the caller may count it
 )
 
 // Parser is the state of one connection's incoming frames. The zero value is ready.
 //
-// In the common case a frame is complete in the bytes that were read; it is unmasked there and returned without a copy. Only an
+// Usually a frame is complete in the bytes that were read; the Parser unmasks it there and returns it without a copy. Only an
 // unfinished frame or message is kept, unmasked, until the message is complete. A server has a Parser for every connection, so
 // between frames a Parser is only a nil pointer.
 type Parser struct {
@@ -43,25 +43,25 @@ type Parser struct {
 // unfinished is a frame that has begun, or a message that needs more frames.
 type unfinished struct {
 	body    chunks // the unfinished message
-	control []byte // payload of a control frame, between fragments (RFC 6455 section 5.4) or alone
-	remain  int    // payload bytes of the current frame still to come
-	frames  int32  // frames of the unfinished message; 0 between messages
-	key     uint32 // masking key, little endian, rotated to the next byte
+	control []byte // payload of a control frame, which may come between fragments (RFC 6455 section 5.4)
+	remain  int    // payload bytes of the current frame that are still to come
+	frames  int32  // frames of the unfinished message so far; 0 between messages
+	key     uint32 // masking key, little endian, rotated for the next byte
 
-	head    [maxHeaderSize]byte // an unfinished header
+	head    [maxHeaderSize]byte // the bytes of an unfinished header
 	headLen uint8
 
-	inFrame bool      // a header is complete, its payload is not
-	first   byte      // of the current frame: FIN and opcode
-	message Opcode    // of the unfinished message
-	text    textState // of the unfinished message
+	inFrame bool      // a header is complete, but its payload is not
+	first   byte      // first byte of the current frame: FIN and opcode
+	message Opcode    // opcode of the unfinished message
+	text    textState // state of the unfinished message, if it is a text
 }
 
 // Next parses p up to the end of the next frame, so it returns at most one event. n is the number of bytes of p that it consumed;
-// it is less than len(p) only with an event. The payload is that of the whole message or of a control frame. It is valid until
-// the next call and may alias p, which is unmasked in place.
+// it is less than len(p) only with an event. The payload is that of the whole message or of the control frame. It is valid until
+// the next call and may share the memory of p, which Next unmasks in place.
 //
-// An error is a violation by the peer and final: the connection must be closed with it, and the Parser must not be used again.
+// An error is a violation by the peer, and final: the connection must be closed with it, and the Parser must not be used again.
 // Events of earlier calls remain valid.
 func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, err *CloseError) {
 	if s.kept == nil {
@@ -80,10 +80,10 @@ func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, e
 	return n, ev, payload, err
 }
 
-// Partial reports whether the peer still has to send bytes: a frame or a fragmented message is unfinished.
+// Partial reports whether a frame or a fragmented message is unfinished, so that the peer still has to send bytes.
 func (s *Parser) Partial() bool { return s.kept != nil }
 
-// Buffered is the memory in bytes of the unfinished message or frame, without the Parser itself.
+// Buffered returns the memory of the unfinished message or frame in bytes, without the Parser itself.
 func (s *Parser) Buffered() int {
 	if s.kept == nil {
 		return 0
@@ -129,7 +129,7 @@ func (s *unfinished) next(p []byte, lim *Limits) (n int, ev Event, payload []byt
 	return n, ev, payload, nil
 }
 
-// whole reports whether a piece is a complete message or control frame.
+// whole reports whether a piece of payload is a complete message or control frame.
 func (s *unfinished) whole(piece []byte) bool {
 	switch {
 	case len(piece) < s.remain:
@@ -141,8 +141,8 @@ func (s *unfinished) whole(piece []byte) bool {
 	}
 }
 
-// readHeader consumes header bytes of p, at most to the end of the header; s.inFrame then says whether the header is complete. It
-// consumes nothing of a header that it refuses.
+// readHeader consumes header bytes of p, at most to the end of the header. Afterwards s.inFrame says whether the header is
+// complete. It consumes nothing of a header that it refuses.
 func (s *unfinished) readHeader(p []byte, lim *Limits) (n int, err *CloseError) {
 	kept := int(s.headLen)
 	h := p
@@ -165,8 +165,8 @@ func (s *unfinished) readHeader(p []byte, lim *Limits) (n int, err *CloseError) 
 	return size - kept, nil
 }
 
-// parseHeader checks the bytes of a header in their order, as many as have arrived (RFC 6455 section 5.2). When the header is
-// complete it stores it in s and returns its size, otherwise 0.
+// parseHeader checks the bytes of a header that have arrived, in their order (RFC 6455 section 5.2). If the header is complete,
+// it stores it in s and returns its size. Otherwise it returns 0.
 func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseError) {
 	if len(h) == 0 {
 		return 0, nil
@@ -183,7 +183,7 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 	op := Opcode(h[0] & opcodeBits)
 	if op&controlBit != 0 {
 		length := h[1] & lengthBits
-		if length > maxControl { // section 5.5
+		if length > maxControl { // section 5.5: the limit of a control frame
 			return 0, errControlTooLong
 		}
 		if op == OpClose && length == 1 { // section 5.5.1: a body begins with a code of two bytes
@@ -194,7 +194,7 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 	if size == 0 {
 		return 0, err
 	}
-	// The comparison is unsigned and with the remaining room, so no length and no sum can overflow.
+	// The comparison is unsigned, and with the bytes that the message may still have, so no length and no sum can overflow.
 	if op&controlBit == 0 && length > uint64(max(lim.maxMessage()-s.body.size, 0)) {
 		return 0, errTooBig
 	}
@@ -215,7 +215,7 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 	return size + maskKeySize, nil
 }
 
-// checkFirst checks a frame's first byte.
+// checkFirst checks the first byte of a frame.
 func (s *unfinished) checkFirst(b byte, lim *Limits) *CloseError {
 	if b&rsvBits != 0 { // section 5.2: zero unless an extension was negotiated
 		return errReservedBits
@@ -242,8 +242,8 @@ func (s *unfinished) checkFirst(b byte, lim *Limits) *CloseError {
 	return nil
 }
 
-// payloadLength reads the length from a header of at least two bytes, and returns the header's size without the masking key: 0 if
-// the length is not complete or not allowed (RFC 6455 section 5.2).
+// payloadLength reads the length from a header of at least two bytes. It also returns the header's size without the masking key,
+// or 0 if the length is incomplete or not allowed (RFC 6455 section 5.2).
 func payloadLength(h []byte) (length uint64, size int, err *CloseError) {
 	switch short := h[1] & lengthBits; short {
 	default:
@@ -278,15 +278,15 @@ func (s *unfinished) keep(piece []byte, lim *Limits) {
 		s.control = append(s.control, piece...)
 		return
 	}
-	most := s.body.size + len(piece) + s.remain // the final frame announces the size
+	most := s.body.size + len(piece) + s.remain // exact in a final frame, whose header announces the size
 	if s.first&finBit == 0 {
 		most = max(most, lim.maxMessage())
 	}
 	s.body.append(piece, most)
 }
 
-// check checks a piece of the unmasked payload: only text and close reasons have rules (RFC 6455 sections 5.5.1, 5.6 and 8.1). It
-// finds a violation in the call that brings it.
+// check checks a piece of unmasked payload: only texts and close reasons have rules (RFC 6455 sections 5.5.1, 5.6 and 8.1). It
+// finds a violation as soon as the piece with the violation is there.
 func (s *unfinished) check(piece []byte) *CloseError {
 	if s.isControl() {
 		if Opcode(s.first&opcodeBits) != OpClose {
@@ -309,7 +309,7 @@ func (s *unfinished) check(piece []byte) *CloseError {
 	return nil
 }
 
-// taken returns the stored payload, which then belongs to the caller.
+// taken returns the stored payload. It then belongs to the caller.
 func (s *unfinished) taken() (payload []byte) {
 	if s.isControl() {
 		payload, s.control = s.control, nil
@@ -352,5 +352,5 @@ func (l *Limits) maxFragments() int {
 	if l.MaxFragments <= 0 {
 		return defaultFrames
 	}
-	return min(l.MaxFragments, math.MaxInt32) // Parser counts in 32 bits
+	return min(l.MaxFragments, math.MaxInt32) // Parser counts frames in 32 bits
 }

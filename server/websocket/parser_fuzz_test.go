@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// streamSeeds are starting inputs for every fuzz target that parses frames.
+// streamSeeds are the first inputs for every fuzz target that parses frames.
 var streamSeeds = []string{
 	frame(text, "hello") + frame(binar, "\x00\xff") + frame(ping, "p") + frame(closed, "\x03\xe8bye"),
 	frame(textMore, "h\xc3") + frame(ping, "") + frame(contMore, "\xa4") + frame(pong, "x") + frame(contEnd, ""),
@@ -19,8 +19,8 @@ var streamSeeds = []string{
 	"GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 
-// FuzzParser checks that the result of a stream does not depend on the segments in which it arrives; parse checks what must hold
-// for every stream. Each byte of cuts is the length of a segment.
+// FuzzParser checks that the result of a stream does not depend on the segments in which it arrives; parse checks the rules that
+// hold for every stream. Each byte of cuts is the length of a segment.
 func FuzzParser(f *testing.F) {
 	for i, stream := range streamSeeds {
 		f.Add([]byte(stream), []byte{byte(i), 1, 5, 0, 3}, uint16(300*i), uint8(i))
@@ -50,8 +50,8 @@ func segments(lengths []byte, n int) []int {
 	return cuts
 }
 
-// FuzzParserReturnsWhatWasEncoded writes a valid sequence of frames by a script, and expects the same messages back. A step of
-// the script is two bytes: the kind of frame and its size.
+// FuzzParserReturnsWhatWasEncoded encodes a valid sequence of frames, and expects the parser to return the same messages. The
+// input is a list of steps of two bytes each: the kind of frame and its size.
 func FuzzParserReturnsWhatWasEncoded(f *testing.F) {
 	f.Add([]byte("\x00\x05\x01\x81\x02\x10\x04\x20\x03\x02\x04\x05\x02\x03\x05\x00"), []byte{7, 1})
 	f.Add([]byte("\x04\x09\x02\x00\x04\x01\x03\xff\x04\x07\x05\x00\x00\xff"), []byte{1})
@@ -73,13 +73,13 @@ type encoder struct {
 	stream strings.Builder
 	want   outcome
 
-	open    Event  // Text or Binary inside a fragmented message, otherwise None
-	message string // the fragmented one
-	sent    int    // bytes of it
+	open    Event  // kind of the unfinished fragmented message: Text or Binary; None if there is none
+	message string // the whole fragmented message
+	sent    int    // number of bytes of message that were encoded so far
 }
 
 func (e *encoder) step(what byte, size int) {
-	const sample = "aä€😀" // splits fall inside its runes
+	const sample = "aä€😀" // the runes have 1 to 4 bytes, so that splits fall inside of them
 	switch {
 	case what == 2:
 		e.add(ping, Ping, strings.Repeat("p", size%126))
@@ -109,7 +109,7 @@ func (e *encoder) step(what byte, size int) {
 	}
 }
 
-// add sends a whole message or control frame.
+// add encodes a whole message or control frame.
 func (e *encoder) add(first byte, ev Event, payload string) {
 	e.stream.WriteString(frame(first, payload))
 	e.want.deliveries = append(e.want.deliveries, delivery{ev, payload})

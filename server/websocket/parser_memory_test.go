@@ -51,7 +51,7 @@ func TestParserHandsOutCompleteFramesInPlace(t *testing.T) {
 	lim := &Limits{}
 	for _, test := range []struct {
 		name string
-		cut  int // where the stream is split in two
+		cut  int // offset at which the stream is split in two
 	}{{"whole", 0}, {"after half a header", 3}, {"after the header", 6}} {
 		p := []byte(frame(text, "abc") + "next")
 		var s Parser
@@ -114,7 +114,7 @@ func TestParserCopiesLittleForManySmallFragments(t *testing.T) {
 			_, _, _, err = s.Next([]byte(more), lim)
 		}
 	})
-	if allocs > 1001+15 { // this test copies each piece; a chunk for each doubling, and their list
+	if allocs > 1001+15 { // a copy of each piece by this test, a chunk for each doubling, and the list of chunks
 		t.Errorf("got %v allocations for 1001 fragments", allocs)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// HeadError is a refused request. Text is one short line for the client that says what is wrong.
+// HeadError is the refusal of a request. Text is one short line that tells the client what is wrong.
 type HeadError struct {
 	Status int // HTTP status
 	Text   string
@@ -15,9 +15,9 @@ func (e *HeadError) Error() string {
 	return "websocket: HTTP " + strconv.Itoa(e.Status) + ": " + e.Text
 }
 
-// AppendRefusal appends a whole HTTP response that refuses a request; the connection must be closed after it. It has the fields
-// that its status requires: the allowed methods or protocols with 405 and 426 (RFC 9110 sections 15.5.6 and 15.5.22, RFC 6455
-// section 4.4), and with 503 the time after which to try again.
+// AppendRefusal appends a whole HTTP response that refuses a request. The connection must be closed after it. The response has
+// the fields that its status requires: the allowed methods with 405, the protocols with 426 (RFC 9110 sections 15.5.6 and
+// 15.5.22, RFC 6455 section 4.4), and the time after which to try again with 503.
 func AppendRefusal(dst []byte, e *HeadError) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(e.Status), 10)
@@ -33,7 +33,7 @@ func AppendRefusal(dst []byte, e *HeadError) []byte {
 	default:
 		dst = append(dst, "\r\nConnection: close\r\n"...)
 	}
-	// A cache may keep some refusals unless told otherwise (RFC 9110 section 15.1).
+	// A cache may keep some refusals unless the response forbids it (RFC 9110 section 15.1).
 	dst = append(dst, "Cache-Control: no-store\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(e.Text)+1), 10)
 	dst = append(dst, "\r\n\r\n"...)

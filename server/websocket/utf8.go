@@ -2,26 +2,26 @@ package websocket
 
 import "unicode/utf8"
 
-// textState is an incremental UTF-8 validator in one byte: it says which bytes may come next (Unicode standard, table 3-7).
+// textState is an incremental UTF-8 validator in one byte: it tells which bytes may come next (Unicode standard, table 3-7).
 //
 // Text arrives in pieces that may end inside a rune, and RFC 6455 section 8.1 lets us fail at the first byte that no valid text
-// can contain. utf8.Valid checks the whole runes, and skips ASCII eight bytes at a time. The states below check only the bytes of
-// a rune that is split between two pieces, so they are written for readability, not for speed.
+// can contain at its place. utf8.Valid checks the whole runes, and skips ASCII eight bytes at a time. The states below check only
+// the bytes of a rune that is split between two pieces, so they are written for readability, not for speed.
 type textState uint8
 
 const (
 	textComplete textState = iota // between runes; the zero value
-	textTail1                     // one more byte 80..BF
-	textTail2                     // two more
-	textTail3                     // three more
-	textAfterE0                   // A0..BF, then one: no overlong form of three bytes
-	textAfterED                   // 80..9F, then one: no surrogate
-	textAfterF0                   // 90..BF, then two: no overlong form of four bytes
-	textAfterF4                   // 80..8F, then two: nothing above U+10FFFF
+	textTail1                     // one more byte in 80..BF
+	textTail2                     // two more bytes in 80..BF
+	textTail3                     // three more bytes in 80..BF
+	textAfterE0                   // A0..BF, then one more byte: excludes overlong forms of three bytes
+	textAfterED                   // 80..9F, then one more byte: excludes surrogates
+	textAfterF0                   // 90..BF, then two more bytes: excludes overlong forms of four bytes
+	textAfterF4                   // 80..8F, then two more bytes: excludes everything above U+10FFFF
 	textInvalid
 )
 
-// next advances over p and reports whether the text can still become valid. After false the state must not be used again.
+// next advances over p, and reports whether the text can still become valid. After false the state must not be used again.
 func (t *textState) next(p []byte) bool {
 	for *t != textComplete {
 		if len(p) == 0 {
@@ -37,12 +37,12 @@ func (t *textState) next(p []byte) bool {
 		return false
 	}
 	for _, b := range p[whole:] {
-		*t = t.after(b) // cannot fail: brokenTail is a valid beginning
+		*t = t.after(b) // cannot fail, because the tail is a valid beginning of a rune
 	}
 	return true
 }
 
-// brokenTail returns the length, 0 to 3, of a valid beginning of a rune at the end of p.
+// brokenTail returns the length of the unfinished rune at the end of p. It is 0 to 3.
 func brokenTail(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		b := p[len(p)-n]
@@ -85,8 +85,8 @@ func (t textState) after(b byte) textState {
 	return then
 }
 
-// afterLead returns the state after the first byte of a rune of several bytes. Only lead bytes from brokenTail reach it, so b is
-// C2 to F4.
+// afterLead returns the state after the first byte of a rune of several bytes. It is called only with lead bytes that brokenTail
+// has found, so b is C2 to F4.
 func afterLead(b byte) textState {
 	switch {
 	case b < 0xe0:

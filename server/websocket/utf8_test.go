@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// completable reports by trial whether some valid text begins with p: every unfinished rune at the end of p can be completed with
-// the limits of the ranges in table 3-7.
+// completable finds out by trial whether some valid text begins with p. It completes the unfinished rune at the end of p with the
+// lowest and highest bytes of the ranges in table 3-7.
 func completable(p []byte) bool {
 	if utf8.Valid(p) {
 		return true
@@ -29,10 +29,10 @@ func completable(p []byte) bool {
 	return false
 }
 
-// checkText compares the validator with unicode/utf8 for p split in two at every offset, and byte by byte.
+// checkText compares the validator with unicode/utf8, for p split in two at every offset, and byte by byte.
 func checkText(t *testing.T, p []byte) {
 	t.Helper()
-	end, whole := 0, 0 // length of the longest beginning that may still become valid, and of its whole runes
+	end, whole := 0, 0 // end: length of the longest beginning that may still become valid; whole: length of its whole runes
 	for end < len(p) && completable(p[whole:end+1]) {
 		end++
 		if utf8.Valid(p[whole:end]) {
@@ -66,7 +66,7 @@ func checkText(t *testing.T, p []byte) {
 }
 
 func TestTextIsJudgedByteByByte(t *testing.T) {
-	for lead := range 256 { // every first byte with each limit of a range of second bytes
+	for lead := range 256 { // every first byte, with each limit of a range of second bytes
 		for _, second := range []byte{0, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff} {
 			checkText(t, []byte{'a', byte(lead), second, 0x80, 0xbf, 'z'})
 		}
@@ -89,7 +89,7 @@ func FuzzUTF8(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if len(p) > 256 {
-			return // every split in two is tried
+			return // checkText tries every split, which takes long
 		}
 		checkText(t, p)
 	})

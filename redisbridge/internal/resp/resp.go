@@ -1,6 +1,7 @@
-// Package resp is the part of RESP3 that a link to Redis needs (https://redis.io/docs/latest/develop/reference/protocol-spec).
-// go-redis has all of RESP3, but cannot do what a link is for: many calls in flight at once on a connection that is also
-// subscribed, so that Redis sends the answer to a call and the published batch in one write.
+// Package resp implements the part of RESP3 that a link to Redis needs
+// (https://redis.io/docs/latest/develop/reference/protocol-spec). go-redis has all of RESP3, but it cannot keep many calls in
+// flight at once on a connection that is also subscribed. A link needs that, so that Redis sends the answer to a call and the
+// published batch in one write.
 package resp
 
 import (
@@ -40,19 +41,19 @@ func appendCount(dst []byte, kind byte, n int) []byte {
 	return append(strconv.AppendInt(append(dst, kind), int64(n), 10), '\r', '\n')
 }
 
-// Value is one value of Redis. The reader owns its memory: it is valid until the next value is read.
+// Value is one value that Redis sent. The Reader owns its memory: it is valid until the next value is read.
 type Value struct {
-	Kind byte    // of RESP3: '+' '-' ':' '$' '*' '>' '_' and similar; '>' is a push, which is not an answer
-	Text []byte  // of '+', '-', '$', ':' and the other plain kinds
-	List []Value // of '*', '>', '%', '~'
+	Kind byte    // type byte of RESP3: '+' '-' ':' '$' '*' '>' '_' and others; '>' is a push, which is not an answer
+	Text []byte  // content of '+', '-', '$', ':' and the other plain types
+	List []Value // elements of '*', '>', '%', '~'
 }
 
-// Error is an error reply. Its first word says which kind it is.
+// Error is an error reply. Its first word names the kind of error.
 type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// Word is the first word of an error reply, "" for any other error.
+// Word returns the first word of an error reply, or "" for any other error.
 func Word(err error) string {
 	var e Error
 	if !errors.As(err, &e) {
@@ -62,13 +63,13 @@ func Word(err error) string {
 	return word
 }
 
-// Int is the number that v is, or that its text contains.
+// Int returns the number that v is, or that its text contains.
 func (v *Value) Int() (n int64, ok bool) {
 	n, err := strconv.ParseInt(string(v.Text), 10, 64)
 	return n, err == nil
 }
 
-// Err is the error of an error reply, nil for any other value.
+// Err returns an error if v is an error reply, or nil for any other value.
 func (v *Value) Err() error {
 	if v.Kind == '-' || v.Kind == '!' {
 		return Error(v.Text)
@@ -76,7 +77,7 @@ func (v *Value) Err() error {
 	return nil
 }
 
-// ErrProtocol says that the received bytes are not RESP3.
+// ErrProtocol is the error if the received bytes are not RESP3.
 var ErrProtocol = errors.New("the answer is not RESP3: want Redis 6 or later")
 
 const (
@@ -85,11 +86,11 @@ const (
 	maxNest = 8
 )
 
-// Reader reads values and reuses its memory.
+// Reader reads values. It uses the same memory for each.
 type Reader struct {
 	in   *bufio.Reader
-	text []byte  // of the current value
-	list []Value // the same
+	text []byte  // texts of the current value
+	list []Value // lists of the current value
 }
 
 // NewReader makes a Reader.
@@ -97,14 +98,14 @@ func NewReader(in io.Reader) *Reader { return &Reader{in: bufio.NewReaderSize(in
 
 // Read reads the next value. The error is ErrProtocol, or the error of the connection.
 func (r *Reader) Read() (Value, error) {
-	if cap(r.text) > 1<<20 { // perhaps after a large batch: it need not stay
+	if cap(r.text) > 1<<20 { // does not keep the memory of a very large value
 		r.text = nil
 	}
 	r.text, r.list = r.text[:0], r.list[:0]
 	return r.value(0)
 }
 
-// value reads one value. Texts follow each other in r.text. If r.text moves, texts read before keep the old memory.
+// value reads one value. Texts follow each other in r.text. If r.text moves, the texts that were read before keep the old memory.
 func (r *Reader) value(depth int) (v Value, err error) {
 	line, err := r.in.ReadSlice('\n')
 	if err != nil {
@@ -178,7 +179,7 @@ func (r *Reader) array(kind byte, line []byte, depth int) (Value, error) {
 	if depth == 0 {
 		r.list = list
 	}
-	if kind == '|' { // attributes come before the value that they describe
+	if kind == '|' { // attributes come before the value that they describe; they are skipped
 		return r.value(depth)
 	}
 	return Value{Kind: kind, List: list}, nil

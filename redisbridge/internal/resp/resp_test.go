@@ -8,7 +8,7 @@ import (
 	"testing/iotest"
 )
 
-// asText is a Value as a text, for comparing.
+// asText returns a Value as a text that can be compared.
 func asText(r Value) string {
 	if r.List == nil && r.Kind != '*' && r.Kind != '>' && r.Kind != '%' && r.Kind != '~' {
 		return string(r.Kind) + string(r.Text)

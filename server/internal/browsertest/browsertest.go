@@ -1,10 +1,10 @@
-// Package browsertest drives a headless Chromium in tests with the steps of a person: open a page, type, click, wait until the
-// page shows something.
+// Package browsertest drives a headless Chromium in tests by the steps of a person: open a page, type, click, wait until the page
+// shows something.
 //
-// Nothing here sleeps. Every wait is a condition that the browser itself checks on a short timer (not on animation frames, which
-// a hidden tab does not get). A wait that takes longer than [Patience] fails the test.
+// No function here sleeps. Every wait is a condition that the browser itself checks on a short timer (not on animation frames,
+// which a hidden tab does not get). A wait that takes longer than [Patience] fails the test.
 //
-// A page that throws an exception or violates its own Content-Security-Policy fails its test at the end, whatever else the test
+// If a page throws an exception or violates its own Content-Security-Policy, its test fails at the end, whatever else the test
 // checked.
 package browsertest
 
@@ -19,19 +19,19 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Patience is how long a page may take to fulfil a condition. It is generous, because it only costs when a test fails.
+// Patience is how long a page may take to fulfil a condition. It is long, because only a test that fails waits for all of it.
 const Patience = 15 * time.Second
 
 // programs are the names under which distributions install the browser.
 var programs = []string{"chromium", "chromium-browser", "google-chrome"}
 
-// Browser is one browser process with a fresh profile.
+// Browser is one browser process with a new profile.
 type Browser struct {
 	ctx context.Context //nolint:containedctx // chromedp keeps the browser in a context; there is no other handle
 }
 
-// Path returns the path of the installed browser. Without one it skips the test, or fails it if DOTS_TEST_ALL=1 is in the
-// environment, because then every test must run.
+// Path returns the path of the installed browser. If none is installed it skips the test, or fails it if the environment has
+// DOTS_TEST_ALL=1, because then every test must run.
 func Path(tb testing.TB) string {
 	tb.Helper()
 	for _, program := range programs {
@@ -47,7 +47,7 @@ func Path(tb testing.TB) string {
 	return ""
 }
 
-// Start starts a browser that ends with the test.
+// Start starts a browser. It ends together with the test.
 func Start(tb testing.TB) *Browser {
 	tb.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -67,7 +67,7 @@ func Start(tb testing.TB) *Browser {
 	tb.Cleanup(stopAllocator)
 	ctx, stop := chromedp.NewContext(allocator)
 	tb.Cleanup(stop)
-	// The first run starts the process; its context must live as long as the browser, so it cannot have a deadline.
+	// The first call of Do starts the process. Its context must live as long as the browser, so it cannot have a deadline.
 	if err := chromedp.Do(ctx); err != nil {
 		tb.Fatalf("start %s: %v", Path(tb), err)
 	}

@@ -22,7 +22,7 @@ import (
 
 const pollEvery = 20 * time.Millisecond
 
-// Page is one tab. Each page has its own storage, so two pages are two people. All methods fail the test on an error.
+// Page is one tab. Each page has its own storage, so two pages stand for two people. All methods fail the test on an error.
 type Page struct {
 	tb  testing.TB
 	ctx context.Context //nolint:containedctx // as in Browser
@@ -31,7 +31,7 @@ type Page struct {
 	problems []string // guarded by mu; written by the listener for browser events
 }
 
-// Open opens url in a new tab, which closes with the test tb.
+// Open opens url in a new tab, which is closed when the test tb ends.
 func (b *Browser) Open(tb testing.TB, url string) *Page {
 	tb.Helper()
 	page := &Page{tb: tb}
@@ -43,7 +43,7 @@ func (b *Browser) Open(tb testing.TB, url string) *Page {
 		}
 		closeTab()
 	})
-	// The first run creates the tab, so it has no deadline, as in Start.
+	// The first call of Do creates the tab. It has no deadline, as in Start.
 	if err := chromedp.Do(ctx); err != nil {
 		tb.Fatalf("open a tab: %v", err)
 	}
@@ -71,7 +71,7 @@ func (p *Page) WaitAttribute(selector, name, value string) {
 		p.until(fmt.Sprintf("document.querySelector(%s)?.getAttribute(%s) === %s", quote(selector), quote(name), quote(value))))
 }
 
-// WaitVisible waits until the element is there and can be seen.
+// WaitVisible waits until the element exists and can be seen.
 func (p *Page) WaitVisible(selector string) {
 	p.tb.Helper()
 	p.do("wait to see "+selector, p.until(fmt.Sprintf("document.querySelector(%s)?.checkVisibility()", quote(selector))))
@@ -83,7 +83,7 @@ func (p *Page) Text(selector string) string {
 	return Eval[string](p, fmt.Sprintf("document.querySelector(%s).innerText", quote(selector)))
 }
 
-// Count returns how many elements match selector.
+// Count returns the number of elements that match selector.
 func (p *Page) Count(selector string) int {
 	p.tb.Helper()
 	return Eval[int](p, fmt.Sprintf("document.querySelectorAll(%s).length", quote(selector)))
@@ -101,8 +101,8 @@ func (p *Page) Type(selector, text string) {
 	p.do("type into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// Enter presses the Enter key in the element. It is one event with its text, as from a real keyboard. A typed "\r" is two events,
-// and the second one would add a line even if the page took the first for sending.
+// Enter presses the Enter key in the element. It sends one event that includes its text, like a real keyboard. A typed "\r" would
+// be two events, and the second one would add a line even if the page took the first one for sending.
 func (p *Page) Enter(selector string) {
 	p.tb.Helper()
 	p.do("press Enter in "+selector, chromedp.Focus(chromedp.CSS(selector)), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
@@ -116,7 +116,7 @@ func (p *Page) Enter(selector string) {
 	}))
 }
 
-// Fill replaces the value of a field at once, like pasting.
+// Fill replaces the value of a field in one step, like pasting.
 func (p *Page) Fill(selector, text string) {
 	p.tb.Helper()
 	Eval[bool](p, fmt.Sprintf(`(() => { const field = document.querySelector(%s); field.value = %s;
@@ -124,7 +124,8 @@ func (p *Page) Fill(selector, text string) {
 }
 
 // Emulate sets the size of the view in CSS pixels and the system's colour scheme ("light" or "dark"). A view of up to 600 pixels
-// is a phone with a touch screen. Motion is reduced, so that a screenshot does not depend on its moment.
+// counts as a phone with a touch screen. Motion is reduced, so that a screenshot does not depend on the moment at which it is
+// taken.
 func (p *Page) Emulate(width, height int64, scheme string) {
 	p.tb.Helper()
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -142,8 +143,8 @@ func (p *Page) Emulate(width, height int64, scheme string) {
 	p.Wait(fmt.Sprintf("innerWidth === %d && matchMedia('(prefers-color-scheme: %s)').matches", width, scheme))
 }
 
-// Screenshot writes the view as NAME.png into the folder in the environment variable DOTS_SHOTS, or into a temporary folder of
-// the test. It returns the path.
+// Screenshot writes the view as NAME.png into the folder that the environment variable DOTS_SHOTS names, or into a temporary
+// folder of the test. It returns the path of the file.
 func (p *Page) Screenshot(name string) string {
 	p.tb.Helper()
 	folder := os.Getenv("DOTS_SHOTS")
@@ -179,7 +180,7 @@ func (p *Page) until(condition string) chromedp.Action[chromedp.Void] {
 	return chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(Patience))
 }
 
-// do runs the steps. If they fail, the report has what the page showed at that moment.
+// do runs the steps. If one of them fails, the error contains what the page showed at that moment.
 func (p *Page) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	p.tb.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, Patience+time.Second)
@@ -193,8 +194,8 @@ func (p *Page) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// listen collects what a person would find in the console of the browser. It leaves failed connections out: browsers report them
-// as errors, and tests of reconnecting cause many.
+// listen collects the messages that a person would find in the console of the browser. It leaves out failed connections: browsers
+// report them as errors, and tests of reconnecting cause many.
 func (p *Page) listen(event any) {
 	var problem string
 	switch event := event.(type) {
@@ -219,11 +220,11 @@ func (p *Page) found() []string {
 	return slices.Clone(p.problems)
 }
 
-// quote writes text as a JavaScript string: every JSON string is a valid JavaScript string.
+// quote writes text as a JavaScript string. It writes JSON, because every JSON string is a valid JavaScript string.
 func quote(text string) string {
 	quoted, err := json.Marshal(text)
 	if err != nil {
-		panic("browsertest: " + err.Error()) // a string always has a JSON form
+		panic("browsertest: " + err.Error()) // never happens: every string has a JSON form
 	}
 	return string(quoted)
 }

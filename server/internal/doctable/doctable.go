@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables into the documents")
 
-// Check fails unless the document has exactly this table between "<!-- name:begin -->" and "<!-- name:end -->".
+// Check fails the test unless the document has exactly the table want between "<!-- name:begin -->" and "<!-- name:end -->".
 func Check(t *testing.T, file, name, want string) {
 	t.Helper()
 	begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->"

@@ -2,14 +2,14 @@ package golden
 
 import "slices"
 
-// Outcome is what happens to a message.
+// Outcome is the way in which a server handles a message.
 type Outcome uint8
 
-// The outcomes. A refused message closes the sender's connection: the original with 1011 and no reason, this server with 4500 and
-// a reason that says what was wrong.
+// The outcomes. A refused message closes the sender's connection: the original server with 1011 and no reason, this server with
+// 4500 and a reason that says what was wrong.
 const (
-	Broadcast Outcome = iota // to every member, the sender included
-	Silent                   // a sign of life; nothing is sent
+	Broadcast Outcome = iota // the message goes to every member, the sender included
+	Silent                   // the message is a sign of life; nothing is sent
 	Refused                  // the sender's connection is closed
 )
 
@@ -23,16 +23,16 @@ func (o Outcome) String() string {
 	return [...]string{"broadcast", "silent", "refused"}[o]
 }
 
-// Difference is a deliberate difference: messages that have another outcome here than in the original, or that arrive as another
-// value, and the reason.
+// Difference is a deliberate difference between this server and the original: some messages have another outcome here, or arrive
+// as another value. It has the reason, too.
 type Difference struct {
 	Why  string
 	Ours Outcome
 	Sent []string
 }
 
-// Differences is the whole list. In all other cases this server acts like the original, except for the close code and the reason
-// of a refusal.
+// Differences lists all deliberate differences. In all other cases this server acts like the original, except for the close code
+// and the reason of a refusal.
 var Differences = []Difference{
 	{
 		Why:  "NaN and Infinity are no JSON: every browser in the room would throw at JSON.parse",
@@ -65,7 +65,7 @@ var Differences = []Difference{
 	},
 }
 
-// Original is the outcome in the original.
+// Original returns the outcome at the original server.
 func (v Value) Original() Outcome {
 	switch {
 	case v.CloseCode != 0:
@@ -78,7 +78,7 @@ func (v Value) Original() Outcome {
 }
 
 // Expect returns what this server does with the message. For a Broadcast, want is the frame with the JSON value that every member
-// must receive; compare it with SameValue. difference is nil if the original did the same.
+// must receive; compare it with SameValue. difference is nil if the original acted in the same way.
 func (v Value) Expect() (outcome Outcome, want string, difference *Difference) {
 	for i := range Differences {
 		if slices.Contains(Differences[i].Sent, v.Sent) {

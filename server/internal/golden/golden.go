@@ -1,8 +1,9 @@
 // Package golden reads the transcripts of the original server, whose protocol is our version 1, and lists where this server
-// differs on purpose.
+// differs from it on purpose.
 //
 // The transcripts (server/testdata/seed-golden) are JSON lines. values.jsonl has one row for each message that was sent into a
-// room of two members, with what each of them received; basic.jsonl and order.jsonl have one row for each event of a scene.
+// room of two members, with the frames that each member received; basic.jsonl and order.jsonl have one row for each event of a
+// scene.
 package golden
 
 import (
@@ -18,23 +19,23 @@ type Value struct {
 	Sent       string   `json:"sent"`
 	ToSender   []string `json:"to_sender"`
 	ToPeer     []string `json:"to_peer"`
-	CloseCode  int      `json:"sender_close"` // of the sender's connection; 0: it stayed open
+	CloseCode  int      `json:"sender_close"` // close code of the sender's connection; 0: it stayed open
 	StillWorks bool     `json:"sender_still_works"`
 }
 
-// Event is a row of basic.jsonl or order.jsonl. Which fields are set depends on
-// Kind: case, open, send, recv, tcp_drop, tcp_closed, summary, end.
+// Event is a row of basic.jsonl or order.jsonl. Kind decides which of the other fields are set. Kinds are case, open, send, recv,
+// tcp_drop, tcp_closed, summary and end.
 type Event struct {
 	Case       string `json:"case"`
 	Seq        int    `json:"seq"`
-	Ms         int    `json:"ms"` // since the scene began
+	Ms         int    `json:"ms"` // milliseconds since the scene began
 	Kind       string `json:"ev"`
 	Connection string `json:"c"`
 	Path       string `json:"path"`
 	Op         string `json:"op"` // text or close
 	Payload    string `json:"payload"`
 	Code       int    `json:"code"`
-	How        string `json:"how"` // the end of a TCP connection: eof or reset
+	How        string `json:"how"` // how the TCP connection ended: eof or reset
 	Note       string `json:"note"`
 }
 
@@ -64,7 +65,7 @@ func load[Row any](path string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // only read from
+	defer func() { _ = file.Close() }() // an error does not matter, because the file was only read
 
 	var rows []Row
 	lines := bufio.NewScanner(file)
@@ -78,13 +79,14 @@ func load[Row any](path string) ([]Row, error) {
 	return rows, lines.Err()
 }
 
-// Nested returns the message whose value is depth arrays inside each other.
+// Nested returns a message whose value is arrays nested depth levels deep.
 func Nested(depth int) string {
 	return `{"message":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "}"
 }
 
-// rebuild restores a message that the recorder truncated to its beginning and its size, `{"message":[[[[...(212 bytes)`. All such
-// messages are nested arrays, so the size determines the rest: two brackets for each level.
+// rebuild restores a message that the recorder truncated. The recorder kept only its beginning and its size:
+// `{"message":[[[[...(212 bytes)`. All such messages are nested arrays, so the size determines the rest: two brackets for each
+// level.
 func rebuild(sent string) (string, error) {
 	begin, size, cut := strings.Cut(sent, "...(")
 	if !cut {

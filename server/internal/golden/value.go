@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// SameValue reports whether two JSON texts have the same value: key order, white space and escapes do not count, and the last of
-// duplicate keys wins. Integers are compared by their exact value. Other numbers are compared as float64, because the original
-// converted them to that before it wrote 100.0 for 1e2. A text that is not JSON has no value and equals nothing.
+// SameValue reports whether two JSON texts have the same value. The order of keys, white space and escapes do not matter, and the
+// last of duplicate keys counts. Integers are compared by their exact value. Other numbers are compared as float64, because the
+// original converted them to float64: it wrote 100.0 for 1e2. A text that is not JSON has no value and equals nothing.
 func SameValue(a, b string) bool {
 	x, err := parse(a)
 	if err != nil {
@@ -21,7 +21,7 @@ func SameValue(a, b string) bool {
 }
 
 func parse(text string) (value any, err error) {
-	if !json.Valid([]byte(text)) { // a Decoder would leave text after the value unread
+	if !json.Valid([]byte(text)) { // a Decoder would not notice text after the value
 		return nil, &json.SyntaxError{}
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
@@ -62,11 +62,11 @@ func same(a, b any) bool {
 	}
 }
 
-// sameNumber compares numbers that are not integers by their bits: the original kept the sign of -0.0, while its integers, as in
-// mathematics, have only one zero.
+// sameNumber compares numbers that are not both integers as float64, bit by bit: the original kept the sign of -0.0, while
+// integers have only one zero.
 func sameNumber(a, b string) bool {
 	if a == b {
-		return true // 1E400 does not fit into a float64, but equals itself
+		return true // the same text is the same number, even 1E400, which does not fit into a float64
 	}
 	x, whole := new(big.Int).SetString(a, 10)
 	if y, alsoWhole := new(big.Int).SetString(b, 10); whole && alsoWhole {

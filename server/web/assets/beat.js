@@ -1,5 +1,5 @@
-// The timer of the heartbeat, as a worker: browsers slow the timers of a hidden page down to one a minute, which is just too slow
-// for a server that waits 60 s, but do not slow the timers of a worker.
+// The timer of the heartbeat, as a worker. Browsers slow the timers of a hidden page down to one call a minute, which is too slow
+// for a server that waits 60 s. They do not slow down the timers of a worker.
 let timer = 0;
 onmessage = ({ data }) => {
   clearInterval(timer);

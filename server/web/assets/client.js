@@ -1,9 +1,9 @@
 /*
- * The reference client of the v1 protocol: everything that a browser needs as a member of a room, without a
- * line of user interface.
+ * The reference client of protocol version 1: everything that a browser needs to be a member of a room, without
+ * any user interface.
  *
  *   const client = new Client("lobby", {
- *     onMessage: (value) => show(value),        // every message of the room, our own included
+ *     onMessage: (value) => show(value),        // every message of the room, including our own
  *     onState: ({ state, text }) => tell(text), // connecting, open, waiting, closed
  *   });
  *   client.join();
@@ -16,19 +16,20 @@
  *   in   {"message":X}      to every member of the room, the sender included: the echo of our own message is its receipt
  *   out  "heartbeat"        every 10 s; a connection that is silent for 60 s is closed with 4100
  *
- * The close code says what to do next. 42xx: reconnect now, the server asks us to move. 45xx: do not reconnect
- * unchanged, it would end in the same way. All others (41xx, and 1006, with which a browser reports a lost network): back
- * off and reconnect.
+ * The close code says what to do next. 42xx: reconnect now, because the server asks us to move. 45xx: do not reconnect
+ * unchanged, because the new connection would end in the same way. All other codes (41xx, and 1006, with which a browser
+ * reports a lost network): back off and reconnect.
  *
- * v1 has no history. Messages sent while we were away are not replayed, so a page should say that some may be missing.
+ * Version 1 has no history. Messages that were sent while we were away are not replayed, so a page should say that some
+ * may be missing.
  */
 
 export const HEARTBEAT_MS = 10_000;
 export const MAX_AGE_MS = 60_000; // how long the server waits for a sign of life
-export const FRAME_MAX_BYTES = 65_536; // UTF-8 bytes that a frame may have; the server closes with 1009 for more
+export const FRAME_MAX_BYTES = 65_536; // most UTF-8 bytes of a frame; if a frame has more, the server closes with 1009
 
 const CONNECT_MS = 10_000; // a handshake that takes longer counts as failed
-const STABLE_MS = 5_000; // a connection that lived this long resets the back-off
+const STABLE_MS = 5_000; // a connection that lasts this long resets the back-off
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const ROOM_MAX_BYTES = 128;
@@ -55,20 +56,20 @@ const CODES = {
   4504: "You may not enter this room.",
 };
 
-/** A sentence for a person about a close code. */
+/** Returns a sentence that explains a close code to a person. */
 export function explain(code) {
   return CODES[code] ?? "The connection ended.";
 }
 
 /**
- * Why the server refuses WebSockets of this page, in its own words, or "" if it does not or cannot be asked. A browser tells
- * nothing but 1006 about a refused handshake. A POST carries the page's Origin as the handshake does, and its answer can be
- * read: 204, or 403 with the reason as its first line.
+ * Returns the server's own reason for refusing WebSockets of this page, or "" if the server does not refuse them or cannot be
+ * asked. About a refused handshake, a browser reports only 1006. A POST carries the page's Origin as the handshake does, and
+ * its answer can be read: 204, or 403 with the reason in the first line.
  */
 export async function whyRefused(base = document.baseURI) {
   try {
     const answer = await fetch(new URL("origin-check", base), { method: "POST" });
-    // A proxy refuses with an HTML page, which is not a text for people.
+    // An HTML page comes from a proxy, and is not a text to show to people.
     if (answer.status !== 403 || !answer.headers.get("Content-Type")?.startsWith("text/plain")) return "";
     return (await answer.text()).split("\n", 1)[0].trim();
   } catch {
@@ -76,7 +77,7 @@ export async function whyRefused(base = document.baseURI) {
   }
 }
 
-/** When to reconnect after a close code: "now", "later" or "never". */
+/** Returns when to reconnect after a close code: "now", "later" or "never". */
 export function whatNext(code) {
   if (code >= 4200 && code <= 4299) return "now";
   if (code >= 4500 && code <= 4599) return "never";
@@ -84,15 +85,15 @@ export function whatNext(code) {
 }
 
 /**
- * Milliseconds to wait before attempt number `attempt` (0 is the first). The ceiling doubles each time, and half of it is
- * random: after a crash thousands of clients reconnect, and they must not do so at the same moment.
+ * Returns the milliseconds to wait before attempt number `attempt` (0 is the first). The longest possible wait doubles each
+ * time, and half of it is random: after a crash thousands of clients reconnect, and they must not all do so at the same moment.
  */
 export function backoff(attempt, random = Math.random()) {
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** attempt);
   return ceiling / 2 + (ceiling / 2) * random;
 }
 
-/** Why `room` cannot be the name of a room, or "" if it can. The server would answer 400, which a browser cannot read. */
+/** Returns the reason why `room` is not a valid name, or "" if it is. The server would answer 400, which a page cannot read. */
 export function checkRoom(room) {
   if (room === "") return "Give the room a name.";
   if (room.includes("/")) return "A room name cannot contain a slash.";
@@ -104,37 +105,37 @@ export function checkRoom(room) {
   return "";
 }
 
-/** The address of a room, below the page's own: ws for http, wss for https. */
+/** Returns the address of a room, below the address of the page: ws for http, wss for https. */
 export function roomURL(room, base = document.baseURI) {
   const url = new URL(`ws/chat/${encodeURIComponent(room)}/`, base);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
 }
 
-/** The frame that carries `value`. */
+/** Returns the text of the frame that carries `value`. */
 export function frameOf(value) {
   return JSON.stringify({ message: value });
 }
 
-/** How many bytes `text` has as UTF-8; the limits of the server count these. */
+/** Returns the size of `text` in UTF-8 bytes, which the limits of the server count. */
 export function byteLength(text) {
   return new TextEncoder().encode(text).length;
 }
 
-/** `text` without lone surrogates: half an emoji is not valid text, and the server closes with 4500 for it. */
+/** Returns `text` without lone surrogates. Half an emoji is not valid text: the server would close the connection with 4500. */
 export function wellFormed(text) {
   return new TextDecoder().decode(new TextEncoder().encode(text));
 }
 
 /**
- * The membership in one room, over one WebSocket after another as needed.
+ * The membership in one room. When a WebSocket ends, another one takes its place.
  *
  * Callbacks, all optional:
  *   onState({ state, code, reason, refusal, text, retryAt })
- *     state is "connecting", "open", "waiting" (retryAt says until when, in Date.now() time), "closed" (for good) or
+ *     state is "connecting", "open", "waiting" (until the time retryAt, as of Date.now()), "closed" (permanently) or
  *     "idle" (we left). code and reason are those of the last close, refusal is the reason that whyRefused found for a
  *     failed handshake, and text explains them to a person.
- *   onMessage(value, frame)    frame is the text with the value, for callers that need every digit of its numbers
+ *   onMessage(value, frame)    frame is the whole text, for callers that need every digit of the numbers in value
  *   onFrame(direction, text)   for a log: "in", "out", or "note" for the end of a connection
  */
 export class Client {
@@ -152,7 +153,7 @@ export class Client {
   #lastBeat = 0;
   #close = { code: 0, reason: "", refusal: "" };
 
-  /** heartbeat: milliseconds between two heartbeats; 0 sends none, to see how the server kicks. */
+  /** heartbeat: milliseconds between two heartbeats; with 0 none is sent, to see the server close the connection. */
   constructor(room, { heartbeat = HEARTBEAT_MS, onState, onMessage, onFrame } = {}) {
     this.#url = roomURL(room);
     this.#heartbeat = heartbeat;
@@ -163,28 +164,28 @@ export class Client {
     if (this.state === "idle" || this.state === "closed") this.#connect();
   }
 
-  /** Sends any JSON value to the room. False means that nothing was sent, because there is no open connection. */
+  /** Sends any JSON value to the room. Returns false if nothing was sent, because there is no open connection. */
   send(value) {
     if (this.state !== "open") return false;
     this.#write(frameOf(value));
     return true;
   }
 
-  /** Leaves the room for good. */
+  /** Leaves the room, without reconnecting. */
   leave() {
     this.#drop(1000);
     this.#enter("idle");
   }
 
-  /** Ends a wait, or tries again after a final close, because a person asked for it. */
+  /** Connects at once, because a person asked for it: during a wait, or after a permanent close. */
   now() {
     if (this.state !== "waiting" && this.state !== "closed") return;
     this.#connect();
   }
 
   /**
-   * To be called when the page comes to sight, the network comes back or the machine woke up. A wait is cut short. A
-   * connection whose last heartbeat is too old is dead on the server's side, whatever the browser still believes.
+   * To be called when the page becomes visible, the network comes back or the machine has woken up. It ends a wait early. If the
+   * last heartbeat of a connection is too old, the server has closed the connection, even if the browser does not know it yet.
    */
   wake() {
     if (this.state === "waiting") this.#connect();
@@ -200,7 +201,7 @@ export class Client {
     this.#enter("connecting");
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    // Every handler checks whether its socket is still in use, because a late event of an older one must not count.
+    // Every handler checks that its socket is still in use, so that late events of an older socket have no effect.
     const current = (handle) => (event) => socket === this.#socket && handle(event);
     socket.onopen = current(() => this.#opened());
     socket.onmessage = current((event) => this.#receive(event.data));
@@ -208,7 +209,7 @@ export class Client {
       const refusal = this.state === "connecting" ? await whyRefused() : "";
       if (socket === this.#socket) this.#ended(code, reason, refusal);
     });
-    // onerror tells nothing more than the close event after it.
+    // There is no onerror: it reports nothing that the close event after it does not report.
     this.#guard = setTimeout(() => {
       this.#drop(1000);
       this.#ended(1006, "");
@@ -217,7 +218,7 @@ export class Client {
 
   #opened() {
     clearTimeout(this.#guard);
-    // Not at once: a full room opens and closes again, and that must not reset the back-off each time.
+    // The back-off is not reset at once: a full room accepts a connection and closes it again, each time.
     this.#stable = setTimeout(() => (this.#attempt = 0), STABLE_MS);
     this.#lastBeat = Date.now();
     if (this.#heartbeat) {
@@ -232,7 +233,7 @@ export class Client {
   }
 
   #receive(data) {
-    if (typeof data !== "string") return; // v1 is text only
+    if (typeof data !== "string") return; // version 1 has only text frames
     this.#on.frame?.("in", data);
     let frame;
     try {
@@ -240,7 +241,7 @@ export class Client {
     } catch {
       return;
     }
-    // A frame without `message` is from a later protocol; this client ignores it.
+    // A frame without `message` belongs to a later version of the protocol; this client ignores it.
     if (frame !== null && typeof frame === "object" && "message" in frame) this.#on.message?.(frame.message, data);
   }
 
@@ -253,7 +254,7 @@ export class Client {
       this.#enter("closed");
       return;
     }
-    // Even "now" has a random delay, because the server closes all its members at once. It applies to one attempt only.
+    // Even "now" means a random delay, because the server closes many members at once. "now" applies to one attempt only.
     const delay = next === "now" && this.#attempt === 0 ? 500 * Math.random() : backoff(this.#attempt);
     this.#attempt++;
     this.#retry = setTimeout(() => this.#connect(), delay);
@@ -283,13 +284,13 @@ export class Client {
   }
 }
 
-/** Calls `tick` every `every` milliseconds, in hidden pages too if the browser has workers. Returns a function that stops it. */
+/** Calls `tick` every `every` milliseconds, with workers in hidden pages too. Returns a function that stops the calls. */
 function metronome(every, tick) {
   try {
     const worker = new Worker(new URL("beat.js", import.meta.url));
     worker.onmessage = tick;
     worker.postMessage({ every });
-    // A worker that cannot load reports it here; a throttled timer is better than none.
+    // onerror is called if the worker cannot be loaded: a slow timer is better than none.
     let fallback = 0;
     worker.onerror = () => (fallback ||= setInterval(tick, every));
     return () => {

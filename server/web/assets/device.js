@@ -3,9 +3,9 @@
  * screen the keyboard leaves free.
  */
 
-/** Small settings that outlive the tab, if the browser allows it. */
+/** Small settings that are kept when the tab is closed, if the browser allows it. */
 export const store = {
-  // Storage may be refused; then the page works without it.
+  // The browser may refuse storage; then the page works without it.
   get(key) {
     try {
       return localStorage.getItem(`dots.${key}`);
@@ -18,18 +18,18 @@ export const store = {
       if (value === null) localStorage.removeItem(`dots.${key}`);
       else localStorage.setItem(`dots.${key}`, value);
     } catch {
-      // Lasts only as long as the tab.
+      // The setting is kept only as long as the tab is open.
     }
   },
 };
 
-/** Copies text; false if the browser does not allow it. */
+/** Copies text to the clipboard. Returns false if the browser does not allow it. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // There is no clipboard API on pages without https; the old way still works there.
+    // Pages without https have no clipboard API, but document.execCommand works there.
     const box = document.createElement("textarea");
     box.value = text;
     box.className = "off-screen";
@@ -44,13 +44,13 @@ export async function copy(text) {
 export function toggleTheme() {
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const next = (document.documentElement.dataset.theme ?? system) === "dark" ? "light" : "dark";
-  // The choice equals the system's theme again: delete it, so that the page follows the system.
+  // The choice is the same as the system's theme: delete it, so that the page follows the system again.
   if (next === system) delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = next;
   store.set("theme", next === system ? null : next);
 }
 
-/** iOS lays its keyboard over the page instead of making it smaller, and only the visual viewport shows it. */
+/** iOS lays its keyboard over the page instead of making the page smaller; only the visual viewport becomes smaller. */
 export function followKeyboard() {
   const view = window.visualViewport;
   view?.addEventListener("resize", () => {

@@ -1,6 +1,6 @@
 export const $ = (id) => document.getElementById(id);
 
-/** A DOM element with a class and children; strings become text nodes. */
+/** Makes a DOM element with a class and children; strings become text nodes. */
 export function h(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;

@@ -1,14 +1,14 @@
 /*
  * The figures of this tab: messages in and out, and the round trips of our own messages to the server and back: the
- * last one, the median and a line.
+ * last one, the median, and a line of the recent ones.
  */
 
 import { $ } from "./dom.js";
 
-const RECENT = 32; // round trips for the median and the line
+const RECENT = 32; // number of round trips in the median and in the line
 const PAINT_MS = 50; // in a busy room the figures change faster than anybody can read
 
-/** A duration for people, with tenths if they matter. */
+/** Formats a duration for people, with tenths if it is short. */
 export function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ms`;
 }
@@ -60,7 +60,7 @@ export class Figures {
     $("spark").firstElementChild.setAttribute("points", this.#points());
   }
 
-  /** The line grows from the right, as time does, in a box of 100 by 32. */
+  /** Draws the line in a box of 100 by 32, with the newest round trip at the right. */
   #points() {
     const trips = this.#roundTrips;
     if (trips.length < 2) return "";

@@ -1,17 +1,17 @@
 /*
- * The list of messages, made for very busy rooms: new messages are collected and painted once a frame,
- * and at most MAX of them are kept, so a page left open in a room under load costs the same after an hour as after a
- * minute. Everything from the network enters the document as text, never as markup.
+ * The list of messages, made for very busy rooms. New messages are collected and painted once per animation frame, and at
+ * most MAX messages are kept, so that a page in a busy room needs no more memory after an hour than after a minute.
+ * Everything from the network enters the document as text, never as markup.
  */
 
 import { h } from "./dom.js";
 import { bare, exact, label } from "./text.js";
 
 const MAX = 500;
-const LONG = 1_200; // a longer message is folded: characters
-const LONG_LINES = 14; // the same: lines
-const GROUP_MS = 3 * 60_000; // messages of one sender this close together share one heading
-const NEAR_PX = 60; // a distance from the end that still counts as being there
+const LONG = 1_200; // characters; a longer message is folded
+const LONG_LINES = 14; // lines; a longer message is folded
+const GROUP_MS = 3 * 60_000; // messages of one sender that follow each other within this time share one heading
+const NEAR_PX = 60; // a reader who is this close to the end counts as being at the end
 
 export class MessageList {
   #scroller;
@@ -35,7 +35,7 @@ export class MessageList {
     this.#onEmpty = onEmpty;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     chip.addEventListener("click", () => this.toEnd());
-    // An opening keyboard or banner shrinks the view; if the reader was at the end, the view stays there.
+    // A keyboard or banner that opens makes the view smaller; a reader who was at the end must stay there.
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroller);
   }
 
@@ -44,12 +44,12 @@ export class MessageList {
     this.#enqueue({ item });
   }
 
-  /** A line about the connection, between the messages. */
+  /** Adds a line about the connection between the messages. */
   notice(text) {
     this.#enqueue({ notice: text });
   }
 
-  /** Shows a message of ours that is on its way. Its echo shows its place in the room's order. */
+  /** Shows a message of ours that is on its way. When it comes back, it moves to its place in the room's order. */
   pend(tag, text) {
     const element = h("li", "message own pending", h("div", "bubble", h("p", "text", text)), h("p", "meta", "Sending"));
     element.dataset.tag = tag;
@@ -58,7 +58,7 @@ export class MessageList {
     this.toEnd();
   }
 
-  /** Marks all messages on their way as not echoed; `again(tag)` is called if the person wants to send one again. */
+  /** Marks all messages on their way as not come back; `again(tag)` is called if the person wants to send one again. */
   doubt(again) {
     for (const element of this.#pending.querySelectorAll(".pending:not(.doubtful)")) {
       element.classList.add("doubtful");
@@ -94,7 +94,7 @@ export class MessageList {
     if (this.#scheduled) return;
     this.#scheduled = true;
     const flush = () => this.#flush();
-    // A hidden page gets no animation frames.
+    // In a hidden page there are no animation frames.
     if (document.hidden) setTimeout(flush, 200);
     else requestAnimationFrame(flush);
   }
@@ -180,7 +180,7 @@ function bubble(item) {
   return box;
 }
 
-/** A dot for each sender; its colour is computed from the name, so it is the same in every tab. */
+/** Makes a dot for a sender. Its colour is computed from the sender's name, so it is the same in every tab. */
 function avatar(item) {
   const element = h("span", "avatar", item.kind ? "{ }" : initials(item.from));
   element.ariaHidden = "true";

@@ -1,15 +1,16 @@
 /*
- * The page around the client: it joins the room in the fragment of its address, shows the messages of the room, and
- * sends the messages that a person types.
+ * The page around the client: it joins the room that the fragment of its address names, shows the messages of the room,
+ * and sends the messages that a person types.
  *
- * The fragment, so that a link is enough to join:
+ * A link is enough to join, because the fragment may contain:
  *   room=NAME       join this room at once
  *   name=NAME       use this name, without storing it
  *   heartbeat=off   send no heartbeats, to see how the server closes a silent client with 4100 after a minute.
  *                   heartbeat=SECONDS sets their interval
  *
- * v1 relays any JSON value. This page sends its own envelope, {"from","text","at","tag"}; by the random tag it recognizes
- * its own echo and measures its time. It also shows any other value from other clients.
+ * Version 1 of the protocol relays any JSON value. This page sends objects of the form {"from","text","at","tag"}; by the
+ * random tag it recognizes its own messages when they come back, and measures their round trip. It also shows any other
+ * value that other clients send.
  */
 
 import { byteLength, checkRoom, Client, FRAME_MAX_BYTES, frameOf, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
@@ -42,7 +43,7 @@ const status = new Status((text) => messages.notice(text));
 let client = null;
 let room = "";
 let unread = 0;
-const underway = new Map(); // tag -> { value, since }: sent, but not come back yet
+const underway = new Map(); // tag -> { value, since } of messages that have not come back yet
 
 // ---- Joining and leaving ----
 
@@ -50,7 +51,7 @@ function fragment() {
   return new URLSearchParams(location.hash.slice(1));
 }
 
-/** The address of this page with `room` in it; other parameters of the fragment stay, except those given as null. */
+/** Returns the address of this page with `room` in the fragment; other parameters stay, except those given as null. */
 function address(name, changes = {}) {
   const parameters = fragment();
   for (const [key, value] of Object.entries({ room: name, ...changes })) {
@@ -91,7 +92,7 @@ function join(name) {
     onFrame: (direction, text) => wire.add(direction, text),
   });
   client.join();
-  if (!matchMedia("(pointer: coarse)").matches) $("text").focus(); // on a touch screen a keyboard would pop up
+  if (!matchMedia("(pointer: coarse)").matches) $("text").focus(); // on a touch screen the keyboard would appear
 }
 
 function leave() {
@@ -116,7 +117,7 @@ function showRoom() {
   showTitle();
 }
 
-/** A name too long for the heading is cut after two lines; then the heading is a button that shows the rest. */
+/** A name that is too long for the heading is cut after two lines; then the heading is a button that shows the whole name. */
 function foldTitle(open) {
   $("title").ariaExpanded = String(open);
   $("title").disabled = !open && $("title-room").scrollHeight <= $("title-room").clientHeight + 1;
@@ -150,7 +151,7 @@ function showState(state) {
 // ---- Messages ----
 
 function receive(value, frame) {
-  status.received(); // shown before the first message after the interruption
+  status.received(); // shows the end of an interruption before this message
   figures.countReceived();
   const now = Date.now();
   const envelope = value !== null && typeof value === "object" && typeof value.text === "string" && typeof value.from === "string";
@@ -176,7 +177,7 @@ function kindOf(value) {
   return Array.isArray(value) ? "array" : typeof value;
 }
 
-/** The value as its sender wrote it, without white space: JSON.stringify would round 12345678901234567890. */
+/** Returns the value as its sender wrote it, without white space. JSON.stringify would round 12345678901234567890. */
 function compact(value, frame) {
   const start = '{"message":';
   if (!frame.startsWith(start)) return JSON.stringify(value);
@@ -220,7 +221,7 @@ function sendAgain(tag) {
 }
 
 function newTag() {
-  // randomUUID would be shorter, but is missing on pages without https.
+  // crypto.randomUUID would be shorter, but pages without https do not have it.
   return Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36).padStart(2, "0")).join("");
 }
 
@@ -280,7 +281,7 @@ function showWire(open, remember = true) {
   if (remember && wide.matches) store.set("wire", open ? "open" : "closed");
 }
 
-/** On a wide screen the drawer is a part of the page, unless a person closed it; on a narrow one it starts closed. */
+/** On a wide screen the drawer with the wire log is open unless a person has closed it; on a narrow screen it starts closed. */
 function wireAsRemembered() {
   showWire(wide.matches && store.get("wire") !== "closed", false);
 }
@@ -347,7 +348,7 @@ function listen() {
   });
 }
 
-/** Events after which a connection may have died silently, or a wait is no longer needed. */
+/** After these events a connection may be dead without notice, or a wait may be unnecessary. */
 function listenForWaking() {
   const wake = () => client?.wake();
   document.addEventListener("visibilitychange", () => {

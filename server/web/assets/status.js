@@ -1,17 +1,17 @@
 /*
  * The state of the connection: the text beside the room's name, the banner with the reason of a loss, the lines between the
- * messages, and the text in a room without messages. Only a page that is in the room invites others to it.
+ * messages, and the text in a room without messages. This text invites others only while the page is in the room.
  */
 
 import { $, h } from "./dom.js";
 import { exact } from "./text.js";
 
-const QUIET_MS = 1_500; // a shorter wait shows no banner
-const STAY_MS = 1_000; // a full room opens and closes at once, so we count as connected only after this time
+const QUIET_MS = 1_500; // for a shorter wait there is no banner
+const STAY_MS = 1_000; // we count as connected after this time, because a full room accepts a connection and closes it at once
 
 export class Status {
   #notice;
-  #lostAt = 0; // when the connection was lost, 0 while it exists
+  #lostAt = 0; // time at which the connection was lost; 0 while it exists
   #countdown = 0;
   #backTimer = 0;
 
@@ -20,13 +20,13 @@ export class Status {
     this.#notice = notice;
   }
 
-  /** Resets the state, for another room or none. */
+  /** Resets the state, when the page goes to another room or leaves its room. */
   reset() {
     this.#lostAt = 0;
     this.#waitForBack(false);
   }
 
-  /** Takes the argument of a Client's onState. */
+  /** Shows a state, in the form that a Client passes to onState. */
   show({ state, code, reason, refusal, text, retryAt }) {
     if (state === "waiting" || state === "closed") {
       if (!this.#lostAt) this.#notice(`${text} (${code})`);
@@ -41,7 +41,7 @@ export class Status {
     this.#showEmpty(state);
   }
 
-  /** A message came: any message after a loss proves that we are connected again. */
+  /** To be called for each message, because any message after a loss proves that we are connected again. */
   received() {
     if (this.#backTimer) this.#back();
   }
@@ -59,7 +59,7 @@ export class Status {
   }
 
   #showBanner({ state, code, reason, refusal, text, retryAt }) {
-    const long = refusal || retryAt - Date.now() > QUIET_MS; // a refusal lasts until a person acts
+    const long = refusal || retryAt - Date.now() > QUIET_MS; // a refusal does not end by itself
     const shown = state === "closed" || (state === "waiting" && long) || (state === "connecting" && !$("banner").hidden);
     clearInterval(this.#countdown);
     $("banner").hidden = !shown;
@@ -88,12 +88,12 @@ export class Status {
   }
 }
 
-/** The reason of a close reads "name: detail"; the detail is the part for people. */
+/** Returns the part of a close reason that is for people: the detail in "name: detail". */
 function detail(reason) {
   return reason.includes(": ") ? reason.slice(reason.indexOf(": ") + 2) : "";
 }
 
-/** The text in pieces, so that no line ends inside a flag of the server: a browser would break --origins after its hyphens. */
+/** Splits a text so that no line ends inside a flag of the server: a browser would break --origins after its hyphens. */
 function flagsWhole(text) {
   return text.split(/(--[a-z][a-z-]{1,30})/).map((piece, i) => (i % 2 ? h("span", "flag", piece) : piece));
 }

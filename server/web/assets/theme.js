@@ -1,5 +1,5 @@
-// A classic script in the head, so that a chosen theme is set before the first paint. Without a choice the page follows the
-// system; the style sheet does that by itself.
+// This is a classic script in the head, so that a chosen theme is set before the first paint. Without a choice the style sheet
+// follows the theme of the system.
 try {
   const theme = localStorage.getItem("dots.theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

@@ -8,7 +8,7 @@ import { h } from "./dom.js";
 import { exact, head } from "./text.js";
 
 const MAX = 200;
-const SHOWN = 400; // characters of a frame that are shown
+const SHOWN = 400; // number of characters that are shown of a frame
 const SIGNS = { in: "←", out: "→", note: "·" };
 const WORDS = { in: "received", out: "sent", note: "connection" };
 
