@@ -88,7 +88,7 @@ func TestThePackageCommentListsTheCallsFromAnyGoroutine(t *testing.T) {
 	}
 	slices.Sort(want)
 	text := strings.ReplaceAll(packageComment(t), "\n// ", " ")
-	m := regexp.MustCompile(`The exceptions say so: (.*) may be called from any goroutine`).FindStringSubmatch(text)
+	m := regexp.MustCompile(`exceptions are (.*), which any goroutine may call`).FindStringSubmatch(text)
 	if m == nil {
 		t.Fatal("the package comment does not list the calls from any goroutine")
 	}

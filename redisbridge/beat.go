@@ -49,7 +49,7 @@ func (k *link) beat() {
 
 func (t *beat) wrote(_ *resp.Value, err error) {
 	if t.writes = err == nil; err != nil {
-		t.link.bridge.failed(fmt.Errorf("%s takes no writes: %w", t.link.addr, err))
+		t.link.bridge.failed(fmt.Errorf("%s accepts no writes: %w", t.link.addr, err))
 	}
 }
 

@@ -227,7 +227,7 @@ func (c *cursor) hole(next uint64) {
 		return
 	}
 	if !c.loose {
-		c.gap(next-c.at.seq-1, "the log of the lane does not reach back far enough")
+		c.gap(next-c.at.seq-1, "the log of the lane no longer has the missed batches")
 	}
 	c.floor = next - 1
 }
@@ -281,7 +281,7 @@ func (c *cursor) start(p page) (more bool) {
 	if old.epoch != "" {
 		reason := "Redis has lost its counters or its log, or was set back to an older copy"
 		if p.at.epoch > old.epoch {
-			reason = "the lane has a new epoch, because Redis had lost data"
+			reason = "the lane has a new epoch because Redis lost data"
 		}
 		c.gap(0, reason)
 	}

@@ -130,7 +130,7 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	}
 	well := time.Since(began)
 	v := c.finish()
-	v.note = fmt.Sprintf("a new master after %.1f s, all is well %.1f s later", took.Seconds(), well.Seconds())
+	v.note = fmt.Sprintf("a new master after %.1f s, ready again %.1f s later", took.Seconds(), well.Seconds())
 	refused, _ := v.noteGiven(c.sites)
 	local := uint64(0)
 	for _, s := range c.sites {

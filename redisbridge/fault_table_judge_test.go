@@ -241,7 +241,7 @@ func outOfRow(numbers []int) (out []int) {
 	return out
 }
 
-const tallyHead = "| fault | said | accepted | refused with 4104 | missing, announced | missing in silence | doubled | out of order, announced | out of order in silence | gaps | notes |\n" +
+const tallyHead = "| fault | sent | accepted | refused with 4104 | missing, announced | missing in silence | doubled | out of order, announced | out of order in silence | gaps | notes |\n" +
 	"|---|---|---|---|---|---|---|---|---|---|---|"
 
 func (v *tally) row(name string) string {

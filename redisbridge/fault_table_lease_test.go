@@ -12,7 +12,7 @@ import (
 func leaseRows() []row {
 	return []row{
 		{name: "SIGKILL of one of three nodes: the counts", run: runDeath},
-		{name: "an outage of Redis makes nobody leave", run: func(t *testing.T, _ *build) tally { return runAbsence(t) }},
+		{name: "an outage of Redis removes no node from the counts", run: func(t *testing.T, _ *build) tally { return runAbsence(t) }},
 	}
 }
 
@@ -76,7 +76,7 @@ func runAbsence(t *testing.T) tally {
 	})
 	c.flows()
 	v := c.finish()
-	v.note = fmt.Sprintf("counted %d times in the moments after %v without Redis: each time all", counted, outage)
+	v.note = fmt.Sprintf("counted %d times right after %v without Redis; each count had all members", counted, outage)
 	if v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
 		t.Errorf("%+v", v)
 	}

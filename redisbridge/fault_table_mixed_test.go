@@ -31,8 +31,8 @@ func buildBefore(t, u *testing.T) (path string) {
 // mixedRows: nodes of the previous version and nodes of this version form one system.
 func mixedRows() []row {
 	return []row{
-		{name: "nodes of the version before, then new ones, then those alone", run: runUpgrade},
-		{name: "a node of the version before comes to a system of new ones", run: func(t *testing.T, b *build) tally {
+		{name: "nodes of version 0.1.0, then also new ones, then only new ones", run: runUpgrade},
+		{name: "a node of version 0.1.0 connects to a system of new nodes", run: func(t *testing.T, b *build) tally {
 			path, redis := b.before(t), startRedis(t)
 			c := startCrowd(t, tableRooms, tableEvery, startSite(t, siteConfig(redis.url(), Reject, 10*time.Second)))
 			checkRefused(t, path, redis)

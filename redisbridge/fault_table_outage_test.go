@@ -22,10 +22,10 @@ func emptyRows() (rows []row) {
 		{"Redis restarts without data", func(s *redisServer) { s.kill(); s.start() }},
 	} {
 		rows = append(rows,
-			row{name: r.name + ", and a fresh node is there first", run: func(t *testing.T, _ *build) tally {
+			row{name: r.name + ", and a new node connects before the others", run: func(t *testing.T, _ *build) tally {
 				return runEmpty(t, r.empty, Default().Alone)
 			}},
-			row{name: r.name + ", and a fresh node begins on its own", run: func(t *testing.T, _ *build) tally {
+			row{name: r.name + ", and a new node that sees no other node", run: func(t *testing.T, _ *build) tally {
 				return runEmpty(t, r.empty, 100*time.Millisecond)
 			}})
 	}
@@ -157,7 +157,7 @@ func awayRows() (rows []row) {
 					local += s.bridge.stats.local.Load()
 				}
 				refused, _ := v.noteGiven(sites)
-				v.note += fmt.Sprintf("; %d on one node only", local)
+				v.note += fmt.Sprintf("; %d delivered on one node only", local)
 				if v.closed > 0 || (refused > 0) != (down == Reject) || (local > 0) != (down == Local) {
 					t.Errorf("%d closed, %d refused, %d local", v.closed, refused, local)
 				}
@@ -262,7 +262,7 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	v := c.finish()
 	st := &far.bridge.stats
 	refused, doubted := far.given()
-	v.note = fmt.Sprintf("%d on one node only, %d given back as not taken, %d in doubt", st.local.Load(), refused, doubted)
+	v.note = fmt.Sprintf("%d delivered on one node only, %d refused as not taken, %d in doubt", st.local.Load(), refused, doubted)
 	if v.closed > 0 || m.hole && v.moved > 0 {
 		t.Errorf("%d clients closed, %d out of order", v.closed, v.moved)
 	}
@@ -294,8 +294,8 @@ func runStuck(t *testing.T, idle bool) tally {
 		c.flows()
 	}
 	v := c.finish()
-	v.note = fmt.Sprintf("/readyz red after %.1f s", red.Seconds())
-	if red > 30*time.Second { // on an idle machine it takes 3 s and one tick
+	v.note = fmt.Sprintf("/readyz answers 503 after %.1f s", red.Seconds())
+	if red > 30*time.Second { // 3 s and a tick on a machine that has nothing else to do
 		t.Errorf("red only after %v", red)
 	}
 	if v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {
@@ -356,6 +356,6 @@ func (v *tally) noteGiven(sites []*site) (refused, doubted int) {
 		r, d := s.given()
 		refused, doubted = refused+r, doubted+d
 	}
-	v.note = strings.TrimPrefix(fmt.Sprintf("%s; %d given back as not taken, %d as lost or in doubt", v.note, refused, doubted), "; ")
+	v.note = strings.TrimPrefix(fmt.Sprintf("%s; %d refused as not taken, %d as lost or in doubt", v.note, refused, doubted), "; ")
 	return refused, doubted
 }

@@ -222,7 +222,7 @@ func (s *site) read(pipe io.Reader) {
 		switch line.Message {
 		case "serving":
 			s.addr, s.admin = line.Address, line.Admin
-		case "redis: a gap, members here may have missed messages":
+		case "redis: gap, members on this node may have missed messages":
 			s.gaps = append(s.gaps, told{lanes: parseRanges(line.Which), at: time.Now(), reason: line.Reason})
 		}
 		s.mu.Unlock()

@@ -43,8 +43,8 @@ func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 		}
 		down := "the hold time of " + cfg.Hold.String() + " is over, so --redis-down=local applies: no answer"
 		want := []line{
-			{"redis: a gap, members here may have missed messages", map[string]any{"lanes": int64(7), "which": "0-3,7,12-13", "batches_lost": uint64(16), "reason": "lost"}},
-			{"redis: a gap, members here may have missed messages", map[string]any{"lanes": int64(1), "which": "5", "batches_lost": uint64(0), "reason": "another"}},
+			{"redis: gap, members on this node may have missed messages", map[string]any{"lanes": int64(7), "which": "0-3,7,12-13", "batches_lost": uint64(16), "reason": "lost"}},
+			{"redis: gap, members on this node may have missed messages", map[string]any{"lanes": int64(1), "which": "5", "batches_lost": uint64(0), "reason": "another"}},
 			{"redis: lanes are down", map[string]any{"lanes": int64(4), "which": "0-3", "publications": uint64(40), "reason": down}},
 			{"redis: lanes are up again", map[string]any{"lanes": int64(1), "which": "3", "delivered_here_alone": uint64(7)}},
 		}

@@ -138,7 +138,7 @@ func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*fli
 	case verdictAlone:
 		l.hearNotice(all.notice)
 		if rooms := all.rooms(); len(rooms) > 0 {
-			l.announce([]Gap{{Missed: uint64(len(all.pubs)), Rooms: rooms, Reason: "messages of this node have another place in the order than the one in which they were delivered here while Redis was away"}})
+			l.announce([]Gap{{Missed: uint64(len(all.pubs)), Rooms: rooms, Reason: "while Redis was away, this node delivered messages of its own members at another place in the order than other nodes"}})
 		}
 	}
 	return v, nil

@@ -67,7 +67,7 @@ func (r *reports) gap(g Gap) {
 	r.stats.gaps.Add(1)
 	r.stats.lost.Add(g.Lost)
 	r.journal.write(note{
-		level: zap.WarnLevel, message: "redis: a gap, members here may have missed messages", reason: g.Reason, unit: "batches_lost", count: g.Lost,
+		level: zap.WarnLevel, message: "redis: gap, members on this node may have missed messages", reason: g.Reason, unit: "batches_lost", count: g.Lost,
 	}, g.Lane)
 	if r.cfg.OnGap != nil {
 		r.cfg.OnGap(g)

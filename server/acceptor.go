@@ -46,11 +46,11 @@ const (
 func newAcceptor(s *Server, listener *net.TCPListener) (*acceptor, error) {
 	file, err := listener.File()
 	if err != nil {
-		return nil, fmt.Errorf("listen for clients: %w", err)
+		return nil, fmt.Errorf("listen on the address for clients: %w", err)
 	}
 	raw, err := file.SyscallConn()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for clients: %w", err), file.Close())
+		return nil, errors.Join(fmt.Errorf("listen on the address for clients: %w", err), file.Close())
 	}
 	a := &acceptor{srv: s, listener: listener, file: file, raw: raw, refusals: make(chan refusal, s.files.refusals), done: make(chan struct{})}
 	a.keepSpares()

@@ -131,8 +131,8 @@ func (a *admin) routes() []route {
 	scrape := promhttp.HandlerFor(newRegistry(s), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 	return []route{
 		{"GET /metrics", "counters, for Prometheus", scrape},
-		{"GET /healthz", "200 while the process lives", plain("ok")},
-		{"GET /readyz", "200 while new clients are welcome, else 503 and why", s.readyz()},
+		{"GET /healthz", "200 while the process runs", plain("ok")},
+		{"GET /readyz", "200 while the node takes new clients, otherwise 503 with the reason", s.readyz()},
 		{"GET /debug/pprof/", "profiles, for go tool pprof", http.HandlerFunc(pprof.Index)},
 		{pattern: "GET /debug/pprof/cmdline", handler: http.HandlerFunc(pprof.Cmdline)},
 		{pattern: "GET /debug/pprof/profile", handler: http.HandlerFunc(pprof.Profile)},
@@ -229,7 +229,7 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	}
 	a.srv.counts.panics.Add(1)
 	a.srv.log.Error("internal error", zap.Any("panic", p), zap.String("path", r.URL.Path), zap.Stack("stack"))
-	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log says more"})
+	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log of the server has the details"})
 }
 
 // admit returns the reason why the request may not be answered, or nil if it may. known says that the request showed the token.
@@ -310,7 +310,7 @@ func (a *admin) unrouted(w http.ResponseWriter, r *http.Request) *apiError {
 	if answer.status == http.StatusMethodNotAllowed {
 		return &apiError{answer.status, "this address takes " + w.Header().Get("Allow")}
 	}
-	return &apiError{answer.status, "no such address; / lists them"}
+	return &apiError{answer.status, "no such address; / lists all addresses"}
 }
 
 // statusRecorder takes the head of an answer and forgets its body.

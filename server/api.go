@@ -75,10 +75,10 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *api) routes() []route {
 	return []route{
 		{"GET /api/rooms", "the rooms with the most members (?top=20)", call(a.rooms)},
-		{"GET /api/rooms/{space}/{room}", "one room over all nodes; ?connections lists those to this node", call(a.room)},
-		{"POST /api/rooms/{space}/{room}/messages", "publish the body, as a client would send it", call(a.publish)},
+		{"GET /api/rooms/{space}/{room}", "the members of one room on all nodes; ?connections lists its connections to this node", call(a.room)},
+		{"POST /api/rooms/{space}/{room}/messages", "publish the body as a message, in the form that a client sends", call(a.publish)},
 		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
-		{"GET /api/ledger", "check that nothing was lost; visits every connection", call(a.ledger)},
+		{"GET /api/ledger", "check that no frame was lost; this visits every connection", call(a.ledger)},
 	}
 }
 
@@ -159,11 +159,11 @@ func (a *api) roomInfo(ctx context.Context, key string) (roomInfo, *apiError) {
 	members, here, err := a.everywhere(ctx, key, a.members(key))
 	switch {
 	case err != nil:
-		return roomInfo{}, &apiError{http.StatusServiceUnavailable, "the other nodes cannot be counted now: " + err.Error()}
+		return roomInfo{}, &apiError{http.StatusServiceUnavailable, "the members on other nodes cannot be counted now: " + err.Error()}
 	case members == 0 && here == nil:
-		return roomInfo{}, &apiError{http.StatusNotFound, "nobody is in this room on this node"}
+		return roomInfo{}, &apiError{http.StatusNotFound, "this room has no members on this node"}
 	case members == 0:
-		return roomInfo{}, &apiError{http.StatusNotFound, "nobody is in this room"}
+		return roomInfo{}, &apiError{http.StatusNotFound, "this room has no members"}
 	}
 	return roomInfo{Room: key, Members: members, Here: here}, nil
 }
@@ -205,7 +205,7 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 		return 0, nil, e
 	}
 	if b := a.srv.backend; b != nil && b.Refuses(target.Key()) {
-		return 0, nil, &apiError{http.StatusServiceUnavailable, "the connection to the other nodes is down, and this node is set to refuse"}
+		return 0, nil, &apiError{http.StatusServiceUnavailable, "Redis is away, and this node refuses messages until it is back (--redis-down=reject)"}
 	}
 	answer := struct {
 		Accepted bool `json:"accepted"`

@@ -78,9 +78,9 @@ func (s *Server) warnOfLimit(r *rules) {
 // more.
 func (f fileShares) connections(setting int) (n int, hint string) {
 	if setting > 0 && setting <= f.clients {
-		return setting, "raise --max-conns for more"
+		return setting, "raise --max-conns to allow more connections"
 	}
-	return f.clients, fmt.Sprintf("raise the limit of open files for more: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(openFiles()))
+	return f.clients, fmt.Sprintf("raise the limit of open files to allow more connections: ulimit -n %d, or LimitNOFILE= in the systemd unit", nextLimit(openFiles()))
 }
 
 // MaxConnections returns how many connections this node can hold, and a hint how to allow more. Any goroutine.

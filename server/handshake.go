@@ -143,7 +143,7 @@ func originAdvice(origin string) string {
 	if origin == "null" {
 		return "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null would allow it, but also any other page"
 	}
-	return "no entry of --origins but * would allow it"
+	return "only the entry * of --origins would allow it"
 }
 
 // originCheckPath is the path at which a page asks why its handshake was refused, because the browser does not tell it.

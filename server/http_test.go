@@ -325,7 +325,7 @@ func TestTheLogTellsOfConnections(t *testing.T) {
 	if status, text := w.refused(); status != 403 || !strings.Contains(text, `"https://chat.example.org"`) || !strings.Contains(text, "--origins=https://chat.example.org") {
 		t.Errorf("HTTP %d %q, want 403 that names the origin and the setting", status, text)
 	}
-	if refused := line("page refused by its origin"); refused["origin"] != "https://chat.example.org" || refused["host"] != "localhost" ||
+	if refused := line("page refused because of its origin"); refused["origin"] != "https://chat.example.org" || refused["host"] != "localhost" ||
 		!strings.Contains(fmt.Sprint(refused["advice"]), "--origins=https://chat.example.org") || refused["remote"] != w.LocalAddr().String() {
 		t.Errorf("refused by origin: %v", refused)
 	}

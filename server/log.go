@@ -57,14 +57,14 @@ var refusedAtInfo = map[int]bool{http.StatusRequestURITooLong: true, http.Status
 var endedAtInfo = map[int]string{
 	protocol.CloseSlowConsumer: "slow consumer kicked",
 	protocol.CloseBadFrame:     "client sent a bad message",
-	protocol.ClosePolicy:       "client over a limit of frames",
-	protocol.CloseTooBig:       "client over the limit of a message",
+	protocol.ClosePolicy:       "client sent too many small frames, or an unfinished one",
+	protocol.CloseTooBig:       "client sent a message over the limit",
 	protocol.CloseRoomFull:     "room or node full",
 }
 
 // logOrigin logs that a page may not connect, and the advice which setting would let it connect.
 func (s *session) logOrigin(r *http.Request, advice string) {
-	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused by its origin"); line != nil {
+	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused because of its origin"); line != nil {
 		line.Write(append(whatItSaid(r), zap.String("remote", s.remoteAddr()), zap.String("advice", advice))...)
 	}
 }

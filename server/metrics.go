@@ -80,17 +80,17 @@ func metricRows() []metricRow {
 
 func connectionMetrics() []metricRow {
 	return []metricRow{
-		gauge("dots_connections", "Connections now, those in their handshake included.", perLoop(func(s *loop.Stats) float64 { return float64(s.Conns) }), "loop"),
-		gauge("dots_connections_max", "How many connections this process can hold.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
+		gauge("dots_connections", "Connections that are open now, including those in their handshake.", perLoop(func(s *loop.Stats) float64 { return float64(s.Conns) }), "loop"),
+		gauge("dots_connections_max", "Most connections that this process can hold at a time.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
 		gauge("dots_rooms", "Rooms with members on this node.", node(func(s *Server) float64 { return float64(s.node.Directory().Rooms()) })),
 		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
-		counter("dots_accept_errors_total", "Failures to accept a TCP connection, mostly because file descriptors ran out.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
+		counter("dots_accept_errors_total", "Failures to accept a TCP connection, mostly because no file descriptor was free.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
 		counter("dots_connections_refused_total", "Connections refused because the server was full.", node(func(s *Server) float64 { return float64(s.counts.full.Load()) })),
 		counter("dots_admin_connections_cut_total", "Idle or unfinished connections of the admin address that were closed to make room for others.", node(func(s *Server) float64 { return float64(s.counts.adminCut.Load()) })),
 		counter("dots_upgraded_total", "Handshakes that succeeded.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
 		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
 		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),
-		counter("dots_closes_total", "Connections ended with a close code, by code; a connection that becomes a slow consumer while it ends counts twice.", closes, "code", "name"),
+		counter("dots_closes_total", "Connections ended with a close code, by code. A connection that becomes a slow consumer while it ends counts under both codes.", closes, "code", "name"),
 		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Ended }), "reason"),
 	}
 }
@@ -98,39 +98,39 @@ func connectionMetrics() []metricRow {
 func messageMetrics() []metricRow {
 	return []metricRow{
 		counter("dots_messages_accepted_total", "Messages accepted from clients.", sum(func(s *loop.Stats) uint64 { return s.Accepted })),
-		counter("dots_publications_total", "Publications taken from the bus, once for each loop with members.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
-		counter("dots_expected_frames_total", "Frames to deliver: one for each publication and member.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
-		counter("dots_frames_total", "Frames delivered: the kernel took them whole.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
-		counter("dots_dropped_total", "Frames not delivered, by the reason why their member left.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
+		counter("dots_publications_total", "Publications taken from the bus; a publication counts once for each loop that has members of its room.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
+		counter("dots_expected_frames_total", "Frames that must be delivered: one for each publication and each member of its room.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
+		counter("dots_frames_total", "Frames delivered: the kernel accepted every byte of the frame.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
+		counter("dots_dropped_total", "Frames not delivered, by the reason why the connection of the member ended.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
 		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),
-		counter("dots_writes_total", "Writes that delivered frames; frames per write is the gain of batching.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
-		counter("dots_written_bytes_total", "Bytes that these writes sent.", sum(func(s *loop.Stats) uint64 { return s.WrittenBytes })),
+		counter("dots_writes_total", "Writes that delivered frames; dots_frames_total divided by this value is the number of frames per write.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
+		counter("dots_written_bytes_total", "Bytes that the writes of dots_writes_total sent.", sum(func(s *loop.Stats) uint64 { return s.WrittenBytes })),
 		counter("dots_read_bytes_total", "Bytes read from clients.", sum(func(s *loop.Stats) uint64 { return s.ReadBytes })),
 	}
 }
 
 func pressureMetrics() []metricRow {
 	return []metricRow{
-		counter("dots_lags_total", "Times that a member could not take everything at once.", sum(func(s *loop.Stats) uint64 { return s.Lags })),
-		counter("dots_stalls_total", "Times that slow members slowed the publishers of their room down.", sum(func(s *loop.Stats) uint64 { return s.Stalls })),
+		counter("dots_lags_total", "Times that the socket of a member did not accept all bytes at once, so that a backlog began.", sum(func(s *loop.Stats) uint64 { return s.Lags })),
+		counter("dots_stalls_total", "Times that slow members made the publishers of their room wait.", sum(func(s *loop.Stats) uint64 { return s.Stalls })),
 		counter("dots_pauses_total", "Times that the server stopped reading a client because of back-pressure.", sum(func(s *loop.Stats) uint64 { return s.Pauses })),
 		gauge("dots_lagging_connections", "Members with a backlog now.", sum(func(s *loop.Stats) uint64 { return uint64(s.LaggingConns) })),
 		gauge("dots_paused_connections", "Clients that the server does not read now because of back-pressure.", sum(func(s *loop.Stats) uint64 { return uint64(s.PausedNow) })),
-		gauge("dots_backlog_bytes", "Frames waiting for slow members, counted once for each member.", perLoop(func(s *loop.Stats) float64 { return float64(s.BacklogBytes) }), "loop"),
-		gauge("dots_backlog_held_bytes", "Memory of all backlogs: a frame that waits for several members counts once.", node(func(s *Server) float64 { return float64(s.node.Held()) })),
-		gauge("dots_loop_load_bytes", "Bytes of publications that wait for the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
+		gauge("dots_backlog_bytes", "Bytes of frames that wait for slow members; a frame counts once for each member that it waits for.", perLoop(func(s *loop.Stats) float64 { return float64(s.BacklogBytes) }), "loop"),
+		gauge("dots_backlog_held_bytes", "Memory of all backlogs in bytes; a frame that waits for several members counts once.", node(func(s *Server) float64 { return float64(s.node.Held()) })),
+		gauge("dots_loop_load_bytes", "Bytes of publications that wait in the inbox of the loop or for their fan-out.", perLoop(func(s *loop.Stats) float64 { return float64(s.LoadBytes) }), "loop"),
 		gauge("dots_unparsed_bytes", "Bytes read and not parsed yet: incomplete request heads, and input of clients that the server does not read now.", sum(func(s *loop.Stats) uint64 { return uint64(s.UnparsedBytes) })),
-		gauge("dots_parked_bytes", "Bytes of publications from other nodes that wait because a member of their room reads slowly.", node(func(s *Server) float64 { return float64(s.node.Parked()) })),
-		gauge("dots_congested_loops", "Loops over their inbox limit; while there is one, no messages are accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
+		gauge("dots_parked_bytes", "Bytes of publications from other nodes that wait (are deferred) because a member of their room reads slowly.", node(func(s *Server) float64 { return float64(s.node.Parked()) })),
+		gauge("dots_congested_loops", "Loops whose load (dots_loop_load_bytes) is over --inbox-limit; while there is such a loop, no messages are accepted.", node(func(s *Server) float64 { return float64(s.node.Congested()) })),
 	}
 }
 
 func nodeMetrics() []metricRow {
 	return []metricRow{
-		counter("dots_turns_total", "Turns of the loop.", perLoop(func(s *loop.Stats) float64 { return float64(s.Turns) }), "loop"),
-		gauge("dots_timers", "Timeouts that are running, at most one for each connection.", sum(func(s *loop.Stats) uint64 { return uint64(s.Timers) })),
+		counter("dots_turns_total", "Turns of the loop: passes through all of its work.", perLoop(func(s *loop.Stats) float64 { return float64(s.Turns) }), "loop"),
+		gauge("dots_timers", "Running timeouts, at most one for each connection.", sum(func(s *loop.Stats) uint64 { return uint64(s.Timers) })),
 		counter("dots_panics_total", "Panics recovered; each is a bug, and the log has its stack.", node(func(s *Server) float64 { return float64(s.counts.panics.Load()) })),
-		gauge("dots_ready", "1 while the node takes new clients, else 0.", node(readiness)),
+		gauge("dots_ready", "1 while the node takes new clients, otherwise 0.", node(readiness)),
 		gauge("dots_build_info", "Always 1; the labels hold the versions of the program and of Go.", buildInfo, "version", "goversion"),
 	}
 }

@@ -71,7 +71,7 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 	for _, l := range s.node.Loops() {
 		p, err := newPoller(s, l)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("poller of loop %d: %w", l.Index(), err), s.Close())
+			return nil, errors.Join(fmt.Errorf("create the poller of loop %d: %w", l.Index(), err), s.Close())
 		}
 		s.pollers = append(s.pollers, p)
 	}

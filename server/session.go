@@ -195,7 +195,7 @@ func (s *session) Kick(why loop.CloseReason) {
 	cfg := &s.rules().cfg
 	switch why {
 	case loop.ReasonHandshake:
-		s.refuse(&websocket.HeadError{Status: 408, Text: "the request did not come within " + cfg.HandshakeTimeout.String()}, why)
+		s.refuse(&websocket.HeadError{Status: 408, Text: "the request did not arrive within " + cfg.HandshakeTimeout.String()}, why)
 	case loop.ReasonHeartbeat:
 		s.end(protocol.CloseHeartbeatMissed, "no sign of life for "+cfg.MaxAge.String(), why)
 	case loop.ReasonFrame:
@@ -205,7 +205,7 @@ func (s *session) Kick(why loop.CloseReason) {
 	case loop.ReasonNodeFull:
 		s.refuseInFrame(protocol.CloseRoomFull, "this node has its "+counted(cfg.MaxRooms, "room"), why)
 	case loop.ReasonBackend:
-		s.end(protocol.CloseBackendUnavailable, "a message could not be handed to the other nodes", why)
+		s.end(protocol.CloseBackendUnavailable, "a message could not be passed on to the other nodes", why)
 	case loop.ReasonDoubt:
 		s.end(protocol.CloseBackendUnavailable, "a message may or may not have reached the room", why)
 	case loop.ReasonBacklogHard:

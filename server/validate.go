@@ -60,7 +60,7 @@ func (c *Config) checkAccess(m *mistakes) {
 		m.add("admin-token", "--admin is off, so nothing asks for a token: set --admin, or leave the token out")
 	}
 	if c.AdminToken != "" && c.AdminTokenFile != "" {
-		m.add("admin-token-file", "--admin-token is set as well; take one of them")
+		m.add("admin-token-file", "--admin-token is set as well; use only one of the two")
 	}
 	if c.AdminToken == "" && c.AdminTokenFile == "" && !isLoopback(c.Admin) {
 		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or take a loopback address such as 127.0.0.1:8001", c.Admin)

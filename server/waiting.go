@@ -68,7 +68,7 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 	if w.doors.admin == nil {
 		return w, nil
 	}
-	refusal := &apiError{http.StatusServiceUnavailable, "this node waits for " + what + " and has no rooms yet; /readyz says more"}
+	refusal := &apiError{http.StatusServiceUnavailable, "this node waits for " + what + " and has no rooms yet; /readyz gives the reason"}
 	if w.admin, err = newAdmin(node, w.lend(w.doors.admin), refusal); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}

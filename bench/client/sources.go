@@ -95,7 +95,7 @@ func (s *sources) pick() uint16 {
 			return uint16(i)
 		}
 	}
-	panic("client: more connections than sources carry") // cannot happen: newSources makes enough sources for MaxConns
+	panic("client: the source addresses have no port left for another connection") // cannot happen: newSources makes enough sources for MaxConns
 }
 
 // count adds more, which may be negative, to the number of connections of

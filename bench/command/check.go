@@ -32,13 +32,13 @@ func (f *runFlags) check(one bool) error {
 	}
 	switch {
 	case len(s.Workers) > 0 && len(s.Pids) > 0 && s.Procs == 1:
-		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 for generators here, or leave it out")
+		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 to run generators on this machine, or leave --server-pid out")
 	case s.Pin && s.ServerCmd == "" && s.Adapter == nil && len(s.Pids) == 0:
 		return cli.Failf(cli.Usage, "--pin: the server's process is not known; give it with --server-pid, or start the server with --server-cmd")
 	case one && s.Scenario.Hurt == 0 && s.HurtCmd != "":
-		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s has no time for it; set --hurt and --heal", s.Scenario.Name)
+		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s has no time at which to run it; set --hurt and --heal", s.Scenario.Name)
 	case one && s.Scenario.Hurt == 0 && s.HealCmd != "":
-		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s has no time for it; set --hurt and --heal", s.Scenario.Name)
+		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s has no time at which to run it; set --hurt and --heal", s.Scenario.Name)
 	}
 	return nil
 }

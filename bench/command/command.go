@@ -13,7 +13,7 @@ import (
 
 const about = `dotsbench measures a WebSocket room server, and proves that it delivers every message once, in order and to the right room.
 
-  dotsbench run SCENARIO   send by a schedule, time every delivery from its intended time, prove every delivery
+  dotsbench run SCENARIO   send on a schedule, measure the latency of every delivery, and check every delivery
   dotsbench run --list     list the scenarios
   dotsbench suite NAME     run a list of scenarios, with a table at the end: smoke, full or million
   dotsbench compare A B    show two results side by side
@@ -24,7 +24,7 @@ const about = `dotsbench measures a WebSocket room server, and proves that it de
   dotsbench field FILE     run any number of servers in turns, in the tables of a file such as bench/peers/redis.yaml
   dotsbench floor          measure the cost of the kernel alone for a frame on this machine
   dotsbench selftest       test the generator with servers whose faults are known
-  dotsbench worker         be a generator for another dotsbench, on this machine or another
+  dotsbench worker         generate load for a dotsbench on this machine or on another one
   dotsbench report DIR     write one HTML page about runs that were made with --out
 
 Each command takes --help.

@@ -25,8 +25,8 @@ shows both medians, their spread (the interquartile range), and the ratio B/A wi
 the rounds. A also runs against itself to measure the noise, which takes half as much time again. The verdict is "no
 difference" if the interval contains 1, or if B differs from A no more than A may differ from itself.
 
-INVALID runs are repeated. If some remain INVALID, their times do not count, but their CPU does. A figure with too few valid
-rounds has no answer, which is exit code 3. A broken promise (4) or a dead server (5) ends the duel; the error names the side.
+INVALID runs are repeated. If some remain INVALID, their times do not count, but their CPU does. If a figure has too few
+valid rounds, there is no verdict, and the exit code is 3. A broken promise (4) or a dead server (5) ends the duel; the error names the side.
 The verdict itself is not an error: the exit code is 0 whichever server is better.`
 
 func duelCommand(args []string, stdout, stderr io.Writer) error {
@@ -61,11 +61,11 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	fs := flag.NewFlagSet("duel", flag.ContinueOnError)
 	fs.IntVar(&cfg.Rounds, "rounds", duel.MinRounds, "`N` runs of each server")
 	quick := fs.Bool("quick", false, "allow fewer than 7 rounds, and warn that they prove little")
-	fs.BoolVar(&cfg.Noise, "noise", true, "also run A against itself; --noise=false saves the time")
-	fs.IntVar(&cfg.Repeats, "repeats", -1, "repeat at most `N` INVALID runs in total; by default until the duel has taken twice its time")
+	fs.BoolVar(&cfg.Noise, "noise", true, "also run A against itself; --noise=false saves the time that this takes")
+	fs.IntVar(&cfg.Repeats, "repeats", -1, "repeat at most `N` INVALID runs in total; by default until the duel has taken twice the planned time")
 	fs.StringVar(&cfg.Out, "out", "", "`DIR` to create, with duel.json, table.txt and the folder of each run")
-	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT/PATH` of which only PATH is used, as in run; default ws://x/ws/chat/{room}/")
-	urlB := fs.String("url-b", "", "the same for B, if B has another `PATH`")
+	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT/PATH` ; only PATH is used, for A and B; default ws://x/ws/chat/{room}/")
+	urlB := fs.String("url-b", "", "like --url, but for B, if the `PATH` of B differs")
 	f.generator(fs)
 	f.fields(fs)
 	words, err := cli.ParseWords(fs, args, stdout, duelAbout)

@@ -24,10 +24,11 @@ from round to round. Each run has a fresh server, and a fresh Redis if the file 
 beside them, and the generator share the CPUs.
 
 With rate max a table shows the highest throughput of a server. That is a closed loop, so the table shows no latency.
-Otherwise it shows the latency from the intended time. Figures are medians of the rounds; a comparison uses runs of one round.
+With any other rate it shows the latency from the time at which a message was due. Figures are medians of the rounds; a
+comparison uses runs of one round.
 
-A run about latency that is INVALID, usually because other programs used the CPUs, is repeated at most twice. In a closed
-loop INVALID means that the server can do more.
+An INVALID run with a fixed rate is repeated at most twice; usually other programs used the CPUs. In a closed loop INVALID
+means that the server can do more.
 
 Every delivery of every run is proved. If a server lost, doubled or reordered a message, ended a connection or died, the
 table has no figures for it but shows INVALID, and the exit code says why (4, 5). A missed goal is shown, but it is not a failure.`
@@ -44,7 +45,7 @@ func fieldCommand(args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("field", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 3, "`N` runs of each server in each table")
 	fs.Var(&o.only, "only", "run only table `N`, counted from 1; can be repeated")
-	fs.BoolVar(&o.quick, "quick", false, "one short round, to see that everything works")
+	fs.BoolVar(&o.quick, "quick", false, "one short round, to check that everything works")
 	fs.StringVar(&o.out, "out", "", "`DIR` to create, with field.json, field.md, table.txt and the folder of each run")
 	words, err := cli.ParseWords(fs, args, stdout, fieldAbout)
 	if err != nil {

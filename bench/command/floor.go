@@ -22,10 +22,10 @@ const floorAbout = `floor: the least CPU time that the kernel of this machine ne
   dotsbench floor --size 128 --sockets 1000 --frames 1,2,4,8,16,32
 
 One thread sends one frame, or several in one sendto, to each socket, and then receives the data of each socket with one
-recv. Both figures are CPU time per frame. A server that writes to sockets cannot deliver for less.
+recv. Both figures are CPU time per frame. No server that writes to sockets can deliver a frame for less CPU time.
 
-With --apart a second thread on another CPU reads and never sleeps, and there is a pause between two rounds. A server on
-its own CPU that sends one message at a time works under these conditions (dotsbench run giant --pin).`
+With --apart a second thread on another CPU receives and never sleeps, and there is a pause between two rounds. These are
+the conditions of a server that has a CPU of its own and sends one message at a time (dotsbench run giant --pin).`
 
 // floorResult is the JSON object that --json prints.
 type floorResult struct {
@@ -43,7 +43,7 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 	sockets := fs.String("sockets", "1000", "`N` sockets; each takes two descriptors")
 	frames := fs.String("frames", "1,2,4,8,16,32", "`N,N…` frames in one send call")
 	span := fs.Duration("time", 500*time.Millisecond, "`TIME` for each row, such as 500ms")
-	apart := fs.Bool("apart", false, "read on another CPU")
+	apart := fs.Bool("apart", false, "receive on another CPU")
 	gap := fs.Duration("gap", 20*time.Millisecond, "`TIME` between two rounds, with --apart")
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	if err := cli.Parse(fs, args, stdout, floorAbout); err != nil {

@@ -22,7 +22,7 @@ const maxAbout = `max: find the highest rate at which a server keeps your condit
 
 The rate doubles until a run fails. Then the search halves the interval until it is within 5 %, and a second run confirms
 the answer. A rate fails when two runs in a row miss a condition or are INVALID, so that one bad second of the machine
-does not decide. Each run has a row in the table. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
+does not decide the result. Each run has a row in the table. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
 max are short for latency.p50 and so on.
 
 The last line says what stopped the search: the server (exit 0), or the generator. An INVALID run shows nothing about the
@@ -45,7 +45,7 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 	var until list
 	fs.Var(&until, "until", "`FIGURE<VALUE` that must hold, such as p99<50ms or rate.delivered>9000; can be repeated")
 	from := fs.String("from", "100/s", "`RATE` at which the search begins")
-	to := fs.String("to", "1M/s", "`RATE` at which the search ends at the latest")
+	to := fs.String("to", "1M/s", "highest `RATE` that the search tries")
 	f.server(fs)
 	f.generator(fs)
 	f.fields(fs)
@@ -235,7 +235,7 @@ func judge(rate float64, r *result.Result) step {
 	// the server did not read, the generator could not send some messages. If
 	// that is the only problem, the server failed.
 	if t := r.Traffic; r.Exit == cli.Invalid && len(r.Invalid) == 1 && t.Sent*100 < t.Due*99 && (t.Sent+t.Refused)*100 >= t.Due*99 {
-		st.exit, st.why = cli.Missed, fmt.Sprintf("the server did not take %s of %s messages", cli.Count(t.Refused), cli.Count(t.Due))
+		st.exit, st.why = cli.Missed, fmt.Sprintf("the server did not read %s of %s messages", cli.Count(t.Refused), cli.Count(t.Due))
 	}
 	if r.Exit == cli.Missed {
 		var missed []string
@@ -273,7 +273,7 @@ func (s *search) sofar() string {
 	if len(s.held) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s held before", perSecond(s.held[len(s.held)-1].rate))
+	return fmt.Sprintf("; the highest rate that kept the conditions was %s", perSecond(s.held[len(s.held)-1].rate))
 }
 
 // nothing returns the error for a search in which no rate held.

@@ -93,7 +93,7 @@ func TestMaxBlamesTheServerForWhatItDoesNotRead(t *testing.T) {
 			r.Traffic.Sent, r.Traffic.Refused = 900, 100
 		}
 	}
-	if out, err := k.search(t); err != nil || !strings.Contains(out, "stopped by the server at ") || !strings.Contains(out, "did not take 100 of 1,000") {
+	if out, err := k.search(t); err != nil || !strings.Contains(out, "stopped by the server at ") || !strings.Contains(out, "did not read 100 of 1,000") {
 		t.Errorf("got %v\n%s", err, out)
 	}
 }
@@ -142,7 +142,7 @@ func TestMaxEndsAtABrokenPromiseAndADeath(t *testing.T) {
 				change(r)
 			}
 		}
-		if _, err := k.search(t); exitOf(err) != code || !strings.Contains(err.Error(), "at 400/s: ") || !strings.HasSuffix(err.Error(), "; 200/s held before") {
+		if _, err := k.search(t); exitOf(err) != code || !strings.Contains(err.Error(), "at 400/s: ") || !strings.HasSuffix(err.Error(), "; the highest rate that kept the conditions was 200/s") {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -23,9 +23,9 @@ const runAbout = `run: one run of a scenario.
   dotsbench run rooms --adapter bench/peers/peers.yaml:gws --pin
   dotsbench run --print rooms > talk.yaml; dotsbench run talk.yaml --conns 2k
 
-dotsbench sends by a schedule that never waits for the server. Latency counts from the time at which a message was due to
-its arrival at each receiver. A proof at each receiver checks that every message arrived once, in order, and from its room.
-If the generator or the machine was the bottleneck, the run is INVALID: its rates and latencies prove nothing.`
+dotsbench sends on a schedule that never waits for the server. The latency is the time from when a message was due until it
+arrived at a receiver. A proof at each receiver checks that every message arrived once, in order, and from its room. If the
+generator or the machine was the bottleneck, the run is INVALID: its rates and latencies do not describe the server.`
 
 // list is the value of a flag that can be given several times.
 type list []string
@@ -65,7 +65,7 @@ func (f *runFlags) generator(fs *flag.FlagSet) {
 	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; a single generator then polls for events and never sleeps; with --procs or --workers, generators sleep")
 	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they run in addition, and 1 means none")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there with: dotsbench worker --listen :PORT")
-	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24, from whose addresses to connect")
+	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24: the connections use its addresses as their source")
 }
 
 // fields adds a flag for each field of a scenario.

@@ -12,7 +12,7 @@ const selftestAbout = `selftest: test the load generator with servers whose faul
 
   headroom   with a server that only relays, the generator handles at least twice the deliveries of scenario rooms
   stall      if a server stops for one second of five, p90 shows it
-  injected   one lost, one doubled and one swapped message are each found, and nothing else
+  injected   one lost, one doubled and one swapped message are found, and no other fault is reported
 
 Exit 1: a fault was not found. Exit 3: this machine is too slow for the generator.`
 

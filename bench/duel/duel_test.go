@@ -175,7 +175,7 @@ func TestTooFewValidRoundsIsSaidInsteadOfANumberAndCPUStillCounts(t *testing.T) 
 	if code(err) != cli.Invalid || !strings.Contains(err.Error(), "too few valid rounds for latency p50, latency p99") {
 		t.Errorf("got %v", err)
 	}
-	if o := outcome(t, r, "latency.p99"); o.Ratio != nil || o.Verdict != "no answer: 0 of at least 7 rounds in which both runs count" {
+	if o := outcome(t, r, "latency.p99"); o.Ratio != nil || o.Verdict != "no answer: both runs count in 0 rounds, but at least 7 are needed" {
 		t.Errorf("got %+v", o)
 	}
 	if o := outcome(t, r, "server.cpu_us_per_delivery"); o.Finding != "less" || o.A.N != 7 || r.Repeated != 4 || len(r.Runs) != 25 {

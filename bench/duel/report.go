@@ -65,7 +65,7 @@ func newReport(cfg Config) *Report {
 func (o *Outcome) conclude(need int, noise bool) {
 	if o.Ratio == nil {
 		o.Finding = "too few rounds"
-		o.Verdict = fmt.Sprintf("no answer: %d of at least %d rounds in which both runs count", o.A.N, need)
+		o.Verdict = fmt.Sprintf("no answer: both runs count in %d rounds, but at least %d are needed", o.A.N, need)
 		return
 	}
 	interval := fmt.Sprintf("interval %.2f to %.2f", o.Ratio.Low, o.Ratio.High)

@@ -90,7 +90,7 @@ func listen(workers []*worker, step string, limit time.Duration) error {
 			silent[h.i] = false
 			left--
 		case <-late.C:
-			err = cli.Failf(cli.Invalid, "%s: no answer for %v while it should come to step %q", firstOf(workers, silent).name, limit, step)
+			err = cli.Failf(cli.Invalid, "%s: no answer for %v while it should reach step %q", firstOf(workers, silent).name, limit, step)
 		}
 		if err != nil && first == nil {
 			first = err

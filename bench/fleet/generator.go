@@ -95,7 +95,7 @@ func (w *worker) hear(step string) error {
 	case w.said.Error != "":
 		return w.failed()
 	case w.said.Step != step, step == "" && (w.said.Found == nil || w.said.Found.Result == nil):
-		return cli.Failf(cli.Invalid, "%s: came to step %q instead of %q: does it have another version?", w.name, w.said.Step, step)
+		return cli.Failf(cli.Invalid, "%s: reached step %q instead of %q: does it have another version?", w.name, w.said.Step, step)
 	}
 	return nil
 }

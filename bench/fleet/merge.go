@@ -203,7 +203,7 @@ func mergeSeconds(o *result.Result, all []*found) error {
 	intervals := map[int]*result.Interval{}
 	for _, f := range all {
 		if len(f.Intervals) != len(f.Result.Seconds) {
-			return fmt.Errorf("a worker has %d seconds and %d histograms of them", len(f.Result.Seconds), len(f.Intervals))
+			return fmt.Errorf("a worker reported %d seconds, but histograms of %d", len(f.Result.Seconds), len(f.Intervals))
 		}
 		for i, s := range f.Result.Seconds {
 			h, err := decode(f.Intervals[i].Histogram)

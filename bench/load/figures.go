@@ -112,7 +112,7 @@ func (r *run) finish() error {
 func (r *run) costs(seconds float64, delivered int64) {
 	a, b := r.begin, r.end
 	if b.at-a.at < int64(time.Millisecond) {
-		r.out.NotMeasured = append(r.out.NotMeasured, "the run was over before the time measured began")
+		r.out.NotMeasured = append(r.out.NotMeasured, "the run ended before the measurement began")
 		a = b
 	}
 	per := func(ns, n int64) float64 {

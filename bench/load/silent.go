@@ -161,6 +161,6 @@ func (k *silent) result(o *result.Result) {
 	o.Histograms.Kick = k.lateness
 	if beating := k.seen - k.kicks.Silent; k.excuse*10 > beating {
 		o.NotMeasured = append(o.NotMeasured, fmt.Sprintf(
-			"this generator was too late with the heartbeats of %d of %d beating connections", k.excuse, beating))
+			"this generator sent heartbeats too late on %d of the %d connections that send them", k.excuse, beating))
 	}
 }

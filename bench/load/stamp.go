@@ -151,19 +151,19 @@ func (t *templates) read(message []byte, at int64) (s stamp, rest []byte, found 
 	}
 	b := message[i:]
 	if len(b) < stampLen {
-		return s, nil, true, fmt.Sprintf("the stamp is cut after %d bytes", len(b))
+		return s, nil, true, fmt.Sprintf("the stamp ends after %d bytes", len(b))
 	}
 	s, ok := readStamp(b, at)
 	rest = b[stampLen:]
 	if !ok {
-		return s, rest, true, fmt.Sprintf("the stamp reads %q", b[:stampLen])
+		return s, rest, true, fmt.Sprintf("the stamp is %q", b[:stampLen])
 	}
 	if s.run != t.run {
 		return s, rest, true, "" // a message of another run, whose pad is not known
 	}
 	want := t.pads[t.sizeOf(s.sender, s.seq)]
 	if !bytes.HasPrefix(rest, want) || len(rest) > len(want) && rest[len(want)] != '"' {
-		return s, rest, true, fmt.Sprintf("number %d of sender %d has other bytes after the stamp than were sent", s.seq, s.sender)
+		return s, rest, true, fmt.Sprintf("number %d of sender %d: the bytes after the stamp are not those that were sent", s.seq, s.sender)
 	}
 	return s, rest[len(want):], true, ""
 }

@@ -35,7 +35,7 @@ func (l *Ledger) fromBack(b *returned, m int32, e entry) {
 	last, known := b.last[e.sender]
 	if known && e.seq != last+1 {
 		b.bad = true
-		l.note("room %d: member %d, which came back, got number %d of sender %d after number %d", l.roomOf[m], m, e.seq, e.sender, last)
+		l.note("room %d: member %d, which had reconnected, got number %d of sender %d after number %d", l.roomOf[m], m, e.seq, e.sender, last)
 		if e.seq <= last {
 			l.bad.Doubled++
 			return
@@ -73,12 +73,12 @@ func (l *Ledger) judgeBacks(v *Verdict) {
 			if last, sent := b.last[sender], l.sent[sender]; last < sent {
 				b.bad = true
 				l.bad.Lost += int64(sent - last)
-				l.note("room %d: member %d, which came back, lost numbers %d to %d of sender %d", l.roomOf[m], m, last+1, sent, sender)
+				l.note("room %d: member %d, which had reconnected, lost numbers %d to %d of sender %d", l.roomOf[m], m, last+1, sent, sender)
 			}
 		}
 		if b.stray.seq > 0 && !b.bad {
 			l.bad.Reordered++
-			l.note("room %d: member %d, which came back, got number %d of sender %d at another position than others", l.roomOf[m], m, b.stray.seq, b.stray.sender)
+			l.note("room %d: member %d, which had reconnected, got number %d of sender %d at another position than others", l.roomOf[m], m, b.stray.seq, b.stray.sender)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (l *Ledger) complete(p *member, r *room, number int, m int32) {
 		p.bad = true
 		l.bad.Lost++
 		l.bad.Doubled++
-		l.note("room %d: member %d got as many messages as were sent, but not the same%s", number, m, l.firstDifference(m, r))
+		l.note("room %d: member %d got as many messages as were sent, but not the same messages%s", number, m, l.firstDifference(m, r))
 	}
 }
 
@@ -144,7 +144,7 @@ func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	for _, m := range r.members {
 		if p := &l.members[m]; !p.left && !p.bad && p.hash != most {
 			l.bad.Reordered++
-			l.note("room %d: member %d saw another order than %d others%s", number, m, votes[most], l.firstDifference(m, r))
+			l.note("room %d: member %d got another order than %d others%s", number, m, votes[most], l.firstDifference(m, r))
 		}
 	}
 	return cast

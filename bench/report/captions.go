@@ -30,12 +30,12 @@ func latencyCaption(r *result.Result) string {
 }
 
 func percentileCaption(r *result.Result) string {
-	text := "How to read it: that percentage of all deliveries took at most that long."
+	text := "Each point says which percentage of all deliveries took at most how long."
 	if r.Lateness.Count > 0 && !r.Closed {
 		text += " Send lateness is the delay that the generator itself added."
 	}
 	if len(r.Plots.Latency) == 0 {
-		text += " Drawn through p50, p90, p99, p99.9 and max."
+		text += " The line goes through p50, p90, p99, p99.9 and max."
 	}
 	return text
 }

@@ -31,7 +31,7 @@ func Prometheus(w io.Writer, r *result.Result) error {
 	e.gauge("generator_thread_cpu_ratio", "Share of a CPU that the busiest thread of the generator took; above 0.85 the run is INVALID.", g.ThreadCPU)
 	e.gauge("generator_steal_ratio", "Share of CPU time that other machines on this host took; above 0.01 the run is INVALID.", g.Steal)
 	if g.PSI >= 0 {
-		e.gauge("generator_cpu_pressure_ratio", "Share of the time in which some task waited for a CPU.", g.PSI)
+		e.gauge("generator_cpu_pressure_ratio", "Share of the time in which at least one task waited for a CPU.", g.PSI)
 	}
 	e.events(r)
 	_, err := io.WriteString(w, e.String())
@@ -76,7 +76,7 @@ func (e *exposition) run(r *result.Result) {
 		e.gauge("run_started_timestamp_seconds", "When the run began.", float64(t.Unix()))
 	}
 	e.gauge("run_exit_code", "0 pass, 1 threshold missed, 3 run invalid, 4 delivery violation, 5 server died.", float64(r.Exit))
-	e.gauge("run_valid", "1 if rates and latencies are valid: neither generator nor machine was the bottleneck.", one(valid(r)))
+	e.gauge("run_valid", "1 if rates and latencies are valid: neither the generator nor the machine was the bottleneck.", one(valid(r)))
 	if len(r.Thresholds) > 0 {
 		e.head("threshold_met", "gauge", "1 if the threshold was met.")
 		// If a threshold was given twice, write only one sample, because
@@ -103,13 +103,13 @@ func (e *exposition) times(r *result.Result) {
 		name, help string
 		q          result.Quantiles
 	}{
-		{"latency_seconds", "From the time at which a message was due to its arrival, at all receivers; quantile 1 is the longest.", r.Latency},
-		{"latency_first_receiver_seconds", "The same at the first receiver of each message.", r.First},
-		{"latency_last_receiver_seconds", "The same at the last receiver of each message.", r.Last},
-		{"send_lateness_seconds", "From the time at which a message was due until it was sent.", r.Lateness},
-		{"connect_seconds", "From the connect to the end of the handshake.", r.Connect},
-		{"reconnect_seconds", "From the end of a connection to the handshake of its successor.", r.Reconnect},
-		{"kick_lateness_seconds", "From the time at which a silent connection was due to be closed until it was closed.", r.Kick},
+		{"latency_seconds", "Latency at all receivers: time from when a message was due until it arrived; quantile 1 is the maximum.", r.Latency},
+		{"latency_first_receiver_seconds", "Latency at the first receiver of each message: time from when it was due until it arrived.", r.First},
+		{"latency_last_receiver_seconds", "Latency at the last receiver of each message: time from when it was due until it arrived.", r.Last},
+		{"send_lateness_seconds", "Time from when a message was due until it was sent.", r.Lateness},
+		{"connect_seconds", "Time from the connect until the end of the handshake.", r.Connect},
+		{"reconnect_seconds", "Time from the end of a connection until the connection that replaces it has finished its handshake.", r.Reconnect},
+		{"kick_lateness_seconds", "Time from when a silent connection was due to be closed until it was closed.", r.Kick},
 	} {
 		if m.q.Count == 0 {
 			continue
@@ -128,16 +128,16 @@ func (e *exposition) times(r *result.Result) {
 
 func (e *exposition) traffic(r *result.Result) {
 	t := r.Traffic
-	e.gauge("connections", "Connections that the run held.", float64(t.Conns))
+	e.gauge("connections", "Connections that the run kept open.", float64(t.Conns))
 	e.gauge("messages_due", "Messages of the schedule, including the warm-up.", float64(t.Due))
 	e.gauge("messages_sent", "Messages of the schedule that were sent.", float64(t.Sent))
-	e.gauge("messages_sent_per_second", "Messages sent per second of the time measured.", t.SentRate)
-	e.gauge("deliveries", "Messages received in the time measured, at all receivers.", float64(t.Delivered))
-	e.gauge("deliveries_per_second", "Messages received per second of the time measured, at all receivers.", t.DeliveredRate)
-	e.gauge("deliveries_expected", "Deliveries that members that stayed should get, including the warm-up.", float64(r.Proof.Expected))
-	e.gauge("deliveries_received", "Deliveries that members that stayed got.", float64(r.Proof.Received))
+	e.gauge("messages_sent_per_second", "Messages sent per second during the measurement.", t.SentRate)
+	e.gauge("deliveries", "Messages received during the measurement, at all receivers.", float64(t.Delivered))
+	e.gauge("deliveries_per_second", "Messages received per second during the measurement, at all receivers.", t.DeliveredRate)
+	e.gauge("deliveries_expected", "Expected deliveries to members that were connected during the whole run, including the warm-up.", float64(r.Proof.Expected))
+	e.gauge("deliveries_received", "Actual deliveries to members that were connected during the whole run, including the warm-up.", float64(r.Proof.Received))
 	c := r.Proof.Counts
-	e.head("violations", "gauge", "Deliveries that broke the promise of exactly once and in order.")
+	e.head("violations", "gauge", "Deliveries that were not exactly once and in order, by kind of fault.")
 	for _, v := range []struct {
 		kind string
 		n    int64
@@ -147,7 +147,7 @@ func (e *exposition) traffic(r *result.Result) {
 }
 
 func (e *exposition) server(s *result.Server) {
-	e.gauge("server_cpu_seconds", "CPU time of the server in the time measured.", s.CPUSeconds)
+	e.gauge("server_cpu_seconds", "CPU time of the server during the measurement.", s.CPUSeconds)
 	for _, m := range []struct {
 		name, help string
 		us         float64
@@ -161,11 +161,11 @@ func (e *exposition) server(s *result.Server) {
 			e.gauge(m.name, m.help, m.us/1e6)
 		}
 	}
-	e.head("server_resident_memory_bytes", "gauge", "Resident memory of the server before the first connection, with all open, and at the end.")
+	e.head("server_resident_memory_bytes", "gauge", "Resident memory of the server: before the first connection, with all connections open, and at the end of the run.")
 	e.sample("server_resident_memory_bytes", float64(s.RSSBefore), "at", "before")
 	e.sample("server_resident_memory_bytes", float64(s.RSSOpen), "at", "open")
 	e.sample("server_resident_memory_bytes", float64(s.RSSEnd), "at", "end")
-	e.head("server_bytes_per_connection", "gauge", "Resident memory of the server for one connection, and memory of the kernel for both ends of one.")
+	e.head("server_bytes_per_connection", "gauge", "Memory for one connection: resident memory of the server, and memory of the kernel for both ends.")
 	e.sample("server_bytes_per_connection", s.BytesPerConn, "part", "user")
 	if s.KernelPerConn > 0 {
 		e.sample("server_bytes_per_connection", s.KernelPerConn, "part", "kernel")
@@ -183,16 +183,16 @@ func (e *exposition) events(r *result.Result) {
 		e.sample("kicks", float64(k.Early), "outcome", "early")
 		e.sample("kicks", float64(k.Missing), "outcome", "missing")
 		e.sample("kicks", float64(k.Wrong), "outcome", "wrong")
-		e.codes("kick_codes", "How silent connections ended.", k.Codes)
+		e.codes("kick_codes", "Silent connections that ended, by close code.", k.Codes)
 	}
 	if s := r.Slow; s != nil {
 		e.gauge("slow_members", "Members that stopped reading.", float64(s.Members))
 		e.gauge("slow_members_ended", "Members that stopped reading and that the server disconnected.", float64(s.Ended))
-		e.codes("slow_member_codes", "How they ended.", s.Codes)
+		e.codes("slow_member_codes", "Members that stopped reading and whose connection ended, by close code.", s.Codes)
 	}
 	if v := r.Recovery; v != nil {
-		e.gauge("recovery_connections_back", "Connections that were back after the server was killed.", float64(v.Back))
-		e.head("recovery_seconds", "gauge", "From the kill until this share of the connections was back; a share that never came back is missing.")
+		e.gauge("recovery_connections_back", "Connections that had reconnected after the server was killed.", float64(v.Back))
+		e.head("recovery_seconds", "gauge", "Time from the kill until this share of the connections had reconnected; a share that never reconnected has no sample.")
 		for _, at := range []struct {
 			share string
 			us    int64

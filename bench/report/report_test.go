@@ -125,7 +125,7 @@ func TestTheVerdictNamesAllThatWentWrong(t *testing.T) {
 	}{
 		{lobby(), []string{"Pass", "120,000 of 120,000 deliveries arrived exactly once and in order; 2 thresholds met"}},
 		{missed(), []string{"Threshold missed", "latency.max&lt;20ms: 48.3\u00a0ms", "rate.sent&gt;1000: 500/s"}},
-		{invalid(), []string{"Invalid", "prove nothing", "74.7 %", "still hold", "invalid run"}},
+		{invalid(), []string{"Invalid", "do not describe the server", "74.7 %", "still count", "invalid run"}},
 		{violated(), []string{"Delivery violation", "4 lost, 1 doubled", "room 17: member 3 lost numbers 41 to 44"}},
 		{ended, []string{"Delivery violation", "ended connections that should have stayed", "3 connections were ended"}},
 		{died, []string{"Server died", "out of memory"}},

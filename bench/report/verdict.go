@@ -25,7 +25,7 @@ type reason struct {
 
 const (
 	notesShown = 8
-	stillTrue  = "Its rates and latencies prove nothing. The proof of delivery and the server's CPU per delivery still hold."
+	stillTrue  = "Its rates and latencies do not describe the server. The proof of delivery and the server's CPU per delivery still count."
 )
 
 // judge returns the verdict for the exit code of a result. Its reasons list
@@ -46,7 +46,7 @@ func judge(r *result.Result) verdict {
 	case cli.Violated:
 		v.Class, v.Word, v.Sentence = "violated", "Delivery violation", violations(r)
 	case cli.ServerDied:
-		v.Class, v.Word, v.Sentence = "died", "Server died", "The server ended during the run. The figures are from before its end."
+		v.Class, v.Word, v.Sentence = "died", "Server died", "The server ended during the run. The figures are from the time before its end."
 	default:
 		v.Class, v.Word, v.Sentence = "invalid", "No verdict", fmt.Sprintf("The run ended with the unknown code %d.", r.Exit)
 	}
@@ -85,7 +85,7 @@ func violations(r *result.Result) string {
 		parts = append(parts, several(n, "other promise", "other promises")+" broken")
 	}
 	if len(parts) == 0 {
-		return "The server ended connections that should have stayed."
+		return "The server ended connections that should have stayed open."
 	}
 	return strings.Join(parts, ", ") + "."
 }

@@ -59,14 +59,14 @@ func (r *Result) lines(b *strings.Builder) {
 		line("", "%s messages could not be sent because the server did not read", cli.Count(t.Refused))
 	}
 	if t.Other > 0 {
-		line("", "%s messages without a stamp, not judged", cli.Count(t.Other))
+		line("", "%s messages without a stamp, not checked", cli.Count(t.Other))
 	}
 	p := r.Proof
-	line("proof", "%s lost, %s doubled, %s reordered, %s foreign, %s damaged; %s of %s deliveries at members that stayed",
+	line("proof", "%s lost, %s doubled, %s reordered, %s foreign, %s damaged; %s of %s deliveries at members that stayed connected",
 		cli.Count(p.Lost), cli.Count(p.Doubled), cli.Count(p.Reordered), cli.Count(p.Foreign), cli.Count(p.Damaged),
 		cli.Count(p.Received), cli.Count(p.Expected))
 	if p.Back > 0 {
-		line("", "%s deliveries at %s members that came back, checked from then on", cli.Count(p.ReceivedBack), cli.Count(p.Back))
+		line("", "%s deliveries at %s members that reconnected, checked from then on", cli.Count(p.ReceivedBack), cli.Count(p.Back))
 	}
 	r.parts(line)
 	if s := r.Server; s != nil {
@@ -81,7 +81,7 @@ func (r *Result) lines(b *strings.Builder) {
 	if g.Processes > 1 {
 		who = sprintf("%d processes, the busiest %.0f %% of a CPU", g.Processes, 100*g.ThreadCPU)
 	}
-	line("generator", "%s, %.2f us per delivery at %.1f per read, %s B per connection; steal %.2f %%, CPU pressure %s",
+	line("generator", "%s, %.2f us per delivery at %.1f deliveries per read, %s B per connection; steal %.2f %%, CPU pressure %s",
 		who, g.PerDelivery, t.PerRead, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure)
 }
 
@@ -120,7 +120,7 @@ func (r *Result) parts(line func(name, format string, args ...any)) {
 			cli.Count(k.Kicked), cli.Count(k.Silent), k.Early, k.Missing, k.Wrong, codes(k.Codes))
 	}
 	if c := r.Churn; c != nil {
-		line("churn", "%s resets, %.0f/s, %s of them before the 101, %s ended by the server; %s messages written, %s seen by all",
+		line("churn", "%s resets, %.0f/s, %s of them before the 101, %s ended by the server; they sent %s messages, and all members got %s of these",
 			cli.Count(c.Cut+c.Opened), c.Rate, cli.Count(c.Cut), cli.Count(c.Failed), cli.Count(c.Sent), cli.Count(c.Seen))
 	}
 	if s := r.Slow; s != nil {
@@ -133,7 +133,7 @@ func (r *Result) parts(line func(name, format string, args ...any)) {
 			}
 			return Micros(us)
 		}
-		line("recovery", "%s of %s connections back: 50 %% after %s, 90 %% %s, 99 %% %s, all %s; the server accepts after %s",
+		line("recovery", "%s of %s connections back: 50 %% after %s, 90 %% %s, 99 %% %s, all %s; the server accepted connections after %s",
 			cli.Count(v.Back), cli.Count(v.Conns), at(v.At50), at(v.At90), at(v.At99), at(v.At100), at(v.Server))
 	}
 }
@@ -173,7 +173,7 @@ func (r *Result) verdicts(b *strings.Builder) {
 		fmt.Fprintf(b, "INVALID %s\n", why)
 	}
 	if len(r.Invalid) > 0 && r.Server != nil {
-		fmt.Fprintln(b, "        rates and latencies do not count; the proof and the server's CPU per delivery do; bench/README.md says what helps")
+		fmt.Fprintln(b, "        rates and latencies do not count, the proof and the server's CPU per delivery do; bench/README.md says how to get a valid run")
 	}
 	if r.Died != "" {
 		fmt.Fprintf(b, "DIED %s\n", r.Died)

@@ -22,8 +22,9 @@ const generateAbout = `scale generate: open connections, keep them alive with he
   scale generate --url ws://127.0.0.1:8080 --conns 15000
 
 Members of one room are spread over all connections. The messages of a room have different senders and are sent at
-the same time. Each member must get all of them exactly once, in the same order as the others, and nothing else. The
-next room follows when few deliveries are in flight, so that a slow machine is not overloaded. The results are JSON
+the same time. Each member must get all messages of its room exactly once, in the same order as the other
+members, and no other messages. The broadcasts to the next room begin when few deliveries are in flight, so that a slow
+machine is not overloaded. The results are JSON
 objects, one per line; a line "@mark NAME" asks the lab to read memory at that moment.`
 
 type options struct {
@@ -38,14 +39,14 @@ func parseGenerate(args []string, stdout io.Writer) (options, error) {
 	fs := flag.NewFlagSet("generate", flag.ContinueOnError)
 	fs.StringVar(&o.url, "url", "ws://127.0.0.1:8080", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room")
 	fs.StringVar(&o.admin, "admin", "", "`http://HOST:PORT` with /debug/pprof/: to run the server's garbage collection before memory is read")
-	fs.StringVar(&o.marked, "marked", "", "`FILE` that has the name of the last mark; wait for it after each @mark")
+	fs.StringVar(&o.marked, "marked", "", "after each @mark line, wait until `FILE` contains the name of this mark")
 	fs.IntVar(&o.conns, "conns", 15_000, "`N` connections")
 	fs.IntVar(&o.room, "room", 1000, "`N` members in a room")
-	fs.IntVar(&o.messages, "messages", 4, "`N` broadcasts to each room, each by another sender")
+	fs.IntVar(&o.messages, "messages", 4, "`N` broadcasts to each room, each from a different sender")
 	fs.IntVar(&o.warmup, "warmup", 1000, "open and reset `N` connections before the first mark, to exclude one-time costs")
 	fs.Int64Var(&o.onTheWay, "on-the-way", 8000, "send to the next room while fewer than `N` deliveries are in flight")
 	fs.DurationVar(&o.beat, "beat", 20*time.Second, "heartbeat period")
-	fs.DurationVar(&o.patience, "patience", 2*time.Minute, "longest wait for any progress")
+	fs.DurationVar(&o.patience, "patience", 2*time.Minute, "longest time without any progress")
 	if err := cli.Parse(fs, args, stdout, generateAbout); err != nil {
 		return o, err
 	}
@@ -257,7 +258,7 @@ func (g *generator) broadcast() error {
 func judge(s step, conns int) error {
 	switch {
 	case s.Connections < conns:
-		return cli.Failf(cli.Violated, "%d of %d connections were not held; the first: %s", conns-s.Connections, conns, s.Ended)
+		return cli.Failf(cli.Violated, "%d of %d connections did not stay open; the first: %s", conns-s.Connections, conns, s.Ended)
 	case s.Proof.Sum() > 0:
 		return cli.Failf(cli.Violated, "%d lost, %d doubled, %d reordered, %d foreign, %d damaged; the first: %s", s.Proof.Lost,
 			s.Proof.Doubled, s.Proof.Reordered, s.Proof.Foreign, s.Proof.Damaged, strings.Join(s.Proof.Notes[:min(1, len(s.Proof.Notes))], ""))
@@ -337,7 +338,7 @@ func (g *generator) collect() error {
 		select {
 		case err := <-done:
 			if err != nil {
-				return cli.Failf(cli.Invalid, "collecting the server's garbage: %w", err)
+				return cli.Failf(cli.Invalid, "run the server's garbage collection: %w", err)
 			}
 			return nil
 		default:

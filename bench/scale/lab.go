@@ -42,9 +42,9 @@ func parseLab(args []string, stdout io.Writer) (labOptions, error) {
 	fs.StringVar(&o.generator, "generator", "", "`PROGRAM` that takes the flags of scale generate (default: this program)")
 	fs.StringVar(&o.script, "script", "bench/scale-lab.sh", "script `FILE` that boots the virtual machine")
 	fs.StringVar(&o.out, "out", "", "`FILE` for all results as JSON lines (default out/scale-N.jsonl)")
-	fs.StringVar(&o.memory, "memory", "", "`SIZE` of the machine's memory, such as 6G (default 1 GiB and 15 KiB per connection)")
+	fs.StringVar(&o.memory, "memory", "", "`SIZE` of the machine's memory, such as 6G (default 1 GiB plus 15 KiB per connection)")
 	fs.StringVar(&o.kernel, "kernel", "", "kernel `FILE` to boot (default Debian's, which is downloaded once)")
-	fs.DurationVar(&o.limit, "limit", 0, "longest time for everything (default 5 min and 8 ms per connection)")
+	fs.DurationVar(&o.limit, "limit", 0, "longest time for the whole run (default 5 min plus 8 ms per connection)")
 	if err := cli.Parse(fs, args, stdout, labAbout); err != nil {
 		return o, err
 	}
@@ -161,17 +161,17 @@ func verdict(status int, r *report, o labOptions) error {
 	case cli.Violated:
 		return cli.Failf(cli.Violated, "the server did not keep its promise: see the generator's last line above, and %s", o.out)
 	case cli.Usage, labUsage:
-		return cli.Failf(cli.Usage, "wrong usage of the generator or of %s: see above", o.script)
+		return cli.Failf(cli.Usage, "wrong usage of the generator or of %s: the lines above name the mistake", o.script)
 	case labMissing:
-		return cli.Failf(cli.Invalid, "something is missing on this machine: see above what to do")
+		return cli.Failf(cli.Invalid, "a program or file is missing on this machine: the lines above say how to install it")
 	case labNoEnd:
-		return cli.Failf(cli.Invalid, "the virtual machine did not boot, or did not end within %v: try a longer --limit, or see above", o.limit)
+		return cli.Failf(cli.Invalid, "the virtual machine did not boot, or did not end within %v: try a longer --limit, or look for the reason in the lines above", o.limit)
 	case labServerDied:
-		return cli.Failf(cli.ServerDied, "the server ended early or never listened: see its output above")
+		return cli.Failf(cli.ServerDied, "the server ended early or never listened: the lines above are its output")
 	case labCrash:
-		return cli.Failf(cli.Invalid, "the generator did not end within %v, or crashed: see above; a slower machine needs a longer --limit", o.limit)
+		return cli.Failf(cli.Invalid, "the generator did not end within %v, or crashed: the lines above have its output; a slower machine needs a longer --limit", o.limit)
 	case cli.Invalid:
-		return cli.Failf(cli.Invalid, "the run proves nothing: see the generator's last line above")
+		return cli.Failf(cli.Invalid, "the run is invalid: the generator's last line above has the reason")
 	}
-	return cli.Failf(cli.Invalid, "the lab ended with status %d: see above", status)
+	return cli.Failf(cli.Invalid, "the lab ended with status %d: the lines above have its output", status)
 }

@@ -110,10 +110,10 @@ func (r *report) judge(conns int) error {
 	}
 	for _, mark := range []string{"start", "baseline", "connected", "idle", "broadcast"} {
 		if _, ok := r.marks[mark]; !ok {
-			return cli.Failf(cli.Invalid, "the results lack the mark %q", mark)
+			return cli.Failf(cli.Invalid, "the results have no mark %q", mark)
 		}
 		if held := r.held(mark); mark != "start" && mark != "baseline" && held < conns {
-			return cli.Failf(cli.Violated, "the kernel held %d of %d connections at the mark %q", held, conns, mark)
+			return cli.Failf(cli.Violated, "the kernel had %d of %d connections at the mark %q", held, conns, mark)
 		}
 	}
 	return judge(last, conns)

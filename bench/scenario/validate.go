@@ -33,7 +33,7 @@ func (s Scenario) Validate() error {
 	}
 	for _, n := range s.Sizes {
 		if n < MinSize || n > MaxSize {
-			return fmt.Errorf("size: %d is out of range; it takes %d to %d bytes (the stamp needs the least)", n, MinSize, MaxSize)
+			return fmt.Errorf("size: %d is out of range; it takes %d to %d bytes (a smaller message has no room for the stamp)", n, MinSize, MaxSize)
 		}
 	}
 	return s.validateParts()
@@ -54,9 +54,10 @@ func (s Scenario) validateParts() error {
 	case s.Slow+s.Silent > 1:
 		return errors.New("slow and silent together must not be more than 100%")
 	case s.Hurt < 0 || s.Heal < 0 || s.Hurt >= s.Duration || s.Heal >= s.Duration || s.Heal > 0 && s.Heal <= s.Hurt:
-		return fmt.Errorf("hurt and heal: want 0 < hurt < heal < duration (%v)", s.Duration)
+		return fmt.Errorf("hurt and heal: want 0 < hurt < heal < duration, which is %v", s.Duration)
 	case s.Grace < 0 || s.Grace > 0 && (s.Hurt == 0 || s.Hurt+s.Grace >= s.Duration || s.Heal > 0 && s.Hurt+s.Grace > s.Heal):
-		return fmt.Errorf("grace: %v after hurt %v is not before heal", s.Grace, s.Hurt)
+		return fmt.Errorf("grace: needs hurt, and hurt plus grace must be at most heal and less than duration; got hurt %v, grace %v, heal %v, duration %v",
+			s.Hurt, s.Grace, s.Heal, s.Duration)
 	}
 	return s.validateRestart()
 }
@@ -65,11 +66,12 @@ func (s Scenario) validateRestart() error {
 	sends := s.Rate.Max || s.Rate.PerSecond > 0
 	switch {
 	case s.Restart < 0 || s.Restart >= s.Duration:
-		return fmt.Errorf("restart: %v is not before the end of the duration of %v", s.Restart, s.Duration)
+		return fmt.Errorf("restart: %v must be less than duration, which is %v", s.Restart, s.Duration)
 	case s.Away < 0 || s.Away > 0 && (s.Restart == 0 || s.Restart+s.Away >= s.Duration):
-		return fmt.Errorf("away: %v after restart %v is not before the end of the duration of %v", s.Away, s.Restart, s.Duration)
+		return fmt.Errorf("away: needs restart, and restart plus away must be less than duration; got restart %v, away %v, duration %v",
+			s.Restart, s.Away, s.Duration)
 	case s.Restart > 0 && (s.Churn.PerSecond > 0 || s.Slow+s.Silent > 0):
-		return errors.New("restart: cannot be combined with slow, silent or churn: their connections would look like those that the kill ended")
+		return errors.New("restart: cannot be combined with slow, silent or churn: connections that end because of these fields would look like connections that the kill ended")
 	case s.Restart > 0 && sends && (s.Rate.Max || s.Publish == PublishAll):
 		return errors.New("restart: needs rate 0/s, or publish others without rate max: messages of members on the killed server may be lost, and that is not a fault")
 	}

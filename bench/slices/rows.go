@@ -47,8 +47,8 @@ func Rows(servers int) []Row {
 	return []Row{
 		row("one", "one at a time to 1,000", 1000, 1, 1, per(100), cpu(1.03, 1)),
 		row("bursts", "bursts of 32 to 1,000", 1000, 1, 32, per(640), cpu(0.55, 0.45)),
-		row("steady", fmt.Sprintf("%d rooms of 8, all publishing, 8 under way each", rooms), small, rooms, 8, scenario.Rate{Max: true}, cpu(1, 0.9)),
-		row("rooms", fmt.Sprintf("%d rooms of 8, all publishing, 1 under way each", rooms), small, rooms, 1, scenario.Rate{Max: true}, cpu(0.25, 0.2)),
+		row("steady", fmt.Sprintf("%d rooms of 8, all publishing, 8 messages of each in flight", rooms), small, rooms, 8, scenario.Rate{Max: true}, cpu(1, 0.9)),
+		row("rooms", fmt.Sprintf("%d rooms of 8, all publishing, 1 message of each in flight", rooms), small, rooms, 1, scenario.Rate{Max: true}, cpu(0.25, 0.2)),
 		row("echo", "echo, 20,000/s to 1,000 rooms of 1", 1000, 1000, 1, per(20_000), cpu(1.08, 1)),
 		connects,
 		light,

@@ -157,7 +157,7 @@ func (r *Report) write(w io.Writer, p paper) error {
 	for _, g := range r.Goals {
 		b.WriteString(p.item + r.goal(g) + "\n")
 	}
-	b.WriteString("\n" + p.title("What the other servers do more or less than ours"))
+	b.WriteString("\n" + p.title("Work that another server does and ours does not, or the other way round"))
 	for _, s := range r.Servers[1:] {
 		fmt.Fprintf(&b, "%s%s (%s)%s%s\n", p.item, s.Name, s.Library, phrase("more", s.More), phrase("less", s.Less))
 	}
@@ -209,12 +209,12 @@ func (r *Report) legend(b *strings.Builder, p paper) {
 		at[x.Key] = x
 	}
 	line := func(format string, args ...any) { fmt.Fprintf(b, p.item+format+"\n", args...) }
-	line("one at a time %s, bursts of 32 %s, echo %s; all publishing: each of %s sends when its own message came back",
+	line("one at a time %s, bursts of 32 %s, echo %s; all publishing: each connection of %s sends when its own message has come back",
 		at[One].Scenario["rate"], at[Burst].Scenario["rate"], at[Echo].Scenario["rate"], at[Rooms].Rooms)
-	line("%s: the cost of the kernel alone for a send of 1, 32 or 8 frames, and its share of a receive", floorName)
+	line("%s: the cost of the kernel alone for a delivery: its share of a send of 1, 32 or 8 frames and, in small rooms, of the receive of its message", floorName)
 	marks := map[string]string{
 		AtLeast: "the generator or the machine was the limit; the server can do more",
-		Busy:    "the server was never idle, which may have saved work",
+		Busy:    "the server was never idle. A busy server wakes up less often and batches more, so its cost may look lower than it is",
 	}
 	for _, mark := range []string{AtLeast, Busy} {
 		if r.uses(mark) {

@@ -26,12 +26,12 @@ func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) 
 	if address == "" {
 		address = c.Listen
 		if ready && !c.PublicReadyz {
-			return errors.New("--admin is off, and --public-readyz too: turn one on to ask for readiness")
+			return errors.New("--admin and --public-readyz are both off: turn one on to ask for readiness")
 		}
 	}
 	address = reachable(address)
 	if _, port, _ := net.SplitHostPort(address); port == "0" {
-		return fmt.Errorf("%s stands for any free port, and only the server's log names it: set a fixed port", address)
+		return fmt.Errorf("%s means any free port, and only the log of the server names that port: set a fixed port", address)
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()

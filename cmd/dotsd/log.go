@@ -136,8 +136,8 @@ func (l *leftOut) say() {
 	if lost == l.told {
 		return
 	}
-	l.log.Warn("lines lost: the log was not read in time", zap.Uint64("lines", lost-l.told))
-	if l.out.dropped.Load() == lost { // otherwise the report may be lost as well
+	l.log.Warn("lines lost, because nothing read the log in time", zap.Uint64("lines", lost-l.told))
+	if l.out.dropped.Load() == lost { // otherwise this line may be lost as well
 		l.told = lost
 	}
 }

@@ -56,7 +56,7 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 1000 {
-			log.Info("page refused by its origin")
+			log.Info("page refused because of its origin")
 			log.Info("once a second")
 		}
 		log.Info("alone")
@@ -70,7 +70,7 @@ func TestTheLogSaysHowMuchItLeftOut(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); n != 10+10+1+2 || len(left) != 2 {
 			t.Fatalf("%d lines, %d of them about lines left out, want 23 and 2:\n%s", n, len(left), out.String())
 		}
-		for i, want := range []string{`"message":"once a second","lines":990`, `"message":"page refused by its origin","lines":990`} {
+		for i, want := range []string{`"message":"once a second","lines":990`, `"message":"page refused because of its origin","lines":990`} {
 			if !strings.Contains(left[i], want) {
 				t.Errorf("%s lacks %s", left[i], want)
 			}

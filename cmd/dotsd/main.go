@@ -21,7 +21,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	go func() {
 		cancel(fmt.Errorf("signal: %v", <-signals))
-		fmt.Fprintf(os.Stderr, "dotsd: second signal (%v): exiting now; remaining connections are cut\n", <-signals)
+		fmt.Fprintf(os.Stderr, "dotsd: second signal (%v): exiting now; remaining connections are closed without a code\n", <-signals)
 		os.Exit(exitFailure)
 	}()
 	hups := make(chan os.Signal, 1)

@@ -34,7 +34,7 @@ Examples:
   dotsd                                     serve on port 8000
   dotsd --listen=:9000 --max-age=30s        serve on another port, kick after 30 s
   dotsd --config=dotsd.yaml                 serve with a configuration file
-  dotsd config --config=dotsd.yaml          show every setting and where it comes from
+  dotsd config --config=dotsd.yaml          show every setting and its source
   dotsd config --yaml >dotsd.yaml           write a configuration file to start from
   dotsd health                              ask the server on this machine whether it is alive
   DOTS_LOG_LEVEL=debug dotsd                serve, and log more`
@@ -42,17 +42,17 @@ Examples:
 // cli is the grammar of the command line. Every command has the settings of the server as flags. So "dotsd --listen :9000"
 // serves, and "dotsd --listen :9000 config" shows the settings with which it would serve.
 type cli struct {
-	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. Or DOTS_CONFIG. The server reads it again on SIGHUP."`
-	WithParent bool   `name:"with-parent" help:"Shut down in good order when the process that started this one ends for any reason."`
+	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. The variable DOTS_CONFIG can name it too. The server reads it again on SIGHUP."`
+	WithParent bool   `name:"with-parent" help:"Drain and exit when the process that started this one ends, for any reason."`
 
 	Serve   struct{}  `cmd:"" default:"1" help:"Serve rooms until SIGTERM (the default command)."`
-	Config  configCmd `cmd:"" help:"Show the configuration that serve would use, and where each setting comes from."`
-	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it is alive: exit 0 or 1. For health checks."`
+	Config  configCmd `cmd:"" help:"Show the configuration that serve would use, with the source of each setting."`
+	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it is alive, for health checks. The exit code is 0 if it is, otherwise 1."`
 	Version struct{}  `cmd:"" help:"Show the version."`
 }
 
 type healthCmd struct {
-	Ready bool `name:"ready" help:"Ask instead whether it is ready for new clients."`
+	Ready bool `name:"ready" help:"Ask whether the server is ready for new clients, instead of whether it is alive."`
 }
 
 type configCmd struct {

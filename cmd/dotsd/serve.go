@@ -116,7 +116,7 @@ func drain(node *server.Server, c server.Config) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := node.Drain(ctx, c.DrainDelay); err != nil {
-		return fmt.Errorf("drain: some connections were still open after %v and were cut: %w", limit, err)
+		return fmt.Errorf("drain: some connections were still open after %v and were closed without a code: %w", limit, err)
 	}
 	return nil
 }

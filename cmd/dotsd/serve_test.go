@@ -191,7 +191,7 @@ func TestASecondSignalExitsNowAndSaysSo(t *testing.T) {
 	if got := cmd.ProcessState.ExitCode(); got != exitFailure {
 		t.Errorf("got exit %d, want %d", got, exitFailure)
 	}
-	if want := "dotsd: second signal (interrupt): exiting now; remaining connections are cut"; last != want {
+	if want := "dotsd: second signal (interrupt): exiting now; remaining connections are closed without a code"; last != want {
 		t.Errorf("the last line is %q, want %q", last, want)
 	}
 }

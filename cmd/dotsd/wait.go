@@ -24,8 +24,8 @@ const (
 // sayAgain is the time after which the log repeats the same reason.
 const sayAgain = time.Minute
 
-// errEnded is the error of a wait that ended because the node was told to end.
-var errEnded = errors.New("told to end while it waited for Redis")
+// errEnded means that the node was told to end.
+var errEnded = errors.New("stopped by a signal while it waited for Redis")
 
 // awaitRedis joins the other nodes as soon as Redis is available. Until then, waiting answers clients with the reason for the
 // delay.

@@ -49,7 +49,7 @@ var Codes = []Code{
 	{CloseSlowConsumer, "slow_consumer", "the client reads more slowly than its room sends"},
 	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
 	{CloseRoomFull, "room_full", "the room has reached its limit of members, or the node its limit of rooms"},
-	{CloseBackendUnavailable, "backend_unavailable", "the server could not pass a message of this client on to the other nodes, or does not know whether it did: it may have arrived all the same"},
+	{CloseBackendUnavailable, "backend_unavailable", "the server could not pass a message of this client on to the other nodes, or does not know whether it did: the message may have arrived nevertheless"},
 	{CloseGap, "gap", "this member may have missed messages of the room, and they cannot be recovered: fetch the room's state again"},
 	{CloseDraining, "draining", "this node is going out of service; connect again to reach another one"},
 	{CloseBadFrame, "bad_frame", "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},

@@ -1,6 +1,7 @@
-// Package protocol defines the meaning of an address, of a message and of a close. It is the contract of PROTOCOL.md as code:
-// bytes in, bytes out, without sockets, goroutines, a clock, or state except a reused decoder.
+// Package protocol defines the meaning of the bytes of an address, a message and a close. It is the contract of PROTOCOL.md as
+// code. It turns bytes into values and values into bytes; it has no sockets, goroutines or clock, and no state except a decoder
+// that is reused.
 //
-// Reading order: target.go (the room that a request asks for), envelope.go (the message that a client sent), badframe.go (why a
-// message was refused), frame.go (the frame that the members of the room receive), codes.go (how a connection ends).
+// Reading order: target.go (the room that a request asks for), envelope.go (parses the message of a client), badframe.go (why a
+// message was refused), frame.go (the frame that the members of the room receive), codes.go (the close codes).
 package protocol

@@ -35,7 +35,7 @@ type Difference struct {
 // and the reason of a refusal.
 var Differences = []Difference{
 	{
-		Why:  "NaN and Infinity are no JSON: every browser in the room would throw at JSON.parse",
+		Why:  "NaN and Infinity are not JSON: every browser in the room would throw at JSON.parse",
 		Ours: Refused,
 		Sent: []string{`{"message":NaN}`, `{"message":Infinity}`, `{"message":-Infinity}`},
 	},
@@ -45,7 +45,7 @@ var Differences = []Difference{
 		Sent: []string{Nested(500), Nested(509), Nested(510), Nested(511)},
 	},
 	{
-		Why:  "a number leaves with the digits it came with; the original made this one Infinity",
+		Why:  "a number keeps the digits with which it was sent; the original turned this number into Infinity",
 		Ours: Broadcast,
 		Sent: []string{`{"message":1E400}`},
 	},
