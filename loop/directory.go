@@ -38,7 +38,7 @@ type Entry struct {
 // Members is the number of members on this node.
 func (e *Entry) Members() int { return int(e.members.Load()) }
 
-// Directory is the rooms of a node with the loops that have members of them. All methods may be called from any goroutine.
+// Directory has the rooms of a node and, for each room, the loops that have members in it. All methods may be called from any goroutine.
 type Directory struct {
 	lanes  []lane
 	laneOf func(room string) int

@@ -157,7 +157,7 @@ type realRedis struct {
 func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 	cfg := Default()
 	cfg.LogBytes = 2 * simGeneration
-	cfg.CallMax = time.Minute // large, because for the model a call that fails was not executed
+	cfg.CallMax = time.Minute // large: the model assumes that a call that failed was not executed, but one that timed out may have been
 	a, err := ParseAddress(s.url())
 	if err != nil {
 		t.Fatal(err)

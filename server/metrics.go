@@ -81,7 +81,7 @@ func metricRows() []metricRow {
 func connectionMetrics() []metricRow {
 	return []metricRow{
 		gauge("dots_connections", "Connections that are open now, including those in their handshake.", perLoop(func(s *loop.Stats) float64 { return float64(s.Conns) }), "loop"),
-		gauge("dots_connections_max", "Most connections that this process can hold at a time.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
+		gauge("dots_connections_max", "Maximum number of connections that this process can hold at a time.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
 		gauge("dots_rooms", "Rooms with members on this node.", node(func(s *Server) float64 { return float64(s.node.Directory().Rooms()) })),
 		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
 		counter("dots_accept_errors_total", "Failures to accept a TCP connection, mostly because no file descriptor was free.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),

@@ -31,7 +31,7 @@ type Server struct {
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
-	backend *Backend // nil: this node has no other nodes
+	backend *Backend // nil: this node runs alone
 
 	rules atomic.Pointer[rules] // never nil after New
 

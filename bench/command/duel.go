@@ -63,7 +63,7 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	quick := fs.Bool("quick", false, "allow fewer than 7 rounds, and warn that they prove little")
 	fs.BoolVar(&cfg.Noise, "noise", true, "also run A against itself; --noise=false saves the time that this takes")
 	fs.IntVar(&cfg.Repeats, "repeats", -1, "repeat at most `N` INVALID runs in total; by default until the duel has taken twice the planned time")
-	fs.StringVar(&cfg.Out, "out", "", "`DIR` to create, with duel.json, table.txt and the folder of each run")
+	fs.StringVar(&cfg.Out, "out", "", "create `DIR` with duel.json, table.txt and a folder for each run in it")
 	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT/PATH` ; only PATH is used, for A and B; default ws://x/ws/chat/{room}/")
 	urlB := fs.String("url-b", "", "like --url, but for B, if the `PATH` of B differs")
 	f.generator(fs)

@@ -46,7 +46,7 @@ func fieldCommand(args []string, stdout, stderr io.Writer) error {
 	fs.IntVar(&o.rounds, "rounds", 3, "`N` runs of each server in each table")
 	fs.Var(&o.only, "only", "run only table `N`, counted from 1; can be repeated")
 	fs.BoolVar(&o.quick, "quick", false, "one short round, to check that everything works")
-	fs.StringVar(&o.out, "out", "", "`DIR` to create, with field.json, field.md, table.txt and the folder of each run")
+	fs.StringVar(&o.out, "out", "", "create `DIR` with field.json, field.md, table.txt and a folder for each run in it")
 	words, err := cli.ParseWords(fs, args, stdout, fieldAbout)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func peersCommand(args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&o.ours, "ours", ourCommand, "`COMMAND` that starts our server, with {port}")
 	fs.IntVar(&o.rounds, "rounds", 3, "`N` runs of each server in each scenario")
 	fs.BoolVar(&o.quick, "quick", false, "two peers and one small, short round, to check that everything works")
-	fs.StringVar(&o.out, "out", "", "`DIR` to create, with peers.json and peers.md")
+	fs.StringVar(&o.out, "out", "", "create `DIR` with peers.json and peers.md")
 	if err := cli.Parse(fs, args, stdout, peersAbout); err != nil {
 		return err
 	}

@@ -199,7 +199,7 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 	o.server(fs)
 	o.generator(fs)
 	o.threshold(fs)
-	fs.StringVar(&o.out, "out", "", "`DIR` to create, with report.html, result.json, metrics.prom, latency.hlog, seconds.csv, bench.txt and table.txt")
+	fs.StringVar(&o.out, "out", "", "create `DIR` with report.html, result.json, metrics.prom, latency.hlog, seconds.csv, bench.txt and table.txt")
 	fs.BoolVar(&o.list, "list", false, "list the scenarios")
 	fs.StringVar(&o.print, "print", "", "print the scenario `NAME`, as a file to copy and change")
 	o.fields(fs)

@@ -40,7 +40,7 @@ func suiteCommand(args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&o.print, "print", "", "print the suite `NAME`, as a file to copy and change")
 	fs.Var(&o.only, "only", "make only the run `NAME`; can be repeated")
 	fs.StringVar(&o.invalid, "invalid", "fail", "`ok or fail`: how an INVALID run counts for the exit code")
-	fs.StringVar(&o.out, "out", "", "`DIR` to create, with suite.json, table.txt and the folder of each run")
+	fs.StringVar(&o.out, "out", "", "create `DIR` with suite.json, table.txt and a folder for each run in it")
 	o.server(fs)
 	o.generator(fs)
 	o.threshold(fs)

@@ -69,7 +69,7 @@ func newDesk(in io.Reader, out io.Writer, end io.Closer, token string, run func(
 func (d *desk) hello() error {
 	var h hello
 	if err := d.readFew(&h); err != nil {
-		return cli.Failf(cli.Usage, "no coordinator: %w; a worker is started by dotsbench run --procs, or listens for --workers", err)
+		return cli.Failf(cli.Usage, "no coordinator: %w; dotsbench run --procs starts its workers itself, and for dotsbench run --workers you start them with dotsbench worker --listen HOST:PORT", err)
 	}
 	if subtle.ConstantTimeCompare([]byte(d.token), []byte(h.Token)) != 1 {
 		return d.refuse(cli.Failf(cli.Usage, "wrong token: set %s to the same secret on both sides", Token))

@@ -45,9 +45,9 @@ type Scenario struct {
 	Silent  float64 // share of members that send no heartbeat
 	MaxAge  time.Duration
 	Churn   Rate          // connections that are opened and reset while the members run
-	Restart time.Duration // when, in the time measured, the last server is killed; 0: never
+	Restart time.Duration // time from the start of the measurement until the last server is killed; 0: never
 	Away    time.Duration // how long the killed server stays down
-	Hurt    time.Duration // when, in the time measured, a command makes a fault; Heal: when another one ends it
+	Hurt    time.Duration // time from the start of the measurement until a command makes a fault, and until another one ends it (Heal)
 	Heal    time.Duration
 	Grace   time.Duration // first part of the fault, in which messages may wait; it has figures of its own
 	Across  string        // with several servers, how rooms are divided among them: AcrossRooms or AcrossMembers

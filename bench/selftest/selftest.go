@@ -129,7 +129,7 @@ func stalled(cfg Config) (string, error) {
 	}
 	text := fmt.Sprintf("p50 %s, p90 %s", result.Micros(r.Latency.P50), result.Micros(r.Latency.P90))
 	if r.Latency.P90 < minStallP90.Microseconds() {
-		return "", fmt.Errorf("%s: a second of five is missing in p90 (at least %v)", text, minStallP90)
+		return "", fmt.Errorf("%s: the server stood still for one second of five, so p90 must be at least %v", text, minStallP90)
 	}
 	return text, nil
 }

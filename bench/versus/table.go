@@ -209,7 +209,7 @@ func (r *Report) legend(b *strings.Builder, p paper) {
 		at[x.Key] = x
 	}
 	line := func(format string, args ...any) { fmt.Fprintf(b, p.item+format+"\n", args...) }
-	line("one at a time %s, bursts of 32 %s, echo %s; all publishing: each connection of %s sends when its own message has come back",
+	line("messages: one at a time, %s; bursts of 32, %s in all; echo, %s; all publishing (%s): each connection sends again when its own message has come back",
 		at[One].Scenario["rate"], at[Burst].Scenario["rate"], at[Echo].Scenario["rate"], at[Rooms].Rooms)
 	line("%s: the cost of the kernel alone for a delivery: its share of a send of 1, 32 or 8 frames and, in small rooms, of the receive of its message", floorName)
 	marks := map[string]string{

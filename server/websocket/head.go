@@ -420,8 +420,8 @@ func isHost(b byte) bool {
 	return inMask(b, mask&(1<<64-1), mask>>64)
 }
 
-// inMask reports whether the bit of b is set in a set of ASCII bytes. A shift by 64 or more gives 0 in Go, so of the two
-// halves only the right one counts, and neither does for b >= 128.
+// inMask reports whether the bit of b is set in a set of ASCII bytes. A shift by 64 or more gives 0 in Go, so only the
+// half that contains b counts, and for b >= 128 neither does.
 func inMask(b byte, low, high uint64) bool {
 	return (uint64(1)<<b)&low|(uint64(1)<<(b-64))&high != 0
 }
