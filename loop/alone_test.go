@@ -83,3 +83,23 @@ func TestAPanicWhileAloneDoesNotSilenceTheDoorbell(t *testing.T) {
 		t.Error("a call has no turn")
 	}
 }
+
+// Only the turn of the doorbell adopts connections: it comes once in a batch of events, and a number that was freed in the batch
+// must not be registered in it.
+func TestATurnThatIsAloneAdoptsNobody(t *testing.T) {
+	r := newRig(t, nil)
+	f := r.open(0, "room", 0)
+	r.rest()
+	fresh := &fake{room: -1}
+	fresh.Init(fresh)
+	f.onMessage = func() { r.loop(0).Adopt(&fresh.Conn) }
+	f.in = append(f.in, frame1("hello")...)
+	r.loop(0).ReadableAlone(&f.Conn, r.now)
+	if want := []string{"hello"}; fresh.ID() != 0 || !r.rang[0] || !slices.Equal(f.frames(t), want) {
+		t.Errorf("adopted as %x, rang %v, got %q; want it not adopted yet, a ring, and %q", fresh.ID(), r.rang[0], f.frames(t), want)
+	}
+	f.onMessage = nil
+	if r.rest(); fresh.ID() == 0 {
+		t.Error("it was never adopted")
+	}
+}

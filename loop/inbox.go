@@ -110,6 +110,16 @@ func (in *inbox) take(posts *worklist[post], adopts *worklist[*Conn]) {
 	in.mu.Unlock()
 }
 
+// takeAlone is take without the new connections. If there are any, it reports that the caller has to ring for them.
+func (in *inbox) takeAlone(posts *worklist[post]) (ring bool) {
+	in.mu.Lock()
+	in.posts = posts.refill(in.posts)
+	ring = len(in.adopts) > 0
+	in.rung = ring
+	in.mu.Unlock()
+	return ring
+}
+
 // takePosts is take without the new connections; the doorbell still counts as rung.
 func (in *inbox) takePosts(posts *worklist[post]) {
 	in.mu.Lock()

@@ -16,6 +16,15 @@ func (t *intake) take() {
 	t.posts.each(t.handle)
 }
 
+// takeAlone is take without the new connections: only the turn of the doorbell adopts them, which comes once in a batch of events.
+func (t *intake) takeAlone() {
+	t.posts.each(t.handle)
+	if t.loop.inbox.takeAlone(&t.posts) {
+		t.loop.ring()
+	}
+	t.posts.each(t.handle)
+}
+
 // takePosts handles the posts that are in the inbox now. It adopts no connection; the turn has done that already.
 func (t *intake) takePosts() {
 	t.posts.each(t.handle)

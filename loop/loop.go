@@ -52,10 +52,16 @@ func newLoop(n *Node, index int) *Loop {
 //  4. parse and read the connections that were left over, within the budgets
 //  5. flush dirty rooms, within the budget
 //  6. sweep the connections that must be closed; ring again if work is left
-func (l *Loop) Turn(now time.Duration) {
+func (l *Loop) Turn(now time.Duration) { l.turn(now, true) }
+
+func (l *Loop) turn(now time.Duration, adopts bool) {
 	l.now = now
 	l.stats.Turns++
-	l.intake.take()
+	if adopts {
+		l.intake.take()
+	} else {
+		l.intake.takeAlone()
+	}
 	l.slow.unblocked.each(l.slow.resend)
 	l.advanceTime()
 	if l.reader.resumed.Swap(false) {
@@ -126,7 +132,7 @@ func (l *Loop) ReadableAlone(c *Conn, now time.Duration) {
 	l.Readable(c, now)
 	read = true
 	if l.inbox.unhush() {
-		l.Turn(now)
+		l.turn(now, false)
 	}
 }
 

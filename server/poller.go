@@ -47,7 +47,9 @@ type poller struct {
 	writable *writable
 	bell     *nbio.Conn // the doorbell as a connection of nbio
 	bellMu   sync.RWMutex
-	bellFile int // the eventfd that ring writes to, -1 after stop; guarded by bellMu
+	closedMu sync.Mutex
+	closed   []int // descriptors that closeFiles will close; guarded by closedMu
+	bellFile int   // the eventfd that ring writes to, -1 after stop; guarded by bellMu
 
 	// Only the loop's goroutine uses these.
 	decoder *protocol.Decoder
@@ -107,6 +109,7 @@ func (p *poller) stop() {
 	if p.started {
 		p.engine.Stop()
 	}
+	p.closeFiles()                // no turn comes any more
 	_ = unix.Close(p.bell.Hash()) // nbio does not know this type and would leak its descriptor
 	p.bell = nil
 	p.writable.close()
@@ -181,9 +184,30 @@ func (p *poller) pass(now time.Duration) {
 
 // onClose is called once for each opened connection, on a short-lived goroutine.
 func (p *poller) onClose(nb *nbio.Conn, _ error) {
-	if s, ok := nb.Session().(*session); ok {
-		_ = unix.Close(nb.Hash()) // nbio leaves that to us; nothing uses the number any more (socket.locked)
-		p.loop.Closed(&s.Conn)
+	s, ok := nb.Session().(*session)
+	if !ok {
+		return
+	}
+	p.closedMu.Lock()
+	p.closed = append(p.closed, nb.Hash())
+	first := len(p.closed) == 1
+	p.closedMu.Unlock()
+	if first {
+		p.loop.Call(func(*loop.Loop) { p.closeFiles() })
+	}
+	p.loop.Closed(&s.Conn)
+}
+
+// closeFiles closes the descriptors of connections that nbio has closed: nbio leaves that to us, and nothing uses them any more
+// (socket.locked). It runs in a turn, because epoll may have reported an event of such a descriptor in this batch, and the event
+// must not find a new connection under the number: the next turn registers it at the earliest.
+func (p *poller) closeFiles() {
+	p.closedMu.Lock()
+	files := p.closed
+	p.closed = nil
+	p.closedMu.Unlock()
+	for _, fd := range files {
+		_ = unix.Close(fd)
 	}
 }
 
