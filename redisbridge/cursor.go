@@ -232,9 +232,9 @@ func (c *cursor) hole(next uint64) {
 	c.floor = next - 1
 }
 
-// contradicts reports whether the log has other batches than we know at the cursor or before it. (After Redis was restored from
-// an older copy, a repeated call may get the same number again, so that one batch looks right. That was not seen for two batches
-// in a row.)
+// contradicts reports whether the log has another batch than we know, at the place of the cursor or at the place before it. It
+// compares two places because one is not enough: after Redis was restored from an older copy, a repeated call may give a batch its
+// old number again. In our tests this never happened to two batches in a row.
 func (c *cursor) contradicts(p page) bool {
 	for _, e := range p.entries {
 		if e.seq > c.at.seq {

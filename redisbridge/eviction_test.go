@@ -48,8 +48,8 @@ func TestARedisThatEvictsIsToldOf(t *testing.T) {
 	}
 }
 
-// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow connection a link takes longer to connect than the first look waits. The
-// server must not have to wait a minute for the next look.
+// TestALinkThatIsNotConnectedYetIsAskedSoon: over a slow connection, the first check for evictions comes before the link is
+// connected. The bridge must check again soon, not a minute later.
 func TestALinkThatIsNotConnectedYetIsAskedSoon(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -78,10 +78,11 @@ type Config struct {
 	// which costs the server 2 to 5 us each time on a virtual machine. A server
 	// whose clients are on other machines does not have that cost.
 	Spin bool
-	// Gather collects the messages that handlers send on the connection whose
-	// messages they are handling, and writes them together at the end of the
-	// read. Clients with several messages in flight do the same. Without it
-	// both sides spend most of their time on system calls for single messages.
+	// Gather delays the messages that a handler sends on the connection whose
+	// input it handles: the engine writes them together when all input of that
+	// read is handled. Real clients with several messages in flight do the
+	// same. Without Gather, client and server spend most of their time on
+	// system calls for single messages.
 	Gather bool
 	// MaxMessage is the longest accepted message, in bytes. Default 256 KiB.
 	MaxMessage int

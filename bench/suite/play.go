@@ -102,8 +102,8 @@ func Play(cfg Config) error {
 	return errors.Join(verdict, unsaved)
 }
 
-// play makes one run. A failure of the run is in the row; the error is that of
-// writing files.
+// play makes one run. If the run fails, the row says so. The returned error
+// means that a file could not be written.
 func (cfg *Config) play(e Entry) (Row, error) {
 	if lacks := e.lacks(&cfg.Spec); lacks != "" {
 		return Row{Name: e.Name, Verdict: "skipped", Why: "needs " + lacks}, nil

@@ -112,7 +112,7 @@ type member struct {
 	joined chan struct{}
 
 	mu    sync.Mutex
-	in    []byte // to be read by the loop; a length of four bytes precedes each message
+	in    []byte // messages that the loop has not read yet, each after its length in four bytes
 	half  []byte
 	got   []got
 	fin   bool // the loop has sent its last words
