@@ -107,7 +107,7 @@ func (n *Node) Reserved() (bytes int64) {
 // Congested is the number of loops that are over InboxLimit. While it is not 0, no loop accepts a message.
 func (n *Node) Congested() int { return int(n.flows.congested.Load()) }
 
-// HoldBack(true) stops the parsing of every connection, and HoldBack(false) lets it go on. A bus calls it when it has as much as
+// HoldBack stops the parsing of every connection (true), or lets it go on (false). A bus calls it when it has as much as
 // it may hold. A parse in progress may still publish one message per loop. Any goroutine.
 func (n *Node) HoldBack(on bool) {
 	n.flows.busFull.Store(on)

@@ -84,7 +84,7 @@ func (c *Config) Validate() error {
 	}
 	switch {
 	case c.Prefix == "" || len(c.Prefix) > 64 || strings.Trim(c.Prefix, prefixLetters) != "":
-		return fmt.Errorf("%q is not a prefix; it takes 1 to 64 letters, digits and -_.:", c.Prefix)
+		return fmt.Errorf("%q is not a prefix; it takes 1 to 64 letters, digits and the characters -_.: in any order", c.Prefix)
 	case c.Lanes < 0 || c.Lanes > MaxLanes:
 		return fmt.Errorf("%d lanes are out of range; it takes 0 to %d", c.Lanes, MaxLanes)
 	case c.Down != Local && c.Down != Reject:
