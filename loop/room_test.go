@@ -302,7 +302,7 @@ func TestTheRunOfOwedMembersKeepsItsMembers(t *testing.T) {
 	})
 }
 
-// What is published in the middle of a flush joins its batch: the members that come next get both in one write.
+// A message that is published in the middle of a flush joins its batch: the members that come next get both in one write.
 func TestABatchRollsUntilAMemberLags(t *testing.T) {
 	for name, row := range map[string]struct {
 		lag    bool

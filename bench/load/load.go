@@ -94,20 +94,8 @@ func Run(cfg Config) (*result.Result, error) {
 	// free parts are scattered. With 15,000 connections that is 158 bytes per
 	// connection instead of 117.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	r, err := newRun(cfg)
+	r, err := openRun(cfg)
 	if err != nil {
-		return nil, err
-	}
-	if err := cli.NeedDescriptors(len(r.memberOf)); err != nil {
-		return nil, err
-	}
-	if err := reach(r.targets); err != nil {
-		return nil, err
-	}
-	// With the default slack each wake-up may be 50 us late, which would be
-	// most of the send lateness.
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	if err := r.open(); err != nil {
 		return nil, err
 	}
 	defer func() { _ = r.e.Close() }()
@@ -122,4 +110,22 @@ func Run(cfg Config) (*result.Result, error) {
 		return nil, err
 	}
 	return r.out, nil
+}
+
+// openRun makes a run whose connections are open.
+func openRun(cfg Config) (*run, error) {
+	r, err := newRun(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := cli.NeedDescriptors(len(r.memberOf)); err != nil {
+		return nil, err
+	}
+	if err := reach(r.targets); err != nil {
+		return nil, err
+	}
+	// With the default slack each wake-up may be 50 us late, which would be
+	// most of the send lateness.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	return r, r.open()
 }

@@ -5,8 +5,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/proof"
 )
@@ -43,18 +41,8 @@ func (s Slice) CPUPerDelivery() float64 {
 // OpenSession opens the connections of a scenario. The scenario must have
 // neither churn nor faults.
 func OpenSession(cfg Config) (*Session, error) {
-	r, err := newRun(cfg)
+	r, err := openRun(cfg)
 	if err != nil {
-		return nil, err
-	}
-	if err := cli.NeedDescriptors(len(r.memberOf)); err != nil {
-		return nil, err
-	}
-	if err := reach(r.targets); err != nil {
-		return nil, err
-	}
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	if err := r.open(); err != nil {
 		return nil, err
 	}
 	return &Session{r}, nil
