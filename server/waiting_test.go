@@ -142,12 +142,13 @@ func TestWhatANodeAnswersWhileItWaits(t *testing.T) {
 	}
 }
 
-// TestTheSilentTakeNoPlaceWhileItWaits: connections that send nothing displace each other, and every request must get an answer.
-func TestTheSilentTakeNoPlaceWhileItWaits(t *testing.T) {
+// TestIncompleteRequestsTakeNoPlaceWhileItWaits: connections with half a request displace each other, and every whole request must
+// get an answer.
+func TestIncompleteRequestsTakeNoPlaceWhileItWaits(t *testing.T) {
 	w := startWaiting(t, nil)
-	var silent []net.Conn
+	var slow []net.Conn
 	defer func() {
-		for _, c := range silent {
+		for _, c := range slow {
 			c.Close()
 		}
 	}()
@@ -156,7 +157,10 @@ func TestTheSilentTakeNoPlaceWhileItWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		silent = append(silent, conn)
+		slow = append(slow, conn)
+		if _, err := conn.Write([]byte("GET")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if answer, _, err := say(t, w.Addr(), handshakeHead); err != nil || answer.StatusCode != 503 {
 		t.Errorf("got %v and %v, want 503", answer, err)
