@@ -85,10 +85,9 @@ func (a *acceptor) run() {
 		switch {
 		case err == nil:
 			a.srv.counts.accepted.Add(1)
-			if err = a.take(fd); err == nil {
-				backOff = shortestBackOff
-				continue
-			}
+			a.take(fd)
+			backOff = shortestBackOff
+			continue
 		case errors.Is(err, os.ErrClosed):
 			return
 		default:
@@ -131,23 +130,16 @@ func acceptOne(listener int) (fd int, err error) {
 	}
 }
 
-// take gives a connection to a loop, or refuses it. An error says that descriptors have run out.
-func (a *acceptor) take(fd int) error {
+// take gives a connection to a loop, or refuses it.
+func (a *acceptor) take(fd int) {
 	s := a.srv
 	if s.connections() >= s.rules.Load().maxOpen {
 		a.refuse(fd)
-		return nil
+		return
 	}
-	nb, err := takeOver(fd)
-	if err != nil { // it takes a second descriptor for a moment
-		a.refuse(fd)
-		return err
-	}
-	p := s.leastLoaded()
-	n := &session{socket: socket{nb: nb}}
+	n := &session{socket: socket{nb: adoptFile(fd)}}
 	n.Init(n)
-	p.loop.Adopt(&n.Conn)
-	return nil
+	s.leastLoaded().loop.Adopt(&n.Conn)
 }
 
 // acceptWithSpares uses a descriptor of the reserve to answer one of the waiting clients that the server is full.

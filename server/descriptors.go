@@ -18,11 +18,10 @@ type fileShares struct {
 
 const (
 	// processDescriptors is the number of files that the process needs, apart from loops: standard input, output and error, Go's
-	// own poller and the cgroup files that it reads, two listeners, two spares, a connection that is being taken over (two
-	// descriptors for a moment), and one file for occasional reading or writing. An idle process with one loop has 19 files open,
-	// and with two loops 25.
-	processDescriptors = 18
-	descriptorsPerLoop = 6 // epoll and eventfd descriptors of a loop, and their duplicates
+	// own poller and the cgroup files that it reads, two listeners, two spares, a connection that is being refused, and one file
+	// for occasional reading or writing. An idle process with one loop has 18 files open, and with two loops 22.
+	processDescriptors = 17
+	descriptorsPerLoop = 4 // epoll and eventfd descriptors of a loop, two of each
 
 	leastShare, mostShare = 4, 32 // bounds for the share of admin connections, and for that of refused connections
 	sharePart             = 16    // each share is a sixteenth of the limit, within these bounds

@@ -3,8 +3,8 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"sync"
 	"syscall"
@@ -76,12 +76,10 @@ func newPoller(s *Server, l *loop.Loop) (*poller, error) {
 	if p.bellFile, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	if p.bell, err = adoptFile(p.bellFile); err != nil {
+	if p.writable, err = newWritable(l); err != nil {
 		return nil, errors.Join(err, unix.Close(p.bellFile))
 	}
-	if p.writable, err = newWritable(l); err != nil {
-		return nil, errors.Join(err, unix.Close(p.bell.Hash()), unix.Close(p.bellFile))
-	}
+	p.bell = adoptFile(p.bellFile)
 	return p, nil
 }
 
@@ -109,8 +107,7 @@ func (p *poller) stop() {
 	if p.started {
 		p.engine.Stop()
 	}
-	p.closeFiles()                // no turn comes any more
-	_ = unix.Close(p.bell.Hash()) // nbio does not know this type and would leak its descriptor
+	p.closeFiles() // no turn comes any more
 	p.bell = nil
 	p.writable.close()
 	p.bellMu.Lock()
@@ -240,13 +237,22 @@ func (p *poller) rescue(s *session) {
 // handle is how a session refers to its socket.
 type handle = *nbio.Conn
 
-// takeOver gives an accepted connection to nbio, under another number, and closes fd. After an error fd is still open.
-func takeOver(fd int) (handle, error) {
-	nb, err := adoptFile(fd)
-	if err == nil {
-		_ = unix.Close(fd)
+// descriptorField is where an nbio connection keeps its descriptor.
+var descriptorField = func() uintptr {
+	f, ok := reflect.TypeFor[nbio.Conn]().FieldByName("fd")
+	if !ok || f.Type.Kind() != reflect.Int {
+		panic("nbio.Conn has no field fd of type int: this version of nbio needs another adoptFile")
 	}
-	return nb, err
+	return f.Offset
+}()
+
+// adoptFile makes an nbio connection of a descriptor; OnRead is called at each of its edges. nbio.NBConn would duplicate the
+// descriptor and close the original, two system calls for each connection. nbio does not know what kind of connection it is, so it
+// leaves closing to us, and it keeps no addresses.
+func adoptFile(fd int) handle {
+	nb := new(nbio.Conn)
+	*(*int)(unsafe.Add(unsafe.Pointer(nb), descriptorField)) = fd
+	return nb
 }
 
 // nbioLog passes nbio's warnings and errors on to our logger, which samples them, and drops its other messages.
@@ -261,26 +267,3 @@ func (n *nbioLog) Warn(format string, v ...any) {
 func (n *nbioLog) Error(format string, v ...any) {
 	n.log.Error("nbio", zap.String("text", fmt.Sprintf(format, v...)))
 }
-
-// rawConn makes nbio accept a descriptor as a connection. nbio duplicates the descriptor, and ours stays open. nbio uses only
-// these methods of a net.Conn; any other would be a nil dereference, which the first test would find. nbio does not know the type
-// of the duplicate, so it leaves closing it to us, and it keeps no addresses.
-type rawConn struct {
-	net.Conn
-	fd int
-}
-
-func (c rawConn) SyscallConn() (syscall.RawConn, error) { return rawFile{fd: c.fd}, nil }
-func (rawConn) LocalAddr() net.Addr                     { return nil }
-func (rawConn) RemoteAddr() net.Addr                    { return nil }
-func (rawConn) Close() error                            { return nil }
-
-type rawFile struct {
-	syscall.RawConn
-	fd int
-}
-
-func (r rawFile) Control(f func(fd uintptr)) error { f(uintptr(r.fd)); return nil }
-
-// adoptFile makes an nbio connection of a descriptor; OnRead is called at each of its edges.
-func adoptFile(fd int) (handle, error) { return nbio.NBConn(rawConn{fd: fd}) }

@@ -27,17 +27,10 @@ func newWritable(l *loop.Loop) (*writable, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	nb, err := adoptFile(fd)
-	if err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
-	}
-	return &writable{loop: l, fd: fd, nb: nb}, nil
+	return &writable{loop: l, fd: fd, nb: adoptFile(fd)}, nil
 }
 
-func (w *writable) close() {
-	_ = unix.Close(w.nb.Hash()) // nbio does not know this type, and would leak its descriptor
-	_ = unix.Close(w.fd)
-}
+func (w *writable) close() { _ = unix.Close(w.fd) }
 
 // await asks for one event when fd can be written. again says that await was called for the same fd before.
 func (w *writable) await(fd int, id loop.ConnID, again bool) error {
