@@ -93,6 +93,8 @@ func (c *Conn) Hold() { c.flags |= flagHeld }
 func (c *Conn) Release() {
 	if c.has(flagHeld) {
 		c.flags &^= flagHeld
-		c.loop.reader.queueReady(c)
+		if c.loop.reader.current != c { // else serve goes on with it
+			c.loop.reader.queueReady(c)
+		}
 	}
 }

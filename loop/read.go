@@ -183,12 +183,12 @@ func (r *reader) hearOut(c *Conn) {
 // all.
 func (r *reader) stopped(c *Conn) (goOn bool) {
 	l := r.loop
-	if !c.has(flagEOF) && c.peer.Finished() {
-		if c.has(flagHeld) {
-			if l.intake.takePosts(); !c.has(flagHeld) {
-				return true
-			}
+	if c.has(flagHeld) { // often the join is confirmed already
+		if l.intake.takePosts(); !c.has(flagHeld) {
+			return true
 		}
+	}
+	if !c.has(flagEOF) && c.peer.Finished() {
 		r.stash(c)
 	}
 	switch {
