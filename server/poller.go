@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -175,7 +174,7 @@ const passEvery = 8 * time.Millisecond
 func (p *poller) pass(now time.Duration) {
 	if now-p.passed >= passEvery {
 		p.passed = now
-		runtime.Gosched()
+		goyield()
 	}
 }
 
