@@ -137,7 +137,7 @@ func (a *acceptor) take(fd int) {
 		a.refuse(fd)
 		return
 	}
-	n := &session{socket: socket{nb: adoptFile(fd)}}
+	n := &session{socket: socket{fd}}
 	n.Init(n)
 	s.leastLoaded().loop.Adopt(&n.Conn)
 }

@@ -59,17 +59,16 @@ func TestAnAcceptedSocketInheritsItsOptions(t *testing.T) {
 		_, err := onLoop(t, l, func(l *loop.Loop) (any, error) {
 			l.Each(func(c *loop.Conn) bool {
 				seen++
-				c.Peer().(*session).locked(func(fd int) {
-					for option, want := range map[[2]int]int{{unix.IPPROTO_TCP, unix.TCP_NODELAY}: 1, {unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT}: 16 << 10,
-						{unix.SOL_SOCKET, unix.SO_RCVBUF}: 2 * receiveBuffer, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}: 0} {
-						if got, err := unix.GetsockoptInt(fd, option[0], option[1]); got != want || err != nil {
-							t.Errorf("option %v is %d, %v, want %d", option, got, err, want)
-						}
+				fd := c.Peer().(*session).fd
+				for option, want := range map[[2]int]int{{unix.IPPROTO_TCP, unix.TCP_NODELAY}: 1, {unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT}: 16 << 10,
+					{unix.SOL_SOCKET, unix.SO_RCVBUF}: 2 * receiveBuffer, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}: 0} {
+					if got, err := unix.GetsockoptInt(fd, option[0], option[1]); got != want || err != nil {
+						t.Errorf("option %v is %d, %v, want %d", option, got, err, want)
 					}
-					if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); flags&unix.O_NONBLOCK == 0 || err != nil {
-						t.Errorf("flags %x, %v, want it not to block", flags, err)
-					}
-				})
+				}
+				if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); flags&unix.O_NONBLOCK == 0 || err != nil {
+					t.Errorf("flags %x, %v, want it not to block", flags, err)
+				}
 				return true
 			})
 			return nil, nil

@@ -27,12 +27,11 @@ import (
 //
 //   - A stale epoll event of a closed descriptor closes the innocent new owner of the number. So a new connection is registered
 //     only at the start of a turn (session.Open, called by the loop), and there is at most one turn in an epoll batch, because
-//     the doorbell is reported once: a number that is freed in this batch is registered after the batch at the earliest. We never
-//     close a connection: we shut it down, and the poller closes it at its own event.
+//     the doorbell is reported once: a number that is freed in this batch is registered after the batch at the earliest. We close
+//     the descriptor when nbio has finished with the connection (closeFiles); to end it, we shut it down.
 //   - Conn.Write queues without a limit and copies everything, Writev loses data, and a flush that meets a reset closes the
-//     socket before it was read. So nbio never gets anything to write. We call send(2) ourselves, under the connection's mutex;
-//     under it nbio knows whether the number still belongs to this connection. Connections that wait for room wait in an epoll of
-//     our own (writable.go).
+//     socket before it was read. So nbio never gets anything to write. We call send(2) ourselves. Connections that wait for room
+//     wait in an epoll of our own (writable.go).
 //   - After a peer's FIN nbio closes right after OnRead. So code that stops reading early asks Finished first (loop/read.go).
 //   - A panic in a callback kills the process. So each panic is recovered, and ends the connection with 1011.
 type poller struct {
@@ -47,8 +46,8 @@ type poller struct {
 	bell     *nbio.Conn // the doorbell as a connection of nbio
 	bellMu   sync.RWMutex
 	closedMu sync.Mutex
-	closed   []int // descriptors that closeFiles will close; guarded by closedMu
-	bellFile int   // the eventfd that ring writes to, -1 after stop; guarded by bellMu
+	closed   []*session // sessions whose descriptors closeFiles will close; guarded by closedMu
+	bellFile int        // the eventfd that ring writes to, -1 after stop; guarded by bellMu
 
 	// Only the loop's goroutine uses these.
 	decoder *protocol.Decoder
@@ -135,6 +134,7 @@ func (p *poller) onRead(nb *nbio.Conn) {
 		p.first.Do(func() { close(p.awake) })
 		now := p.srv.now()
 		p.loop.Turn(now)
+		p.closeFiles()
 		p.srv.yield()
 		p.pass(now)
 		p.busy = p.srv.now()
@@ -185,25 +185,21 @@ func (p *poller) onClose(nb *nbio.Conn, _ error) {
 		return
 	}
 	p.closedMu.Lock()
-	p.closed = append(p.closed, nb.Hash())
-	first := len(p.closed) == 1
+	p.closed = append(p.closed, s)
 	p.closedMu.Unlock()
-	if first {
-		p.loop.Call(func(*loop.Loop) { p.closeFiles() })
-	}
 	p.loop.Closed(&s.Conn)
 }
 
-// closeFiles closes the descriptors of connections that nbio has closed: nbio leaves that to us, and nothing uses them any more
-// (socket.locked). It runs in a turn, because epoll may have reported an event of such a descriptor in this batch, and the event
-// must not find a new connection under the number: the next turn registers it at the earliest.
+// closeFiles closes the descriptors of connections that nbio has closed: nbio leaves that to us. It runs after the turn of the
+// doorbell, which comes once in an epoll batch. The batch may still have an event of such a descriptor, and the event must not
+// find a new connection under the number: the next turn of the doorbell registers it at the earliest.
 func (p *poller) closeFiles() {
 	p.closedMu.Lock()
-	files := p.closed
+	closed := p.closed
 	p.closed = nil
 	p.closedMu.Unlock()
-	for _, fd := range files {
-		_ = unix.Close(fd)
+	for _, s := range closed {
+		s.close()
 	}
 }
 
@@ -233,9 +229,6 @@ func (p *poller) rescue(s *session) {
 	s.end(protocol.CloseInternalError, id, loop.ReasonClosed)
 }
 
-// handle is how a session refers to its socket.
-type handle = *nbio.Conn
-
 // descriptorField is where an nbio connection keeps its descriptor.
 var descriptorField = func() uintptr {
 	f, ok := reflect.TypeFor[nbio.Conn]().FieldByName("fd")
@@ -248,7 +241,7 @@ var descriptorField = func() uintptr {
 // adoptFile makes an nbio connection of a descriptor; OnRead is called at each of its edges. nbio.NBConn would duplicate the
 // descriptor and close the original, two system calls for each connection. nbio does not know what kind of connection it is, so it
 // leaves closing to us, and it keeps no addresses.
-func adoptFile(fd int) handle {
+func adoptFile(fd int) *nbio.Conn {
 	nb := new(nbio.Conn)
 	*(*int)(unsafe.Add(unsafe.Pointer(nb), descriptorField)) = fd
 	return nb

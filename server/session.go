@@ -48,10 +48,11 @@ func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
 // rules returns the current rules.
 func (s *session) rules() *rules { return s.poller().srv.rules.Load() }
 
-// Open implements loop.Socket: it adds the socket to the poller. If that fails, nbio has closed the socket.
+// Open implements loop.Socket: it adds the socket to the poller. If that fails, the poller closes the socket.
 func (s *session) Open() error {
-	s.nb.SetSession(s)
-	_, err := s.poller().engine.AddConn(s.nb)
+	nb := adoptFile(s.fd)
+	nb.SetSession(s)
+	_, err := s.poller().engine.AddConn(nb)
 	return err
 }
 

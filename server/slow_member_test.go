@@ -276,12 +276,10 @@ func TestTheUnsentLimitReachesAcceptedConnections(t *testing.T) {
 	_, err := onLoop(t, l, func(l *loop.Loop) (n int, err error) {
 		l.Each(func(c *loop.Conn) bool {
 			n++
-			c.Peer().(*session).locked(func(fd int) {
-				got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
-				if got != int(s.cfg.UnsentLimit) || err != nil {
-					t.Errorf("TCP_NOTSENT_LOWAT is %d, %v, want %d", got, err, s.cfg.UnsentLimit)
-				}
-			})
+			got, err := unix.GetsockoptInt(c.Peer().(*session).fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
+			if got != int(s.cfg.UnsentLimit) || err != nil {
+				t.Errorf("TCP_NOTSENT_LOWAT is %d, %v, want %d", got, err, s.cfg.UnsentLimit)
+			}
 			return true
 		})
 		if n != 1 {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"io"
-	"net"
 	"net/netip"
 	"strconv"
 	"syscall"
@@ -13,32 +12,14 @@ import (
 	"dotsconnect/loop"
 )
 
-// socket is the transport of a session: raw system calls on a descriptor that nbio owns. They are made under nbio's mutex of the
-// connection, because only under it nbio knows whether the descriptor number still belongs to this connection. A layer between
-// the bytes of the peer and those of the protocol (such as TLS) belongs here.
-type socket struct{ nb handle }
-
-// locked calls f with the descriptor, which belongs to this connection while f runs. It reports whether the connection was still
-// open.
-func (s *socket) locked(f func(fd int)) (open bool) {
-	s.nb.Lock()
-	defer s.nb.Unlock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		return false
-	}
-	f(s.nb.Hash())
-	return true
-}
+// socket is the transport of a session: raw system calls on its descriptor. nbio watches the descriptor, but never closes it
+// (poller.closeFiles does, on the loop's goroutine), so no lock is needed: while fd is not negative, the number belongs to this
+// connection. A layer between the bytes of the peer and those of the protocol (such as TLS) belongs here.
+type socket struct{ fd int } // -1 once it is closed
 
 // Read implements loop.Socket.
 func (s *socket) Read(b []byte) (int, error) {
-	s.nb.Lock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		s.nb.Unlock()
-		return 0, net.ErrClosed
-	}
-	n, errno := transfer(syscall.SYS_RECVFROM, s.nb.Hash(), b, unix.MSG_DONTWAIT)
-	s.nb.Unlock()
+	n, errno := transfer(syscall.SYS_RECVFROM, s.fd, b, unix.MSG_DONTWAIT)
 	switch {
 	case errno == syscall.EAGAIN:
 		return 0, loop.ErrAgain
@@ -52,13 +33,7 @@ func (s *socket) Read(b []byte) (int, error) {
 
 // Send implements loop.Socket.
 func (s *socket) Send(b []byte) (int, error) {
-	s.nb.Lock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		s.nb.Unlock()
-		return 0, net.ErrClosed
-	}
-	n, errno := transfer(syscall.SYS_SENDTO, s.nb.Hash(), b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	s.nb.Unlock()
+	n, errno := transfer(syscall.SYS_SENDTO, s.fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	switch errno {
 	case 0, syscall.EAGAIN:
 		return n, nil
@@ -87,30 +62,28 @@ func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno
 
 // Finished implements loop.Socket.
 func (s *socket) Finished() bool {
-	s.nb.Lock()
-	defer s.nb.Unlock()
-	if closed, _ := s.nb.IsClosed(); closed {
-		return true
-	}
 	var state uint8 // the first byte of struct tcp_info
 	size := uint32(1)
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(s.nb.Hash()), unix.IPPROTO_TCP, unix.TCP_INFO,
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(s.fd), unix.IPPROTO_TCP, unix.TCP_INFO,
 		uintptr(unsafe.Pointer(&state)), uintptr(unsafe.Pointer(&size)), 0)
 	return errno != 0 || state != unix.BPF_TCP_ESTABLISHED
 }
 
 // CloseWrite implements loop.Socket.
-func (s *socket) CloseWrite() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }) }
+func (s *socket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 
 // shut ends both directions of the connection.
-func (s *socket) shut() { s.locked(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }) }
+func (s *socket) shut() { _ = unix.Shutdown(s.fd, unix.SHUT_RDWR) }
+
+// close gives the descriptor back.
+func (s *socket) close() {
+	_ = unix.Close(s.fd)
+	s.fd = -1
+}
 
 // remoteAddr returns the peer's address as text. The kernel stores the address, so the session need not. It is empty after the
 // peer has reset.
-func (s *socket) remoteAddr() (text string) {
-	s.locked(func(fd int) { text = peerAddr(fd) })
-	return text
-}
+func (s *socket) remoteAddr() string { return peerAddr(s.fd) }
 
 // peerAddr returns the address at the other end of a socket, or "" if the socket has no peer any more.
 func peerAddr(fd int) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/lesismal/nbio"
 	"golang.org/x/sys/unix"
 
 	"dotsconnect/loop"
@@ -18,7 +19,7 @@ import (
 type writable struct {
 	loop   *loop.Loop
 	fd     int
-	nb     handle
+	nb     *nbio.Conn
 	events [128]unix.EpollEvent
 }
 
@@ -69,11 +70,9 @@ func (s *session) AwaitRoom() {
 	if s.extra == nil {
 		s.extra = &extra{}
 	}
-	s.locked(func(fd int) {
-		if err := s.poller().writable.await(fd, s.ID(), s.extra.awaits); err != nil {
-			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
-			return
-		}
-		s.extra.awaits = true
-	})
+	if err := s.poller().writable.await(s.fd, s.ID(), s.extra.awaits); err != nil {
+		s.shut()
+		return
+	}
+	s.extra.awaits = true
 }
