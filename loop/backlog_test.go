@@ -431,3 +431,25 @@ func TestNoControlFrameBehindTheLastWords(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// On a busy machine the loop of the slowest member may not run for a while. Backlogs must not grow until it does.
+func TestALoopShedsItsOwnMembersIfTheLoopOfTheSlowestDoesNotRun(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Loops = 2; c.BacklogTotal = 10_000; c.SoftBacklog = 1 << 20; c.HardBacklog = 1 << 20 })
+	slow, slowest := r.open(0, "room", 0), r.open(1, "slowest", 0)
+	slow.room, slowest.room = 0, 0
+	for range 15 {
+		r.publish("slowest", message(500))
+		r.rest()
+	}
+	r.step(Tick) // publishes the weights
+	for turns := 1; len(slow.kicks) == 0; turns++ {
+		r.publish("room", message(500))
+		r.turn(0)
+		if most := 10_000 + (mostLeft+1)*1_000; r.node.Held() > int64(most) {
+			t.Fatalf("%d bytes held after %d turns, want at most %d", r.node.Held(), turns, most)
+		}
+	}
+	if want := []CloseReason{ReasonShed}; !slices.Equal(slow.kicks, want) || len(slowest.kicks) > 0 {
+		t.Errorf("kicks: slow %v, slowest %v, want only %v of the slow", slow.kicks, slowest.kicks, want)
+	}
+}

@@ -13,6 +13,7 @@ type slowSet struct {
 	lagging   []*Conn
 	unblocked worklist[*Conn]
 	scratch   []byte // buffer for bytes to send from backlogs
+	left      int    // how often in a row shed left it to another loop
 }
 
 // block begins a backlog with the rest of a frame that the kernel took in part. p is the frame's publication, or nil for a
@@ -158,11 +159,16 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 	}
 }
 
+// mostLeft is how many turns a loop waits for another loop to end its slowest member. That loop may not run for a while on a busy
+// machine, and each turn of this one may add to its backlogs.
+const mostLeft = 4
+
 // shed ends the slowest member of the node if that member is on this loop and the node holds more than BacklogTotal. The weights
 // of the other loops may be a tick old: if another loop seems to have the slowest member, shed wakes that loop instead.
 func (s *slowSet) shed() (ended bool) {
 	l := s.loop
 	if l.node.held.Load() <= l.cfg.BacklogTotal {
+		s.left = 0
 		return false
 	}
 	var slowest *Conn
@@ -177,7 +183,8 @@ func (s *slowSet) shed() (ended bool) {
 		return false
 	}
 	for _, other := range l.node.loops {
-		if other != s.loop && other.slow.slowest.Load() > int64(weight) {
+		if other != s.loop && s.left < mostLeft && other.slow.slowest.Load() > int64(weight) {
+			s.left++
 			other.again()
 			return false
 		}
