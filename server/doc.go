@@ -8,7 +8,7 @@
 //	doors.go       the sockets on which a node listens
 //	waiting.go     the answers on these sockets while the node waits for Redis
 //	acceptor.go    takes connections from the listener and gives each to a loop
-//	poller.go      the interface to nbio: one engine per loop, and the doorbell
+//	poller.go      the interface to nbio: one engine per loop, and the doorbell; goyield.go lets other goroutines run
 //	socket.go      the transport of a connection: raw sends and reads
 //	writable.go    connections that wait for room to write
 //	session.go     one connection: parses frames, passes messages to the loop, ends with a close code

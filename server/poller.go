@@ -229,6 +229,9 @@ func (p *poller) rescue(s *session) {
 	s.end(protocol.CloseInternalError, id, loop.ReasonClosed)
 }
 
+// watched is a descriptor that nbio watches.
+type watched = *nbio.Conn
+
 // descriptorField is where an nbio connection keeps its descriptor.
 var descriptorField = func() uintptr {
 	f, ok := reflect.TypeFor[nbio.Conn]().FieldByName("fd")
@@ -241,7 +244,7 @@ var descriptorField = func() uintptr {
 // adoptFile makes an nbio connection of a descriptor; OnRead is called at each of its edges. nbio.NBConn would duplicate the
 // descriptor and close the original, two system calls for each connection. nbio does not know what kind of connection it is, so it
 // leaves closing to us, and it keeps no addresses.
-func adoptFile(fd int) *nbio.Conn {
+func adoptFile(fd int) watched {
 	nb := new(nbio.Conn)
 	*(*int)(unsafe.Add(unsafe.Pointer(nb), descriptorField)) = fd
 	return nb

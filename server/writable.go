@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 
-	"github.com/lesismal/nbio"
 	"golang.org/x/sys/unix"
 
 	"dotsconnect/loop"
@@ -19,7 +18,7 @@ import (
 type writable struct {
 	loop   *loop.Loop
 	fd     int
-	nb     *nbio.Conn
+	nb     watched
 	events [128]unix.EpollEvent
 }
 
