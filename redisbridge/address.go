@@ -89,7 +89,7 @@ func ParseAddress(text string) (*Address, error) {
 
 func (a *Address) parseUser(text string) (err error) {
 	if strings.ContainsAny(text, "/?#@") {
-		return fmt.Errorf("one of / ? # @ before the last @ is not percent-encoded (%%2F, %%3F, %%23, %%40); %w", errAddress)
+		return fmt.Errorf("the user or the password contains one of / ? # @ that is not percent-encoded (%%2F, %%3F, %%23, %%40); %w", errAddress)
 	}
 	user, password, has := strings.Cut(text, ":")
 	if !has {
@@ -129,7 +129,7 @@ func (a *Address) parseHosts(text string) error {
 func (a *Address) parsePath(path string) (err error) {
 	path, err = url.PathUnescape(strings.TrimSuffix(path, "/"))
 	if err != nil || strings.ContainsAny(path, "?#") {
-		return fmt.Errorf("the text after the hosts has no meaning; %w", errAddress)
+		return fmt.Errorf("there is text after the hosts that has no meaning there; %w", errAddress)
 	}
 	switch a.Kind {
 	case Sentinel:

@@ -68,7 +68,7 @@ func (e *eviction) look(ctx context.Context, links []*link, log *zap.Logger) {
 			continue
 		}
 		if evicted += n; p != "noeviction" && p != "" {
-			policy = fmt.Sprintf("%s has maxmemory-policy %s and has evicted %d keys: it may evict messages and counters, want noeviction", k.addr, p, n)
+			policy = fmt.Sprintf("%s has maxmemory-policy %s and has evicted %d keys: with this policy Redis may evict messages and counters; set noeviction", k.addr, p, n)
 		}
 	}
 	if all {

@@ -106,7 +106,7 @@ func checkRefused(t *testing.T, path string, redis *redisServer) {
 	t.Helper()
 	s, serves := launch(t, path, "--redis="+redis.url())
 	eventually(t, "the old program ends", func() bool { return serves() || !s.alive() })
-	if text := strings.Join(s.log(), "\n"); serves() || !strings.Contains(text, "speak format 2, this one 1") {
+	if text := strings.Join(s.log(), "\n"); serves() || !strings.Contains(text, "use format 2, but this node uses format 1") {
 		t.Errorf("a node of the version before serves: %v; it said %s", serves(), text)
 	}
 }

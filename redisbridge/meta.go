@@ -90,11 +90,11 @@ func (b *Bridge) agree(ctx context.Context) error {
 	m, err := parseMeta(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("redis at %s: the key %s holds %.60q, which no node wrote; take another prefix: %w", address, key, text, ErrDiffers)
+		return fmt.Errorf("redis at %s: the key %s holds %.60q, which does not come from a node; take another prefix: %w", address, key, text, ErrDiffers)
 	case m.version > newestFormat:
-		return fmt.Errorf("redis at %s: the nodes under the prefix %s speak format %d, this one %d; take another prefix, or the same version of the program: %w", address, b.cfg.Prefix, m.version, newestFormat, ErrDiffers)
+		return fmt.Errorf("redis at %s: the nodes under the prefix %s use format %d, but this node uses format %d; take another prefix, or the same version of the program: %w", address, b.cfg.Prefix, m.version, newestFormat, ErrDiffers)
 	case wanted != 0 && wanted != m.lanes:
-		return fmt.Errorf("redis at %s: the nodes under the prefix %s have %d lanes, this one is set to %d; take %d or 0, or another prefix: %w", address, b.cfg.Prefix, m.lanes, wanted, m.lanes, ErrDiffers)
+		return fmt.Errorf("redis at %s: the nodes under the prefix %s have %d lanes, but this node is set to %d lanes; set %d or 0 lanes, or take another prefix: %w", address, b.cfg.Prefix, m.lanes, wanted, m.lanes, ErrDiffers)
 	}
 	b.cfg.Lanes = m.lanes
 	b.accord.begin(m)
@@ -218,19 +218,19 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	}
 	text, err := metaScript.Run(ctx, s.client, []string{s.names.meta()}, ours.String()).Text()
 	if err != nil {
-		return fmt.Errorf("look after %s: %w", s.names.meta(), atKey(err, s.names.meta()))
+		return fmt.Errorf("check the key %s: %w", s.names.meta(), atKey(err, s.names.meta()))
 	}
 	m, err := parseMeta(text)
 	switch {
 	case err != nil:
-		text := fmt.Sprintf("the key %s holds %.60q, which no node wrote: delete it, and the nodes write it again", s.names.meta(), text)
+		text := fmt.Sprintf("the key %s holds %.60q, which does not come from a node: delete the key, and the nodes write it again", s.names.meta(), text)
 		a.misfit.Store(&text)
 		return errors.New(text)
 	case !m.same(a.meta):
 		a.lose(log)
 		return nil
 	case m.version > newestFormat:
-		text := fmt.Sprintf("the other nodes speak format %d now, and this one only %d: install the newer version of the program", m.version, newestFormat)
+		text := fmt.Sprintf("the other nodes now use format %d, but this node knows only format %d: install the newer version of the program", m.version, newestFormat)
 		a.misfit.Store(&text)
 		return nil
 	case m.version > a.meta.version:

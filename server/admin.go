@@ -151,7 +151,7 @@ func index(version string, routes []route) string {
 			fmt.Fprintf(&b, "%-6s  %-36s  %s\n", method, address, r.help)
 		}
 	}
-	b.WriteString("\n{space} is chat or raw; {room} is percent-encoded, as in the address of a WebSocket.")
+	b.WriteString("\n{space} is chat or raw; {room} is the name of the room, percent-encoded as in its WebSocket URL.")
 	return b.String()
 }
 
@@ -204,7 +204,7 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case a.answering <- struct{}{}:
 			defer func() { <-a.answering }()
 		default:
-			refusal = &apiError{http.StatusServiceUnavailable, fmt.Sprintf("%d requests are being answered; try again", cap(a.answering))}
+			refusal = &apiError{http.StatusServiceUnavailable, fmt.Sprintf("the admin address is already answering %d requests; try again later", cap(a.answering))}
 		}
 	}
 	if refusal != nil {
@@ -237,12 +237,12 @@ func (a *admin) admit(r *http.Request, known bool) *apiError {
 	switch {
 	case isHealth(r):
 	case a.token() != nil && !known:
-		return &apiError{http.StatusUnauthorized, "this needs the header Authorization: Bearer TOKEN, with the admin token"}
+		return &apiError{http.StatusUnauthorized, "this request needs the header Authorization: Bearer TOKEN, where TOKEN is the admin token"}
 	case a.token() == nil && a.loopback && !a.ownHost(r.Host):
-		return &apiError{http.StatusForbidden, "the admin address does not answer to this host name; use localhost or an IP address"}
+		return &apiError{http.StatusForbidden, "the admin address refuses requests with this host name; use localhost or an IP address"}
 	}
 	if a.origins.Check(r) != nil {
-		return &apiError{http.StatusForbidden, "a page of another origin may not do this"}
+		return &apiError{http.StatusForbidden, "a page of another origin may not send this request"}
 	}
 	return nil
 }
@@ -287,13 +287,13 @@ func settlePath(r *http.Request) *apiError {
 		wire = r.URL.EscapedPath()
 	}
 	if strings.ContainsFunc(wire, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }) {
-		return &apiError{http.StatusBadRequest, "the address has a byte that must be percent-encoded"}
+		return &apiError{http.StatusBadRequest, "the path contains a byte that must be percent-encoded"}
 	}
 	if clean := path.Clean(wire); !strings.HasPrefix(wire, "/") || clean != wire && clean+"/" != wire {
-		return &apiError{http.StatusBadRequest, "the address has an empty part, or a part of dots; a room of that name is written %2E or %2E%2E"}
+		return &apiError{http.StatusBadRequest, "the path contains an empty segment, or the segment . or ..; write the name of the room . as %2E and of the room .. as %2E%2E"}
 	}
 	if strings.Contains(strings.ToLower(wire), "/%2f") { // the mux takes a part that is a slash for the end of the path
-		return &apiError{http.StatusBadRequest, "a part of the address begins with an encoded slash"}
+		return &apiError{http.StatusBadRequest, "a segment of the path begins with an encoded slash"}
 	}
 	r.URL.RawPath = legalInPath.Replace(wire)
 	return nil
@@ -308,9 +308,9 @@ func (a *admin) unrouted(w http.ResponseWriter, r *http.Request) *apiError {
 	answer := statusRecorder{header: w.Header()}
 	h.ServeHTTP(&answer, r)
 	if answer.status == http.StatusMethodNotAllowed {
-		return &apiError{answer.status, "this address takes " + w.Header().Get("Allow")}
+		return &apiError{answer.status, "the only methods for this path are " + w.Header().Get("Allow")}
 	}
-	return &apiError{answer.status, "no such address; / lists all addresses"}
+	return &apiError{answer.status, "no such path; GET / lists all paths"}
 }
 
 // statusRecorder takes the head of an answer and forgets its body.

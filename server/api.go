@@ -76,7 +76,7 @@ func (a *api) routes() []route {
 	return []route{
 		{"GET /api/rooms", "the rooms with the most members (?top=20)", call(a.rooms)},
 		{"GET /api/rooms/{space}/{room}", "the members of one room on all nodes; ?connections lists its connections to this node", call(a.room)},
-		{"POST /api/rooms/{space}/{room}/messages", "publish the body as a message, in the form that a client sends", call(a.publish)},
+		{"POST /api/rooms/{space}/{room}/messages", "publish the body as a message, in the same form as a client sends it", call(a.publish)},
 		{"DELETE /api/connections/{id}", "close a connection with 4503 (?reason=TEXT)", call(a.kick)},
 		{"GET /api/ledger", "check that no frame was lost; this visits every connection", call(a.ledger)},
 	}
@@ -102,7 +102,7 @@ func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	if text := r.URL.Query().Get("top"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxTop {
-			return 0, nil, &apiError{http.StatusBadRequest, fmt.Sprintf("top takes a number from 1 to %d", maxTop)}
+			return 0, nil, &apiError{http.StatusBadRequest, fmt.Sprintf("top must be a number from 1 to %d", maxTop)}
 		}
 		limit = n
 	}
@@ -151,7 +151,7 @@ func asked(r *http.Request, name string) (bool, *apiError) {
 	case "0", "false":
 		return false, nil
 	}
-	return false, &apiError{http.StatusBadRequest, name + " takes 1 or true, 0 or false; without a value it is true"}
+	return false, &apiError{http.StatusBadRequest, name + " must be 1, true, 0 or false; without a value it counts as true"}
 }
 
 // roomInfo returns the number of members of a room.
@@ -214,7 +214,7 @@ func (a *api) publish(r *http.Request) (int, any, *apiError) {
 	}{Accepted: true}
 	here := a.members(target.Key())
 	if !a.srv.node.Offer(target.Key(), variant, kind, value) { // under load no connection is read either
-		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is still delivering the messages that it has accepted; try again"}
+		return 0, nil, &apiError{http.StatusServiceUnavailable, "the room or the node is still busy delivering earlier messages; try again"}
 	}
 	members, ours, err := a.everywhere(r.Context(), target.Key(), here)
 	if answer.Here = ours; err == nil { // the message is accepted even if the members cannot be counted
@@ -229,7 +229,7 @@ func (a *api) body(r *http.Request) ([]byte, *apiError) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("a message has at most %d bytes (see --max-message)", tooLarge.Limit)}
+		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("a message may have at most %d bytes (see --max-message)", tooLarge.Limit)}
 	case err != nil:
 		return nil, &apiError{http.StatusBadRequest, "the body is incomplete"}
 	}
@@ -243,7 +243,7 @@ func chatMessage(_ *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	case err != nil:
 		return 0, nil, &apiError{http.StatusBadRequest, "the body is not a message: " + err.Error()}
 	case input == protocol.Heartbeat:
-		return 0, nil, &apiError{http.StatusBadRequest, "a heartbeat is a sign of life, not a message"}
+		return 0, nil, &apiError{http.StatusBadRequest, "a heartbeat cannot be published: it is a sign of life, not a message"}
 	}
 	return loop.KindText, value, nil
 }
@@ -255,7 +255,7 @@ func rawMessage(r *http.Request, body []byte) (loop.Kind, []byte, *apiError) {
 	case mediaType == "application/octet-stream":
 		return loop.KindBinary, body, nil
 	case mediaType != "text/plain" || !strings.EqualFold(charset, "utf-8"):
-		return 0, nil, &apiError{http.StatusUnsupportedMediaType, "the Content-Type must be text/plain in UTF-8, for a text message, or application/octet-stream, for a binary one"}
+		return 0, nil, &apiError{http.StatusUnsupportedMediaType, "the Content-Type must be text/plain (in UTF-8) for a text message, or application/octet-stream for a binary message"}
 	case !utf8.Valid(body):
 		return 0, nil, &apiError{http.StatusBadRequest, "the text is not valid UTF-8"}
 	}
@@ -317,7 +317,7 @@ func ledgerOf(l *loop.Loop) ledgerInfo {
 func targetOf(r *http.Request) (protocol.Target, *apiError) {
 	space := r.PathValue("space")
 	if space != protocol.Chat.String() && space != protocol.Raw.String() {
-		return protocol.Target{}, &apiError{http.StatusNotFound, "rooms are at /api/rooms/chat/ROOM and /api/rooms/raw/ROOM"}
+		return protocol.Target{}, &apiError{http.StatusNotFound, "no such path: rooms are at /api/rooms/chat/ROOM and /api/rooms/raw/ROOM"}
 	}
 	target, err := protocol.ParseKey(space + "/" + r.PathValue("room"))
 	if err != nil {
@@ -331,7 +331,7 @@ func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiEr
 	select {
 	case a.walking <- struct{}{}:
 	default:
-		return nil, &apiError{http.StatusServiceUnavailable, "another request is looking at all connections; try again"}
+		return nil, &apiError{http.StatusServiceUnavailable, "another request is visiting all connections; try again later"}
 	}
 	defer func() { <-a.walking }()
 	return ask(ctx, a.patience, a.srv.node.Loops(), f)

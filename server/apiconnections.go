@@ -103,5 +103,5 @@ func parseID(text string) (loop.ConnID, error) {
 	if id := loop.ConnID(n); err == nil && formatID(id) == text {
 		return id, nil
 	}
-	return 0, errors.New("the id of a connection is 16 hexadecimal digits in lower case")
+	return 0, errors.New("the id of a connection must have 16 hexadecimal digits, in lower case")
 }

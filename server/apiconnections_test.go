@@ -160,7 +160,7 @@ func TestTheConnectionsAreListedForEveryWordOfYes(t *testing.T) {
 	}
 	for _, query := range []string{"?connections=yes", "?connections=2", "?connections=%201", "?connections=TRUE", "?connections=t"} {
 		got := s.request(t, "GET", "/api/rooms/chat/lobby"+query, "")
-		if text := got.errorText(t); got.status != http.StatusBadRequest || !strings.Contains(text, "connections takes 1 or true, 0 or false") {
+		if text := got.errorText(t); got.status != http.StatusBadRequest || !strings.Contains(text, "connections must be 1, true, 0 or false") {
 			t.Errorf("%q: got HTTP %d %q, want 400 with the values that it takes", query, got.status, text)
 		}
 	}

@@ -471,7 +471,7 @@ func TestAttackPlainHTTPIsAnsweredOnceAndClosed(t *testing.T) {
 	}{
 		{"page", request("GET", "/"), 200, "<!doctype html"},
 		{"health", get, 200, "ok\n"},
-		{"nowhere", request("GET", "/nowhere"), 404, "not found: the page is at /"},
+		{"nowhere", request("GET", "/nowhere"), 404, "not found: the demo page is at /"},
 		{"dots", request("GET", "/x/../../etc/passwd"), 0, ""},
 		{"two slashes", request("GET", "//evil.example/"), 0, ""},
 		{"a room", request("GET", "/ws/chat/room"), 426, "WebSocket"},

@@ -34,7 +34,7 @@ func shareDescriptors(limit uint64, loops, backend int) (fileShares, error) {
 	share := min(max(rest/sharePart, leastShare), mostShare)
 	d := fileShares{clients: rest - 2*share, admin: share, refusals: share}
 	if d.clients < 1 {
-		return d, fmt.Errorf("the limit of open files is %d, and with %d loops the process needs %d before the first connection: raise it with ulimit -n %d, or LimitNOFILE= in the systemd unit",
+		return d, fmt.Errorf("the limit of open files is %d, but a process with %d loops needs %d open files before the first connection: raise the limit with ulimit -n %d, or with LimitNOFILE= in the systemd unit",
 			limit, loops, need+2*share+1, nextLimit(limit))
 	}
 	return d, nil

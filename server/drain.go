@@ -24,7 +24,7 @@ func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 		return err
 	}
 	if err := s.acceptor.stop(); err != nil {
-		s.log.Warn("close the listener", zap.Error(err))
+		s.log.Warn("cannot close the listener", zap.Error(err))
 	}
 	began, total := time.Now(), s.connections()
 	for {

@@ -66,7 +66,7 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	case !upgrade && path == originCheckPath && r.Method == http.MethodPost:
 		return s.checkOrigin(r)
 	case isRoom && r.Method != http.MethodGet:
-		return &websocket.HeadError{Status: http.StatusMethodNotAllowed, Text: "a room is joined with GET and a WebSocket handshake"}
+		return &websocket.HeadError{Status: http.StatusMethodNotAllowed, Text: "to join a room, send a GET request with a WebSocket handshake"}
 	case !upgrade && isRoom:
 		return &websocket.HeadError{Status: http.StatusUpgradeRequired, Text: "this address speaks WebSocket: connect to it with ws:// or wss://"}
 	case !upgrade:
@@ -138,12 +138,12 @@ func (s *session) refuseOrigin(r *http.Request) *websocket.HeadError {
 // originAdvice returns advice: which setting would let the pages of an origin connect.
 func originAdvice(origin string) string {
 	if pattern := websocket.PatternFor(origin); pattern != "" {
-		return "to allow it, add it to the server's origins, as in --origins=" + pattern
+		return "to allow this origin, add it to the server's origins, as in --origins=" + pattern
 	}
 	if origin == "null" {
-		return "it is a local file or a sandboxed frame, so serve it over HTTP; --origins=null would allow it, but also any other page"
+		return "the page is a local file (serve it over HTTP) or in a sandboxed frame (load it outside the frame); --origins=null would allow it, but any other page can get the origin null too"
 	}
-	return "only the entry * of --origins would allow it"
+	return "this origin cannot be listed; only --origins=* would allow it"
 }
 
 // originCheckPath is the path at which a page asks why its handshake was refused, because the browser does not tell it.

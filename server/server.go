@@ -264,7 +264,7 @@ func (s *Server) publicPages() http.Handler {
 	readyz := s.readyz()
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !s.rules.Load().cfg.PublicReadyz {
-			http.Error(w, "/readyz is on the admin address (--admin), and with --public-readyz here too", http.StatusNotFound)
+			http.Error(w, "/readyz is on the admin address (--admin); with --public-readyz this address serves it too", http.StatusNotFound)
 			return
 		}
 		readyz.ServeHTTP(w, r)

@@ -202,17 +202,17 @@ func (s *session) Kick(why loop.CloseReason) {
 	case loop.ReasonFrame:
 		s.end(protocol.ClosePolicy, "a frame stayed incomplete without progress for "+cfg.FrameTimeout.String(), why)
 	case loop.ReasonRoomFull:
-		s.refuseInFrame(protocol.CloseRoomFull, "the room has its "+counted(cfg.RoomMembers, "member"), why)
+		s.refuseInFrame(protocol.CloseRoomFull, "the room already has its limit of "+counted(cfg.RoomMembers, "member"), why)
 	case loop.ReasonNodeFull:
-		s.refuseInFrame(protocol.CloseRoomFull, "this node has its "+counted(cfg.MaxRooms, "room"), why)
+		s.refuseInFrame(protocol.CloseRoomFull, "this node already has its limit of "+counted(cfg.MaxRooms, "room"), why)
 	case loop.ReasonBackend:
 		s.end(protocol.CloseBackendUnavailable, "a message could not be passed on to the other nodes", why)
 	case loop.ReasonDoubt:
 		s.end(protocol.CloseBackendUnavailable, "a message may or may not have reached the room", why)
 	case loop.ReasonBacklogHard:
-		s.end(protocol.CloseSlowConsumer, "more than "+cfg.HardBacklog.String()+" were waiting", why)
+		s.end(protocol.CloseSlowConsumer, "the backlog of this member was over "+cfg.HardBacklog.String(), why)
 	case loop.ReasonBacklogSoft:
-		s.end(protocol.CloseSlowConsumer, "more than "+cfg.SoftBacklog.String()+" were waiting for "+cfg.BacklogTime.String(), why)
+		s.end(protocol.CloseSlowConsumer, "the backlog of this member was over "+cfg.SoftBacklog.String()+" for "+cfg.BacklogTime.String(), why)
 	case loop.ReasonShed:
 		s.end(protocol.CloseSlowConsumer, "all backlogs together were over "+cfg.BacklogTotal.String(), why)
 	default:

@@ -127,7 +127,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 		m.add("backlog-soft", "%v is above --backlog-hard %v; take a smaller soft or a larger hard limit", c.SoftBacklog, c.HardBacklog)
 	}
 	if c.BacklogTotal < c.HardBacklog {
-		m.add("backlog-total", "%v is below --backlog-hard %v, which one member may use alone; take a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
+		m.add("backlog-total", "%v is below --backlog-hard %v, the limit for a single member; take a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
 	}
 	if c.MaxMessage > largestMessage {
 		return // the next two mistakes would only be consequences of this one
@@ -144,7 +144,7 @@ func (c *Config) checkBacklog(m *mistakes) {
 // checkRedis checks everything that can be checked without a connection to Redis. The bridge parses the URL.
 func (c *Config) checkRedis(m *mistakes) {
 	if c.RedisPrefix == "" || len(c.RedisPrefix) > 64 || strings.ContainsFunc(c.RedisPrefix, notPrefix) {
-		m.add("redis-prefix", "%q is not a prefix; it takes 1 to 64 letters, digits and -_.:", c.RedisPrefix)
+		m.add("redis-prefix", "%q is not a valid prefix; a prefix has 1 to 64 letters, digits and -_.:", c.RedisPrefix)
 	}
 	inRange(m, "lanes", c.Lanes, 0, 1024)
 	inRange(m, "redis-batch", c.RedisBatch, 1, 4096)

@@ -158,15 +158,15 @@ func (j *job) config() (load.Config, error) {
 	s.Name = j.Name
 	for name, text := range j.Fields {
 		if err := s.Set(name, text); err != nil {
-			return load.Config{}, cli.Failf(cli.Usage, "the worker has another version: %w", err)
+			return load.Config{}, cli.Failf(cli.Usage, "coordinator and worker are different versions of dotsbench: %w", err)
 		}
 	}
 	err := s.Validate()
 	switch {
 	case err != nil:
-		return load.Config{}, cli.Failf(cli.Usage, "the job: %w", err)
+		return load.Config{}, cli.Failf(cli.Usage, "the job is not valid: %w", err)
 	case j.Parts < 1 || j.Part < 0 || j.Part >= j.Parts:
-		return load.Config{}, cli.Failf(cli.Usage, "the job: part %d of %d: parts count from 0", j.Part, j.Parts)
+		return load.Config{}, cli.Failf(cli.Usage, "the job is not valid: part %d of %d is out of range (the first part is 0)", j.Part, j.Parts)
 	}
 	if err := check(&s, j.Parts, 0); err != nil {
 		return load.Config{}, err

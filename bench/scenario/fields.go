@@ -32,7 +32,7 @@ func Fields() []Field {
 		span("beat", "heartbeat period of every connection, 0 for none", func(s *Scenario) *spanOf { return &s.Beat }),
 		choice("order", "which order the proof demands: one order of a room, or the order of each sender", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
 		seed(),
-		rateField("open", "connections opened per second; the time of each counts from when it was due; max: 256 at a time",
+		rateField("open", "connections opened per second; the time of each connect counts from when it was due; max: as fast as possible, with 256 connects under way",
 			"a rate such as 2000/s, or max", func(s *Scenario) *Rate { return &s.Open }),
 		number("prelude", "connections opened and reset first, so that one-time work of the server does not count", func(s *Scenario) *int { return &s.Prelude }),
 		choice("memory", "how memory is read", func(s *Scenario) *string { return &s.Memory }, MemoryQuick, MemorySettled),

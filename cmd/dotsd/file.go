@@ -68,7 +68,7 @@ func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, pro
 
 // quotes is the hint for most mistakes in YAML. Patterns of --origins and IPv6 addresses begin with characters that have a
 // special meaning in YAML.
-const quotes = "a value that begins with one of * & ! [ { @ % needs quotes"
+const quotes = "a value that begins with one of * & ! [ { @ % must be in quotes"
 
 func syntaxError(path string, err error) error {
 	var located yaml.Error

@@ -165,7 +165,7 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	})
 	var stderr bytes.Buffer
 	if code := run(t.Context(), program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--redis=" + redis, "--lanes=3"}, stdout: io.Discard, stderr: &stderr}); code != exitUsage ||
-		!strings.Contains(stderr.String(), "have 4 lanes, this one is set to 3") || strings.Count(stderr.String(), "\n") != 1 {
+		!strings.Contains(stderr.String(), "have 4 lanes, but this node is set to 3") || strings.Count(stderr.String(), "\n") != 1 {
 		t.Errorf("other lanes: got exit %d and %q, want 2 and one line that names both", code, stderr.String())
 	}
 	stopFirst()

@@ -41,7 +41,7 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	build := readBuild()
 	r, err := start(ctx, c, log.Logger, build)
 	if errors.Is(err, errEnded) {
-		log.Info("ended before it served", zap.NamedError("cause", context.Cause(ctx)), zap.String("reason", oneLine(err)))
+		log.Info("the node ended before it was ready", zap.NamedError("cause", context.Cause(ctx)), zap.String("reason", oneLine(err)))
 		return nil
 	}
 	if err != nil {
@@ -223,7 +223,7 @@ func explainListen(err error, c server.Config) error {
 		return fmt.Errorf("%s: %s is in use by another program; choose another address, for example %s=%s, or find that program with: ss -ltnp 'sport = :%s'",
 			flag, address, flag, other, portOf(address))
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%s: %s is not allowed to this user; choose a port above 1023, for example %s=%s", flag, address, flag, other)
+		return fmt.Errorf("%s: this user may not listen on %s; choose a port above 1023, for example %s=%s", flag, address, flag, other)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s: %s is not an address of this machine; choose one that it has, for example %s=%s", flag, address, flag, other)
 	default:

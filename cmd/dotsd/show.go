@@ -42,7 +42,7 @@ func (inv *invocation) table(w io.Writer) error {
 }
 
 const yamlHead = `# Configuration of dotsd: dotsd --config=FILE
-# Keys are the names of the flags. Keys that you leave out have their defaults; flags and variables win over this file.
+# Keys are the names of the flags. Keys that you leave out have their defaults; flags and variables override this file.
 `
 
 func (inv *invocation) yaml() string {

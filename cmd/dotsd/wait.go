@@ -25,7 +25,7 @@ const (
 const sayAgain = time.Minute
 
 // errEnded means that the node was told to end.
-var errEnded = errors.New("stopped by a signal while it waited for Redis")
+var errEnded = errors.New("a signal stopped the node while it waited for Redis")
 
 // awaitRedis joins the other nodes as soon as Redis is available. Until then, waiting answers clients with the reason for the
 // delay.

@@ -251,7 +251,7 @@ func TestWhatEndsANodeThatWouldWait(t *testing.T) {
 func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	between := startWaiting(t, "--redis=redis://127.0.0.1:"+idlePort(t), "--drain-delay=1h", "--drain-time=1h")
 	between.end()
-	between.reads("ended before it served")
+	between.reads("the node ended before it was ready")
 	between.stop()
 
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -273,7 +273,7 @@ func TestANodeThatWaitsEndsWhenItIsTold(t *testing.T) {
 	}()
 	var stderr bytes.Buffer
 	code := run(ctx, program{args: []string{"--listen=127.0.0.1:0", "--admin=", "--loops=1", "--redis=redis://" + silent.Addr().String()}, stdout: io.Discard, stderr: &stderr})
-	if text := stderr.String(); code != exitOK || !strings.Contains(text, "ended before it served") || strings.Contains(text, "timeout") {
+	if text := stderr.String(); code != exitOK || !strings.Contains(text, "the node ended before it was ready") || strings.Contains(text, "timeout") {
 		t.Errorf("within a try: got exit %d and %q, want 0, and that it did not wait for the answer", code, text)
 	}
 }

@@ -92,12 +92,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	a, ok := h.assets[r.URL.Path]
 	if !ok {
-		http.Error(w, "not found: the page is at /, rooms are at /ws/chat/ROOM/ and /ws/raw/ROOM/, metrics and the API at the admin address (--admin)", http.StatusNotFound)
+		http.Error(w, "not found: the demo page is at /, rooms are at /ws/chat/ROOM/ and /ws/raw/ROOM/, metrics and the API at the admin address (--admin)", http.StatusNotFound)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		http.Error(w, "this address takes GET and HEAD only", http.StatusMethodNotAllowed)
+		http.Error(w, "this path accepts only GET and HEAD", http.StatusMethodNotAllowed)
 		return
 	}
 	header.Set("Content-Type", a.contentType)

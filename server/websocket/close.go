@@ -32,7 +32,7 @@ func (e *CloseError) Error() string {
 
 // The errors of a Parser. They are declared once, so that a flood of bad frames allocates nothing.
 var (
-	errReservedBits     = &CloseError{codeProtocolError, "protocol error: reserved bits set, no extension was negotiated"}
+	errReservedBits     = &CloseError{codeProtocolError, "protocol error: reserved bits set although no extension was negotiated"}
 	errReservedOpcode   = &CloseError{codeProtocolError, "protocol error: reserved opcode"}
 	errFragmentControl  = &CloseError{codeProtocolError, "protocol error: fragmented control frame"}
 	errStrayContinue    = &CloseError{codeProtocolError, "protocol error: continuation without a message"}

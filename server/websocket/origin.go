@@ -176,14 +176,14 @@ func parseOriginPattern(text string) (originPattern, error) {
 	if !ok {
 		head, _, found := strings.Cut(rest, "/")
 		if _, _, ok := splitAuthority(head); found && ok {
-			return p, fmt.Errorf("want %q; a page's origin has no path, not even a slash", text[:len(text)-len(rest)+len(head)])
+			return p, fmt.Errorf("write %q; an origin has no path, not even a slash", text[:len(text)-len(rest)+len(head)])
 		}
-		return p, errors.New("want https://host, https://host:port, https://*.host for subdomains, each also without its scheme, or *")
+		return p, errors.New("write https://HOST, https://HOST:PORT, https://*.HOST (all subdomains of HOST) or * (every origin); https:// may be another scheme or be left out")
 	}
 	p.host, p.port = host, port
 	if p.subdomains {
 		if _, err := netip.ParseAddr(host); err == nil || host[0] == '[' {
-			return p, errors.New("an address has no subdomains")
+			return p, errors.New("an IP address has no subdomains")
 		}
 		p.host = "." + host
 	}
