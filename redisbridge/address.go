@@ -33,7 +33,7 @@ const (
 	Cluster
 )
 
-var errAddress = errors.New("it takes redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master[?sentinel_user=…&sentinel_password=…] or redis+cluster://host:port,host:port")
+var errAddress = errors.New("write redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master[?sentinel_user=…&sentinel_password=…] or redis+cluster://host:port,host:port")
 
 // ParseAddress reads one of these forms:
 //
@@ -99,7 +99,7 @@ func (a *Address) parseUser(text string) (err error) {
 		a.Password, err = url.PathUnescape(password)
 	}
 	if err != nil {
-		return fmt.Errorf("the user or the password is not percent-encoded; %w", errAddress)
+		return fmt.Errorf("the user or the password has a %% that is not followed by two hexadecimal digits; %w", errAddress)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (a *Address) parseHosts(text string) error {
 		a.Hosts = append(a.Hosts, host)
 	}
 	if a.Kind == Standalone && len(a.Hosts) > 1 {
-		return fmt.Errorf("more than one host needs redis+cluster:// or redis+sentinel://; %w", errAddress)
+		return fmt.Errorf("several hosts are only allowed with redis+cluster:// or redis+sentinel://; %w", errAddress)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (a *Address) parseHosts(text string) error {
 func (a *Address) parsePath(path string) (err error) {
 	path, err = url.PathUnescape(strings.TrimSuffix(path, "/"))
 	if err != nil || strings.ContainsAny(path, "?#") {
-		return fmt.Errorf("there is text after the hosts that has no meaning there; %w", errAddress)
+		return fmt.Errorf("the text after the hosts is not valid; %w", errAddress)
 	}
 	switch a.Kind {
 	case Sentinel:
@@ -154,21 +154,21 @@ func (a *Address) parsePath(path string) (err error) {
 // parseQuery reads the parameters. It refuses unknown ones: if a name were misspelt, the node would log in without its password.
 func (a *Address) parseQuery(text string) (err error) {
 	if a.Kind != Sentinel {
-		return fmt.Errorf("only redis+sentinel:// takes parameters; %w", errAddress)
+		return fmt.Errorf("parameters are only allowed with redis+sentinel://; %w", errAddress)
 	}
 	into := map[string]*string{"sentinel_user": &a.SentinelUsername, "sentinel_password": &a.SentinelPassword}
 	for parameter := range strings.SplitSeq(text, "&") {
 		name, value, _ := strings.Cut(parameter, "=")
 		place, known := into[name]
 		if !known {
-			return fmt.Errorf("a parameter is neither sentinel_user nor sentinel_password; %w", errAddress)
+			return fmt.Errorf("the only parameters are sentinel_user and sentinel_password; %w", errAddress)
 		}
 		if *place != "" {
 			return fmt.Errorf("%s is given twice; %w", name, errAddress)
 		}
 		// url.QueryUnescape would turn a plus into a space.
 		if *place, err = url.PathUnescape(value); err != nil || strings.Contains(value, "#") {
-			return fmt.Errorf("%s is not percent-encoded; %w", name, errAddress)
+			return fmt.Errorf("%s is not correctly percent-encoded; %w", name, errAddress)
 		}
 		if value == "" {
 			return fmt.Errorf("%s is empty; %w", name, errAddress)

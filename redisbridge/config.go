@@ -84,11 +84,11 @@ func (c *Config) Validate() error {
 	}
 	switch {
 	case c.Prefix == "" || len(c.Prefix) > 64 || strings.Trim(c.Prefix, prefixLetters) != "":
-		return fmt.Errorf("%q is not a prefix; it takes 1 to 64 letters, digits and the characters -_.: in any order", c.Prefix)
+		return fmt.Errorf("%q is not a prefix; write 1 to 64 letters, digits and the characters -_.: in any order", c.Prefix)
 	case c.Lanes < 0 || c.Lanes > MaxLanes:
-		return fmt.Errorf("%d lanes are out of range; it takes 0 to %d", c.Lanes, MaxLanes)
+		return fmt.Errorf("%d lanes are out of range; write a value from 0 to %d", c.Lanes, MaxLanes)
 	case c.Down != Local && c.Down != Reject:
-		return fmt.Errorf("%q is not a policy; it takes local or reject", c.Down)
+		return fmt.Errorf("%q is not a policy; write local or reject", c.Down)
 	case c.Hold < 0 || c.MaxHeld <= 0 || c.MaxWaiting <= 0 || c.BatchMessages <= 0 || c.BatchBytes <= 0 || c.LogBytes < 0 || c.LogAge < time.Second:
 		return errors.New("a limit is not set; start from redisbridge.Default")
 	case c.Silence <= 0 || c.CallMax <= 0 || c.Beat <= 0 || c.Stale <= 0 || c.Look <= 0 || c.Gone < 2*c.Look || c.Keep < c.Gone || c.Alone < 0 || c.Upgrade < 0:

@@ -68,7 +68,7 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	case isRoom && r.Method != http.MethodGet:
 		return &websocket.HeadError{Status: http.StatusMethodNotAllowed, Text: "to join a room, send a GET request with a WebSocket handshake"}
 	case !upgrade && isRoom:
-		return &websocket.HeadError{Status: http.StatusUpgradeRequired, Text: "this address speaks WebSocket: connect to it with ws:// or wss://"}
+		return &websocket.HeadError{Status: http.StatusUpgradeRequired, Text: "this address accepts only WebSocket connections: connect to it with ws:// or wss://"}
 	case !upgrade:
 		s.servePage(r)
 		return nil
@@ -141,9 +141,9 @@ func originAdvice(origin string) string {
 		return "to allow this origin, add it to the server's origins, as in --origins=" + pattern
 	}
 	if origin == "null" {
-		return "the page is a local file (serve it over HTTP) or in a sandboxed frame (load it outside the frame); --origins=null would allow it, but any other page can get the origin null too"
+		return "local files and pages in sandboxed frames have this origin: serve the page over HTTP, outside such a frame (--origins=null would allow this origin, but every site can make pages that have it)"
 	}
-	return "this origin cannot be listed; only --origins=* would allow it"
+	return "this origin does not have the form SCHEME://HOST:PORT, so only --origins=* (every page) would allow it"
 }
 
 // originCheckPath is the path at which a page asks why its handshake was refused, because the browser does not tell it.

@@ -34,7 +34,7 @@ func respond(s *Server, r *http.Request) []byte {
 		defer func() {
 			if p := recover(); p != nil {
 				s.counts.panics.Add(1)
-				s.log.Error("panic while answering a page", zap.Any("panic", p), zap.String("path", r.URL.Path), zap.Stack("stack"))
+				s.log.Error("panic while answering a request for a page", zap.Any("panic", p), zap.String("path", r.URL.Path), zap.Stack("stack"))
 				*w = memoryWriter{header: http.Header{}, status: http.StatusInternalServerError}
 			}
 		}()

@@ -202,9 +202,9 @@ func (s *session) Kick(why loop.CloseReason) {
 	case loop.ReasonFrame:
 		s.end(protocol.ClosePolicy, "a frame stayed incomplete without progress for "+cfg.FrameTimeout.String(), why)
 	case loop.ReasonRoomFull:
-		s.refuseInFrame(protocol.CloseRoomFull, "the room already has its limit of "+counted(cfg.RoomMembers, "member"), why)
+		s.refuseInFrame(protocol.CloseRoomFull, "the limit of the room is "+counted(cfg.RoomMembers, "member"), why)
 	case loop.ReasonNodeFull:
-		s.refuseInFrame(protocol.CloseRoomFull, "this node already has its limit of "+counted(cfg.MaxRooms, "room"), why)
+		s.refuseInFrame(protocol.CloseRoomFull, "the limit of this node is "+counted(cfg.MaxRooms, "room"), why)
 	case loop.ReasonBackend:
 		s.end(protocol.CloseBackendUnavailable, "a message could not be passed on to the other nodes", why)
 	case loop.ReasonDoubt:

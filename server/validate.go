@@ -53,21 +53,21 @@ func (c *Config) checkAccess(m *mistakes) {
 	if c.Admin != "" {
 		m.address("admin", c.Admin)
 		if sameAddress(c.Listen, c.Admin) {
-			m.add("admin", "%s is in use by --listen %s; take another port, or none to switch it off: --admin \"\"", c.Admin, c.Listen)
+			m.add("admin", "%s is already the address of --listen %s; choose another port, or switch the admin address off with --admin \"\"", c.Admin, c.Listen)
 		}
 	}
 	if c.Admin == "" && (c.AdminToken != "" || c.AdminTokenFile != "") {
-		m.add("admin-token", "--admin is off, so nothing asks for a token: set --admin, or leave the token out")
+		m.add("admin-token", "a token has no effect while the admin address is off; set --admin, or leave the token out")
 	}
 	if c.AdminToken != "" && c.AdminTokenFile != "" {
-		m.add("admin-token-file", "--admin-token is set as well; use only one of the two")
+		m.add("admin-token-file", "--admin-token is set too; set only one of the two")
 	}
 	if c.AdminToken == "" && c.AdminTokenFile == "" && !isLoopback(c.Admin) {
-		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or take a loopback address such as 127.0.0.1:8001", c.Admin)
+		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or choose a loopback address such as 127.0.0.1:8001", c.Admin)
 	}
 	c.checkLists(m)
 	if strings.ContainsFunc(c.AdminToken, notBearer) {
-		m.add("admin-token", "holds a character that no bearer token can have; take letters, digits and -._~+/=")
+		m.add("admin-token", "the token contains a character that is not allowed in a bearer token; use letters, digits and -._~+/=")
 	}
 }
 
@@ -81,7 +81,7 @@ func (c *Config) checkLists(m *mistakes) {
 	for _, name := range c.Subprotocols {
 		switch {
 		case !websocket.ValidToken(name):
-			m.add("subprotocols", "%q is not a subprotocol: want letters, digits and !#$%%&'*+-.^_|~", name)
+			m.add("subprotocols", "%q is not a subprotocol: use letters, digits and !#$%%&'*+-.^_|~", name)
 		case isOtherVersion(name):
 			m.add("subprotocols", "%q is reserved for a version of the protocol that this server does not speak; leave it out", name)
 		}
@@ -124,20 +124,20 @@ func (c *Config) checkBacklog(m *mistakes) {
 	inRange(m, "stall-budget", c.StallBudget, 0, 10*time.Second)
 	inRange(m, "unsent-limit", c.UnsentLimit, 0, 1*GiB)
 	if c.SoftBacklog > c.HardBacklog {
-		m.add("backlog-soft", "%v is above --backlog-hard %v; take a smaller soft or a larger hard limit", c.SoftBacklog, c.HardBacklog)
+		m.add("backlog-soft", "%v is above --backlog-hard %v; choose a smaller soft limit or a larger hard limit", c.SoftBacklog, c.HardBacklog)
 	}
 	if c.BacklogTotal < c.HardBacklog {
-		m.add("backlog-total", "%v is below --backlog-hard %v, the limit for a single member; take a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
+		m.add("backlog-total", "%v is below --backlog-hard %v, the limit for a single member; choose a larger total or a smaller hard limit", c.BacklogTotal, c.HardBacklog)
 	}
 	if c.MaxMessage > largestMessage {
 		return // the next two mistakes would only be consequences of this one
 	}
 	frame := c.MaxMessage + maxFrameHeader
 	if c.HardBacklog < frame {
-		m.add("backlog-hard", "%v cannot hold one message of --max-message %v with its header; take at least %v, or a smaller message", c.HardBacklog, c.MaxMessage, wholeKiB(frame))
+		m.add("backlog-hard", "%v is too small for one message of --max-message %v with its header; choose at least %v, or a smaller --max-message", c.HardBacklog, c.MaxMessage, wholeKiB(frame))
 	}
 	if c.InboxLimit < frame {
-		m.add("inbox-limit", "%v cannot hold one message of --max-message %v; take at least %v, or a smaller message", c.InboxLimit, c.MaxMessage, wholeKiB(frame))
+		m.add("inbox-limit", "%v is too small for one message of --max-message %v; choose at least %v, or a smaller --max-message", c.InboxLimit, c.MaxMessage, wholeKiB(frame))
 	}
 }
 
@@ -164,7 +164,7 @@ func (c *Config) checkAlone(m *mistakes) {
 	d := Default()
 	for _, s := range Settings() {
 		if s.Group == groupOfNodes && !reflect.DeepEqual(s.Get(*c), s.Get(d)) {
-			m.add(s.Name, "has no effect without --redis: this node runs alone; set --redis, or leave --%s out", s.Name)
+			m.add(s.Name, "has no effect without --redis, because this node runs alone; set --redis, or leave --%s out", s.Name)
 		}
 	}
 }
@@ -188,9 +188,9 @@ func (m *mistakes) address(name, address string) {
 	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		m.add(name, "%q is not an address: want host:port with a port of at most 65535", address)
+		m.add(name, "%q is not an address: write host:port with a port of at most 65535", address)
 	case err != nil:
-		m.add(name, "%q is not an address: want host:port, such as :8000 or 127.0.0.1:8000", address)
+		m.add(name, "%q is not an address: write host:port, such as :8000 or 127.0.0.1:8000", address)
 	}
 }
 
@@ -201,7 +201,7 @@ func (m *mistakes) oneOf(name, got string, names ...string) {
 		}
 	}
 	last := len(names) - 1
-	m.add(name, "%q is unknown; it takes %s or %s", got, strings.Join(names[:last], ", "), names[last])
+	m.add(name, "%q is unknown; write %s or %s", got, strings.Join(names[:last], ", "), names[last])
 }
 
 func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name string, got, low, high T, or ...T) {
@@ -212,7 +212,7 @@ func inRange[T int | ByteSize | time.Duration | Patience](m *mistakes, name stri
 	for _, o := range or {
 		others += ", or " + text(o)
 	}
-	m.add(name, "%s is out of range; it takes %s to %s%s", text(got), text(low), text(high), others)
+	m.add(name, "%s is out of range; write a value from %s to %s%s", text(got), text(low), text(high), others)
 }
 
 // sameAddress reports whether two listeners would conflict. Two addresses with port 0 do not conflict, because each gets a

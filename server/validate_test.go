@@ -111,12 +111,12 @@ const otherPolicy = "local"
 // The text of an error must name the wrong entry and the expected form.
 func TestValidateSaysWhatIsWanted(t *testing.T) {
 	for want, change := range map[string]func(*server.Config){
-		`--listen: ":80000" is not an address: want host:port with a port of at most 65535`:                                  func(c *server.Config) { c.Listen = ":80000" },
-		`--admin: "127.0.0.1:65536" is not an address: want host:port with a port of at most 65535`:                          func(c *server.Config) { c.Admin = "127.0.0.1:65536" },
-		`--listen: "8000" is not an address: want host:port, such as :8000 or 127.0.0.1:8000`:                                func(c *server.Config) { c.Listen = "8000" },
-		`--listen: ":-1" is not an address: want host:port, such as :8000 or 127.0.0.1:8000`:                                 func(c *server.Config) { c.Listen = ":-1" },
-		`--origins: "https://b/x" is not an origin pattern: write "https://b"; an origin has no path, not even a slash`: func(c *server.Config) { c.Origins = []string{"https://b/x"} },
-		`--subprotocols: "dots.v2" is reserved for a version of the protocol that this server does not speak; leave it out`:  func(c *server.Config) { c.Subprotocols = []string{"dots.v2"} },
+		`--listen: ":80000" is not an address: write host:port with a port of at most 65535`:                                func(c *server.Config) { c.Listen = ":80000" },
+		`--admin: "127.0.0.1:65536" is not an address: write host:port with a port of at most 65535`:                        func(c *server.Config) { c.Admin = "127.0.0.1:65536" },
+		`--listen: "8000" is not an address: write host:port, such as :8000 or 127.0.0.1:8000`:                              func(c *server.Config) { c.Listen = "8000" },
+		`--listen: ":-1" is not an address: write host:port, such as :8000 or 127.0.0.1:8000`:                               func(c *server.Config) { c.Listen = ":-1" },
+		`--origins: "https://b/x" is not an origin pattern: write "https://b"; an origin has no path, not even a slash`:     func(c *server.Config) { c.Origins = []string{"https://b/x"} },
+		`--subprotocols: "dots.v2" is reserved for a version of the protocol that this server does not speak; leave it out`: func(c *server.Config) { c.Subprotocols = []string{"dots.v2"} },
 	} {
 		c := server.Default()
 		change(&c)

@@ -102,7 +102,7 @@ func serverOf(side, text, url string) (duel.Server, error) {
 	}
 	file, _, _ := strings.Cut(text, ":")
 	if !strings.HasSuffix(file, ".yaml") && !strings.HasSuffix(file, ".yml") {
-		return duel.Server{}, cli.Failf(cli.Usage, "%s %q: want a server's command with {port}, or an adapter such as peers.yaml:gws", side, text)
+		return duel.Server{}, cli.Failf(cli.Usage, "%s %q: write a server's command with {port}, or an adapter such as peers.yaml:gws", side, text)
 	}
 	a, err := adapter.Find(text)
 	if err != nil {

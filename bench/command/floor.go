@@ -55,7 +55,7 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 		return cli.Failf(cli.Usage, "--size %q: want 1 to 64k bytes", *size)
 	}
 	if cfg.Sockets, err = scenario.ParseCount(*sockets); err != nil || cfg.Sockets < 1 {
-		return cli.Failf(cli.Usage, "--sockets %q: want a number such as 1000 or 2k", *sockets)
+		return cli.Failf(cli.Usage, "--sockets %q: write a number such as 1000 or 2k", *sockets)
 	}
 	for word := range strings.SplitSeq(*frames, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(word))

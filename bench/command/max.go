@@ -109,7 +109,7 @@ func parseBound(name, text string) (float64, error) {
 	}
 	r, err := scenario.ParseRate(in)
 	if err != nil || r.Max || r.PerSecond <= 0 {
-		return 0, cli.Failf(cli.Usage, "--%s %q: want a rate such as 500/s, 20k/s or 1M/s", name, text)
+		return 0, cli.Failf(cli.Usage, "--%s %q: write a rate such as 500/s, 20k/s or 1M/s", name, text)
 	}
 	return r.PerSecond, nil
 }

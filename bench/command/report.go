@@ -29,7 +29,7 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 	case err != nil:
 		return err
 	case len(dirs) == 0:
-		return cli.Failf(cli.Usage, "want a folder that dotsbench run --out wrote")
+		return cli.Failf(cli.Usage, "name a folder that dotsbench run --out wrote")
 	case *out == "" && len(dirs) > 1:
 		return cli.Failf(cli.Usage, "%d folders make one page: name its file with --out FILE", len(dirs))
 	case *out == "":

@@ -80,7 +80,7 @@ func TestMistakesOfReportAreOneLineAndLeaveNothing(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "want a folder that dotsbench run --out wrote"},
+		{nil, "name a folder that dotsbench run --out wrote"},
 		{[]string{filepath.Join(top, "none")}, "none: no such file or directory; name a folder"},
 		{[]string{filepath.Join(good, "result.json")}, "is not a folder"},
 		{[]string{write("empty", "")}, "there is no result.json in it"},

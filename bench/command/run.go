@@ -107,7 +107,7 @@ func (f *runFlags) complete(name string) error {
 	}
 	if f.source != "" {
 		if f.spec.Source, err = netip.ParsePrefix(f.source); err != nil {
-			return cli.Failf(cli.Usage, "--source %q: want a network such as 127.0.0.0/24", f.source)
+			return cli.Failf(cli.Usage, "--source %q: write a network such as 127.0.0.0/24", f.source)
 		}
 	}
 	if err := f.findAdapter(); err != nil {

@@ -51,7 +51,7 @@ func slicesCommand(args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&o.only, "only", "", "`ROW,…` to measure, of "+strings.Join(rowKeys(), ", ")+"; empty: all")
 	fs.IntVar(&o.sittings, "sittings", 3, "`N` sittings of each row; each one starts all servers again")
 	fs.IntVar(&o.turns, "turns", 12, "`N` turns of a sitting; in each turn every server works for one slice")
-	fs.IntVar(&o.most, "most", 8, "maximum number `N` of sittings of each row: a row is repeated while its interval is too wide")
+	fs.IntVar(&o.most, "most", 8, "at most `N` sittings of each row; after --sittings, a row is repeated only while its interval is too wide")
 	fs.BoolVar(&o.quick, "quick", false, "one short sitting, to check that everything works")
 	fs.StringVar(&o.out, "out", "", "JSON `FILE` to write")
 	if err := cli.Parse(fs, args, stdout, slicesAbout); err != nil {

@@ -122,14 +122,14 @@ func TestABadJobIsRefusedAndTheWorkerLivesOn(t *testing.T) {
 	}
 	addr, _ := serve(t, h)
 	for want, change := range map[string]func(j *job){
-		"rooms: 0":                       func(j *job) { j.Fields["rooms"] = "0" },
-		"part 0 of 0":                    func(j *job) { j.Parts = 0 },
-		"part 2 of 2":                    func(j *job) { j.Part, j.Parts = 2, 2 },
-		"part -1 of 2":                   func(j *job) { j.Part, j.Parts = -1, 2 },
-		"number of generators (1000000)": func(j *job) { j.Parts = 1000000 },
-		"the worker has another version": func(j *job) { j.Fields["colour"] = "red" },
-		"nobody thought of this":         func(j *job) { j.RunID = 13 },
-		"--source":                       func(j *job) { j.Source = "home" },
+		"rooms: 0":                        func(j *job) { j.Fields["rooms"] = "0" },
+		"part 0 of 0":                     func(j *job) { j.Parts = 0 },
+		"part 2 of 2":                     func(j *job) { j.Part, j.Parts = 2, 2 },
+		"part -1 of 2":                    func(j *job) { j.Part, j.Parts = -1, 2 },
+		"number of generators (1000000)":  func(j *job) { j.Parts = 1000000 },
+		"different versions of dotsbench": func(j *job) { j.Fields["colour"] = "red" },
+		"nobody thought of this":          func(j *job) { j.RunID = 13 },
+		"--source":                        func(j *job) { j.Source = "home" },
 	} {
 		w := connect(t, addr)
 		if err := w.greet(""); err != nil {

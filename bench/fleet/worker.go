@@ -166,7 +166,7 @@ func (j *job) config() (load.Config, error) {
 	case err != nil:
 		return load.Config{}, cli.Failf(cli.Usage, "the job is not valid: %w", err)
 	case j.Parts < 1 || j.Part < 0 || j.Part >= j.Parts:
-		return load.Config{}, cli.Failf(cli.Usage, "the job is not valid: part %d of %d is out of range (the first part is 0)", j.Part, j.Parts)
+		return load.Config{}, cli.Failf(cli.Usage, "the job is not valid: there is no part %d of %d (parts are numbered from 0)", j.Part, j.Parts)
 	}
 	if err := check(&s, j.Parts, 0); err != nil {
 		return load.Config{}, err

@@ -17,23 +17,23 @@ const MaxConns = 1<<21 - 2
 func (s Scenario) Validate() error {
 	switch {
 	case s.Conns < 1 || s.Conns > MaxConns:
-		return fmt.Errorf("conns: %d is out of range; it takes 1 to %d", s.Conns, MaxConns)
+		return fmt.Errorf("conns: %d is out of range; write a value from 1 to %d", s.Conns, MaxConns)
 	case s.Rooms < 1 || s.Rooms > s.Conns:
-		return fmt.Errorf("rooms: %d is out of range; it takes 1 to conns (%d)", s.Rooms, s.Conns)
+		return fmt.Errorf("rooms: %d is out of range; write a value from 1 to conns (%d)", s.Rooms, s.Conns)
 	case s.Burst < 1:
-		return fmt.Errorf("burst: %d is out of range; it takes at least 1", s.Burst)
+		return fmt.Errorf("burst: %d is out of range; write at least 1", s.Burst)
 	case s.Duration < time.Second:
-		return fmt.Errorf("duration: %v is too short; it takes at least 1s", s.Duration)
+		return fmt.Errorf("duration: %v is too short; write at least 1s", s.Duration)
 	case s.Warmup < 0 || s.Settle < 0 || s.Beat < 0:
 		return errors.New("warmup, settle and beat must not be negative")
 	case s.Rate.PerSecond*(s.Duration+s.Warmup).Seconds() > maxMessages:
 		return fmt.Errorf("rate: %s is too high: a run cannot number that many messages", s.Rate)
 	case s.Open.PerSecond == 0 && !s.Open.Max:
-		return errors.New("open: 0/s opens no connection; it takes a rate such as 2000/s, or max")
+		return errors.New("open: 0/s opens no connection; write a rate such as 2000/s, or max")
 	}
 	for _, n := range s.Sizes {
 		if n < MinSize || n > MaxSize {
-			return fmt.Errorf("size: %d is out of range; it takes %d to %d bytes (a smaller message has no room for the stamp)", n, MinSize, MaxSize)
+			return fmt.Errorf("size: %d is out of range; write a value from %d to %d bytes (a smaller message has no room for the stamp)", n, MinSize, MaxSize)
 		}
 	}
 	return s.validateParts()
@@ -46,7 +46,7 @@ func (s Scenario) validateParts() error {
 	case s.Churn.PerSecond*(s.Duration+s.Warmup).Seconds() > maxMessages:
 		return fmt.Errorf("churn: %s is too high: a run cannot number that many connections", s.Churn)
 	case s.Churn.Max:
-		return errors.New("churn: max is not possible; it takes a rate such as 2000/s")
+		return errors.New("churn: max is not possible; write a rate such as 2000/s")
 	case s.Silent > 0 && (s.Beat <= 0 || s.Beat >= s.MaxAge):
 		return fmt.Errorf("beat: %v must be shorter than max-age %v, or the server closes every connection", s.Beat, s.MaxAge)
 	case s.Silent > 0 && s.Duration+s.Warmup < s.MaxAge+time.Second:

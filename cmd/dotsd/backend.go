@@ -70,16 +70,16 @@ func redisHint(err error) string {
 	case errors.Is(err, redisbridge.ErrDiffers):
 		return "" // the error itself contains the advice
 	case errors.As(err, &authority):
-		return "; if that is your Redis, set the variable SSL_CERT_FILE to the file with the certificate of its CA"
+		return "; if this server is your Redis, set the environment variable SSL_CERT_FILE to the file with the certificate of its authority (CA)"
 	case errors.As(err, &host):
-		return "; write the host name exactly as in its certificate"
+		return "; in --redis, write the host name of Redis exactly as in its certificate"
 	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "NOPERM"):
 		return "; Redis refused the login: check user, password and ACL in --redis"
 	case strings.Contains(text, "MOVED"), strings.Contains(text, "CLUSTERDOWN"):
-		return "; that is a Redis Cluster: begin the address with redis+cluster://"
+		return "; this server belongs to a Redis Cluster: begin the address with redis+cluster://"
 	case strings.Contains(text, "unknown command"):
-		return "; the server there lacks a command that a node needs: use Redis 6.2 or later, 7 for a Cluster"
+		return "; this server does not have a command that a node needs: use Redis 6.2 or later (for a Cluster, 7 or later)"
 	default:
-		return "; start Redis there, or leave --redis out to serve alone"
+		return "; start Redis at this address, or leave --redis out to run a single node without Redis"
 	}
 }

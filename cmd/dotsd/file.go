@@ -38,7 +38,7 @@ func parseFile(path string, text []byte, settings map[string]server.Setting) (va
 		case twice:
 			err = fmt.Errorf("is given twice; the first is on line %d", first)
 		case err != nil:
-			err = fmt.Errorf("%w; it takes %s", err, setting.Takes)
+			err = fmt.Errorf("%w; write %s", err, setting.Takes)
 		}
 		where := fmt.Sprintf("%s:%d", path, line)
 		if err != nil {
@@ -60,7 +60,7 @@ func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, pro
 		case *ast.MappingValueNode:
 			entries = append(entries, body)
 		default:
-			problems = append(problems, fmt.Errorf("%s:%d: not a setting; write name: value", path, body.GetToken().Position.Line))
+			problems = append(problems, fmt.Errorf("%s:%d: this line is not a setting; write NAME: VALUE", path, body.GetToken().Position.Line))
 		}
 	}
 	return entries, problems
@@ -102,7 +102,7 @@ func scalar(node ast.Node) (string, error) {
 	case *ast.LiteralNode:
 		return n.Value.Value, nil
 	case *ast.NullNode:
-		return "", errors.New(`has no value (an empty one is written "")`)
+		return "", errors.New(`has no value (an empty value must be written as "")`)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return n.GetToken().Value, nil
 	case *ast.SequenceNode:
@@ -110,6 +110,6 @@ func scalar(node ast.Node) (string, error) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "", errors.New("is a mapping")
 	default:
-		return "", fmt.Errorf("is a kind of YAML that is not allowed here (%s: %s)", node.Type(), quotes)
+		return "", fmt.Errorf("is of a kind of YAML that is not allowed here (%s: %s)", node.Type(), quotes)
 	}
 }

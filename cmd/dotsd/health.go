@@ -26,12 +26,12 @@ func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) 
 	if address == "" {
 		address = c.Listen
 		if ready && !c.PublicReadyz {
-			return errors.New("--admin and --public-readyz are both off: turn one on to ask for readiness")
+			return errors.New("/readyz is not served, because --admin and --public-readyz are both off: switch one of them on")
 		}
 	}
 	address = reachable(address)
 	if _, port, _ := net.SplitHostPort(address); port == "0" {
-		return fmt.Errorf("%s means any free port, and only the log of the server names that port: set a fixed port", address)
+		return fmt.Errorf("port 0 in %s means any free port, and only the log of the server says which port it got: set a fixed port", address)
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()

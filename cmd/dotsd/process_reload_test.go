@@ -60,7 +60,7 @@ func (p programs) testReload(t *testing.T) {
 
 	write("origins: [https://new.example.org\nmax-message: much\n")
 	d.signal(syscall.SIGHUP)
-	told("the new one has a mistake, so the old one stays in use")
+	told("it has a mistake, so the previous configuration stays in use")
 	write("max-message: much\nnonsense: 1\norigins: []\n")
 	d.signal(syscall.SIGHUP)
 	if line := told("nonsense"); !strings.Contains(line, "max-message") {

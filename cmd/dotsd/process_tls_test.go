@@ -35,9 +35,9 @@ func (p programs) testRedisOverTLS(t *testing.T) {
 	for _, row := range []struct{ why, redis, file, want string }{
 		{"nobody vouches for it", redis, "", "set the variable SSL_CERT_FILE to the file"},
 		{"the file is not there", redis, filepath.Join(folder, "none.pem"), "set the variable SSL_CERT_FILE to the file"},
-		{"another name", strings.Replace(redis, "127.0.0.1", "localhost", 1), cert, "write the host name exactly as in its certificate"},
+		{"another name", strings.Replace(redis, "127.0.0.1", "localhost", 1), cert, "write the host name of Redis exactly as in its certificate"},
 		{"another password", strings.Replace(redis, "geheim", "geheim2", 1), cert, "check user, password and ACL"},
-		{"no TLS", strings.Replace(redis, "rediss", "redis", 1), cert, "start Redis there"},
+		{"no TLS", strings.Replace(redis, "rediss", "redis", 1), cert, "start Redis at this address"},
 	} {
 		cmd := exec.Command(p.path("dotsd"), "--listen=127.0.0.1:0", "--admin=", "--redis-wait=0s", row.redis)
 		cmd.Env = append(environment(), "SSL_CERT_FILE="+row.file)

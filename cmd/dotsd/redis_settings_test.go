@@ -323,10 +323,10 @@ func TestWithoutItsRedisTheProgramSaysSo(t *testing.T) {
 
 func TestAnErrorOfRedisSaysWhatHelps(t *testing.T) {
 	for text, want := range map[string]string{
-		"dial tcp 127.0.0.1:6379: connect: connection refused":             "start Redis there",
+		"dial tcp 127.0.0.1:6379: connect: connection refused":             "start Redis at this address",
 		"WRONGPASS invalid username-password pair or user is disabled.":    "check user, password and ACL",
 		"MOVED 866 127.0.0.1:7001":                                         "redis+cluster://",
-		"ERR unknown command 'EVALSHA', with args beginning with: '71ab' ": "lacks a command",
+		"ERR unknown command 'EVALSHA', with args beginning with: '71ab' ": "does not have a command",
 	} {
 		if got := redisHint(errors.New(text)); !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", text, got, want)

@@ -66,5 +66,5 @@ func (r *reloader) mistake(err error) {
 	for _, e := range flatten(err) {
 		texts = append(texts, e.Error())
 	}
-	r.log.Error("configuration read again: the new one has a mistake, so the old one stays in use", zap.String("mistake", strings.Join(texts, "; ")))
+	r.log.Error("configuration read again: it has a mistake, so the previous configuration stays in use", zap.String("mistake", strings.Join(texts, "; ")))
 }

@@ -32,7 +32,7 @@ a variable, a variable overrides the file. The values shown here are the default
 
 Examples:
   dotsd                                     serve on port 8000
-  dotsd --listen=:9000 --max-age=30s        serve on another port, kick after 30 s
+  dotsd --listen=:9000 --max-age=30s        serve on another port; close silent connections after 30 s
   dotsd --config=dotsd.yaml                 serve with a configuration file
   dotsd config --config=dotsd.yaml          show every setting and its source
   dotsd config --yaml >dotsd.yaml           write a configuration file to start from
@@ -42,12 +42,12 @@ Examples:
 // cli is the grammar of the command line. Every command has the settings of the server as flags. So "dotsd --listen :9000"
 // serves, and "dotsd --listen :9000 config" shows the settings with which it would serve.
 type cli struct {
-	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. The variable DOTS_CONFIG can name it too. The server reads it again on SIGHUP."`
-	WithParent bool   `name:"with-parent" help:"Drain and exit when the process that started this one ends, for any reason."`
+	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. The environment variable DOTS_CONFIG can name the file too. On SIGHUP the server reads the file again."`
+	WithParent bool   `name:"with-parent" help:"Drain and exit when the parent process ends, even if it crashes."`
 
 	Serve   struct{}  `cmd:"" default:"1" help:"Serve rooms until SIGTERM (the default command)."`
 	Config  configCmd `cmd:"" help:"Show the configuration that serve would use, with the source of each setting."`
-	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it is alive, for health checks. The exit code is 0 if it is, otherwise 1."`
+	Health  healthCmd `cmd:"" help:"Ask the server on this machine whether it is alive, for health checks. The exit code is 0 if the server is alive, otherwise 1."`
 	Version struct{}  `cmd:"" help:"Show the version."`
 }
 

@@ -187,14 +187,14 @@ func (s *sources) mapper() kong.Mapper {
 		}
 		token, err := ctx.Scan.PopValue("value")
 		if err != nil {
-			return fmt.Errorf("has no value; it takes %s", takes)
+			return fmt.Errorf("has no value; write %s", takes)
 		}
 		text, ok := token.Value.(string)
 		if !ok {
-			return fmt.Errorf("is a list; it takes %s", takes)
+			return fmt.Errorf("is a list; write %s", takes)
 		}
 		if err := server.Parse(text, target); err != nil {
-			return fmt.Errorf("%w; it takes %s", err, takes)
+			return fmt.Errorf("%w; write %s", err, takes)
 		}
 		return nil
 	})

@@ -234,8 +234,8 @@ func TestWhatEndsANodeThatWouldWait(t *testing.T) {
 	}{
 		{"--redis=redis://:falsch@" + at, "--redis: redis at " + at + ": WRONGPASS", "--redis-wait"},
 		{"--redis=" + url, "--redis: redis at " + at + ": NOAUTH", "--redis-wait"},
-		{"--redis-wait=0s --redis=redis://" + nobody, "refused; start Redis there", "waiting"},
-		{"--redis-wait=300ms --redis=redis://" + nobody, "refused, for 300ms (--redis-wait); start Redis there", "panic"},
+		{"--redis-wait=0s --redis=redis://" + nobody, "refused; start Redis at this address", "waiting"},
+		{"--redis-wait=300ms --redis=redis://" + nobody, "refused, for 300ms (--redis-wait); start Redis at this address", "panic"},
 	} {
 		var stderr bytes.Buffer
 		args := append([]string{"--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1"}, strings.Fields(row.args)...)
@@ -313,7 +313,7 @@ func TestTheLogOfAWait(t *testing.T) {
 		}, "0 waiting for Redis, 0 waiting for Redis, 61 waiting for Redis, 63 waiting for Redis, 71 connected to Redis", ""},
 		{"not within the time", server.Patience(time.Minute), func(n int, _ time.Duration) error { return down(n) },
 			"0 waiting for Redis, 60 gave up", "refused, for 1m0s (--redis-wait)"},
-		{"one try", 0, func(n int, _ time.Duration) error { return down(n) }, "0 gave up", "refused; start Redis there"},
+		{"one try", 0, func(n int, _ time.Duration) error { return down(n) }, "0 gave up", "refused; start Redis at this address"},
 		{"a wrong one", server.Forever, func(_ int, since time.Duration) error {
 			if since < 10*time.Second {
 				return io.EOF

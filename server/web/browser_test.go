@@ -142,11 +142,11 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("repeated trouble is waited out, and a person can cut the wait short", func(t *testing.T) {
-		server.refuse(4103, "room_full: the room has its 1 member")
+		server.refuse(4103, "room_full: the limit of the room is 1 member")
 		defer server.refuse(0, "")
 		page := browser.Open(t, server.URL+"/#room=full")
 		page.WaitVisible("#banner")
-		page.WaitText("#banner", "“the room has its 1 member”")
+		page.WaitText("#banner", "“the limit of the room is 1 member”")
 		page.WaitAttribute("#state", "data-state", "waiting")
 		page.WaitText("#empty", "You are not in #full")
 		if got := page.Text("#empty"); strings.Contains(got, "quiet") || strings.Contains(got, "second tab") {

@@ -72,7 +72,7 @@ func TestScreenshots(t *testing.T) {
 	page.WaitVisible("#panel-close")
 	page.Screenshot("panel-phone-light")
 
-	server.refuse(4103, "room_full: the room has its 2 members")
+	server.refuse(4103, "room_full: the limit of the room is 2 members")
 	page = browser.Open(t, server.URL+"/#room=full&name=Ada")
 	page.WaitVisible("#now")
 	shoot(page, "waiting")

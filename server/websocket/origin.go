@@ -164,7 +164,7 @@ func parseOriginPattern(text string) (originPattern, error) {
 	rest := text
 	if scheme, authority, found := strings.Cut(text, "://"); found {
 		if !validScheme(scheme) {
-			return p, errors.New("there is no scheme before ://")
+			return p, errors.New("the scheme before :// is missing or not valid")
 		}
 		p.scheme, rest = scheme, authority
 	}
@@ -178,7 +178,7 @@ func parseOriginPattern(text string) (originPattern, error) {
 		if _, _, ok := splitAuthority(head); found && ok {
 			return p, fmt.Errorf("write %q; an origin has no path, not even a slash", text[:len(text)-len(rest)+len(head)])
 		}
-		return p, errors.New("write https://HOST, https://HOST:PORT, https://*.HOST (all subdomains of HOST) or * (every origin); https:// may be another scheme or be left out")
+		return p, errors.New("write https://HOST, https://HOST:PORT or https://*.HOST (all subdomains of HOST), the same with http:// or without a scheme (every scheme), or * (every origin)")
 	}
 	p.host, p.port = host, port
 	if p.subdomains {

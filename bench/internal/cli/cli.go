@@ -63,10 +63,10 @@ func Exit(w io.Writer, program string, err error) int {
 func CheckAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%q is not an address: want host:port", address)
+		return fmt.Errorf("%q is not an address: write host:port", address)
 	}
 	if n, err := strconv.Atoi(port); errors.Is(err, strconv.ErrRange) || err == nil && (n < 0 || n > 65535) {
-		return fmt.Errorf("%q is not an address: want host:port with a port of at most 65535", address)
+		return fmt.Errorf("%q is not an address: write host:port with a port of at most 65535", address)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (v *Value) Err() error {
 }
 
 // ErrProtocol is the error if the received bytes are not RESP3.
-var ErrProtocol = errors.New("the answer is not RESP3: want Redis 6 or later")
+var ErrProtocol = errors.New("the answer is not in RESP3: use Redis 6 or later")
 
 const (
 	maxText = 64 << 20 // bytes
