@@ -83,7 +83,7 @@ func connectionMetrics() []metricRow {
 		gauge("dots_connections", "Connections that are open now, including those in their handshake.", perLoop(func(s *loop.Stats) float64 { return float64(s.Conns) }), "loop"),
 		gauge("dots_connections_max", "Maximum number of connections that this process can hold at a time.", node(func(s *Server) float64 { n, _ := s.MaxConnections(); return float64(n) })),
 		gauge("dots_rooms", "Rooms with members on this node.", node(func(s *Server) float64 { return float64(s.node.Directory().Rooms()) })),
-		counter("dots_accepted_total", "TCP connections accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
+		counter("dots_accepted_total", "TCP connections that the server accepted.", node(func(s *Server) float64 { return float64(s.counts.accepted.Load()) })),
 		counter("dots_accept_errors_total", "Failures to accept a TCP connection, mostly because no file descriptor was free.", node(func(s *Server) float64 { return float64(s.counts.acceptErrs.Load()) })),
 		counter("dots_connections_refused_total", "Connections refused because the server was full.", node(func(s *Server) float64 { return float64(s.counts.full.Load()) })),
 		counter("dots_admin_connections_cut_total", "Idle or unfinished connections of the admin address that were closed to make room for others.", node(func(s *Server) float64 { return float64(s.counts.adminCut.Load()) })),
@@ -111,9 +111,9 @@ func messageMetrics() []metricRow {
 
 func pressureMetrics() []metricRow {
 	return []metricRow{
-		counter("dots_lags_total", "Times that the socket of a member did not accept all bytes at once, so that a backlog began.", sum(func(s *loop.Stats) uint64 { return s.Lags })),
-		counter("dots_stalls_total", "Times that slow members made the publishers of their room wait.", sum(func(s *loop.Stats) uint64 { return s.Stalls })),
-		counter("dots_pauses_total", "Times that the server stopped reading a client because of back-pressure.", sum(func(s *loop.Stats) uint64 { return s.Pauses })),
+		counter("dots_lags_total", "Number of times that the socket of a member did not accept all bytes at once, so that a backlog began.", sum(func(s *loop.Stats) uint64 { return s.Lags })),
+		counter("dots_stalls_total", "Number of times that slow members made the publishers of their room wait.", sum(func(s *loop.Stats) uint64 { return s.Stalls })),
+		counter("dots_pauses_total", "Number of times that the server stopped reading a client because of back-pressure.", sum(func(s *loop.Stats) uint64 { return s.Pauses })),
 		gauge("dots_lagging_connections", "Members with a backlog now.", sum(func(s *loop.Stats) uint64 { return uint64(s.LaggingConns) })),
 		gauge("dots_paused_connections", "Clients that the server does not read now because of back-pressure.", sum(func(s *loop.Stats) uint64 { return uint64(s.PausedNow) })),
 		gauge("dots_backlog_bytes", "Bytes of frames that wait for slow members; a frame counts once for each member that it waits for.", perLoop(func(s *loop.Stats) float64 { return float64(s.BacklogBytes) }), "loop"),

@@ -38,13 +38,13 @@ type Code struct {
 
 // Codes is the table of all codes; PROTOCOL.md has it too. It must not be changed at run time.
 var Codes = []Code{
-	{CloseNormal, "normal closure", "the client closed; its code is echoed"},
-	{CloseGoingAway, "going away", "the client closed, as browsers do when the user leaves the page; its code is echoed"},
+	{CloseNormal, "normal closure", "the client closed the connection; the server echoes its code"},
+	{CloseGoingAway, "going away", "the client closed the connection, as a browser does when the user leaves the page; the server echoes its code"},
 	{CloseProtocolError, "protocol error", "unmasked frame, reserved bits or opcode, bad control frame, bad close body"},
-	{CloseInvalidUTF8, "invalid UTF-8", "in a text message or in the reason of a close"},
+	{CloseInvalidUTF8, "invalid UTF-8", "a text message, or the reason in a close frame, is not valid UTF-8"},
 	{ClosePolicy, "policy", "too many fragments, control frames or (in a raw room) tiny messages, or a frame that stays incomplete without progress for 10 s"},
 	{CloseTooBig, "too big", "message over `max_message`"},
-	{CloseInternalError, "internal error", "an error in the server; the reason contains an id, which the server's log contains too"},
+	{CloseInternalError, "internal error", "an error in the server; the reason contains an id that leads an operator to the error in the server's log"},
 	{CloseHeartbeatMissed, "heartbeat_missed", "no sign of life for `max_age`"},
 	{CloseSlowConsumer, "slow_consumer", "the client reads more slowly than its room sends"},
 	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
