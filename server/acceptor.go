@@ -96,7 +96,7 @@ func (a *acceptor) run() {
 		a.srv.counts.acceptErrs.Add(1)
 		if now := time.Now(); now.Sub(a.logged) >= time.Second { // the counter has the failures that are not logged
 			a.logged = now
-			a.srv.log.Warn("cannot accept", zap.Error(err), zap.Duration("next try in", backOff))
+			a.srv.log.Warn("cannot accept connections", zap.Error(err), zap.Duration("next try in", backOff))
 		}
 		time.Sleep(backOff)
 		backOff = min(2*backOff, longestBackOff)
@@ -179,7 +179,7 @@ func (a *acceptor) dropSpares() {
 // that already, this one is closed at once.
 func (a *acceptor) refuse(fd int) {
 	a.srv.counts.full.Add(1)
-	if line := a.srv.log.Check(zap.InfoLevel, "no place for another connection"); line != nil {
+	if line := a.srv.log.Check(zap.InfoLevel, "connection refused because the server is full"); line != nil {
 		most, hint := a.srv.MaxConnections()
 		line.Write(zap.Int("connections", most), zap.String("remote", peerAddr(fd)), zap.String("hint", hint))
 	}
@@ -214,7 +214,7 @@ func (a *acceptor) closeRefused() {
 
 // writeRefusal writes a 503 and a FIN, if the socket has room; a new socket always has.
 func writeRefusal(fd int) {
-	text := websocket.AppendRefusal(nil, &websocket.HeadError{Status: 503, Text: "no place for another connection"})
+	text := websocket.AppendRefusal(nil, &websocket.HeadError{Status: 503, Text: "the server has reached its limit of connections"})
 	if n, err := unix.Write(fd, text); err == nil && n == len(text) {
 		_ = unix.Shutdown(fd, unix.SHUT_WR)
 	}

@@ -250,7 +250,7 @@ func (s *testServer) quiet(t *testing.T) {
 // sampledKinds are the log messages that a stranger can cause once for each connection.
 var sampledKinds = map[string]bool{
 	"page refused because of its origin": true, "client sent a bad message": true, "client sent too many small frames, or an unfinished one": true, "client sent a message over the limit": true,
-	"request over a limit": true, "room or node full": true, "no place for another connection": true, "slow consumer kicked": true,
+	"request over a limit": true, "room or node full": true, "connection refused because the server is full": true, "slow consumer kicked": true,
 }
 
 // empty waits until only n connections and the given number of rooms are left.

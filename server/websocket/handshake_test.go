@@ -123,7 +123,7 @@ func TestRefusalsAreWholeResponses(t *testing.T) {
 		{errMethod, "Allow", "GET"},
 		{errWebSocket13, "Sec-WebSocket-Version", "13"},
 		{errWebSocket13, "Upgrade", "websocket"},
-		{&HeadError{503, "no place for another connection"}, "Retry-After", "5"},
+		{&HeadError{503, "the server has reached its limit of connections"}, "Retry-After", "5"},
 		{&HeadError{403, "this origin is not allowed"}, "Retry-After", ""},
 		{&HeadError{408, "the request took too long"}, "Content-Type", "text/plain; charset=utf-8"},
 		{&HeadError{599, "no name for this"}, "Cache-Control", "no-store"},

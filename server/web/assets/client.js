@@ -35,9 +35,9 @@ const BACKOFF_MAX_MS = 30_000;
 const ROOM_MAX_BYTES = 128;
 
 const CODES = {
-  1000: "The server said goodbye.",
-  1001: "The server went away.",
-  1002: "The server saw a protocol error.",
+  1000: "The server closed the connection.",
+  1001: "The server is going out of service.",
+  1002: "The server received data that breaks the WebSocket protocol.",
   1006: "The connection was lost.",
   1007: "The server received text that is not UTF-8.",
   1008: "The connection exceeded a limit of the server.",
