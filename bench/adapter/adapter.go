@@ -172,7 +172,7 @@ func (a *Adapter) mistakes() []mistake {
 	}
 	oneOf := func(field, text string, values ...string) {
 		if text != "" && !slices.Contains(values, text) {
-			wrong(field, "is %q, want one of %q", text, values)
+			wrong(field, "is %q; write one of %q", text, values)
 		}
 	}
 	expression := func(field, text string) {

@@ -55,7 +55,7 @@ func TestAMistakeIsNamedWithLineAndField(t *testing.T) {
 		{"'a{payload}'", "a", `peers.yaml:8: peer "x": frames.send must contain {payload}`},
 		{"'b{payload}'", "b", `peers.yaml:9: peer "x": frames.receive must contain {payload}`},
 		{"heartbeat: c", "heartbeat: ''", `peers.yaml:10: peer "x": frames.heartbeat must not be empty`},
-		{"heartbeat: c", "heartbeat: c\n      tag: two", `peers.yaml:11: peer "x": frames.tag is "two", want one of ["one" "many"]`},
+		{"heartbeat: c", "heartbeat: c\n      tag: two", `peers.yaml:11: peer "x": frames.tag is "two"; write one of ["one" "many"]`},
 		{"heartbeat: c", "heartbeat: c\n      joined: '('", `peers.yaml:11: peer "x": frames.joined is not a regular expression`},
 		{"heartbeat: c", "heartbeat: c\n      join: x", `peers.yaml:11: `},
 		{"ready: tcp", "ready: '('", `peers.yaml:5: peer "x": ready is not a regular expression`},

@@ -15,16 +15,16 @@ const about = `dotsbench measures a WebSocket room server, and proves that it de
 
   dotsbench run SCENARIO   send on a schedule, measure the latency of every delivery, and check every delivery
   dotsbench run --list     list the scenarios
-  dotsbench suite NAME     run a list of scenarios, with a table at the end: smoke, full or million
+  dotsbench suite NAME     run the list of scenarios NAME (smoke, full or million), and print a table at the end
   dotsbench compare A B    show two results side by side
   dotsbench duel A B NAME  run two servers in turns until a difference is significant
-  dotsbench slices         run servers in turns while all are up: detects differences of 2 to 3 %
+  dotsbench slices         start all servers, measure them in short turns: detects differences of 2 to 3 %
   dotsbench max SCENARIO   find the highest rate at which a server keeps your conditions
   dotsbench peers          compare dotsd with other servers, in one table
   dotsbench field FILE     run any number of servers in turns, in the tables of a file such as bench/peers/redis.yaml
   dotsbench floor          measure the cost of the kernel alone for a frame on this machine
   dotsbench selftest       test the generator with servers whose faults are known
-  dotsbench worker         generate load for a dotsbench on this machine or on another one
+  dotsbench worker         generate load for another dotsbench, on this machine or on another machine
   dotsbench report DIR     write one HTML page about runs that were made with --out
 
 Each command takes --help.

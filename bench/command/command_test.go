@@ -86,10 +86,10 @@ func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", "there are run, suite, compare, duel, max, "},
 		{"bench", `unknown command "bench"`},
-		{"run", "want one scenario"},
+		{"run", "name one scenario"},
 		{"run rom", `unknown scenario "rom": there are burst, churn`},
 		{"run none.yaml", "no such file"},
-		{"run rooms echo", "want one scenario, got 2"},
+		{"run rooms echo", "name one scenario, not 2"},
 		{"run rooms --nope 1", "not defined"},
 		{"run rooms --conns many", `--conns: "many" is not a number; write a number such as 500 or 10k`},
 		{"run rooms --rate 500", `--rate: "500" has no unit`},

@@ -15,10 +15,10 @@ const compareAbout = `compare: two results side by side.
   dotsbench compare old.json new.json --threshold 'server.cpu_us_per_delivery<1.05x' --threshold 'latency.p99<1.2x'
 
 A and B are result.json files, or folders that a run wrote. The table shows each figure of both, the ratio B/A, and whether
-the figure counts: rates and times of an INVALID run do not count, CPU and memory of the server do. A warning names other
+the figure counts: rates and times of an INVALID run do not count, but CPU time and memory of its server do. A warning names other
 differences (fields of the scenario, machine, kernel). A threshold limits B/A; if its figure is missing or does not count,
 the exit code is 3.
-One run of each proves little, because runs of one server differ too: "dotsbench duel" separates a difference from noise.`
+One run of each server proves little, because two runs of the same server differ too: "dotsbench duel" separates a difference from noise.`
 
 func compareCommand(args []string, stdout, _ io.Writer) error {
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
@@ -29,7 +29,7 @@ func compareCommand(args []string, stdout, _ io.Writer) error {
 		return err
 	}
 	if len(words) != 2 {
-		return cli.Failf(cli.Usage, "want two results, A and B, got %d (see --help)", len(words))
+		return cli.Failf(cli.Usage, "name two results, A and B, not %d (see --help)", len(words))
 	}
 	var limits []duel.Limit
 	for _, text := range texts {

@@ -73,7 +73,7 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 		return nil, err
 	}
 	if len(words) != 3 {
-		return nil, cli.Failf(cli.Usage, "want two server commands and a scenario, got %d arguments (see --help)", len(words))
+		return nil, cli.Failf(cli.Usage, "name two server commands and a scenario, not %d arguments (see --help)", len(words))
 	}
 	if err := f.complete(words[2]); err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func serverOf(side, text, url string) (duel.Server, error) {
 func checkRounds(cfg *duel.Config, quick bool) error {
 	switch {
 	case cfg.Rounds < duel.MinQuick || cfg.Rounds > duel.MaxRounds:
-		return cli.Failf(cli.Usage, "--rounds %d: want %d to %d", cfg.Rounds, duel.MinRounds, duel.MaxRounds)
+		return cli.Failf(cli.Usage, "--rounds %d: write a value from %d to %d", cfg.Rounds, duel.MinRounds, duel.MaxRounds)
 	case cfg.Rounds < duel.MinRounds && !quick:
 		return cli.Failf(cli.Usage, "--rounds %d: fewer than %d prove little; add --quick to run them anyway", cfg.Rounds, duel.MinRounds)
 	case cfg.Repeats < -1:

@@ -52,7 +52,7 @@ func fieldCommand(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if len(words) != 1 {
-		return cli.Failf(cli.Usage, "want one adapter file with tables, got %d arguments (see --help)", len(words))
+		return cli.Failf(cli.Usage, "name one adapter file with tables, not %d arguments (see --help)", len(words))
 	}
 	cfg, err := o.config(words[0])
 	if err != nil {
@@ -74,7 +74,7 @@ func fieldCommand(args []string, stdout, stderr io.Writer) error {
 
 func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	if o.rounds < 1 || o.rounds > 100 {
-		return nil, cli.Failf(cli.Usage, "--rounds %d: want 1 to 100", o.rounds)
+		return nil, cli.Failf(cli.Usage, "--rounds %d: write a value from 1 to 100", o.rounds)
 	}
 	servers, err := adapter.Load(file)
 	if err != nil {
@@ -115,7 +115,7 @@ func (o *fieldOptions) pick(all []versus.Table) ([]versus.Table, error) {
 		}
 	}
 	if len(picked) != len(o.only) {
-		return nil, cli.Failf(cli.Usage, "--only %s: want numbers of tables, 1 to %d, each once", o.only.String(), len(all))
+		return nil, cli.Failf(cli.Usage, "--only %s: write numbers of tables from 1 to %d, each once", o.only.String(), len(all))
 	}
 	return picked, nil
 }

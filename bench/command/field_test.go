@@ -22,12 +22,12 @@ func TestMistakesOfAFieldAreOneLineWithExit2(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ args, want string }{
-		{"field", "want one adapter file with tables, got 0 arguments"},
+		{"field", "name one adapter file with tables, not 0 arguments"},
 		{"field nowhere.yaml", "nowhere.yaml: no such file"},
 		{"field none.yaml", "it has no tables"},
 		{"field bad.yaml", `bad.yaml:4: servers: there is no server "y"`},
-		{"field ok.yaml --rounds 0", "--rounds 0: want 1 to 100"},
-		{"field ok.yaml --only 2", "--only 2: want numbers of tables, 1 to 1"},
+		{"field ok.yaml --rounds 0", "--rounds 0: write a value from 1 to 100"},
+		{"field ok.yaml --only 2", "--only 2: write numbers of tables from 1 to 1"},
 		{"field ok.yaml --out .", "exists already"},
 	} {
 		code, stdout, stderr := dotsbench(strings.Fields(c.args)...)

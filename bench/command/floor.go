@@ -52,7 +52,7 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 	cfg := floor.Config{Time: *span}
 	var err error
 	if cfg.Size, err = scenario.ParseBytes(*size); err != nil || cfg.Size < 1 || cfg.Size > 64<<10 {
-		return cli.Failf(cli.Usage, "--size %q: want 1 to 64k bytes", *size)
+		return cli.Failf(cli.Usage, "--size %q: write a size from 1 to 64k bytes", *size)
 	}
 	if cfg.Sockets, err = scenario.ParseCount(*sockets); err != nil || cfg.Sockets < 1 {
 		return cli.Failf(cli.Usage, "--sockets %q: write a number such as 1000 or 2k", *sockets)
@@ -60,7 +60,7 @@ func floorCommand(args []string, stdout, stderr io.Writer) error {
 	for word := range strings.SplitSeq(*frames, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(word))
 		if err != nil || n < 1 || n > 1024 {
-			return cli.Failf(cli.Usage, "--frames %q: want numbers of 1 to 1024, as in 1,8,32", *frames)
+			return cli.Failf(cli.Usage, "--frames %q: write numbers from 1 to 1024, as in 1,8,32", *frames)
 		}
 		cfg.Frames = append(cfg.Frames, n)
 	}

@@ -58,7 +58,7 @@ func parseMax(args []string, stdout io.Writer) (*search, error) {
 		return nil, err
 	}
 	if len(until) == 0 {
-		return nil, cli.Failf(cli.Usage, "want --until FIGURE<VALUE, as in --until 'p99<50ms' (see --help)")
+		return nil, cli.Failf(cli.Usage, "add --until FIGURE<VALUE, as in --until 'p99<50ms' (see --help)")
 	}
 	if _, ok := f.given["rate"]; ok {
 		return nil, cli.Failf(cli.Usage, "--rate: max searches for the rate; use --from and --to instead")

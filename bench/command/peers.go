@@ -77,7 +77,7 @@ func peersCommand(args []string, stdout, stderr io.Writer) error {
 // returns the configuration.
 func (o *peersOptions) config(ctx context.Context, stderr io.Writer) (*versus.Config, error) {
 	if o.rounds < 1 || o.rounds > 100 {
-		return nil, cli.Failf(cli.Usage, "--rounds %d: want 1 to 100", o.rounds)
+		return nil, cli.Failf(cli.Usage, "--rounds %d: write a value from 1 to 100", o.rounds)
 	}
 	if !strings.Contains(o.ours, "{port}") {
 		return nil, cli.Failf(cli.Usage, "--ours %q: must contain {port}", o.ours)

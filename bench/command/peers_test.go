@@ -26,7 +26,7 @@ func TestMistakesOfAComparisonAreOneLineWithExit2(t *testing.T) {
 		{"peers x", "unexpected argument"},
 		{"peers --file bad.yaml", `bad.yaml:3: peer "x": start must contain {port}`},
 		{"peers --file ok.yaml --only y", `there is no server "y": there are x`},
-		{"peers --file ok.yaml --rounds 0", "--rounds 0: want 1 to 100"},
+		{"peers --file ok.yaml --rounds 0", "--rounds 0: write a value from 1 to 100"},
 		{"peers --file ok.yaml --ours x", "must contain {port}"},
 		{"peers --file ok.yaml --out .", "exists already"},
 		{"peers --file ok.yaml --quick --ours none#{port}", "ours: the server ended at once"},

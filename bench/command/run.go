@@ -23,8 +23,8 @@ const runAbout = `run: one run of a scenario.
   dotsbench run rooms --adapter bench/peers/peers.yaml:gws --pin
   dotsbench run --print rooms > talk.yaml; dotsbench run talk.yaml --conns 2k
 
-dotsbench sends on a schedule that never waits for the server. The latency is the time from when a message was due until it
-arrived at a receiver. A proof at each receiver checks that every message arrived once, in order, and from its room. If the
+dotsbench sends on a schedule that never waits for the server. The latency is the time from the moment at which a message was
+due until it arrived at a receiver. A proof at each receiver checks that every message arrived once, in order, and from its room. If the
 generator or the machine was the bottleneck, the run is INVALID: its rates and latencies do not describe the server.`
 
 // list is the value of a flag that can be given several times.
@@ -63,7 +63,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 // generator adds the flags that configure the generator.
 func (f *runFlags) generator(fs *flag.FlagSet) {
 	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; a single generator then polls for events and never sleeps; with --procs or --workers, generators sleep")
-	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they run in addition, and 1 means none")
+	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers, these generators run in addition to the workers, and 1 means none")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there with: dotsbench worker --listen :PORT")
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24: the connections use its addresses as their source")
 }
@@ -163,7 +163,7 @@ func (f *runFlags) change(s *scenario.Scenario) error {
 // oneScenario returns the single argument of a command, which names a scenario.
 func oneScenario(words []string) (string, error) {
 	if len(words) != 1 {
-		return "", cli.Failf(cli.Usage, "want one scenario, got %d: there are %s (see dotsbench run --list)",
+		return "", cli.Failf(cli.Usage, "name one scenario, not %d: there are %s (see dotsbench run --list)",
 			len(words), strings.Join(scenario.Names(), ", "))
 	}
 	return words[0], nil

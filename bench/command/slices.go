@@ -93,7 +93,7 @@ func (o *slicesOptions) write(r *paired.Report) error {
 func (o *slicesOptions) config(ctx context.Context, stderr io.Writer) (*paired.Config, error) {
 	for name, n := range map[string]int{"sittings": o.sittings, "turns": o.turns, "most": o.most} {
 		if n < 1 || n > 1000 {
-			return nil, cli.Failf(cli.Usage, "--%s %d: want 1 to 1000", name, n)
+			return nil, cli.Failf(cli.Usage, "--%s %d: write a value from 1 to 1000", name, n)
 		}
 	}
 	servers, err := o.servers()

@@ -39,7 +39,7 @@ func TestMistakesOfSlicesAreOneLineWithExit2(t *testing.T) {
 		"slices --peer a=x{port} --peer a=y{port}":               `two servers are named "a"`,
 		"slices --peer ours=x{port}":                             `two servers are named "ours"`,
 		"slices --peer nobody --file ../peers/peers.yaml":        `there is no server "nobody"`,
-		"slices --turns 0":                                       "--turns 0: want 1 to 1000",
+		"slices --turns 0":                                       "--turns 0: write a value from 1 to 1000",
 		"slices --only one --peer a=false#{port} --ours x{port}": "a: ",
 	} {
 		words := strings.Fields(args)

@@ -212,7 +212,7 @@ func ParsePids(text string) ([]int, error) {
 	for word := range strings.SplitSeq(text, ",") {
 		pid, err := strconv.Atoi(strings.TrimSpace(word))
 		if err != nil || pid < 1 {
-			return nil, errors.New("want process ids such as 4711 or 4711,4712")
+			return nil, errors.New("write process ids such as 4711 or 4711,4712")
 		}
 		pids = append(pids, pid)
 	}

@@ -54,7 +54,7 @@ func (s Scenario) validateParts() error {
 	case s.Slow+s.Silent > 1:
 		return errors.New("slow and silent together must not be more than 100%")
 	case s.Hurt < 0 || s.Heal < 0 || s.Hurt >= s.Duration || s.Heal >= s.Duration || s.Heal > 0 && s.Heal <= s.Hurt:
-		return fmt.Errorf("hurt and heal: want 0 < hurt < heal < duration, which is %v", s.Duration)
+		return fmt.Errorf("hurt and heal: the order must be 0 < hurt < heal < duration, which is %v", s.Duration)
 	case s.Grace < 0 || s.Grace > 0 && (s.Hurt == 0 || s.Hurt+s.Grace >= s.Duration || s.Heal > 0 && s.Hurt+s.Grace > s.Heal):
 		return fmt.Errorf("grace: needs hurt, and hurt plus grace must be at most heal and less than duration; got hurt %v, grace %v, heal %v, duration %v",
 			s.Hurt, s.Grace, s.Heal, s.Duration)

@@ -44,7 +44,7 @@ func TestAMistakeInATableIsNamedWithItsLine(t *testing.T) {
 		{"conns: 16", "conns: many", "f.yaml:4: set: conns"},
 		{"conns: 16", "conns: [16]", "f.yaml:4: set: must be a mapping of name: value"},
 		{"rooms: 8", "rooms: 17", "rooms"},
-		{"scenario: rooms", "nodes: 0", "f.yaml:3: nodes: got 0, want at least 1"},
+		{"scenario: rooms", "nodes: 0", "f.yaml:3: nodes: 0 is out of range; write at least 1"},
 		{"scenario: rooms", "nodes: two", "f.yaml:3: "},
 		{"conns: 16", "across: members, conns: 16", "across: members needs nodes: 2 or more"},
 		{"scenario: rooms\n    set: {", "nodes: 2\n    set: {across: members, ", "f.yaml:2: slow has no beside command, which 2 servers need to be one system"},

@@ -75,7 +75,7 @@ func parseDemand(text string) (Demand, error) {
 		d.MoreUs = float64(more) / 1000
 		return d, err
 	}
-	return d, fmt.Errorf("%q is not a goal; want A rate >= 5 x B, or A p50 <= B + 500us", text)
+	return d, fmt.Errorf("%q is not a goal; write A rate >= 5 x B, or A p50 <= B + 500us", text)
 }
 
 // LoadTables reads the tables of an adapter file. servers are the servers of
@@ -173,7 +173,7 @@ func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
 		err = yaml.NodeToValue(e.Value, &t.Base)
 	case "nodes":
 		if err = yaml.NodeToValue(e.Value, &t.Nodes); err == nil && t.Nodes < 1 {
-			err = fmt.Errorf("nodes: got %d, want at least 1", t.Nodes)
+			err = fmt.Errorf("nodes: %d is out of range; write at least 1", t.Nodes)
 		}
 	case "servers":
 		err = yaml.NodeToValue(e.Value, &t.Rows)
