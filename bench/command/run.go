@@ -24,8 +24,8 @@ const runAbout = `run: one run of a scenario.
   dotsbench run --print rooms > talk.yaml; dotsbench run talk.yaml --conns 2k
 
 dotsbench sends on a schedule that never waits for the server. The latency is the time from the moment at which a message was
-due until it arrived at a receiver. A proof at each receiver checks that every message arrived once, in order, and from its room. If the
-generator or the machine was the bottleneck, the run is INVALID: its rates and latencies do not describe the server.`
+due until it arrived at a receiver. A proof at each receiver checks that every message arrived once, in order, and from its
+room. If the generator or the machine was the bottleneck, the run is INVALID: its rates and latencies do not describe the server.`
 
 // list is the value of a flag that can be given several times.
 type list []string

@@ -225,7 +225,7 @@ func explainListen(err error, c server.Config) error {
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%s: this user may not listen on %s; choose a port above 1023, for example %s=%s", flag, address, flag, other)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s: %s is not an address of this machine; choose one that it has, for example %s=%s", flag, address, flag, other)
+		return fmt.Errorf("%s: %s is not an address of this machine; choose an address of this machine, for example %s=%s", flag, address, flag, other)
 	default:
 		return fmt.Errorf("%s: %s: %w", flag, address, err)
 	}
