@@ -6,9 +6,9 @@
 # The guest is Debian's packaged kernel with a small initramfs: busybox and your two programs. It runs under QEMU's
 # software emulation and needs no root, /dev/kvm, network, disk image or tty.
 #
-# Meaning of the figures: COUNTS (does the server hold N connections, does each get its messages) and MEMORY per
-# connection are those of real Linux. TIMES are those of an emulated CPU, which is roughly 10 to 30 times slower than the
-# host: compare them only with other runs of this script on the same machine.
+# Meaning of the figures: COUNTS (connections that the server held, messages that arrived) and MEMORY per connection are
+# the same as on a real Linux machine. TIMES come from an emulated CPU, which is roughly 10 to 30 times slower than the
+# host: compare times only with other runs of this script on the same machine.
 #
 # Usage:
 #   scale-lab.sh [option...] -- SERVER [arg...] -- GENERATOR [arg...]
@@ -51,10 +51,10 @@
 #   {"source":"lab","event":"mark"|"sample",...}               memory, sockets, slabs; the names say KiB or bytes
 #   {"source":"lab","event":"end","reason":...,"server_exit":N,"generator_exit":N}
 # When the generator prints a line "@mark NAME", the lab takes a memory sample, and then writes NAME to /run/mark. The
-# generator should wait for that; otherwise the sample is taken while the generator works. The *_per_conn figures are the
-# growth since the mark "start", which the lab takes before it starts the generator. If the generator has a warm-up and
-# makes the mark "baseline" after it, they are the growth since that mark. A connection counts as two TCP sockets,
-# because both ends are in the guest.
+# generator should wait until /run/mark has NAME; otherwise the sample is taken while the generator works. The *_per_conn
+# figures are the growth since the mark "start", which the lab takes before it starts the generator. If the generator
+# makes the mark "baseline" after a warm-up, these figures are the growth since "baseline". A connection counts as two
+# TCP sockets, because both ends are in the guest.
 #
 # Exit status: that of the generator if it is 0 to 99 and the server was alive when the generator ended; otherwise
 #   100 wrong usage   101 something is missing on this machine   102 the guest did not boot or did not end in time
@@ -106,7 +106,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do server+=("$1"); shift; done
 generator=("$@")
 
 for n in "$limit" "$port" "$sample" "${cpus:-1}"; do is_number "$n" || die 100 "not a number: $n"; done
-[ "$limit" -ge 60 ] || die 100 "--time-limit must be at least 60 (30 s of it are kept for the end, booting takes 3 to 20 s)"
+[ "$limit" -ge 60 ] || die 100 "--time-limit must be at least 60: the last 30 s are kept for the end, and booting takes 3 to 20 s"
 case $memory in *[!0-9GM]*|[GM]*) die 100 "--memory wants a size like 4G or 900M, not $memory" ;; *G|*M) ;; *) die 100 "--memory wants a unit, G or M" ;; esac
 case $memory in *G) mem_kb=$((${memory%G} << 20)) ;; *) mem_kb=$((${memory%M} << 10)) ;; esac
 case $accel in tcg|kvm) ;; *) die 100 "--accel is tcg or kvm" ;; esac
@@ -133,15 +133,15 @@ if [ ${#missing[@]} -gt 0 ]; then
   busybox=$(command -v busybox)
 fi
 total_kb=$(awk '/^MemTotal/{print $2}' /proc/meminfo) avail_kb=$(awk '/^MemAvailable/{print $2}' /proc/meminfo)
-[ "$mem_kb" -lt "$total_kb" ] || die 101 "the guest needs $memory and this machine has $((total_kb >> 10))M: use fewer connections, or a larger machine"
-[ "$mem_kb" -lt "$avail_kb" ] || die 101 "the guest needs $memory and $((avail_kb >> 10))M are free now: end something, or use fewer connections"
+[ "$mem_kb" -lt "$total_kb" ] || die 101 "the guest needs $memory, but this machine has $((total_kb >> 10))M: use fewer connections, or a larger machine"
+[ "$mem_kb" -lt "$avail_kb" ] || die 101 "the guest needs $memory, but only $((avail_kb >> 10))M are free now: end other programs, or use fewer connections"
 
 newest_kernel() { find "$cache" -maxdepth 1 -name 'vmlinuz-*-cloud-amd64' | sort -V | tail -n 1; }
 kernel_package() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image-/{print $2; exit}'; }
 download_kernel() {                                   # puts the kernel into the cache; the package is only unpacked, not installed
   local package tmp
   if ! command -v apt-get || ! command -v dpkg-deb; then
-    die 101 "no kernel: give one with --kernel FILE (Debian's is downloaded only where apt-get is at hand)"
+    die 101 "no kernel: give one with --kernel FILE (the lab downloads Debian's kernel only if apt-get is installed)"
   fi >/dev/null
   package=$(kernel_package) || true
   if [ -z "$package" ] && [ $install -eq 1 ]; then apt-get update -qq >/dev/null || true; package=$(kernel_package) || true; fi
@@ -263,7 +263,7 @@ if [ $check -eq 0 ]; then
     }' "$output"
 fi
 end=$(grep '"event":"end"' "$work/results" | tail -n 1 || true)
-[ -n "$end" ] || die 102 "the guest did not come to its end ($([ -s "$work/console" ] && echo 'it booted or began to: see the output above' || echo 'no output at all: is the kernel readable, does --accel work here?'))"
+[ -n "$end" ] || die 102 "the guest did not run to its end ($([ -s "$work/console" ] && echo 'it began to boot: see the output above' || echo 'it printed nothing: is the kernel readable, does --accel work here?'))"
 field() { printf '%s\n' "$end" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 reason=$(field reason) gen=$(field generator_exit)
 case $reason in

@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// GitHub ignores a template that it cannot read, and does not report that anywhere in the repository.
+// GitHub ignores a template that it cannot read, and reports no error.
 func TestTheFilesForGitHubAreRead(t *testing.T) {
 	forms, calls := 0, false
 	for _, pattern := range []string{"../.github/workflows/*.yml", "../.github/ISSUE_TEMPLATE/*.yml"} {

@@ -75,7 +75,7 @@ func receiver(expr ast.Expr) string {
 	return "?"
 }
 
-// The reading order in a doc.go must list every file of the folder, and no other.
+// The reading order in a doc.go must list every file of the folder, and no other file.
 func TestTheReadingOrderHasEveryFile(t *testing.T) {
 	for _, folder := range []string{"loop", "server", "redisbridge"} {
 		dir := filepath.Join("..", folder)

@@ -1,7 +1,7 @@
 // Package adapter lets the load generators use other WebSocket servers than dotsd. An adapter file,
 // such as bench/peers/peers.yaml, has one entry for each server: how to build it, how to start it,
-// and how to speak with it. Any server that accepts a text message and sends it to a room can have
-// one:
+// and which messages it understands. Any server that accepts a text message and sends it to a room
+// can have an adapter:
 //
 //	peers:
 //	  - name: mine
@@ -29,7 +29,7 @@ type Adapter struct {
 	Name    string `yaml:"name"`
 	Library string `yaml:"library"` // name and version of the WebSocket library that the server uses
 
-	Needs []string `yaml:"needs"` // programs that must be installed, or else the server is skipped
+	Needs []string `yaml:"needs"` // programs that must be installed; if one is missing, the server is skipped
 	// Command that downloads the server's libraries. If it fails, the server is skipped, because
 	// the machine may have no network.
 	Fetch string `yaml:"fetch"`
@@ -70,8 +70,8 @@ type Frames struct {
 	// generator finds a payload by its tag.
 	Receive   string `yaml:"receive"`
 	Heartbeat string `yaml:"heartbeat"` // message that keeps a connection alive; the server does not send it to members
-	// How many payloads a message from the server may have: "one" (the default), or "many", each on
-	// its own line. A message without a payload, such as an acknowledgement, belongs to the
+	// Number of payloads that a message from the server may have: "one" (the default), or "many",
+	// each on its own line. A message without a payload, such as an acknowledgement, belongs to the
 	// protocol.
 	Tag string `yaml:"tag"`
 }
@@ -92,7 +92,7 @@ func (a *Adapter) Protocol() load.Frames {
 }
 
 // OneSystem returns an error if several processes of this server cannot be one
-// system, in which each has members of each room.
+// system, in which each process has members of each room.
 func (a *Adapter) OneSystem(servers int) error {
 	if a.Beside == "" {
 		return fmt.Errorf("%s has no beside command, which %d servers need to be one system", a.Name, servers)
@@ -203,7 +203,7 @@ func (a *Adapter) mistakes() []mistake {
 		wrong("url", "must begin with ws://")
 	}
 	if !strings.Contains(a.URL+strings.Join(a.Frames.Join, ""), "{room}") {
-		wrong("url", "must contain {room}, or frames.join must")
+		wrong("url", "must contain {room}, because frames.join does not")
 	}
 	template("frames.send", a.Frames.Send, "{payload}")
 	template("frames.receive", a.Frames.Receive, "{payload}")

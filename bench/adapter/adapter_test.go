@@ -50,7 +50,7 @@ func TestAMistakeIsNamedWithLineAndField(t *testing.T) {
 		{"ready: tcp", "ready: tcp\n    beside: y {port}", `peers.yaml:4: peer "x": start must contain {beside}`},
 		{"ready: tcp", "ready: tcp\n    per_call: [a]", `peers.yaml:6: peer "x": per_call must be two counters, got 1`},
 		{"ready: tcp", "ready: tcp\n    per_call: [a, b]", `peers.yaml:4: peer "x": start must contain {admin}`},
-		{"/{room}", "", `peers.yaml:6: peer "x": url must contain {room}, or frames.join must`},
+		{"/{room}", "", `peers.yaml:6: peer "x": url must contain {room}, because frames.join does not`},
 		{"ws://", "http://", `peers.yaml:6: peer "x": url must begin with ws://`},
 		{"'a{payload}'", "a", `peers.yaml:8: peer "x": frames.send must contain {payload}`},
 		{"'b{payload}'", "b", `peers.yaml:9: peer "x": frames.receive must contain {payload}`},
@@ -188,8 +188,8 @@ func TestAServerIsReadyWhenALineSaysSo(t *testing.T) {
 	}
 }
 
-// Two servers of one system are started with the same port of the program of
-// Beside. Stop ends all three.
+// Two servers of one system get the same port of the program that Beside
+// starts. Stop ends all three processes.
 func TestSeveralServersShareWhatIsBesideThem(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -61,8 +61,9 @@ func testRooms(t *testing.T, s *server) {
 	a.send(t, "to-one")
 	a.expect(t, "to-one")
 	b.expect(t, "to-one")
-	// The next message that other gets must be its own. That one was sent
-	// later, so the message to room one did not reach other.
+	// The next message that other gets must be its own. Other's message was
+	// sent after the message to room one, so the message to room one did not
+	// reach other.
 	other.send(t, "to-two")
 	other.expect(t, "to-two")
 	b.send(t, "again")
@@ -139,7 +140,7 @@ func testLarge(t *testing.T, s *server) {
 
 func testStop(t *testing.T, s *server) {
 	for i, one := range s.All() {
-		last := s.joinAt(t, s.urls()[i], "last").conn // this member does not read messages; a server must not wait for it when it ends
+		last := s.joinAt(t, s.urls()[i], "last").conn // this member does not read messages; a server that ends must not wait for the member
 		last.CloseRead(t.Context())                   // answers a close frame, as every client should
 		if err := syscall.Kill(one.Pid, syscall.SIGTERM); err != nil {
 			t.Fatal(err)

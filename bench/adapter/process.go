@@ -17,8 +17,8 @@ import (
 	"dotsconnect/bench/internal/probe"
 )
 
-// Absent is the error for a server that this machine cannot run, with the
-// reason. The adapter itself is correct.
+// Absent is the error for a server that this machine cannot run although its
+// adapter is correct. Why has the reason.
 type Absent struct{ Why string }
 
 func (e *Absent) Error() string { return e.Why }
@@ -66,8 +66,8 @@ func (a *Adapter) make(ctx context.Context, what, command string) error {
 	return fmt.Errorf("%s: %w: %s", what, errors.Join(err, context.Cause(ctx)), said(out))
 }
 
-// said returns the part of the output of a failed command that most likely has
-// the reason of the failure.
+// said returns the part of a failed command's output that most likely explains
+// the failure.
 func said(out []byte) string {
 	const most = 300
 	var lines []string

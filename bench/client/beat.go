@@ -83,7 +83,7 @@ func (e *Engine) sendBeats() {
 		}
 		n++
 		// Bytes of this connection are still unsent, so we cannot know when a
-		// heartbeat after them would leave. Leave it out.
+		// heartbeat after them would be sent. Skip this heartbeat.
 		if c.x != nil && len(c.x.out) > 0 {
 			continue
 		}

@@ -8,9 +8,9 @@ import (
 )
 
 // Clock reads CLOCK_MONOTONIC without a system call. time.Since reads this
-// clock through the vDSO, but relative to base. NewClock measures what the
-// clock showed at base, and Now adds it. So stamps of several processes on one
-// machine can be compared.
+// clock through the vDSO, but relative to base. NewClock measures the value of
+// the clock at base, and Now adds this value. So stamps of several processes on
+// one machine can be compared.
 type Clock struct {
 	base   time.Time
 	offset int64
@@ -26,6 +26,6 @@ func NewClock() (Clock, error) {
 	return Clock{base, ts.Nano()}, nil
 }
 
-// Now returns the time of CLOCK_MONOTONIC in nanoseconds. On Linux it counts
-// from the boot.
+// Now returns the time of CLOCK_MONOTONIC in nanoseconds. On Linux this clock
+// counts from the boot of the machine.
 func (c Clock) Now() int64 { return c.offset + int64(time.Since(c.base)) }

@@ -52,8 +52,9 @@ func (e *Engine) dial(server int, path string, cutAt int) (int32, error) {
 	return id, nil
 }
 
-// connect makes the socket and begins to connect it. The Errno is an answer of
-// the network, such as ECONNREFUSED. The error is a local problem.
+// connect makes the socket and begins to connect it. The Errno reports an
+// answer of the network, such as ECONNREFUSED. The error reports a local
+// problem.
 func (e *Engine) connect(c *conn, id int32, to unix.Sockaddr) (unix.Errno, error) {
 	family := unix.AF_INET
 	if _, ok := to.(*unix.SockaddrInet6); ok {
@@ -137,9 +138,9 @@ func (e *Engine) connected(id int32, stamp int64) {
 
 // OpenAll dials n connections and waits until each has opened or failed. At
 // most window handshakes are in progress at a time: a server's accept queue
-// holds 4,096 connections or fewer, and each connection beyond it costs a
-// second. In a new engine the id of the connection with path(i) is i. OnClose
-// reports the connections that failed.
+// holds 4,096 connections or fewer, and a connection that finds the queue full
+// takes a second longer. In a new engine the id of the connection with path(i)
+// is i. OnClose reports the connections that failed.
 func (e *Engine) OpenAll(n, window int, path func(i int) string, limit time.Duration) error {
 	until := e.Now() + int64(limit)
 	for i := 0; i < n || e.opening > 0; {

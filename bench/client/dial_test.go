@@ -41,7 +41,7 @@ func TestSourcesAreUsedInTurn(t *testing.T) {
 	seen := map[string]int{}
 	for range 4 {
 		l.dial(t)
-		for len(from) == 0 { // the accept in the server is not an event of the engine, so poll in short steps
+		for len(from) == 0 { // the engine has no event when the server accepts a connection, so poll in short steps
 			if err := l.e.Poll(l.e.Now() + int64(time.Millisecond)); err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ const (
 	Refused                 // no server listens on the port
 	Rejected                // an HTTP answer other than 101: Close has its Status, and its text as Reason
 	TimedOut                // no 101 within DialTimeout
-	Broken                  // the server broke RFC 6455: Close explains in Reason how
+	Broken                  // the server broke RFC 6455: Close has the explanation as Reason
 	Failed                  // another error of the socket: Close has its text as Reason
 )
 
@@ -126,7 +126,8 @@ func brokenClose(err error, stamp int64) Close {
 	return Close{How: Broken, Reason: err.Error(), Stamp: stamp}
 }
 
-// ref names a connection: gen tells it from other connections in the same slot.
+// ref names a connection: gen distinguishes the connection from earlier and
+// later connections in the same slot.
 type ref struct {
 	id  int32
 	gen uint32

@@ -3,20 +3,20 @@
 //
 // A connection is a slot in a flat slice and needs 24 bytes while it is quiet.
 // Some connections need more state for a while: during the handshake, after a
-// part of a frame, or with bytes that the kernel has not accepted. That state
-// is in an extra, which goes back to a pool as soon as it is empty. All
-// connections read into one shared buffer. A goroutine and a bufio.Reader per
-// connection would need a hundred times as much memory, and the generator would
-// measure the Go scheduler.
+// part of a frame has arrived, or while the kernel has not accepted all of
+// their bytes. They keep this state in an extra. An extra goes back to a pool
+// as soon as it is empty. All connections read into one shared buffer. A
+// goroutine and a bufio.Reader per connection would need a hundred times as
+// much memory, and the generator would measure the Go scheduler.
 //
 // The package shares no code with any server, because a bug at both ends of a
 // connection would not be noticed.
 //
 // Stamps are CLOCK_MONOTONIC nanoseconds. A stamp for a write is taken right
 // before the write. A stamp for a read is taken when epoll_wait returns, and
-// again after every 16 events of its batch. So little of the time that this
-// process spends on earlier events is added to the latency of the server, and
-// no message gets a stamp that is much older than its arrival.
+// again after every 16 events of its batch. So the measured latency of the
+// server includes little of the time that this process spends on earlier
+// events, and no stamp is much older than the arrival of its message.
 //
 // An Engine belongs to one goroutine. Handlers run inside Poll. They may Dial,
 // Send and Reset any connection, but they must not call Poll.
@@ -31,16 +31,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Defaults of Config, and limits without a setting.
+// Defaults of Config, and limits that Config cannot change.
 const (
 	DefaultDialTimeout  = 10 * time.Second
 	DefaultCloseTimeout = 2 * time.Second
 	DefaultMaxMessage   = 256 << 10
 	DefaultMaxBacklog   = 1 << 20
 
-	maxEvents       = 256 // events per batch
+	maxEvents       = 256 // largest number of events in a batch
 	freshStamp      = 16  // events of a batch that share one stamp
-	maxBeatsPerPoll = 256 // heartbeats that are written before events are handled again
+	maxBeatsPerPoll = 256 // largest number of heartbeats that are written before events are handled again
 )
 
 // Config configures an Engine.
@@ -62,25 +62,26 @@ type Config struct {
 	// uses 127.0.0.0/16 for a server on the loopback; otherwise the kernel
 	// chooses.
 	SourceNet netip.Prefix
-	// DialTimeout limits connect and handshake together. Default 10 s.
+	// DialTimeout limits the time for connect and handshake together. Default
+	// 10 s.
 	DialTimeout time.Duration
 	// CloseTimeout limits the wait for the server's FIN after its close frame.
 	// Default 2 s.
 	CloseTimeout time.Duration
-	// BeatEvery is the period of the heartbeats; with 0 none are sent.
-	// Engine.Beat turns them on for a connection.
+	// BeatEvery is the period of the heartbeats; 0: no heartbeats. Engine.Beat
+	// turns heartbeats on for a connection.
 	BeatEvery time.Duration
 	// BeatText is the text of a heartbeat. Default: the JSON string
 	// "heartbeat", with its quotes.
 	BeatText string
-	// Spin makes the engine poll without sleeping; it then needs a CPU of its
-	// own. Otherwise the server's send system call has to wake the receiver,
-	// which costs the server 2 to 5 us each time on a virtual machine. A server
-	// whose clients are on other machines does not have that cost.
+	// Spin makes the engine poll without sleeping, so the engine needs a CPU of
+	// its own. Without Spin the server's send system call has to wake the
+	// receiver. On a virtual machine each wake-up costs the server 2 to 5 us. A
+	// server whose clients are on other machines does not have this cost.
 	Spin bool
 	// Gather delays the messages that a handler sends on the connection whose
-	// input it handles: the engine writes them together when all input of that
-	// read is handled. Real clients with several messages in flight do the
+	// input it handles: the engine writes them together when it has handled all
+	// bytes of the read. Real clients with several messages in flight do the
 	// same. Without Gather, client and server spend most of their time on
 	// system calls for single messages.
 	Gather bool
@@ -105,8 +106,8 @@ type Handlers struct {
 	// opened, but not after Reset. From then on another connection may get the
 	// id.
 	OnClose func(id int32, c Close)
-	// OnBeat is called when the kernel has accepted a whole heartbeat, at a
-	// time between the two stamps.
+	// OnBeat is called when the kernel has accepted a whole heartbeat. The
+	// kernel accepted it at a time between the two stamps.
 	OnBeat func(id int32, before, after int64)
 }
 
@@ -194,7 +195,8 @@ func New(cfg Config, h Handlers) (*Engine, error) {
 		sources: sources,
 		events:  make([]unix.EpollEvent, maxEvents),
 		// The buffer must have free space after the longest incomplete frame or
-		// response head: a read into no space returns 0, which looks like EOF.
+		// response head: a read without free space returns 0, which looks like
+		// EOF.
 		buf: make([]byte, max(cfg.MaxMessage, maxResponseBytes)+2*maxHeaderBytes),
 	}
 	e.reading = -1
@@ -226,13 +228,14 @@ func (e *Engine) Opened() int { return e.opened }
 // Reads returns the number of reads that returned bytes.
 func (e *Engine) Reads() int64 { return e.reads }
 
-// Busy returns, for an engine with Spin, the time in nanoseconds in which it
-// was handling events. The CPU time of its thread does not show that, because
-// waiting uses CPU time too.
+// Busy returns, for an engine with Spin, the time in nanoseconds in which the
+// engine was handling events. The CPU time of the thread does not show this
+// time, because with Spin waiting uses CPU time too.
 func (e *Engine) Busy() int64 { return e.busy }
 
 // Run polls until done returns true, or until the clock reaches until. It
-// reports whether done returned true. A nil done never does.
+// reports whether done returned true. If done is nil, Run polls until the clock
+// reaches until.
 func (e *Engine) Run(until int64, done func() bool) (bool, error) {
 	for done == nil || !done() {
 		if e.Now() >= until {
@@ -296,9 +299,9 @@ func (e *Engine) wait(wake int64) (int, error) {
 	}
 }
 
-// handle handles one event. For an error or a hang-up it does not end the
-// connection, but reads: the read first returns the data that came before,
-// which is often a close frame.
+// handle handles one event. After an error or a hang-up it does not end the
+// connection, but reads: the read first returns the data that arrived before
+// the error, which is often a close frame.
 func (e *Engine) handle(id int32, events uint32, stamp int64) {
 	c := &e.conns[id]
 	if c.state == connecting {

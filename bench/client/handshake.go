@@ -16,11 +16,11 @@ const maxResponseBytes = 16 << 10
 var headEnd = []byte("\r\n\r\n")
 
 // key is a Sec-WebSocket-Key and the Sec-WebSocket-Accept that a server must
-// answer.
+// send in its answer.
 type key struct{ text, accept string }
 
 // newKey makes a random key (RFC 6455 section 4.1). All connections of an
-// engine share one: the key guards against caches, not against attackers.
+// engine share one key: the key guards against caches, not against attackers.
 func newKey() key {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // crypto/rand.Read never returns an error

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readable reads once from a connection. epoll is level-triggered, so data that
-// remains causes another event. So a connection whose data never ends does not
-// hold up the others.
+// readable reads once from a connection. It does not read again, so that a
+// connection whose data never ends does not hold up the others. epoll is
+// level-triggered, so data that remains causes another event.
 func (e *Engine) readable(id int32, stamp int64) {
 	c := &e.conns[id]
 	have := 0
@@ -85,8 +85,8 @@ func (e *Engine) consume(id int32, b []byte, stamp int64) ([]byte, error) {
 }
 
 // Pause stops reading an open connection: data from the server fills the
-// kernel's receive buffer and stays there. Pause cannot be undone. If the
-// connection ends after it, OnClose is called only for an RST.
+// kernel's receive buffer and stays there. Pause cannot be undone. After Pause,
+// OnClose is called only if the connection ends with an RST.
 func (e *Engine) Pause(id int32) {
 	if c := &e.conns[id]; c.state == open {
 		c.paused = true
@@ -98,8 +98,8 @@ func (e *Engine) becomeOpen(id int32, stamp int64) {
 	c := &e.conns[id]
 	o := Open{Dialed: c.x.dialed, Requested: c.x.requested, Stamp: stamp}
 	c.state = open
-	// Empty the extra: bytes after the response head are in the shared read
-	// buffer.
+	// Empty the extra. It has no bytes after the response head, because these
+	// are in the shared read buffer.
 	c.x.in, c.x.path, c.x.target = c.x.in[:0], "", Target{}
 	e.pool.drop(c)
 	e.opening--
@@ -152,7 +152,7 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 func (e *Engine) pong(c *conn, id int32, payload []byte) error {
 	e.scratch = AppendFrame(e.scratch[:0], opPong, payload)
 	if err := e.write(c, id, e.scratch); errors.Is(err, ErrBacklog) {
-		return nil // the server sends pings but does not read our pongs: send no more of them
+		return nil // the server sends pings but does not read our pongs: send no further pong
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func newSources(cfg Config) (sources, error) {
 }
 
 // sourcesOf returns the host addresses of a network. The first address of a
-// network is its name, and the last one is for broadcasts, so they are left
+// network is its name, and the last address is for broadcasts, so both are left
 // out.
 func sourcesOf(network netip.Prefix, conns int) (sources, error) {
 	if !network.Addr().Is4() {
@@ -75,8 +75,8 @@ func (s *sources) bind(fd int) (uint16, error) {
 		return 0, nil
 	}
 	// Without this option bind reserves a port before the destination is known.
-	// With it connect chooses the port, and a port can be used again for
-	// another destination.
+	// With the option connect chooses the port, and connections to different
+	// destinations can have the same port.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("client: IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}

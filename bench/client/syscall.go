@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read and send make the system call without telling the Go scheduler. They may
-// do so because the sockets are non-blocking, so the calls return at once.
-// Otherwise the loop could lose its processor to another goroutine at each
-// call.
+// read and send make the system call without telling the Go scheduler. The
+// scheduler need not know about these calls: the sockets are non-blocking, so
+// the calls return at once. If read and send told the scheduler, the loop could
+// lose its processor to another goroutine at each call.
 
 func read(fd int32, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd),

@@ -10,7 +10,7 @@ import (
 )
 
 // A flag that would have no effect is refused. Otherwise the user would believe
-// that the figures were measured with it.
+// that the figures were measured with the flag.
 
 // check refuses flags that contradict each other or, if one is true, the
 // scenario. one is false for a suite, which has several scenarios.
@@ -34,11 +34,11 @@ func (f *runFlags) check(one bool) error {
 	case len(s.Workers) > 0 && len(s.Pids) > 0 && s.Procs == 1:
 		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 to run generators on this machine, or leave --server-pid out")
 	case s.Pin && s.ServerCmd == "" && s.Adapter == nil && len(s.Pids) == 0:
-		return cli.Failf(cli.Usage, "--pin: the server's process is not known; give it with --server-pid, or start the server with --server-cmd")
+		return cli.Failf(cli.Usage, "--pin: the server's process is not known; give its id with --server-pid, or start the server with --server-cmd")
 	case one && s.Scenario.Hurt == 0 && s.HurtCmd != "":
-		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s has no time at which to run it; set --hurt and --heal", s.Scenario.Name)
+		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s has no time at which to run the command; set --hurt and --heal", s.Scenario.Name)
 	case one && s.Scenario.Hurt == 0 && s.HealCmd != "":
-		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s has no time at which to run it; set --hurt and --heal", s.Scenario.Name)
+		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s has no time at which to run the command; set --hurt and --heal", s.Scenario.Name)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (f *runFlags) checkServers() error {
 	s, urls := &f.spec, strings.Count(f.spec.URL, ",")+1
 	switch {
 	case s.ServerCmd != "" && f.pids != "":
-		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: the command's process is known")
+		return cli.Failf(cli.Usage, "--server-cmd and --server-pid exclude each other: dotsbench knows the process that --server-cmd starts")
 	case s.Servers < 1:
 		return cli.Failf(cli.Usage, "--servers %d: must be at least 1", s.Servers)
 	case s.Servers > 1 && s.ServerCmd == "" && s.Adapter == nil:

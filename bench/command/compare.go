@@ -14,11 +14,12 @@ const compareAbout = `compare: two results side by side.
   dotsbench compare results/before results/after
   dotsbench compare old.json new.json --threshold 'server.cpu_us_per_delivery<1.05x' --threshold 'latency.p99<1.2x'
 
-A and B are result.json files, or folders that a run wrote. The table shows each figure of both, the ratio B/A, and whether
-the figure counts: rates and times of an INVALID run do not count, but CPU time and memory of its server do. A warning names other
-differences (fields of the scenario, machine, kernel). A threshold limits B/A; if its figure is missing or does not count,
-the exit code is 3.
-One run of each server proves little, because two runs of the same server differ too: "dotsbench duel" separates a difference from noise.`
+A and B are result.json files, or folders that a run wrote. The table shows each figure of both, the ratio B/A, and
+whether the figure counts. Rates and times of an INVALID run do not count; CPU and memory of the server still count. A
+warning names other differences (fields of the scenario, machine, kernel). A threshold limits B/A; if its figure is
+missing or does not count, the exit code is 3.
+One run of each server proves little, because two runs of one server differ too. "dotsbench duel" separates a difference
+from noise.`
 
 func compareCommand(args []string, stdout, _ io.Writer) error {
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)

@@ -20,14 +20,16 @@ const duelAbout = `duel: is server B better than server A, or is the difference 
   dotsbench duel "dotsd --listen 127.0.0.1:{port} --admin=" bench/peers/peers.yaml:gws rooms
   dotsbench duel "$CMD" "$CMD" rooms --conns 200 --rooms 25 --duration 2s     a server against itself: no difference
 
-Each run has a fresh server. Runs alternate, A B B A, and all runs of a round use the same seed. For each figure the table
-shows both medians, their spread (the interquartile range), and the ratio B/A with its 95 % interval from a bootstrap over
-the rounds. A also runs against itself to measure the noise, which takes half as much time again. The verdict is "no
-difference" if the interval contains 1, or if B differs from A no more than A may differ from itself.
+Each run has a fresh server. Runs alternate, A B B A, and all runs of a round use the same seed. For each figure the
+table shows both medians, their spread (the interquartile range), and the ratio B/A with its 95 % interval from a
+bootstrap over the rounds. To measure the noise, A also runs against itself, which makes the duel take half as long
+again. The verdict is "no difference" if the interval contains 1, or if B differs from A no more than A may differ from
+itself.
 
-INVALID runs are repeated. If some remain INVALID, their times do not count, but their CPU does. If a figure has too few
-valid rounds, there is no verdict, and the exit code is 3. A broken promise (4) or a dead server (5) ends the duel; the error names the side.
-The verdict itself is not an error: the exit code is 0 whichever server is better.`
+INVALID runs are repeated. The times of runs that remain INVALID do not count, but their CPU time does. If a figure has
+too few valid rounds, there is no verdict, and the exit code is 3. A broken promise (4) or a dead server (5) ends the
+duel; the error names the side.
+The verdict itself is not an error: the exit code is 0 whether A or B is better.`
 
 func duelCommand(args []string, stdout, stderr io.Writer) error {
 	cfg, err := parseDuel(args, stdout)

@@ -18,20 +18,21 @@ const fieldAbout = `field: run any number of servers in turns and print the tabl
   dotsbench field bench/peers/redis.yaml          servers that use Redis: batches, one call for each message, other servers
   dotsbench field mine.yaml --rounds 5 --out results/mine
 
-The file is an adapter file (bench/peers/README.md) with a list of tables. A table has a scenario, its servers, the server
-with which the others are compared, and goals. Each round runs all tables. In each table the order of the servers changes
-from round to round. Each run has a fresh server, and a fresh Redis if the file asks for one. Servers, the commands that run
-beside them, and the generator share the CPUs.
+The file is an adapter file (bench/peers/README.md) with a list of tables. A table has a scenario, its servers, the
+server with which the others are compared, and goals. Each round runs all tables. In each table the order of the servers
+changes from round to round. Each run has a fresh server, and a fresh Redis if the file asks for one. Servers, the
+commands that run beside them, and the generator share the CPUs.
 
-With rate max a table shows the highest throughput of a server. That is a closed loop, so the table shows no latency.
-With any other rate it shows the latency from the time at which a message was due. Figures are medians of the rounds; a
-comparison uses runs of one round.
+With rate max a table shows the highest throughput of a server. Such a run is a closed loop, so the table shows no
+latency. With any other rate it shows the latency from the time at which a message was due. Figures are medians of the
+rounds; a comparison uses runs of one round.
 
-An INVALID run with a fixed rate is repeated at most twice; usually other programs used the CPUs. In a closed loop INVALID
-means that the server can do more.
+An INVALID run with a fixed rate is repeated at most twice; the usual cause is that other programs used the CPUs. In a
+closed loop INVALID means that the server can do more.
 
 Every delivery of every run is proved. If a server lost, doubled or reordered a message, ended a connection or died, the
-table has no figures for it but shows INVALID, and the exit code says why (4, 5). A missed goal is shown, but it is not a failure.`
+table shows INVALID for the server in place of figures, and the exit code says why (4, 5). A missed goal is shown, but
+it is not a failure.`
 
 type fieldOptions struct {
 	out    string
@@ -90,8 +91,8 @@ func (o *fieldOptions) config(file string) (*versus.FieldConfig, error) {
 	if err := checkOut(o.out); err != nil {
 		return nil, err
 	}
-	// Leave out servers that are in none of these tables, so that they are not
-	// built.
+	// Leave out servers that are not in any of these tables, so that they are
+	// not built.
 	servers = slices.DeleteFunc(servers, func(a adapter.Adapter) bool {
 		return !slices.ContainsFunc(tables, func(t versus.Table) bool { return slices.Contains(t.Rows, a.Name) })
 	})

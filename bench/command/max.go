@@ -20,14 +20,15 @@ const maxAbout = `max: find the highest rate at which a server keeps your condit
   dotsbench max rooms --until 'p99<50ms' --server-cmd "dotsd --listen 127.0.0.1:{port} --admin="
   dotsbench max giant --until 'p99<20ms' --until 'server.rss<64M' --url ws://127.0.0.1:8000 --server-pid 4711 --from 10/s
 
-The rate doubles until a run fails. Then the search halves the interval until it is within 5 %, and a second run confirms
-the answer. A rate fails when two runs in a row miss a condition or are INVALID, so that one bad second of the machine
-does not decide the result. Each run has a row in the table. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and
-max are short for latency.p50 and so on.
+The rate doubles until a rate fails. Then the search halves the interval between the highest rate that passed and the
+lowest rate that failed, until they differ by at most 5 %, and a second run confirms the answer. A rate fails when two
+runs in a row miss a condition or are INVALID, so that one bad second of the machine does not decide the result. Each
+run has a row in the table. With --server-cmd each run has a fresh server. p50, p90, p99, p999 and max are short for
+latency.p50 and so on.
 
-The last line says what stopped the search: the server (exit 0), or the generator. An INVALID run shows nothing about the
-server, so the answer is then a lower bound (exit 3). Exit 1: even the first rate failed. Exit 4 or 5: a broken promise or
-a dead server ended the search.`
+The last line says what stopped the search: the server (exit 0), or the generator. If the generator stopped the search,
+the answer is only a lower bound, because an INVALID run shows nothing about the server (exit 3). Exit 1: even the first
+rate failed. Exit 4 or 5: a broken promise or a dead server ended the search.`
 
 func maxCommand(args []string, stdout, stderr io.Writer) error {
 	s, err := parseMax(args, stdout)
@@ -175,8 +176,8 @@ func (s *search) find() error {
 	}
 }
 
-// halve tries rates between the highest that held and the lowest that failed,
-// until they are close enough.
+// halve tries rates between the highest rate that held and the lowest rate that
+// failed, until these two are close enough.
 func (s *search) halve() error {
 	for s.limit != nil && len(s.held) > 0 {
 		low := s.held[len(s.held)-1].rate

@@ -60,8 +60,9 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 	return nil
 }
 
-// resultFiles returns the result.json of a folder. If the folder has none, it
-// returns those of the folders in it, sorted by the names of the folders.
+// resultFiles returns the result.json of a folder. If the folder has no
+// result.json, it returns the result.json files of the folders in it, sorted by
+// the names of the folders.
 func resultFiles(dir string) ([]string, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, cli.Failf(cli.Usage, "%s: %w; name a folder that dotsbench run --out wrote", dir, withoutPath(err))

@@ -63,7 +63,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 // generator adds the flags that configure the generator.
 func (f *runFlags) generator(fs *flag.FlagSet) {
 	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; a single generator then polls for events and never sleeps; with --procs or --workers, generators sleep")
-	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers, these generators run in addition to the workers, and 1 means none")
+	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they run in addition to the workers, and 1 means no generator on this machine")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there with: dotsbench worker --listen :PORT")
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24: the connections use its addresses as their source")
 }

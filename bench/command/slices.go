@@ -47,7 +47,7 @@ func slicesCommand(args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("slices", flag.ContinueOnError)
 	fs.Var(&o.peers, "peer", "`NAME=COMMAND`, with {port}, or the NAME of a peer in --file; can be repeated (default gws)")
 	fs.StringVar(&o.ours, "ours", ourCommand, "`COMMAND` that starts our server, with {port}")
-	fs.StringVar(&o.file, "file", "bench/peers/peers.yaml", "adapter `FILE` with the peers that have no command")
+	fs.StringVar(&o.file, "file", "bench/peers/peers.yaml", "adapter `FILE` with the peers that --peer names without a COMMAND")
 	fs.StringVar(&o.only, "only", "", "`ROW,…` to measure, of "+strings.Join(rowKeys(), ", ")+"; empty: all")
 	fs.IntVar(&o.sittings, "sittings", 3, "`N` sittings of each row; each one starts all servers again")
 	fs.IntVar(&o.turns, "turns", 12, "`N` turns of a sitting; in each turn every server works for one slice")

@@ -16,13 +16,13 @@ const suiteAbout = `suite: run a list of scenarios, one after the other, with a 
   dotsbench suite full --only giant --only burst --url ws://127.0.0.1:8000 --size 1k
   dotsbench suite --list; dotsbench suite --print smoke > mine.yaml; dotsbench suite mine.yaml
 
-With --server-cmd each run has a fresh server. A scenario field given as a flag applies to all runs. A run is skipped, with
-the reason, if something that it needs is missing; a run that is too large for this machine is INVALID.
+With --server-cmd each run has a fresh server. A scenario field given as a flag applies to all runs. A run is skipped,
+with the reason, if something that it needs is missing; a run that is too large for this machine is INVALID.
 
-The exit code is that of the worst run, in this order: 5, 4, 2, 1, 3, 0. A missed threshold (1) is worse than an INVALID run
-(3), because it is proven. CI machines are often too busy to measure times; --invalid ok treats 3 as 0 for runs in which the
-deliveries were proved, provided that another run passed. A run that could not be made, a broken promise, a dead server and
-a missed threshold on CPU or memory still count.`
+The exit code is that of the worst run, in this order: 5, 4, 2, 1, 3, 0. A missed threshold (1) is worse than an INVALID
+run (3), because an INVALID run proves nothing. CI machines are often too busy to measure times; --invalid ok treats 3
+as 0 for runs in which the deliveries were proved, provided that another run passed. A run that could not be made, a
+broken promise, a dead server and a missed threshold on CPU or memory still count.`
 
 type suiteOptions struct {
 	runFlags

@@ -17,10 +17,11 @@ const workerAbout = `worker: generate the part of a run that another dotsbench (
   dotsbench worker --listen 10.0.0.7:7000       on each machine that generates load
   dotsbench run rooms --url ws://10.0.0.1:8000 --workers 10.0.0.7:7000,10.0.0.8:7000
 
-Without --listen a worker reads one job from standard input; dotsbench run --procs starts its own workers this way. Anybody
-who can reach a worker can make it send to any server. So it listens on other addresses than the loopback only if worker
-and coordinator have the same secret in the environment variable ` + fleet.Token + `. It does one job at a time. A worker that has lost its
-coordinator continues until its next step, at most until the end of its schedule, and refuses other jobs until then.`
+Without --listen a worker reads one job from standard input; dotsbench run --procs starts its own workers this way.
+Anybody who can reach a worker can make it send to any server. So a worker listens on other addresses than the loopback
+only if worker and coordinator have the same secret in the environment variable ` + fleet.Token + `. A worker does one job
+at a time. A worker that has lost its coordinator continues until its next step, at most until the end of its schedule,
+and refuses other jobs until then.`
 
 func workerCommand(args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)

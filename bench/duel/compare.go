@@ -12,7 +12,7 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// Load is result.Load: it reads a result.json or the one in a folder.
+// Load is result.Load: it reads a result.json, or the result.json in a folder.
 func Load(path string) (*result.Result, error) { return result.Load(path) }
 
 // Comparison compares two results.
@@ -65,7 +65,7 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 		return f.show(v)
 	}
 	a, b := f.get(c.A), f.get(c.B)
-	// Show no ratio for figures that prove nothing, because somebody would
+	// Show no ratio for figures that prove nothing, because a reader might
 	// quote it.
 	ratio, change, counts := "-", "-", "yes"
 	if why := c.against(f); why != "" {
@@ -85,7 +85,7 @@ func (c *Comparison) against(f Figure) string {
 		r    *result.Result
 	}{{"A", c.A}, {"B", c.B}} {
 		if f.get(side.r) <= 0 {
-			return side.name + " has none"
+			return side.name + " lacks this figure"
 		}
 		if !f.Always && len(side.r.Invalid) > 0 {
 			invalid = append(invalid, side.name)

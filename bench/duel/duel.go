@@ -27,9 +27,9 @@ import (
 //
 // An INVALID run is repeated at once, as long as repeats are left. The number
 // of repeats is for the whole duel, so that a duel in which all runs are
-// INVALID takes about twice as long, and not ten times. The last repeat counts.
-// If it is INVALID too, its CPU time and memory count, but its latencies do
-// not.
+// INVALID takes about twice as long, and not ten times as long. The last repeat
+// counts. If the last repeat is INVALID too, its CPU time and memory count, but
+// its latencies do not count.
 
 // Side names which server a run measures.
 type Side string
@@ -42,9 +42,9 @@ const (
 )
 
 // Numbers of rounds. A duel should have MinRounds; ratios can be computed from
-// MinQuick. A verdict needs MinProof: if the servers are equal, all of 6 rounds
-// favour the same server by chance in one of 32 duels. With 5 rounds that is
-// one of 16, which is too often for a 95 % interval.
+// MinQuick. A verdict needs MinProof: if the servers are equal, all 6 rounds
+// favour the same server by chance in one of 32 duels. With 5 rounds this
+// happens in one of 16 duels, which is too often for a 95 % interval.
 const (
 	MinRounds = 7
 	MinProof  = 6
@@ -52,8 +52,8 @@ const (
 	MaxRounds = 1000
 )
 
-// Server is one of the two servers. Set sets the fields of a runner.Spec with
-// which it is started and reached.
+// Server is one of the two servers. Set sets those fields of a runner.Spec that
+// say how to start and to reach the server.
 type Server struct {
 	Name string // the command or the adapter that the user gave
 	Set  func(spec *runner.Spec)
@@ -133,8 +133,8 @@ func Fight(cfg Config) (*Report, error) {
 	}
 	s.report.Exit = code(err)
 	if cfg.Out != "" && !s.unsaved {
-		// The error of the duel comes first: its exit code counts, and not that
-		// of a write error.
+		// The error of the duel comes first, because its exit code counts and
+		// not the exit code of a write error.
 		err = errors.Join(err, s.write())
 	}
 	return s.report, err

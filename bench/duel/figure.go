@@ -13,8 +13,8 @@ import (
 type Figure struct {
 	Name   string // its name in thresholds
 	Label  string
-	Always bool   // counts even in an INVALID run, because a busy generator does not change it
-	less   string // adjective for B if its value is smaller, such as "faster"; more: if it is larger
+	Always bool   // the figure counts even in an INVALID run, because a busy generator does not change it
+	less   string // adjective for B if B has the smaller value, such as "faster"; more: adjective if B has the larger value
 	more   string
 	get    func(r *result.Result) float64 // 0 or less if the run does not have the figure
 	show   func(v float64) string
@@ -57,8 +57,8 @@ func Figures() []Figure {
 }
 
 // duelFigures returns the figures of a duel. closed means a scenario with a
-// closed loop. Otherwise the rate of deliveries is left out, because the
-// schedule decides it and not the server.
+// closed loop. Without a closed loop the rate of deliveries is left out,
+// because the schedule decides the rate and not the server.
 func duelFigures(closed bool) []Figure {
 	names := []string{"server.cpu_us_per_delivery", "server.cpu_us_per_heartbeat", "server.bytes_per_connection", "latency.p50", "latency.p99"}
 	if closed {

@@ -11,7 +11,8 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// The generators learn the start time of the schedule this long before it.
+// headStart is how long before the start of the schedule the generators learn
+// the start time.
 const headStart = 100 * time.Millisecond
 
 // conduct leads all generators through the steps of the run, until each has
@@ -57,8 +58,8 @@ func patience(cfg *load.Config, step string) time.Duration {
 	case load.StepStart:
 		return slack + memory
 	}
-	// For the result allow the duration of the run once more: a backlog may
-	// still be arriving.
+	// For the result allow the duration of the run once more, because messages
+	// of a backlog may still be arriving.
 	return slack + memory + headStart + s.Warmup + s.Duration + s.Settle
 }
 
@@ -79,8 +80,8 @@ func listen(workers []*worker, step string, limit time.Duration) error {
 	for i := range silent {
 		silent[i] = true
 	}
-	// The first error is the cause of the others. After it all workers are
-	// ended, so their goroutines report soon.
+	// The first error is the cause of the others. After it abandon ends all
+	// workers, so their goroutines report soon.
 	var first error
 	for left := len(workers); left > 0; {
 		var err error
@@ -90,7 +91,7 @@ func listen(workers []*worker, step string, limit time.Duration) error {
 			silent[h.i] = false
 			left--
 		case <-late.C:
-			err = cli.Failf(cli.Invalid, "%s: no answer for %v while it should reach step %q", firstOf(workers, silent).name, limit, step)
+			err = cli.Failf(cli.Invalid, "%s: did not reach step %q within %v", firstOf(workers, silent).name, step, limit)
 		}
 		if err != nil && first == nil {
 			first = err

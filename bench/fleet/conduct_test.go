@@ -69,7 +69,7 @@ func TestAGeneratorThatSaysNothingIsGivenUp(t *testing.T) {
 	go func() { _ = newLine(other, other, other).write(said{Step: load.StepReady}) }()
 	err := listen([]*worker{{line: newLine(good, good, good), name: "generator 1"}, {line: newLine(here, here, here), name: "generator 2"}},
 		load.StepReady, 50*time.Millisecond)
-	if err == nil || !strings.Contains(err.Error(), `generator 2: no answer for 50ms while it should reach step "ready"`) {
+	if err == nil || !strings.Contains(err.Error(), `generator 2: did not reach step "ready" within 50ms`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -35,7 +35,7 @@ func Run(cfg load.Config, procs int, addrs []string) (*result.Result, error) {
 	case len(addrs) == 0:
 		procs = max(procs, 1)
 	case procs == 1:
-		procs = 0 // 1 is the default of --procs; with workers no process is needed here
+		procs = 0 // 1 is the default of --procs; with workers no generator is needed on this machine
 	}
 	if err := check(&cfg.Scenario, procs+len(addrs), len(addrs)); err != nil {
 		return nil, err
@@ -78,8 +78,9 @@ func (c *crew) dismiss() {
 	}
 }
 
-// check refuses a scenario that cannot be divided among parts generators, of
-// which remote are on other machines.
+// check refuses a scenario that cannot be divided among the generators. parts
+// is the number of all generators, remote the number of generators on other
+// machines.
 func check(s *scenario.Scenario, parts, remote int) error {
 	switch {
 	case s.Conns < parts:
@@ -89,7 +90,7 @@ func check(s *scenario.Scenario, parts, remote int) error {
 	case s.Churn.PerSecond > 0 && s.Rooms < parts:
 		return cli.Failf(cli.Usage, "rooms: %d: must be at least the number of generators (%d): with churn each generator needs its own rooms", s.Rooms, parts)
 	case s.Restart > 0:
-		return cli.Failf(cli.Usage, "scenario %s kills the server, which needs a single generator: leave out --procs and --workers", s.Name)
+		return cli.Failf(cli.Usage, "scenario %s kills the server, so it needs a single generator: leave out --procs and --workers", s.Name)
 	}
 	return nil
 }

@@ -63,8 +63,8 @@ func TestSeveralGeneratorsKeepOneSchedule(t *testing.T) {
 	}
 }
 
-// wronged is a server that passes one message through frames: the first one for
-// member 7 whose number is at least n.
+// wronged is a server that passes one message through frames: the first message
+// for member 7 whose number is at least n.
 func wronged(n int, frames func(message []byte) [][]byte) *stub.Hub {
 	var once atomic.Bool
 	return &stub.Hub{Tamper: func(_ string, member, message int, text []byte) [][]byte {

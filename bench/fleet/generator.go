@@ -14,7 +14,7 @@ import (
 )
 
 // Time limits for the steps before a job. A worker that is not busy does each
-// of them at once.
+// step at once.
 const (
 	dialLimit  = 5 * time.Second
 	greetLimit = 15 * time.Second // long enough for a process to start, or for a worker to finish its previous job
@@ -101,7 +101,8 @@ func (w *worker) hear(step string) error {
 }
 
 // failed returns the error that the worker reported. The error does not name a
-// process on this machine, because all of these processes do the same.
+// process on this machine, because all processes on this machine do the same
+// work.
 func (w *worker) failed() error {
 	code, text := w.said.Code, w.said.Error
 	if code <= cli.OK || code > cli.ServerDied {
@@ -132,7 +133,7 @@ func (w *worker) stop() {
 	}
 	done := make(chan struct{})
 	go func() {
-		_ = w.cmd.Wait() // the exit status says nothing new: the worker has reported already
+		_ = w.cmd.Wait() // ignore the exit status: the worker has already reported its error
 		close(done)
 	}()
 	select {

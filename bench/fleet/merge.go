@@ -56,8 +56,8 @@ func mergeServer(o *result.Result, sent float64) {
 	s.CPUPerDelivery = per(float64(o.Traffic.Delivered))
 	s.CPUPerMessage = per(sent)
 	s.CPUPerBeat = 0
-	// With fewer heartbeats the quotient would be the cost of an idle server.
-	// Package load has the same limit.
+	// With fewer heartbeats the quotient would mostly show the cost of an idle
+	// server. Package load has the same limit.
 	const enoughBeats = 200
 	if o.Traffic.Sent == 0 && o.Traffic.Beats >= enoughBeats && o.Churn == nil && o.Recovery == nil {
 		s.CPUPerBeat = per(float64(o.Traffic.Beats))
@@ -133,7 +133,7 @@ func mergeProof(o *result.Result, all []*found) {
 				seen[vote.Room] = vote
 			case other.Hash != vote.Hash:
 				v.Reordered += int64(min(other.Members, vote.Members))
-				v.Notes = append(v.Notes, fmt.Sprintf("room %d: %d members of one generator saw another order than %d of another",
+				v.Notes = append(v.Notes, fmt.Sprintf("room %d: %d members of one generator saw another order than %d members of another generator",
 					vote.Room, vote.Members, other.Members))
 			}
 		}
@@ -203,7 +203,7 @@ func mergeSeconds(o *result.Result, all []*found) error {
 	intervals := map[int]*result.Interval{}
 	for _, f := range all {
 		if len(f.Intervals) != len(f.Result.Seconds) {
-			return fmt.Errorf("a worker reported %d seconds, but histograms of %d", len(f.Result.Seconds), len(f.Intervals))
+			return fmt.Errorf("a worker reported figures of %d seconds, but histograms of %d seconds", len(f.Result.Seconds), len(f.Intervals))
 		}
 		for i, s := range f.Result.Seconds {
 			h, err := decode(f.Intervals[i].Histogram)
@@ -231,7 +231,7 @@ func mergeSeconds(o *result.Result, all []*found) error {
 }
 
 // addSecond adds a row. Only one generator measures the servers, so the maximum
-// of their figures is that generator's value.
+// of a server figure is the value of that generator.
 func addSecond(into, s *result.Second) {
 	into.Warmup = into.Warmup || s.Warmup
 	into.Sent += s.Sent

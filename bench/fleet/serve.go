@@ -14,20 +14,20 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// maxLines is the number of connections that are served at once: one has a job,
-// and the others are silent or wait until the worker is free. Further
-// connections wait in the kernel.
+// maxLines is the number of connections that are served at once: one connection
+// has a job, and the other connections are silent or wait until the worker is
+// free. Further connections wait in the kernel.
 const maxLines = 16
 
 // host is a worker that listens at a port to which anybody may connect. A
 // coordinator's first two lines are the hello with the token, and the job. Each
-// of them must arrive within the time silence. So a connection without the
-// token occupies one of the maxLines places for at most that time, and it never
-// gets the slot, which a job needs.
+// of these two lines must arrive within the time silence. So a connection
+// without the token occupies one of the maxLines places for at most the time
+// silence. It never gets the slot, which a job needs.
 //
 // The worker does one job at a time. If the coordinator of the job ends, the
 // run goes on to its next step, because package load cannot be interrupted. (A
-// process of --procs exits instead, but this one has to serve other
+// process of --procs exits instead, but a worker with a port has to serve other
 // coordinators.) A coordinator that connects meanwhile gets the error that the
 // worker is busy.
 type host struct {
@@ -36,7 +36,7 @@ type host struct {
 	silence time.Duration // how long the host waits for the hello, and for the job
 	wait    time.Duration // how long a coordinator waits for the end of another coordinator's job
 	run     func(load.Config) (*result.Result, error)
-	slot    chan struct{} // full while a connection has a job
+	slot    chan struct{} // has a value while a connection has a job
 
 	mu  sync.Mutex // guards log
 	log io.Writer
@@ -64,8 +64,8 @@ func (h *host) serve(ln net.Listener) error {
 			return nil
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 			// The connections of the current job have used up the file
-			// descriptors. A return here could end that job, so try again
-			// later.
+			// descriptors. A return here could end the current job, so try
+			// again later.
 			time.Sleep(100 * time.Millisecond)
 			<-lines
 			continue

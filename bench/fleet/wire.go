@@ -15,9 +15,10 @@
 // members of a room are on one machine.
 //
 // Both sides write JSON objects, one per line. First the coordinator sends a
-// hello with the token, the worker answers that it is free, and the coordinator
-// sends the job. Then, for each step, the worker reports that it has come to
-// the step, and the coordinator answers when all workers have.
+// hello with the token. Then the worker answers that it is free, and the
+// coordinator sends the job. Then, for each step, the worker reports that it
+// has come to the step, and the coordinator answers when all workers have come
+// to the step.
 package fleet
 
 import (
@@ -60,7 +61,7 @@ type job struct {
 type met struct {
 	Step   string        `json:"step"`
 	Start  int64         `json:"start_ns,omitempty"` // for generators on this machine: time of CLOCK_MONOTONIC
-	Delay  int64         `json:"delay_ns,omitempty"` // for other machines: from the arrival of this message to the start
+	Delay  int64         `json:"delay_ns,omitempty"` // for generators on other machines: time from the arrival of this message to the start
 	Totals []proof.Total `json:"totals,omitempty"`
 }
 

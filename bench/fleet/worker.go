@@ -21,7 +21,7 @@ import (
 )
 
 // Limits, in bytes, of the first two lines that a worker reads. Only the second
-// one comes from a coordinator that has proved that it knows the token.
+// line comes from a coordinator that has proved that it knows the token.
 const (
 	maxHello = 4 << 10
 	maxJob   = 1 << 20

@@ -13,8 +13,8 @@ import (
 // reader reads the receiving ends of all pairs on a thread of its own, which is
 // on another CPU and never sleeps. These are the conditions of a server: the
 // memory of the sockets moves between two CPUs, and during the pause between
-// two rounds some of it leaves the caches. With one thread for both ends that
-// would not happen.
+// two rounds some of it leaves the caches. With one thread for both ends
+// neither would happen.
 type reader struct {
 	got  atomic.Int64 // bytes read so far
 	busy atomic.Int64 // nanoseconds in which it was reading data
@@ -29,8 +29,8 @@ func startReader(fds []int, cpus *unix.CPUSet, size int) *reader {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		// Restore the CPUs of the thread at the end, because the thread will
-		// run other goroutines. It may even be the first thread, whose CPUs are
-		// taken as those of the process.
+		// run other goroutines. The thread may even be the first thread of the
+		// process, whose CPUs count as the CPUs of the process.
 		var before unix.CPUSet
 		if r.err = unix.SchedGetaffinity(0, &before); r.err != nil {
 			return
@@ -74,8 +74,8 @@ func (r *reader) read(fds []int, size int) error {
 	return nil
 }
 
-// await waits until the reader has read this number of bytes. It returns false
-// if that takes more than 5 s.
+// await waits until the reader has read this number of bytes. It gives up after
+// 5 s and returns false.
 func (r *reader) await(bytes int64) bool {
 	for end := time.Now().Add(5 * time.Second); r.got.Load() < bytes; time.Sleep(50 * time.Microsecond) {
 		if time.Now().After(end) {

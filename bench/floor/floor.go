@@ -1,15 +1,15 @@
 // Package floor measures the CPU time that the kernel alone needs to send a
 // frame to each of N loopback sockets and to read it again.
 //
-// A server that delivers frames by system calls on sockets cannot need less, so
-// its CPU time per delivery is compared with this floor. In a round one thread
-// writes one or several frames in one call to each of N sockets, and then reads
-// all data from the other ends. Its CPU time is measured separately for writing
-// and for reading. On loopback a packet goes through both TCP stacks within the
-// send call, so that cost counts for the send, as it does for a server. With
-// Config.Reader a second thread reads the other ends (apart.go). The result is
-// the median of many rounds, so that an interrupt in one round does not change
-// it.
+// A server that delivers frames by system calls on sockets cannot need less CPU
+// time, so its CPU time per delivery is compared with this floor. In a round
+// one thread writes one or several frames in one call to each of N sockets, and
+// then reads all data from the other ends. Its CPU time is measured separately
+// for writing and for reading. On loopback a packet goes through both TCP
+// stacks within the send call, so the cost of both stacks counts for the send,
+// as it does for a server. With Config.Reader a second thread reads the other
+// ends (apart.go). The result is the median of many rounds, so that an
+// interrupt in one round does not change it.
 package floor
 
 import (
@@ -52,7 +52,8 @@ func Measure(cfg Config, progress *cli.Progress) ([]Row, error) {
 	if err := cli.NeedDescriptors(2*cfg.Sockets + 1); err != nil {
 		return nil, err
 	}
-	// The CPU time is that of this thread, so keep it.
+	// The rows have the CPU time of this thread, so this goroutine must keep
+	// its thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p, err := open(cfg.Sockets)
@@ -145,7 +146,7 @@ func (p *pairs) close() {
 }
 
 // warm ends the quick-ack mode of new TCP connections. In this mode the first
-// 16 segments are acknowledged during the send; later ones are acknowledged
+// 16 segments are acknowledged during the send; later segments are acknowledged
 // when they are read.
 func (p *pairs) warm(size int) error {
 	const segments = 20

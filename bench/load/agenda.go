@@ -12,8 +12,8 @@ type agenda struct {
 	err   error // the first error of an action
 }
 
-// item is an action of the agenda. do returns the time at which it is due
-// again, or never.
+// item is an action of the agenda. do runs the action and returns the time at
+// which the action is due again, or never.
 type item struct {
 	at int64
 	do func(now int64) int64

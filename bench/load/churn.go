@@ -25,13 +25,14 @@ const (
 )
 
 // maxDwell limits how long a guest waits at its point before it resets. Half of
-// the guests do not wait, so the server often sees nothing of them.
+// the guests do not wait, so the server often does not notice their
+// connections.
 const maxDwell = 5 * time.Millisecond
 
 // churn opens connections called guests while the members run. It ends each
 // guest with an RST at a random point. About half of the guests join rooms of
-// members. A message that a guest writes to such a room must reach all of its
-// members or none.
+// members. A message that a guest writes to a room of members must reach all
+// members of the room or none.
 type churn struct {
 	rate    float64
 	rng     *rand.Rand
@@ -171,7 +172,7 @@ func (c *churn) opened(r *run, id int32) {
 }
 
 // reached is called when the guest in place i has come to its point. It resets
-// half of the guests now and the others within maxDwell.
+// half of the guests now and the other half within maxDwell.
 func (c *churn) reached(r *run, i int) {
 	now := r.e.Now()
 	if c.places[i].resetAt = now + c.rng.Int64N(int64(maxDwell)); c.rng.IntN(2) == 0 {
@@ -202,10 +203,10 @@ func (c *churn) message(r *run, id int32, text []byte, at int64) {
 	case damage != "":
 		r.promise("a guest in room %d got a damaged message: %s", g.room, damage)
 	case s.run == r.id && s.sender == proof.Guest && !r.ledger.GuestIn(s.seq, g.room):
-		r.promise("a guest in room %d got the message of guest %d, which is not of that room", g.room, s.seq)
+		r.promise("a guest in room %d got the message of guest %d, which belongs to another room", g.room, s.seq)
 	case s.run != r.id || g.room < 0,
 		s.sender != proof.Guest && (int(s.sender) >= len(r.roomOf) || r.roomOf[s.sender] != g.room):
-		r.promise("a guest in room %d got number %d of sender %d, which is not of that room", g.room, s.seq, s.sender)
+		r.promise("a guest in room %d got number %d of sender %d, which belongs to another room", g.room, s.seq, s.sender)
 	}
 }
 

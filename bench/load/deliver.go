@@ -44,7 +44,7 @@ func (r *run) delivery(m int32, text []byte, at int64) (rest []byte, found bool)
 	r.progress = at
 	if s.intended >= r.from && s.intended < r.to {
 		late := at - s.intended
-		if late < 0 { // it arrived later than the stamp, which is shared by several events
+		if late < 0 { // several events share one stamp, so the message may have arrived after its stamp
 			late = r.e.Now() - s.intended
 		}
 		result.Record(r.interval, late)

@@ -19,7 +19,7 @@ func (r *run) read(into *reading) {
 		into.threadCPU = r.spent + r.e.Busy()
 	}
 	if r.cfg.Beside != 0 {
-		into.besideCPU, _ = processCPU(r.cfg.Beside) // an error means that this process has ended, which Died reports
+		into.besideCPU, _ = processCPU(r.cfg.Beside) // an error means that the other process has ended; Died reports that
 	}
 	into.serverCPU, into.reads = r.now.readServers(r.cfg.Pids), r.e.Reads()
 	into.steal, _, into.ticks = cpuTicks()
@@ -34,7 +34,8 @@ func (r *run) tick() {
 }
 
 // idleRow adds an empty row for a second in which this thread did not run.
-// Messages that arrived in it count in the second in which they are read.
+// Messages that arrived in such a second count in the later second in which
+// this thread reads them.
 func (r *run) idleRow() {
 	r.out.Seconds = append(r.out.Seconds, result.Second{T: len(r.out.Seconds), Warmup: r.last.at < r.from})
 	start := time.Now()
@@ -140,7 +141,8 @@ func (r *run) costs(seconds float64, delivered int64) {
 	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
 	s.CPUPerDelivery, s.CPUPerMessage = per(cpu, delivered), per(cpu, b.sent-a.sent)
 	s.BesidePerMessage = per(b.besideCPU-a.besideCPU, b.sent-a.sent)
-	// With fewer heartbeats the quotient would be the cost of an idle server.
+	// With fewer heartbeats the quotient would mostly show the cost of an idle
+	// server.
 	const enoughBeats = 200
 	if b.sent == a.sent && b.beats-a.beats >= enoughBeats && r.s.Churn.PerSecond == 0 && r.s.Restart == 0 {
 		s.CPUPerBeat = per(cpu, b.beats-a.beats)
@@ -184,8 +186,8 @@ func (r *run) serverEnd() error {
 }
 
 // perCall returns the average number of messages per call. before and after
-// have two counters each: messages and calls. The result is 0 if it is not
-// known.
+// have two counters each: messages and calls. If the counters are not known,
+// the result is 0.
 func perCall(before, after []float64) float64 {
 	if len(before) != 2 || len(after) != 2 || after[1] <= before[1] {
 		return 0

@@ -6,9 +6,9 @@ import (
 	"dotsconnect/bench/client"
 )
 
-// Frames are the text messages of a server's protocol. In them {room} stands
-// for the name of the room. {payload} stands for the stamp and its pad, by
-// which a delivery is proved: ASCII text without quotes and backslashes.
+// Frames are the text messages of a server's protocol. In these messages {room}
+// stands for the name of the room. {payload} stands for the stamp and its pad,
+// by which a delivery is proved: ASCII text without quotes and backslashes.
 type Frames struct {
 	Join      []string // messages that a member sends, one after the other, when its connection is open
 	Joined    string   // regular expression for the server's answer to the last message of Join; empty: there is no answer
@@ -32,10 +32,11 @@ func pad(n int) []byte {
 	return b
 }
 
-// templates are frames that are rendered and masked only once. There is one for
-// each size or, if the protocol names the room in a message, for each pair of
-// size and room. For each message only the stamp is written into its template.
-// Rendering each message would cost the generator more than sending it.
+// templates are frames that are rendered and masked only once. There is one
+// template for each size or, if the protocol names the room in a message, for
+// each pair of size and room. For each message only the stamp is written into
+// its template. Rendering each message would cost the generator more than
+// sending it.
 type templates struct {
 	run     uint32
 	send    string
@@ -57,9 +58,10 @@ type template struct {
 	mask  [4]byte // the masking key, rotated so that mask[0] belongs to the first byte of the stamp
 }
 
-// newTemplates makes templates for messages of these sizes. A size includes the
-// envelope of dotsd's protocol. In other protocols the payload has the same
-// length, so the message may be longer or shorter.
+// newTemplates makes templates for messages of the given sizes. A size includes
+// the envelope of dotsd's protocol. In other protocols the payload has the same
+// length as in dotsd's protocol, so the message may be longer or shorter than
+// its size.
 func newTemplates(run uint32, sizes []int, send string, room func(int32) string) *templates {
 	if send == "" {
 		send = ourSend

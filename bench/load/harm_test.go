@@ -11,8 +11,9 @@ import (
 	"dotsconnect/bench/scenario"
 )
 
-// door is one of several servers. shut resets all of its present connections;
-// after that it accepts new ones, like a server that was started again.
+// door is one of several servers. shut resets all present connections of the
+// door. Afterwards the door accepts new connections, like a server that was
+// started again.
 type door struct {
 	mu   sync.Mutex
 	gone chan struct{} // guarded by mu; closed to reset the present connections
@@ -45,8 +46,8 @@ func (d *door) serve(hub *stub.Hub) func(c *stub.Conn) {
 }
 
 // TestOneOfSeveralServersDies kills the last of two servers: its members come back and get all
-// messages from then on. A run that expects this must still report the members of the other server
-// if they are disconnected.
+// messages from then on. Even a run that expects the kill must report a member of the other server
+// that is disconnected.
 func TestOneOfSeveralServersDies(t *testing.T) {
 	t.Parallel()
 	for name, victim := range map[string]int{"the last": 1, "the first": 0} {

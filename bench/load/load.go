@@ -4,8 +4,8 @@
 //
 // One thread does all of this, in the loop of package client, so that no other
 // goroutine delays the record of an arrival. Once a second the thread also
-// makes a row of figures. That takes about a tenth of a millisecond and may
-// delay a message, but the result has a figure for such delays, the send
+// makes a row of figures. Making a row takes about a tenth of a millisecond and
+// may delay a message. The result has a figure for such delays: the send
 // lateness.
 //
 // The files in the order of a run: members.go opens the connections, send.go
@@ -54,7 +54,7 @@ type Config struct {
 	SourceNet netip.Prefix
 	Pids      []int         // process ids of the servers; empty: not known
 	Admin     string        // URL of a Go server's debug pages; empty: not known
-	Beside    int           // id of another process that the servers need, such as Redis; 0: none
+	Beside    int           // process id of another program that the servers need, such as Redis; 0: none
 	PerCall   []string      // names of two counters in /metrics of Admin; see adapter.Adapter
 	Died      func() string // returns why a server has ended, or "" if none has; may be nil
 	Spin      bool          // see client.Config.Spin
@@ -74,25 +74,25 @@ type Config struct {
 	Together Together
 }
 
-// Restarted reports the new process of a server that was killed, or why it
-// could not be started.
+// Restarted reports the new process of a server that was killed, or why the
+// server could not be started again.
 type Restarted struct {
 	Pid int
 	Err error
 }
 
 // Run makes a run. An error means that the run could not be made. All findings,
-// good or bad, are in the result; the caller still has to call its method
-// Judge.
+// good or bad, are in the result. The caller still has to call Judge of the
+// result.
 func Run(cfg Config) (*result.Result, error) {
 	// The figures need the CPU time of this thread, and the timer slack is a
 	// setting of the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// Opening connections makes garbage; sending makes none. With the default
-	// of 100 the heap would double during opening and stay large, because its
-	// free parts are scattered. With 15,000 connections that is 158 bytes per
-	// connection instead of 117.
+	// percentage of 100 the heap would double during opening and stay large,
+	// because its free parts are scattered. In a run with 15,000 connections
+	// the generator would then need 158 bytes per connection instead of 117.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	r, err := openRun(cfg)
 	if err != nil {
@@ -124,8 +124,8 @@ func openRun(cfg Config) (*run, error) {
 	if err := reach(r.targets); err != nil {
 		return nil, err
 	}
-	// With the default slack each wake-up may be 50 us late, which would be
-	// most of the send lateness.
+	// With the default timer slack each wake-up may be 50 us late, which would
+	// be most of the send lateness.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	return r, r.open()
 }

@@ -41,8 +41,8 @@ func newJoins(f Frames) (joins, error) {
 }
 
 // open opens the connections of all members. It also measures the CPU time and
-// the memory that they cost the server, and the memory that they cost this
-// process.
+// the memory that the connections cost the server, and the memory that the
+// connections cost this process.
 func (r *run) open() error {
 	var err error
 	r.e, err = client.New(client.Config{
@@ -256,7 +256,7 @@ func (r *run) notOpen(err error) error {
 			cli.Count(r.size-r.ends), cli.Count(r.size), r.ended)
 	}
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		return cli.Failf(cli.Usage, "opening connections: %w; with --source name a network whose addresses belong to this machine, or a larger one", err)
+		return cli.Failf(cli.Usage, "opening connections: %w; give --source a network whose addresses belong to this machine, or a larger network", err)
 	}
 	return cli.Failf(cli.Invalid, "opening connections: %w", err)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // memory has the memory of all servers and of the kernel at one moment, and
-// other figures that are read with it.
+// other figures that are read at the same moment.
 type memory struct {
 	rss  int64
 	slab int64 // kernel objects of the whole machine; 0: not known
@@ -24,7 +24,7 @@ type memory struct {
 
 	counters []float64 // values of the counters that PerCall names; empty: PerCall is not set
 
-	collections int64 // garbage collections before those that look forced; 0: it forced none
+	collections int64 // number of garbage collections before look forced any; 0: look forced none
 }
 
 // look reads the memory while the connections stay open. It reads at once or,
@@ -68,8 +68,8 @@ func (r *run) look(when string) (memory, error) {
 }
 
 // readPages reads the runtime figures of a Go server and the counters that
-// perCall names. admin may be nil. Call it only outside of the time measured,
-// because it costs the server time.
+// perCall names. admin may be nil. Call readPages only outside of the time
+// measured, because it costs the server CPU time.
 func (m *memory) readPages(admin *probe.Admin, perCall []string) error {
 	if admin == nil {
 		return nil
@@ -87,7 +87,7 @@ func (m *memory) readPages(admin *probe.Admin, perCall []string) error {
 	return nil
 }
 
-// slab returns the memory of all kernel objects in bytes, 0 if it cannot be
+// slab returns the memory of all kernel objects in bytes, or 0 if it cannot be
 // read.
 func slab() int64 {
 	b, err := os.ReadFile("/proc/meminfo")
@@ -117,11 +117,12 @@ type reading struct {
 	reads     int64 // reads of sockets that returned bytes
 	steal     int64 // in ticks, over all CPUs
 	ticks     int64
-	pressure  int64 // us in which some task waited for a CPU; -1: the kernel does not report it
+	pressure  int64 // us in which at least one task waited for a CPU; -1: the kernel does not report it
 }
 
-// readServers returns the CPU time of all servers in nanoseconds. It never
-// decreases: if a server has ended, the total from before stays.
+// readServers returns the CPU time of all servers in nanoseconds. The result
+// never decreases: if a server has ended, readServers returns the largest total
+// so far.
 func (n *reading) readServers(pids []int) int64 {
 	total := n.deadCPU
 	for _, pid := range pids {
@@ -195,8 +196,8 @@ func cpuTicks() (steal, busy, all int64) {
 	return steal, busy, all
 }
 
-// cpuPressure returns the total time, in microseconds, in which some task
-// waited for a CPU; -1 if the kernel does not report it.
+// cpuPressure returns the total time, in microseconds, in which at least one
+// task waited for a CPU, or -1 if the kernel does not report it.
 func cpuPressure() int64 {
 	b, err := os.ReadFile("/proc/pressure/cpu")
 	if err != nil {

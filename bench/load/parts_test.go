@@ -95,8 +95,8 @@ func TestGuestsComeAndGoAndWhatTheyWriteIsForAll(t *testing.T) {
 	if c := r.Churn; r.Proof.Sum() != 0 || len(r.Broken) > 0 || c.Cut+c.Opened < 50 || c.Sent == 0 || c.Seen == 0 {
 		t.Errorf("churn %+v, proof %+v, broken %v", r.Churn, r.Proof, r.Broken)
 	}
-	// The same with a server that withholds the message of one guest from one
-	// member.
+	// Repeat the run with a server that withholds the message of one guest from
+	// one member.
 	withheld := false
 	hub = &stub.Hub{Tamper: func(_ string, member, _ int, message []byte) [][]byte {
 		s, ok := readStamp(message[len(`{"message":"`):], time.Now().UnixNano())
@@ -159,8 +159,8 @@ func TestKicksAreJudgedByOurOwnStamps(t *testing.T) {
 		}
 		return 1100 * time.Millisecond
 	})
-	// If the third member is silent, it was closed too early. If it sends
-	// heartbeats, it was closed wrongly.
+	// If the third member is silent, the server closed it too early. If the
+	// third member sends heartbeats, the server closed it wrongly.
 	if k := r.Kicks; k.Early+k.Wrong != 1 || r.Exit != cli.Violated || len(r.Broken) != 1 {
 		t.Errorf("one ended too early: %+v, exit %d, %v", k, r.Exit, r.Broken)
 	}

@@ -10,8 +10,8 @@ import (
 // phases are the four parts of a run with a fault: the time before the fault;
 // the grace, in which a server may hold back messages that it cannot deliver;
 // the rest of the fault; and the time after the fault. A message counts in the
-// phase in which it was due, even if it arrives in a later one. So a delay is
-// shown in the phase in which it began.
+// phase in which it was due, even if it arrives in a later phase. So a delay is
+// shown in the phase in which the delay began.
 type phases struct {
 	ends [result.PhaseCount]int64 // all are 0 if the run has no fault
 }

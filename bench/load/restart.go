@@ -13,7 +13,7 @@ import (
 
 // restart kills the last server and starts it again; the members of that server come back. Each
 // member waits a random time before it dials, as clients should: at most 200 ms before its first
-// attempt, and at most twice as long before each further one, up to 2 s.
+// attempt. This limit doubles with each further attempt, up to 2 s.
 type restart struct {
 	victim  int // index of the server that is killed
 	size    int // number of its members
@@ -109,8 +109,8 @@ func (s *restart) back(r *run, m int32, at int64) bool {
 	return true
 }
 
-// since returns the time at which a member lost its connection, and ends its
-// entry in lost.
+// since returns the time at which a member lost its connection, and deletes the
+// member's entry in lost.
 func (s *restart) since(m int32) int64 {
 	l := s.lost[m]
 	delete(s.lost, m)

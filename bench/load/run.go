@@ -23,7 +23,7 @@ type presence uint8
 
 const (
 	here  presence = iota
-	quiet          // a member that never sends: it is silent, or the members of its server do not send
+	quiet          // a member that never sends: a silent member, or a member of a server whose members do not send
 	gone           // a member whose connection has ended, or that is no longer judged
 )
 
@@ -43,7 +43,7 @@ type run struct {
 	roomOf   []int32    // by member: the number of its room
 	state    []presence // by member: its presence
 	connOf   []int32    // by member: the id of its connection; -1: it has none yet
-	memberOf []int32    // by connection: its member; for a guest -1 minus its index in churn.places
+	memberOf []int32    // by connection: the number of its member; for a guest -1 minus the guest's index in churn.places
 	size     int        // number of members of this generator
 	joined   int        // how many of these members have joined their rooms
 	frames   *templates
@@ -53,7 +53,7 @@ type run struct {
 	pick     *picker
 	k        int64 // number of the next message of the schedule
 	due      int64
-	from     int64 // the time measured is from here to the field to
+	from     int64 // start of the time measured; to: its end
 	to       int64
 	closed   bool // the scenario has a closed loop
 	over     bool // the closed loop has stopped sending
@@ -65,7 +65,7 @@ type run struct {
 	phases   phases
 
 	unsettled bool    // the RSS was still changing when it was read
-	bare      int64   // memory of this process before it had members
+	bare      int64   // memory of this process before it opened connections
 	openFrom  int64   // when dialAll began
 	openGap   float64 // ns between two connections that are opened; 0: they have no schedule
 	before    memory
@@ -128,7 +128,7 @@ func newRun(cfg Config) (*run, error) {
 	r.frames = newTemplates(r.id, s.Sizes, cfg.Frames.Send, r.roomName)
 	roomOrder := s.Order == scenario.OrderRoom
 	if largest := largestRoom(r.roomOf); !roomOrder && !proof.Judges(largest) {
-		return nil, cli.Failf(cli.Usage, "order: sender works in rooms of up to 4,096 members, but one has %s; use --order room, or more rooms", cli.Count(largest))
+		return nil, cli.Failf(cli.Usage, "order: sender works in rooms of up to 4,096 members, but one room has %s members; use --order room, or more rooms", cli.Count(largest))
 	}
 	if cfg.NewLedger != nil {
 		r.ledger = cfg.NewLedger(r.roomOf, roomOrder)
@@ -285,8 +285,8 @@ func (r *run) drain() error {
 			return err
 		}
 		// The time measured ends with the last delivery, so read the counters
-		// after each one. It must not include the wait for deliveries that
-		// never come.
+		// after each delivery. The time measured must not include the wait for
+		// deliveries that never come.
 		if r.progress != seen {
 			seen = r.progress
 			r.read(&r.end)
@@ -297,7 +297,7 @@ func (r *run) drain() error {
 	}
 	r.row(r.end)
 	// A second copy of a message arrives later than the first. If the servers
-	// share rooms or there was a fault, it may arrive much later.
+	// share rooms or there was a fault, the second copy may arrive much later.
 	wait := 500 * time.Millisecond
 	if r.s.Hurt > 0 || r.s.Across == scenario.AcrossMembers {
 		wait = r.s.Settle

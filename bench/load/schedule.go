@@ -8,10 +8,10 @@ import (
 )
 
 // schedule says when each message is due: message k at start + k/rate; all
-// messages of a burst are due at the same time as its first. The schedule never
-// moves. A generator that is late sends the overdue messages at once, and their
-// delay counts in the latency. So a server that stalls does not get fewer
-// messages, which would hide the stall (coordinated omission).
+// messages of a burst are due at the same time as its first message. The
+// schedule never moves. A generator that is late sends the overdue messages at
+// once, and their delay counts in the latency. So a server that stalls does not
+// get fewer messages, which would hide the stall (coordinated omission).
 type schedule struct {
 	start int64
 	rate  float64 // messages per second; 0: no messages
@@ -71,8 +71,8 @@ func newPicker(seed uint64, conns int) *picker {
 // first returns a random member; all members have the same chance.
 func (p *picker) first() int32 { return int32(p.rng.IntN(p.conns)) }
 
-// from returns the member first if it can send, or else the next member after
-// it that can.
+// from returns the member first if this member can send. Otherwise it returns
+// the next member after first that can send.
 func (p *picker) from(first int32, can func(int32) bool) (int32, bool) {
 	for i := range int32(p.conns) {
 		if m := (first + i) % int32(p.conns); can(m) {

@@ -97,8 +97,9 @@ func (r *run) sendDue(now int64) int64 {
 }
 
 // nextSender chooses the next sender. All generators of a run choose the same
-// member, and the generator to which it belongs sends. own reports whether that
-// is this one; can reports whether a member is left that can send.
+// member, and the generator to which the member belongs sends the message. own
+// reports whether the member belongs to this generator; can reports whether any
+// member can still send.
 func (r *run) nextSender() (m int32, own, can bool) {
 	m, some := r.pick.from(r.pick.first(), func(m int32) bool { return !r.mute(m) })
 	if some && !r.isMine(m) {

@@ -10,14 +10,15 @@ import (
 )
 
 // A Session has the connections to one server while several servers are
-// measured in turns. All servers run and have their connections. At any time
-// only one of them has work, for a slice of some hundred milliseconds. So the
+// measured in turns. All servers run and keep their connections. At any time
+// only one server has work, for a slice of some hundred milliseconds. So the
 // slices that are compared are at most about a second apart, and each server
 // has the same connections in all of its slices.
 //
 // A Session belongs to one goroutine, which is locked to its thread; several
-// Sessions may share the goroutine. Between two calls nothing is read and no
-// heartbeat is sent, so call Rest before the server's timeout for heartbeats.
+// Sessions may share the goroutine. Between two calls a Session reads nothing
+// and sends no heartbeats, so call Rest before the server's timeout for
+// heartbeats.
 type Session struct{ run *run }
 
 // Slice has the figures of one slice.
@@ -119,8 +120,8 @@ func (s *Session) Close() (proof.Verdict, error) {
 	return s.run.ledger.Verdict(), s.run.e.Close()
 }
 
-// A Meter measures the CPU time of servers between StartMeter and Stop, and the
-// CPU time that other programs took meanwhile.
+// A Meter measures CPU time between StartMeter and Stop: the CPU time of the
+// servers, and the CPU time of other programs.
 type Meter struct {
 	pids              []int
 	began             time.Time

@@ -23,8 +23,8 @@ func openSession(t *testing.T, hub *stub.Hub, change func(s *scenario.Scenario))
 	return s
 }
 
-// Two servers work in turns, one with a schedule and one in a closed loop. All
-// messages that are sent in a slice must arrive in the same slice.
+// Two servers are measured in turns, one with a schedule and one in a closed
+// loop. All messages that are sent in a slice must arrive in the same slice.
 func TestSlicesBeginAndEndWithNothingUnderWay(t *testing.T) {
 	t.Parallel()
 	open := openSession(t, &stub.Hub{}, func(s *scenario.Scenario) { s.Rate.PerSecond = 1000 })

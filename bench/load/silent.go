@@ -16,11 +16,11 @@ import (
 //
 // A silent member sends nothing after the handshake, so its request is its last
 // sign of life. The server must kick it max-age after it received the request.
-// Only the server knows that time; it is between our write of the request and
-// the arrival of the 101. So a kick counts as early only if it came less than
-// max-age after the write. The lateness of a kick is counted from max-age after
-// the 101, so the true lateness is larger by at most the duration of the
-// handshake.
+// Only the server knows when it received the request: at some time between our
+// write of the request and the arrival of the 101. So a kick counts as early
+// only if it came less than max-age after the write. The lateness of a kick is
+// counted from max-age after the 101, so the true lateness is larger by at most
+// the duration of the handshake.
 //
 // The server must not kick a member with heartbeats. The kick is excused if
 // this generator was late: our stamps show that max-age passed between two
@@ -37,7 +37,7 @@ type silent struct {
 
 // life has our stamps of the signs of life that one member sent.
 type life struct {
-	late      int64 // stamp of a sign of life that we wrote max-age or more after the one before; 0: none
+	late      int64 // stamp of a sign of life that we wrote max-age or more after the previous sign of life; 0: none
 	ended     bool
 	requested int64 // right before we wrote the request
 	opened    int64 // arrival of the 101: the server has received the request before it
@@ -62,8 +62,8 @@ func (k *silent) is(m int32) bool { return k.share.has(m) }
 // is in room m modulo the number of rooms.
 type spread struct{ step, from, to, n int64 }
 
-// newSpread makes a spread for a share of n members. It leaves out the members
-// of another spread that has the share taken.
+// newSpread makes a spread for a share of n members. taken is the share of
+// another spread, whose members the new spread leaves out.
 func newSpread(taken, share float64, n int) spread {
 	s := spread{step: max(1, int64(0.6180339887*float64(n))), n: int64(n)}
 	s.from = int64(taken*float64(n) + 0.5)
@@ -97,9 +97,9 @@ func (k *silent) opened(m int32, o client.Open) {
 	}
 }
 
-// beat records a heartbeat that the kernel accepted between the two stamps. The
-// gap to the heartbeat before it is counted as long as it can have been, in
-// favour of the server.
+// beat records a heartbeat that the kernel accepted between the two stamps. In
+// favour of the server, beat assumes the longest possible time since the last
+// sign of life of the member.
 func (k *silent) beat(m int32, before, after int64) {
 	if k.lives == nil {
 		return
@@ -112,7 +112,7 @@ func (k *silent) beat(m int32, before, after int64) {
 }
 
 // closed judges the end of a connection. It returns false if the scenario has
-// no silent members, so that the caller must judge the end.
+// no silent members; then the caller must judge the end.
 func (k *silent) closed(r *run, m int32, c client.Close) bool {
 	if len(k.lives) == 0 || k.lives[m].opened == 0 {
 		return false
@@ -137,8 +137,8 @@ func (k *silent) closed(r *run, m int32, c client.Close) bool {
 	return true
 }
 
-// closeSilent counts the silent members that the server should have kicked and
-// did not.
+// closeSilent counts the silent members that the server should have kicked but
+// did not kick.
 func (r *run) closeSilent() {
 	k := &r.silent
 	now := r.e.Now()

@@ -7,9 +7,10 @@ import (
 )
 
 // slow has the members that stop reading when the time measured begins. The
-// data for them fills first the buffers of the kernel and then those of the
-// server. The server must disconnect them and must not make other members wait.
-// The ledger does not judge slow members; it judges all others.
+// data for slow members fills first the buffers of the kernel and then the
+// buffers of the server. The server must disconnect them and must not make
+// other members wait. The ledger does not judge slow members; it judges all
+// others.
 type slow struct {
 	share  spread
 	paused map[int32]bool

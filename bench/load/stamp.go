@@ -64,8 +64,8 @@ func readStamp(b []byte, at int64) (s stamp, ok bool) {
 	number, ok2 := get64(b[numberAt:timeAt])
 	us, ok3 := get64(b[timeAt:stampLen])
 	// Of all times with these lower bits, take the one nearest to the arrival.
-	// That is correct for messages that take less than nine hours, half of the
-	// range.
+	// This time is correct for messages that take less than nine hours, half of
+	// the range.
 	const half = 1 << (timeBits - 1)
 	now := at / 1000
 	age := (now-int64(us)+half)&(1<<timeBits-1) - half
@@ -163,7 +163,7 @@ func (t *templates) read(message []byte, at int64) (s stamp, rest []byte, found 
 	}
 	want := t.pads[t.sizeOf(s.sender, s.seq)]
 	if !bytes.HasPrefix(rest, want) || len(rest) > len(want) && rest[len(want)] != '"' {
-		return s, rest, true, fmt.Sprintf("number %d of sender %d: the bytes after the stamp are not those that were sent", s.seq, s.sender)
+		return s, rest, true, fmt.Sprintf("number %d of sender %d: the bytes after the stamp differ from the bytes that were sent", s.seq, s.sender)
 	}
 	return s, rest[len(want):], true, ""
 }

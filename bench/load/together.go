@@ -18,8 +18,8 @@ type Together interface {
 	// Part returns the number of this generator, counted from 0, and the number
 	// of all generators.
 	Part() (part, parts int)
-	// Meet tells the others that this generator has come to a step. The channel
-	// gets one value when all generators have come to it.
+	// Meet tells the other generators that this generator has come to a step.
+	// The channel gets one value when all generators have come to the step.
 	Meet(step string, mine Brought) <-chan Met
 }
 
@@ -27,7 +27,7 @@ type Together interface {
 const (
 	StepReady = "ready" // memory was read; no connection is open
 	StepOpen  = "open"  // all connections are open
-	StepStart = "start" // memory was read again; Met says when the schedule begins
+	StepStart = "start" // memory was read again; Met has the start time of the schedule
 	StepSent  = "sent"  // all messages of the schedule were sent
 )
 
@@ -36,9 +36,10 @@ type Brought struct {
 	Totals []proof.Total `json:"totals,omitempty"` // at StepSent: how many messages its members have sent
 }
 
-// Met is the data that a generator gets when all have come to a step.
+// Met is the data that a generator gets when all generators have come to a
+// step.
 type Met struct {
-	Start  int64         // at StepStart: when the schedule begins, by CLOCK_MONOTONIC; 0: the generator chooses
+	Start  int64         // at StepStart: the time of CLOCK_MONOTONIC at which the schedule begins; 0: the generator chooses it
 	Totals []proof.Total // at StepSent: how many messages the members of other generators have sent
 	Err    error
 }

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// maxBehind is the number of a room's newest messages among which the first
-// messages of a member that came back are searched.
+// maxBehind is the number of newest messages of a room among which the ledger
+// looks for the first messages of a member that came back.
 const maxBehind = 1 << 12
 
 // returned is a member that lost its connection because its server died, and
 // that came back. Messages that were sent while it was away are not judged.
 // After its first message of a sender, it must get all later messages of that
-// sender, once and in order. After its first message that is found in the log
-// of the room, it must get messages in the order of the log.
+// sender, once and in order. From its first message that is in the log of the
+// room, it must get messages in the order of the log.
 type returned struct {
 	last  map[uint32]uint32 // by sender: the highest number that it got since it came back
 	got   int64

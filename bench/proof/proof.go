@@ -1,7 +1,7 @@
 // Package proof is the ledger of a run. It records the messages that were sent
 // and the messages that each member of each room got. Its verdict says whether
-// each member got every message exactly once, in order, and no foreign
-// messages.
+// each member got every message exactly once and in order, and whether no
+// member got a foreign message.
 //
 // It uses three methods, from exact and expensive to cheap:
 //
@@ -11,9 +11,9 @@
 //     number.
 //   - For each member of any room it keeps a count, a sum and a rolling hash of the
 //     messages that the member got: 24 bytes. For each member that did not leave,
-//     count and sum must be those of the messages that were sent. That proves that
-//     it got each message exactly once. The hashes of all these members must be
-//     equal. That proves that all of them saw one order.
+//     count and sum must be those of the messages that were sent. This equality
+//     proves that the member got each message exactly once. The hashes of all these
+//     members must be equal. Equal hashes prove that all of them saw one order.
 //   - A log has the order of each room: each message is added to it when the first
 //     member gets it. All logs together have the first million messages. If a
 //     member saw another order, the log shows at which message it differs first.
@@ -128,7 +128,8 @@ type member struct {
 	bad       bool // a violation of this member was counted
 }
 
-// stray is the first message of a member that differs from the log of its room.
+// stray is the first message at which the order of a member differs from the
+// log of its room.
 type stray struct {
 	at  uint32
 	got entry
@@ -177,8 +178,8 @@ func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 }
 
 // byName reports whether the ledger keeps the last number of each sender for
-// each member of the room. It does so in small rooms, and in all rooms if the
-// server promises only the order of each sender.
+// each member of the room. The ledger keeps these numbers in small rooms, and
+// in all rooms if the server promises only the order of each sender.
 func (l *Ledger) byName(r *room) bool {
 	return r.size <= smallRoom || !l.roomOrder && r.size <= maxMatrix
 }
@@ -259,7 +260,7 @@ func (l *Ledger) Foreign(m int32, what string) {
 
 // Receive records a delivery to member m. It reports whether this is the first
 // or the last delivery of the message. In rooms with members of other
-// generators both are false, because nobody knows.
+// generators both are false, because no generator sees all deliveries.
 func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 	number := l.roomOf[m]
 	switch {
@@ -306,7 +307,7 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 // sender.
 func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 	if r.last == nil {
-		r.last = make([]uint32, r.size*r.size) // made late, because rooms without messages do not need it
+		r.last = make([]uint32, r.size*r.size) // made only now, because rooms without messages do not need it
 	}
 	last := &r.last[int(l.indexOf[m])*r.size+int(l.indexOf[e.sender])]
 	switch {

@@ -151,7 +151,7 @@ func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 }
 
 // firstDifference describes the first message at which a member differs from
-// the log of its room, or returns "" if it does not.
+// the log of its room, or returns "" if the member does not differ.
 func (l *Ledger) firstDifference(m int32, r *room) string {
 	stray, ok := l.strays[m]
 	if !ok {

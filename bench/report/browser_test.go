@@ -25,8 +25,8 @@ import (
 // patience limits each step in the browser, so that a test that hangs fails.
 const patience = 20 * time.Second
 
-// browserPath returns the path of a browser. If none is installed, it skips the
-// test, or fails it if DOTS_TEST_ALL requires all tests.
+// browserPath returns the path of a browser. If no browser is installed, it
+// skips the test, or fails it if DOTS_TEST_ALL requires all tests.
 func browserPath(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {

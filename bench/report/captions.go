@@ -21,8 +21,8 @@ func latencyCaption(r *result.Result) string {
 		text += fmt.Sprintf(" The worst second was %s: p99 %s, max %s.", count(worst.T),
 			duration(float64(worst.P99)), duration(float64(worst.Max)))
 	}
-	// The wide plot combines the fewest seconds into a row. If it combines
-	// several, the other sizes do too.
+	// The wide plot combines the fewest seconds into a row. If the wide plot
+	// combines several seconds, the other sizes combine several too.
 	if t := newTimeline(r, wide); t.each > 1 {
 		text += fmt.Sprintf(" Each point is the worst of at least %d seconds.", t.each)
 	}
@@ -30,7 +30,7 @@ func latencyCaption(r *result.Result) string {
 }
 
 func percentileCaption(r *result.Result) string {
-	text := "Each point says which percentage of all deliveries took at most how long."
+	text := "A point at 99\u00a0% and 5\u00a0ms means that 99\u00a0% of all deliveries took at most 5\u00a0ms."
 	if r.Lateness.Count > 0 && !r.Closed {
 		text += " Send lateness is the delay that the generator itself added."
 	}
@@ -61,7 +61,7 @@ func trafficCaption(r *result.Result) string {
 }
 
 func kickCaption(r *result.Result) string {
-	text := "When silent connections were closed, relative to the time at which this was due."
+	text := "Times at which the server closed silent connections, relative to the times at which it was due to close them."
 	if k := r.Kicks; k != nil {
 		text += fmt.Sprintf(" Of %s silent connections %s were kicked; %s were closed early, %s not at all, and %s others were closed although they sent heartbeats.",
 			count(k.Silent), count(k.Kicked), count(k.Early), count(k.Missing), count(k.Wrong))

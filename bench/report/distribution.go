@@ -65,7 +65,7 @@ func percentiles(r *result.Result, s size) *drawing {
 }
 
 // percentileCurve returns a curve through points, sorted by percentile. n is
-// the number of values. The largest of them gets the percentile 100*(1-1/n),
+// the number of values. The largest value gets the percentile 100*(1-1/n),
 // because 100 would be infinitely far away on this axis.
 func percentileCurve(points []result.Point, n int64) curve {
 	last := 100 * (1 - 1/float64(max(n, 10)))
@@ -73,8 +73,8 @@ func percentileCurve(points []result.Point, n int64) curve {
 	for _, pt := range slices.SortedStableFunc(slices.Values(points), func(a, b result.Point) int { return cmp.Compare(a.X, b.X) }) {
 		x := min(max(finite(pt.X), 0), last)
 		if k := len(c.xs); k > 0 && c.xs[k-1] >= x {
-			// With n values these two percentiles are the same, so keep only
-			// one point.
+			// This percentile and the one before it have the same position, so
+			// keep only one point.
 			c.ys[k-1] = max(c.ys[k-1], finite(pt.Y))
 			continue
 		}
@@ -98,8 +98,9 @@ type bar struct{ from, to, count float64 }
 
 // bars returns the bars for points, whose X is the upper bound of a bar and
 // whose Y is its count. Each bar begins at the bound before it. byFactor says
-// that the bounds grow by a factor; then the first bar begins at its bound
-// divided by this factor, otherwise at 0 or one width below its bound.
+// that the bounds grow by a factor. In this case the first bar begins at its
+// bound divided by the factor. In other cases it begins at 0 or one width below
+// its bound.
 func bars(points []result.Point) (all []bar, byFactor bool) {
 	sorted := slices.SortedStableFunc(slices.Values(points), func(a, b result.Point) int { return cmp.Compare(a.X, b.X) })
 	sorted = slices.DeleteFunc(sorted, func(p result.Point) bool { return finite(p.X) != p.X || finite(p.Y) != p.Y })
@@ -132,7 +133,7 @@ func bars(points []result.Point) (all []bar, byFactor bool) {
 }
 
 // kickTimes draws a bar chart of the times at which silent connections were
-// closed, relative to the times at which that was due.
+// closed, relative to the times at which the server was due to close them.
 func kickTimes(r *result.Result, s size) *drawing {
 	all, byFactor := bars(r.Plots.Kick)
 	if len(all) == 0 {
@@ -143,7 +144,7 @@ func kickTimes(r *result.Result, s size) *drawing {
 		most = max(most, b.count)
 	}
 	d := newDrawing(s, pick(s, 260.0, 300, 300), "Kick times",
-		"Number of silent connections by the time at which they were closed, relative to the time at which this was due.")
+		"Number of silent connections by the time at which the server closed them, relative to the time at which it was due to close them.")
 	lo, hi := all[0].from, all[len(all)-1].to
 	highestCount := top(most, 4)
 	counts := wholeTicks(0, highestCount, 4)

@@ -7,8 +7,8 @@ import (
 )
 
 // A drawing is a plot as inline SVG. A page has one drawing of a plot for each size of screen, and
-// CSS shows the one that fits. A scaled drawing would not do: its text would be too small on a
-// phone, which also has room for fewer ticks.
+// CSS shows the drawing that fits. Scaling one drawing is not enough: its text would be too small
+// on a phone, and a phone has room for fewer ticks.
 //
 // Shapes are drawn in the order of the fields, so text is always on top of lines. Colours come from
 // classes of the page's style sheet, so the same drawing works in light mode, in dark mode and on
@@ -37,7 +37,7 @@ func (s size) width() float64 {
 	return map[size]float64{wide: 1136, medium: 552, small: 368}[s]
 }
 
-// pick returns the one of three values that is for size s.
+// pick returns the value for size s.
 func pick[T any](s size, small_, medium_, wide_ T) T {
 	switch s {
 	case small:
@@ -71,8 +71,8 @@ const (
 )
 
 // letterWidths has the widths of the letters from space to tilde in DejaVu Sans Bold, in
-// thousandths of the letter size. Of the fonts that browsers commonly use for a page without its
-// own font, it is the widest. Linux machines without other fonts use it.
+// thousandths of the letter size. DejaVu Sans Bold is the widest of the fonts that browsers
+// commonly use for a page without its own font. Linux machines without other fonts use DejaVu.
 var letterWidths = [...]float64{
 	349, 457, 521, 838, 696, 1002, 873, 307, 458, 458, 523, 838, 380, 416, 380, 366, // space to /
 	696, 696, 696, 696, 696, 696, 696, 696, 696, 696, 400, 400, 838, 838, 838, 581, // 0 to ?
@@ -151,7 +151,7 @@ func (p *panel) yAxis(ticks, thin []float64, format func(float64) string) {
 
 // xAxis draws the axis with its ticks and numbers, and the text about below it. It leaves out
 // numbers that would touch their neighbour or leave the drawing, but not their ticks. If format is
-// nil, it draws no numbers: the panel below has the same axis with its numbers.
+// nil, xAxis draws no numbers, because the panel below has the same axis with numbers.
 func (p *panel) xAxis(ticks []float64, format func(float64) string, about string) {
 	p.d.line("axis", p.left, p.bottom, p.right, p.bottom)
 	taken := math.Inf(-1)

@@ -166,8 +166,8 @@ func serverFacts(s *result.Server) group {
 	bytes("RSS, all connected", float64(s.RSSOpen))
 	bytes("RSS at the end", float64(s.RSSEnd))
 	bytes("RSS per connection", s.BytesPerConn)
-	bytes("after the traffic", s.BytesActive)
-	bytes("kernel, both ends of one", s.KernelPerConn)
+	bytes("RSS per connection at the end", s.BytesActive)
+	bytes("kernel per connection, both ends", s.KernelPerConn)
 	g.add("descriptors", count(s.Descriptors))
 	g.add("threads", count(s.Threads))
 	if goes := s.Go; goes != nil {

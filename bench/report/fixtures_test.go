@@ -9,8 +9,8 @@ import (
 )
 
 // lobby returns the result of a typical run of 30 s, of which 3 s are warm-up.
-// One second after the middle is slow. All numbers are fixed, so that the page
-// is always the same.
+// A single second in the second half is slow. All numbers are fixed, so that
+// the page is always the same.
 func lobby() *result.Result {
 	r := &result.Result{
 		Schema: result.Schema, Program: "dotsbench", Started: "2026-03-14T15:09:26Z", Name: "lobby", Seed: 1,
@@ -40,8 +40,9 @@ func lobby() *result.Result {
 	return r
 }
 
-// seconds returns n rows of seconds, of which the first ones are warm-up. They
-// vary a little, and one second after the middle is slow.
+// seconds returns n rows of seconds. The first rows, as many as warmup says,
+// are warm-up. They vary a little, and a single second in the second half is
+// slow.
 func seconds(n, warmup int) []result.Second {
 	var all []result.Second
 	for t := range n {

@@ -87,8 +87,8 @@ func percent(share float64) string {
 	return digits(p, 3) + "\u00a0%"
 }
 
-// plain formats a number with as many digits as it has, but at most nine after
-// the point, so that rounding errors do not show.
+// plain formats a number with all of its digits, but with at most nine digits
+// after the point, so that rounding errors do not show.
 func plain(v float64) string {
 	return strconv.FormatFloat(math.Round(finite(v)*1e9)/1e9, 'f', -1, 64)
 }

@@ -10,8 +10,9 @@ import (
 )
 
 // A span is one or several seconds that are one point of a plot, because a long
-// run has more seconds than a plot has pixels. Latencies are those of the worst
-// second, because a mean would hide a spike. Rates, CPU and memory are means.
+// run has more seconds than a plot has pixels. The latencies of a span are the
+// latencies of its worst second, because a mean would hide a spike. Rates, CPU
+// and memory are means.
 type span struct {
 	T              float64 // second at which it begins
 	Warmup         bool

@@ -73,7 +73,7 @@ func (e *exposition) run(r *result.Result) {
 	e.sample("run_info", 1, "program", r.Program, "commit", r.Machine.Commit, "seed", fmt.Sprint(r.Seed),
 		"cpu", r.Machine.CPU, "kernel", r.Machine.Kernel)
 	if t, err := time.Parse(time.RFC3339, r.Started); err == nil {
-		e.gauge("run_started_timestamp_seconds", "When the run began.", float64(t.Unix()))
+		e.gauge("run_started_timestamp_seconds", "Start time of the run.", float64(t.Unix()))
 	}
 	e.gauge("run_exit_code", "0 pass, 1 threshold missed, 3 run invalid, 4 delivery violation, 5 server died.", float64(r.Exit))
 	e.gauge("run_valid", "1 if rates and latencies are valid: neither the generator nor the machine was the bottleneck.", one(valid(r)))
@@ -137,7 +137,7 @@ func (e *exposition) traffic(r *result.Result) {
 	e.gauge("deliveries_expected", "Expected deliveries to members that were connected during the whole run, including the warm-up.", float64(r.Proof.Expected))
 	e.gauge("deliveries_received", "Actual deliveries to members that were connected during the whole run, including the warm-up.", float64(r.Proof.Received))
 	c := r.Proof.Counts
-	e.head("violations", "gauge", "Deliveries that were not exactly once and in order, by kind of fault.")
+	e.head("violations", "gauge", "Deliveries that were not exactly once and in order, by kind of violation.")
 	for _, v := range []struct {
 		kind string
 		n    int64

@@ -48,8 +48,8 @@ type run struct {
 	Seconds                             *table
 }
 
-// HTML writes a page about these results. If there are several, the page begins
-// with a table that has a row for each of them.
+// HTML writes a page about these results. If there are several results, the
+// page begins with a table that has a row for each result.
 func HTML(w io.Writer, results ...*result.Result) error {
 	t, err := template.New("page").Parse(pageText)
 	if err != nil {

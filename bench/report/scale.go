@@ -74,7 +74,7 @@ func niceBelow(v float64) float64 {
 }
 
 // linearTicks returns ticks for a linear axis: the multiples of a readable step
-// from lo to hi. There are about n of them, and at most n+1.
+// from lo to hi. There are about n ticks, and at most n+1.
 func linearTicks(lo, hi float64, n int) []float64 {
 	if !(hi > lo) || n < 1 {
 		return []float64{lo}

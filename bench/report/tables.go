@@ -53,7 +53,7 @@ func tables(r *result.Result) []table {
 	return all
 }
 
-// times returns the table of the quantiles of all times.
+// times returns the table of quantiles, with a row for each kind of time.
 func times(r *result.Result) table {
 	t := table{Caption: "Times", Head: []string{"", "p50", "p90", "p99", "p99.9", "max", "count"}}
 	for _, row := range []struct {
@@ -84,7 +84,7 @@ func secondsTable(r *result.Result) *table {
 	rows, each := spans(r.Seconds, most)
 	t := &table{Caption: "The seconds in numbers", Head: []string{"second", "sent/s", "delivered/s", "p50", "p99", "max", "server CPU", "server RSS", "generator CPU"}}
 	if each > 1 {
-		t.Note = fmt.Sprintf("Each row is %d seconds: times are those of the worst second, other values are means.", each)
+		t.Note = fmt.Sprintf("Each row is %d seconds: times are from the worst second; other values are means.", each)
 	}
 	us := func(v float64) string {
 		if math.IsNaN(v) {

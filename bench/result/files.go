@@ -137,7 +137,7 @@ func (r *Result) JSON(w io.Writer) error {
 
 func (r *Result) hlog(w io.Writer) error {
 	lw := hdrhistogram.NewHistogramLogWriter(w)
-	err := lw.OutputComment("[latency in microseconds from the intended time, one line per second; those of the warm-up are empty]")
+	err := lw.OutputComment("[latency in microseconds from the intended time, one line per second; the lines of the warm-up are empty]")
 	err = errors.Join(err, lw.OutputLogFormatVersion())
 	if len(r.Histograms.Interval) > 0 {
 		start := r.Histograms.Interval[0].Start.UnixMilli()

@@ -19,8 +19,8 @@ const (
 // NewHistogram makes a histogram for times in microseconds.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowest, highest, digits) }
 
-// Record adds a time in nanoseconds. It is rounded up to microseconds, and a
-// time above 120 s is recorded as 120 s.
+// Record adds a time in nanoseconds. It rounds the time up to microseconds, and
+// records a time above 120 s as 120 s.
 func Record(h *hdrhistogram.Histogram, ns int64) {
 	if err := h.RecordValue(min(max((ns+999)/1000, lowest), highest)); err != nil {
 		panic(err) // cannot happen: the value is not above highest
@@ -55,8 +55,8 @@ func (r *Result) Summarize() {
 		return
 	}
 	for _, p := range []float64{0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999, 100} {
-		// Leave out a percentile if less than one value is above it: it would
-		// only repeat the maximum.
+		// Leave out a percentile if less than one value is above it, because
+		// such a percentile only repeats the maximum.
 		if float64(h.Latency.TotalCount())*(100-p)/100 >= 1 || p == 100 {
 			r.Plots.Latency = append(r.Plots.Latency, Point{p, float64(h.Latency.ValueAtQuantile(p))})
 		}

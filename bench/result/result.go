@@ -37,7 +37,7 @@ type Result struct {
 	Traffic     Traffic    `json:"traffic"`
 	Proof       Verdict    `json:"proof"`
 	Server      *Server    `json:"server,omitempty"` // nil if the server's process id is not known
-	Generator   Generator  `json:"generator"`        // with several processes: the sum of their memory, the worst of their shares
+	Generator   Generator  `json:"generator"`        // with several processes: the sum of their memory, and the largest value of each share
 	Kicks       *Kicks     `json:"kicks,omitempty"`
 	Churn       *Churn     `json:"churn,omitempty"`
 	Slow        *Slow      `json:"slow,omitempty"`
@@ -47,7 +47,7 @@ type Result struct {
 	Plots       Plots      `json:"plots"` // curves for the report that do not follow from Seconds
 	Thresholds  []Outcome  `json:"thresholds"`
 	Invalid     []string   `json:"invalid"`                // reasons why the rates and latencies of this run do not count
-	Ended       string     `json:"ended,omitempty"`        // number of members that the server wrongly disconnected, and the first of them
+	Ended       string     `json:"ended,omitempty"`        // text with the number of members that the server wrongly disconnected, and the first of these members
 	Broken      []string   `json:"broken"`                 // violations that are not about messages, each with the member
 	NotMeasured []string   `json:"not_measured,omitempty"` // what the generator could not measure, and why
 	Died        string     `json:"died,omitempty"`
@@ -124,7 +124,7 @@ type Churn struct {
 	Cut    int64   `json:"cut"` // guests that reset before the end of the handshake
 	Failed int64   `json:"failed"`
 	Sent   int64   `json:"messages_sent"`
-	Seen   int64   `json:"messages_seen"` // messages of guests that arrived at members; no member got the other ones
+	Seen   int64   `json:"messages_seen"` // messages of guests that arrived at members; no member got the other messages of guests
 	Rate   float64 `json:"per_second"`
 }
 
@@ -140,15 +140,15 @@ type Slow struct {
 type Recovery struct {
 	Conns  int   `json:"connections"`
 	Back   int   `json:"back"`
-	At50   int64 `json:"back_50_us"` // from the kill until 50 % were back; 0: that never happened
+	At50   int64 `json:"back_50_us"` // from the kill until 50 % were back; 0: 50 % were never back
 	At90   int64 `json:"back_90_us"`
 	At99   int64 `json:"back_99_us"`
 	At100  int64 `json:"back_100_us"`
 	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted connections; 0: never
 }
 
-// Phase is a part of a run that makes a fault. Latency is that of the messages
-// that were due in this part.
+// Phase is a part of a run that makes a fault. Latency is the latency of the
+// messages that were due in this part.
 type Phase struct {
 	Name    string    `json:"name"` // one of PhaseNames
 	From    float64   `json:"from_s"`
@@ -201,7 +201,7 @@ type Second struct {
 	ThreadCPU float64 `json:"generator_thread_cpu_share"`
 }
 
-// Limits: a run outside of them is INVALID.
+// A run outside of these limits is INVALID.
 const (
 	maxThreadCPU = 0.85
 	maxSteal     = 0.01

@@ -16,7 +16,7 @@ func (r *Result) Table(w io.Writer) error {
 	var b strings.Builder
 	t := r.Traffic
 	rate := r.Scenario["rate"]
-	if r.Closed { // a closed loop sends only as fast as the server can deliver, so readers must know it to judge the latencies
+	if r.Closed { // a closed loop sends only as fast as the server can deliver, so readers must know about the loop to judge the latencies
 		rate = "closed loop"
 	}
 	fmt.Fprintf(&b, "%s: %s connections in %s rooms, %s, %s bytes, seed %d\n", r.Name,
@@ -104,7 +104,7 @@ func (s *Server) lines(line func(name, format string, args ...any)) {
 		memory += " (settled)"
 	}
 	if s.KernelPerConn > 0 {
-		memory += sprintf("; kernel %s B for both ends of one", cli.Count(int64(s.KernelPerConn)))
+		memory += sprintf("; kernel %s B per connection, for both ends", cli.Count(int64(s.KernelPerConn)))
 	}
 	line("memory", "%s", memory)
 	if g := s.Go; g != nil {

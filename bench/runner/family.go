@@ -13,12 +13,12 @@ import (
 
 // The command of a server may be a wrapper, such as npm, a script or "go run".
 // A signal that we send reaches only the wrapper, and when this program ends,
-// the kernel ends only the wrapper. So the children are looked up in /proc and
-// ended too. That must be done before their parent ends, because afterwards
-// process 1 is their parent.
+// the kernel ends only the wrapper. So this program looks up the children of
+// the wrapper in /proc and ends them too. It looks them up before the wrapper
+// ends, because afterwards process 1 is their parent.
 
-// process identifies a process: begun is its start time, which distinguishes it
-// from a later process with the same id.
+// process identifies a process. begun is the start time, which distinguishes
+// the process from a later one with the same id.
 type process struct {
 	pid, parent int
 	begun       string

@@ -14,8 +14,8 @@ import (
 	"dotsconnect/bench/internal/cli"
 )
 
-// The two events of a fault, as names in messages and flags: it is made, and it
-// is ended.
+// The two events of a fault, as named in messages and flags: the fault begins,
+// and the fault ends.
 const (
 	hurt = "hurt"
 	heal = "heal"
@@ -27,8 +27,8 @@ const patience = 10 * time.Second
 
 // harm runs the user's commands that make a fault (hurt) and end it (heal). The
 // load does not wait for a command. So the outcome of the commands is checked
-// when the run is over: a run whose fault was not made proves nothing. Once a
-// fault was made, the heal command always runs, even if the run was aborted.
+// when the run is over: a run without its fault proves nothing. Once a fault
+// was made, the heal command always runs, even if the run was aborted.
 type harm struct {
 	lines map[string]string // the commands, by event
 
@@ -91,7 +91,7 @@ func (h *harm) finish() error {
 
 // startDeed starts a command of the user. The output goes to a file in memory
 // instead of a pipe: the command may start a server that still writes after
-// this program has ended, and a write to a closed pipe would kill it.
+// this program has ended, and a write to a closed pipe would kill that server.
 func startDeed(what, line string) (*deed, error) {
 	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {

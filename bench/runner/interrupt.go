@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// Interruptible calls do. If SIGINT or SIGTERM arrives meanwhile, it cancels
-// the context of do, calls end, and ends all processes that this program
-// started. Then it prints one line and exits the program with code 130 or 143.
-// So a run that was interrupted cannot be mistaken for a complete one. Further
-// signals are ignored, because end must be able to end the fault; it takes a
-// limited time.
+// Interruptible calls do. If SIGINT or SIGTERM arrives meanwhile, Interruptible
+// cancels the context of do, calls end, and ends all processes that this
+// program started. Then it prints one line and exits the program with code 130
+// or 143. So a run that was interrupted cannot be mistaken for a complete one.
+// Further signals are ignored, because end must be able to end the fault. The
+// time that end takes is limited.
 //
 // If the program was started with one of these signals ignored, Interruptible
 // ignores it too.

@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pin has the CPUs of the server and those of the generator. With separate CPUs
-// neither takes time from the other, and the generator does not disturb the
-// server's caches. The server gets one CPU, so the run measures one loop.
+// Pin has the CPUs of the server and the CPUs of the generator. With separate
+// CPUs neither takes time from the other, and the generator does not disturb
+// the server's caches. The server gets one CPU, so the run measures one loop.
 type Pin struct {
 	Server unix.CPUSet // the first CPU that this process may use
 	Others unix.CPUSet // the other CPUs, for the generator
 }
 
 // NewPin divides the CPUs that this process may use. It fails if there is only
-// one.
+// one CPU.
 func NewPin() (Pin, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
@@ -77,7 +77,7 @@ func (p Pin) Generator() (unpin func(), err error) {
 
 // moveProcess moves all threads of a process to the given CPUs. A thread that
 // is created meanwhile has the CPUs of its creator, so moveProcess reads the
-// list of threads again until it finds no new one.
+// list of threads again until the list has no new thread.
 func moveProcess(pid int, cpus *unix.CPUSet) error {
 	moved := map[int]bool{}
 	for fresh := true; fresh; {

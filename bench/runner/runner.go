@@ -1,5 +1,5 @@
 // Package runner makes one run. It starts the server if the user gives a
-// command for it, and with --pin it gives the server and the generator
+// command that starts one. With --pin it gives the server and the generator
 // different CPUs. At the end it ends the processes that it started.
 package runner
 
@@ -26,7 +26,7 @@ const DefaultURL = "ws://127.0.0.1:8000"
 // Spec describes a run.
 type Spec struct {
 	Scenario   scenario.Scenario
-	URL        string           // URLs are separated by commas; empty: DefaultURL; with ServerCmd only the path counts
+	URL        string           // URLs are separated by commas; empty: DefaultURL; with ServerCmd only the path is used
 	ServerCmd  string           // command that starts a server, with {port} and optionally {admin}; empty: the servers already run
 	Servers    int              // number of servers; 0 means 1
 	Adapter    *adapter.Adapter // how to build and start a server of another kind; nil: not wanted
@@ -36,7 +36,7 @@ type Spec struct {
 	HealCmd    string
 	Source     netip.Prefix
 	Thresholds []result.Threshold
-	Pin        bool     // the server gets the first CPU, the generator the others
+	Pin        bool     // the server gets the first CPU, and the generator gets the other CPUs
 	Procs      int      // number of generators on this machine; 0 means 1
 	Workers    []string // HOST:PORT of generators on other machines
 	Frames     load.Frames
@@ -64,7 +64,7 @@ func (s Spec) Run() (r *result.Result, err error) {
 	return r, err
 }
 
-// make does the work of Run. A signal cancels ctx, which ends only a build; Run
+// make does the work of Run. A signal cancels ctx. That ends only a build; Run
 // ends the servers and the fault.
 func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	if err := load.CheckPids(s.Pids); err != nil {

@@ -160,8 +160,8 @@ func (v *servers) died() string {
 func (v *servers) stop() error {
 	v.ending.Do(func() {
 		close(v.over)
-		// End the fault first, because it may have stopped a server (SIGSTOP),
-		// which then cannot shut down.
+		// End the fault first: if the fault has stopped a server (SIGSTOP), the
+		// server cannot shut down.
 		v.end = v.harm.finish()
 		v.mu.Lock()
 		started := slices.Clone(v.started)

@@ -21,11 +21,10 @@ const generateAbout = `scale generate: open connections, keep them alive with he
 
   scale generate --url ws://127.0.0.1:8080 --conns 15000
 
-Members of one room are spread over all connections. The messages of a room have different senders and are sent at
-the same time. Each member must get all messages of its room exactly once, in the same order as the other
-members, and no other messages. The broadcasts to the next room begin when few deliveries are in flight, so that a slow
-machine is not overloaded. The results are JSON
-objects, one per line; a line "@mark NAME" asks the lab to read memory at that moment.`
+Members of one room are spread over all connections. The messages of a room have different senders and are sent at the
+same time. Each member must get all messages of its room exactly once, in the same order as the other members, and no
+other messages. The broadcasts to the next room begin when few deliveries are in flight, so that a slow machine is not
+overloaded. The results are JSON objects, one per line; a line "@mark NAME" asks the lab to read memory at that moment.`
 
 type options struct {
 	url, admin, marked             string
@@ -285,7 +284,7 @@ func (g *generator) send(id int32) {
 }
 
 // drain waits until no more than most deliveries are missing. It gives up when no delivery has
-// arrived for the time patience, because the missing ones are lost then.
+// arrived for the time patience, because the missing deliveries are then lost.
 func (g *generator) drain(most int64) error {
 	g.last = max(g.last, g.e.Now())
 	for g.ledger.Outstanding() > most && g.e.Now() < g.last+int64(g.patience) {

@@ -143,7 +143,7 @@ func boot(o labOptions, stdout, stderr io.Writer) (int, error) {
 	return 0, cli.Failf(cli.Usage, "cannot run the lab: %w; name it with --script", err)
 }
 
-// Exit codes of bench/scale-lab.sh. Codes below 100 are those of the generator.
+// Exit codes of bench/scale-lab.sh. Codes below 100 come from the generator.
 const (
 	labUsage      = 100
 	labMissing    = 101

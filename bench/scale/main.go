@@ -4,8 +4,9 @@
 // and the generator run in a small virtual machine. "scale lab" boots it with
 // bench/scale-lab.sh, and "scale generate" is the generator in it.
 //
-// Counts and bytes in the virtual machine are those of real Linux. Its CPU is
-// emulated and slow, so times only show how long a run takes.
+// Counts and bytes in the virtual machine are the same as on a real Linux
+// machine. The CPU of the virtual machine is emulated and slow, so times only
+// show how long a run takes.
 package main
 
 import (

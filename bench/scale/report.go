@@ -56,8 +56,8 @@ func readReport(in io.Reader) (*report, error) {
 
 // held returns the number of connections that the kernel of the virtual machine
 // had at a mark. It subtracts those at the mark "start", which are the server's
-// listening sockets. The mark "baseline" would be wrong for that, because the
-// server may still be closing connections of the warm-up.
+// listening sockets. The mark "baseline" would be the wrong mark to subtract,
+// because the server may still be closing connections of the warm-up.
 func (r *report) held(mark string) int {
 	m, ok := r.marks[mark]
 	if !ok {

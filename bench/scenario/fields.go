@@ -30,25 +30,25 @@ func Fields() []Field {
 		span("warmup", "time before the measurement; its messages are checked, but their latency does not count", func(s *Scenario) *spanOf { return &s.Warmup }),
 		span("settle", "longest silence at the end before missing messages count as lost", func(s *Scenario) *spanOf { return &s.Settle }),
 		span("beat", "heartbeat period of every connection, 0 for none", func(s *Scenario) *spanOf { return &s.Beat }),
-		choice("order", "order that is checked: room (all members get one order) or sender (only the order of each sender)", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
+		choice("order", "order that the proof demands: one order of the whole room (room), or only the order of each sender (sender)", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
 		seed(),
-		rateField("open", "connections opened per second; the duration of a connect counts from the moment at which it was due; max: as fast as possible, at most 256 connects at a time",
+		rateField("open", "connections opened per second; the time of each connection counts from when the connection was due; max: 256 handshakes at a time",
 			"a rate such as 2000/s, or max", func(s *Scenario) *Rate { return &s.Open }),
 		number("prelude", "connections opened and reset first, so that one-time work of the server does not count", func(s *Scenario) *int { return &s.Prelude }),
-		choice("memory", "when memory is read: quick (as soon as all connections are open) or settled (after garbage collections, when it no longer changes)", func(s *Scenario) *string { return &s.Memory }, MemoryQuick, MemorySettled),
+		choice("memory", "time at which memory is read: as soon as all connections are open (quick), or after garbage collections, when it no longer changes (settled)", func(s *Scenario) *string { return &s.Memory }, MemoryQuick, MemorySettled),
 		share("slow", "members that stop reading", func(s *Scenario) *float64 { return &s.Slow }),
 		share("silent", "members that send no heartbeat, so that the server must close them", func(s *Scenario) *float64 { return &s.Silent }),
 		span("max-age", "silence after which the server must close a connection", func(s *Scenario) *spanOf { return &s.MaxAge }),
 		rateField("churn", "connections that are opened and reset while the members run", "a rate such as 2000/s",
 			func(s *Scenario) *Rate { return &s.Churn }),
-		span("restart", "time at which the server (the last one, if there are several) is killed, to be started again; needs --server-cmd", func(s *Scenario) *spanOf { return &s.Restart }),
+		span("restart", "time from the start of the measurement until the server, or the last of several servers, is killed and started again; needs --server-cmd", func(s *Scenario) *spanOf { return &s.Restart }),
 		span("away", "how long the killed server stays down", func(s *Scenario) *spanOf { return &s.Away }),
-		span("hurt", "time at which --hurt-cmd is run", func(s *Scenario) *spanOf { return &s.Hurt }),
-		span("heal", "time at which --heal-cmd is run", func(s *Scenario) *spanOf { return &s.Heal }),
+		span("hurt", "time from the start of the measurement until --hurt-cmd is run", func(s *Scenario) *spanOf { return &s.Hurt }),
+		span("heal", "time from the start of the measurement until --heal-cmd is run", func(s *Scenario) *spanOf { return &s.Heal }),
 		span("grace", "time after --hurt in which messages may be late; the report shows their latency separately", func(s *Scenario) *spanOf { return &s.Grace }),
-		choice("across", "with several servers: rooms (each room is on one server) or members (each room has members on all servers)", func(s *Scenario) *string { return &s.Across },
+		choice("across", "with several servers: each room is on one server (rooms), or has members on all servers (members)", func(s *Scenario) *string { return &s.Across },
 			AcrossRooms, AcrossMembers),
-		choice("publish", "members that send: all, first (those on the first server) or others (those on all servers except the last)", func(s *Scenario) *string { return &s.Publish },
+		choice("publish", "members that send: all members (all), only members on the first server (first), or only members that are not on the last server (others)", func(s *Scenario) *string { return &s.Publish },
 			PublishAll, PublishFirst, PublishOthers),
 	}
 }
@@ -95,7 +95,7 @@ func choice(name, about string, at func(*Scenario) *string, of ...string) Field 
 }
 
 func zipfS() Field {
-	return Field{"zipf-s", "a number from 0.5 to 3", "exponent of spread zipf: room r has a share of 1/r^s",
+	return Field{"zipf-s", "a number from 0.5 to 3", "exponent s of spread zipf: the share of room r is proportional to 1/r^s",
 		func(s *Scenario, text string) (err error) { s.ZipfS, err = parseExponent(text); return err },
 		func(s *Scenario) string { return fmt.Sprint(s.ZipfS) }}
 }

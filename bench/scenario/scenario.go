@@ -37,7 +37,7 @@ type Scenario struct {
 	Order    string        // the order that the proof demands: OrderRoom or OrderSender
 	Seed     uint64
 
-	Needs   string  // if not empty, a run is refused; names what it would need
+	Needs   string  // if not empty, a run is refused; names the missing feature that the run needs
 	Open    Rate    // connections that are opened per second
 	Prelude int     // number of connections that are opened and reset first, so that one-time work of the server does not count
 	Memory  string  // how memory is read: MemoryQuick or MemorySettled
@@ -47,9 +47,9 @@ type Scenario struct {
 	Churn   Rate          // connections that are opened and reset while the members run
 	Restart time.Duration // time from the start of the measurement until the last server is killed; 0: never
 	Away    time.Duration // how long the killed server stays down
-	Hurt    time.Duration // time from the start of the measurement until a command makes a fault, and until another one ends it (Heal)
+	Hurt    time.Duration // time from the start of the measurement until a command makes a fault; Heal: until another command ends the fault
 	Heal    time.Duration
-	Grace   time.Duration // first part of the fault, in which messages may wait; it has figures of its own
+	Grace   time.Duration // first part of the fault, in which messages may wait; the result has separate figures for it
 	Across  string        // with several servers, how rooms are divided among them: AcrossRooms or AcrossMembers
 	Publish string        // members that send: PublishAll, PublishFirst or PublishOthers
 }
@@ -130,8 +130,8 @@ func Load(name string) (Scenario, error) {
 	return Parse(name+".yaml", text)
 }
 
-// Limits of Sizes in bytes. A size is that of the whole JSON message; the
-// smallest one has just enough room for the stamp.
+// Limits of Sizes in bytes. A size is the size of the whole JSON message. The
+// smallest size has just enough room for the stamp.
 const (
 	MinSize = 32
 	MaxSize = 128 << 10

@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// The golden file has scenario files with one mistake each, one per paragraph,
-// and the error message for each of them.
+// Each paragraph of the golden file has a scenario file with one mistake, and
+// the error message for it.
 func TestMistakesAreNamedWithFileAndLine(t *testing.T) {
 	const golden = "testdata/mistakes.txt"
 	mistakes := []string{

@@ -50,7 +50,7 @@ func (s Scenario) validateParts() error {
 	case s.Silent > 0 && (s.Beat <= 0 || s.Beat >= s.MaxAge):
 		return fmt.Errorf("beat: %v must be shorter than max-age %v, or the server closes every connection", s.Beat, s.MaxAge)
 	case s.Silent > 0 && s.Duration+s.Warmup < s.MaxAge+time.Second:
-		return fmt.Errorf("duration: %v is too short: silent members need max-age (%v) and a second", s.Duration, s.MaxAge)
+		return fmt.Errorf("duration: %v is too short: with silent members, duration plus warmup must be at least max-age (%v) plus 1s", s.Duration, s.MaxAge)
 	case s.Slow+s.Silent > 1:
 		return errors.New("slow and silent together must not be more than 100%")
 	case s.Hurt < 0 || s.Heal < 0 || s.Hurt >= s.Duration || s.Heal >= s.Duration || s.Heal > 0 && s.Heal <= s.Hurt:
@@ -73,7 +73,7 @@ func (s Scenario) validateRestart() error {
 	case s.Restart > 0 && (s.Churn.PerSecond > 0 || s.Slow+s.Silent > 0):
 		return errors.New("restart: cannot be combined with slow, silent or churn: connections that end because of these fields would look like connections that the kill ended")
 	case s.Restart > 0 && sends && (s.Rate.Max || s.Publish == PublishAll):
-		return errors.New("restart: needs rate 0/s, or publish others without rate max: messages of members on the killed server may be lost, and that is not a fault")
+		return errors.New("restart: needs rate 0/s, or publish others without rate max: messages that members on the killed server send may be lost, and such a loss is not a violation")
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func headroom(cfg Config) (string, error) {
 		return "", err
 	}
 	if r.Proof.Sum() > 0 {
-		return "", fmt.Errorf("a correct server was reported to violate: %v", r.Proof.Notes)
+		return "", fmt.Errorf("the proof reported violations of a correct server: %v", r.Proof.Notes)
 	}
 	factor := validCPU / max(r.Generator.ThreadCPU, 0.001)
 	text := fmt.Sprintf("%.1fx at %.0f deliveries/s; send lateness p50 %s, p99 %s",
@@ -170,8 +170,8 @@ func injected(cfg Config, k kind, conns, rooms int) (string, error) {
 	const member, message = 3, 20
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "injected", conns, rooms, scenario.Rate{PerSecond: 300}
-	// The long settle time makes sure that a slow server is not taken for one
-	// that lost a message.
+	// The long settle time makes sure that a slow server is not mistaken for a
+	// server that lost a message.
 	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	victim, done := "", false
 	tamper := k.tamper()

@@ -57,8 +57,8 @@ type talker struct {
 	figures int
 }
 
-// warm is the time at the start of a slice that is not measured. In it the server fills its caches
-// again, which it lost while other servers worked, and gets the heartbeats that are due.
+// warm is the time at the start of a slice that is not measured. In this time the server fills its
+// caches again, because other servers have used them, and gets the heartbeats that are due.
 const warm = 30 * time.Millisecond
 
 func (p *talker) play(length time.Duration) (sample, error) {

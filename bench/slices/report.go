@@ -13,7 +13,7 @@ func (r *Report) Table(w io.Writer) error {
 	if !r.Pinned {
 		pinned = "not pinned: this process has one CPU"
 	}
-	if _, err := fmt.Fprintf(w, "All servers are up, %s; ratios to %s are medians over pairs of slices in the same turn, with their 95 %% intervals.\n\n", pinned, r.Servers[0]); err != nil {
+	if _, err := fmt.Fprintf(w, "All servers run at the same time, %s. A ratio to %s is the median over pairs of slices in the same turn, with its 95 %% interval.\n\n", pinned, r.Servers[0]); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -36,7 +36,7 @@ func goal(v float64) string {
 func (l *Line) verdict() string {
 	switch {
 	case l.Ratio.Rounds == 0:
-		return "not measured: too few clean slices"
+		return "not measured: too many slices were dropped"
 	case l.Must == 0 && tooWide(l.Ratio):
 		return "interval too wide"
 	case l.Must == 0:

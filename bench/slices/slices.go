@@ -1,12 +1,12 @@
 // Package slices compares servers that all run and have their connections at the same time. In a
-// turn each server works once, for a slice of some hundred milliseconds, while the others have no
-// work. The order of the servers rotates from turn to turn. Ratios are computed within a turn, so
-// their two slices are about a second apart. The load by other virtual machines, heat and the clock
-// rate change more slowly than that. So such ratios agree within 2 to 3 %, while the ratios of
-// whole runs, one after the other, differ by 10 %.
+// turn each server works once, for a slice of some hundred milliseconds, while the other servers
+// have no work. The order of the servers rotates from turn to turn. Ratios are computed within a
+// turn, so the two slices of a ratio are about a second apart. Within a second the load by other
+// virtual machines, the heat and the clock rate change little. So the ratios of several turns agree
+// within 2 to 3 %. The ratios of whole runs, which are made one after the other, differ by 10 %.
 //
-// If other programs or virtual machines used more than a tenth of a CPU during a slice, it is
-// counted as dropped. The ratios that need this slice are left out.
+// If other programs or virtual machines used more than a tenth of a CPU during a slice, the slice
+// is dropped: it is counted, and the ratios that need it are left out.
 package slices
 
 import (
@@ -28,7 +28,7 @@ import (
 
 // Config configures a comparison.
 type Config struct {
-	Servers  []adapter.Adapter // all others are compared with the first one, the base
+	Servers  []adapter.Adapter // all other servers are compared with the first server, the base
 	Rows     []Row
 	Sittings int // minimum number of sittings; for each sitting all servers are started again
 	Turns    int // turns per sitting; in each turn every server works once
@@ -39,7 +39,7 @@ type Config struct {
 
 // Limits of a comparison.
 const (
-	mostForeign = 0.1  // a slice is dropped if other programs used more CPUs than this
+	mostForeign = 0.1  // a slice is dropped if other programs used a larger share of a CPU than this
 	wide        = 0.05 // an interval is too wide if half its width is more than this share of the ratio
 )
 

@@ -25,9 +25,9 @@ func (t *tally) enter(found []sample) {
 	t.turns = append(t.turns, found)
 }
 
-// ratio compares a figure of a server with that of the base. r is the median of
-// the ratios of all turns that count; base and value are medians too. With
-// fewer than two such turns all are 0.
+// ratio compares a figure of a server with the same figure of the base. r is
+// the median of the ratios of all turns that count; base and value are medians
+// too. If fewer than two turns count, all results are 0.
 func (t *tally) ratio(figure, server int) (base, value float64, r stats.Ratio) {
 	var bases, values, ratios, ones []float64
 	for _, turn := range t.turns {

@@ -8,21 +8,22 @@ import (
 )
 
 // The bootstrap of the ratio of two medians. Values come in pairs: a[i] and
-// b[i] are from the two runs of round i, which were made one right after the
-// other with the same seed. Of n rounds a resample draws n, with repetition. It
-// divides the median of b in these rounds by the median of a in the same
-// rounds. So an effect of the machine on both runs of a round largely cancels.
-// The ratios of many resamples show how far the measured ratio may be from the
-// true one.
+// b[i] are from the two runs of round i, which follow each other directly and
+// have the same seed. A resample draws n of the n rounds, with repetition. It
+// divides the median of b in the drawn rounds by the median of a in the same
+// rounds. So an effect of the machine on both runs of a round largely cancels
+// out. The ratios of many resamples show how far the measured ratio may be from
+// the true one.
 //
 // The interval is the percentile interval: it leaves out 2.5 % of the ratios at
 // each end. For the median of few values this interval is known to be too
 // narrow, but for the ratio of two medians it is better. In 1,000 simulated
-// duels of a server against itself, it finds a difference in 6 % of the duels
-// with seven rounds and in 5 % of those with nine. These shares are smaller if
-// rounds differ more than servers do (stats_test.go). An interval widened by
-// Student's t (Hesterberg 2015) gave 1.6 %. But with a noise of 5 % it would
-// miss a third of the differences of 10 % that this interval finds.
+// duels of a server against itself, the interval wrongly finds a difference in
+// 6 % of the duels with seven rounds and in 5 % of the duels with nine rounds.
+// Both shares are smaller if rounds differ more than servers do
+// (stats_test.go). An interval widened by Student's t (Hesterberg 2015) gave
+// 1.6 %. But with a noise of 5 % the widened interval would miss a third of the
+// differences of 10 % that the percentile interval finds.
 //
 // A resample costs one draw for each round and two passes over the sorted
 // values. With seven rounds that takes half a microsecond.

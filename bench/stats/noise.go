@@ -11,13 +11,13 @@ const (
 )
 
 // Judge returns which difference the ratio of B to A proves. noise is the ratio
-// of A to itself, measured in the same duel and in the same way; it is nil if
-// it was not measured.
+// of A to itself, measured in the same duel and in the same way; noise is nil
+// if A did not run against itself.
 //
 // A difference is proved under two conditions: the interval does not contain 1,
 // and the ratio is farther from 1 than Floor(noise). The second condition is
-// needed because the interval shows only how well the rounds agree. They also
-// agree if the measurement itself causes the difference.
+// needed because the interval shows only how well the rounds agree. The rounds
+// also agree if the measurement itself causes the difference.
 func Judge(r Ratio, noise *Ratio) Finding {
 	if r.Holds(1) {
 		return Same
@@ -33,10 +33,10 @@ func Judge(r Ratio, noise *Ratio) Finding {
 	return Greater
 }
 
-// Floor returns the largest factor by which A seems to differ from itself. It
-// comes from the end of the interval that is farther from 1. Which of the two
-// runs of A is divided by the other is arbitrary, so the factor applies in both
-// directions.
+// Floor returns the largest factor by which A seems to differ from itself: the
+// factor between 1 and the end of the interval that is farther from 1. The
+// order of the two runs of A in the ratio is arbitrary, so the factor applies
+// in both directions.
 func Floor(noise Ratio) float64 {
 	return max(noise.High, 1/noise.Low, 1)
 }

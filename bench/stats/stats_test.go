@@ -112,7 +112,7 @@ func TestARatioOfTooLittleIsAnError(t *testing.T) {
 }
 
 // noisy returns n values around middle with a log-normal distribution, which is
-// like that of real runs.
+// like the distribution of real runs.
 func noisy(random *rand.Rand, n int, middle, noise float64) []float64 {
 	values := make([]float64, n)
 	for i := range values {

@@ -176,7 +176,7 @@ func (r *reader) complete(e Entry, source string, settings []setting, line int) 
 		return r.fail(line, "name: %q must be letters, digits, dots and dashes", e.Name)
 	}
 	if slices.ContainsFunc(r.s.Runs, func(o Entry) bool { return o.Name == e.Name }) {
-		return r.fail(line, "name: %q is already the name of a run; give this run another", e.Name)
+		return r.fail(line, "name: %q is already the name of a run; give this run another name", e.Name)
 	}
 	for _, s := range settings {
 		if err := e.Scenario.Set(s.name, s.value); err != nil {

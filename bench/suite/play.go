@@ -26,11 +26,12 @@ import (
 //	0  pass
 //
 // 3 is less severe than 1, because an INVALID run must not hide a run that
-// missed a threshold. Config.InvalidOK forgives only 3, which is not evidence
-// against the server. It does so only if the run was made, the server delivered
-// messages in it, and another run passed. (If a server accepts no connections,
-// the run is not made.) An INVALID run still measures the server's CPU time and
-// memory, so a threshold on one of them counts even then.
+// missed a threshold. Config.InvalidOK forgives only 3, because an INVALID run
+// is not evidence against the server. It forgives an INVALID run only if the
+// run was made, the server delivered messages in it, and another run passed.
+// (If a server accepts no connections, the run is not made.) An INVALID run
+// still measures the server's CPU time and memory, so a threshold on CPU time
+// or memory counts even in an INVALID run.
 var severity = map[int]int{cli.OK: 0, cli.Invalid: 1, cli.Missed: 2, cli.Usage: 3, cli.Violated: 4, cli.ServerDied: 5}
 
 // Config describes how to play a suite.
@@ -41,7 +42,7 @@ type Config struct {
 	Out       string
 	Stdout    io.Writer
 	Run       func(spec runner.Spec) (*result.Result, error) // makes a run; nil: Spec.Run
-	Fits      func(conns int) error                          // error if conns are too many for this machine; nil: checks the limit of open files
+	Fits      func(conns int) error                          // returns an error if this machine cannot have conns connections; nil: a check of the limit of open files
 }
 
 // Row is the outcome of one run.

@@ -1,5 +1,6 @@
-// Package suite runs lists of scenarios and sums up their outcomes. There are suites of short runs
-// for every commit, of all scenarios at full size for a release, and of a million connections.
+// Package suite runs lists of scenarios and sums up their outcomes. One suite has short runs for
+// every commit. Another has all scenarios at full size, for a release. A third has runs with up to
+// a million connections.
 package suite
 
 import (
@@ -32,8 +33,8 @@ type Entry struct {
 	Name       string
 	Scenario   scenario.Scenario
 	Thresholds []result.Threshold
-	Needs      string   // if not empty, the run is always skipped; names what it would need
-	Requires   []string // names of requirements; the run is skipped if the command line does not meet one of them
+	Needs      string   // if not empty, the run is always skipped; names the missing feature that the run needs
+	Requires   []string // names of requirements; the run is skipped if the command line does not meet all of them
 }
 
 // requirement is a condition that a run sets for the command line; text
@@ -47,11 +48,11 @@ func requirements() map[string]requirement {
 	return map[string]requirement{
 		// The server of an adapter cannot be restarted. A restart also needs a
 		// single generator, because this process kills the server.
-		"server-cmd": {"--server-cmd, to start the server itself, without --servers, --procs and --workers",
+		"server-cmd": {"--server-cmd (the run restarts the server), without --servers, --procs and --workers",
 			func(s *runner.Spec) bool {
 				return s.ServerCmd != "" && s.Servers <= 1 && s.Procs <= 1 && len(s.Workers) == 0
 			}},
-		"server-cmds": {"--server-cmd and --servers 2 or more, to start servers that are one system, without --procs and --workers",
+		"server-cmds": {"--server-cmd and --servers 2 or more (the run restarts one of the servers), without --procs and --workers",
 			func(s *runner.Spec) bool {
 				return s.ServerCmd != "" && s.Servers > 1 && s.Procs <= 1 && len(s.Workers) == 0
 			}},

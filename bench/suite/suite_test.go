@@ -101,7 +101,7 @@ about: mine
 }
 
 // The golden file has suite files with one mistake each, and the error message
-// for each of them.
+// for each file.
 func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 	const golden = "testdata/mistakes.txt"
 	var b strings.Builder
@@ -119,7 +119,8 @@ func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "x.yaml:") {
 			t.Errorf("%q: got error %v, want one line", text, err)
 		}
-		// Leave out the lists of scenarios and fields, which change with them.
+		// Leave out the lists of scenarios and fields, because they change when
+		// somebody adds a scenario or a field.
 		told := regexp.MustCompile(`there are (burst|about), .*`).ReplaceAllString(fmt.Sprint(err), "there are …")
 		fmt.Fprintf(&b, "%s\n=> %s\n\n", text, told)
 	}
@@ -313,7 +314,7 @@ func TestWhatCannotBeRunIsSaidWithItsReason(t *testing.T) {
 	if cli.Exit(&bytes.Buffer{}, "", err) != cli.Invalid {
 		t.Errorf("got %v", err)
 	}
-	for _, want := range []string{"h: skipped: needs a moon\n", "i: skipped: needs --server-cmd, to start the server itself, without --servers, --procs and --workers; two servers",
+	for _, want := range []string{"h: skipped: needs a moon\n", "i: skipped: needs --server-cmd (the run restarts the server), without --servers, --procs and --workers; two servers",
 		"j: INVALID: 9000 connections need 9064 open files\n", "suite test needs a larger machine\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)

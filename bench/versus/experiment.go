@@ -11,21 +11,21 @@ import (
 )
 
 // The experiments, in their order within a round. Half must come after Rooms:
-// it needs the limit of the slowest peer, which Rooms measures in the first
+// Half needs the limit of the slowest peer, which Rooms measures in the first
 // round.
 const (
 	One   = "one"   // single messages to a large room
 	Burst = "burst" // 32 messages at once to a large room
-	Rooms = "rooms" // small rooms in which all members publish; each sends again as soon as its own message has come back
-	Half  = "half"  // the rooms of Rooms, but with a schedule: half of the rate that the slowest peer reached
+	Rooms = "rooms" // small rooms in which all members publish; each member sends again as soon as its own message has come back
+	Half  = "half"  // the same rooms as in Rooms, but with a schedule: half of the rate that the slowest peer reached
 	Echo  = "echo"  // rooms of one member: each message goes back to its sender
 	Idle  = "idle"  // connections that send nothing
 )
 
 // oneRate is the number of messages per second in One. Besides its work, a Go
 // program needs about a millisecond to wake up and to fall asleep again. At
-// this rate that is a tenth of the CPU time of 1,000 deliveries; at 20/s it was
-// a third.
+// this rate the millisecond is a tenth of the CPU time of 1,000 deliveries; at
+// 20/s it was a third.
 const oneRate = 50
 
 // echoRate, in messages per second, is a third of the limit of the slower
@@ -70,7 +70,7 @@ func experiments(quick bool, seed uint64) []Experiment {
 		switch all[i].Key {
 		case Burst:
 			s.Burst = 32
-		case Idle: // a prelude, for one-time work of the server; it is small, because later connections reuse its memory
+		case Idle: // a prelude, so that one-time work of the server does not count; the prelude is small, because later connections reuse its memory
 			s.Prelude, s.Memory = idle/50, scenario.MemorySettled
 		}
 		if quick || all[i].Key == Idle {
@@ -96,9 +96,9 @@ func rate(perSecond float64) scenario.Rate { return scenario.Rate{PerSecond: per
 func experiment(key, title string, conns, rooms int, rate scenario.Rate) Experiment {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate, s.Sizes = key, conns, rooms, rate, []int{messageBytes}
-	// The warm-up of 400 ms ends between two bursts. Heartbeats are off: so
-	// short a run needs none to keep connections open, and they would add work
-	// that is not a delivery.
+	// The warm-up of 400 ms ends between two bursts. Heartbeats are off: a run
+	// of this length does not need them to keep connections open, and they
+	// would add work that is not a delivery.
 	s.Warmup, s.Duration, s.Settle, s.Beat = 400*time.Millisecond, 3*time.Second, 3*time.Second, 0
 	return Experiment{Key: key, Title: title, scenario: s}
 }
@@ -124,9 +124,8 @@ func (e *Experiment) setRate(perSecond float64) {
 	e.describe()
 }
 
-// halfOf returns the rate of messages that gives half of the smallest of these
-// rates of deliveries. It is rounded down to two digits, so that people can
-// type it.
+// halfOf returns the rate of messages that gives half of the smallest rate in
+// deliveries. It is rounded down to two digits, so that people can type it.
 func halfOf(deliveries []float64, members int) float64 {
 	if len(deliveries) == 0 {
 		return 0
@@ -138,8 +137,8 @@ func halfOf(deliveries []float64, members int) float64 {
 
 // order returns the order of n servers in a round, which counts from 0. Each
 // odd round has the reverse order of the round before it, so that slow changes
-// of the machine favour no server. Each such pair of rounds begins with another
-// server.
+// of the machine favour no server. Each of these pairs of rounds begins with a
+// different server.
 func order(round, n int) []int {
 	all := make([]int, n)
 	for i := range all {

@@ -110,9 +110,8 @@ func (c *FieldConfig) round(r *FieldReport, t *Table, round int) {
 	}
 }
 
-// one makes one run with a fresh server. If the table is about latency and the
-// run is INVALID, because other programs used the CPUs, one repeats it at most
-// twice.
+// one makes one run with a fresh server. In a table about latency an INVALID
+// run is repeated at most twice, because other programs may have used the CPUs.
 func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	const tries = 3
 	for try := 1; ; try++ {
@@ -127,9 +126,9 @@ func (c *FieldConfig) one(t *Table, a *adapter.Adapter) (Run, *result.Result) {
 	}
 }
 
-// broken returns why the figures of a server in a table are meaningless: it
-// lost a message, ended a connection, died, or could not be run. It returns ""
-// if there is no such reason.
+// broken returns why the figures of a server in a table are meaningless: the
+// server lost a message, ended a connection, died, or could not be run. If
+// there is no such reason, broken returns "".
 func (s *Server) broken(table string) string {
 	for _, run := range s.Runs {
 		if run.Experiment != table {

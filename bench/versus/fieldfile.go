@@ -78,8 +78,8 @@ func parseDemand(text string) (Demand, error) {
 	return d, fmt.Errorf("%q is not a goal; write A rate >= 5 x B, or A p50 <= B + 500us", text)
 }
 
-// LoadTables reads the tables of an adapter file. servers are the servers of
-// the same file.
+// LoadTables reads the tables of an adapter file. servers has the servers of
+// this file.
 func LoadTables(name string, servers []adapter.Adapter) ([]Table, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -236,8 +236,8 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 	return nil
 }
 
-// together checks, if rooms have members on all nodes, that the servers can be
-// several nodes of one system.
+// together checks that the servers can be several nodes of one system, if rooms
+// have members on all nodes.
 func (t *Table) together(rows []adapter.Adapter) error {
 	if t.scenario.Across != scenario.AcrossMembers {
 		return nil

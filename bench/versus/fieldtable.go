@@ -103,7 +103,8 @@ func (r *FieldReport) figure(t *Table, c *column, s *Server) (Figure, bool) {
 }
 
 // inRound returns the value of the base of a column in a round, or 0. Values
-// are compared within a round, because its runs are only seconds apart.
+// are compared within a round, because the runs of a round are only seconds
+// apart.
 func (r *FieldReport) inRound(t *Table, c *column, round int) float64 {
 	base := r.server(c.base)
 	i := slices.IndexFunc(base.Runs, func(run Run) bool { return run.Experiment == t.Key && run.Round == round })
@@ -220,7 +221,7 @@ func (r *FieldReport) write(w io.Writer, p paper) error {
 func (r *FieldReport) footer(b *strings.Builder, p paper) {
 	fmt.Fprintf(b, "\n%s deliveries were proved: each arrived undamaged, once, in order and in its room", cli.Count(r.Proved))
 	if r.Verdict() != nil {
-		b.WriteString(", except those of INVALID rows")
+		b.WriteString(" (rows marked INVALID are an exception)")
 	}
 	b.WriteString("\n\n" + p.title("The servers"))
 	for _, s := range r.Servers {

@@ -20,7 +20,7 @@ type Figure struct {
 // The values of Figure.Mark.
 const (
 	AtLeast = ">=" // the generator or the machine was the limit, so the server can do more
-	Busy    = "!"  // the server had practically no idle time, which may have saved it work
+	Busy    = "!"  // the server had practically no idle time, so it may have saved work: fewer wake-ups and larger batches
 )
 
 func summarize(v []float64) Figure {
@@ -46,11 +46,12 @@ type metric struct {
 }
 
 const (
-	perDelivery = 5 // number of metrics in the first table, CPU per delivery; the others are in the second
+	perDelivery = 5 // number of metrics in the first table, CPU per delivery; the other metrics are in the second table
 	floorName   = "floor"
 )
 
-// metrics returns the metrics, first those of the first table.
+// metrics returns the metrics of the first table, and then those of the second
+// table.
 func (r *Report) metrics() []metric {
 	var all []metric
 	add := func(x *Experiment, name, title string, m metric) {

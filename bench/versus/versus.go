@@ -1,11 +1,11 @@
-// Package versus compares our server with other servers (the peers), and all of
-// them with the cost of the kernel alone (the floor).
+// Package versus compares our server with other servers (the peers). It also
+// compares all servers with the cost of the kernel alone (the floor).
 //
 // A comparison takes about 15 minutes. Meanwhile the machine changes: other virtual machines come
-// and go, and heat lowers the clock rate. So a round goes through the experiments, and in each of
-// them through all servers. Runs that are compared are then only seconds apart. Each round has
-// another order of servers, and each run has a fresh server. Ratios are computed within a round.
-// Figures are medians, with the smallest and the largest value.
+// and go, and heat lowers the clock rate. So a round goes through the experiments, and in each
+// experiment through all servers. In this way the runs that are compared are only seconds apart.
+// Each round has another order of servers, and each run has a fresh server. Ratios are computed
+// within a round. Figures are medians, with the smallest and the largest value.
 package versus
 
 import (
@@ -30,8 +30,8 @@ type Config struct {
 	Seed     uint64
 	Progress *cli.Progress
 
-	// Functions that make a run and measure the floor; nil: the real ones.
-	// Tests use others.
+	// Functions that make a run and measure the floor; nil: the real functions.
+	// Tests replace them.
 	Run   func(s runner.Spec) (*result.Result, error)
 	Floor func() ([]floor.Row, error)
 }
@@ -161,7 +161,7 @@ func figuresOf(found *result.Result) Run {
 }
 
 // mostOfPeers returns the deliveries per second of each peer in Rooms. If there
-// is no peer, it returns those of our server.
+// is no peer, it returns the deliveries per second of our server.
 func (r *Report) mostOfPeers() []float64 {
 	var ours, peers []float64
 	for i, s := range r.Servers {

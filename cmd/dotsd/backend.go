@@ -36,13 +36,13 @@ func checkRedis(c server.Config) error {
 // others is the connection of this node to the other nodes.
 type others struct {
 	backend *server.Backend
-	lost    <-chan error // gets an error when this node's agreement is no longer that of the others: it must be restarted
+	lost    <-chan error // gets an error when the other nodes no longer have this node's agreement: this node must be restarted
 	stop    func() error
 }
 
 // connect joins the other nodes.
 func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
-	var gap func(lane int, rooms []string) // Start sets it; before that there are no gaps
+	var gap func(lane int, rooms []string) // Start sets this function; there are no gaps before Start
 	cfg := bridgeConfig(c)
 	cfg.OnGap = func(g redisbridge.Gap) { gap(g.Lane, g.Rooms) }
 	b, err := redisbridge.Connect(ctx, cfg, log)
@@ -68,7 +68,7 @@ func redisHint(err error) string {
 	var host x509.HostnameError
 	switch text := err.Error(); {
 	case errors.Is(err, redisbridge.ErrDiffers):
-		return "" // the error itself contains the advice
+		return "" // the text of the error already contains advice
 	case errors.As(err, &authority):
 		return "; if this server is your Redis, set the environment variable SSL_CERT_FILE to the file with the certificate of its authority (CA)"
 	case errors.As(err, &host):

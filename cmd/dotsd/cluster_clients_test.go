@@ -33,8 +33,8 @@ func (c *cluster) dial(path, origin string) (conn *websocket.Conn, status int, e
 
 const clusterRoom = "order"
 
-// pathTo returns a path of clusterRoom that HAProxy sends to this node. HAProxy hashes the path as written, while dotsd decodes
-// it. A letter may be plain or percent-encoded, so the same room has 32 paths, and HAProxy sends them to different nodes.
+// pathTo returns a path of clusterRoom that HAProxy sends to this node. HAProxy hashes the path as written, but dotsd decodes the
+// path. Each letter may be plain or percent-encoded, so the room has 32 paths, and HAProxy sends these paths to different nodes.
 func (c *cluster) pathTo(node int) string {
 	c.t.Helper()
 	for spelling := range 1 << len(clusterRoom) {
@@ -204,8 +204,8 @@ func heardAll(crowd []*insider) bool {
 	return !slices.ContainsFunc(crowd, func(who *insider) bool { return who.count() < senders*sendsEach })
 }
 
-// knock opens new connections all the time, to many rooms. None of them may be refused. stop ends this and returns the number of
-// connections.
+// knock opens new connections to many rooms, one after the other. No connection may be refused. stop ends the connecting and
+// returns the number of connections.
 func (c *cluster) knock() (stop func() (knocked int)) {
 	var knocked int
 	var failed []error

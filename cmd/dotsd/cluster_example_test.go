@@ -29,7 +29,7 @@ import (
 	"time"
 )
 
-// HAProxy, Redis and two nodes, which run with the files of examples/cluster, must behave as the README there promises.
+// HAProxy, Redis and two nodes run with the files of examples/cluster. They must behave as examples/cluster/README.md promises.
 
 const (
 	clusterToken    = "token-of-the-example"
@@ -42,7 +42,7 @@ type cluster struct {
 	programs    programs
 	haproxy     string // path of the program
 	redisServer string // path of the program
-	folder      string // has a short path, because the path of a socket has a limit
+	folder      string // temporary folder with a short path, because the length of a socket's path is limited
 	secrets     string // path of the file with DOTS_REDIS and DOTS_ADMIN_TOKEN
 	redis       *exec.Cmd
 	nodes       []*daemon
@@ -149,7 +149,8 @@ func (c *cluster) environment(nodes ...logLine) []string {
 	return env
 }
 
-// checkConfig makes HAProxy check its file as it is, and with the changes that the test makes.
+// checkConfig makes HAProxy check its configuration file twice: the original file, and the file
+// with the changes that the test makes.
 func (c *cluster) checkConfig() {
 	c.t.Helper()
 	for _, env := range [][]string{c.environment(), append(environment(), "ROOTLESS=1", "CERT="+filepath.Join(c.folder, "site.pem"))} {
@@ -260,7 +261,7 @@ func (c *cluster) fetch(address string) (status int, body string) {
 func (c *cluster) here(node int, room string) int {
 	var info struct{ Here int }
 	_, body := c.fetch("http://" + c.nodes[node].start.Admin + "/api/rooms/chat/" + room)
-	_ = json.Unmarshal([]byte(body), &info) // after a 404 the room has no members
+	_ = json.Unmarshal([]byte(body), &info) // after a 404 info stays empty: the room has no members
 	return info.Here
 }
 
@@ -310,7 +311,7 @@ func (c *cluster) testHeaders(t *testing.T) {
 	defer server.Close()
 	at := logLine{Address: server.Listener.Addr().String(), Admin: server.Listener.Addr().String()}
 	env := c.environment(at, at)
-	if _, err := user.Lookup("haproxy"); err == nil && os.Getuid() == 0 { // also the case of production: HAProxy starts as root and drops its privileges
+	if _, err := user.Lookup("haproxy"); err == nil && os.Getuid() == 0 { // as in production, HAProxy starts as root and drops its privileges
 		env = slices.DeleteFunc(env, func(e string) bool { return e == "ROOTLESS=1" })
 	}
 	defer c.startHAProxy(env)()

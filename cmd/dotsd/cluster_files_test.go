@@ -55,8 +55,8 @@ func need(t *testing.T, program string) string {
 	return ""
 }
 
-// assignments reads NAME=VALUE lines as systemd and Docker do. If a name occurs several times, it has all of its values, in their
-// order.
+// assignments reads NAME=VALUE lines as systemd and Docker do. If a name occurs several times, the result has all values of the
+// name, in their order.
 func assignments(text string) map[string][]string {
 	all := map[string][]string{}
 	for line := range strings.Lines(text) {

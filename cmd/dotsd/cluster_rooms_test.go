@@ -18,7 +18,7 @@ type tenants [][]*insider
 func roomName(room int) string { return "room-" + itoa(room) }
 
 // TestClusterRooms: HAProxy must send all members of a room to the same node. When that node dies, its rooms move to the other
-// node; when it is back, they return.
+// node. When the node is back, its rooms return to it.
 func TestClusterRooms(t *testing.T) {
 	c := newCluster(t)
 	c.start()
@@ -46,7 +46,7 @@ func TestClusterRooms(t *testing.T) {
 		t.Errorf("rooms are on a node that is dead: %v", now)
 	}
 	c.restart(0)
-	for room := range all { // members that moved to the other node stay there until they reconnect
+	for room := range all { // members that moved stay on the other node until they reconnect
 		if home[room] != 0 {
 			continue
 		}
@@ -68,7 +68,7 @@ func (c *cluster) homes(all tenants) (home []int) {
 	c.t.Helper()
 	for room, members := range all {
 		var here [2]int
-		until(c.t, "the members of "+roomName(room)+" are where HAProxy brought them", func() bool { // members that have left may still count
+		until(c.t, "the members of "+roomName(room)+" are where HAProxy brought them", func() bool { // the node may still count members that have left
 			here = [2]int{c.here(0, roomName(room)), c.here(1, roomName(room))}
 			return here[0]+here[1] == len(members)
 		})
@@ -85,7 +85,7 @@ func (c *cluster) homes(all tenants) (home []int) {
 }
 
 // talk makes members of each room send messages. It checks that each message is fanned out only on the node of its room: the
-// other node gets it from Redis too, but has no members of the room.
+// other node gets the message from Redis too, but has no members of the room.
 func (c *cluster) talk(all tenants) {
 	c.t.Helper()
 	const each = 4
@@ -143,9 +143,9 @@ func (c *cluster) count(node int, name string) (sum int) {
 	return sum
 }
 
-// lose kills the first node. The members of this node are disconnected and reconnect at once, before HAProxy has marked the node
-// DOWN. The members of the other node must notice nothing, and no client may be refused. lose returns the number of members that
-// moved.
+// lose kills the first node. The members of the killed node are disconnected and reconnect at once, before HAProxy has marked
+// that node DOWN. The members of the other node must notice nothing, and no client may be refused. lose returns the number of
+// members that moved.
 func (c *cluster) lose(all tenants, home []int) (moved int) {
 	c.t.Helper()
 	began := time.Now()

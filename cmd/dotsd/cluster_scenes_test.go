@@ -105,8 +105,8 @@ func (c *cluster) drain(crowd []*insider) {
 		noticed.Round(10*time.Millisecond), moved, knocked)
 }
 
-// comeback starts the first node again, with room for only one connection. So a room may have more members than its node takes.
-// Clients that this node refuses with 503 must get into the other node.
+// comeback starts the first node again, with room for only one connection. So a room may have more members than its node accepts.
+// The other node must accept the clients that the first node refuses with 503.
 func (c *cluster) comeback(crowd []*insider) {
 	c.t.Helper()
 	c.restart(0, "--max-conns=1")
@@ -134,8 +134,8 @@ func (c *cluster) restart(node int, args ...string) {
 	c.awaitServers("UP", "UP")
 }
 
-// moved returns the number of requests that HAProxy sent to the first node, and then to another node because the first did not
-// take them.
+// moved returns the number of requests that HAProxy sent to the first node, and then to another node because the first node did
+// not accept them.
 func (c *cluster) moved() int {
 	servers := c.stats("nodes")
 	if len(servers) == 0 {
@@ -162,8 +162,8 @@ func (c *cluster) thaw() {
 	}
 }
 
-// stopRedis stops Redis for longer than the nodes hold messages. Then no node is ready, but new clients must be let in. Members
-// that are connected stay until they send.
+// stopRedis stops Redis for longer than the nodes hold messages. Then no node is ready, but new clients must be let in. A
+// connected member stays connected until it sends a message.
 func (c *cluster) stopRedis(crowd []*insider) {
 	c.t.Helper()
 	began := c.freeze()
@@ -188,7 +188,7 @@ func (c *cluster) stopRedis(crowd []*insider) {
 	c.t.Logf("HAProxy noticed that Redis was gone after %v, and that it was back after %v",
 		noticed.Round(10*time.Millisecond), time.Since(began).Round(10*time.Millisecond))
 	for _, who := range crowd {
-		who.take() // forget these: Redis may have taken messages that it could not confirm
+		who.take() // ignore these messages: Redis may have accepted messages that it could not confirm
 	}
 	c.exchange(crowd)
 }

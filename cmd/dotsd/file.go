@@ -66,8 +66,8 @@ func topLevel(path string, tree *ast.File) (entries []*ast.MappingValueNode, pro
 	return entries, problems
 }
 
-// quotes is the hint for most mistakes in YAML. Patterns of --origins and IPv6 addresses begin with characters that have a
-// special meaning in YAML.
+// quotes is the hint for most YAML mistakes. Patterns of --origins and IPv6 addresses begin with characters that have a special
+// meaning in YAML.
 const quotes = "a value that begins with one of * & ! [ { @ % must be in quotes"
 
 func syntaxError(path string, err error) error {

@@ -16,8 +16,8 @@ import (
 // healthTimeout is the time within which the server must answer.
 const healthTimeout = 3 * time.Second
 
-// health asks the server on this machine whether it is healthy, or ready. It is for the health check of a container. It finds the
-// server by the configuration, so it also follows DOTS_ADMIN. If there is no admin address, it asks the address for clients.
+// health asks the server on this machine whether it is healthy, or ready. The health check of a container uses it. It finds the
+// server by the configuration, so it also follows DOTS_ADMIN. If there is no admin address, health asks the address for clients.
 func health(ctx context.Context, c server.Config, ready bool, stdout io.Writer) error {
 	address, path := c.Admin, "/healthz"
 	if ready {

@@ -78,9 +78,9 @@ func (c *levelCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *z
 	return c.Core.Check(entry, checked)
 }
 
-// leftOut counts the lines that the sampler left out and the lines that the writer lost, and reports both once a second.
+// leftOut counts the lines that the sampler left out and the lines that the writer lost, and reports both counts once a second.
 type leftOut struct {
-	log  *zap.Logger // the log for the reports, without sampling
+	log  *zap.Logger // the log for the reports; it has no sampling
 	out  *logWriter
 	told uint64 // number of lost lines that were reported already
 	done chan struct{}
@@ -123,7 +123,7 @@ func (l *leftOut) note(entry zapcore.Entry, decision zapcore.SamplingDecision) {
 	l.mu.Unlock()
 }
 
-// say writes, for each kind of line, how many lines were left out. It uses the level of these lines.
+// say writes, for each kind of line, how many lines were left out. Its own line has the level of the lines that were left out.
 func (l *leftOut) say() {
 	l.mu.Lock()
 	counts := l.counts
@@ -137,7 +137,7 @@ func (l *leftOut) say() {
 		return
 	}
 	l.log.Warn("lines lost, because nothing read the log in time", zap.Uint64("lines", lost-l.told))
-	if l.out.dropped.Load() == lost { // otherwise this line may be lost as well
+	if l.out.dropped.Load() == lost { // no further line was lost, so this report was not lost either
 		l.told = lost
 	}
 }

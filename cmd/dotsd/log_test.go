@@ -118,7 +118,8 @@ func TestAtDebugNothingIsLeftOut(t *testing.T) {
 	}
 }
 
-// If the log is not read, lines are lost. They must be counted, and the log must report the count once it is read again.
+// If the log is not read, lines are lost. The lost lines must be counted, and the log must report the count once it is read
+// again.
 func TestTheLogSaysHowMuchItLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read, write := io.Pipe() // a write blocks until the other side reads

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logWriter writes lines on its own goroutine, and drops lines when too many wait. The reader of the log may stop (a full pipe, a
-// stuck journal), and a loop that logs a line must not wait for the reader.
+// logWriter writes lines on its own goroutine, and drops lines when too many wait. The reader of the log may stop reading (a full
+// pipe, a stuck journal), and a loop that logs a line must not wait for the reader.
 type logWriter struct {
 	w       io.Writer
 	lines   chan queuedLine
@@ -21,7 +21,8 @@ type logWriter struct {
 	dropped atomic.Uint64
 }
 
-// queuedLine is a line to write. If written is set, it is a request instead: report when all lines before it are written.
+// queuedLine is a line to write. If written is set, the queuedLine is a request instead of a line: report when all earlier lines
+// are written.
 type queuedLine struct {
 	text    []byte
 	written chan struct{}
@@ -52,8 +53,8 @@ func (l *logWriter) Write(p []byte) (int, error) {
 }
 
 // escapeUnseen appends p to dst. It replaces invisible characters that can make a line look like another one by \u escapes, as in
-// JSON: characters that change the writing direction, end a line, or join or hide other characters. This is necessary because
-// names of rooms and origins come from strangers.
+// JSON: characters that change the writing direction, end a line, or join or hide other characters. Names of rooms and origins
+// come from strangers, so a line may have such characters.
 func escapeUnseen(dst, p []byte) []byte {
 	for len(p) > 0 {
 		ascii := 0

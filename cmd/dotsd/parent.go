@@ -14,8 +14,8 @@ var parent = os.Getppid()
 const parentLook = 500 * time.Millisecond
 
 // withParent returns a context that is done when ctx is done, or when the process that started this one has ended. The kernel has
-// a signal for the end of a parent (PR_SET_PDEATHSIG). It is not used, because it comes when the thread that started us ends,
-// even if the process of that thread lives on.
+// a signal for the end of a parent (PR_SET_PDEATHSIG). withParent does not use that signal, because the signal comes when the
+// thread that started us ends, even if the process of that thread lives on.
 func withParent(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {

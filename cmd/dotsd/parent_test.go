@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// The parent is a process. The thread that started this process may end earlier than its process.
+// withParent watches the parent process. The thread that started this process may end before the
+// parent process ends.
 func TestTheEndOfAThreadIsNotTheEndOfTheParent(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "--listen=127.0.0.1:0", "--admin=", "--drain-time=0s", "--with-parent")
 	cmd.Env = []string{beDotsd + "=1"}

@@ -14,7 +14,7 @@ import (
 
 const perSender = 1_000_000 // message n of member id is the number id*perSender+n
 
-// crowd is a large number of members. Each of them sends its next message when its last one has come back.
+// crowd is a large number of members. Each member sends its next message when its previous message has come back.
 type crowd struct {
 	*client.Engine
 	heard [][]int

@@ -64,7 +64,7 @@ func (d *daemon) dial(narrow bool) (*member, error) {
 
 // ask asks for a room and returns the HTTP status, or 0 if the connection ended without an answer.
 func (m *member) ask(room string) (status int, err error) {
-	_, _ = fmt.Fprintf(m, request, room) // if it fails, the read shows it
+	_, _ = fmt.Fprintf(m, request, room) // if the write fails, the read fails too
 	r, err := http.ReadResponse(m.r, &http.Request{Method: http.MethodGet})
 	var timeout net.Error
 	switch {
@@ -138,8 +138,8 @@ func (d *daemon) watch(window time.Duration) (core float64, lines []string) {
 	return float64(d.cpu()-before) / float64(window), d.log()[logged:]
 }
 
-// testSmallLimit fills a server that may have few open files, and uses its admin address meanwhile. A limit that is too low for
-// any connection must be an error at the start.
+// testSmallLimit fills a server that may have few open files, and uses the server's admin address meanwhile. A limit that is too
+// low for any connection must be an error at the start.
 func (p programs) testSmallLimit(t *testing.T) {
 	for _, limit := range []int{60, 100} {
 		d := p.serveUnder(t, "ulimit -n "+itoa(limit), "--drain-time=0s")
@@ -269,13 +269,13 @@ func (m *member) listen() (status int, err error) {
 	return 0, nil
 }
 
-// testFewerDescriptors lowers the limit below the number of open files, while clients come. With a limit of 20, accept itself
-// fails, and clients wait until they are answered one by one. With 40, a connection can be accepted, but no loop can take it
-// over.
+// testFewerDescriptors lowers the limit below the number of open files, while clients come. With a limit of 20 files, accept
+// itself fails, and clients wait until they are answered one by one. With a limit of 40 files, the server can accept a
+// connection, but no loop can take the connection over.
 func (p programs) testFewerDescriptors(t *testing.T) {
 	for _, limit := range []uint64{20, 40} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			t.Parallel() // each limit has its own server, and mostly waits
+			t.Parallel() // each limit has its own server, and the test of a limit mostly waits
 			p.testLimit(t, limit)
 		})
 	}
@@ -354,8 +354,8 @@ func busiestSecond(lines []string) (most int) {
 	return most
 }
 
-// testFloods does at full speed everything that strangers can do, and lets slow consumers be kicked. Ten lines with the same
-// message may be written per second of the sampler; one second of the log may overlap two of these.
+// testFloods does at full speed everything that a stranger can do, and makes the server kick slow consumers. The server may write
+// ten lines with the same message in each second of the sampler. One second of the log may overlap two seconds of the sampler.
 func (p programs) testFloods(t *testing.T) {
 	const length = 2 * time.Second
 	d := p.serve(t, "--max-message=4KiB", "--backlog-soft=8KiB", "--backlog-hard=16KiB", "--unsent-limit=4KiB", "--close-timeout=200ms", "--stall-budget=0s")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// "make run" must leave nothing behind, however it ends, and must print nothing of its own when a user types Ctrl-C.
+// "make run" must leave no process behind, however it ends. When a user types Ctrl-C, make must print nothing of its own.
 func TestMakeRunEndsWithItsServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")

@@ -20,9 +20,9 @@ type watcher struct {
 	stop   chan struct{} // closed when the run is over
 	client http.Client
 
-	awaits         string        // the condition that it waited for last
+	awaits         string        // the last condition for which the watcher waited
 	counted        string        // the counts in the nodes' last answer
-	vanished, back time.Duration // from the kill until no member of the dead node counted, and until all counted again; 0: not seen
+	vanished, back time.Duration // time from the kill until no member of the dead node was counted (vanished), and until all members were counted again (back); 0: not seen
 }
 
 // watch returns when it has seen all steps, or when the run is over. each is the number of members that the room has on each

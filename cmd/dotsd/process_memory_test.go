@@ -25,7 +25,7 @@ func (p programs) testMemory(t *testing.T) {
 		messages, size int
 		args           []string
 		limit          float64 // MiB of live heap
-		holds          bool    // large enough for the metric and the heap to agree
+		holds          bool    // the metric must show at least 32 MiB, and must agree with the heap
 		dies           bool    // the process must end when it exceeds its memory at rest by 64 MiB
 	}{
 		{name: "a hot room", members: 2000, rooms: 1, messages: 100, size: 65500, limit: 1.25 * 64},

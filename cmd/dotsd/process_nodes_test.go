@@ -47,7 +47,7 @@ func (p programs) nodes(t *testing.T, args string) (command, log string) {
 	return p.path("dotsd") + " --listen 127.0.0.1:{port} --log-format json " + args + " 2>>" + log, log
 }
 
-// patient has the flags of nodes that must not take a machine that stops for some seconds for an outage of Redis.
+// patient has the flags of nodes that must not mistake a pause of the machine of some seconds for an outage of Redis.
 const patient = "--redis-hold 60s --redis-down reject --redis "
 
 // testTwoNodes runs two nodes on one Redis. The rooms have members on both nodes: messages published on the first node must
@@ -96,7 +96,7 @@ func (p programs) testRedisOutageLocal(t *testing.T) {
 	if grace.Max >= rest {
 		t.Errorf("a message sent in the first second of the outage waited for %d us, until Redis was back", grace.Max)
 	}
-	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // if they waited for Redis, these would be about rest/2 and rest
+	if hurt.P50 > rest/8 || hurt.P99 > rest/2 { // if messages waited for Redis, P50 would be about rest/2 and P99 about rest
 		t.Errorf("p50 %d us, p99 %d us during the outage", hurt.P50, hurt.P99)
 	}
 }

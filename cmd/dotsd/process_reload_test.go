@@ -26,7 +26,7 @@ func (p programs) testReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		status, _ := m.ask("page/ HTTP/1.1\r\nOrigin: " + origin + "\r\nX: ") // the rest of the request line becomes part of the field X
+		status, _ := m.ask("page/ HTTP/1.1\r\nOrigin: " + origin + "\r\nX: ") // the rest of the request line becomes part of the header field X
 		return status
 	}
 	told := func(part string) string {

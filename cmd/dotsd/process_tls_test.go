@@ -9,7 +9,7 @@ import (
 )
 
 // testRedisOverTLS uses a Redis whose certificate is signed only by the CA in the file SSL_CERT_FILE. With that variable the node
-// must serve. Without it, or if the host name is not the one in the certificate, the node must exit and say what to do.
+// must serve. Without the variable, or if the certificate has another host name, the node must exit and say what to do.
 func (p programs) testRedisOverTLS(t *testing.T) {
 	folder, port := t.TempDir(), idlePort(t)
 	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")

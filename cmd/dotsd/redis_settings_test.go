@@ -46,8 +46,8 @@ func startRedisProcess(t *testing.T, args ...string) (url string, pid int) {
 var lastPort atomic.Int32
 
 // idlePort finds a port without a listener. The port is below the range from which the kernel takes ports for outgoing
-// connections: otherwise a client could take it, or a program that connects to it could be connected with itself. It is also
-// below the ports of the bridge's tests, which run at the same time.
+// connections: otherwise the kernel could give the port to a client, or a program that connects to the port could be connected
+// with itself. The port is also below the ports of the bridge's tests, which run at the same time.
 func idlePort(t *testing.T) string {
 	t.Helper()
 	const first, count = 4000, 6000
@@ -91,8 +91,8 @@ func startRedisAt(t *testing.T, port string, args ...string) (url string, pid in
 	return "redis://127.0.0.1:" + port, cmd.Process.Pid
 }
 
-// agree writes the nodes' agreement into an empty Redis. The first node would write the same, but only after it had looked for
-// others for 3 s. agree cannot write to a Redis that wants a password or is a replica.
+// agree writes the nodes' agreement into an empty Redis. The first node would write the same agreement, but only after it had
+// looked for other nodes for 3 s. agree cannot write to a Redis that wants a password or is a replica.
 func agree(t *testing.T, addr string) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, patience)
@@ -178,8 +178,8 @@ func TestTwoNodesOnOneRedisAreOneSystem(t *testing.T) {
 	}
 }
 
-// If Redis is away, a node must report by its policy either that it is not ready for new clients, or that it serves alone. The
-// same metric shows both.
+// If Redis is away, a node must report, depending on its policy, either that it is not ready for new clients or that it serves
+// alone. One metric shows both states.
 func TestReadinessWithoutRedisIsByThePolicy(t *testing.T) {
 	redis, pid := startRedisProcess(t)
 	const old = "the last round trip through Redis is "
@@ -236,8 +236,8 @@ func getAdmin(t *testing.T, node logLine, path string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// A Redis that lost its data may have lost messages. With --on-gap=close the present members must be closed with 4105, and
-// members that join later must not.
+// A Redis that lost its data may have lost messages. With --on-gap=close the server must close the present members with 4105, but
+// not members that join later.
 func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	redis := startRedis(t)
 	node, stop := startServe(t, "--redis="+redis, "--on-gap=close")
@@ -257,7 +257,7 @@ func TestWhatRedisLostClosesTheMembers(t *testing.T) {
 	if _, _, err := first.Read(t.Context()); websocket.CloseStatus(err) != 4105 {
 		t.Errorf("got %v, want 4105", err)
 	}
-	until(t, "a member that comes back stays", func() bool { // the same loss may cause more gaps
+	until(t, "a member that comes back stays", func() bool { // one loss may cause several gaps
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		c := dialRoom(t, node)

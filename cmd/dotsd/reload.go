@@ -16,7 +16,7 @@ import (
 // process.
 type reloader struct {
 	args, env         []string
-	askedLoops, loops int // askedLoops: the value of the setting; loops: the number that serve chose
+	askedLoops, loops int // askedLoops: the value of the setting; loops: the number of loops that serve chose
 	node              *server.Server
 	log               *serverLog
 }

@@ -29,7 +29,7 @@ func reloads(t *testing.T, args ...string) (log *bufio.Scanner, hups chan os.Sig
 }
 
 // In a container the process may use fewer processors than the machine has, and serve gives Go one processor more than there are
-// loops. A reload must not take that for a change of the number of loops.
+// loops. A reload must not mistake these numbers for a change of the number of loops.
 func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 	if runtime.NumCPU() < 2 {
 		t.Skip("needs two processors")
@@ -59,7 +59,7 @@ func TestTheNumberOfLoopsIsNoChange(t *testing.T) {
 }
 
 // Reading the configuration file may block without end: the file may be a pipe, or on a network file system whose server is gone.
-// That must not hold up a drain.
+// A blocked read must not hold up a drain.
 func TestAFileThatCannotBeReadNowHoldsNoDrainUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dotsd.yaml")
 	if err := syscall.Mkfifo(file, 0o600); err != nil {

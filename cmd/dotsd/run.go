@@ -40,7 +40,7 @@ Examples:
   DOTS_LOG_LEVEL=debug dotsd                serve, and log more`
 
 // cli is the grammar of the command line. Every command has the settings of the server as flags. So "dotsd --listen :9000"
-// serves, and "dotsd --listen :9000 config" shows the settings with which it would serve.
+// serves, and "dotsd --listen :9000 config" shows the settings that the server would use.
 type cli struct {
 	File       string `name:"config" placeholder:"FILE" help:"Configuration file in YAML. Its keys are the names of the flags. The environment variable DOTS_CONFIG can name the file too. On SIGHUP the server reads the file again."`
 	WithParent bool   `name:"with-parent" help:"Drain and exit when the parent process ends, even if it crashes."`
@@ -79,7 +79,7 @@ type program struct {
 // done, or when it fails.
 func run(ctx context.Context, p program) int {
 	inv, err := parse(p.args, p.env, p.stdout, p.stderr)
-	if errors.Is(err, syscall.EPIPE) { // happened while the help text was written
+	if errors.Is(err, syscall.EPIPE) { // the reader stopped reading while the help text was written
 		return exitOK
 	}
 	if err != nil {
@@ -166,8 +166,8 @@ func (c *cli) BeforeResolve(ctx *kong.Context, s *sources) error {
 }
 
 // prepareFlags removes the names of variables from kong's flags. Kong would read the variables from the process, where a test
-// cannot replace them, and a file would override them. sources reads variables and file instead. The help text explains the names
-// of variables once.
+// cannot replace them, and the configuration file would override them. Instead sources reads the variables and the file. The help
+// text explains the names of variables once.
 func prepareFlags(k *kong.Kong) error {
 	for _, flag := range k.Model.Flags {
 		flag.Envs, flag.Tag.Envs = nil, nil

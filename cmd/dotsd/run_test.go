@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the files under testdata, and the example")
 
-// beDotsd is the variable that makes this test binary act as the program, for tests that need a process with signals.
+// beDotsd is the environment variable that makes this test binary act as dotsd, for tests that send signals to a process.
 const beDotsd = "BE_DOTSD"
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,7 @@ func call(t *testing.T, args, env []string) (code int, stdout, stderr string) {
 	t.Setenv("COLUMNS", "")
 	var out, err bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // if the call serves by mistake, it ends at once
+	cancel() // if the call starts a server by mistake, the server ends at once
 	code = run(ctx, program{args: args, env: env, stdout: &out, stderr: &err})
 	return code, out.String(), err.String()
 }
@@ -331,8 +331,8 @@ func TestVariablesOfOthersAreNotOurs(t *testing.T) {
 	}
 }
 
-// If a setting has a name that other programs use, the answer must give our name, in the syntax of the place where the other name
-// stands.
+// If a setting has a name that other programs use, the answer must give our name for the setting, in the syntax of the place with
+// the other name.
 func TestTheSettingIsNamedThatAnotherNameStandsFor(t *testing.T) {
 	for _, row := range []struct{ args, env, file, want string }{
 		{args: "--port=9000", want: "unknown flag --port; use --listen=:PORT"},

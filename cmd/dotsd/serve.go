@@ -50,12 +50,12 @@ func serve(ctx context.Context, inv *invocation, p program) error {
 	announce(c, r.node, build, log, forPeople(c, p.stderr))
 
 	reloads := &reloader{args: p.args, env: p.env, askedLoops: asked, loops: c.Loops, node: r.node, log: log}
-	go reloads.run(p.hups, ctx.Done()) // nobody waits for it, because reading the file may block
+	go reloads.run(p.hups, ctx.Done()) // serve does not wait for this goroutine, because reading the file may block
 	var failure, cause error
 	select {
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
-	case err := <-r.lost: // the other nodes no longer receive messages from here, so a drain would be useless
+	case err := <-r.lost: // the other nodes no longer receive the messages of this node, so a drain would be useless
 		failure, cause = &lostError{err}, err
 		c.DrainDelay = 0
 	}
@@ -101,8 +101,8 @@ func start(ctx context.Context, c server.Config, log *zap.Logger, build build) (
 	return &running{node, o.lost, leave}, nil
 }
 
-// lostError ends a node that no longer has the same agreement as the other nodes. It does not unwrap to redisbridge.ErrDiffers,
-// which would mean that the settings are wrong: after a restart this node has the right agreement.
+// lostError ends a node that no longer has the same agreement as the other nodes. It does not unwrap to redisbridge.ErrDiffers.
+// That error would mean that the settings are wrong, but after a restart this node has the right agreement.
 type lostError struct{ err error }
 
 func (e *lostError) Error() string { return "--redis: " + e.err.Error() }
@@ -122,7 +122,8 @@ func drain(node *server.Server, c server.Config) error {
 }
 
 // useProcessors determines the number of loops (one per CPU by default), and gives Go one processor more. Loops spend their time
-// in system calls, and other goroutines must be able to run beside them. If the user has set GOMAXPROCS, it stays as it is.
+// in system calls, and other goroutines must be able to run beside them. If the user has set GOMAXPROCS, useProcessors does not
+// change it.
 func useProcessors(loops int, env []string) int {
 	if loops == 0 {
 		loops = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // GOMAXPROCS respects the limits of a container
@@ -174,7 +175,7 @@ func busText(c server.Config, node *server.Server) string {
 // redisAt returns the address of Redis for the log, without users and passwords.
 func redisAt(c server.Config) string {
 	a, err := redisbridge.ParseAddress(c.Redis)
-	if err != nil { // cannot happen: it was parsed before
+	if err != nil { // cannot happen: the address was parsed before
 		return "redis"
 	}
 	return "redis at " + a.String()

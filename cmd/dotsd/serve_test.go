@@ -244,7 +244,8 @@ func TestTheLogIsSampledAndWithoutStacks(t *testing.T) {
 		log.Error("refused", zap.Error(errors.New("cause")))
 	}
 	_ = log.out.Sync()
-	// A new second may begin between the lines, so there may be ten lines twice.
+	// A new second may begin between the lines, so the log may have ten lines for each of two
+	// seconds.
 	if n := strings.Count(out.String(), "\n"); n < 10 || n > 20 {
 		t.Errorf("got %d lines of 500", n)
 	}

@@ -10,8 +10,8 @@ import (
 	"dotsconnect/server"
 )
 
-// show answers "dotsd config". It never prints a secret. The table leaves a secret out. In the file its line is a comment,
-// because if it were printed as a mask, the mask would later be read as the secret.
+// show answers "dotsd config". It never prints a secret. The table leaves secrets out. In the file the line of a secret is a
+// comment: a mask in place of the secret would later be read as the secret.
 func (inv *invocation) show(w io.Writer) error {
 	switch {
 	case inv.cli.Config.Markdown:

@@ -53,7 +53,7 @@ func TestAPrintedFileGivesTheSameConfiguration(t *testing.T) {
 	}
 }
 
-// The test includes characters that no setting accepts today.
+// The texts include characters that no setting accepts today.
 func TestEveryTextIsReadBackFromItsLine(t *testing.T) {
 	settings := newSources(nil).settings
 	want := []any{`"quoted" \ back`, "a: b # c", "two\nlines", "gööd", ""}

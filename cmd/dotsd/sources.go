@@ -17,12 +17,12 @@ import (
 // sources knows where the value of each setting comes from. It is the kong.Resolver for all sources except flags: for the
 // environment and the configuration file, in this order of precedence.
 //
-// An unknown setting is an error in every source. If a misspelt timeout were silently ignored, somebody would notice it only in
-// the night when it was needed.
+// An unknown setting is an error in every source. If a misspelt timeout were silently ignored, the operator would notice the
+// mistake only when the timeout was needed.
 type sources struct {
 	settings map[string]server.Setting // by name
 	env      []string
-	given    map[string]given // by name of the setting: the value that wins, flags not counted
+	given    map[string]given // by name of the setting: the value with the highest precedence; values of flags are not in it
 	flags    map[string]bool  // names of the settings that are given on the command line
 }
 
@@ -32,7 +32,8 @@ type given struct {
 	where string
 }
 
-// found is a value with a name. It is not known yet whether the name is that of a setting.
+// found is a value with a name. The name may be unknown, because it was not yet compared with the
+// names of the settings.
 type found struct {
 	name string
 	given
@@ -77,8 +78,8 @@ func (s *sources) load(file string, flags []*kong.Flag) error {
 	return errors.Join(problems...)
 }
 
-// describe returns the place of a value and the name of its setting. For a variable it is only the name of the variable, which is
-// both.
+// describe returns the place of a value and the name of its setting. For a variable, describe returns only the name of the
+// variable, which tells the place and the setting.
 func (f found) describe() string {
 	if strings.HasPrefix(f.where, "DOTS_") {
 		return f.where
@@ -123,8 +124,8 @@ func (s *sources) readEnv() (settings []found, problems []error) {
 // "dots" or "dots-…" their names look like ours.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// isForeign recognises variables whose names begin like ours but are not those of settings: variables that Kubernetes sets, and
-// the switches of this project's tests.
+// isForeign recognises variables whose names begin like the names of our settings but do not belong to a setting: variables that
+// Kubernetes sets, and the switches of this project's tests.
 func isForeign(variable, value string) bool {
 	if strings.HasPrefix(variable, "DOTS_TEST_") {
 		return true

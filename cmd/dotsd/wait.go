@@ -24,7 +24,7 @@ const (
 // sayAgain is the time after which the log repeats the same reason.
 const sayAgain = time.Minute
 
-// errEnded means that the node was told to end.
+// errEnded means that a signal ended the node while it waited for Redis.
 var errEnded = errors.New("a signal stopped the node while it waited for Redis")
 
 // awaitRedis joins the other nodes as soon as Redis is available. Until then, waiting answers clients with the reason for the
@@ -41,8 +41,8 @@ func awaitRedis(ctx context.Context, c server.Config, log *zap.Logger, waiting *
 	return o, err
 }
 
-// connectUnless does the same as connect, but returns as soon as ctx is done. It is necessary because go-redis uses only the
-// deadline of a context: a Redis that does not answer would delay the end of the process.
+// connectUnless does the same as connect, but returns as soon as ctx is done. go-redis uses only the deadline of a context, not
+// its cancellation. So without connectUnless a Redis that does not answer would delay the end of the process.
 func connectUnless(ctx context.Context, c server.Config, log *zap.Logger) (*others, error) {
 	type result struct {
 		o   *others
@@ -109,7 +109,8 @@ func (w *redisWait) until(ctx context.Context, try func() error) error {
 	}
 }
 
-// ownPort matches our own port in the error of a connection. It is removed, because it differs at each attempt.
+// ownPort matches our own port in the error of a connection. Our port is removed from the error, because it differs at each
+// attempt.
 var ownPort = regexp.MustCompile(`\S+->`)
 
 // say logs a reason if it is new, or if it was not logged for a minute.
@@ -120,7 +121,7 @@ func (w *redisWait) say(reason string, waited time.Duration) {
 	if last, ok := w.said[key]; ok && now.Sub(last) < sayAgain {
 		return
 	}
-	if w.said == nil || len(w.said) > 100 { // the limit is for reasons that change each time
+	if w.said == nil || len(w.said) > 100 { // the limit is for reasons whose text differs at each attempt
 		w.said = map[string]time.Time{}
 	}
 	w.said[key] = now

@@ -292,7 +292,7 @@ func TestTheLogOfAWait(t *testing.T) {
 		name     string
 		patience server.Patience
 		try      func(n int, since time.Duration) error
-		want     string // lines of the log: the second, and the text
+		want     string // lines of the log, each with its second and its text
 		err      string
 	}{
 		{"it is there", server.Forever, func(int, time.Duration) error { return nil }, "", ""},

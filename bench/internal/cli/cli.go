@@ -49,7 +49,8 @@ func Exit(w io.Writer, program string, err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return OK
 	}
-	// Ignore an error of the write, because it could not be printed either.
+	// Ignore an error of the write, because this error could not be printed
+	// either.
 	_, _ = fmt.Fprintf(w, "%s: %s\n", program, strings.ReplaceAll(err.Error(), "\n", " | "))
 	var e *Error
 	if errors.As(err, &e) {
@@ -152,7 +153,7 @@ func NewProgress(w io.Writer) *Progress {
 	return &Progress{w: w}
 }
 
-// Show rewrites the line, unless it did so less than 200 ms ago.
+// Show rewrites the line, unless the last rewrite was less than 200 ms ago.
 func (p *Progress) Show(format string, args ...any) {
 	if p.w == nil || time.Since(p.last) < 200*time.Millisecond {
 		return

@@ -36,9 +36,9 @@ func NewAdmin(base string) *Admin {
 	}}
 }
 
-// GC runs three garbage collections in the server. One is not enough: objects
-// in a sync.Pool survive it, and memory of objects with finalizers is freed
-// only by the next one.
+// GC runs three garbage collections in the server. One collection is not
+// enough: objects in a sync.Pool survive it, and memory of objects with
+// finalizers is freed only by the next collection.
 func (a *Admin) GC() error {
 	for range 3 {
 		if err := a.get("/debug/pprof/heap?gc=1", nil); err != nil {

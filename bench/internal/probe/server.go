@@ -34,8 +34,8 @@ type Server struct {
 type Command struct {
 	Line  string         // shell command; {port} and {admin} stand for free ports
 	Dir   string         // working folder; empty: the current one
-	Ready *regexp.Regexp // matches the line that the server prints when it is ready; nil: Start uses answers instead
-	CPUs  *unix.CPUSet   // CPUs on which the server may run; nil: those of this process
+	Ready *regexp.Regexp // matches the line that the server prints when it is ready; nil: Start calls answers instead
+	CPUs  *unix.CPUSet   // CPUs on which the server may run; nil: the CPUs of this process
 	Addr  string         // host:port at which it accepts connections; empty: Line must have {port}
 }
 
@@ -63,8 +63,8 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 		s.Admin = "http://127.0.0.1:" + admin
 	}
 	line := strings.NewReplacer("{port}", port, "{admin}", admin).Replace(c.Line)
-	// With exec the server replaces the shell, so the process id is that of the
-	// server.
+	// With exec the server replaces the shell, so the process id is the id of
+	// the server.
 	s.cmd = exec.Command("/bin/sh", "-c", "exec "+line)
 	s.cmd.Dir = c.Dir
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
@@ -84,10 +84,10 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 	return s, nil
 }
 
-// startOn starts a command on the given CPUs; nil: on those of this process. It
-// changes the CPUs of this thread for a moment, because a child inherits the
-// CPUs of the thread that starts it. So the server never runs on other CPUs. (A
-// Go server counts its CPUs once, when it starts.)
+// startOn starts a command on the given CPUs; nil means the CPUs of this
+// process. It changes the CPUs of this thread for a moment, because a child
+// inherits the CPUs of the thread that starts it. So the server never runs on
+// other CPUs. (A Go server counts its CPUs once, when it starts.)
 func startOn(cpus *unix.CPUSet, cmd *exec.Cmd) error {
 	if cpus == nil {
 		return cmd.Start()

@@ -8,8 +8,8 @@
 // documentation recommends, write buffers come from a pool, publication within
 // the node is in memory, and there is neither history nor presence. Messages
 // that wait for a client are sent together: up to 16 in one WebSocket message,
-// one per line. The library's WriteDelay would wait for more messages; it stays
-// off, because it costs latency.
+// one per line. The library's WriteDelay, which would wait for more messages,
+// stays off, because it costs latency.
 //
 // With --redis it is one of many nodes, which are connected by the library's
 // RedisBroker. Each message is one PUBLISH. The Redis client of the library
@@ -17,13 +17,13 @@
 // connection for all of its subscriptions. The goroutine that reads a client
 // waits for the answer to the client's PUBLISH (the library's default), so the
 // messages of a sender stay in order. While 4,096 messages from Redis wait to
-// be delivered, the library drops further ones, so that the connection to Redis
-// is never held up. PUBLISH does not guarantee more than that.
+// be delivered, the library drops further messages, so that the connection to
+// Redis is never held up. PUBLISH does not guarantee delivery either.
 //
 // With --history a call of a Redis script replaces the PUBLISH. The script
 // numbers the message, appends it to the stream of the room, and publishes it.
 // Clients are subscribed with recovery, so they can read messages that they
-// missed. Size and time of the history are those of the documentation's
+// missed. The history has the size and the time of the documentation's
 // examples. The node checks that the numbers have no gap. It disconnects a
 // client that missed a message.
 //

@@ -4,8 +4,8 @@
 // receivers, and ReadLoop runs in a goroutine of its own, so that the handler
 // returns and the context of net/http can be freed. Parallel processing is off,
 // because it would reorder the messages of a sender. Compression is off,
-// because it is for large messages. UTF-8 is not checked, which the README says
-// is faster.
+// because it helps only for large messages. UTF-8 is not checked, which the
+// README says is faster.
 //
 // The queue of a connection has no limit. It grows while the member does not
 // read.

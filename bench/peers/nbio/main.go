@@ -3,11 +3,11 @@
 //
 // It is built like the library's examples: the handler calls WriteMessage for
 // each member. That call never blocks: the library keeps bytes that the socket
-// does not accept, and its poller writes them later. The settings are those of
-// the README and the examples: the non-blocking mode, which is for many
-// connections (in the blocking mode each has a goroutine); payloads that go
-// back to a pool after the handler; and read buffers as large as the messages.
-// The library cannot encode a frame once for many receivers.
+// does not accept, and its poller writes them later. The settings come from the
+// README and the examples: the non-blocking mode, which is for many connections
+// (in the blocking mode each connection has a goroutine); payloads that go back
+// to a pool after the handler; and read buffers as large as the messages. The
+// library cannot encode a frame once for many receivers.
 //
 // By default the bytes that the library keeps for a connection have no limit.
 package main

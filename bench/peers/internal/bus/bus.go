@@ -8,8 +8,8 @@
 // go-redis recommends.
 //
 // PUBLISH does not store messages. So a message is lost if Redis does not
-// accept it, or if a subscription is broken when it is published. The members
-// get no error.
+// accept it, or if a subscription is broken when the message is published. The
+// members get no error.
 package bus
 
 import (
