@@ -33,8 +33,8 @@ func (p programs) testRedisOverTLS(t *testing.T) {
 	d.terminate()
 
 	for _, row := range []struct{ why, redis, file, want string }{
-		{"nobody vouches for it", redis, "", "set the variable SSL_CERT_FILE to the file"},
-		{"the file is not there", redis, filepath.Join(folder, "none.pem"), "set the variable SSL_CERT_FILE to the file"},
+		{"nobody vouches for it", redis, "", "set the environment variable SSL_CERT_FILE to the file"},
+		{"the file is not there", redis, filepath.Join(folder, "none.pem"), "set the environment variable SSL_CERT_FILE to the file"},
 		{"another name", strings.Replace(redis, "127.0.0.1", "localhost", 1), cert, "write the host name of Redis exactly as in its certificate"},
 		{"another password", strings.Replace(redis, "geheim", "geheim2", 1), cert, "check user, password and ACL"},
 		{"no TLS", strings.Replace(redis, "rediss", "redis", 1), cert, "start Redis at this address"},
