@@ -25,13 +25,13 @@ func TestAMessageThatComesAloneNeedsNoDoorbell(t *testing.T) {
 		t.Errorf("the member of the other loop got %q, want %q", far.frames(t), want)
 	}
 	turns := r.stats(0).Turns
-	r.loop(0).ReadableAlone(&f.Conn, r.now) // nothing is there
+	r.loop(0).ReadableAlone(&f.Conn, r.now) // the socket has no bytes
 	if r.stats(0).Turns != turns || r.rang[0] {
 		t.Error("a read without a message made a turn, or rang")
 	}
 }
 
-// If the doorbell has rung, a turn comes anyway; and what is posted meanwhile is not forgotten.
+// If the doorbell has rung, a turn comes anyway; and posts that come meanwhile are handled.
 func TestAloneOrNotEveryPostHasItsTurn(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.open(0, "room", 0)
@@ -61,7 +61,7 @@ func TestAloneOrNotEveryPostHasItsTurn(t *testing.T) {
 	}
 }
 
-// A panic in the middle of a read leaves a loop that can be woken.
+// After a panic in the middle of a read, the doorbell can still wake the loop.
 func TestAPanicWhileAloneDoesNotSilenceTheDoorbell(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.open(0, "room", 0)
@@ -84,8 +84,8 @@ func TestAPanicWhileAloneDoesNotSilenceTheDoorbell(t *testing.T) {
 	}
 }
 
-// Only the turn of the doorbell adopts connections: it comes once in a batch of events, and a number that was freed in the batch
-// must not be registered in it.
+// Only a turn that the doorbell started adopts connections. A batch of events has at most one such turn, and a descriptor
+// number that was freed in a batch must not be registered in the same batch.
 func TestATurnThatIsAloneAdoptsNobody(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.open(0, "room", 0)

@@ -2,7 +2,7 @@ package loop
 
 // A backlog holds the frames that a member could not take at once. Back-pressure has three stages, each with its own limit:
 //
-//  1. Batches. Under load more frames share a write, so that a write costs less per frame. Nothing to configure.
+//  1. Batches. Under load a write has more frames, so it costs less per frame. This stage has no setting.
 //  2. Stall. A member over SoftBacklog stalls its room: the loops stop reading the local publishers of that room, so that TCP
 //     slows them down, until the member is below SoftBacklog again or the budget is used up (stall.go).
 //  3. Kick. A member over HardBacklog, or over SoftBacklog for BacklogTime, is a slow consumer and is kicked. If all backlogs of
@@ -10,9 +10,9 @@ package loop
 //     member are dropped; a frame that the kernel has begun to send is finished, then comes the close frame.
 //
 // All members of a room share the memory of the frames. The backlog of a member refers to batches, each with a position, and
-// holds the rest of the frame that the kernel has taken in part. Node.held counts each frame once, however many members refer to
-// it, and it counts each reference: if small messages come one by one, each batch is one message, and the references of many
-// members take more memory than the frames. The limits of a member count its references too.
+// holds the rest of the frame that the kernel has taken in part. Node.held counts each frame once, however many members refer
+// to it. It also counts each reference: if small messages come one by one, each batch has one message, and the references of
+// many members take more memory than the frames. The limits of a member count its references too.
 //
 // Invariant: while a backlog exists, only resend writes to the socket, so that order is kept.
 //
@@ -52,8 +52,8 @@ func (s *slowSet) begin(k *backlog, rest []byte, p *Publication) {
 	}
 }
 
-// endRest forgets the rest of the begun frame. It returns 1 if that was a frame of a room, and 0 if it was a control frame or
-// nothing.
+// endRest forgets the rest of the begun frame. It returns 1 if the frame was a frame of a room, and 0 if it was a control frame
+// or if there was none.
 func (s *slowSet) endRest(k *backlog) (frames uint64) {
 	k.bytes -= len(k.rest)
 	if k.begun != nil {
@@ -90,7 +90,7 @@ func (s *slowSet) unref(b *batch) {
 	for _, p := range b.pubs {
 		l.node.unref(p)
 	}
-	if b.cost == 0 { // the loop has fanned it out already
+	if b.cost == 0 { // the loop has fanned the batch out already
 		l.fanout.batches.give(b)
 	}
 }

@@ -47,8 +47,8 @@ func TestWhatSlowMembersHoldIsWhatTheHeapHas(t *testing.T) {
 	}
 }
 
-// A loop that was held up finds much in its inbox. It must shed members before it has added all of that to the backlogs of
-// members that take nothing.
+// A loop that stood still for a while finds many publications in its inbox. It must shed members before it has added all of
+// these frames to the backlogs of members that accept no bytes.
 func TestBacklogsAreShedBeforeMoreIsAddedToThem(t *testing.T) {
 	const total = 100 << 10
 	r := newRig(t, func(c *Config) {

@@ -44,7 +44,7 @@ func TestABatchIsCutAt64KiB(t *testing.T) {
 
 // Stage 2: stall.
 
-// stallRig makes a room with a publisher that reads everything and a member that takes one frame and then nothing.
+// stallRig makes a room with a publisher that reads all messages, and a member that takes one frame and then no more bytes.
 func stallRig(t *testing.T, change func(*Config)) (r *rig, publisher, slow *fake) {
 	r = newRig(t, func(c *Config) {
 		c.SoftBacklog, c.HardBacklog = 1000, 1<<20
@@ -148,7 +148,8 @@ func TestARoomIsStalledForItsBudgetAndNoLongerInTenSeconds(t *testing.T) {
 	}
 }
 
-// lagOn lets members over the soft limit take one frame in each step and get another one, so that they stay over the limit.
+// lagOn lets members over the soft limit take one frame in each step, and sends them another frame, so that they stay over the
+// limit.
 func lagOn(r *rig, slow []*fake, step time.Duration) {
 	r.publish("room", message(600))
 	r.rest()
@@ -191,7 +192,7 @@ func TestAMemberThatFallsBelowTheSoftLimitStartsAnewWithItsTime(t *testing.T) {
 		r.step(900 * time.Millisecond)
 		slow.take(slow.backlog.bytes - 500) // at most one frame is left
 		r.rest()
-		r.publish("room", "x") // the member is now below the limit, and this publication has it checked
+		r.publish("room", "x") // the member is now below the limit; this publication makes the loop check it
 		r.rest()
 	}
 	if slow.backlog == nil || len(slow.kicks) > 0 {
@@ -406,7 +407,7 @@ func TestAControlFrameThatWasCutIsFinishedBeforeAnythingElse(t *testing.T) {
 		r.publish("room", "message")
 		r.rest()
 		f.Control(frame1("pong 2"))
-		for f.backlog != nil { // a resent control frame is cut as well
+		for f.backlog != nil { // the kernel takes the waiting control frame in parts, too
 			f.take(3)
 			r.rest()
 		}
@@ -434,7 +435,12 @@ func TestNoControlFrameBehindTheLastWords(t *testing.T) {
 
 // On a busy machine the loop of the slowest member may not run for a while. Backlogs must not grow until it does.
 func TestALoopShedsItsOwnMembersIfTheLoopOfTheSlowestDoesNotRun(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Loops = 2; c.BacklogTotal = 10_000; c.SoftBacklog = 1 << 20; c.HardBacklog = 1 << 20 })
+	r := newRig(t, func(c *Config) {
+		c.Loops = 2
+		c.BacklogTotal = 10_000
+		c.SoftBacklog = 1 << 20
+		c.HardBacklog = 1 << 20
+	})
 	slow, slowest := r.open(0, "room", 0), r.open(1, "slowest", 0)
 	slow.room, slowest.room = 0, 0
 	for range 8 {

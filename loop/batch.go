@@ -3,19 +3,20 @@ package loop
 // maxBatch is the size at which a batch is cut: larger writes gain little, and a lagging member refers to whole batches.
 const maxBatch = 64 << 10
 
-// batch is a run of publications of one room that are written at once. It lives until the last lagging member has it. It grows at
-// its end while it is written, until a member lags: members refer to whole batches.
+// batch is a run of publications of one room that are written together. It exists until the last lagging member has got it.
+// While the batch is written, publications may still be appended to it, until a member lags: the backlogs refer to whole
+// batches.
 type batch struct {
 	base    uint32 // room.pos of pubs[0]
 	pubs    []*Publication
 	bufs    [MaxVariants][]byte // the frames of pubs[:encoded], for each variant whose members need them
 	encoded [MaxVariants]uint32
-	bytes   int   // of the frames, approximately; for the cut
+	bytes   int   // size of the frames, approximately; compared with maxBatch
 	cost    int64 // bytes reserved in the loop's load until it is flushed
 	refs    int   // lagging members that refer to it
 	last    struct {
 		variant Variant
-		pub, at uint32 // the last answer of offset: the members of a round ask for the same
+		pub, at uint32 // the last answer of offset, kept because many members ask for the same one
 	}
 	frozen bool  // later publications go into another batch
 	pooled uint8 // the variants whose bufs come from the loop's free list, as bits
@@ -41,7 +42,8 @@ func (p *batches) take(base uint32) *batch {
 	return &batch{base: base}
 }
 
-// encoded returns the frames of the whole batch for a variant. For a batch of one that is the publication's own shared frame.
+// encoded returns the frames of the whole batch for a variant. For a batch of one publication it returns the shared frame of
+// the publication.
 func (p *batches) encoded(b *batch, v Variant) []byte {
 	done := int(b.encoded[v])
 	switch {
@@ -98,7 +100,7 @@ func (p *batches) give(b *batch) {
 	}
 }
 
-// bufferSize fits a batch and the headers of its frames in all usual cases; a larger batch grows its own buffer.
+// bufferSize is enough for a usual batch with the headers of its frames. For a larger batch the buffer grows.
 const bufferSize = maxBatch + maxBatch/8
 
 // buffer returns an empty buffer into which a usual batch fits.

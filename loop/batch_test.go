@@ -40,7 +40,7 @@ func TestABatchOfOneIsItsFrame(t *testing.T) {
 	p, batch := testBatches(t)
 	long := strings.Repeat("x", bufferSize)
 	over := len(batch(long).pubs[0].frame(p.encodings, 0)) - bufferSize
-	b := batch(long[over:]) // the frame could be mistaken for a buffer
+	b := batch(long[over:]) // the frame has a size at which it could be mistaken for a buffer of the free list
 	if got, want := p.encoded(b, 0), b.pubs[0].frame(p.encodings, 0); unsafe.SliceData(got) != unsafe.SliceData(want) {
 		t.Error("the frame was copied, want it shared")
 	}

@@ -5,14 +5,14 @@ package loop
 //	open ──Finish──> ending ──own publications delivered──> closing ──EOF or CloseTimeout──> gone
 //	  └─────────────────── peer gone (EOF, reset): the bytes it sent are parsed first ────────────────┘
 //
-// Ending: nothing more is parsed, but the publications of this connection are still on their way back to it. Its last good
-// messages must arrive before the close frame that rejects the bad one after them. This takes CloseTimeout at most.
+// Ending: nothing more is parsed, but publications of this connection are still on their way back to it. A close frame that
+// rejects a bad message must come after the good messages before it. The loop waits for CloseTimeout at most.
 //
-// Closing: the connection has left its room, after it was given everything that the room had for it. The last words (a close
-// frame, or an HTTP response) follow, then FIN. Bytes that the peer still sends are read and discarded, for CloseTimeout at most,
-// so that no reset destroys the last words in the peer's receive buffer (RFC 6455 7.1.1, RFC 9112 9.6). After 64 KiB of a flood
-// nothing more is read: TCP stops the sender, and the last words still have their time to arrive. A peer that has sent FIN gets
-// its last words at once, because the transport closes the socket when the loop returns to it.
+// Closing: the connection has got all messages that its room had for it, and has left the room. The last words (a close frame,
+// or an HTTP response) follow, then FIN. Bytes that the peer still sends are read and discarded, for CloseTimeout at most, so
+// that no reset destroys the last words in the peer's receive buffer (RFC 6455 7.1.1, RFC 9112 9.6). After 64 KiB the loop
+// stops reading: TCP stops a sender that floods, and the last words still have CloseTimeout to arrive. A peer that has sent FIN
+// gets its last words at once, because the transport closes the socket when the loop returns to it.
 //
 // Gone: both directions are shut down; the transport frees the socket and calls Closed.
 //
@@ -28,8 +28,8 @@ type ending struct {
 }
 
 // Finish ends c with its last words: whole frames, or an HTTP response; they may be empty. Only the first call has an effect,
-// with one exception: an ending connection that turns out to be a slow consumer ends as a slow consumer. Finish must not be
-// called during a fan-out; sessions never do that.
+// with one exception: if an ending connection turns out to be a slow consumer, a second call ends it as a slow consumer. Finish
+// must not be called during a fan-out; sessions never do that.
 func (c *Conn) Finish(last []byte, reason CloseReason) {
 	l := c.loop
 	switch {
@@ -85,7 +85,8 @@ func (c *Conn) catchUp() {
 	}
 }
 
-// lastWords sends the last words once everything before them is sent, and then FIN. It is called again if it had to wait.
+// lastWords sends the last words once everything before them is sent, and then FIN. If it has to wait, it is called again
+// later.
 func (c *Conn) lastWords() {
 	e := c.end
 	if !e.said {
@@ -112,8 +113,8 @@ func (c *Conn) overdue() {
 	c.gone(c.end.reason)
 }
 
-// eof is called when nothing more comes from the peer and nothing can be sent to it. The bytes that have come are parsed before
-// the member leaves.
+// eof is called when no more bytes come from the peer and no bytes can be sent to it. The bytes that have come are parsed
+// before the member leaves.
 func (c *Conn) eof() {
 	if c.state == stateOpen && !c.has(flagFreed) {
 		c.loop.reader.stash(c) // after a reset, bytes that arrived before it can still be read

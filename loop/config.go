@@ -2,8 +2,8 @@ package loop
 
 import "time"
 
-// Config is the configuration that the loops of a node share. Start from DefaultConfig. In the fields without which no loop could
-// work (loops, lanes, reads, flushes, credits), 0 means the default.
+// Config is the configuration that the loops of a node share. Start from DefaultConfig. In fields in which a loop could not
+// work with 0 (loops, lanes, reads, flushes, credits), 0 means the default.
 type Config struct {
 	Loops int // number of loops, 1 to MaxLoops
 	Lanes int // number of lanes of the directory; with more lanes, loops contend less
@@ -18,22 +18,22 @@ type Config struct {
 	HandshakeTimeout time.Duration // time from Adopt to Upgraded
 	MaxAge           time.Duration // a connection without a sign of life for this long is kicked
 	FrameTimeout     time.Duration // inside a frame, the next byte must come within this time
-	CloseTimeout     time.Duration // how long ending may take, and again how long closing may take
+	CloseTimeout     time.Duration // time limit of the state ending, and again of the state closing
 
 	ReadMessages int // how many messages a connection may parse per turn
 	ReadBytes    int // how many bytes a connection may read per turn, rounded up to a multiple of ReadBuffer
 	ReadBuffer   int // bytes per read; one buffer per loop
-	FlushFirst   int // writes of the fan-out in a turn with new publications; twice as many in each turn after it
+	FlushFirst   int // writes of the fan-out in a turn with new publications; doubled in each following turn without any
 	FlushBudget  int // most writes of the fan-out in any turn
 	FlushSlice   int // writes to one room before the next room has its turn
 
 	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above this no connection is parsed
-	RoomCredit   int64         // bytes of a room's publications that are not fanned out yet; above this the room's publishers wait
+	RoomCredit   int64         // bytes of a room's publications that are not fanned out yet; above this the publishers of the room wait
 	SoftBacklog  int           // bytes that wait for one member; above this it stalls its room
 	HardBacklog  int           // bytes that wait for one member; above this it is kicked
 	BacklogTime  time.Duration // a member that is over SoftBacklog for this time is kicked
 	BacklogTotal int64         // bytes of all backlogs of the node, each shared frame counted once; above this the slowest are shed
-	StallBudget  time.Duration // how long the publishers of a room may be stalled in 10 s
+	StallBudget  time.Duration // how long slow members may stall the publishers of a room in 10 s
 	ParkedTotal  int64         // bytes of deferred publications of other nodes; above this the oldest are no longer deferred
 
 	RoomMembers int // members of a room on this node; 0: no limit

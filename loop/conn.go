@@ -34,11 +34,11 @@ const (
 	flagHeld                       // the session waits for something (Hold)
 	flagEOF                        // nothing more will come from the socket
 	flagFreed                      // the transport has closed the socket
-	flagJoining                    // in no room yet: member.room is the one that it waits to join
+	flagJoining                    // not a member yet: member.room is the room that the connection waits to join
 	flagPings                      // WantPings
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel
-	flagToClose                    // must go; swept at the end of the turn
+	flagToClose                    // must be closed; sweep does it at the end of the turn
 	flagUpgraded                   // handshake done: MaxAge applies instead of HandshakeTimeout
 )
 

@@ -5,10 +5,10 @@ import "slices"
 // countchanges.go answers one question: in which rooms has the number of members changed since a reader last asked?
 //
 // Once a second, a bus may have to tell other machines how many members the rooms have on this node (redisbridge does). It could
-// visit all rooms. With a million rooms that keeps one core busy for a second, to find the hundred that changed. So an entry has
-// a mark, and a lane has a list of the marked entries. Code that changes a count marks the entry afterwards: this costs one load
-// if it is marked already, else the lane's mutex and an append. The reader takes the whole list, which costs the same for any
-// length, and then visits the entries on it without the mutex.
+// visit all rooms. With a million rooms this keeps one core busy for a second, although perhaps only a hundred rooms have
+// changed. So an entry has a mark, and a lane has a list of its marked entries. Code that changes a count marks the entry
+// afterwards. This costs one load if the entry is marked already; otherwise it costs the lane's mutex and an append. The reader
+// takes the whole list, which costs the same for any length, and then visits the entries on it without the mutex.
 //
 // Invariant: no change is missed. A change updates the count before it looks at the mark, and the reader clears the mark before
 // it reads the count. So if a change finds the mark set, the reader still has to read the count. A mark is set under the mutex,
@@ -19,8 +19,8 @@ import "slices"
 // one can have members: each loop leaves an entry after it has marked it, and the new entry is made when all loops have left.
 //
 // The length of a list is bounded. Each existing room is on it at most once. Vanished rooms may take changesGone places more than
-// the number of existing rooms. If there would be more, the list is dropped, and the reader must read all rooms of the lane,
-// which are fewer than the dropped entries. Marks set until then have no effect.
+// the number of existing rooms. If there were more, the list would be dropped, and the reader would have to read all rooms of
+// the lane, which are fewer than the dropped entries. Marks that were set before that no longer count.
 
 // changesGone is how many vanished rooms a lane remembers beyond the number of its existing rooms. For 4,096 rooms the list takes
 // 32 KiB, and their entries take more.
@@ -67,9 +67,9 @@ func (ln *lane) noteChange(e *Entry) {
 }
 
 // Changed appends to counts the rooms of a lane whose number of members changed since the last call of Changed or All for this
-// lane. A room with members is there once. A vanished room may be there several times, with 0. A room that vanished and came back
-// is there both with 0 and with its members. Changes made during the call appear in this answer or in the next. If there were too
-// many changes, ok is false and nothing is appended: call All. One goroutine per lane.
+// lane. A room with members is in the answer once. A vanished room may be in it several times, with the count 0. A room that
+// vanished and came back is in it both with 0 and with the number of its members. Changes made during the call appear in this
+// answer or in the next. If there were too many changes, ok is false and nothing is appended: call All. One goroutine per lane.
 func (d *Directory) Changed(laneIndex int, counts []RoomCount) (_ []RoomCount, ok bool) {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()

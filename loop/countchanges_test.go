@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// mirror holds the counts as a reader knows them that asks only for changes.
+// mirror is a reader that asks only for changes. It holds the counts that such a reader knows.
 type mirror struct {
 	dir   *Directory
 	rooms map[string]int
@@ -168,14 +168,15 @@ func TestAMarkDoesNotAllocate(t *testing.T) {
 		}
 		ask()
 		again()
-		ask() // both lists have their memory now
+		ask() // from now on both lists reuse their memory
 		if got := testing.AllocsPerRun(100, func() { again(); ask() }); got > 0 {
 			t.Errorf("a mark and an answer allocate %.2f times, want 0", got)
 		}
 	}
 }
 
-// TestTheListOfMarksIsBounded: if nobody asks, rooms that come and go fill the list up to its limit; then all rooms are read.
+// TestTheListOfMarksIsBounded: if nobody asks, rooms that come and go fill the list up to its limit. After that a reader must
+// read all rooms.
 func TestTheListOfMarksIsBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Lanes = 1 })
 	l := r.loop(0)
@@ -298,9 +299,9 @@ func TestNoChangeIsMissedUnderWay(t *testing.T) {
 	}
 }
 
-// TestAChangeDuringTheAnswerIsInTheNext makes a single change and an answer happen at the same moment, again and again for half a
-// second. If the reader cleared the mark after it read the count, or if the change set the mark before it updated the count, a
-// change would sometimes be missed.
+// TestAChangeDuringTheAnswerIsInTheNext makes a single change and an answer happen at the same moment, and repeats this for
+// half a second. If the reader cleared the mark after it read the count, or if the change set the mark before it updated the
+// count, a change would sometimes be missed.
 func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 	r := newRig(t, nil)
 	r.open(0, "room", 0)

@@ -99,7 +99,7 @@ func TestTheCreditOfARoomIsWholeAgainWhateverBecomesOfItsMembers(t *testing.T) {
 	r.publish("room", "only for one loop now")
 	r.rest()
 	r.publish("room", "x")
-	stays.gone(ReasonLeft) // with a publication in the inbox
+	stays.gone(ReasonLeft) // while a publication for its room is in the inbox
 	r.rest()
 	if got := entry.flow.bytes[srcLocal].Load(); got != 0 {
 		t.Errorf("%d bytes are still counted, want 0", got)
@@ -122,7 +122,7 @@ func TestAPublicationLargerThanTheLimitPassesAlone(t *testing.T) {
 // The rest of this file runs the loops on goroutines, as the server does, so that the race detector checks the core.
 //
 // Each loop has a poller: a list of ready sockets, with the doorbell among them. Clients on their own goroutines write into a
-// receive buffer of a few hundred bytes and read out of a send buffer of the same size. So publishers are blocked, members lag,
+// receive buffer of a few hundred bytes, and read from a send buffer of the same size. So publishers are blocked, members lag,
 // rooms stall and loops run out of credit all the time. No connection is kicked, so every message must arrive. Meanwhile other
 // members come and go, one goroutine publishes without a connection, and one calls into the loops.
 
@@ -285,7 +285,7 @@ func (w *city) run(i int) {
 	}
 }
 
-// tick advances the time even when nothing happens.
+// tick advances the time also when no socket is ready.
 func (w *city) tick() {
 	for !w.stopped.Load() {
 		time.Sleep(time.Millisecond)
@@ -364,7 +364,7 @@ func (w *city) checkEmpty() {
 	}
 }
 
-// citizen is a connection with both of its ends.
+// citizen is a connection with both ends, the server's and the client's.
 type citizen struct {
 	Conn
 	w       *city
@@ -471,7 +471,7 @@ func (c *citizen) event(l *Loop, now time.Duration) {
 	c.closed = c.closed || closes
 	c.mu.Unlock()
 	if closes {
-		go func() { // nbio also calls it on another goroutine
+		go func() { // nbio, too, makes this call on another goroutine
 			l.Closed(&c.Conn)
 			l.Call(func(*Loop) { l.Call(func(*Loop) { c.waitFreed() }) })
 		}()

@@ -1,18 +1,19 @@
 package loop
 
-// A node cannot make publishers on other nodes wait: only the credit of the room on their own node holds them back, and that
-// credit knows nothing of the members here. Mostly that is enough. But a node that was cut off, or whose loops were behind, gets
-// everything that it missed at once. Then even a member that reads well would be over its HardBacklog.
+// A node cannot make publishers on other nodes wait. Only the credit of the room on their own node holds them back, and that
+// credit does not depend on the members of this node. Mostly this is enough. But if a node was cut off, or its loops were
+// behind, it gets all missed publications at once. Then even a member that reads well would be over its HardBacklog.
 //
 // So a publication that the room's flow does not admit is deferred in the room's entry, and so are all later publications of the
-// room behind it. They go on, in their order, when the flow admits the first of them. Other rooms of the lane do not wait.
+// room behind it. The deferred publications go on, in their order, when the flow admits the first of them. Other rooms of the
+// lane do not wait.
 //
 // ParkedTotal limits the deferred bytes of the node. Above it, a room gets its oldest deferred publications until the node is
 // back at the limit.
 //
-// If slow members have used up the budget of a room, its gate stays open. Then the deferred publications go on at a drain rate,
-// because all at once would be too much for members that read well. For each byte that comes, two bytes go on; and each tick lets
-// at least a share of the deferred bytes go on.
+// If slow members have used up the budget of a room's gate, the gate stays open. Then the deferred publications go on at a
+// drain rate, because all of them at once would be too much for members that read well. For each byte that comes, two deferred
+// bytes go on, and in each tick at least a share of the deferred bytes goes on.
 type deferred struct {
 	pubs  []*Publication
 	bytes int64 // cost of pubs
@@ -23,7 +24,7 @@ type deferred struct {
 	given    int64 // bytes that came since the last tick
 }
 
-// may reports whether the next publication may go on: always, or within the drain rate if there is one.
+// may reports whether the next publication may go on. Without a drain rate it always may.
 func (q *deferred) may() bool { return !q.draining || q.allow > 0 }
 
 // enter reports whether p may be placed now; if not, p is deferred. lane.mu is held.
@@ -82,8 +83,8 @@ func (f *flow) drain() (began bool) {
 // tick lets one tick's share of the deferred publications go on, and reports whether something was left to drain. lane.mu is
 // held.
 //
-// The share is large enough to drain everything within the time of the stall budget, but not larger than a member below its soft
-// limit can take.
+// The share is large enough to drain all deferred publications within the stall budget, but not larger than a member below its
+// soft limit can take.
 func (s *flows) tick(f *flow) (draining bool) {
 	q := &f.pressure.Load().deferred
 	q.draining = len(q.pubs) > 0

@@ -45,7 +45,7 @@ func TestWhatComesFromElsewhereWaitsForTheCreditOfItsRoomOnly(t *testing.T) {
 	}
 }
 
-// If nothing were deferred, all of the burst would be in the member's backlog at once, which would be over the hard limit.
+// Without deferring, the whole burst would be in the member's backlog at once, and the backlog would be over the hard limit.
 func TestABurstFromElsewhereKicksNobodyWhoReads(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) {
 		c.RoomCredit, c.SoftBacklog, c.HardBacklog = 2000, 2000, 8000
@@ -114,7 +114,7 @@ func holdsUp(t *testing.T, deliver func(d *Directory, lane int, pubs []*Publicat
 		bodies[i] = message(500)
 	}
 	// Ticks in which the member is just below the limit cost nothing, and deferred publications go on at a drain rate. In the
-	// next burst of the same minute the member holds up nothing.
+	// next burst of the same minute the member does not stall the room.
 	for round, want := range []struct{ least, most int }{{budget - 1, 2*budget + 15}, {0, 1}} {
 		pubs := others("x", bodies)
 		Number(pubs, 9, 1)

@@ -13,8 +13,8 @@ import (
 // It is divided into lanes by a keyed hash of the room's name (keyed, so that nobody can choose names that all fall into one
 // lane). A lane is a mutex, a sequence and a map from name to entry. An entry is a set of loops, one bit each. The code that
 // sequences publications (the embedded bus, or the bridge's receiving side) holds the lane's mutex while it appends to the
-// inboxes of all these loops. That is the whole ordering mechanism: two publications of one lane never have different orders in
-// two inboxes, because no other code appends publications of that lane meanwhile.
+// inboxes of all these loops. This mutex alone makes the order: while one goroutine holds it, no other goroutine appends
+// publications of the lane. So two publications of one lane have the same order in all inboxes.
 //
 // Inboxes never block (see inbox.go), so the mutex is held for a few hundred nanoseconds and two loops cannot deadlock.
 
@@ -27,10 +27,10 @@ type Entry struct {
 
 	loops   uint64        // guarded by lane.mu: loops that have members (or a join on its way)
 	members atomic.Int32  // on this node
-	changed atomic.Bool   // set under lane.mu: members changed, and nobody has asked since (countchanges.go)
+	changed atomic.Bool   // set under lane.mu: the count of members has changed since Changed last read it (countchanges.go)
 	gap     atomic.Uint64 // the last gap that named it (gaps.go)
 	lane    uint32
-	rooms   []*room // by loop, nil where it has no members; each loop reads and writes only its own, to find the room of a publication
+	rooms   []*room // by loop, nil for a loop without members; each loop uses only its own element, to find the room of a publication
 
 	flow flow
 }
@@ -59,7 +59,7 @@ type lane struct {
 	_ [64]byte // lanes are used by different CPUs: keep them in separate cache lines
 }
 
-// newDirectory makes n lanes. laneOf maps a room to one of them; if it is nil, a hash with a key of this process is used.
+// newDirectory makes n lanes. laneOf maps a room to a lane; nil means a hash with a key of this process.
 func newDirectory(node *Node, n int, laneOf func(room string) int) *Directory {
 	if laneOf == nil {
 		seed := maphash.MakeSeed()
@@ -78,8 +78,8 @@ func (d *Directory) Lanes() int { return len(d.lanes) }
 // Rooms is the number of rooms with members on this node.
 func (d *Directory) Rooms() int { return int(d.rooms.Load()) }
 
-// Join sets the loop's bit and posts Joined to it, both under the lane's mutex: publications sequenced later also come later in
-// its inbox.
+// Join sets the loop's bit and posts Joined to the loop, both under the lane's mutex. So publications that get their number
+// later also come later in the loop's inbox.
 func (d *Directory) Join(name string, l *Loop) {
 	i := d.laneOf(name)
 	ln := &d.lanes[i]
@@ -125,11 +125,11 @@ func (d *Directory) Name(laneIndex int, room []byte) (name string, here bool) {
 	return e.Name, true
 }
 
-// Deliver hands publications of a lane, which have their IDs, to the loops that have members: it appends to their inboxes. The
-// caller must make the calls for one lane serially and in the order of the IDs.
+// Deliver appends publications of a lane, which have their IDs, to the inboxes of the loops that have members of their rooms.
+// The caller must make the calls for one lane one after the other, in the order of the IDs.
 func (d *Directory) Deliver(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, false) }
 
-// DeliverLate is Deliver after a time of silence, when more publications follow: slow members get more time to take them.
+// DeliverLate is Deliver after an outage, when many publications come at once: slow members get more time to take them.
 func (d *Directory) DeliverLate(laneIndex int, pubs []*Publication) { d.deliver(laneIndex, pubs, true) }
 
 func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
@@ -166,9 +166,9 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 	return rings
 }
 
-// Reserve takes the room's credit for p before a bus sequences it, so that publishers also wait for publications that are on
-// their way through other machines. After Deliver the loops release it, once they have fanned it out; Node.Refuse, Node.Doubt and
-// Node.Lose release it at once.
+// Reserve reserves the room's credit for p before a bus gives p its number, so that publishers also wait for publications that
+// are on their way through other machines. After Deliver the loops release the credit once they have fanned p out. Node.Refuse,
+// Node.Doubt and Node.Lose release it at once.
 func (d *Directory) Reserve(p *Publication) {
 	e := p.from
 	if e == nil {
@@ -206,7 +206,7 @@ func (d *Directory) laneFor(p *Publication) *lane {
 
 // entryOf is the room of p, nil if it has no members on this node. lane.mu is held.
 func (ln *lane) entryOf(p *Publication) *Entry {
-	if e := p.from; e != nil && e.loops != 0 { // an entry without loops is no longer in the map
+	if e := p.from; e != nil && e.loops != 0 { // the map no longer has an entry without loops
 		return e
 	}
 	return ln.entries[p.Room]
@@ -238,7 +238,7 @@ func (d *Directory) placeDeferred(e *Entry) (rings uint64) {
 	return rings
 }
 
-// resume goes on with deferred publications if the room can take more. Any goroutine that holds no lane's mutex.
+// resume goes on with deferred publications if the room can take more. Any goroutine that does not hold the mutex of a lane.
 func (d *Directory) resume(e *Entry) {
 	if !e.flow.defers() || !e.flow.open(srcRemote, d.node.flows.credit) { // not worth the mutex
 		return
@@ -250,8 +250,8 @@ func (d *Directory) resume(e *Entry) {
 	d.ring(rings)
 }
 
-// drain is called before the last member that keeps a gate closed lets it open because its budget is used up. Any goroutine that
-// holds no lane's mutex.
+// drain begins a drain rate for the deferred publications of the room. It is called when the budget of a gate is used up,
+// before the last member that keeps the gate closed lets it open. Any goroutine that does not hold the mutex of a lane.
 func (d *Directory) drain(e *Entry) {
 	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
@@ -261,7 +261,7 @@ func (d *Directory) drain(e *Entry) {
 	}
 }
 
-// tickDrains gives the rooms with a drain rate what they may have in this tick. Only the first loop's goroutine calls it.
+// tickDrains lets the rooms with a drain rate have their bytes of this tick. Only the first loop's goroutine calls it.
 func (d *Directory) tickDrains() {
 	for i := range d.lanes {
 		ln := &d.lanes[i]

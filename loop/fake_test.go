@@ -187,7 +187,7 @@ type fake struct {
 	room   int  // bytes that the kernel still takes; -1: any number
 	broken bool // reset; bytes that had arrived are lost
 	reset  bool // reset; bytes that had arrived can still be read
-	null   bool // counts the bytes that it gets and does not keep them
+	null   bool // the connection counts the bytes that it gets, and does not store them
 
 	got    []byte
 	awaits bool // Writable must be called

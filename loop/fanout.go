@@ -1,20 +1,21 @@
 package loop
 
 // Fan-out: a dirty room writes its batch to every member, with one write per member, however many frames the batch has. One
-// send() of a frame to a loopback socket costs 5 to 8 µs, and nearly the same up to 4 KB; with 32 frames in it, it costs 0.25 µs
-// per frame. So frames per write matter most, and the batch gathers them.
+// send() of one frame to a loopback socket costs 5 to 8 µs. A send() of up to 4 KB costs nearly the same: with 32 frames it
+// costs 0.25 µs per frame. So the cost depends mostly on the number of frames in a write, and the batch gathers frames.
 //
-// A giant room must not delay reads: a turn makes at most Config.FlushBudget writes, and Config.FlushFirst in the turn in which
-// something was published. After a slice of Config.FlushSlice writes it is the next dirty room's turn. Publications that are read between two slices join the batch (room.go): the members
-// that come next get old and new frames in one write.
+// A giant room must not delay reads. So a turn makes at most Config.FlushBudget writes, and only Config.FlushFirst writes if
+// something was published in this turn. After Config.FlushSlice writes to one room, the next dirty room is served. Publications
+// that are read between two slices join the batch (room.go): the members that are served next get old and new frames in one
+// write.
 
-// fanout is the rooms that have something to write. Only the loop's goroutine uses it.
+// fanout writes to the members of the dirty rooms. Only the loop's goroutine uses it.
 type fanout struct {
 	loop    *Loop
 	batches batches
 	dirty   worklist[*room]
 	budget  int    // writes of the last turn
-	seen    uint64 // publications appended until then
+	seen    uint64 // publications appended until the end of the last turn
 }
 
 // flush serves the dirty rooms in the order in which they became dirty, within the budget.
@@ -34,8 +35,9 @@ func (f *fanout) flush() {
 	}
 }
 
-// turnBudget is how many writes this turn may make. A burst of messages arrives within some 100 us, so soon after the first of them
-// the loop looks for more: they join the batch. If none has come, each further look is half as likely to find one and costs as much.
+// turnBudget is the number of writes that this turn may make. The messages of a burst arrive within some 100 us. So soon after
+// the first message the loop looks for more messages, which then join the batch. Each look that finds none makes the next look
+// half as likely to find one, and the next look costs as much. So the budget doubles in each turn that finds none.
 func (f *fanout) turnBudget() int {
 	cfg := &f.loop.cfg
 	f.budget = min(2*f.budget, cfg.FlushBudget)
@@ -48,7 +50,7 @@ func (f *fanout) turnBudget() int {
 // flushRoom makes at most budget deliveries and returns how many it made. No member leaves meanwhile: connections that must go
 // are closed at the end of the turn.
 func (f *fanout) flushRoom(r *room, budget int) (used int) {
-	const looks = 16 // at members that have it all cost about as much as a write
+	const looks = 16 // to look at 16 members that already have everything costs about as much as one write
 	looked := 0
 	for len(r.queue) > 0 && used < budget {
 		b := r.queue[0]
@@ -71,7 +73,8 @@ func (f *fanout) flushRoom(r *room, budget int) (used int) {
 	return used
 }
 
-// deliver gives m its part of the batch: to the kernel, or to its backlog if it has one. It reports whether m lacked any of it.
+// deliver gives m the part of the batch that m lacks: to the kernel, or to the backlog of m if there is one. It reports whether
+// m lacked any part.
 func (f *fanout) deliver(m *Member, b *batch) bool {
 	l := f.loop
 	skip := 0
@@ -126,7 +129,8 @@ func (f *fanout) complete(b *batch) {
 	}
 }
 
-// fannedOut says that this loop has fanned p out, or has no members for it. The last loop releases the credit of the room.
+// fannedOut notes that this loop has fanned p out, or has no members for it. The last loop to do so releases the credit of the
+// room.
 func (l *Loop) fannedOut(p *Publication) {
 	if p.loops.Add(-1) != 0 {
 		return

@@ -5,19 +5,20 @@ import (
 	"sync/atomic"
 )
 
-// A flow decides whether a publication may be added to a room now. Every way into a room asks flows.admit, and nothing else
-// decides: a connection asks before each frame that it parses (MayParse), Node.Offer asks for the API, and Directory.enter asks
-// for a bus that delivers. DESIGN.md has a picture.
+// A flow decides whether a publication may be added to a room now. Only flows.admit decides, and every way into a room asks it:
+// a connection asks before each frame that it parses (MayParse), Node.Offer asks for the API, and Directory.enter asks for a
+// bus that delivers. DESIGN.md has a picture.
 //
 // Two accounts count the bytes of a room that are not fanned out yet. The first counts all publications accepted on this node,
 // including those that are with the bus; local publishers wait for it. The second counts the publications that came through
-// Deliver and are in some loop; publications of other nodes wait for it. They must not wait for the first account: this node's
-// own publications come back behind them, so the wait would never end.
+// Deliver and are in some loop; publications of other nodes wait for it. The publications of other nodes must not wait for the
+// first account: it also counts this node's own publications, which come back behind them, so the wait would never end.
 //
 // A member over its SoftBacklog can close two gates (stall.go): one for local publishers, one for other nodes. Each gate has a
-// budget in a window of time, which all loops share. The gate for local publishers may be closed for StallBudget in any 10 s. The
-// gate for other nodes may be closed for StallBudget in any minute, or for five times that if their publications come late, after
-// an outage, because then many come at once. Once its budget is used up, a gate stays open until its window is over.
+// budget in a window of time, which all loops share. The gate for local publishers may be closed for StallBudget in any 10 s.
+// The gate for other nodes may be closed for StallBudget in any minute. If their publications come late, after an outage, it
+// may be closed for five times StallBudget, because then many publications come at once. Once its budget is used up, a gate
+// stays open until its window is over.
 //
 // A flow has no clock, and no lock except in a window. The accounts and gates are atomic: admit for srcLocal costs three loads,
 // or four once the room has had a slow member. The mutex of the room's lane guards the deferred publications (deferred.go).
@@ -32,13 +33,13 @@ type source uint8
 const (
 	srcLocal    source = iota // a member, whose socket is not read while it must wait, or the API, whose call is refused
 	srcRemote                 // another node: its publisher cannot be made to wait, so the publication is deferred
-	srcReturned               // this node, through a bus: the publication waited before it was accepted
+	srcReturned               // this node, through a bus: the publication already waited as srcLocal before it was accepted
 	srcDeferred               // the first of the deferred publications
 
 	numGates = srcReturned
 )
 
-// flows is the part of the flows that is common to a node: the limits, and the states that stop all rooms.
+// flows has what the flows of all rooms of a node share: the limits, and the states that stop all rooms.
 type flows struct {
 	credit       int64  // Config.RoomCredit
 	mostDeferred int64  // Config.ParkedTotal
@@ -68,7 +69,7 @@ var (
 	gateShares = [numGates]uint32{srcLocal: 1, srcRemote: lateShare} // budget of a window, in StallBudgets
 )
 
-const lateShare = 5 // a tick costs lateShare times as much if no deferred publication is late
+const lateShare = 5 // a tick costs lateShare ticks of the budget if no deferred publication is late
 
 // admit reports whether src may add to a room now. f is nil for a room that has no members here, or before a connection has
 // joined one. Any goroutine; for srcDeferred lane.mu is held.
@@ -110,8 +111,8 @@ func (f *flow) defers() bool {
 // reserve adds n bytes to an account.
 func (f *flow) reserve(src source, n int64) { f.bytes[src].Add(n) }
 
-// release takes n bytes off an account, and reports whether the account has credit again: then the waiting publishers must be
-// woken.
+// release takes n bytes off an account, and reports whether the account has credit again. If so, the caller must wake the
+// waiting publishers.
 func (s *flows) release(f *flow, src source, n int64) (opened bool) {
 	after := f.bytes[src].Add(-n)
 	return after <= s.credit && after+n > s.credit
@@ -154,8 +155,9 @@ type window struct {
 	paid  uint32 // the last tick that was paid
 }
 
-// spend pays for the passed ticks before tick, each at a price. If several loops pay for the same tick, only the first payment
-// counts. It reports whether the budget is used up: limit is the budget, and span the length of the window, both in ticks.
+// spend pays the price for each of the passed ticks before tick. If several loops pay for the same tick, only the first payment
+// counts. spend reports whether the budget is used up. limit is the budget, and span is the length of the window, both in
+// ticks.
 func (w *window) spend(tick, passed, price, limit, span uint32) (exhausted bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// flowModel drives one flow in the way in which a directory and two loops do, and states in simple terms what must happen. It has
-// no loop, lane or clock, because a flow has none.
+// flowModel drives one flow as a directory and two loops do, and describes in simple terms how the flow must react. It has no
+// loop, lane or clock, because a flow has none.
 type flowModel struct {
 	t    *testing.T
 	rng  *rand.Rand
@@ -179,7 +179,7 @@ func (m *flowModel) slowness() {
 	}
 }
 
-// time lets a tick pass: closed gates pay for it, and gates that have used up their budget open.
+// time lets a tick pass: closed gates pay for the tick, and gates without budget open.
 func (m *flowModel) time() {
 	m.tick++
 	for src := range numGates {
@@ -249,8 +249,8 @@ func (m *flowModel) end() {
 	}
 }
 
-// TestAFlowDoesWhatItsModelSays checks which sources are admitted. It also checks that deferred publications go on in order, each
-// once; that a closed gate has a budget; and that the deferred bytes are limited and all go on in the end.
+// TestAFlowDoesWhatItsModelSays checks which sources are admitted. It also checks three other rules: deferred publications go
+// on in order, each once; a closed gate has a budget; the deferred bytes are limited, and all of them go on in the end.
 func TestAFlowDoesWhatItsModelSays(t *testing.T) {
 	deferred, drained, accepted := 0, 0, 0
 	for seed := range uint64(500) {

@@ -1,11 +1,11 @@
 package loop
 
-// Gaps. A bus that could not keep its guarantee reports it with Node.Gap. Gaps are not kept in a list, because one can concern
-// any number of rooms. Instead they are numbered, and a room and a lane store the number of their last gap. To learn whether a
-// member may have missed something, compare this number with the number of gaps at the time when the member joined.
+// Gaps. A bus that could not keep its guarantee reports it with Node.Gap. Gaps are not kept in a list, because one gap can
+// concern any number of rooms. Instead they are numbered, and each room and each lane stores the number of its last gap. A
+// member may have missed something if this number is greater than the number of gaps at the time when the member joined.
 
-// Gap tells the node that the members of the rooms may have missed something. If rooms is nil, it concerns all rooms of the lane.
-// Any goroutine.
+// Gap tells the node that the members of the rooms may have missed publications. If rooms is nil, the gap concerns all rooms of
+// the lane. Any goroutine.
 func (n *Node) Gap(lane int, rooms []string) {
 	ln := &n.dir.lanes[lane]
 	ln.mu.Lock()

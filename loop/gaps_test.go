@@ -15,7 +15,7 @@ func TestAGapConcernsWhoWasInItsRooms(t *testing.T) {
 	for name, row := range map[string]struct {
 		lane  int
 		rooms []string
-		want  string // rooms whose members may have missed something
+		want  string // rooms whose members may have missed publications
 	}{
 		"a room":                  {1, []string{"a"}, "[a]"},
 		"two of a lane":           {1, []string{"a", "b"}, "[a b]"},
@@ -67,7 +67,7 @@ func TestAGapIsForgottenWithItsRoom(t *testing.T) {
 	}
 }
 
-// Gaps that are reported at the same time all count, and each room keeps the number of its last one.
+// If several gaps are reported at the same time, all of them count, and each room keeps the number of its last gap.
 func TestGapsFromAnyGoroutine(t *testing.T) {
 	r := newRig(t, lanesBySize)
 	f := r.open(0, "a", 0)

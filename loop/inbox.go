@@ -8,16 +8,16 @@ import (
 // The inbox is the only way into a loop from outside: for publications from the bus, confirmed joins, new connections,
 // connections that the transport has closed, and calls.
 //
-// put never blocks and never fails. It must not: it is called under a lane's mutex, and two loops that waited there for each
-// other's inbox would deadlock. Credit limits the inbox instead, and is checked before a publication is accepted. A loop's load
+// put never blocks and never fails. It is called under a lane's mutex: if it could block, two loops could wait there for each
+// other's inbox and deadlock. Instead, credit limits the inbox: it is checked before a publication is accepted. A loop's load
 // is the bytes of the publications in its inbox and in its unflushed batches. While the load of any loop is over
 // Config.InboxLimit, no loop parses input (Conn.MayParse is asked before each frame), and TCP slows the senders down. When the
-// last loop over the limit has drained to half of it, all loops go on.
+// loads of all loops that were over the limit are down to half of it, all loops go on.
 //
 // A room has credit too: while more than Config.RoomCredit bytes of its publications are not fanned out by all loops, its
-// publishers are not parsed. So the bytes that a member is given at once stay below its limit, however many members publish at
-// once. (RoomCredit may be exceeded by one message for each loop that checked it at the same moment.) A member that reads is not
-// kicked because of a burst.
+// publishers are not parsed. So the bytes that a member gets at once stay below its limit, however many members publish at the
+// same time. (If several loops check RoomCredit at the same moment, each may exceed it by one message.) So a burst does not
+// cause a member that reads to be kicked.
 //
 // The doorbell wakes the loop's goroutine. rung limits this to one ring per turn, however many posts come.
 
@@ -48,7 +48,7 @@ type inbox struct {
 	posts  []post
 	adopts []*Conn
 	rung   bool
-	wanted bool // somebody would have rung since hush
+	wanted bool // a ring was suppressed since hush
 }
 
 // put appends p and reports whether the caller has to ring.
@@ -82,7 +82,8 @@ func (in *inbox) knock() (ring bool) {
 	return ring
 }
 
-// hush keeps the doorbell from ringing until unhush, and reports whether it could: if it has rung already, a turn is on its way.
+// hush keeps the doorbell from ringing until unhush, and reports whether it could. It cannot if the doorbell has rung already:
+// then a turn will follow.
 func (in *inbox) hush() (ok bool) {
 	in.mu.Lock()
 	ok = !in.rung
@@ -91,7 +92,7 @@ func (in *inbox) hush() (ok bool) {
 	return ok
 }
 
-// unhush ends hush. It reports whether a turn is wanted, which the caller owes the loop then.
+// unhush ends hush. It reports whether a ring was suppressed; if so, the caller must run a turn.
 func (in *inbox) unhush() (wanted bool) {
 	in.mu.Lock()
 	in.rung = in.wanted
@@ -100,8 +101,8 @@ func (in *inbox) unhush() (wanted bool) {
 	return wanted
 }
 
-// take moves the contents of the inbox to two empty lists, once per turn. It does not go on until the inbox is empty, because
-// under load the inbox never is.
+// take moves the contents of the inbox to two empty lists, once per turn. It does not look at the inbox a second time: under
+// load the inbox is never empty.
 func (in *inbox) take(posts *worklist[post], adopts *worklist[*Conn]) {
 	in.mu.Lock()
 	in.posts = posts.refill(in.posts)
@@ -163,9 +164,9 @@ func (a *load) release(n int64) {
 	}
 }
 
-// relieve ends the congestion of this loop once its load has drained to half of the limit; the last congested loop to do so lets
-// all loops go on. Only the loop's goroutine calls it. The loop also calls it once per turn, because reserve may set over at the
-// moment at which the last bytes are released.
+// relieve ends the congestion of this loop once the load is down to half of the limit. The last congested loop lets all loops
+// go on. Only the loop's goroutine calls it. The loop also calls it once per turn, because reserve may set over at the moment
+// at which the last bytes are released.
 func (a *load) relieve() {
 	if a.over.Load() && a.bytes.Load() < a.limit/2 && a.over.CompareAndSwap(true, false) {
 		if a.node.flows.congested.Add(-1) == 0 {

@@ -16,7 +16,8 @@ func (t *intake) take() {
 	t.posts.each(t.handle)
 }
 
-// takeAlone is take without the new connections: only the turn of the doorbell adopts them, which comes once in a batch of events.
+// takeAlone is take without the new connections: only a turn that the doorbell started adopts connections, once for each batch
+// of events.
 func (t *intake) takeAlone() {
 	t.posts.each(t.handle)
 	if t.loop.inbox.takeAlone(&t.posts) {
@@ -60,7 +61,7 @@ func (t *intake) disown(p *Publication, reason CloseReason) {
 	t.cameBack(p.Origin)
 }
 
-// cameBack notes that a publication of one of our connections is no longer in flight.
+// cameBack notes that a publication of a connection of this loop is no longer in flight.
 func (t *intake) cameBack(id ConnID) {
 	if id == 0 || id.Loop() != t.loop.index {
 		return

@@ -102,7 +102,7 @@ func TestAStalledLoopDoesNotKickWhoseHeartbeatWaitsUnread(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.MaxAge = time.Second })
 		alive, silent := r.open(0, "room", 0), r.open(0, "room", 0)
 		alive.arrive("H")
-		r.now += 30 * time.Second // nothing called the loop: the machine was asleep
+		r.now += 30 * time.Second // the loop was not called, as if the machine was asleep
 		if readFirst {
 			r.read(alive)
 		}
@@ -169,7 +169,7 @@ func TestPausedTimeDoesNotCount(t *testing.T) {
 		for len(f.kicks) == 0 {
 			r.step(Tick / 4)
 		}
-		// Of a pause only the whole ticks count, so that many short pauses do not add up to more than their real length.
+		// Only the whole ticks of a pause count, so that many short pauses do not add up to more than their real length.
 		least, most := time.Second-2*Tick, time.Second+4*Tick
 		if heard := r.now - seen - pause; heard < least || heard > most || r.now-seen < time.Second {
 			rt.Fatalf("kicked after %v of listening and %v of pause, want %v to %v of listening", heard, pause, least, most)
@@ -262,7 +262,7 @@ func TestPingsComeAtEachThirdOfMaxAgeThatIsSilent(t *testing.T) {
 	}
 }
 
-// A turn that is late sends one ping for all the pings that were due since the last turn.
+// If several pings have become due since the last turn, a late turn sends only one ping.
 func TestAPingComesInTheFirstTurnAfterEachThirdOfMaxAge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		maxAge := Tick * time.Duration(rapid.IntRange(3, 130).Draw(rt, "max age in ticks"))

@@ -2,14 +2,14 @@ package loop
 
 import "fmt"
 
-// The ledger is even when nothing was lost silently. For every loop, at any time between two calls:
+// The ledger is even if no frame was lost silently. For every loop, at any time between two calls:
 //
 //	Expected = Delivered + ΣDropped + in flight
 //
-// Expected grows by the number of members when a publication is appended to a room; Delivered when the kernel has taken the whole
-// frame; Dropped, by reason, when a member leaves or is a slow consumer. In flight is the frames in batches and backlogs, counted
-// by walking them. Over the loops of a node, an accepted publication whose room has members is Appended by each loop that has
-// some of them.
+// Expected grows by the number of members when a publication is appended to a room. Delivered grows when the kernel has taken a
+// whole frame. Dropped grows, by reason, when a member leaves or is a slow consumer. "In flight" is the number of frames in
+// batches and backlogs, counted by walking through them. An accepted publication counts as Appended once in each loop that has
+// members of its room.
 
 // publishStats makes the counters visible to Stats.
 func (l *Loop) publishStats() {
@@ -25,8 +25,8 @@ func (l *Loop) publishStats() {
 	l.statsMu.Unlock()
 }
 
-// CheckLedger walks the loop and returns an error unless the ledger is even and the structures agree with each other. Call it on
-// the loop's goroutine (Call). It visits everything, so it is for tests, and for the admin address on demand.
+// CheckLedger returns an error unless the ledger is even and the structures of the loop agree with each other. Call it on the
+// loop's goroutine (Call). It visits all members and batches, so only tests and requests to the admin address call it.
 func (l *Loop) CheckLedger() (Stats, error) {
 	s := l.stats
 	for name, r := range l.rooms.byName {

@@ -32,7 +32,7 @@ func TestTheLedgerNoticesWhenACounterIsOffOrAMemberStandsWrong(t *testing.T) {
 			all := r.openAll(4, 0, "room")
 			all[0].room = 3
 			r.publish("room", numbered("m", 3)...)
-			r.turn(0) // two of four have it, one of them only in part
+			r.turn(0) // two of the four members have got the frame, one of these two only a part of it
 			if _, err := r.loop(0).CheckLedger(); err != nil {
 				t.Fatalf("the ledger is uneven before any harm: %v", err)
 			}

@@ -115,8 +115,9 @@ func (l *Loop) Readable(c *Conn, now time.Duration) {
 	}
 }
 
-// ReadableAlone is Readable for a socket that has woken the poller after a pause, and Turn at once if there is something to do: one
-// message is then served without the doorbell, which costs two system calls. While more is read, turns should gather it.
+// ReadableAlone is Readable for a socket that has woken the poller after a pause. If there is work then, it runs a turn at
+// once, so that a single message is served without the doorbell, which costs two system calls. While more messages come, turns
+// that the doorbell starts should gather them.
 func (l *Loop) ReadableAlone(c *Conn, now time.Duration) {
 	if !l.inbox.hush() {
 		l.Readable(c, now)
@@ -136,7 +137,7 @@ func (l *Loop) ReadableAlone(c *Conn, now time.Duration) {
 	}
 }
 
-// Writable is called once after AwaitRoom, when the kernel has space for bytes of c again. It runs on the loop's goroutine and
+// Writable is called once after each AwaitRoom, on the loop's goroutine, when the kernel has space for bytes of c again. It
 // only puts c on the list of members to resend to.
 func (l *Loop) Writable(c *Conn) {
 	l.slow.unblocked.add(c)
@@ -158,8 +159,8 @@ func (l *Loop) Closed(c *Conn) { l.post(post{kind: postClosed, conn: c}) }
 // Call makes the loop call f in its next turn. Any goroutine.
 func (l *Loop) Call(f func(*Loop)) { l.post(post{kind: postCall, call: f}) }
 
-// Joined tells the loop that its join is confirmed. It is for buses that have their own directory; Directory.Join does the same
-// under the lane's mutex. Any goroutine.
+// Joined tells the loop that its join is confirmed. Only a bus that has a directory of its own calls it; Directory.Join does
+// the same under the lane's mutex. Any goroutine.
 func (l *Loop) Joined(e *Entry) { l.post(post{kind: postJoined, entry: e}) }
 
 // Ring wakes the loop because time has passed. Any goroutine.

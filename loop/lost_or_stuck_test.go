@@ -7,9 +7,9 @@ import (
 	"unsafe"
 )
 
-// Each test here failed when it was written. Its comment describes the bug of that time, and the repair.
+// Each test here failed when it was written. Its comment describes the bug that the code had then, and the repair.
 
-// Half a frame was in the input of its connection (starved), and the other half came together with FIN while the publisher was
+// Half a frame was in the input of a connection (starved), and the other half came together with FIN while the connection was
 // paused. stash appended to the input with keep, which left starved set. So parseable stayed false, and everything unparsed was
 // lost when the connection left. Repair: keep clears starved (read already did that).
 func TestAPausedPublisherWithHalfAFrameLosesNothing(t *testing.T) {
@@ -52,9 +52,9 @@ func TestLargeMessagesBeforeFINAreAcceptedWhateverTheBudget(t *testing.T) {
 	}
 }
 
-// Member.from was written once, when the member joined, and was compared by int32 distance. 2^31 publications later (6 hours of a
-// room with 100,000 a second) every batch seemed to lie before it, and the member got none of the next 2^31 publications. Repair:
-// deliver sets m.from = b.end(), or positions have 64 bits.
+// Member.from was written once, when the member joined, and was compared by int32 distance. 2^31 publications later (after 6
+// hours in a room with 100,000 publications a second) every batch seemed to be before Member.from, and the member got none of
+// the next 2^31 publications. Repair: deliver sets m.from = b.end(), or positions have 64 bits.
 func TestAMemberStillGetsEverythingAfterTwoBillionPublications(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.open(0, "room", 0)
@@ -99,11 +99,11 @@ func TestOneWhoEndsInsideJoinedDoesNotTakeTheRoomFromTheOthers(t *testing.T) {
 	}
 }
 
-// A node held too much because of one loop's members, which shared their frames, so that shedding one of them freed nothing.
-// Meanwhile every other loop shed its own slowest member in each of its turns, although that member waited for a single frame.
-// "The slowest are shed first" was true for a loop, not for the node. Repair: a loop publishes the size of its slowest member (an
-// atomic), and sheds only if no other loop's is larger. (Also, a turn shed only one member and nothing rang for the next turn. So
-// on a calm node it took 1,000 ticks to shed 1,000 members that shared their frames.)
+// A node was over BacklogTotal because of the members of one loop. They shared their frames, so that shedding one of these
+// members freed no memory. Meanwhile every other loop shed its own slowest member in each turn, although only one frame waited
+// for it. The rule "the slowest members are shed first" held for each loop, but not for the node. Repair: a loop publishes the
+// size of its slowest member (an atomic), and sheds only if no other loop's is larger. (Also, a turn shed only one member and
+// did not ring for the next turn. So on an idle node it took 1,000 ticks to shed 1,000 members that shared their frames.)
 func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Loops, c.BacklogTotal = 2, 50_000 })
 	hogs, fine := r.openAll(5, 0, "hot"), r.open(1, "calm", 0)
@@ -125,9 +125,9 @@ func TestALoopDoesNotShedAMemberThatHardlyLagsForAnotherLoopsSlowOnes(t *testing
 	}
 }
 
-// After a panic, intake.take only finished the rest of a snapshot and did not take the inbox. So rung stayed true without a ring
-// on its way: after a panic in a post the loop no longer woke, not even for the ticker. Repair: after the rest, take the inbox in
-// the same turn.
+// After a panic, intake.take only finished the rest of a snapshot and did not take the inbox. So rung stayed true although no
+// ring was on its way: after a panic in a post, not even the ticker could wake the loop. Repair: after the rest, take the inbox
+// in the same turn.
 func TestALoopHearsItsDoorbellAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	ran := 0
@@ -156,8 +156,8 @@ func (r *rig) panicking(i int) {
 	r.loop(i).Turn(r.now)
 }
 
-// When serveReady panicked, it forgot the other connections of its list. They kept flagReady but were on no list, so that
-// Readable ignored them without end, and the silent ones among them stayed suspects in every turn. Repair: keep a position, as
+// When serveReady panicked, it forgot the other connections of its list. These connections kept flagReady but were on no list.
+// So Readable ignored them without end, and those that were silent stayed suspects in every turn. Repair: keep a position, as
 // intake.take does, or put the rest back at the start of the next serveReady.
 func TestReadyConnectionsAreServedAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.ReadMessages = 1 })
@@ -176,8 +176,8 @@ func TestReadyConnectionsAreServedAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for the dirty rooms of flush: r.dirty stayed true but the room was on no list, so that nothing in it was fanned out
-// any more. (An encoder that panics causes that.)
+// The dirty rooms of flush had the same fault: r.dirty stayed true but the room was on no list, so that nothing in it was
+// fanned out any more. (An encoder that panics causes that.)
 func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -195,7 +195,7 @@ func TestARoomIsFlushedAgainAfterATurnThatPanicked(t *testing.T) {
 	}
 }
 
-// The same for sweep: the connection whose close panicked was neither removed from the list nor closed by another attempt. A
+// sweep had the same fault: if the close of a connection panicked, the connection stayed on the list and was never closed. A
 // session whose Kick panicked each time stopped all kicks after it, and the end of every turn.
 func TestAKickThatPanicsDoesNotKeepOthersFromBeingKicked(t *testing.T) {
 	r := newRig(t, nil)
@@ -319,9 +319,9 @@ func TestSlowMembersOnSeveralLoopsShareTheStallBudgetOfTheirRoom(t *testing.T) {
 	}
 }
 
-// tickBacklogs ran before resend. Suppose that a loop stood still (a long pause of the machine), and that a member took
-// everything meanwhile, so that its Unblocked was noted before the turn. It was kicked for BacklogTime all the same. Heartbeats
-// are protected from that, because a kick takes two steps. Repair: resend before advanceTime.
+// tickBacklogs ran before resend. A loop stood still (a long pause of the machine). Meanwhile a member took all bytes of its
+// backlog, and this was noted before the turn. Yet the member was kicked for BacklogTime. Heartbeats are protected from that,
+// because a kick takes two steps. Repair: resend before advanceTime.
 func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog = 1000 })
 	f := r.open(0, "room", 0)
@@ -330,7 +330,7 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 		r.publish("room", message(600))
 		r.rest()
 	}
-	r.now += 30 * time.Second // nothing called the loop
+	r.now += 30 * time.Second // the loop was not called
 	f.take(-1)
 	r.rest()
 	if len(f.kicks) > 0 {
@@ -338,8 +338,8 @@ func TestAStalledLoopDoesNotKickWhoHasTakenEverythingMeanwhile(t *testing.T) {
 	}
 }
 
-// The same for resend: after a panic, the item taken off slow.unblocked stayed on it as nil. The next turn began with that nil: a
-// panic in every turn from then on. (A send that panics for one member causes that.)
+// resend had the same fault: after a panic, the item taken off slow.unblocked stayed on this list as nil. The next turn began
+// with that nil: a panic in every turn from then on. (A send that panics for one member causes that.)
 func TestALoopGoesOnAfterAResendThatPanicked(t *testing.T) {
 	r := newRig(t, nil)
 	bad, good := r.open(0, "room", 0), r.open(0, "room", 0)
@@ -431,8 +431,8 @@ func TestSheddingGoesOnUntilItIsEnough(t *testing.T) {
 	}
 }
 
-// The limits were not applied to the rest of a single frame until another frame came. So a member that took nothing of a message
-// over the soft limit could keep it without end, if its room then fell silent.
+// The limits were not applied to the rest of a single frame until another frame came. So if a message was over the soft limit
+// and a member took no byte of it, the message could wait in the backlog without end, as long as the room stayed silent.
 func TestASingleLargeFrameIsALargeBacklog(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTime = 1000, 10_000, time.Second })
 	f := r.open(0, "room", 0)

@@ -55,9 +55,9 @@ func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
 	n.bus.Publish(newPublication(&n.cfg.Encodings[v], v, room, 0, kind, value))
 }
 
-// Offer publishes unless publishers must wait now, and reports whether it published. It is for sources that cannot be paused (the
-// API). Concurrent calls are admitted one after the other, so that together they exceed the limits by no more than one connection
-// does. Any goroutine.
+// Offer publishes unless publishers must wait now, and reports whether it published. It is for sources that cannot be paused
+// (the API). Concurrent calls are admitted one after the other, so together they exceed the limits by at most as much as one
+// connection can. Any goroutine.
 func (n *Node) Offer(room string, v Variant, kind Kind, value []byte) (accepted bool) {
 	n.offering.Lock()
 	defer n.offering.Unlock()
@@ -107,8 +107,8 @@ func (n *Node) Reserved() (bytes int64) {
 // Congested is the number of loops that are over InboxLimit. While it is not 0, no loop accepts a message.
 func (n *Node) Congested() int { return int(n.flows.congested.Load()) }
 
-// HoldBack stops the parsing of every connection (true), or lets it go on (false). A bus calls it when it has as much as
-// it may hold. A parse in progress may still publish one message per loop. Any goroutine.
+// HoldBack stops the parsing of every connection (true), or lets it go on (false). A bus calls it with true when it has as many
+// bytes as it may hold. After that, a parse in progress may still publish one message in each loop. Any goroutine.
 func (n *Node) HoldBack(on bool) {
 	n.flows.busFull.Store(on)
 	if !on {
@@ -124,7 +124,8 @@ func (n *Node) Refuse(p *Publication) { n.undelivered(postRefused, p) }
 // ReasonDoubt. p must not have been delivered here. Any goroutine.
 func (n *Node) Doubt(p *Publication) { n.undelivered(postDoubted, p) }
 
-// Lose reports that the bus has lost p. The bus itself must tell the members. p must not have been delivered. Any goroutine.
+// Lose reports that the bus has lost p. The bus itself must tell the members, with Gap. p must not have been delivered. Any
+// goroutine.
 func (n *Node) Lose(p *Publication) { n.undelivered(postLost, p) }
 
 func (n *Node) undelivered(kind postKind, p *Publication) {

@@ -39,9 +39,9 @@ type Session interface {
 	Ping()
 }
 
-// Peer is a socket together with its session: the one object that the server has per connection, with the Conn inside. A layer
-// between session and socket (such as TLS) belongs to the Socket of that object; the loop does not see the layer. If socket and
-// session were separate objects, each Conn would need 16 bytes for a second interface, without any gain.
+// Peer is a socket together with its session: the server has one such object for each connection, and the Conn is a part of it.
+// A layer between session and socket (such as TLS) belongs to the Socket of that object; the loop does not see the layer. If
+// socket and session were separate objects, each Conn would need 16 bytes for a second interface, without any gain.
 type Peer interface {
 	Socket
 	Session

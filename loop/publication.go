@@ -62,21 +62,22 @@ type Publication struct {
 	ID     ID
 	Kind   Kind
 
-	delivered bool // it came through Deliver: flow.bytes[srcRemote] counts it
+	delivered bool // the publication came through Deliver: flow.bytes[srcRemote] counts it
 
-	// frames holds each variant's frame once it was needed. Two loops may build the same one at the same time: the first to store
-	// it wins, and the other uses that one.
+	// frames holds the frame of each variant once it was needed. Two loops may build the same frame at the same time: the first
+	// loop stores its frame, and the other loop uses the stored one.
 	frames [MaxVariants]atomic.Pointer[frame]
 	// own is the frame of the publisher's own variant; it is a field here to save an allocation.
 	own frame
-	// from is the room of the member that published it, nil for the API or another node. It may have left the directory since.
+	// from is the room of the member that published it, nil for the API or another node. The directory may have removed this
+	// room since.
 	from *Entry
 
 	// entry is its room in the directory; loops is how many of that room's loops have not fanned it out yet. place sets both.
 	entry *Entry
 	loops atomic.Int32
-	// refs counts what refers to it for lagging members: batches, and members that got a part of its frame. While there is any, the
-	// node's backlog counts it once.
+	// refs counts the references to the publication for lagging members: from batches, and from members that got a part of its
+	// frame. While there is a reference, Node.held counts the publication once.
 	refs atomic.Int32
 }
 
@@ -118,7 +119,7 @@ const frameOverhead = 24
 // weight is the number of bytes that one member gets with p.
 func (p *Publication) weight() int { return len(p.Value) + frameOverhead }
 
-// cost is the publication's size in an inbox, in bytes: its value and what carries it.
+// cost is the publication's size in an inbox, in bytes: its value and an estimate of the structures around it.
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }
 
 // memory is the publication's size once its frame is built, in bytes: itself, its place in a batch, the frame, and the value,

@@ -11,7 +11,7 @@ import (
 // a connection before everything is read:
 //
 //   - its budget for this turn is used up (64 messages, 256 KiB): it goes on the ready list, which step 4 of the next turn
-//     serves. Without a budget, one flooding socket held a loop for 461 ms;
+//     serves. Without a budget, one socket with a flood kept a loop busy for 461 ms;
 //   - its room or a loop has no credit, or publishers of the room are stalled: it goes on the paused list, until the node
 //     resumes;
 //   - the session waits for something (Hold): it is on no list, until Release.
@@ -21,9 +21,9 @@ import (
 //
 // A peer may send and then close. The transport closes the socket as soon as the loop returns to it, and unread bytes are lost.
 // So code that stops early calls Finished first. If Finished is true, the code reads on to EOF, whatever the budget says; only
-// parsing waits. The kernel's receive buffer limits how much that costs. Such a peer may still be listening (after a request and
-// FIN in one segment), so everything for it must be sent before the loop returns. Therefore its join and its own messages are
-// taken from the inbox at once if they are there already.
+// parsing waits. The size of the kernel's receive buffer limits the cost. Such a peer may still read (for example after a
+// request and FIN in one segment), so everything for it must be sent before the loop returns. Therefore the loop takes the
+// peer's join and the peer's own messages from the inbox at once, if they are there already.
 
 // input holds bytes that were read and not parsed.
 type input struct {
@@ -49,7 +49,7 @@ type reader struct {
 	buf            []byte   // buffer for the bytes of one read
 }
 
-// maxDiscard is the number of bytes that are read from a closing connection and discarded; after that nothing more is read.
+// maxDiscard is the number of bytes that the loop reads from a closing connection and discards; after that it reads no more.
 const maxDiscard = 64 << 10
 
 // serve parses and reads within the budget of one turn.
@@ -89,9 +89,9 @@ func (r *reader) serveWithin(c *Conn) {
 	}
 }
 
-// mayHaveFinished reports whether a connection that read n bytes must be asked for its FIN before the loop returns to the
-// transport. It must if it waits to join, or has joined since its flags were was. Other connections are not asked, because asking
-// costs a system call.
+// mayHaveFinished reports whether the loop must ask for the peer's FIN before it returns to the transport. n is the number of
+// bytes that it has read, and was is an earlier value of the flags of c. It must ask if c waits to join, or has joined since it
+// had the flags was. For other connections it does not ask, because asking costs a system call.
 func (r *reader) mayHaveFinished(c *Conn, was flags, n int) bool {
 	joined := (was^c.flags)&flagUpgraded != 0
 	return c.state != stateOpen || c.has(flagHeld) || joined && n > 0
@@ -142,8 +142,8 @@ func (r *reader) read(c *Conn) (n int) {
 	return n
 }
 
-// progress notes that bytes came. Until the handshake is done, the start of the handshake stays the reference, so that a peer
-// that sends its request very slowly is cut off.
+// progress notes that bytes came. Until the handshake is done, its timeout counts from the start of the handshake, so that a
+// peer that sends its request very slowly is closed.
 func (c *Conn) progress(now time.Duration) {
 	if c.has(flagUpgraded) {
 		c.moved = tickUp(now)
@@ -168,8 +168,8 @@ func (r *reader) freeInput(c *Conn) {
 	}
 }
 
-// hearOut gives a peer that has sent FIN everything that is there for it: its own messages, if they have come back, and the
-// messages that its room has not fanned out.
+// hearOut gives a peer that has sent FIN all messages for it that the loop has: its own messages, if they have come back, and
+// the messages that its room has not fanned out.
 func (r *reader) hearOut(c *Conn) {
 	if c.pending > 0 {
 		r.loop.intake.takePosts()
@@ -179,8 +179,8 @@ func (r *reader) hearOut(c *Conn) {
 	}
 }
 
-// stopped puts a connection that has something left to parse or to read on the right list, or reports that it may go on after
-// all.
+// stopped puts a connection that has input left to parse or to read on the ready list or on a paused list, or reports that it
+// may go on after all.
 func (r *reader) stopped(c *Conn) (goOn bool) {
 	l := r.loop
 	if c.has(flagHeld) { // often the join is confirmed already
@@ -266,8 +266,8 @@ type paused struct {
 }
 
 // unpause looks at all paused connections; those that still may not parse stay paused. Connections that parsed nothing in their
-// last turn go first. Otherwise a connection that always has more to send would use up the credit each time, and the others would
-// wait without end.
+// last turn go first. Otherwise a connection that always has more to send would use up the credit each time, and the other
+// connections would wait without end.
 func (r *reader) unpause() {
 	r.hungry = r.unpauseList(r.hungry)
 	r.paused = r.unpauseList(r.paused)
@@ -291,7 +291,8 @@ func (r *reader) unpauseList(list []paused) []paused {
 	return kept
 }
 
-// excuse moves the last signs of life of c forward by the whole ticks during which we did not read from it, but not beyond now.
+// excuse moves the last signs of life of c forward by the whole ticks during which the loop did not read from c, but not beyond
+// now.
 func (c *Conn) excuse(since, now time.Duration) {
 	from, to := tickUp(since), tickDown(now)
 	if to <= from {

@@ -17,7 +17,7 @@ func TestAFloodingSocketGetsItsBudgetATurnAndAnotherRoomGoesOn(t *testing.T) {
 			t.Fatalf("%d messages of the flood parsed before turn %d, want %d", got, turn, want)
 		}
 		r.send(sender, fmt.Sprintf("c%d", turn))
-		r.read(flood) // events in between must not serve it
+		r.read(flood) // further events must not serve the connection before the next turn
 		r.turn(0)
 		if got, want := receiver.frames(t), numbered("c", turn+1); !slices.Equal(got, want) {
 			t.Fatalf("turn %d: the calm room got %q, want %q", turn, got, want)

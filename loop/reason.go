@@ -1,7 +1,7 @@
 package loop
 
-// CloseReason is the limit that a connection broke. It is also the reason label of the frames that were dropped with the
-// connection.
+// CloseReason is the reason why a connection ended. In the metrics it is also a label of the frames that were dropped with
+// the connection.
 type CloseReason uint8
 
 // The reasons.
@@ -17,8 +17,8 @@ const (
 	ReasonRoomFull                       // RoomMembers reached
 	ReasonNodeFull                       // MaxRooms reached
 	ReasonBackend                        // the bus could not deliver a publication of the connection (Node.Refuse)
-	ReasonDoubt                          // a gap in its room (Node.Gap), and the server is set to close it then
-	ReasonGap                            // a gap in its room (Node.Gap), and the server is set to close it then
+	ReasonDoubt                          // the bus does not know whether it delivered a publication of the connection (Node.Doubt)
+	ReasonGap                            // its room had a gap (Node.Gap), and the server closes members after a gap
 	numReasons
 )
 

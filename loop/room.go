@@ -7,26 +7,26 @@ package loop
 // has both; DESIGN.md has the figures). The API needs a map by connection id; that is the slot table of the loop, one for all
 // rooms.
 //
-// A batch is what was published since the last flush; all members share it. A flush may be cut into slices (fanout.go), and what
-// is published meanwhile joins the batch at its end. So the flush goes round: the members from the cursor on that are owed
-// something of the first batch, room.owed of them, are a run of the circle of members. A publication that joins the first batch
-// makes the run the whole circle, beginning at the cursor: the next members get all of it in one write, and those that had the
-// first part get the rest when their turn comes again. How much a member has is in Member.from. When the run is empty, everybody
-// has the batch.
+// A batch has the publications since the last flush; all members share it. A flush may be cut into slices (fanout.go), and
+// publications that come meanwhile join the batch at its end. So the flush goes round the circle of members. The members that
+// may lack a part of the first batch are one run of this circle. The run begins at the cursor and has room.owed members. A
+// publication that joins the first batch makes the run the whole circle, beginning at the cursor: the next members get all of
+// it in one write, and those that had the first part get the rest when their turn comes again. Member.from says how much a
+// member has got. When the run is empty, all members have the batch.
 //
-// Invariant: outside the run no member lacks anything of the first batch. Leaving fills the hole with members from the ends of the
-// two runs, so that none crosses from one to the other. Joining appends with from = pos: the new member gets nothing that is
-// queued already.
+// Invariant: no member outside of the run lacks a part of the first batch. When a member leaves, members from the ends of the
+// two runs (the run, and the members outside of it) fill the hole, so that none changes from one run to the other. A new member
+// is appended with from = pos: it gets no publications that are queued already.
 //
-// A batch is closed for later publications, which go into the next one, when it is full, and when a member lags with a part of it
-// (batch.frozen).
+// A batch is closed, so that later publications go into the next batch, when it is full, or when a part of it is in the backlog
+// of a member (batch.frozen).
 
 // Member is a connection in a room.
 type Member struct {
 	conn  *Conn
 	room  *room
 	index uint32 // in room.members
-	from  uint32 // it gets the publications from this room.pos on; moves along, so that distances stay small
+	from  uint32 // it gets the publications from this room.pos on; updated regularly, because room.pos wraps around
 }
 
 type room struct {
@@ -44,7 +44,7 @@ type room struct {
 	stallers [numGates]int // local members that stall it (stall.go)
 }
 
-// position is how far m was given the publications of its room.
+// position is the position in the room up to which m has got the publications.
 func (r *room) position(m *Member) uint32 {
 	if len(r.queue) == 0 {
 		return r.pos
@@ -78,7 +78,7 @@ func (r *room) owes(i int) bool {
 	return (i-r.cursor+len(r.members))%len(r.members) < r.owed
 }
 
-// push adds a member at the end. It is owed nothing, unless it stands in the middle of the run.
+// push adds a member at the end. The member lacks nothing, but it may be in the middle of the run; then the run counts it.
 func (r *room) push(m *Member) {
 	m.index = uint32(len(r.members))
 	if r.cursor+r.owed > len(r.members) {

@@ -21,7 +21,7 @@ type roomModel struct {
 type modelMember struct {
 	*fake
 	want []string
-	left bool // by itself: publications that it was not given are dropped
+	left bool // the member left by itself: publications that it did not get are dropped
 }
 
 func TestEveryMemberGetsWhatIsAppendedWhileItIsAMemberInOrderAndOnce(t *testing.T) {
@@ -105,7 +105,7 @@ func (m *roomModel) pick(rt *rapid.T, room int) *modelMember {
 	return c
 }
 
-// finish ends a member in order: it gets the rest of its publications, and then the last words.
+// finish ends a member in order: the member gets the rest of its publications, and then the last words.
 func (m *roomModel) finish(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
 	c.Finish(frame1("bye"), ReasonClosed)
@@ -115,7 +115,7 @@ func (m *roomModel) finish(rt *rapid.T, room int) {
 	}
 }
 
-// leave is a peer that vanishes: it got a beginning of its publications.
+// leave makes a peer vanish. It must have got a beginning of its publications.
 func (m *roomModel) leave(rt *rapid.T, room int) {
 	c := m.pick(rt, room)
 	c.left = true
@@ -167,7 +167,7 @@ func TestARoomVanishesWithItsLastMember(t *testing.T) {
 func TestWhoComesBackIntoAVanishedRoomGetsNothingOfBefore(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.open(0, "room", 0)
-	r.publish("room", "before") // in the inbox, where it finds another room of the same name
+	r.publish("room", "before") // still in the inbox when another room with the same name exists
 	a.gone(ReasonLeft)
 	b := &fake{room: -1}
 	b.Init(b)
@@ -251,7 +251,8 @@ type failing struct{ fake }
 
 func (f *failing) Open() error { return ErrAgain }
 
-// The run of those that are owed something is the same set of members, whoever comes, leaves or is served in the middle of a round.
+// The run must be the set of the members that lack a part of the batch, also if members come, leave or are served in the middle
+// of a round.
 func TestTheRunOfOwedMembersKeepsItsMembers(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := &room{}
@@ -283,7 +284,8 @@ func TestTheRunOfOwedMembersKeepsItsMembers(t *testing.T) {
 			},
 			"": func(rt *rapid.T) {
 				if r.owed != len(owed) && len(owed) != 0 {
-					// A member that joins in the middle of a run that goes round is in it, though it is owed nothing.
+					// If the run continues from the end of the slice to its beginning, a member that joins is in the middle of
+					// the run, although it lacks no part of the batch.
 					for _, m := range r.members {
 						if r.owes(int(m.index)) && !owed[m] {
 							owed[m] = true
@@ -302,14 +304,15 @@ func TestTheRunOfOwedMembersKeepsItsMembers(t *testing.T) {
 	})
 }
 
-// A message that is published in the middle of a flush joins its batch: the members that come next get both in one write.
+// A message that is published in the middle of a flush joins the batch: the members that are served next get both messages in
+// one write.
 func TestABatchRollsUntilAMemberLags(t *testing.T) {
 	for name, row := range map[string]struct {
 		lag    bool
 		writes uint64
 	}{
 		"rolls":  {false, 2 + 4 + 2},
-		"closed": {true, 2 + 4 + 5}, // the second member refers to the first batch, so the second message has one of its own; it waits for both
+		"closed": {true, 2 + 4 + 5}, // the first batch is in the backlog of the second member, so the second message has its own batch
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.FlushFirst, c.FlushBudget, c.FlushSlice = 2, 2, 2 })

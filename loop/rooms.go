@@ -1,7 +1,7 @@
 package loop
 
-// rooms are the rooms that have members on this loop, or wait for the bus to confirm the first. Only the loop's goroutine uses
-// them.
+// rooms holds the rooms that have members on this loop, and the rooms whose first join the bus has not confirmed yet. Only the
+// loop's goroutine uses it.
 type rooms struct {
 	loop   *Loop
 	byName map[string]*room
@@ -29,7 +29,7 @@ func (rs *rooms) join(c *Conn, name string) {
 	rs.enter(c, r)
 }
 
-// joined is the bus's confirmation: from this place in the inbox on, the room's publications arrive.
+// joined handles the bus's confirmation of a join: the publications after this place in the inbox are for the loop.
 func (rs *rooms) joined(e *Entry) {
 	r := rs.byName[e.Name]
 	if r == nil || r.entry != nil {
@@ -66,12 +66,12 @@ func (rs *rooms) enter(c *Conn, r *room) {
 	c.peer.Joined()
 }
 
-// leave takes c out of its room. Publications that it was not given are counted as dropped for that reason.
+// leave takes c out of its room. Publications that c did not get are counted as dropped, under the given reason.
 func (rs *rooms) leave(c *Conn, reason CloseReason) {
 	l := rs.loop
 	m := &c.member
 	r := m.room
-	if r == nil || c.has(flagJoining) { // joined will skip it
+	if r == nil || c.has(flagJoining) { // joined will skip c
 		return
 	}
 	l.stats.Dropped[reason] += uint64(r.pos - r.position(m))

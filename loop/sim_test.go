@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// The simulation runs loops, a bus and connections in one goroutine, with a clock that only the seed advances. In a third of the
-// worlds the bus connects several nodes: publications come back only after some time, and others come from other nodes. The
+// The simulation runs loops, a bus and connections in one goroutine, with a clock that only the seed advances. In a third of
+// the worlds the bus connects several nodes: publications come back only after some time, and other nodes publish, too. The
 // transport of the simulation behaves like nbio over TCP. Its events are edge-triggered and come in the order in which they
 // became ready, the doorbell among them. Sends take only as many bytes as fit. Once the peer has finished, a socket is closed
 // right after its read event, which loses all unread bytes, and Closed is called some time later.
 //
-// After every step the ledger of the loop must balance. At the end, the bytes that each client received must be whole frames that
-// form a gapless piece of its room's one order, and nothing may be left in any loop, bus or connection.
+// After every step the ledger of the loop must balance. At the end, each client must have received whole frames that form a
+// piece of the room's order without a gap, and no data may be left in a loop, a bus or a connection.
 
 var (
 	simSeeds = flag.Int("sim.seeds", 1000, "how many seeds TestSimulation runs")
@@ -203,7 +203,7 @@ func simFrameID(dst []byte, p *Publication) ([]byte, int) {
 	return frame, -1
 }
 
-// client is a connection with both of its ends and the two kernels between them.
+// client is a connection with both ends, the server's and the client's, and the two kernels between them.
 type client struct {
 	Conn
 	w    *world
@@ -231,7 +231,7 @@ type client struct {
 	endReason CloseReason
 	endedBy   byte // last words
 	accepted  ConnID
-	abandoned bool // reset by a side: the bytes that it received prove little
+	abandoned bool // one side reset the connection: the client may have received only a part of its bytes
 }
 
 func (c *client) ready() {
@@ -509,7 +509,7 @@ func (w *world) poll(i int) {
 				c.wantsRoom = false
 				l.Writable(&c.Conn)
 			}
-			if w.rng.IntN(3) == 0 { // as after a pause
+			if w.rng.IntN(3) == 0 { // as after a pause without events
 				l.ReadableAlone(&c.Conn, w.now)
 			} else {
 				l.Readable(&c.Conn, w.now)
@@ -602,7 +602,8 @@ func (w *world) rest() {
 	}
 }
 
-// checkIdle: when no event is pending, no loop may have work left that only a tick would find. This finds a lost ring.
+// checkIdle: when no event is pending, no loop may have work left that it would find only at a tick. This check finds a lost
+// ring.
 func (w *world) checkIdle() {
 	for _, l := range w.node.loops {
 		if len(w.events[l.index]) > 0 {
@@ -629,7 +630,7 @@ func (w *world) checkIdle() {
 	}
 }
 
-// endAll closes every client and checks that nothing is left.
+// endAll closes every client and checks that no connection, room or frame is left.
 func (w *world) endAll() {
 	for _, c := range w.clients {
 		if !c.fin && !c.rst {

@@ -2,8 +2,8 @@ package loop
 
 import "sync/atomic"
 
-// slots holds the connections of a loop. A free slot is given to the next connection. Each slot counts generations, so that ids
-// differ: an id is used again only after 16 million other connections in the same slot.
+// slots holds the connections of a loop. A free slot is given to the next connection. Each slot counts its connections, and the
+// count is part of the id (its generation). So an id is used again only after 16 million other connections in the same slot.
 type slots struct {
 	promised atomic.Int64 // connections adopted or about to be adopted, and not freed yet. Any goroutine.
 

@@ -22,7 +22,7 @@ func TestAnIDFindsItsConnectionAndNoLaterOneInItsSlot(t *testing.T) {
 			"vacate": func(rt *rapid.T) {
 				for id, c := range here {
 					s.vacate(c)
-					s.vacate(c) // the second time does nothing
+					s.vacate(c) // the second call has no effect
 					delete(here, id)
 					gone[id] = true
 					return

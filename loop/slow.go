@@ -5,8 +5,8 @@ import "sync/atomic"
 // shedsPerTurn is small because each shed looks at all lagging members.
 const shedsPerTurn = 64
 
-// slowSet holds the members that lag: which members lag, which can go on, and which must be kicked (backlog.go). Only the loop's
-// goroutine uses it, except for slowest.
+// slowSet knows which members lag, which of them can go on, and which must be kicked (backlog.go). Only the loop's goroutine
+// uses it, except for slowest.
 type slowSet struct {
 	loop      *Loop
 	slowest   atomic.Int64 // weight of the largest backlog on this loop. Any goroutine.
@@ -143,8 +143,8 @@ func (s *slowSet) countBacklogs() {
 	s.slowest.Store(slowest)
 }
 
-// tickBacklogs is called once per tick. It kicks members that lag for too long, members that take nothing stop stalling their
-// room, and each stalled room pays for the tick.
+// tickBacklogs is called once per tick. It kicks members that lag for too long. Members that take no bytes stop stalling their
+// rooms, and each stalled room pays for the passed ticks.
 func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
 	for _, c := range s.lagging {

@@ -2,9 +2,9 @@ package loop
 
 // A member over its SoftBacklog stalls its room: it keeps both gates of the room's flow closed (flow.go), as long as the gates
 // have budget left and the member still takes something. A member that took no byte for more than three ticks keeps no gate
-// closed: slow members may slow the room down a little, dead members may not.
+// closed: a slow member may slow the room down a little, but a dead member may not.
 
-const stallProgressTicks = 3 // a member that took nothing for more ticks stalls nothing
+const stallProgressTicks = 3 // a member that took no byte for more ticks than this stalls no room
 
 // stallFor makes c keep the gates of its room closed that still have budget.
 func (l *Loop) stallFor(c *Conn) {
@@ -52,8 +52,8 @@ func (l *Loop) letGo(c *Conn, src source) {
 	}
 }
 
-// tickStalls pays for a tick of the gates that c keeps closed. c lets a gate open when its budget is used up or when c takes
-// nothing.
+// tickStalls pays for the passed ticks from the budgets of the gates that c keeps closed. c stops keeping a gate closed when
+// the budget of the gate is used up, or when c takes no bytes.
 func (l *Loop) tickStalls(c *Conn, passed uint32) {
 	k := c.backlog
 	for src := range numGates {

@@ -14,7 +14,7 @@ func drains(f *fake, buffer, perStep int) {
 }
 
 // Members of a room read so slowly that they use up its budget; whenever one of them is kicked, another one comes. The
-// publications that are deferred meanwhile must not cause the kick of a member that reads three times as fast as the room
+// publications that are deferred meanwhile must not cause a kick of another member, which reads three times as fast as the room
 // publishes.
 func TestMembersThatHoldARoomUpDoNotHaveTheOthersKicked(t *testing.T) {
 	const size, steps = 500, 1500 // 15 s
@@ -98,8 +98,8 @@ func TestWhatGathersInAUsedUpBudgetGoesOnByItself(t *testing.T) {
 	}
 }
 
-// When no more may be deferred, a room lets as many bytes go on as come. All deferred bytes at once would be too much for its
-// members.
+// When the deferred bytes have reached their limit, one deferred byte goes on for each byte that comes. All deferred bytes at
+// once would be too much for the members.
 func TestARoomThatMayParkNoMoreGoesOnAsMuchAsComes(t *testing.T) {
 	r, bus := newSlowRig(t, func(c *Config) { c.ParkedTotal = 1 << 20 })
 	slow, good := r.open(0, "x", 0), r.open(0, "x", 0)
@@ -148,8 +148,8 @@ func TestWhatIsParkedKeepsItselfOnly(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// Publications of a node's own members are slowed down at their source, for at most StallBudget in 10 s. Nothing else may hold
-// them up, even if they go through other machines.
+// A slow member slows down the publishers on its node at their source, for at most StallBudget in 10 s. Their publications must
+// not wait for any other reason, even if they go through other machines.
 func TestASlowMemberHoldsUpThePublishersOfItsNodeWithinTheirBudgetOnly(t *testing.T) {
 	r, bus := newSlowRig(t, nil)
 	slow, good := r.open(0, "x", 0), r.open(0, "x", 0)

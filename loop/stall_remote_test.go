@@ -72,8 +72,8 @@ func (b *farBus) close() {
 	b.done.Wait()
 }
 
-// Own publications and those of another node go to the same rooms. Some members lag, stall their rooms and use up budgets, and
-// others come and go. Still everything must arrive, in one order.
+// The node's own publications and those of another node go to the same rooms. Some members lag, stall their rooms and use up
+// budgets, and other members come and go. Still all publications must arrive, in one order.
 func TestOwnAndForeignPublicationsAllGoOnUnderStalls(t *testing.T) {
 	const loops, rooms, stable, perMember, foreign, churners, churn = 3, 3, 4, 300, 600, 3, 40
 	w := newCity(t, loops)

@@ -20,7 +20,7 @@ type Stats struct {
 	LaggingConns, PausedNow  int   // now
 	LoadBytes                int64 // now: bytes of publications in inbox and batches
 	InFlight                 uint64
-	BacklogBytes, BacklogMax int64 // at the last tick: frames that wait, counted once per member; the largest backlog
+	BacklogBytes, BacklogMax int64 // at the last tick: bytes of waiting frames, counted once per member; the largest backlog
 }
 
 // ledger holds the counters of a loop.

@@ -4,7 +4,7 @@ package loop
 // silent then becomes a suspect.
 //
 // A suspect is kicked one turn later, and for that turn the loop rings its doorbell. The poller reports bytes that had already
-// arrived before it reports this doorbell. So a heartbeat that was in time is read first, however late we are.
+// arrived before it reports this doorbell. So a heartbeat that was in time is read first, however late the loop is.
 //
 // If a session panics while the wheel advances, the rest of the wheel's slot is handled one rotation later. Only the loop's
 // goroutine uses timeouts.
@@ -65,9 +65,9 @@ func (c *Conn) rearm() {
 	}
 }
 
-// deadline returns the tick of the earliest deadline of c, and which deadline it is. It assumes that the pings up to the tick
-// after were sent. Pings are due at each third of MaxAge since the last sign of life, so that nothing has to be stored about
-// them.
+// deadline returns the tick of the earliest deadline of c, and which deadline it is. It assumes that all pings that were due up
+// to the tick after were sent. Pings are due after each third of MaxAge since the last sign of life, so their times need not be
+// stored.
 func (c *Conn) deadline(after uint32) (at uint32, reason CloseReason, ping bool) {
 	l := c.loop
 	switch {

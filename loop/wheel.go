@@ -14,11 +14,11 @@ import "time"
 //	tick 400   heartbeat: due at 1000         -> only a number is stored, the entry is not touched (lazy)
 //	tick 703   expires; really due at 1000    -> started for 1000, slot 1000
 //
-// So a heartbeat costs one store, and an idle connection costs one visit per MaxAge. Starting and stopping are O(1), a tick costs
-// only the visit of its slot, and nothing allocates. A heap would cost O(log n) and a cache miss per step at each heartbeat. With
-// a time.Timer for each connection (as in nbio), each would take 184 B and a goroutine when it fires.
+// So a heartbeat costs one store, and an idle connection costs one visit per MaxAge. Starting and stopping an entry are O(1), a
+// tick costs only a visit to its slot, and nothing allocates. A heap would cost O(log n) and a cache miss per step at each
+// heartbeat. With a time.Timer for each connection (as in nbio), each would take 184 B and a goroutine when it fires.
 //
-// Only the loop's goroutine uses it.
+// Only the loop's goroutine uses the wheel.
 
 const (
 	// Tick is the resolution of all timeouts.

@@ -6,9 +6,9 @@ package loop
 // after it. So a connection with a bug affects only itself: the others are still handled, and the panic does not repeat in every
 // turn. Code that fills a list must first handle the items that an earlier turn has left on it.
 //
-// Items added while the list is handled are handled in the same call. If handled items may be added again at once, the caller
+// Items that are added while the list is handled are handled in the same call. If handled items may be added again, the caller
 // gathers them in a slice, and refill fills the list from this slice once per turn. Otherwise a connection that always has more
-// would keep the loop busy.
+// input would keep the loop busy.
 //
 // The zero value is empty. Only the loop's goroutine uses it.
 type worklist[T any] struct {

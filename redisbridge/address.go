@@ -46,9 +46,9 @@ var errAddress = errors.New("write redis://[user:password@]host:port[/db], redis
 //
 //	redis+sentinel://…/master?sentinel_user=USER&sentinel_password=PASSWORD
 //
-// Users and passwords are percent-encoded (a plus is a plus). Above all / ? # and @ must be encoded; otherwise it is unclear
-// where the password ends and the host begins. No error repeats any part of the address, because a password may be anywhere in
-// it.
+// Users and passwords are percent-encoded, and a plus sign stands for itself. The characters / ? # and @ must be encoded;
+// otherwise it is unclear where the password ends and the host begins. No error repeats any part of the address, because a
+// password may be anywhere in it.
 func ParseAddress(text string) (*Address, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	secure, scheme := strings.HasPrefix(scheme, "rediss"), strings.Replace(scheme, "rediss", "redis", 1)
@@ -151,7 +151,8 @@ func (a *Address) parsePath(path string) (err error) {
 	return nil
 }
 
-// parseQuery reads the parameters. It refuses unknown ones: if a name were misspelt, the node would log in without its password.
+// parseQuery reads the parameters. It refuses unknown parameters: with a misspelt name the node would log in without its
+// password.
 func (a *Address) parseQuery(text string) (err error) {
 	if a.Kind != Sentinel {
 		return fmt.Errorf("parameters are only allowed with redis+sentinel://; %w", errAddress)

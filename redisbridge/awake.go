@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// awake is a clock that stands still while this process stands still. A process that was stopped, or whose machine pauses or
-// swaps, must not mistake its own standstill for an outage of Redis. Otherwise it would give up messages that Redis would still
-// take.
+// awake is a clock that stands still while this process does not run. A process that was stopped, or whose machine paused or
+// swapped, must not mistake its own standstill for an outage of Redis. Otherwise it would give up messages that Redis would
+// still take.
 type awake struct {
 	now  atomic.Int64
 	last time.Time // time of the last tick; only the watch goroutine uses it

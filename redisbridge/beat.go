@@ -9,15 +9,15 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A beat goes over each link once a second, and does four things. It tries a write that changes nothing, because some servers can
-// be read but take no writes: a replica, a Redis without memory, or one that misses its replicas. It learns the clock of the
-// server. It reads the counter of each lane: the answer comes after everything that was published on this server before. So a
-// counter ahead of its lane means that something was missed, and a counter behind its lane means that Redis was restored from an
-// older copy. Last, it reads a number that the node has written over a newer connection: if the number is not there, the address
-// now leads to another server.
+// A beat goes over each link once a second, and does four things. It tries a write that changes nothing, because some servers
+// can be read but take no writes: a replica, a Redis without memory, or a Redis that misses its replicas. It learns the clock
+// of the server. It reads the counter of each lane: the answer comes after all batches that were published on this server
+// before. So if the counter is ahead of the lane's position, the lane missed a batch, and if it is behind, Redis was restored
+// from an older copy. Last, the beat reads a number that the node has written over a newer connection: if the number is not
+// there, the address now leads to another server.
 //
-// The answers to a beat prove a round trip for each lane whose calls do not fail and that has reached the counter read by the
-// beat before. The oldest of the lanes' last round trips decides whether the node is ready.
+// The answers to a beat prove a round trip for a lane if its calls do not fail and if it has received all batches up to the
+// counter that the previous beat read. The oldest of the lanes' last round trips decides whether the node is ready.
 
 // beat is one beat. Its answers are handled on the goroutine that reads the link.
 type beat struct {
@@ -133,13 +133,14 @@ func parseCounter(v *resp.Value) (at place, oldest int64, err error) {
 	return at, oldest, nil
 }
 
-// clock records a reading of a server's clock: at our time at, it showed at least server (in milliseconds).
+// clock records one reading of a server's clock: at the time `at` of our clock, the server's clock showed at least `server` (in
+// milliseconds).
 type clock struct {
 	server int64
 	at     time.Time
 }
 
-// until returns the least value that the server's clock shows at our time t.
+// until returns the least value that the server's clock shows at the time t of this machine's clock.
 func (c clock) until(t time.Time) int64 { return c.server + t.Sub(c.at).Milliseconds() }
 
 // set reads the answer to TIME.
@@ -162,8 +163,8 @@ var errNever = errors.New("no round trip through Redis yet")
 // proved notes a completed round trip.
 func (l *lane) proved(began time.Duration) { l.good.Store(max(l.good.Load(), int64(began))) }
 
-// proven is the time, since the start of the bridge, at which the last round trip began, for the lane whose last round trip is
-// oldest. It is 0 if some lane has had none.
+// proven looks for the lane whose last round trip is the oldest, and returns when this round trip began, since the start of the
+// bridge. It is 0 if a lane has had no round trip.
 func (b *Bridge) proven() time.Duration {
 	oldest := time.Since(b.times.began)
 	for _, l := range b.lanes {
@@ -172,8 +173,8 @@ func (b *Bridge) proven() time.Duration {
 	return oldest
 }
 
-// Ready returns the reason why the node must not get new clients, or nil if it may. Under the policy Local it may get them while
-// Redis is away. Any goroutine.
+// Ready returns the reason why the node must not get new clients, or nil if it may get them. Under the policy Local it may get
+// them even while Redis is away. Any goroutine.
 func (b *Bridge) Ready() error {
 	if text := b.accord.misfit.Load(); text != nil {
 		return errors.New(*text)
@@ -188,8 +189,8 @@ func (b *Bridge) Ready() error {
 	return b.stale(proven)
 }
 
-// Alone returns the reason why the node serves only its own members, or "" if it serves all. It serves only its own under the
-// policy Local, as long as Redis is away. Any goroutine.
+// Alone returns the reason why messages reach only the members on this node, or "" if they reach all members. They reach only
+// the members on this node while Redis is away under the policy Local. Any goroutine.
 func (b *Bridge) Alone() string {
 	proven := b.proven()
 	if b.cfg.Down != Local || proven == 0 {

@@ -70,8 +70,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkBridge measures how many messages a second pass through a whole bridge to Redis and back. As many publications are in
-// flight as the bridge takes, so the batch size adjusts itself.
+// BenchmarkBridge measures how many messages a second pass through a whole bridge to Redis and back. It keeps as many
+// publications in flight as the bridge takes, so the batch size adjusts itself.
 func BenchmarkBridge(b *testing.B) {
 	s := startRedis(b)
 	cfg := testConfig(s.url())

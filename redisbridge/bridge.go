@@ -101,7 +101,7 @@ type loops interface {
 func (b *Bridge) Lanes() int { return b.cfg.Lanes }
 
 // Descriptors is the number of connections to Redis that may be open: four to each master (on a Cluster, up to 16 masters are
-// counted), the connections with which the lanes start, and those to sentinels.
+// counted), the connections with which the lanes start, and the connections to sentinels.
 func (b *Bridge) Descriptors() int {
 	masters := 1
 	if b.store.cluster != nil {
@@ -134,7 +134,7 @@ func (b *Bridge) run() {
 	b.life.run(func(ctx context.Context) { b.eviction.run(ctx, b.homes, b.log) })
 }
 
-// link starts the goroutine that makes the links, and the one that watches them.
+// link starts the goroutine that makes the links, and the goroutine that watches them.
 func (b *Bridge) link() {
 	b.homes = newHomes(b)
 	b.life.run(b.homes.run)
@@ -204,16 +204,16 @@ func (b *Bridge) Close() error {
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Reserve(p)
-	if b.accord.broken.Load() { // with another agreement, the other nodes would look for p in another lane
+	if b.accord.broken.Load() { // the other nodes have another agreement, and would look for p in another lane
 		b.reject(p)
 		return
 	}
 	b.lanes[b.LaneOf(p.Room)].publish(p)
 }
 
-// Yield lets a sender that was idle and now has something to send run before the goroutine of a loop waits for the kernel. The Go
-// scheduler does not see that wait, so it would wake another thread for the sender, which takes 0.1 ms on an idle machine. A
-// loop's goroutine calls Yield between two events.
+// If a goroutine that sends to Redis was idle and now has something to send, Yield lets it run before the goroutine of a loop
+// waits for the kernel. The Go scheduler does not see that wait, so without Yield it would wake another thread for the sending
+// goroutine, which takes 0.1 ms on an idle machine. A loop's goroutine calls Yield between two events.
 func (b *Bridge) Yield() {
 	if b.woke.Load() && b.woke.Swap(false) {
 		runtime.Gosched()
@@ -237,8 +237,8 @@ func (b *Bridge) reject(p *loop.Publication) {
 	b.loops.Refuse(p)
 }
 
-// settleLost gives up batches that Redis took and then lost before they came back. Under the policy Reject their senders are
-// told. The caller announces the gap.
+// settleLost gives up batches that Redis took and lost before they came back. Under the policy Reject it tells the senders of
+// their messages. The caller announces the gap.
 func (b *Bridge) settleLost(lost []*flight) {
 	for _, f := range lost {
 		b.held.release(f.bytes)

@@ -69,8 +69,8 @@ func TestConnectSaysThatThereIsNoRedis(t *testing.T) {
 	}
 }
 
-// TestWithoutRedisUnderLocal checks that without Redis the loops go on and this node serves its own members, and that the common
-// order returns with Redis.
+// TestWithoutRedisUnderLocal checks that without Redis the loops go on and this node delivers to its own members. When Redis is
+// back, all members must get one order again.
 func TestWithoutRedisUnderLocal(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -96,7 +96,7 @@ func TestWithoutRedisUnderLocal(t *testing.T) {
 	s.signal(syscall.SIGSTOP)
 	stopped := time.Now()
 	n++
-	speaker.say(fmt.Sprint(n)) // held at first, and delivered only on this node when the hold time is over
+	speaker.say(fmt.Sprint(n)) // the bridge holds this message, and delivers it only on this node when the hold time is over
 	eventually(t, "it is delivered locally", func() bool { return a.bridge.stats.local.Load() > 0 })
 	t.Logf("local after %v", time.Since(stopped))
 	turns := a.node.Loops()[0].Stats().Turns
@@ -228,7 +228,7 @@ func TestMembersAreCountedOverAllNodes(t *testing.T) {
 	t.Logf("the members of a dead node vanished after %v, and are to after %v", time.Since(died), cfg.Gone)
 }
 
-// TestAMillionRooms: 1,000,000 rooms through one bridge leave nothing behind, in Redis or in the node.
+// TestAMillionRooms: after 1,000,000 rooms through one bridge, neither Redis nor the node may still have data of them.
 func TestAMillionRooms(t *testing.T) {
 	t.Parallel()
 	rooms := 1_000_000

@@ -9,9 +9,9 @@ import (
 	"dotsconnect/redisbridge/internal/resp"
 )
 
-// A call of publish.lua carries the batches of all ready lanes. On a Cluster it carries the batch of one lane, because lanes have
-// different slots. If a call fails, it is unknown which of its batches Redis has taken, and each lane repeats its batch alone.
-// That does no damage, because publish.lua knows a repeated batch by its name.
+// A call of publish.lua carries the batches of all ready lanes. On a Cluster it carries the batch of one lane, because lanes
+// have different slots. If a call fails, the node does not know which of its batches Redis has taken, and each lane repeats its
+// batch in a call of its own. The repetition does no damage, because publish.lua knows a repeated batch by its name.
 
 // call is one batch in a call of publish.lua.
 type call struct {
@@ -77,7 +77,7 @@ func (k *link) batches(out []byte, waiting []pending) ([]byte, []pending) {
 	return out, waiting
 }
 
-// take collects the batches of one call. room is how many bytes they may still take; take reduces it.
+// take collects the batches of one call. room is the number of bytes that the batches may still have; take reduces it.
 func (k *link) take(room *int) (some []sent, calls []call) {
 	alone := k.bridge.store.cluster != nil
 	for *room > 0 && (len(some) == 0 || !alone) {
@@ -86,7 +86,7 @@ func (k *link) take(room *int) (some []sent, calls []call) {
 			k.mu.Unlock()
 			break
 		}
-		l := k.ready[0] // only this goroutine removes lanes from the list
+		l := k.ready[0] // still there: only this goroutine removes lanes from the list
 		k.mu.Unlock()
 		if len(some) > 0 && l.goesAlone() {
 			break

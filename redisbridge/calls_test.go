@@ -43,8 +43,9 @@ func (k *link) taken() (calls [][]int) {
 	}
 }
 
-// TestALaneThatFailsDoesNotFailTheOthers: it is unknown for which lane a call failed, so each lane repeats its batch alone. The
-// lane that fails again stays alone, whatever its position among the ready lanes.
+// TestALaneThatFailsDoesNotFailTheOthers: if a call fails, the node does not know which lane was the cause, so each lane
+// repeats its batch in a call of its own. A lane that fails again keeps its own calls, whatever its position among the ready
+// lanes.
 func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 	k := lonelyLink(3)
 	if got := fmt.Sprint(k.taken()); got != "[[0 1 2]]" {
@@ -68,7 +69,7 @@ func TestALaneThatFailsDoesNotFailTheOthers(t *testing.T) {
 	}
 }
 
-// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse such a batch as late again and again, together with the batches of
+// TestABatchWhoseTimeIsOverIsNotSent: the server would refuse every call with such a batch as late, and with it the batches of
 // the other lanes in the same call.
 func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
 	k := lonelyLink(2)
@@ -85,8 +86,8 @@ func TestABatchWhoseTimeIsOverIsNotSent(t *testing.T) {
 }
 
 // TestABatchIsGivenUpAfterTheDeadlineOfItsCalls: if calls usually take long, the hold time of a batch is longer, and it may
-// become shorter while the batch is tried. Redis could still take the last call of the batch after this shorter time, so the
-// batch must not be given up before.
+// become shorter while the node sends the batch. Redis could still take the last call of the batch after the shorter hold time.
+// So the node must not give the batch up before the deadline of this call.
 func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	k := lonelyLink(0)
 	b := k.bridge
@@ -106,8 +107,8 @@ func TestABatchIsGivenUpAfterTheDeadlineOfItsCalls(t *testing.T) {
 	}
 }
 
-// TestACallWithoutAnAnswerIsInDoubt: an error answer to another call ended the connection. This error must not be taken for the
-// answer to the waiting call: a Redis that was loading its data at the first call may have taken the second.
+// TestACallWithoutAnAnswerIsInDoubt: an error answer to another call ended the connection. The bridge must not take this error
+// for the answer to the waiting call: a Redis that was loading its data at the first call may have taken the second call.
 func TestACallWithoutAnAnswerIsInDoubt(t *testing.T) {
 	k := lonelyLink(1)
 	l := k.bridge.lanes[0]

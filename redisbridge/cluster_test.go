@@ -115,7 +115,8 @@ func moveSlot(t *testing.T, all []*redisServer, from, to *redisServer, slot int)
 	return 1
 }
 
-// TestClusterNodeLoss kills a master that has a replica. As with Sentinel, messages may be lost, but that must be announced.
+// TestClusterNodeLoss kills a master that has a replica. As with Sentinel, messages may be lost, but every loss must be
+// announced.
 func TestClusterNodeLoss(t *testing.T) {
 	t.Parallel()
 	if !long() {

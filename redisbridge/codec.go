@@ -13,19 +13,19 @@ import (
 )
 
 // A batch contains the publications that a node sends into a lane with one call. It is stored unchanged in the log of the lane.
-// In the lane's channel "EPOCH SEQ " precedes it, because only publish.lua knows these two. The first byte of a batch is its
-// format; format1.go and format2.go describe the rest.
+// In the lane's channel the text "EPOCH SEQ " precedes the batch, because only publish.lua knows the epoch and the seq. The
+// first byte of a batch is its format; format1.go and format2.go describe the rest.
 //
-// A node reads both formats. It writes the format that the nodes have agreed upon in the meta key, so that two versions of the
-// program can run side by side until no node of the older one is left.
+// A node reads both formats. It writes the format that the nodes have agreed upon in the meta key. So two versions of the
+// program can run side by side until no node of the older version is left.
 
 // nodeID names one run of a node. It is random; 0 means no node.
 type nodeID uint64
 
 func (id nodeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
-// ident is the permanent name of a batch. If a receiver knows the name of a batch, the batch is not new, whatever happened to
-// Redis.
+// ident is the permanent name of a batch. If a receiver knows the name of a batch, it had the batch before, whatever happened
+// to Redis since then.
 type ident struct {
 	node nodeID
 	n    uint64 // number of the batch among the node's batches in the lane, from 1
@@ -35,7 +35,7 @@ type ident struct {
 type batch struct {
 	id     ident
 	pubs   []*loop.Publication // publications into rooms with members here, each with its index
-	notice *notice             // nil: there is none; names only rooms with members here
+	notice *notice             // nil: the batch has none; it names only rooms with members here
 }
 
 // rooms returns the rooms of the publications.

@@ -33,8 +33,8 @@ func drawBatch(t *rapid.T, format int) (id ident, pubs []*loop.Publication, n *n
 	return id, pubs, n
 }
 
-// TestABatchIsReadAsItWasWritten: by a reader with members in all rooms of the batch, and by a reader with members in some of
-// them.
+// TestABatchIsReadAsItWasWritten reads a batch twice: with members in all rooms of the batch, and with members in some of the
+// rooms.
 func TestABatchIsReadAsItWasWritten(t *testing.T) {
 	for _, format := range []int{1, 2} {
 		t.Run(fmt.Sprint("format ", format), rapid.MakeCheck(func(t *rapid.T) {
@@ -105,7 +105,7 @@ func TestFormat2PassesOverWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// TestEveryFlippedBitIsNoticed: the checksum of format 2 finds each one.
+// TestEveryFlippedBitIsNoticed: the checksum of format 2 finds each flipped bit.
 func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	good := appendBatch(nil, 2, ident{7, 9}, []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}, &notice{messages: 3, rooms: []string{"chat/y"}})
 	for bit := range 8 * len(good) {

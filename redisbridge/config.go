@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Policy decides about publications while Redis is away for longer than Config.Hold.
+// Policy decides about publications once Redis has been away for longer than Config.Hold.
 type Policy string
 
 // The policies.
@@ -20,14 +20,14 @@ const (
 // Config is the configuration of a bridge. Start from Default; only URL has no default.
 type Config struct {
 	URL    string      // see ParseAddress
-	TLS    *tls.Config // for rediss: trusted authorities, our certificate; nil: authorities of the system or SSL_CERT_FILE
+	TLS    *tls.Config // for rediss: trusted authorities, the node's certificate; nil: authorities of the system or SSL_CERT_FILE
 	Prefix string      // first part of the name of every key and channel
 	Lanes  int         // 0: the number that the existing nodes use; the first node uses 1, or 64 on a Cluster
 	Hold   time.Duration
 	Down   Policy
 
-	// MaxHeld limits the bytes of publications in flight through Redis. When half of it is used, no connection of the node is
-	// read any more until the use is down to a quarter: TCP slows the senders down, and nothing is lost.
+	// MaxHeld limits the bytes of publications in flight through Redis. When half of the limit is used, the node stops reading
+	// its connections until the use is down to a quarter: TCP slows the senders down, and no message is lost.
 	MaxHeld int64
 	// MaxWaiting limits the bytes that were received for a lane and not delivered yet because a loop must catch up. Batches
 	// beyond the limit are discarded, and read from the log later.
@@ -41,25 +41,25 @@ type Config struct {
 	LogBytes int64
 	LogAge   time.Duration
 
-	Silence time.Duration // after an answer has been overdue this long, the connection is dead; longer if answers take long
+	Silence time.Duration // if an answer is overdue for this time, the connection counts as dead; longer if answers usually take long
 	CallMax time.Duration // time limit of calls that may take long
 	Beat    time.Duration // time between two checks of the connections and of all counters
 	Stale   time.Duration // if the last round trip is older, the node is not ready, or serves alone under Local
-	Look    time.Duration // time between two signs of life of a node; it also looks for the others then
-	Gone    time.Duration // a node that has not shown itself for this long is gone, and its members with it
+	Look    time.Duration // time between two signs of life of a node; with each, it looks for the signs of the other nodes
+	Gone    time.Duration // a node without a sign of life for this time is gone, and its members no longer count
 	Keep    time.Duration // how long Redis keeps the keys of a node that has gone
-	Alone   time.Duration // how long a node that finds no agreement in Redis waits for others before it starts a new system
-	Upgrade time.Duration // the newest format is written after no node of an older program was seen for this long
+	Alone   time.Duration // if a node finds no agreement in Redis, how long it waits for other nodes before it starts a new system
+	Upgrade time.Duration // the nodes write the newest format once they have seen no node of an older program for this time
 
 	// OnGap is called for every gap, from any goroutine; it must not block.
 	OnGap func(Gap)
 }
 
-// Gap tells that publications of a lane did not reach the members on this node, or may not have reached them.
+// Gap says which publications did not reach the members on this node, or may not have reached them.
 type Gap struct {
 	Lane   int
 	Lost   uint64   // batches known to be missing; 0: unknown
-	Missed uint64   // messages that did not come, or that have another place in the order elsewhere; 0: unknown
+	Missed uint64   // messages that did not come, or that have another place in the order on other nodes; 0: unknown
 	Rooms  []string // affected rooms that have members here; nil: all rooms of the lane
 	Reason string
 }

@@ -53,8 +53,8 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*Bridge, error) 
 // over a connection with a round trip of 200 ms.
 const beginners = 64
 
-// begin sets every lane to the current position of that lane in Redis. The first calls may take longer than later ones, because
-// there is no connection yet and Redis does not know the scripts. So they are tried until ctx is done.
+// begin sets every lane to the current position of that lane in Redis. The first calls may take longer than later calls,
+// because there is no connection yet and Redis does not know the scripts. So begin repeats them until ctx is done.
 func (b *Bridge) begin(ctx context.Context) error {
 	client := b.store.open(beginners)
 	defer func() { _ = client.Close() }()
@@ -84,7 +84,7 @@ func (b *Bridge) begin(ctx context.Context) error {
 	return nil
 }
 
-// persist calls f until the call does not time out, or until ctx is done. It returns any other error.
+// persist calls f again while f times out, until ctx is done. It returns any other error at once.
 func persist(ctx context.Context, f func() error) error {
 	for {
 		err := f()

@@ -13,15 +13,16 @@ import (
 )
 
 // Counting members over all nodes. For each lane in which it has members, a node has a hash in Redis: room -> members on this
-// node. The node keeps refreshing the hash, so the hash of a node that is gone expires some time later; until then nobody reads
-// it (presence.go). Rooms are fields of hashes, never keys.
+// node. The node keeps refreshing the expiry of the hash. So the hash of a node that is gone expires some time later; until
+// then no node reads it (presence.go). Rooms are fields of hashes, never keys.
 //
 // Every second the node writes, lane by lane, the rooms whose count has changed since the last pass: the directory has marked
 // them (loop/countchanges.go), so the cost of a pass depends on the number of changes, not of rooms. The node does not remember
 // the counts that it wrote: HSET and HDEL write the current counts, whatever Redis had. A lane's hash is rebuilt from all rooms
-// of the lane only if other rooms in it may be wrong too: a write failed; the lane has a new epoch (as it always has after Redis
-// lost something); the hash expired because this process stood still; or the directory dropped its list. The lanes do not wait
-// for each other, because on a Cluster the server of one of them may be out of reach.
+// of the lane only if counts of other rooms in it may be wrong too. There are four cases: a write failed; the lane has a new
+// epoch (as it always has after Redis lost data); the hash expired because this process stood still; or the directory dropped
+// its list of changed rooms. The lanes do not wait for each other, because on a Cluster the server of one of them may be out of
+// reach.
 
 const (
 	countsPerCommand = 512
@@ -40,7 +41,7 @@ type counter struct {
 // countedLane is the state of a lane's hash, as far as the counter knows.
 type countedLane struct {
 	epoch string // epoch of the lane when the hash was made
-	whole bool   // Redis has taken all writes since, so it is enough to write the changes
+	whole bool   // Redis has taken all writes since the hash was made, so it is enough to write the changes
 	there bool   // the hash has fields, so it exists
 }
 
@@ -116,8 +117,8 @@ func (c *counter) write(ctx context.Context, lane int, refresh bool) error {
 	return nil
 }
 
-// anew rebuilds a lane's hash from all its rooms, but only if Redis answers a small call first: otherwise each second without
-// Redis would cost a visit to all rooms.
+// anew rebuilds a lane's hash from all rooms of the lane, but only if Redis answers a small call first. Otherwise each second
+// without Redis would cost a visit to all rooms.
 func (c *counter) anew(ctx context.Context, lane int) error {
 	l, b := &c.lanes[lane], c.bridge
 	l.whole = false
@@ -132,8 +133,8 @@ func (c *counter) anew(ctx context.Context, lane int) error {
 	return nil
 }
 
-// writeCounts writes the counts (0 for a room that is gone), and sets the expiry of the hash. kept reports whether the hash
-// existed before, and there whether it exists now.
+// writeCounts writes the counts (0 for a room that is gone), and sets the expiry of the hash. The result kept reports whether
+// the hash existed before, and the result there whether it exists now.
 func (b *Bridge) writeCounts(ctx context.Context, lane int, counts []loop.RoomCount, anew bool) (kept, there bool, err error) {
 	server, key := b.lanes[lane].server(), b.store.names.counts(lane, b.node.String())
 	if server == nil {

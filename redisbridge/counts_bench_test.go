@@ -33,7 +33,7 @@ func seat(l *loop.Loop, room string) *guest {
 	return g
 }
 
-// settled waits until the loop has done everything that was posted before.
+// settled waits until the loop has handled all posts from before the call.
 func settled(l *loop.Loop) {
 	for range 2 { // twice, because a join passes through the inbox a second time
 		done := make(chan struct{})

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// stillNode makes a node whose bridge makes no passes over the counts by itself: the test makes them.
+// stillNode makes a node whose bridge does not write the counts by itself: the test makes each pass.
 func stillNode(t testing.TB, cfg Config, loops int) (*testNode, *counter) {
 	t.Helper()
 	n := newNode(t, cfg, loops)
@@ -78,7 +78,7 @@ func (c *churn) settle() {
 func (c *churn) run(steps int) {
 	for range steps {
 		if len(c.here) > 0 && c.rng.IntN(100) < 52 {
-			for g := range c.here { // the first in map order, which is random
+			for g := range c.here { // takes the first guest in map order, which is random
 				c.leave(g)
 				break
 			}
@@ -247,7 +247,8 @@ func TestAPassCostsWhatHasChanged(t *testing.T) {
 	}
 }
 
-// TestWithoutRedisAPassVisitsNoRooms: while a lane cannot be written, each pass tries only one small call for it.
+// TestWithoutRedisAPassVisitsNoRooms: while the counts of a lane cannot be written, each pass tries only one small call for the
+// lane.
 func TestWithoutRedisAPassVisitsNoRooms(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -70,8 +70,8 @@ func TestCountsOfTheOtherLanesAreWritten(t *testing.T) {
 	}
 }
 
-// TestACountThatCannotBeReadIsNoCount: the number of members must not be reported as if it were complete when the hash of one
-// node cannot be read. The error is not in the first answer of the pipeline, but in a later one.
+// TestACountThatCannotBeReadIsNoCount: if the hash of one node cannot be read, the bridge must not report the number of members
+// as if it were complete. The error is not in the first answer of the pipeline, but in a later answer.
 func TestACountThatCannotBeReadIsNoCount(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -1,16 +1,16 @@
 package redisbridge
 
-// A cursor is the position of a node in the order of a lane. It decides about every batch that comes. It has no socket, clock or
-// goroutine; the model test runs it together with a model of publish.lua.
+// A cursor is the position of a node in the order of a lane. It decides what the node does with each batch that comes. It has
+// no socket, clock or goroutine; the model test runs it together with a model of publish.lua.
 //
 //	at        the last place that was taken, and the batch that had it
 //	top       the latest place ever seen; publish.lua begins a new epoch if Redis is behind it
 //	known     the last batch taken of each node: a known batch is never delivered again, whatever its number
 //
-// Live batches mostly come one after the other (next). The log decides about all other cases, so nothing is guessed: a jump is a
-// hole to be refilled; another epoch, or an old number on a new batch, means that Redis was restored from an older copy of its
-// data. To notice this even if nobody saw it happen, a node reads the log from `at` itself, and the batch there must be the known
-// one.
+// Most batches in the channel have the next number (next). In all other cases the node reads the log, so it guesses nothing. A
+// jump in the numbers is a hole to be refilled. Another epoch, or an old number on a new batch, means that Redis was restored
+// from an older copy of its data. A node may not have seen the restore. So it reads the log from `at` itself, and the batch
+// there must be the batch that the node knows.
 type cursor struct {
 	at    place
 	last  ident // the batch at the place at
@@ -19,20 +19,20 @@ type cursor struct {
 	asked place // value of top when the log was last read
 	known map[nodeID]knownBatch
 	clock uint64         // counts uses of known, to find the oldest entries
-	done  map[ident]bool // batches delivered only here without Redis; earlier batches of the same node may still come
+	done  map[ident]bool // batches delivered only on this node without Redis; earlier batches of this node may still come
 	gaps  []Gap          // found by the current call; the caller takes them
-	heal  bool           // Redis lost data: a batch must make publish.lua begin a new epoch, so that all nodes learn of the loss
+	heal  bool           // Redis lost data: the next batch must make publish.lua begin a new epoch, so that all nodes learn of the loss
 	broke string         // if heal: the epoch whose data Redis lost
 	floor uint64         // from this seq to at, in this epoch, no batch was left out
-	mute  uint64         // batches of the log up to this seq are from before Redis was restored, and are skipped
-	loose bool           // a gap of unknown size was just announced; a hole up to the next batch is part of it
+	mute  uint64         // batches of the log up to this seq are older than the restore of Redis, and are skipped
+	loose bool           // a gap of unknown size was just announced; if a hole before the next batch follows, it is part of this gap
 	ended bool           // the epoch is over, and its log was read to the end
-	ahead bool           // members here may have had batches of a past epoch that are not in its log
+	ahead bool           // members here may have got batches of a past epoch that are not in the log of that epoch
 }
 
 type knownBatch struct{ n, used uint64 }
 
-// maxKnown limits known: above it, nodes are forgotten if their last batch was more than maxKnown batches ago.
+// maxKnown limits the size of known: above it, the cursor forgets nodes whose last batch was more than maxKnown batches ago.
 const maxKnown = 1024
 
 type verdict uint8
@@ -67,7 +67,7 @@ type page struct {
 	nodes   map[nodeID]uint64
 }
 
-// begin sets the cursor to the current end of the lane: this node gets nothing from before.
+// begin sets the cursor to the current end of the lane: this node gets no batch from before.
 func (c *cursor) begin(p page) {
 	c.at, c.top, c.floor = p.at, p.at, p.at.seq
 	c.known = map[nodeID]knownBatch{}
@@ -83,7 +83,7 @@ func (c *cursor) begin(p page) {
 
 func (c *cursor) knows(id ident) bool { return id.n <= c.known[id.node].n || c.done[id] }
 
-// finish notes that a batch was delivered only here, without Redis: if it comes later, it is known.
+// finish notes that a batch was delivered only on this node, without Redis. If the batch comes later, it counts as known.
 func (c *cursor) finish(id ident) {
 	if c.done == nil {
 		c.done = map[ident]bool{}
@@ -131,7 +131,7 @@ func (c *cursor) step(at place, id ident) verdict {
 	}
 	c.learn(id)
 	delete(c.done, id)
-	for old := range c.done { // the batch after them came, so they will not come any more
+	for old := range c.done { // a later batch of the node came, so the earlier batches will not come any more
 		if old.node == id.node && old.n < id.n {
 			delete(c.done, old)
 		}
@@ -152,7 +152,7 @@ func (c *cursor) ask() question {
 	return q
 }
 
-// saw notes a place that an answer of publish.lua or read.lua named: Redis must never be behind it again.
+// saw notes a place from an answer of publish.lua or read.lua: Redis must never be behind this place again.
 func (c *cursor) saw(at place) {
 	if c.top.before(at) {
 		c.top = at
@@ -168,8 +168,8 @@ func (c *cursor) damaged() { c.heal, c.broke = true, c.top.epoch }
 // lastSeq is greater than every seq.
 const lastSeq = 1<<53 - 1
 
-// claim is the place that we tell publish.lua we have seen. For a damaged epoch it is the end of that epoch, so that the script
-// cannot continue it.
+// claim is the latest place that this node has seen, as the node tells publish.lua. For a damaged epoch it is the end of that
+// epoch, so that the script must begin a new one.
 func (c *cursor) claim() place {
 	if c.heal {
 		return place{c.broke, lastSeq}
@@ -232,9 +232,9 @@ func (c *cursor) hole(next uint64) {
 	c.floor = next - 1
 }
 
-// contradicts reports whether the log has another batch than we know, at the place of the cursor or at the place before it. It
-// compares two places because one is not enough: after Redis was restored from an older copy, a repeated call may give a batch its
-// old number again. In our tests this never happened to two batches in a row.
+// contradicts reports whether the log has a batch other than the known one, at the place of the cursor or at the place before
+// it. It compares two places because one is not enough: after Redis was restored from an older copy, a repeated call may give a
+// batch its old number again. In the tests this never happened to two batches in a row.
 func (c *cursor) contradicts(p page) bool {
 	for _, e := range p.entries {
 		if e.seq > c.at.seq {
@@ -251,11 +251,11 @@ func (c *cursor) contradicts(p page) bool {
 	return false
 }
 
-// start begins an epoch other than ours, or our own epoch after Redis was restored from an older copy. In the log of a new epoch
-// every batch is new unless it is known. If the copy is from our epoch, the unknown batches were written after the restore. But
-// an unknown batch below floor may be one that we missed before; if it were delivered now, it would have another place in the
-// order here than on the other nodes. If the copy is from an older epoch, new and missed batches cannot be told apart, and the
-// whole log of that epoch is skipped.
+// start begins another epoch, or continues the cursor's epoch after Redis was restored from an older copy. In the log of a new
+// epoch every batch is new unless it is known. If the copy is from the cursor's epoch, the unknown batches were written after
+// the restore. But the node may have missed an unknown batch below floor before the restore; if the batch were delivered now,
+// it would have another place in the order here than on the other nodes. If the copy is from an older epoch, new and missed
+// batches cannot be told apart, and the whole log of that epoch is skipped.
 func (c *cursor) start(p page) (more bool) {
 	old := c.at
 	c.mute = 0
@@ -271,7 +271,7 @@ func (c *cursor) start(p page) (more bool) {
 		c.ahead = c.ahead || p.at.epoch == old.epoch || !c.ended
 	case p.at.epoch <= old.epoch:
 		c.damaged()
-	case c.ahead || !c.ended: // the others have announced this new epoch, but not the batches of ours that they missed
+	case c.ahead || !c.ended: // the other nodes announced the new epoch, but not the batches of the cursor's epoch that they missed
 		c.ahead, c.heal, c.broke = false, true, p.at.epoch
 	}
 	if p.at.epoch != old.epoch {

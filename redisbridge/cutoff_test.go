@@ -12,8 +12,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// startPair makes two nodes on one Redis, under traffic. The second has its own connection through a wire. The first one must not
-// be cut off, so its timeouts are long enough for a busy machine.
+// startPair makes two nodes on one Redis, under traffic. The second node has its own connection through a wire. The first node
+// must not lose its connection, so its timeouts are long enough for a busy machine.
 func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a, b *testNode, l *wire) {
 	t.Helper()
 	l = startWire(t, s.addr())
@@ -24,8 +24,8 @@ func startPair(t *testing.T, s *redisServer, hold time.Duration, down Policy) (a
 	return a, startNode(t, cfg, 1), l
 }
 
-// TestTwoNodesCutOffFromEachOtherMerge: only one of the two nodes has lost its connection to Redis. Both are alive, and clients
-// send to both.
+// TestTwoNodesCutOffFromEachOtherMerge: only one of the two nodes has lost its connection to Redis. Both masters are alive, and
+// clients send to both.
 func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -48,7 +48,7 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 			l.heal()
 			v := tr.calm()
 			t.Logf("\n%s\n%s", tableHead, v.row("one of two cut off, "+name))
-			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // under local, their own node has another order
+			if v.doubled > 0 || v.reordered > 0 && row.down == Reject { // under local, the members on the sender's node have another order
 				t.Errorf("%d doubled, %d reordered", v.doubled, v.reordered)
 			}
 			switch {
@@ -64,8 +64,8 @@ func TestTwoNodesCutOffFromEachOtherMerge(t *testing.T) {
 	}
 }
 
-// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that reads nothing; the node must get what
-// it missed from the log.
+// TestANodeThatStopsReadingIsCutAndRefilled: Redis ends the connection of a subscriber that reads nothing; the node must read
+// the missed batches from the log.
 func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t, "--client-output-buffer-limit", "pubsub 1mb 512kb 1")
@@ -113,8 +113,8 @@ func TestANodeThatStopsReadingIsCutAndRefilled(t *testing.T) {
 	}
 }
 
-// TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere: Redis loses everything while one node is cut off. That node cannot get the
-// messages that it missed; it must announce a gap, and go on.
+// TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere: Redis loses all its data while one node is cut off. This node cannot read the
+// missed messages; it must announce a gap, and go on.
 func TestWhatIsLostWhileANodeIsAwayIsAnnouncedThere(t *testing.T) {
 	t.Parallel()
 	lose := map[string]func(s *redisServer){

@@ -16,7 +16,7 @@ func publications(room string, values ...string) (pubs []*loop.Publication) {
 	return pubs
 }
 
-// TestWhatIsDamagedInAnIdleLaneHeals: nothing is published in the lane, and the node finds and repairs the damage by itself.
+// TestWhatIsDamagedInAnIdleLaneHeals: the node finds and repairs the damage by itself, although nobody publishes in the lane.
 func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -55,7 +55,8 @@ func TestWhatIsDamagedInAnIdleLaneHeals(t *testing.T) {
 	}
 }
 
-// TestAKeyOfAnotherTypeIsNamed: such a key does not heal by itself, and the text of the error says what to do.
+// TestAKeyOfAnotherTypeIsNamed: the node cannot repair a key that has another type. The text of the error must name the key and
+// say what to do.
 func TestAKeyOfAnotherTypeIsNamed(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

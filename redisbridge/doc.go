@@ -6,7 +6,7 @@
 //
 //	config.go     the settings; address.go parses --redis, names.go has the keys, the channels, and the lane of a room
 //	bridge.go     Bridge.Publish finds the lane of the room                     (Start, Close; metrics.go: its figures)
-//	connect.go    how a node starts: each lane begins where Redis is            (passing.go: may an error pass by itself?)
+//	connect.go    how a node starts: each lane begins at its end in Redis       (passing.go: may an error pass by itself?)
 //	meta.go       how all nodes agree about the lanes                           (meta.lua)
 //	lane.go       the lane: the state that its sending and its receiving side share
 //	sending.go    a batch is sent until it has come back; what happens when Redis is away
@@ -21,7 +21,7 @@
 //	cursor.go     the decision about each batch: next, known, or read the log
 //	beat.go       once a second: did this node receive every batch, and does Redis take its writes?
 //	eviction.go   does a Redis evict keys?
-//	awake.go      a clock that stands still while this process does
+//	awake.go      a clock that stands still while this process is stopped
 //	presence.go   which nodes are present; counts.go: the members of a room on all nodes
 //	store.go      every command that does not go over a link                    (slow.go: those that may take long)
 //	reports.go    errors and warnings, for readiness and the log                (journal.go: one line for many lanes)

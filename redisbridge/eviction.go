@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Redis that evicts keys may delete the counter of a lane, or a batch that nobody has read yet. The nodes notice and announce
-// such a loss, but cannot prevent it. So the operator is warned before anything is lost.
+// A Redis that evicts keys may delete the counter of a lane, or a batch that some node has not read yet. The nodes notice and
+// announce such a loss, but cannot prevent it. So the operator is warned before anything is lost.
 
 // eviction is the state of the goroutine that looks for servers that evict keys.
 type eviction struct {

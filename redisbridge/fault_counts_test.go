@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// fault is one row of the table in RESULTS.md: what happens to Redis while 2,000 messages a second pass through it, and the rules
-// that the row allows to be broken. The policy is reject, and the hold time is longer than the outage unless the row sets another
+// fault is one row of the table in RESULTS.md: a fault of Redis while 2,000 messages a second pass through it, and the rules
+// that may be broken in this row. The policy is reject, and the hold time is longer than the outage unless the row sets another
 // one.
 type fault struct {
 	name  string
@@ -167,7 +167,8 @@ func (f fault) run(t *testing.T) verdicts {
 	f.strike(&struck{tr, s, l})
 	v := tr.calm()
 	v.judge(t, f.mayLose)
-	// If Redis loses its data, a batch that it had taken may be gone: this is announced, and the senders are told with 4104.
+	// If Redis loses its data, it may lose a batch that it had taken. Then the node announces a gap, and closes the senders
+	// with 4104.
 	if told := f.mayLose && v.gaps > 0; v.rejected > 0 && f.hold == 0 && !told {
 		t.Errorf("%d refused within the hold time", v.rejected)
 	}

@@ -28,11 +28,11 @@ type crowd struct {
 	stands []*stand  // guarded by mu
 }
 
-// stand is a speaker over several connections: a new client takes the place of one that was closed.
+// stand is a speaker over several connections: when its client was closed, a new client takes its place.
 type stand struct {
 	site, room int
 	mu         sync.Mutex
-	now        *client // the client of now; nil: none could connect yet; guarded by mu
+	now        *client // the present client; nil: no client could connect yet; guarded by mu
 }
 
 // client is one connection of a listener or a speaker.
@@ -175,7 +175,7 @@ func (c *crowd) speak(s *site, k *stand) {
 	}
 }
 
-// hush stops the speakers.
+// hush makes the speakers stop sending.
 func (c *crowd) hush() {
 	if !c.hushed() {
 		close(c.quiet)
@@ -244,7 +244,8 @@ func (c *crowd) heard(room int, w word) bool {
 }
 
 // finish stops the speakers, waits until everything has arrived, and judges. Every connected speaker sends one more message,
-// again and again, until all have received one of them: by then everything before it in the order has come, or never will.
+// and repeats this until all clients have received one of these messages. By then every earlier message in the order has come,
+// or will never come.
 func (c *crowd) finish() (v tally) {
 	c.t.Helper()
 	c.hush()

@@ -12,8 +12,9 @@ import (
 
 const failoverHold = 10 * time.Second
 
-// failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s. No message may be refused, or stay on one
-// node. A batch that only the old master had must be announced, and under reject its senders must be told.
+// failoverRows: a replica becomes the master, planned or not, with a hold time of 10 s. No message may be refused or reach only
+// one node. If only the old master had a batch, a gap must be announced, and under reject the senders of the batch must be
+// closed with 4104.
 func failoverRows() (rows []row) {
 	for _, down := range []Policy{Reject, Local} {
 		add := func(name string, run func(t *testing.T) tally) {
@@ -35,7 +36,7 @@ func failoverRows() (rows []row) {
 		planned := func(_, replica *redisServer) { replica.do("CLUSTER", "FAILOVER") }
 		add("Cluster, planned failover", func(t *testing.T) tally {
 			v, doubted := runCluster(t, down, false, planned)
-			if v.missing+v.gaps+doubted > 0 { // in a planned failover the old master waits until the new one has everything
+			if v.missing+v.gaps+doubted > 0 { // in a planned failover the old master waits until the new master has all data
 				t.Errorf("%d missing, %d gaps, %d given back", v.missing, v.gaps, doubted)
 			}
 			return v
@@ -136,7 +137,7 @@ func judgeFailover(t *testing.T, c *crowd, took time.Duration, old, now *redisSe
 	for _, s := range c.sites {
 		local += s.bridge.stats.local.Load()
 	}
-	if (refused > 0 || local > 0) && took+well < failoverHold { // if it took longer, a slow machine may be the reason
+	if (refused > 0 || local > 0) && took+well < failoverHold { // if the failover took longer, a slow machine may be the reason
 		t.Errorf("%d refused, %d stayed on one node within the hold time", refused, local)
 	}
 	if v.closed > 0 {
@@ -182,7 +183,8 @@ func (s *site) serves(r *redisServer) bool {
 }
 
 // TestALaneThatCameToAReplicaFindsItsMaster: a replica of a Cluster accepts SSUBSCRIBE. If the old master sends a lane away
-// before the new master is known, the lane subscribes on that replica, where nothing else works. It must then move to the master.
+// before the new master is known, the lane subscribes on that replica, where only subscriptions work. It must then move to the
+// master.
 func TestALaneThatCameToAReplicaFindsItsMaster(t *testing.T) {
 	t.Parallel()
 	if !long() && !longFaults() {

@@ -57,12 +57,12 @@ type evidence struct {
 type tally struct {
 	said, accepted int
 	refused        int // messages of a client that was closed with 4104: they may have arrived or not
-	cut            int // messages of a client whose node died or cut it off
-	missing        int // missing deliveries to members that stayed, announced
-	silent         int // missing deliveries to members that stayed, not announced
+	cut            int // messages of a client whose node died, or whose connection was cut
+	missing        int // missing deliveries to members that stayed connected, announced
+	silent         int // missing deliveries to members that stayed connected, not announced
 	doubled        int
-	moved          int // deliveries in another order than at another member or than sent, announced
-	reordered      int // deliveries in such another order, not announced
+	moved          int // deliveries in an order other than at another member or than sent, announced
+	reordered      int // the same as moved, but not announced
 	gaps           int
 	closed         int // clients that were closed with any code but 4104
 	note           string
@@ -183,8 +183,8 @@ func (e *evidence) judgeSpeakers(v *tally, c *spoken, said map[word]time.Time, o
 	}
 }
 
-// judgePair compares the order of messages at two members. It counts as out of order the smallest set of messages whose removal
-// leaves the same order at both.
+// judgePair compares the order of messages at two members. The messages out of order are the smallest set of messages whose
+// removal leaves the same order at both clients.
 func (e *evidence) judgePair(v *tally, c, o *spoken, said map[word]time.Time, own, other map[word]int) {
 	var both []word
 	var places []int
@@ -264,7 +264,7 @@ func (v *tally) check(t *testing.T) {
 	}
 }
 
-// TestTheCheckerOfTheTable: the checker must find each violation that it is given.
+// TestTheCheckerOfTheTable: the checker must find each violation in the evidence that the test gives it.
 func TestTheCheckerOfTheTable(t *testing.T) {
 	t0 := time.Now()
 	at := func(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
@@ -279,8 +279,8 @@ func TestTheCheckerOfTheTable(t *testing.T) {
 		return told{lanes: []int{lane}, rooms: rooms, at: at(second)}
 	}
 	for name, c := range map[string]struct {
-		heard []word // what the listener on the other site heard
-		back  []word // what the speaker itself heard
+		heard []word // the messages that the listener on the other site received
+		back  []word // the messages that the speaker itself received
 		code  websocket.StatusCode
 		gaps  []told // announced on the other site
 		want  tally

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// leaseRows: the members of a node that is gone soon stop counting, and an outage of Redis makes no node stop counting.
+// leaseRows: when a node is gone, its members must soon no longer count. In an outage of Redis, the members of all nodes must
+// still count.
 func leaseRows() []row {
 	return []row{
 		{name: "SIGKILL of one of three nodes: the counts", run: runDeath},

@@ -46,7 +46,7 @@ func runEmpty(t *testing.T, empty func(s *redisServer), alone time.Duration) tal
 	}
 	c := startCrowd(t, rooms, 200*time.Millisecond, sites...)
 	meta := redis.do("GET", "dots:meta")
-	for _, w := range wires { // so that the old nodes cannot reach the empty Redis before the new one, and are not seen
+	for _, w := range wires { // so that the new node reaches the empty Redis before the old nodes, and does not see them
 		w.hole()
 		w.cut()
 	}
@@ -102,8 +102,8 @@ func startFresh(t *testing.T, redis *redisServer, alone time.Duration, beginsAlo
 	return fresh
 }
 
-// standstillRows: a program is stopped for longer than the hold time, and goes on. It must not mistake its own standstill for an
-// outage of Redis.
+// standstillRows: the process of a node is stopped for longer than the hold time, and then continues. It must not mistake its
+// own standstill for an outage of Redis.
 func standstillRows() (rows []row) {
 	for _, r := range []struct {
 		d    time.Duration
@@ -275,8 +275,8 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	return v
 }
 
-// runStuck measures how long a node still reports that it is ready after it stopped receiving anything, while all its other
-// connections work.
+// runStuck measures how long a node still reports that it is ready after its link has stopped receiving data, while all its
+// other connections work.
 func runStuck(t *testing.T, idle bool) tally {
 	far, near, w := cutPair(t, startRedis(t), Reject, 30*time.Second)
 	c := startCrowd(t, tableRooms, tableEvery, far, near)
@@ -295,7 +295,7 @@ func runStuck(t *testing.T, idle bool) tally {
 	}
 	v := c.finish()
 	v.note = fmt.Sprintf("/readyz answers 503 after %.1f s", red.Seconds())
-	if red > 30*time.Second { // 3 s and a tick on a machine that has nothing else to do
+	if red > 30*time.Second { // 3 s and a tick on an idle machine
 		t.Errorf("red only after %v", red)
 	}
 	if v.missing+v.refused+v.gaps+v.moved+v.closed > 0 {

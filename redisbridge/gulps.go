@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A node without members reads the batches of other nodes in gulps: it would cost about 20 us to wake for each batch, and nobody
-// waits for the batches. It is not enough to sleep between two reads, because every packet wakes the scheduler anyway. So during
-// that sleep the socket reports nothing before a gulp is full (SO_RCVLOWAT, socket(7)).
+// A node without members reads the batches of other nodes in gulps: to wake for each batch would cost about 20 us, and no
+// member waits for the batches. A sleep between two reads is not enough, because every packet wakes the scheduler anyway. So
+// during the sleep the socket does not report bytes before a gulp is full (SO_RCVLOWAT, socket(7)).
 const (
 	gulpTime  = 10 * time.Millisecond
 	gulpBytes = 32 << 10
@@ -34,8 +34,8 @@ func (g *gulps) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// lowest sets the number of bytes from which on the socket reports that it can be read. If the system does not support it, every
-// packet wakes the scheduler.
+// lowest sets the number of received bytes from which on the socket reports that it can be read. If the system does not support
+// this setting, every packet wakes the scheduler.
 func (g *gulps) lowest(bytes int) {
 	conn := g.Conn
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {

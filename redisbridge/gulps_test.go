@@ -11,8 +11,9 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestNothingIsLostInGulps: all bytes arrive in order, including the last ones. This holds for pieces of any size (small ones
-// that the socket does not report, or more than a gulp) and however often the node becomes idle meanwhile.
+// TestNothingIsLostInGulps: all bytes arrive in order, including the last ones. This holds for pieces of any size: for small
+// pieces, which the socket does not report, and for pieces larger than a gulp. It also holds if the node becomes idle and busy
+// meanwhile.
 func TestNothingIsLostInGulps(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

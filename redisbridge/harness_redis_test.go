@@ -52,8 +52,9 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 // lastPort is the last port that freePort returned: each port is returned once.
 var lastPort atomic.Int32
 
-// freePort finds a port below the range from which the kernel takes ports for outgoing connections; otherwise a restarted server
-// could find its port taken. The port is below 22768, because the bus of a Cluster uses the port + 10000.
+// freePort finds a port below the range from which the kernel takes ports for outgoing connections. Otherwise an outgoing
+// connection could take the port of a server while the server is restarted. The port is below 22768, because the bus of a
+// Cluster uses the port + 10000.
 func freePort(t testing.TB) int {
 	t.Helper()
 	lastPort.CompareAndSwap(0, int32(10000+os.Getpid()%100*100))
@@ -141,8 +142,8 @@ func (s *redisServer) do(args ...any) any {
 	return v
 }
 
-// replication returns the server's replication info, or "" if it does not answer: a server that changes its role closes its
-// connections.
+// replication returns the server's replication info. It returns "" if the server does not answer, because a server that changes
+// its role closes its connections.
 func (s *redisServer) replication() string {
 	c := s.client()
 	defer c.Close()
@@ -177,7 +178,7 @@ func (s *redisServer) remove() {
 	}
 }
 
-// eventually waits for a condition. It fails the test after a limit, which no working bridge reaches.
+// eventually waits for a condition. It fails the test after a time limit that is much longer than a working bridge needs.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	if !waitFor(60*time.Second, done) {

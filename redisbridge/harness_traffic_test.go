@@ -28,7 +28,7 @@ type traffic struct {
 	wait sync.WaitGroup
 }
 
-// speaker sends numbered messages; when it is kicked, it goes on over another connection.
+// speaker sends numbered messages. When its connection is kicked, it goes on over a new connection.
 type speaker struct {
 	name string
 	room int

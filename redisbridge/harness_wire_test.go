@@ -26,7 +26,7 @@ type wireMode struct {
 	hole   bool                      // nothing comes through; TCP keeps the bytes until the wire works again
 	deaf   bool                      // nothing comes back from Redis
 	mute   bool                      // nothing gets to Redis
-	stuck  bool                      // nothing comes back on a connection that has subscribed to something
+	stuck  bool                      // nothing comes back from Redis on connections with a subscription
 	reset  bool                      // a connection on which data comes is reset
 	delay  time.Duration             // delay of the bytes, in each direction
 	rate   int                       // limit of bytes a second from Redis, for each connection; 0: no limit

@@ -63,8 +63,8 @@ func (f *backLoops) HoldBack(on bool) {
 	f.mu.Unlock()
 }
 
-// TestHoldingBackEndsThoughBothAreSaidAtOnce: two goroutines call HoldBack at the same time, one with true and one with false. If
-// the calls came in the wrong order, no connection of the node would ever be read again.
+// TestHoldingBackEndsThoughBothAreSaidAtOnce: two goroutines want to call HoldBack at the same time, one with true and one with
+// false. If the calls came in the wrong order, the node would never read a connection again.
 func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	f := &backLoops{hesitate: make(chan struct{}, 1)}
 	b := newBridge(Default(), zap.NewNop())
@@ -81,8 +81,8 @@ func TestHoldingBackEndsThoughBothAreSaidAtOnce(t *testing.T) {
 	}
 }
 
-// TestANodeFollowsAnAddressThatLeadsElsewhere: the open connections stay with the old master, which takes everything that is
-// published there and so seems healthy.
+// TestANodeFollowsAnAddressThatLeadsElsewhere: the open connections stay with the old master. It seems healthy, because it
+// takes all batches that are published over these connections.
 func TestANodeFollowsAnAddressThatLeadsElsewhere(t *testing.T) {
 	t.Parallel()
 	old, now := startRedis(t), startRedis(t)
@@ -231,7 +231,7 @@ func TestALogIsReadOverANarrowLink(t *testing.T) {
 	}
 }
 
-// TestDatabasesOfOneRedisAreApart: keys are separate in each database, but channels are shared by all of them.
+// TestDatabasesOfOneRedisAreApart: each database has its own keys, but all databases share the channels.
 func TestDatabasesOfOneRedisAreApart(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -247,7 +247,7 @@ func TestDatabasesOfOneRedisAreApart(t *testing.T) {
 	}
 }
 
-// TestCallsTakeTheTimeThatTheyNeed: the round trip is longer than the first timeout of a call, which has to grow.
+// TestCallsTakeTheTimeThatTheyNeed: the round trip is longer than the first timeout of a call, so the timeout has to grow.
 func TestCallsTakeTheTimeThatTheyNeed(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -295,8 +295,8 @@ func TestANodeHasFourConnectionsToAServer(t *testing.T) {
 }
 
 // TestANumberThatOneMasterHasLostEndsNoLink: a failover or FLUSHALL removes the node's number until the node writes it the next
-// time, and beats follow each other closely while lanes are added to a link. So one missing number does not end a link. Only if a
-// later number is missing too does the address lead to another server.
+// time, and beats follow each other closely while lanes are added to a link. So one missing number does not end a link. If a
+// later number is missing, too, the address leads to another server.
 func TestANumberThatOneMasterHasLostEndsNoLink(t *testing.T) {
 	k := lonelyLink(0)
 	beats := func(there string, written ...uint64) error {

@@ -30,8 +30,8 @@ func (h *held) release(n int64) {
 }
 
 // tellLoops tells the loops to hold back or to go on. Only one goroutine at a time calls the loops, and it checks again after
-// each call. Otherwise two calls at the same time could end with "hold back". Then nothing would be read, so nothing would be
-// published, and nothing would release bytes and end it.
+// each call. Otherwise "hold back" could be the later of two concurrent calls although the bytes are released. Then the loops
+// would read nothing and publish nothing, so no release of bytes would ever let them go on.
 func (h *held) tellLoops() {
 	h.telling.Lock()
 	defer h.telling.Unlock()

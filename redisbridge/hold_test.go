@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestALoopYieldsToASenderThatWasIdle, but not for each publication, which would only cost time.
+// TestALoopYieldsToASenderThatWasIdle: a loop must not yield for every publication, because that would only cost time.
 func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
 	m := newModel(1, newSimRedis(), nil)
 	l := m.nodes[0].lane
@@ -45,7 +45,7 @@ func TestALoopYieldsToASenderThatWasIdle(t *testing.T) {
 }
 
 // TestAMessageWaitsForTheHoldTimeAndNotForCalls: with many lanes the time limit of calls soon reaches its maximum, because it
-// doubles with each call of any lane that times out. A message must not have to wait that long.
+// doubles with each call of any lane that times out. A message must not have to wait for this maximum.
 func TestAMessageWaitsForTheHoldTimeAndNotForCalls(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

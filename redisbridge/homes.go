@@ -9,7 +9,7 @@ import (
 )
 
 // homes holds the links, one for each master that has a lane. When a link ends, its lanes get a link to the server that has them
-// now. So does a lane whose slot has moved to another server.
+// now. A lane whose slot has moved to another server also gets another link.
 type homes struct {
 	bridge *Bridge
 	bell   chan struct{} // rings when some lane has no link
@@ -20,7 +20,7 @@ type homes struct {
 	homeless []*lane          // lanes without a link; guarded by mu
 }
 
-// restPause is the pause between two attempts to find a link, so that a Redis that refuses is not asked all the time.
+// restPause is the pause between two attempts to find a link, so that the node does not ask a Redis that refuses all the time.
 const restPause = 50 * time.Millisecond
 
 var errReplaced = errors.New("another server is the master now")
@@ -29,7 +29,7 @@ func newHomes(b *Bridge) *homes {
 	return &homes{bridge: b, bell: make(chan struct{}, 1), links: map[string]*link{}, of: map[*lane]*link{}, homeless: append([]*lane(nil), b.lanes...)}
 }
 
-// run finds links for the lanes that have none, again and again.
+// run finds a link for each lane that has none, until ctx is done.
 func (h *homes) run(ctx context.Context) {
 	look := time.NewTicker(h.bridge.cfg.Beat)
 	defer look.Stop()
@@ -78,7 +78,7 @@ func (h *homes) place(ctx context.Context, lanes []*lane) {
 	}
 }
 
-// left puts a lane on the list of lanes that need a link, if k is still its link. Any goroutine.
+// left puts a lane on the list of lanes that need a link, if k is still the link of the lane. Any goroutine.
 func (h *homes) left(l *lane, k *link, why error) {
 	h.bridge.failed(why)
 	h.bridge.store.reload()
@@ -127,7 +127,8 @@ func (h *homes) all() (links []*link) {
 	return links
 }
 
-// look asks the sentinels, and ends the link to a master that they have replaced, in case the link has not noticed.
+// look asks the sentinels for the master. If they have replaced the master and its link has not noticed this, look ends the
+// link.
 func (h *homes) look(ctx context.Context) {
 	if h.bridge.store.sentinels == nil {
 		return

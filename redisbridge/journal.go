@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// The journal writes events of lanes to the log. Usually one event concerns many lanes at the same moment, and a log that drops
-// repeated lines would name only some of them. So notes of the same kind are collected for a moment, and one line names all lanes
-// concerned.
+// The journal writes events of lanes to the log. Usually one event concerns many lanes at the same moment. With a line for each
+// lane, a log that drops repeated lines would name only some of the lanes. So the journal collects notes of the same kind for a
+// moment, and writes one line that names all lanes concerned.
 type journal struct {
 	log *zap.Logger
 

@@ -43,9 +43,9 @@ func newLane(b *Bridge, index int) *lane {
 	return l
 }
 
-// begin sets the lane to its current position in Redis: this node gets nothing from before. If the lane has no number yet, begin
-// publishes an empty batch, so that it gets one. Otherwise the first epoch of the lane could begin and end while we are not
-// listening, and we would not know that we missed it.
+// begin sets the lane to its current position in Redis: this node gets nothing from before. If the lane has no counter yet,
+// begin publishes an empty batch, so that the lane gets one. Otherwise the first epoch of the lane could begin and end before
+// this node is subscribed, and the node would not know that it missed the epoch.
 func (l *lane) begin(publish func(call) (answer, error), read func(question) (page, error)) error {
 	p, err := read(question{})
 	if err == nil && p.at.epoch == "" {

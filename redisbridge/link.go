@@ -15,9 +15,9 @@ import (
 )
 
 // A link is the connection to one master. It carries the calls of all lanes on that master, many at once, and the batches that
-// are published there. So batches and answers arrive in one order, and the arrival of either shows that the server still sends
-// the other. A link has one goroutine that reads and one that writes, and ends at the first error. The connections for slow
-// commands end with it, because they may lead to a master that was replaced.
+// are published there. So batches and answers arrive in one order. Each of them that arrives shows that the connection still
+// works for both. A link has one goroutine that reads and one that writes, and ends at the first error. The connections for
+// slow commands end with it, because they may lead to a master that was replaced.
 type link struct {
 	bridge *Bridge
 	addr   string
@@ -41,7 +41,7 @@ type link struct {
 	beaten   time.Duration // time of the last beat, by the awake clock; only the watch goroutine uses it
 
 	loaded atomic.Bool   // the server has publish.lua loaded
-	apart  uint64        // a number that the node wrote over a newer connection, missing here; 0: none; only the reader uses it
+	apart  uint64        // a number of the node that this server does not have (beat.go); 0: none; only the reader uses it
 	bell   chan struct{} // wakes the writer
 	ended  chan struct{} // closed when over is set
 }
@@ -61,7 +61,7 @@ type pending struct {
 	written time.Duration // time of the write, by the awake clock
 }
 
-// window is the number of writes with batches that may be in flight. While that many are, the next batches grow.
+// window is the number of writes with batches that may be in flight. While all of these are in flight, the next batches grow.
 const window = 2
 
 var (
@@ -116,7 +116,7 @@ func (k *link) bury() {
 	}
 	k.waiting, k.commands = nil, nil
 	k.mu.Unlock()
-	why := errors.New(k.over.Error()) // not wrapped: an error answer to one command must not look like the answer to another
+	why := errors.New(k.over.Error()) // not wrapped: the error that one command got must not look like the answer to another command
 	for _, p := range waiting {
 		p.done(nil, why)
 	}
@@ -173,7 +173,7 @@ func (k *link) adopt(l *lane) (ok bool) {
 	}}, command, channel)
 }
 
-// part removes a lane from this link, and lets it get another link. Only the reader's goroutine calls it.
+// part removes a lane from this link, so that the lane gets another link. Only the reader's goroutine calls it.
 func (k *link) part(l *lane, why error) {
 	k.change(func(lanes map[string]*lane) { delete(lanes, k.bridge.store.names.channel(l.index)) })
 	l.detach(k)
@@ -311,7 +311,7 @@ func (k *link) next(out []byte) []byte {
 	return out
 }
 
-// watch ends a link if an answer is overdue and nothing was heard since, and sends a beat when one is due. Only the watch
+// watch ends a link if an answer is overdue and no data has come meanwhile, and sends a beat when one is due. Only the watch
 // goroutine of the bridge calls it.
 func (k *link) watch(now time.Duration) {
 	if !k.serve.Load() {

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// An event that concerns many lanes at once becomes one line that names them all. Another kind of event, or another reason,
-// becomes a line of its own.
+// If an event concerns many lanes at once, the log gets one line that names all of them. An event of another kind, or with
+// another reason, gets a line of its own.
 func TestTheJournalNamesAllLanesInOneLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, lines := observer.New(zap.DebugLevel)
@@ -85,7 +85,7 @@ func TestRecoveryIsToldAsTroubleWas(t *testing.T) {
 	})
 }
 
-// TestAnEndIsNoTrouble: when the bridge is closed, waiting commands get no answer; this must not be reported as an error.
+// TestAnEndIsNoTrouble: when the bridge is closed, waiting commands get no answer. The bridge must not report this as an error.
 func TestAnEndIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -10,8 +10,8 @@ import (
 	"dotsconnect/loop"
 )
 
-// TestTheReachOfTheLogIsWhatItHas: everything within the reported reach is in the log, and the reach shrinks when the log loses
-// its older half.
+// TestTheReachOfTheLogIsWhatItHas: all batches within the reported reach must be in the log, and the reach must shrink when the
+// log loses its older generation.
 func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -48,8 +48,8 @@ func TestTheReachOfTheLogIsWhatItHas(t *testing.T) {
 	}
 }
 
-// TestTheLogIsReadToItsEndAfterReadsThatRanOut: after each read that times out the node asks for a smaller page, until the page
-// has only one batch, the one at the cursor.
+// TestTheLogIsReadToItsEndAfterReadsThatRanOut: after each read that times out, the node asks for a smaller page. The smallest
+// page has only one batch, the batch at the cursor.
 func TestTheLogIsReadToItsEndAfterReadsThatRanOut(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

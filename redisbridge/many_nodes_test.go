@@ -41,8 +41,8 @@ func (s *system) say(k, from, n int) {
 	}
 }
 
-// judge waits until the listeners of the given nodes have received the messages that each of them sent in each room, want in
-// number, and compares what they received.
+// judge waits until each listener of the given nodes has received the want messages that each of these nodes sent in each room.
+// Then it compares the messages that the listeners received.
 func (s *system) judge(v *verdicts, want int, who ...int) {
 	s.t.Helper()
 	for r, all := range s.listeners {
@@ -104,9 +104,9 @@ func TestThreeNodesFiftyRooms(t *testing.T) {
 	t.Logf("%d messages, %d deliveries: %d lost, %d doubled, %d reordered", 3*rooms*each, 9*rooms*each, v.lost, v.doubled, v.reordered)
 }
 
-// TestANodeOfThreeDiesAndComesBack: the node dies in the middle of its messages without saying goodbye. The two others must have
-// the same messages: all of their own, and those of the dead node up to some point, without holes. The node that comes back must
-// have everything that came after its return.
+// TestANodeOfThreeDiesAndComesBack: the node dies in the middle of its messages without saying goodbye. The two other nodes
+// must have the same messages: all of their own messages, and the messages of the dead node up to some point, without holes.
+// When the dead node has come back, it must have all later messages.
 func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -120,7 +120,7 @@ func TestANodeOfThreeDiesAndComesBack(t *testing.T) {
 		wait.Go(func() { sys.say(k, 1, each) })
 	}
 	eventually(t, "the third one speaks", func() bool { return c.bridge.stats.received.Load() > 1000 })
-	c.bridge.life.cancel() // its calls are cut off at any point
+	c.bridge.life.cancel() // its calls end at a random point
 	wait.Wait()
 	d := startNode(t, cfg, 1)
 	sys.add(d)

@@ -13,10 +13,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// The nodes must divide the rooms into lanes alike. The first node makes a random key for that, and writes this agreement into
-// Redis with the time. If Redis loses it, the nodes write it back: each node checks once a second, after subscribing, and when it
-// numbered a lane again. There can be two agreements if a node found an empty Redis that the other nodes could not reach. Then
-// the older agreement holds: a node with the younger one takes no more messages and reports that through Lost.
+// All nodes must compute the same lane for a room. The first node makes a random key for the hash, and writes the agreement
+// (the key, the number of lanes and the time) into Redis. If Redis loses the agreement, the nodes write it back: each node
+// checks once a second, after it has subscribed, and when a lane got a new epoch. There can be two agreements if a node found
+// an empty Redis that the other nodes could not reach. Then the older agreement holds: a node with the younger agreement takes
+// no more messages and reports this through Lost.
 
 // meta is the agreement of the nodes.
 type meta struct {
@@ -113,8 +114,8 @@ func defaultLanes(kind Kind) int {
 	return 1
 }
 
-// findMeta returns the agreement in Redis. If there is none, it writes a new one, but only if no other node was seen for
-// Config.Alone: Redis may be empty because it was just started, while the other nodes know the old agreement.
+// findMeta returns the agreement in Redis. If there is none, findMeta writes a new agreement, but only if it has seen no other
+// node for Config.Alone: Redis may be empty because it was just started, while the other nodes know the old agreement.
 func (b *Bridge) findMeta(ctx context.Context) (text string, err error) {
 	client, key := b.store.client, b.store.names.meta()
 	told := false
@@ -206,8 +207,8 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	return "", nil
 }
 
-// tend writes the agreement back if Redis has lost it, and checks which agreement holds now. If upgrade is true, no node of an
-// older program was seen for Config.Upgrade, and tend raises the agreement to the newest format.
+// tend writes the agreement back if Redis has lost it, and checks which agreement holds now. If upgrade is true, tend also
+// changes the agreement to the newest format; the caller has seen no node of an older program for Config.Upgrade.
 func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bool) error {
 	if a.broken.Load() {
 		return nil
@@ -242,8 +243,8 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	return nil
 }
 
-// stray announces a gap when a node has published into one of our rooms through another lane. That node has another agreement,
-// and either it or this node will find out in a moment.
+// stray announces a gap when a node has published into a room of this node through the wrong lane. That node has another
+// agreement than this one, and one of the two nodes will notice this in a moment.
 func (b *Bridge) stray(name []byte) {
 	b.presence.ring()
 	lane := laneOf(&b.accord.meta, name)

@@ -24,7 +24,7 @@ func TestMetaIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-// TestOfTwoAgreementsTheOlderHolds: meta.lua must give every node the same agreement, whatever order the nodes come in.
+// TestOfTwoAgreementsTheOlderHolds: meta.lua must give every node the same agreement, in whatever order the nodes call it.
 func TestOfTwoAgreementsTheOlderHolds(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -50,7 +50,8 @@ func TestOfTwoAgreementsTheOlderHolds(t *testing.T) {
 	}
 }
 
-// TestANodeAtAnEmptyRedisWaitsForTheOthers: if it started at once, the members of a room could be divided between two agreements.
+// TestANodeAtAnEmptyRedisWaitsForTheOthers: if the node started at once, there could be two agreements, and the members of one
+// room could be in two lanes.
 func TestANodeAtAnEmptyRedisWaitsForTheOthers(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -71,8 +72,8 @@ func TestANodeAtAnEmptyRedisWaitsForTheOthers(t *testing.T) {
 	eventually(t, "it arrives", func() bool { return m.count() == 1 })
 }
 
-// TestTheYoungerAgreementGivesWay: a node that started alone, where the other nodes could not be seen, learns of their older
-// agreement. It takes no more messages, and the messages that it has published into other lanes are announced.
+// TestTheYoungerAgreementGivesWay: a node that started alone, because it could not see the other nodes, learns of their older
+// agreement. It must take no more messages. The messages that it has published into wrong lanes must be announced as a gap.
 func TestTheYoungerAgreementGivesWay(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -85,7 +85,7 @@ func (all lanes) listening() (n int) {
 	return n
 }
 
-// reach is how far back every lane can be read from its log; the lane with the shortest log decides. 0: unknown.
+// reach is the time for which the log of every lane reaches back; the lane with the shortest log decides. 0: unknown.
 func (all lanes) reach() (shortest time.Duration) {
 	for _, l := range all {
 		if reach := time.Duration(l.reach.Load()) * time.Second; reach > 0 && (shortest == 0 || reach < shortest) {

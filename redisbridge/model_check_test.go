@@ -30,7 +30,7 @@ func (m *model) check(n *modelNode) error {
 			marked = true
 			continue
 		}
-		marked = marked || m.faults > 0 && at < lastMark // batches that Redis forgot are announced when another node has told
+		marked = marked || m.faults > 0 && at < lastMark // a gap for batches that Redis forgot is announced when another node has told of the loss
 		if seen[v] {
 			return fmt.Errorf("%s delivered %s twice", n.name, v)
 		}
@@ -43,7 +43,7 @@ func (m *model) check(n *modelNode) error {
 		if err := m.skipped(n, has, last+1, i, marked); err != nil {
 			return err
 		}
-		last, marked = i, marked && len(where[v]) > 1 // with several places it is unknown which of them this was
+		last, marked = i, marked && len(where[v]) > 1 // if a batch has several places, the model does not know which place this was
 	}
 	if err := m.skipped(n, has, last+1, len(m.truth), marked); err != nil {
 		return err

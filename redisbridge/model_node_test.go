@@ -15,7 +15,7 @@ type modelNode struct {
 	lane   *lane
 	since  int // len(m.truth) when the node began
 	stream []string
-	conn   []string // messages in flight to the node; nil if up is false: then it is not subscribed
+	conn   []string // messages in flight to the node; nil if up is false, because then the node is not subscribed
 	up     bool
 	behind bool // a subscription was confirmed, so the log must be read
 
@@ -44,7 +44,7 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	}
 	n.lane = newLane(b, 0)
 	n.link = newLink(b, "model")
-	n.lane.link, n.lane.missed.running = n.link, true // the model does the work of the lane's goroutine
+	n.lane.link, n.lane.missed.running = n.link, true // running, because the model does the work of the lane's goroutine
 	n.subscribe()
 	err := n.lane.begin(m.execute, m.redis.read)
 	if err != nil {

@@ -157,7 +157,7 @@ type realRedis struct {
 func newRealRedis(t testing.TB, s *redisServer) *realRedis {
 	cfg := Default()
 	cfg.LogBytes = 2 * simGeneration
-	cfg.CallMax = time.Minute // large: the model assumes that a call that failed was not executed, but one that timed out may have been
+	cfg.CallMax = time.Minute // so that no call times out: Redis may have executed such a call, and the model does not expect that
 	a, err := ParseAddress(s.url())
 	if err != nil {
 		t.Fatal(err)

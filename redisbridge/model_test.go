@@ -12,9 +12,10 @@ import (
 )
 
 // The model runs publish.lua and a node's side of it one step at a time, in an order that only the seed decides. There are two
-// publishers and a subscriber that comes and goes, on one lane. Making a call, executing it and answering it are separate steps;
-// answers get lost, and calls are repeated, even long after they were given up. Messages to a node wait in its connection, and a
-// broken connection loses them. Redis may lose its counter, its log, or everything, and may be restored from an older copy.
+// publishers and a subscriber that comes and goes, on one lane. Making a call, executing it and answering it are separate
+// steps. Answers get lost. Calls are repeated, even long after the node gave them up. Messages to a node wait in its
+// connection, and a broken connection loses them. Redis may lose its counter, its log, or everything, and may be restored from
+// an older copy.
 //
 // The model runs against a simulated Redis, which does what publish.lua and read.lua do, and (with fewer seeds) against the
 // scripts themselves in a real redis-server.
@@ -24,9 +25,10 @@ import (
 // nodes have it at the second place, after an announced gap.
 //
 // These rules must always hold. No node delivers a batch twice. All nodes deliver in the order in which Redis applied the
-// batches. Every skipped batch is announced: if Redis lost nothing, between the batch before it and the batch after it; otherwise
-// there, or later when a node that knows better has told. Every publication ends in exactly one way at its publisher: delivered,
-// rejected, delivered locally, or lost with a gap announced. When the faults are over, everything comes to rest.
+// batches. Every skipped batch is announced. If Redis lost nothing, the gap is announced between the batch before it and the
+// batch after it. If Redis lost data, the gap may also be announced later, when another node has told of the loss. Every
+// publication ends in exactly one way at its publisher: delivered, rejected, delivered locally, or lost with a gap announced.
+// When the faults are over, no batch may stay in flight, and no node may still have to read the log.
 
 var (
 	modelSeeds = flag.Int("model.seeds", 2000, "how many seeds TestModel runs")
@@ -319,7 +321,7 @@ func (m *model) catchUp(n *modelNode) {
 	panic(n.name + " reads the log without end")
 }
 
-// rest runs everything that is left to do, without faults.
+// rest runs all steps that are left to do, without faults.
 func (m *model) rest() {
 	for range 2000 {
 		busy := false

@@ -2,8 +2,8 @@ package redisbridge
 
 import "encoding/binary"
 
-// A notice tells the other nodes that messages of a node reached only its own members while Redis was away. Every node announces
-// a gap to the rooms that the notice names, or to all rooms of the lane if there were too many.
+// A notice tells the other nodes that messages of a node reached only the members on that node while Redis was away. Every node
+// announces a gap to the rooms that the notice names, or to all rooms of the lane if there were too many rooms to name.
 type notice struct {
 	messages uint64
 	more     bool // there are affected rooms that the notice does not name
@@ -85,7 +85,7 @@ func (n *notice) merge(o *notice) {
 	}
 }
 
-// gap returns the gap that a notice means for the members here.
+// gap returns the gap that this node must announce because of a notice.
 func (n *notice) gap() Gap {
 	g := Gap{Missed: n.messages, Rooms: n.rooms, Reason: "a node delivered messages only to its own members while Redis was away"}
 	if n.more {

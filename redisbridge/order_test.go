@@ -133,7 +133,7 @@ func (n *testNode) Refuse(p *loop.Publication) {
 	n.node.Refuse(p)
 }
 
-// Doubt counts as a refusal in the tests, because the sender is told in both cases.
+// Doubt counts as a refusal in the tests, because in both cases the sender learns that its message may be lost.
 func (n *testNode) Doubt(p *loop.Publication) { n.Refuse(p) }
 
 func (n *testNode) close() {

@@ -84,7 +84,7 @@ func (o *outbox) consume(count int) {
 	}
 }
 
-// settle notes that Redis has taken a batch.
+// settle notes that Redis has taken the batch, at the given place.
 func (o *outbox) settle(f *flight, at place) {
 	f.acked = at
 	f.batch = nil
@@ -96,8 +96,8 @@ func (o *outbox) awaits(n uint64) bool {
 	return slices.ContainsFunc(o.sent, func(f *flight) bool { return f.id.n == n })
 }
 
-// home removes batch n from sent because it came back, and returns it, or nil if sent does not have it. The batches before it
-// have not come back and never will; home removes them too and returns them as lost.
+// home removes batch n from sent because it came back, and returns it, or nil if sent does not have it. Batches of this node
+// come back in order. So the batches before n in sent will never come back; home removes them too and returns them as lost.
 func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
 	i := 0
 	for i < len(o.sent) && o.sent[i].id.n < n {
@@ -113,7 +113,8 @@ func (o *outbox) home(n uint64) (f *flight, lost []*flight) {
 	return f, lost
 }
 
-// missed removes and returns the batches that should have come back, if everything up to the place at was received.
+// missed removes and returns the batches with a place up to `at`: all batches up to this place were received, and they were not
+// among them.
 func (o *outbox) missed(at place) (lost []*flight) {
 	i := 0
 	for i < len(o.sent) && o.sent[i].acked.epoch != "" && !at.before(o.sent[i].acked) {
@@ -130,9 +131,9 @@ func (o *outbox) drop(n int) {
 	o.sent = o.sent[:rest]
 }
 
-// giveUp removes everything that no call has settled: the batch in flight (unless it has come back), and the queue. If all is
-// set, giveUp also removes the batches that were settled and have not come back; they are taken, and come before f in the order.
-// held is the number of bytes that all of this counted against MaxHeld.
+// giveUp removes the batch in flight (unless it has come back) and the queue. If all is set, it also removes the batches that
+// Redis has taken and that have not come back; it returns them as taken, and they are before f in the order. held is the number
+// of bytes that the removed publications counted against MaxHeld.
 func (o *outbox) giveUp(all bool) (taken []*flight, f *flight, queue []*loop.Publication, held int64) {
 	f, o.flight = o.flight, nil
 	if f != nil && f.back {

@@ -35,8 +35,8 @@ func (p *pace) usual() time.Duration {
 	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
 
-// overdue reports whether an answer will not come any more. That is so if nothing was heard for longer than answers take. It is
-// also so if other data kept coming, but the wait was far too long: on a slow connection much data may be ahead of the answer.
+// overdue reports whether an answer counts as lost. It does if no data has come for longer than answers take. If other data
+// keeps coming, it does only after a much longer wait, because on a slow connection much data may be ahead of the answer.
 func (t *times) overdue(waited, silent time.Duration) bool {
 	limit := t.pace.timeout()
 	return min(waited, silent) > limit || waited > talkative*limit

@@ -13,8 +13,8 @@ import (
 
 // MayPass reports whether an error of Connect may pass by itself, because Redis is not there, cannot be reached, or is still
 // starting. Every other error needs an operator: a refused login, a missing right, an untrusted certificate, nodes that differ
-// (ErrDiffers). If the error combines several, for example from the sentinels, and one of them needs an operator, it does not
-// pass by itself.
+// (ErrDiffers). If the error combines several errors, for example from the sentinels, and one of these needs an operator,
+// MayPass returns false.
 func MayPass(err error) bool {
 	passes, mends := false, true
 	var look func(error)
@@ -42,14 +42,15 @@ func MayPass(err error) bool {
 	return passes && mends
 }
 
-// needsHand and passing judge one error of a tree, without the errors inside it. needsHand reports whether an operator must act.
+// needsHand and passing look at one error of a tree, without the errors inside it. needsHand reports whether an operator must
+// act.
 
 //nolint:errorlint // see MayPass
 func needsHand(err error) bool {
 	switch e := err.(type) {
 	case *tls.CertificateVerificationError, tls.RecordHeaderError:
 		return true
-	case *net.OpError: // the other side's complaint about our part of the handshake
+	case *net.OpError: // the server's error about the node's part of the TLS handshake
 		return e.Op == "remote error"
 	case redis.Error:
 		return !passingReply(e.Error())

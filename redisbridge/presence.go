@@ -14,7 +14,7 @@ import (
 // presence knows which nodes there are. Each node increments a number of its own in Redis once a second and reads the numbers of
 // the others: a node whose number has not changed for Config.Gone is gone. Only time in which Redis answered counts, so an outage
 // makes no node disappear. A node that has watched the others for less than Config.Gone considers all of them present. The keys
-// expire only to keep Redis clean.
+// have an expiry only so that keys of old nodes do not stay in Redis.
 //
 // The number of a node of format 1 is always 1, and its key has a lease of 15 s: the node is present as long as the key exists.
 type presence struct {
@@ -86,7 +86,7 @@ func (p *presence) ring() {
 	}
 }
 
-// agree checks the agreement of the nodes. since is the time since the last look that was answered.
+// agree checks the agreement of the nodes. since is the time since the last look that Redis answered.
 func (p *presence) agree(ctx context.Context, since time.Duration) error {
 	b := p.bridge
 	p.old += since
@@ -196,7 +196,7 @@ func (s *sighting) see(number string, since, gone time.Duration) bool {
 // resign tells the other nodes that this node has left, and removes its counts.
 func (p *presence) resign(ctx context.Context) {
 	s, node := p.bridge.store, p.bridge.node.String()
-	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // if it fails, the others find out by themselves
+	_, _ = s.client.Pipelined(ctx, func(q redis.Pipeliner) error { // if this fails, the other nodes find out by themselves
 		q.Set(ctx, s.names.lease(node), numberGone, 8*s.cfg.Gone)
 		q.SRem(ctx, s.names.nodes(), node)
 		for i := range s.names.tags {

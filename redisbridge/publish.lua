@@ -1,7 +1,7 @@
 -- publish.lua gives a batch of a node its place in the order of its lane. One call has batches of one lane or of many.
 -- KEYS  for each lane: state, log
 -- ARGV  1 node  2 random  3 bytes and 4 seconds of a generation of the log  5 PUBLISH or SPUBLISH
---       6 deadline by this server's clock, in milliseconds; after it nothing is taken
+--       6 deadline by this server's clock, in milliseconds; after it the call is refused
 --       for each lane: channel, n, epoch and seq (the latest place that the node has seen), batch
 -- Returns, for each lane: 1 taken, 0 taken before, 2 too late; epoch; seq, or the clock if it is too late; reason for a new epoch,
 -- or ''

@@ -9,7 +9,7 @@ import (
 )
 
 // By its policy, a node must report the right readiness before the first round trip, after a recent one and after an old one. A
-// node that does not agree with the others is not ready under either policy.
+// node whose agreement differs from that of the other nodes is not ready, under both policies.
 func TestReadinessByPolicy(t *testing.T) {
 	const misfit = "the nodes do not fit"
 	for name, row := range map[string]struct {

@@ -14,8 +14,8 @@ import (
 // that do not fit into the queue are read from the log.
 
 const (
-	pageSize  = 64        // batches per read of the log
-	lateBytes = 256 << 10 // if more bytes than this wait, they came late
+	pageSize  = 64        // number of batches in one read of the log
+	lateBytes = 256 << 10 // if more bytes than this wait in the queue, its batches count as late
 )
 
 // incoming holds the batches that were heard and not handled yet. The lane's mutex guards it.
@@ -111,7 +111,7 @@ func (l *lane) handle(payload []byte, late bool) (v verdict, lost []*flight) {
 	if err == nil {
 		all, err = l.parse(m.batch)
 	}
-	if err != nil { // it was damaged on its way, and the log has it undamaged; or another program publishes in the channel
+	if err != nil { // the batch was damaged on its way, and the log has an undamaged copy; or another program publishes in the channel
 		l.bridge.stats.foreign.Add(1)
 		return verdictRead, nil
 	}
@@ -130,7 +130,7 @@ func (l *lane) parse(b []byte) (batch, error) {
 	return parseBatch(b, l.find)
 }
 
-// judge does what the cursor has decided about a batch. It returns the batches found to be lost. mu is held.
+// judge carries out the cursor's decision about a batch. It returns the batches found to be lost. mu is held.
 func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*flight) {
 	switch v {
 	case verdictNext:
@@ -144,8 +144,8 @@ func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*fli
 	return v, nil
 }
 
-// deliver hands the publications of a batch to the loops; if this node sent the batch, these are the original ones. It returns
-// the batches found to be lost. mu is held.
+// deliver hands the publications of a batch to the loops. If this node sent the batch, deliver uses the original publications.
+// It returns the batches found to be lost. mu is held.
 func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 	b, pubs := l.bridge, all.pubs
 	for _, p := range pubs {
@@ -180,8 +180,8 @@ func (l *lane) hearNotice(n *notice) {
 
 var errAway = errors.New("no connection to the server that has the lane")
 
-// catchUp reads the log from the cursor on until there is no more. While Redis does not answer, it tries again. If the lane has
-// no link, it stops, because the next link begins by reading the log.
+// catchUp reads the log from the cursor to the end. While Redis does not answer, catchUp tries again. If the lane has no link,
+// it stops, because the lane reads the log again when it gets its next link.
 func (l *lane) catchUp(ctx context.Context) {
 	wait, count := firstPause, pageSize
 	for ctx.Err() == nil {

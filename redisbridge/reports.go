@@ -41,8 +41,7 @@ func (r *reports) failed(err error) {
 	}
 }
 
-// relieved forgets the error if every lane has had a round trip since then. proven is the start of the last round trip, since the
-// start of the bridge, for the lane whose last round trip is oldest.
+// relieved forgets the error if every lane has had a round trip since the error. proven is the result of Bridge.proven.
 func (r *reports) relieved(proven time.Duration) {
 	since := r.away.Load()
 	if since == 0 || int64(proven) <= since || !r.away.CompareAndSwap(since, 0) {

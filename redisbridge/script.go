@@ -6,13 +6,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// publishSource is publish.lua. It gives a batch its number, keeps it and publishes it. One call carries the batches of many
-// lanes.
+// publishSource is publish.lua. It gives a batch its number, writes it to the log and publishes it. One call carries the
+// batches of many lanes.
 //
 //go:embed publish.lua
 var publishSource string
 
-// readSource is read.lua. It returns a lane's log from a place on, together with the epoch at that moment.
+// readSource is read.lua. It returns a lane's log from a given place on, together with the current epoch.
 //
 //go:embed read.lua
 var readSource string

@@ -9,12 +9,12 @@ import (
 )
 
 // A batch is sent until it is settled: publish.lua answers with its place, or the batch comes back through the channel, whichever
-// is first. If neither happens within Config.Hold, the lane is down. Then the policy decides about everything that is not
-// settled, and about everything that comes until an empty batch gets through.
+// is first. If Redis has not taken the batch within Config.Hold, the lane is down. Then the policy decides about all
+// publications that are not settled, and about all that come until Redis takes an empty batch.
 //
-// The hold time counts only time in which this process was awake. Each call carries the end of the hold time by the clock of its
-// server, and publish.lua takes nothing after that. So Redis never takes a batch after it was given up; it may have taken it
-// before.
+// The hold time counts only time in which this process was awake. Each call carries the end of the hold time by the clock of
+// its server, and after this time publish.lua refuses the call. So Redis never takes a batch after the node has given it up,
+// but it may have taken the batch before.
 
 const (
 	firstPause  = 10 * time.Millisecond // minimum time between two attempts
@@ -61,14 +61,14 @@ func (l *lane) waits(now time.Duration) bool {
 	return len(l.out.queue) > 0 || l.out.down || l.cur.heal || l.tells()
 }
 
-// tells reports whether the other nodes must be told which messages were delivered only here. Format 1 cannot express that. mu is
-// held.
+// tells reports whether this node must send a notice about messages that were delivered only here. Format 1 has no notices. mu
+// is held.
 func (l *lane) tells() bool {
 	return l.untold.messages > 0 && !l.out.down && l.bridge.format() > 1
 }
 
-// take gives the link the batch to send now, or nil if there is none. While the lane is down, or if publish.lua must begin a new
-// epoch, the batch may be empty.
+// take returns the batch that the link should send now, or nil if there is none. While the lane is down, or if publish.lua must
+// begin a new epoch, the batch may be empty.
 func (l *lane) take(k *link) (*flight, call) {
 	now := l.bridge.awake.read()
 	l.mu.Lock()
@@ -141,8 +141,8 @@ func (l *lane) settle(f *flight, a answer) {
 	}
 }
 
-// fail notes that a call with the batch failed. The call is repeated after a pause, unless the batch has come back meanwhile. If
-// alone is set, it carries no batches of other lanes from now on.
+// fail notes that a call with the batch failed. The lane sends the batch again after a pause, unless the batch has come back
+// meanwhile. If alone is set, the further calls with the batch carry no batches of other lanes.
 func (l *lane) fail(f *flight, why error, pause time.Duration, alone bool) {
 	l.bridge.failed(why)
 	now := l.bridge.awake.read()
@@ -189,7 +189,7 @@ func (l *lane) isDown() bool {
 	return l.out.down
 }
 
-// undone reports whether a call failed before Redis did anything.
+// undone reports whether a call failed before Redis changed any data.
 func undone(err error) bool {
 	switch resp.Word(err) {
 	case "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT", "OOM", "NOREPLICAS",
@@ -199,9 +199,9 @@ func undone(err error) bool {
 	return errors.Is(err, errLate)
 }
 
-// giveUp is called when the hold time is over: the policy decides about everything that is not settled. Under local that includes
-// batches that Redis has taken but has not sent back: if they were delivered when Redis is back, they would come after later
-// messages.
+// giveUp is called when the hold time is over: the policy decides about all batches and publications that are not settled.
+// Under the policy local this includes batches that Redis has taken but has not sent back: if the node waited for them until
+// Redis is back, members would get them after later messages.
 func (l *lane) giveUp(why error) {
 	b := l.bridge
 	l.mu.Lock()
@@ -225,8 +225,8 @@ func (l *lane) giveUp(why error) {
 	}
 }
 
-// takeOver delivers here the batches and the queue that Redis should have delivered. The cursor knows the batches, in case one of
-// them comes later after all. mu is held.
+// takeOver delivers to the members of this node the batches and the queue that should have come back through Redis. It tells
+// the cursor about the batches, so that a batch that still comes later is known. mu is held.
 func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publication) {
 	var pubs []*loop.Publication
 	for _, f := range taken {
@@ -263,8 +263,8 @@ func (l *lane) number(pubs []*loop.Publication) {
 	l.bridge.dir.Deliver(l.index, pubs)
 }
 
-// rejectAll tells the senders that their messages are refused. The senders of a batch that Redis may have are told that it may
-// have arrived.
+// rejectAll tells the senders that their messages are refused. If Redis may have the batch, it tells the senders of the batch
+// that their messages may have arrived.
 func (b *Bridge) rejectAll(f *flight, queue []*loop.Publication) {
 	if f != nil {
 		for _, p := range f.pubs {

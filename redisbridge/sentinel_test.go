@@ -13,7 +13,7 @@ import (
 )
 
 // TestSentinelFailover kills the master under load. Replication is asynchronous: writes that only the master had are lost. So
-// messages may be lost, but that must be announced.
+// messages may be lost, but every loss must be announced.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	if !long() {

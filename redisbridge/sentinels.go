@@ -10,8 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// sentinels finds the master. All sentinels are asked at the same time. The answer of most of them counts, because one may be cut
-// off from the rest. If there is no majority, the last answer stays valid as long as one of the sentinels still gives it.
+// sentinels finds the master. It asks all sentinels at the same time. The answer of the majority counts, because one sentinel
+// may be cut off from the others. Without a majority the last valid answer stays valid, as long as at least one sentinel still
+// gives it.
 type sentinels struct {
 	name    string
 	clients []*redis.SentinelClient

@@ -7,8 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// slow is a client for calls that may take long. Calls wait here for their turn, before their time limit begins. If they waited
-// in the pool of go-redis instead, a call would wait for a connection within its own time limit, and fail because of other calls.
+// slow is a client for calls that may take long. A call waits here for its turn before its time limit begins. If it waited in
+// the pool of go-redis instead, the wait for a connection would count against its time limit, and it could fail because of
+// other calls.
 type slow struct {
 	client *redis.Client
 	turns  chan struct{}

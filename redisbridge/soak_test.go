@@ -19,8 +19,8 @@ var (
 const soakEach = 2 // messages of each speaker per tick: 4,000 a second by all speakers
 
 // soak makes one fault after the other, in a Redis or in the connections to it. Each node has its own wire, so that a fault may
-// concern one of them or both. No fault is longer than the hold time, and the log reaches back further than that. So nothing may
-// be lost. Only the emptying of Redis may be announced, and even then neither node has missed anything.
+// concern one node or both. No fault is longer than the hold time, and the log reaches back further than the hold time. So no
+// message may be lost. Gaps may be announced only after Redis was emptied, and even then neither node has missed a message.
 type soak struct {
 	*traffic
 	redis *redisServer
@@ -80,11 +80,11 @@ func harms() []harm {
 	return all
 }
 
-// emptied is the name of the fault that may be announced.
+// emptied is the name of the fault that may cause gaps.
 const emptied = "FLUSHALL"
 
-// settleDown waits until both nodes have received everything that Redis counts: otherwise FLUSHALL would delete batches that one
-// of them has not received.
+// settleDown waits until both nodes have received all batches that Redis counts: otherwise FLUSHALL could delete batches that
+// one node has not received.
 func (k *soak) settleDown() {
 	eventually(k.t, "both nodes are in step", func() bool {
 		for i, l := range k.nodes[0].bridge.lanes {
@@ -119,7 +119,7 @@ func (k *soak) between(low, high time.Duration) time.Duration {
 	return (low + time.Duration(k.rng.Int64N(int64(high-low)))).Round(time.Millisecond)
 }
 
-// killClients ends the connections of the given types 1 to 20 times, with pauses in which some of them come back.
+// killClients ends the connections of the given types 1 to 20 times, with pauses in which some clients connect again.
 func (k *soak) killClients(types ...string) string {
 	times := 1 + k.rng.IntN(20)
 	for range times {
@@ -144,7 +144,7 @@ func TestSoak(t *testing.T) {
 	began, done := time.Now(), map[string]int{}
 	var deck []harm
 	for told := int64(0); k.said.Load() < int64(*soakMessages); {
-		if len(deck) == 0 { // each kind once before any of them comes again
+		if len(deck) == 0 { // each kind of fault comes once before any kind comes again
 			deck = harms()
 			k.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		}

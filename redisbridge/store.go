@@ -19,9 +19,9 @@ import (
 
 // store holds the clients for the data that the nodes share in Redis. It makes every command except those of the links.
 //
-// These options of go-redis matter. With ContextTimeoutEnabled false, a call with a deadline of 250 ms returns only after 4 s.
-// MaxRetries is -1, because we retry by our own rules. There is one dial per call. With a PipelinePoolSize other than -1, there
-// would be ten more connections.
+// These options of go-redis matter. ContextTimeoutEnabled is true: without it, a call with a deadline of 250 ms returns only
+// after 4 s. MaxRetries is -1, because the bridge retries by its own rules. A call dials at most once. PipelinePoolSize is -1:
+// with any other value there would be ten more connections.
 type store struct {
 	address   *Address
 	client    redis.UniversalClient // for the keys that belong to no lane
@@ -96,7 +96,7 @@ func (s *store) open(connections int) redis.UniversalClient {
 	return s.openServer(a.Hosts[0], connections, connectionAge)
 }
 
-// connectionAge is how long store.client keeps a connection. Over each new connection, the beat can find out that the address now
+// connectionAge is how long store.client keeps a connection. With each new connection, the beat can notice that the address now
 // leads to another server.
 const connectionAge = 3 * time.Second
 
@@ -156,8 +156,8 @@ func (s *store) publish(ctx context.Context, client redis.UniversalClient, c cal
 
 var errReply = errors.New("redis gave an answer that this program does not understand")
 
-// read reads a page of a lane's log. A page begins with the batch at the cursor and the batch before it. So a page of only two
-// batches would have nothing new and look like the end of the log.
+// read reads a page of a lane's log. Each page begins with two known batches, at the cursor and before it. So a page of only
+// two batches would have no new batch and look like the end of the log.
 func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q question) (page, error) {
 	timed, cancel := context.WithTimeout(ctx, s.cfg.CallMax)
 	defer cancel()

@@ -17,18 +17,18 @@ import (
 )
 
 // The acceptor takes connections from the listener and gives each to the least loaded loop, which registers it at the start of
-// its next turn. nbio's own acceptor spins when descriptors run out. This one backs off, and keeps two descriptors in reserve, so
-// that even then new clients get a 503 instead of no answer.
+// its next turn. nbio's own acceptor spins when descriptors run out. This acceptor waits, and keeps two descriptors in reserve,
+// so that new clients get a 503 instead of no answer even then.
 type acceptor struct {
 	srv      *Server
 	listener net.Listener
-	file     *os.File        // the same socket: a net.Listener accepts in no other way than its own
+	file     *os.File        // the same socket, because a net.Listener lets nobody else call accept on it
 	raw      syscall.RawConn // of file
 	refusals chan refusal
 	done     chan struct{} // closed by stop
 	wait     sync.WaitGroup
 	spares   []*os.File // descriptors in reserve; accept goroutine only
-	logged   time.Time  // when accept last failed and that was logged; accept goroutine only
+	logged   time.Time  // time of the last log line about a failed accept; accept goroutine only
 	once     sync.Once
 	err      error
 }
@@ -38,8 +38,8 @@ const (
 	shortestBackOff  = 5 * time.Millisecond
 	longestBackOff   = 500 * time.Millisecond
 	refusalTime      = 200 * time.Millisecond
-	// receiveBuffer is the kernel's buffer for bytes that a client sent and we have not read (the kernel doubles the number). It
-	// also bounds how much is read at once when a client sends FIN while its session is not being parsed.
+	// receiveBuffer is the size of the kernel's buffer for bytes that a client sent and the server has not read (the kernel
+	// doubles the number). It also limits how much is read at once when a client sends FIN while its session may not be parsed.
 	receiveBuffer = 128 << 10
 )
 
@@ -94,7 +94,7 @@ func (a *acceptor) run() {
 			a.acceptWithSpares()
 		}
 		a.srv.counts.acceptErrs.Add(1)
-		if now := time.Now(); now.Sub(a.logged) >= time.Second { // the counter has the failures that are not logged
+		if now := time.Now(); now.Sub(a.logged) >= time.Second { // other failures are only counted
 			a.logged = now
 			a.srv.log.Warn("cannot accept connections", zap.Error(err), zap.Duration("next try in", backOff))
 		}
@@ -103,8 +103,9 @@ func (a *acceptor) run() {
 	}
 }
 
-// accept waits for the next connection. Go's own Accept would register it with the runtime's poller, ask for both addresses and
-// keep them: 4 system calls and 160 bytes a connection, for nothing. The socket inherits its options from the listener.
+// accept waits for the next connection. Go's own Accept would register the connection with the runtime's poller, ask for both
+// addresses and keep them. Each connection would cost 4 system calls and 160 bytes that the server does not need. The socket
+// inherits its options from the listener.
 func (a *acceptor) accept() (fd int, err error) {
 	gone := a.raw.Read(func(listener uintptr) (done bool) {
 		fd, err = acceptOne(int(listener))
@@ -116,7 +117,7 @@ func (a *acceptor) accept() (fd int, err error) {
 	return fd, os.NewSyscallError("accept4", err)
 }
 
-// acceptOne never blocks: without a connection that waits it returns EAGAIN.
+// acceptOne never blocks: if no connection waits, it returns EAGAIN.
 func acceptOne(listener int) (fd int, err error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(listener), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
@@ -142,7 +143,7 @@ func (a *acceptor) take(fd int) {
 	s.leastLoaded().loop.Adopt(&n.Conn)
 }
 
-// acceptWithSpares uses a descriptor of the reserve to answer one of the waiting clients that the server is full.
+// acceptWithSpares uses a descriptor of the reserve to tell one of the waiting clients that the server is full.
 func (a *acceptor) acceptWithSpares() {
 	a.dropSpares()
 	defer a.keepSpares()
@@ -175,8 +176,8 @@ func (a *acceptor) dropSpares() {
 }
 
 // refuse answers at once that the server is full. It closes the connection a little later, because the request must be read
-// first: with unread bytes the close becomes a reset, which may destroy the answer on its way. If too many connections wait for
-// that already, this one is closed at once.
+// first: if bytes are unread, the kernel sends a reset, which may destroy the answer on its way. If too many refused
+// connections wait to be closed already, this one is closed at once.
 func (a *acceptor) refuse(fd int) {
 	a.srv.counts.full.Add(1)
 	if line := a.srv.log.Check(zap.InfoLevel, "connection refused because the server is full"); line != nil {

@@ -39,7 +39,7 @@ func TestTheLastFreeDescriptorServesAClient(t *testing.T) {
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = client.WriteString(upgradeRequest("/ws/chat/last/")) // what became of it shows when reading
+	_, _ = client.WriteString(upgradeRequest("/ws/chat/last/")) // the answer shows whether the request was accepted
 	answer := make([]byte, 4096)
 	n, err := client.Read(answer)
 	if !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 101") {
@@ -50,7 +50,7 @@ func TestTheLastFreeDescriptorServesAClient(t *testing.T) {
 	}
 }
 
-// Accepted sockets have what was set at the listener, since nothing is set at each of them.
+// Accepted sockets must inherit the options of the listener, because the server sets no options at accepted sockets.
 func TestAnAcceptedSocketInheritsItsOptions(t *testing.T) {
 	s := startServer(t, func(c *Config) { c.UnsentLimit = 16 << 10 })
 	s.join(t, "/ws/chat/lobby/")

@@ -24,17 +24,17 @@ import (
 //
 // Access:
 //
-//   - On loopback everybody on this machine has access, unless a token is set. But a browser on this machine may show the page of
-//     a stranger, which must not get access. Such a page may map its own host name to 127.0.0.1 (DNS rebinding), and then has the
-//     same origin as this address. So the Host of a request must be an IP address, localhost or the configured name. Such a page
-//     may also send a POST whose answer it cannot read. So a request that changes something is refused if the browser says that
-//     it comes from another origin.
+//   - On loopback everybody on this machine has access, unless a token is set. But a browser on this machine may show the page
+//     of a stranger, and this page must not get access. A stranger may let the host name of such a page point to 127.0.0.1 (DNS
+//     rebinding); then the page has the same origin as this address. So the Host of a request must be an IP address, localhost
+//     or the configured name. Such a page may also send a POST whose answer it cannot read. So a request that changes something
+//     is refused if the browser says that it comes from another origin.
 //   - On other addresses everybody needs the bearer token; Config.Validate requires that one is set. The page of a stranger does
-//     not know it, so with a token any Host is accepted. Only /healthz and /readyz need no token, because load balancers ask for
-//     them without one and under any host name; their answers contain nothing that needs protection.
+//     not know it, so with a token any Host is accepted. Only /healthz and /readyz need no token, because load balancers ask
+//     for them without a token and under any host name. Their answers contain no secrets.
 //
-// Limits: a share of the connections (descriptors.go, adminListener), half that number of requests at a time, a head of 16 KiB, a
-// body of max-message, and a time limit for each part of a request.
+// The limits are: a share of the connections (descriptors.go, adminListener); half as many requests at a time; 16 KiB for a
+// head; max-message for a body; and a time limit for each part of a request.
 type admin struct {
 	// Immutable after newAdmin.
 	srv       *Server
@@ -57,7 +57,7 @@ const (
 	adminReadTimeout  = 10 * time.Second // for the head and the body together
 	adminWriteTimeout = 30 * time.Second // a profile adds its own duration
 	adminIdleTimeout  = 30 * time.Second
-	maxScrapes        = 4 // scrapes at a time; one more gets a 503
+	maxScrapes        = 4 // scrapes at a time; a further scrape gets a 503
 )
 
 // newAdmin creates the admin server for an open socket. Requests wait until start is called. If without is not nil, the server
@@ -105,7 +105,8 @@ func (a *admin) start() {
 	})
 }
 
-// stop accepts no more requests and lets the requests in progress finish until ctx is done; then it cuts their connections.
+// stop accepts no more requests and waits for the requests in progress until ctx is done. Then it cuts the connections that are
+// left.
 func (a *admin) stop(ctx context.Context) error {
 	a.giveUp()
 	err := a.http.Shutdown(ctx)
@@ -214,8 +215,8 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// isHealth reports whether a request is for /healthz or /readyz. These need neither a token nor a certain Host, and are answered
-// at once.
+// isHealth reports whether a request is for /healthz or /readyz. Such a request needs no token and may have any Host, and it is
+// answered at once.
 func isHealth(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // rescue recovers a panic, which is always a bug.
@@ -232,7 +233,8 @@ func (a *admin) rescue(w http.ResponseWriter, r *http.Request) {
 	refuseRequest(w, r, &apiError{http.StatusInternalServerError, "internal error; the log of the server has the details"})
 }
 
-// admit returns the reason why the request may not be answered, or nil if it may. known says that the request showed the token.
+// admit returns the reason why the request may not be answered, or nil if it may. known reports whether the request showed the
+// token.
 func (a *admin) admit(r *http.Request, known bool) *apiError {
 	switch {
 	case isHealth(r):
@@ -247,8 +249,8 @@ func (a *admin) admit(r *http.Request, known bool) *apiError {
 	return nil
 }
 
-// ownHost reports whether host is a name that a stranger cannot point at us. A request without a Host is allowed: browsers always
-// send one, but some load balancers speak HTTP/1.0 and do not.
+// ownHost reports whether host is a name that a stranger cannot let point to this node. A request without a Host is allowed:
+// browsers always send a Host, but load balancers that speak HTTP/1.0 may not.
 func (a *admin) ownHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -279,8 +281,9 @@ func (a *admin) knowsToken(r *http.Request) bool {
 // them.
 var legalInPath = strings.NewReplacer(`"`, "%22", "<", "%3C", ">", "%3E", `\`, "%5C", "^", "%5E", "`", "%60", "{", "%7B", "|", "%7C", "}", "%7D")
 
-// settlePath has the mux split the path as it stood on the wire, before any decoding, as protocol.ParseTarget does: an
-// encoded slash is a character of a room's name, not a way out of it. What the mux would answer with a redirect is refused.
+// settlePath makes the mux split the path as it was on the wire, before any decoding, as protocol.ParseTarget does: an encoded
+// slash is a character of a room's name and does not end the name. If the mux would answer with a redirect, settlePath refuses
+// the request.
 func settlePath(r *http.Request) *apiError {
 	wire, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(wire, "/") { // absolute form, RFC 9112 section 3.2.2
@@ -299,7 +302,7 @@ func settlePath(r *http.Request) *apiError {
 	return nil
 }
 
-// unrouted is the mux's 404 or 405, nil if it has a handler. It leaves the Allow header in w.
+// unrouted returns the mux's 404 or 405, or nil if the mux has a handler. For a 405 it leaves the Allow header in w.
 func (a *admin) unrouted(w http.ResponseWriter, r *http.Request) *apiError {
 	h, pattern := a.mux.Handler(r)
 	if pattern != "" {
@@ -323,7 +326,7 @@ func (s *statusRecorder) Header() http.Header         { return s.header }
 func (s *statusRecorder) WriteHeader(status int)      { s.status = status }
 func (s *statusRecorder) Write(p []byte) (int, error) { return len(p), nil }
 
-// refuseRequest answers with an error: in JSON where a program asks, in plain text elsewhere.
+// refuseRequest answers with an error: as JSON under the paths of the API, as plain text elsewhere.
 func refuseRequest(w http.ResponseWriter, r *http.Request, e *apiError) {
 	switch e.Status {
 	case http.StatusUnauthorized:
@@ -338,7 +341,7 @@ func refuseRequest(w http.ResponseWriter, r *http.Request, e *apiError) {
 	writePlain(w, e.Status, e.Text+"\n")
 }
 
-// onLoopback tells whether only this machine can reach a listener.
+// onLoopback reports whether only this machine can reach a listener.
 func onLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()

@@ -82,7 +82,7 @@ func (s *testServer) get(t *testing.T, target string) response {
 	return r
 }
 
-// bareAdmin makes an admin server for a node that was never started. It serves the tests of decisions that need no loop.
+// bareAdmin makes an admin server for a node that was never started. Tests whose requests need no loop use it.
 func bareAdmin(t *testing.T, change func(*Config)) *admin {
 	t.Helper()
 	cfg := Default()

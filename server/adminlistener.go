@@ -15,27 +15,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The admin address has a fixed number of connections. A new connection never has to wait until another one ends by itself: when
-// all places are taken, the oldest connection that waits for its peer is closed. Such a connection is idle, has sent half a head,
-// or has sent half a body that nobody needs.
+// The admin address has a fixed number of connections. A new connection never has to wait until another one ends by itself:
+// when all places are taken, the listener closes the oldest connection that waits for bytes of its peer. The peer of such a
+// connection is idle, has sent half a head, or has sent half a body that the server no longer needs.
 //
-// If a token is set, a connection that has shown it counts among maxKnown, separately from all others: connections without the
-// token can only displace each other. An answer to a request without the token ends its connection, so the connections that
-// remain open showed the token in their last request. If no token is set, every connection serves only one request.
+// If a token is set, connections that have shown it have places of their own (maxKnown): connections without the token can only
+// displace each other. The answer to a request without the token ends the connection, so every connection that stays open
+// showed the token in its last request. If no token is set, every connection serves only one request.
 //
-// Two kinds of connections are never closed: one with unread bytes, and one whose request is being answered. Unread bytes are
-// read within an instant. An answer also takes only an instant (health, readiness, a refusal), or it belongs to a limited number
-// of requests: half the number of connections; one more request gets a 503. So a place is always free soon, and a client whose
-// whole request has arrived when its connection is accepted gets an answer. TCP_DEFER_ACCEPT makes sure that the request has
-// arrived, and that a client that sends nothing costs no descriptor. A client that sends its head in pieces may have to try again
-// while the address is under attack.
+// Two kinds of connections are never closed to make room: connections with unread bytes, and connections whose request is being
+// answered. The server reads unread bytes within an instant. Some answers also take only an instant (health, readiness, a
+// refusal). Other answers are limited to half the number of connections at a time; a further request gets a 503. So a place is
+// always free soon, and a client gets an answer if its whole request has arrived when its connection is accepted.
+// TCP_DEFER_ACCEPT makes sure that the request has arrived, and that a client that sends nothing costs no descriptor. A client
+// that sends its head in pieces may have to try again while the address is under attack.
 type adminListener struct {
 	net.Listener
 	maxKnown, maxOthers int
 	cut                 *atomic.Uint64 // counts the connections that were closed to make room
 	closed              context.Context
 	close               context.CancelFunc
-	news                chan struct{} // holds a token when a connection may have ended, or may be closed now
+	news                chan struct{} // holds a value when a connection may have ended, or may now be closed
 
 	mu   sync.Mutex
 	open []*adminConn // ordered by the last request, the oldest first; guarded by mu
@@ -46,15 +46,15 @@ type adminConn struct {
 	net.Conn
 	raw      syscall.RawConn
 	listener *adminListener
-	shut     func() error // closes Conn once; a second caller waits until that is done
+	shut     func() error // closes Conn once; a second caller waits until Conn is closed
 
 	// The listener's mu guards these fields.
 	known     bool // a request has shown the token
-	waiting   bool // everything that arrived was read, and a read waits for more bytes
+	waiting   bool // all bytes that have arrived were read, and a read waits for more
 	answering bool // a head is complete, and its answer is not written yet
 	ended     bool // only the rest of the body is missing, and it will be discarded
 	lingers   bool // the last answer is written
-	leaving   bool // it is being closed to make room; the goroutine that closes it removes it from open
+	leaving   bool // the connection is being closed to make room; the goroutine that closes it removes it from open
 }
 
 // adminConnKey is the key under which the context of a request has its adminConn.
@@ -71,7 +71,7 @@ func newAdminListener(inner net.Listener, n int, token bool, cut *atomic.Uint64)
 	return l
 }
 
-// Accept accepts a connection, and then closes another one if there is no place for it.
+// Accept accepts a connection, and then closes another connection if there is no place for the new one.
 func (l *adminListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -116,9 +116,9 @@ func (l *adminListener) promote(c *adminConn) bool {
 	return c.known
 }
 
-// makePlace makes sure that there is a place for one more known (or not known) connection, by closing one of the same kind if
-// necessary. It reports whether there is a place. The caller holds l.mu. makePlace releases it while it closes a connection,
-// because that connection counts until its descriptor is free.
+// makePlace makes sure that there is a place for one more known (or not known) connection. If necessary, it closes a connection
+// of the same kind. It reports whether there is a place. The caller holds l.mu. makePlace releases it while it closes a
+// connection, because that connection counts until its descriptor is free.
 func (l *adminListener) makePlace(known bool, limit int) bool {
 	n := 0
 	for _, c := range l.open {
@@ -186,8 +186,8 @@ func (c *adminConn) unread() bool {
 	return events[0].Revents != 0
 }
 
-// Read reads, and records in the same step whether the connection waits for more bytes. So a connection that is marked as waiting
-// has really sent nothing.
+// Read reads, and records in the same step whether the connection waits for more bytes. So if a connection is marked as
+// waiting, all bytes that its peer has sent were read.
 func (c *adminConn) Read(p []byte) (n int, err error) {
 	l := c.listener
 	rawErr := c.raw.Read(func(fd uintptr) (done bool) {
@@ -202,7 +202,7 @@ func (c *adminConn) Read(p []byte) (n int, err error) {
 		return !c.waiting
 	})
 	l.mu.Lock()
-	c.waiting = false // needed after a deadline
+	c.waiting = false // needed if the read ended at a deadline
 	l.mu.Unlock()
 	switch {
 	case rawErr != nil:
@@ -216,7 +216,7 @@ func (c *adminConn) Read(p []byte) (n int, err error) {
 }
 
 // CloseWrite is called by http.Server, which then gives the peer half a second to read its answer. If another connection needs
-// the place, this one does not get that time.
+// the place, this connection may be closed earlier.
 func (c *adminConn) CloseWrite() error {
 	c.listener.mu.Lock()
 	c.lingers = true
@@ -249,7 +249,7 @@ func (l *adminListener) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// adminBody is a request body that knows whether it was read to its end.
+// adminBody is a request body that records whether it was read to its end.
 type adminBody struct {
 	io.ReadCloser
 	whole bool

@@ -217,8 +217,8 @@ func TestKnownAdminConnectionsGiveWayToEachOtherOnly(t *testing.T) {
 	}
 }
 
-// A connection without unread bytes is closed first. Then comes a connection with unread bytes from which a whole request was
-// read before. A connection from which nothing was read yet is never closed.
+// The listener first closes a connection without unread bytes. If there is none, it closes a connection with unread bytes from
+// which it has read a whole request before. It never closes a connection from which it has read nothing yet.
 func TestAnAdminConnectionIsNotCutBeforeItWasRead(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -22,13 +22,13 @@ import (
 // this node, except the number of members of a single room.
 //
 // Most requests ask the directory, which any goroutine may do. The list of a room's connections and the ledger have to ask the
-// loops, and each loop then stops to visit all its connections. This is too expensive to do every second, so only one such
-// request runs at a time. A request that waits for longer than the patience gets a 503.
+// loops, and each loop then stops to visit all its connections. These visits are too expensive for many requests, so only one
+// such request runs at a time. A request that waits for longer than its patience gets a 503.
 type api struct {
 	srv      *Server
 	patience time.Duration
 	listed   int           // maximum number of a room's connections in an answer
-	walking  chan struct{} // holds a token while a request visits the loops
+	walking  chan struct{} // holds a value while a request visits the loops
 }
 
 const (
@@ -108,7 +108,7 @@ func (a *api) rooms(r *http.Request) (int, any, *apiError) {
 	}
 	largest := newTop(limit, compareRooms)
 	a.srv.node.Directory().Each(func(e *loop.Entry) {
-		if members := e.Members(); members > 0 { // a room without members is one that its first member is just joining
+		if members := e.Members(); members > 0 { // 0: the first member of the room is just joining
 			largest.offer(roomInfo{Room: e.Name, Members: members})
 		}
 	})
@@ -176,14 +176,14 @@ func (a *api) members(key string) int {
 	return 0
 }
 
-// everywhere returns the number of members of a room on all nodes, and in ours the number on this node; ours is nil if there are
-// no other nodes. After an error, the members on other nodes are not counted.
+// everywhere returns the number of members of a room on all nodes. ours is the number on this node, or nil if there are no
+// other nodes. After an error, members has only the members on this node.
 func (a *api) everywhere(ctx context.Context, key string, here int) (members int, ours *int, err error) {
 	if a.srv.backend == nil {
 		return here, nil, nil
 	}
 	total, err := a.srv.membersEverywhere(ctx, key)
-	return max(total, here), &here, err // the bus may not know our own number yet
+	return max(total, here), &here, err // the bus may not know the number of this node yet
 }
 
 // publish accepts a message for all members of a room, as if a member had sent the body.
@@ -337,8 +337,8 @@ func walk[T any](ctx context.Context, a *api, f func(*loop.Loop) T) ([]T, *apiEr
 	return ask(ctx, a.patience, a.srv.node.Loops(), f)
 }
 
-// ask calls f on the goroutine of each loop and waits for the answers, for at most the patience. A loop that did not answer in
-// time still calls f later.
+// ask calls f on the goroutine of each loop and waits for the answers, but not longer than the patience. A loop that did not
+// answer in time still calls f later.
 func ask[T any](ctx context.Context, patience time.Duration, loops []*loop.Loop, f func(*loop.Loop) T) ([]T, *apiError) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -109,7 +109,7 @@ func TestARoomInThePathIsReadAsInTheAddressOfAWebSocket(t *testing.T) {
 			t.Errorf("publish into %q: got HTTP %d %s (%v)", name, published.status, published.body, refusal)
 		}
 	}
-	for _, name := range []string{"..", ".", ""} { // steps of a path or nothing, to every client and proxy on the way
+	for _, name := range []string{"..", ".", ""} { // clients and proxies remove such parts of a path
 		if got := s.request(t, "POST", "/api/rooms/chat/"+name+"/messages", `{"message":1}`); got.status != http.StatusBadRequest {
 			t.Errorf("%q: got HTTP %d %s, want 400", name, got.status, got.body)
 		}
@@ -293,7 +293,8 @@ func TestTheLoopsAreWalkedForOneRequestAtATime(t *testing.T) {
 	s.get(t, "/api/ledger")
 }
 
-// What holds the publishers of a room that are connections holds the API too, or it would have slow members kicked.
+// If the members of a room must wait before they publish, the API must wait, too. Otherwise its messages would cause kicks of
+// slow members.
 func TestTheAPIWaitsForSlowMembersAsConnectionsDo(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		narrow(cfg)

@@ -22,8 +22,8 @@ const (
 	questions = 5 // requests of each kind
 )
 
-// An adminAttack makes one attack over the given connection. Each attacker calls it with one connection after another. It returns
-// when the connection is of no more use, and it calls begun when the attack over this connection is fully in progress.
+// An adminAttack makes one attack over the given connection. It calls begun when the attack is fully in progress, and returns
+// when the connection can no longer be used. Each attacker calls it with one connection after another.
 type adminAttack func(conn net.Conn, begun func())
 
 // adminAttacks are attacks by a client without the token. If no token is set, some of their requests are allowed.
@@ -85,7 +85,7 @@ var adminAttacks = map[string]adminAttack{
 	"slow readers": func(conn net.Conn, begun func()) {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 		_, _ = io.WriteString(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		_, _ = conn.Read(make([]byte, 1)) // an error means that the server has closed it before
+		_, _ = conn.Read(make([]byte, 1)) // an error means that the server has already closed the connection
 		begun()
 		for err := error(nil); err == nil; {
 			_, err = io.WriteString(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// In these tests large numbers of connections come, go and break, beside a room that must not notice. Nothing of these
-// connections may be left.
+// In these tests large numbers of connections come, go and break while the members of another room talk. The room must see no
+// effect, and no memory or descriptor of the connections may be left.
 
 // Connections are reset at every point of their life, beside a busy room: no other member is dropped, and no byte reaches the
 // wrong connection.
@@ -122,7 +122,7 @@ func TestAttackARoomThatComesAndGoesLosesNobody(t *testing.T) {
 	s.empty(t, 0, 0)
 }
 
-// Five thousand connections make every kind of mistake. Afterwards nothing of them may be left.
+// Five thousand connections make every kind of mistake. Afterwards none of their memory and descriptors may be left.
 func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")
@@ -190,8 +190,8 @@ func TestAttackFiveThousandOddConnectionsLeaveNothing(t *testing.T) {
 	s.quiet(t)
 }
 
-// Lagging members are reset, again and again, so that the kernel gives their descriptor numbers to other members that lag. The
-// members that go on reading must get everything in order, and nothing that was meant for another connection.
+// Many lagging members are reset one after the other, so that the kernel gives their descriptor numbers to other members that
+// lag. The members that go on reading must get all messages in order, and no bytes that were meant for another connection.
 func TestAttackLaggingMembersThatAreResetLeaveTheOthersLagInPeace(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		hostile(cfg)
@@ -259,8 +259,8 @@ func TestAttackLaggingMembersThatAreResetLeaveTheOthersLagInPeace(t *testing.T) 
 	}
 }
 
-// Some bytes of good streams are changed. The streams arrive in random pieces and end in every way. Both bystanders must receive
-// the same messages, no other connection may end, and nothing of a stream may be left.
+// Some bytes of good streams are changed. The streams arrive in random pieces and end in every way. Both bystanders must
+// receive the same messages, no other connection may end, and no memory of a stream may be left.
 func TestAttackMutatedStreamsHarmNobody(t *testing.T) {
 	s := startServer(t, hostile)
 	for seed := range uint64(3) {

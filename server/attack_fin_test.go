@@ -17,7 +17,8 @@ import (
 
 // The defect: a closed connection kept its unfinished message in memory. nbio cuts its list of asynchronous calls (timer.Async)
 // to length 0 without clearing it. So up to 1,024 calls of OnClose per loop stayed reachable, each with its connection, the
-// session and the parser's buffer of up to 64 KiB. That was up to 64 MiB per loop that nothing counted.
+// session and the parser's buffer of up to 64 KiB. Up to 64 MiB per loop stayed in memory in this way, and no metric counted
+// them.
 func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 	s := startServer(t, nil)
 	const holders = 200
@@ -40,7 +41,8 @@ func TestAttackConnectionsThatAreGoneKeepNothing(t *testing.T) {
 }
 
 // The defect: when the server was full, one goroutine refused new connections one after the other, and each could be silent for
-// 200 ms. So an honest client behind 10 silent ones waited 2 s for its 503 (13 s behind 64), and so did a stop and a drain.
+// 200 ms. So an honest client behind 10 silent clients waited 2 s for its 503 (behind 64 silent clients 13 s). A stop and a
+// drain waited that long, too.
 func TestAttackSilentOnesHoldUpNeitherTheRefusalOfOthersNorTheStop(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.MaxConns = 1 })
 	s.join(t, "/ws/chat/room")
@@ -121,9 +123,9 @@ func TestAttackUrgentDataHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// The defect: a member broke a rule while its own messages were still on their way back, so that its connection waited for them.
-// If the peer had already sent FIN (it closed only its own side and still read), the transport closed the connection meanwhile,
-// and the peer got neither its own last messages nor the reason.
+// The defect: a member broke a rule while its own messages were still on their way back, so its connection waited for these
+// messages. If the peer had already sent FIN but still read, the transport closed the connection before they came. So the peer
+// got neither its own last messages nor the reason of the close.
 func TestAttackAMistakeFollowedByFINIsAnswered(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")

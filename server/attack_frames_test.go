@@ -213,7 +213,7 @@ func TestAttackControlFramesBetweenFragmentsAreServed(t *testing.T) {
 	if code, _, before := w.ends(); code != 1000 || !reflect.DeepEqual(before, []string{"grüße"}) {
 		t.Errorf("closed with %d after %q", code, before)
 	}
-	inside := s.join(t, "/ws/raw/room") // a close between fragments counts as a close
+	inside := s.join(t, "/ws/raw/room") // the server must accept a close frame between fragments
 	inside.write(string(frame(2, false, []byte("half"))) + closeFrame(1001, ""))
 	inside.endsWith(1001)
 	if others := by.exchange(); !reflect.DeepEqual(others, []string{"grüße"}) {
@@ -268,7 +268,7 @@ func TestAttackHalfAFrameIsCutWithoutProgressAndNotBefore(t *testing.T) {
 	by.exchange()
 }
 
-// The frame timeout must not come early. This test runs alone, so that nothing else takes time.
+// The frame timeout must not come early. This test does not run in parallel with others, so that they do not take its time.
 func TestAttackTheFrameTimeoutCountsFromTheLastByte(t *testing.T) {
 	s := startServer(t, hostile)
 	w := s.join(t, "/ws/chat/room")
@@ -439,7 +439,7 @@ func TestAttackPingsOfAPeerThatNeverReadsKeepOnePong(t *testing.T) {
 	by.exchange()
 }
 
-// The same bytes must have the same result, whether they come in one piece or split at any point.
+// A stream of bytes must have the same result whether it comes in one piece or split at any point.
 func TestAttackAStreamMeansTheSameHoweverItIsCut(t *testing.T) {
 	s := startServer(t, hostile)
 	by := map[string]*bystanders{"chat": s.watch(t, "/ws/chat/room"), "raw": s.watch(t, "/ws/raw/room")}

@@ -146,7 +146,7 @@ func TestAttackEndlessHeadsAreRefusedAndKeepNoMemory(t *testing.T) {
 	}
 }
 
-// A head of exactly the limit is served, as the documentation says.
+// A head whose size is exactly the limit is served, as the documentation says.
 func TestAttackAHeadOfExactlyTheLimitIsServed(t *testing.T) {
 	s := startServer(t, hostile)
 	request := upgradeRequest("/ws/chat/room", "Cookie: ")

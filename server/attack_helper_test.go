@@ -130,7 +130,7 @@ func (s *testServer) settle(t *testing.T) {
 	}
 }
 
-// try writes s and reports whether that succeeded. It may fail, because the server may have cut the connection.
+// try writes s and reports whether the write succeeded. The write may fail, because the server may have cut the connection.
 func (w *wire) try(s string) bool {
 	_, err := io.WriteString(w.Conn, s)
 	return err == nil

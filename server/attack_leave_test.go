@@ -38,7 +38,8 @@ func TestAttackWhatArrivedBeforeAResetIsDeliveredThoughAFanOutMeetsItFirst(t *te
 	}
 }
 
-// The same as in the test above for a member with a backlog: here the flush of the backlog learns of the reset first.
+// Here the reset member has a backlog, and the flush of this backlog learns of the reset first. The bytes that arrived before
+// the reset must still be read.
 func TestAttackWhatASlowMemberSaidBeforeItsResetIsDelivered(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { hostile(cfg); cfg.Loops = 1; cfg.HardBacklog = 4 * MiB; cfg.SoftBacklog = 4 * MiB })
 	by := s.watch(t, "/ws/raw/room")
@@ -72,8 +73,8 @@ func TestAttackWhatASlowMemberSaidBeforeItsResetIsDelivered(t *testing.T) {
 	}
 }
 
-// holdBeforeFlush publishes a message and holds the loop while f runs: after the turn has added the publication to the room's
-// batch, and before it flushes the room.
+// holdBeforeFlush publishes a message. It calls f in the turn that handles the publication: after the turn has added the
+// publication to the room's batch, and before it flushes the room.
 func (s *testServer) holdBeforeFlush(t *testing.T, l *loop.Loop, room string, variant loop.Variant, value string, f func()) {
 	t.Helper()
 	held, goOn := make(chan struct{}), make(chan struct{})
@@ -138,7 +139,7 @@ func TestAttackACallAfterCloseWritesIntoNobodysFile(t *testing.T) {
 	}
 }
 
-// All messages that arrived must be delivered before the member leaves, in whichever way the sender goes.
+// All messages that have arrived must be delivered before the sender leaves, in whichever way its connection ends.
 func TestAttackHundredThousandMessagesAndThenGone(t *testing.T) {
 	const messages = 100_000
 	for how, leave := range map[string]func(w *wire){
@@ -197,7 +198,7 @@ func TestAttackEarlyFramesOfWhoIsGoneAlreadyAreDelivered(t *testing.T) {
 		}
 		w.Close()
 	}
-	// The same with an empty room, so that the join has to wait for the bus.
+	// A peer does this in an empty room, so that the join has to wait for the bus.
 	for i := range 50 {
 		w := s.dial(t)
 		w.write(upgradeRequest(fmt.Sprintf("/ws/raw/new%d", i)) + textFrame("one"))
@@ -342,7 +343,7 @@ func TestAttackAMistakeOfALaggingMemberIsAnsweredBehindItsBacklog(t *testing.T) 
 	by.exchange()
 }
 
-// Many clients of pages and handshakes are gone before they are answered.
+// Many clients send requests for pages or handshakes, and are gone before the server answers.
 func TestAttackAnswersToWhoIsGoneAreDropped(t *testing.T) {
 	s := startServer(t, hostile)
 	by := s.watch(t, "/ws/chat/room")

@@ -168,8 +168,7 @@ func TestAttackRawRelaysEverythingAsItIs(t *testing.T) {
 	if others := by.exchange(); len(others) != 18 {
 		t.Errorf("the others heard %d messages, want 18", len(others))
 	}
-	// Signs of life: pongs count, and their absence is noticed. A silent client gets a ping after each third of the maximum age,
-	// and 4100 when it is over.
+	// Pongs count as signs of life. A silent client gets a ping after each third of the maximum age, and 4100 at the end of it.
 	silent := s.join(t, "/ws/raw/other")
 	began, pings := time.Now(), 0
 	for {

@@ -18,8 +18,8 @@ type Backend struct {
 	// Descriptors is the maximum number of files that the backend opens.
 	Descriptors int
 	LaneOf      func(room string) int
-	// Start begins to deliver to the node. The backend calls gap when members of the rooms may have missed messages (if rooms is
-	// nil: of all rooms of the lane). gap may be called from any goroutine and does not block.
+	// Start begins to deliver to the node. The backend calls gap when members of the rooms may have missed messages; if rooms
+	// is nil, members of all rooms of the lane may have. gap may be called from any goroutine and does not block.
 	Start func(node *loop.Node, gap func(lane int, rooms []string))
 	// Yield is called by the goroutine of a loop after it has read and before it waits.
 	Yield func()
@@ -28,7 +28,8 @@ type Backend struct {
 	Flush func(ctx context.Context) error
 	// Ready returns the reason why the node must get no new clients, or nil if it may.
 	Ready func() error
-	// Alone returns the reason why the node serves only its own members although it is ready, or "" if it serves all nodes.
+	// Alone returns the reason why messages of this node reach only its own members although it is ready, or "" if they reach
+	// all nodes.
 	Alone func() string
 	// Warning returns a text that the operator must see although the node is ready, or "" if there is none.
 	Warning func() string
@@ -68,7 +69,8 @@ func (s *Server) readyText() string {
 	return text
 }
 
-// backendAlone returns the reason why the node serves only its own members, or "" if it serves all nodes or has no backend.
+// backendAlone returns the reason why messages of this node reach only its own members, or "" if they reach all nodes or if
+// there is no backend.
 func (s *Server) backendAlone() string {
 	if s.backend == nil {
 		return ""

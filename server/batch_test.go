@@ -63,7 +63,7 @@ func TestMessagesSentAtOnceShareWrites(t *testing.T) {
 	total := 0
 	everybodySends := func() {
 		t.Helper()
-		for member := range size { // one member of each room, then another one of each room
+		for member := range size { // one member of each room, then a second member of each room, and so on
 			for room := range rooms {
 				if _, err := c.Send(int32(room*size+member), []byte(`{"message":"hello"}`)); err != nil {
 					t.Fatal(err)

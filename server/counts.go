@@ -6,7 +6,8 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// counts holds the server's own counters; the loops have others (loop.Stats). All of them are atomic, for any goroutine.
+// counts holds the server's own counters; the loops have counters, too (loop.Stats). Any goroutine may use counts, because all
+// fields are atomic.
 type counts struct {
 	accepted   atomic.Uint64 // TCP connections accepted
 	upgraded   atomic.Uint64 // handshakes answered with 101

@@ -7,9 +7,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// fileShares divides the limit of open files, because every connection is an open file. The process itself comes first. The admin
-// address and refused connections get shares that shrink with the limit, so that even with a small limit most places are for
-// clients.
+// fileShares divides the limit of open files, because every connection is an open file. The files of the process itself come
+// first. The shares of the admin address and of refused connections are smaller if the limit is smaller, so that most places
+// are always for clients.
 type fileShares struct {
 	clients  int // connections of clients
 	admin    int // connections of the admin address
@@ -24,7 +24,7 @@ const (
 	descriptorsPerLoop = 4 // epoll and eventfd descriptors of a loop, two of each
 
 	leastShare, mostShare = 4, 32 // bounds for the share of admin connections, and for that of refused connections
-	sharePart             = 16    // each share is a sixteenth of the limit, within these bounds
+	sharePart             = 16    // each of the two shares is a sixteenth of the limit, but within leastShare and mostShare
 )
 
 // shareDescriptors divides a limit of open files. backend is the number of files that the connection to other nodes needs.

@@ -19,10 +19,10 @@
 //	gap.go         closes members that may have missed messages, with --on-gap=close
 //	backend.go     the interface to the other nodes
 //	admin.go       the admin address: metrics.go, api.go, health, profiles; its connections are in adminlistener.go
-//	apiconnections.go  lists and kicks connections; top.go keeps the first few in a given order
+//	apiconnections.go  lists and kicks connections; top.go keeps the first connections in a given order
 //	counts.go      the server's own counters
 //	log.go         log lines about connections
-//	memory.go      decides how much garbage there may be, and returns memory after a busy time
+//	memory.go      limits the garbage on the heap, and returns memory to the system after a busy time
 //
 // PROTOCOL.md describes the protocol, METRICS.md the metrics.
 package server

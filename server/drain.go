@@ -9,9 +9,9 @@ import (
 	"dotsconnect/loop"
 )
 
-// Draining, step by step. The node reports that it is not ready, so that load balancers send no new clients. After a delay it
-// stops accepting. Then it ends every connection with 4200, spread over DrainTime, so that the clients do not all reconnect
-// elsewhere in the same second. Then it waits until the last connection is gone.
+// Draining has four steps. The node reports that it is not ready, so that load balancers send no new clients. After a delay it
+// stops accepting connections. Then it ends every connection with 4200, spread over DrainTime, so that the clients do not all
+// reconnect to other nodes in the same second. Then it waits until the last connection is gone.
 
 // drainStep is the interval between two steps; each step ends a part of the connections.
 const drainStep = 20 * time.Millisecond
@@ -46,7 +46,8 @@ func (s *Server) Drain(ctx context.Context, delay time.Duration) error {
 	return nil
 }
 
-// leaveSome ends as many connections of the loop as are due after the time passed, so that all are ended after the time limit.
+// leaveSome ends the connections of the loop that are due after the time passed, so that all connections have been ended at the
+// time limit.
 func leaveSome(l *loop.Loop, passed, limit time.Duration) {
 	l.Call(func(l *loop.Loop) {
 		open := 0

@@ -33,9 +33,9 @@ func (k *talker) talkUntilTheEnd(window int) error {
 
 // TestDrainTellsEverybodyAndLosesNothingAccepted has members on both loops that talk until they are told to leave.
 //
-// All members of a room have joined before the first message. So each must have received a beginning of the room's order, and the
-// last member to leave must have received all of it. A sender leaves only when all of its accepted messages have come back, so no
-// member may have received a message that its sender has not.
+// All members of a room have joined before the first message. So each member must have received a beginning of the room's
+// order, and the last member to leave must have received the whole order. A sender leaves only when all of its accepted
+// messages have come back. So if a member has received a message, the sender of the message must have received it, too.
 func TestDrainTellsEverybodyAndLosesNothingAccepted(t *testing.T) {
 	const rooms, size, window = 10, 8, 8
 	s := startServer(t, func(cfg *Config) {

@@ -15,14 +15,15 @@ import (
 // messages that the backend cannot recover. With --on-gap=close such a member is closed with 4105: it reconnects later and
 // fetches what it needs.
 //
-// The closes are spread over DrainTime, as in a drain, because they may concern all members of many rooms. No list of members is
-// kept for that: each room knows its last gap (loop/gaps.go), and a session knows the number of gaps at the time when it joined.
-// A round visits the slots of each loop once within DrainTime, in an order that separates neighbouring slots, because their
-// connections came at about the same time. If a gap comes during a round, the rest of the round takes account of it already, and
-// another round follows. So a member is closed within about DrainTime of the gap, however many gaps there are.
+// The closes are spread over DrainTime, as in a drain, because they may concern all members of many rooms. The node keeps no
+// list of these members: each room knows its last gap (loop/gaps.go), and a session knows the number of gaps at the time when
+// it joined. A round visits the slots of each loop once within DrainTime, in an order that separates neighbouring slots,
+// because their connections came at about the same time. If a gap comes during a round, the rest of this round already closes
+// members for the new gap, and another round follows. So a member is closed within about DrainTime of the gap, however many
+// gaps there are.
 type gaps struct {
 	srv  *Server
-	ring chan struct{} // holds a token after a gap
+	ring chan struct{} // holds a value after a gap
 	done chan struct{}
 	wait sync.WaitGroup
 }
@@ -44,8 +45,8 @@ func (g *gaps) stop() {
 	}
 }
 
-// gap is called by the backend when members of the rooms (if rooms is nil: of all rooms of the lane) may have missed messages.
-// Any goroutine; it does not block.
+// gap is called by the backend when members of the rooms may have missed messages; if rooms is nil, members of all rooms of the
+// lane may have. Any goroutine; it does not block.
 func (s *Server) gap(lane int, rooms []string) {
 	if s.gaps == nil {
 		return
@@ -131,7 +132,7 @@ func (w *lap) until(l *loop.Loop, part float64) (closed int) {
 	return closed
 }
 
-// scatter permutes the numbers with the given number of bits, so that neighbours come far apart.
+// scatter permutes the numbers with the given number of bits, so that two neighbouring numbers are far apart afterwards.
 func scatter(i, bits int) int {
 	mask := 1<<bits - 1
 	for range 2 {

@@ -128,8 +128,8 @@ func TestGapsAreIgnoredUnlessTheyAreToClose(t *testing.T) {
 	}
 }
 
-// The closes are spread over a long time. The server is closed earlier, and that must not wait for the round. The harness checks
-// that all goroutines have ended.
+// The closes are spread over a long time. The server is closed earlier, and its Close must not wait for the end of the round.
+// The harness checks that all goroutines have ended.
 func TestAServerIsClosedInTheMiddleOfARound(t *testing.T) {
 	const members = 8
 	s, f := startWithGaps(t, time.Hour)

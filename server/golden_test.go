@@ -195,7 +195,7 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 			t.Fatalf("%s: unknown event %q", at, event.Kind)
 		}
 	}
-	for name, member := range members { // no member got more than was recorded
+	for name, member := range members { // a member must not get more frames than were recorded
 		mark := fmt.Sprintf(`{"message":"mark of %s"}`, name)
 		member.text(mark)
 		for other, m := range members {
@@ -206,8 +206,8 @@ func replay(t *testing.T, s *testServer, scene []golden.Event) {
 	}
 }
 
-// TestSeedBurstsLoseNothing repeats the scenes that order.jsonl summarizes. The original server lost messages in them; this one
-// must not.
+// TestSeedBurstsLoseNothing repeats the scenes that order.jsonl summarizes. In these scenes the original server lost messages;
+// this server must not.
 func TestSeedBurstsLoseNothing(t *testing.T) {
 	for _, scene := range []struct {
 		name                     string

@@ -18,8 +18,8 @@ type headReader struct {
 	bufio *bufio.Reader
 }
 
-// parse parses a head that websocket.HeadScanner has accepted. So net/http never sees a head of the kind that it reads more
-// leniently.
+// parse parses a head that websocket.HeadScanner has accepted. So net/http never gets a head that it would accept although the
+// scanner refuses it.
 func (h *headReader) parse(head []byte) (*http.Request, error) {
 	h.bytes.Reset(bytes.TrimLeft(head, "\r\n"))
 	if h.bufio == nil {
@@ -103,14 +103,14 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	return nil
 }
 
-// Our own subprotocols (RFC 6455 section 1.9). Each stands for a version of PROTOCOL.md.
+// The server's own subprotocols (RFC 6455 section 1.9). Each of them names a version of PROTOCOL.md.
 const (
 	subprotocolV1 = "dots.v1"
 	subprotocolV2 = "dots.v2"
 )
 
-// subprotocol chooses one of the offered subprotocols, or "" for none: our own in a chat room, otherwise the first one that the
-// operator accepts.
+// subprotocol chooses one of the offered subprotocols, or "" for none. In a chat room it chooses the server's own subprotocol,
+// if it is offered; otherwise the first offered subprotocol that the operator accepts.
 func (s *Server) subprotocol(offered []string, space protocol.Space) string {
 	if space == protocol.Chat && slices.Contains(offered, subprotocolV1) {
 		return subprotocolV1
@@ -146,11 +146,13 @@ func originAdvice(origin string) string {
 	return "this origin does not have the form SCHEME://HOST:PORT, so only --origins=* (every page) would allow it"
 }
 
-// originCheckPath is the path at which a page asks why its handshake was refused, because the browser does not tell it.
+// originCheckPath is the path at which a page asks why its handshake was refused: the browser does not tell the page the
+// reason.
 const originCheckPath = "/origin-check"
 
-// checkOrigin answers a POST with 204 if the page may connect, and otherwise in the same way as its handshake was answered. A
-// browser sends the Origin field also with a POST to the page's own host, and hides the answer from any other page.
+// checkOrigin answers a POST with 204 if the page may connect, and otherwise with the refusal that the handshake of the page
+// got. A browser sends the Origin field also with a POST to the page's own host. It shows the answer only to pages from this
+// host.
 func (s *session) checkOrigin(r *http.Request) *websocket.HeadError {
 	if refusal := s.refuseOrigin(r); refusal != nil {
 		return refusal
@@ -186,6 +188,6 @@ func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	s.extra = &extra{handshake: s.noteHandshake(r, subprotocol)}
 	s.Join(t.Key(), variant)
 	if s.phase == phaseAnswer {
-		s.Hold() // Joined comes later; input that the client sends early waits for it
+		s.Hold() // Joined comes later; until then input from the client waits
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A client sends its handshake, messages and FIN in one segment, and still reads: it must get its 101, its own messages, and the
-// end. This is hard because nbio closes the socket as soon as the loop returns to it.
+// A client sends its handshake, messages and FIN in one segment, and still reads. It must get the 101, its own messages, and
+// the last words. This is hard because nbio closes the socket as soon as the loop returns to it.
 func TestAHandshakeWithFINIsAnsweredAndItsMessagesComeBack(t *testing.T) {
 	const tries = 200
 	s := startServer(t, nil)

@@ -82,7 +82,7 @@ func startLogging(t *testing.T, level zapcore.Level, backend *Backend, change fu
 	return ts
 }
 
-// check closes the server and checks everything that it leaves behind.
+// check closes the server, and checks its counters, its log and its ledger.
 func (s *testServer) check(t *testing.T) {
 	t.Helper()
 	s.checkLedger(t)

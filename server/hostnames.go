@@ -7,8 +7,8 @@ import (
 )
 
 // hostNames returns the names of this machine: the system's host name without its domain, and the same name with the domain that
-// the resolver appends. Only our own page can have one of these names as its host, because a stranger cannot give them an
-// address.
+// the resolver appends. Only a page of this server can have one of these names as its host, because a stranger cannot give the
+// names another address.
 func hostNames() (names []string) {
 	name, err := os.Hostname()
 	if err != nil || name == "" {

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Requests as real proxies send them, and as clients other than browsers send them.
+// Requests in the forms in which real proxies and clients other than browsers send them.
 
 // exchange sends a request and returns the answer. It checks that the server then closes.
 func (s *testServer) exchange(t *testing.T, request string) (head *http.Response, body string) {
@@ -48,8 +48,8 @@ func TestPlainRequestsOfHTTP10AreAnswered(t *testing.T) {
 	}
 }
 
-// nginx with only proxy_pass sends HTTP/1.0, without Upgrade, and with its own name as Host. With proxy_http_version in addition
-// it sends HTTP/1.1.
+// nginx with only proxy_pass sends HTTP/1.0, without Upgrade, and with its own name as Host. If proxy_http_version is set, too,
+// nginx sends HTTP/1.1.
 func TestAHandshakeThatAProxyHasSpoiltIsToldWhatTheProxyNeeds(t *testing.T) {
 	s := startServer(t, nil)
 	for _, request := range []string{
@@ -177,7 +177,7 @@ func TestASubprotocolIsChosenOfThoseOffered(t *testing.T) {
 		{"/ws/chat/a/", []string{"unknown, chat"}, 101, "chat"},
 		{"/ws/chat/a/", []string{"unknown"}, 101, ""},
 		{"/ws/chat/a/", []string{"Dots.V1"}, 101, ""}, // subprotocol names are compared byte by byte
-		{"/ws/raw/a/", []string{"dots.v1"}, 101, ""},  // raw rooms have no JSON, so they do not take our subprotocol
+		{"/ws/raw/a/", []string{"dots.v1"}, 101, ""},  // raw rooms have no JSON, so the server does not choose its own subprotocol there
 		{"/ws/raw/a/", []string{"chat"}, 101, "chat"},
 		{"/ws/raw/a/", []string{"mqtt"}, 101, "mqtt"}, // the operator's setting is enough in a raw room
 	} {
@@ -213,7 +213,7 @@ func TestClientsOfOtherSystemsAreToldAtOnce(t *testing.T) {
 			lines = append(lines, "Sec-WebSocket-Protocol: "+row.subprotocol)
 		}
 		if r, body := s.exchange(t, upgradeRequest(row.path, lines...)); r.StatusCode != 400 || !strings.Contains(body, row.want) ||
-			strings.Contains(body, "--subprotocols") != (row.subprotocol != "") { // the advice is only for a client that offers one
+			strings.Contains(body, "--subprotocols") != (row.subprotocol != "") { // the advice is only for a client that offers a subprotocol
 			t.Errorf("%s %s: HTTP %d %q, want 400 with %q", row.path, row.subprotocol, r.StatusCode, body, row.want)
 		}
 	}

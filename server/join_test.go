@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A client that has seen the 101 must receive everything that is published afterwards, whichever loop it is on, and whether or
-// not that loop already had members of the room.
+// A client that has seen the 101 must receive all later publications of the room, on each loop, and whether or not the loop
+// already had members of the room.
 
 func TestTheNextPublicationAfterTheAnswerReachesTheNewMember(t *testing.T) {
 	s := startServer(t, nil)
@@ -31,9 +31,9 @@ func TestTheNextPublicationAfterTheAnswerReachesTheNewMember(t *testing.T) {
 	}
 }
 
-// TestNoJoinMissesARunningConversation has one member that sends without pause, while others come and go on many goroutines. Each
-// of these must receive a part of the conversation without a gap. The part must begin no later than the first message that was
-// sent after the member had seen the answer to its handshake.
+// TestNoJoinMissesARunningConversation has one member that sends without pause, while guests come and go on many goroutines.
+// Each guest must receive a part of the conversation without a gap. The part must begin no later than the first message that
+// was sent after the guest had seen the answer to its handshake.
 func TestNoJoinMissesARunningConversation(t *testing.T) {
 	const joiners, joins, listen = 8, 50, 20
 	s := startServer(t, nil)

@@ -13,8 +13,8 @@ import (
 
 // Log lines about connections. At debug level each connection has one line when it is opened or refused, and one when it ends. At
 // info level there are only the lines that an operator must see: a page that is refused for its origin, a client with bad
-// messages, a slow consumer, a limit that was reached. Each kind of line has its own message, because the log is sampled by
-// message (cmd/dotsd), so that nobody can fill the disk.
+// messages, a slow consumer, a limit that was reached. Each kind of line has its own message: the logger limits the number of
+// lines with the same message (cmd/dotsd), so that nobody can fill the disk.
 //
 // A session keeps no data for the log, except fields of the request, during the handshake and only at debug level.
 
@@ -62,7 +62,7 @@ var endedAtInfo = map[int]string{
 	protocol.CloseRoomFull:     "room or node full",
 }
 
-// logOrigin logs that a page may not connect, and the advice which setting would let it connect.
+// logOrigin logs that a page may not connect, with advice: which setting would let the page connect.
 func (s *session) logOrigin(r *http.Request, advice string) {
 	if line := s.poller().srv.log.Check(zap.InfoLevel, "page refused because of its origin"); line != nil {
 		line.Write(append(whatItSaid(r), zap.String("remote", s.remoteAddr()), zap.String("advice", advice))...)
@@ -94,7 +94,8 @@ func (s *session) logOpened(h *handshake) {
 	}
 }
 
-// logEnded logs that a connection ends with a close code, ours or the peer's. It is called before the connection leaves its room.
+// logEnded logs that a connection ends with a close code of the server or of the peer. It is called before the connection
+// leaves its room.
 func (s *session) logEnded(code int, reason string) {
 	s.told = true
 	level, message := zap.DebugLevel, "connection ended"

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// TestHostileEventsHaveNoLogLineEach causes everything that a stranger on the network can cause, at full speed. It checks the
-// lines that the logger received before any sampling: there may be only the two kinds that an operator must know. Two members
-// must notice nothing.
+// TestHostileEventsHaveNoLogLineEach causes, at full speed, all events that a stranger on the network can cause. It checks the
+// lines that the logger received before any sampling: only the two kinds that an operator must know may be there. The attack
+// must have no effect on two members of a room.
 func TestHostileEventsHaveNoLogLineEach(t *testing.T) {
 	const times = 500
 	s := startServer(t, nil)

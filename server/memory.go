@@ -9,17 +9,17 @@ import (
 	"dotsconnect/loop"
 )
 
-// memory decides how much garbage the process may have, and returns memory to the system after a busy time.
+// memory limits the garbage on the heap of the process, and returns memory to the system after a busy time.
 //
 // By default Go collects garbage when the heap has doubled. For a small server that is too early: a server with 1,000 connections
 // collected every 60 ms at 20,000 messages a second, which took 4 % of its CPU. For a large server it is too late, because its
-// heap would double. So the garbage may be half of the live heap, and at least 16 MiB. If the operator has set GOGC, it stays as
-// it is, and so does GOMEMLIMIT.
+// heap would double. So the server lets the garbage grow to half of the live heap, or to 16 MiB if this is more. If the
+// operator has set GOGC or GOMEMLIMIT, these settings stay in effect.
 //
-// A storm of connections leaves garbage (each parsed head), and so does a burst of messages. Go keeps the memory afterwards. If
-// the clients of a server then send little, it would keep that memory without end. So memory looks at the heap once a second. If
-// at least a quarter of the size of the live heap could be returned, and the last second allocated little, it collects garbage
-// and returns memory, while the loops go on.
+// A storm of connections leaves garbage (each parsed head), and so does a burst of messages. Go does not return this memory
+// until the next collection. If the clients send little afterwards, the next collection may not come for a long time. So this
+// code looks at the heap once a second. If the memory that could be returned is at least a quarter of the live heap, and the
+// last second allocated little, it collects garbage and returns memory, while the loops go on.
 type memory struct {
 	ticks   int
 	last    uint64 // bytes allocated until a second ago

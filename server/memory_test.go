@@ -21,7 +21,7 @@ func seconds(t *testing.T, live uint64, allocated ...uint64) []int {
 		for i, n := range allocated {
 			now = i
 			sum += n
-			spare = min(spare+n, live+16) // then a collection comes, and its memory is used again
+			spare = min(spare+n, live+16) // beyond this a collection comes, and the process uses the memory of the garbage again
 			for range ticksPerLook {
 				h.tick()
 			}
@@ -57,7 +57,7 @@ func TestMemoryIsGivenBackWhenTheWorkIsOver(t *testing.T) {
 	}
 }
 
-// Memory in pieces cannot be returned to the system. It must not be asked for again and again.
+// Free memory in small pieces cannot be returned to the system. So the server must not try to return it in every second.
 func TestWhatCannotBeReturnedIsAskedForOnce(t *testing.T) {
 	trims := 0
 	synctest.Test(t, func(*testing.T) {
@@ -88,7 +88,7 @@ func TestGarbageIsHalfOfALargeHeapAndMoreOfASmallOne(t *testing.T) {
 	}
 }
 
-// The figures of the real heap must change as the other tests assume.
+// The figures of the real heap must change in the way that the other tests assume.
 func TestTheHeapIsRead(t *testing.T) {
 	before := readHeap()
 	keep := make([]byte, 8<<20)

@@ -15,14 +15,14 @@ import (
 )
 
 // Metrics are read on demand: a scrape takes the counters that each loop published at the end of its last turn, and turns them
-// into samples. So the loops know nothing of Prometheus, and scraping costs them only a mutex in each turn.
+// into samples. So the loops do not depend on Prometheus, and scraping costs them only a mutex in each turn.
 //
 // The number of series depends only on the number of loops. No label holds a room, an address or anything else that a client can
 // choose. Each reason, code and status has its series from the start, with the value 0, so that a rate is right even for its
 // first event.
 //
-// The ledger also holds for the metrics, summed over all loops: dots_expected_frames_total is dots_frames_total plus all of
-// dots_dropped_total plus the frames in flight.
+// The equation of the ledger also holds for the metrics, summed over all loops: dots_expected_frames_total is
+// dots_frames_total, plus dots_dropped_total summed over all reasons, plus the frames in flight.
 
 // A Metric is one row of the table of metrics.
 type Metric struct {
@@ -32,8 +32,8 @@ type Metric struct {
 	Help   string
 }
 
-// Metrics lists all of this node's own metrics in /metrics. The backend adds its own (Backend.Metrics), and so do the Go runtime
-// and the process, whose metrics begin with go_ and process_.
+// Metrics lists all of this node's own metrics in /metrics. The other metrics there come from the backend (Backend.Metrics),
+// from the Go runtime (go_…) and from the process (process_…).
 func Metrics() []Metric {
 	rows := metricRows()
 	table := make([]Metric, len(rows))

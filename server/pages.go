@@ -14,9 +14,9 @@ import (
 
 // Plain HTTP on the port for clients: the page, /healthz, and 404. Requests have no bodies, so a request is complete with its
 // head. A standard http.Handler answers it into memory, at once (this takes tens of microseconds, see BenchmarkPage), so that a
-// client that has already sent FIN also gets its answer. The bytes of the answer are the connection's last words. The descriptor
-// is never handed over to net/http: that would need a duplicate, which would keep the epoll registration alive after the original
-// descriptor was closed.
+// client that has already sent FIN also gets its answer. The bytes of the answer are the connection's last words. The
+// descriptor is never handed over to net/http, because net/http would need a duplicate of it. The duplicate would keep the
+// registration with epoll alive after the original descriptor was closed.
 
 // servePage answers a request with a page.
 func (s *session) servePage(r *http.Request) {

@@ -37,8 +37,8 @@ func heardAll(k *talker, total int) error {
 	return nil
 }
 
-// TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses holds the other member's loop, so that the inbox of that loop fills
-// up.
+// TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses stops the loop of the other member, so that the inbox of this
+// loop fills up.
 func TestAPublisherPausedForWantOfCreditLosesNothingWhenItCloses(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.MaxMessage, cfg.InboxLimit = 4*KiB, 32*KiB

@@ -110,7 +110,7 @@ func runGo(t *testing.T, file, _ string) func(string) bool {
 	return runCommand(t, exec.Command(program))
 }
 
-// runCommand starts a client, which ends with the test. How it ended is one more line that it printed.
+// runCommand starts a client, which ends with the test. The exit state is appended to the lines that the client printed.
 func runCommand(t *testing.T, cmd *exec.Cmd) func(string) bool {
 	t.Helper()
 	pipe, err := cmd.StdoutPipe()
@@ -127,7 +127,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) func(string) bool {
 		for out := bufio.NewScanner(pipe); out.Scan(); {
 			lines <- out.Text()
 		}
-		_ = cmd.Wait() // the state says it
+		_ = cmd.Wait() // the state of the process has the error
 		lines <- cmd.ProcessState.String()
 	}()
 	t.Cleanup(func() {
@@ -147,7 +147,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) func(string) bool {
 	}
 }
 
-// Every file that the README links to is there.
+// Every file to which the README links must exist.
 func TestTheREADMELinksToWhatIsThere(t *testing.T) {
 	for _, file := range []string{"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../bench/README.md", "../SECURITY.md", "PROTOCOL.md", "SETTINGS.md", "ATTACKS.md"} {
 		text, err := os.ReadFile(file)

@@ -37,9 +37,9 @@ func newRules(cfg Config, files fileShares) (*rules, error) {
 	return r, nil
 }
 
-// Reload applies the settings of cfg that a running server can change. It returns the names of the settings that it applied
-// (taken), and of those that differ but need a restart (restart). After an error, which has the form of Validate's errors,
-// nothing has changed.
+// Reload applies the settings of cfg that a running server can change. taken has the names of the settings that it applied.
+// restart has the names of the settings that differ but need a restart. After an error, which has the form of Validate's
+// errors, no setting has changed.
 func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 	if err := errors.Join(cfg.Validate(), cfg.LoadAdminToken()); err != nil {
 		return nil, nil, err
@@ -50,7 +50,7 @@ func (s *Server) Reload(cfg Config) (taken, restart []string, err error) {
 		if reflect.DeepEqual(setting.Get(now), setting.Get(cfg)) {
 			continue
 		}
-		tokenComesOrGoes := setting.Name == "admin-token" && (now.AdminToken == "" || cfg.AdminToken == "") // changes the places for connections
+		tokenComesOrGoes := setting.Name == "admin-token" && (now.AdminToken == "" || cfg.AdminToken == "") // it changes the places at the admin address
 		if !setting.Reload || tokenComesOrGoes {
 			restart = append(restart, setting.Name)
 			continue

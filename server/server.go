@@ -101,7 +101,7 @@ func newServer(cfg Config, log *zap.Logger, version string, backend *Backend) (*
 	return s, nil
 }
 
-// loopConfig translates our settings into those of the loops.
+// loopConfig makes the configuration of the loops from the settings of the server.
 func (s *Server) loopConfig() loop.Config {
 	c := loop.DefaultConfig()
 	c.Loops = s.cfg.Loops
@@ -128,8 +128,8 @@ func (s *Server) Start() error {
 	return s.begin(d)
 }
 
-// TakeOver does the same as Start with the addresses of w, which has refused clients until now. No connection is refused or lost
-// in between, and the counters continue.
+// TakeOver does the same as Start with the sockets of w, which has refused clients until now. No connection is lost or refused
+// during the change, and the counters continue.
 func (s *Server) TakeOver(w *Waiting) error {
 	s.counts = w.node.counts
 	return s.begin(w.yield())
@@ -162,7 +162,7 @@ func (s *Server) begin(d *doors) error {
 	return nil
 }
 
-// Addr returns the address for clients, with the chosen port if the setting said 0.
+// Addr returns the address for clients. If the setting has port 0, it has the port that the system chose.
 func (s *Server) Addr() string { return s.acceptor.addr() }
 
 // Lanes returns the number of lanes of the bus.
@@ -214,7 +214,7 @@ func (s *Server) Close() error {
 	return s.closeErr
 }
 
-// ticker rings every loop at each tick of the wheel, at the beginning of the tick, when its timeouts expire.
+// ticker rings every loop at the beginning of each tick of the wheel, because the timeouts of the tick expire then.
 type ticker struct {
 	done chan struct{}
 	wait sync.WaitGroup

@@ -30,7 +30,7 @@ type extra struct {
 	awaits    bool       // registered with writable
 	scanned   int        // size of an incomplete head at its last scan, see head
 	handshake *handshake // set while the join is on its way
-	spent     int64      // cheap frames that the peer has spent, in tenths, see overspent
+	spent     int64      // cheap frames that count against the budget of the peer, in tenths, see overspent
 	spentT    uint32     // the tick up to which spent was refilled
 }
 
@@ -58,8 +58,8 @@ func (s *session) Open() error {
 
 // Shutdown implements loop.Socket. The poller closes the socket when it reports the event that Shutdown causes.
 //
-// The session gives up its buffers here: nbio may keep a pointer to it for a while (it cuts its list of closed connections
-// without clearing it), and half a message can take 64 KiB.
+// The session gives up its buffers here. Half a message can take 64 KiB, and nbio may keep a pointer to the session for a
+// while, because it shortens its list of closed connections without clearing the rest.
 func (s *session) Shutdown() {
 	s.logLost()
 	s.shut()
@@ -142,7 +142,8 @@ func (s *session) message(event websocket.Event, payload []byte) {
 // tinyMessage is the size below which most of the work for a raw message is overhead.
 const tinyMessage = 4
 
-// cheap reports whether a frame costs us more than its sender. Such frames have a budget (ControlRate, ControlBurst).
+// cheap reports whether a frame costs the server more work than its sender. Such frames have a budget (ControlRate,
+// ControlBurst).
 func cheap(event websocket.Event, raw bool, size int) bool {
 	switch event {
 	case websocket.Text, websocket.Binary:
@@ -235,7 +236,7 @@ func (s *session) leave() {
 	s.refuse(&websocket.HeadError{Status: 503, Text: "this node is going out of service"}, loop.ReasonClosed)
 }
 
-// end closes the connection with a code of ours.
+// end closes the connection with a code from protocol.Codes.
 func (s *session) end(code int, detail string, why loop.CloseReason) {
 	if s.phase != phaseFrames {
 		s.refuse(&websocket.HeadError{Status: 500, Text: detail}, why)

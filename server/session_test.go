@@ -18,9 +18,9 @@ func TestASessionIsSmall(t *testing.T) {
 }
 
 // Each reason for which the core kicks members must have a code. The reasons of slow members, and no others, have
-// 4101. 1011 is the code of a reason that has none.
+// 4101. A reason without a code would get 1011.
 func TestEachReasonToKickHasItsCode(t *testing.T) {
-	before := map[loop.CloseReason]bool{ // no kicks: the member left, the session ended it, or it never was a member
+	before := map[loop.CloseReason]bool{ // not kicks: the peer left, the session ended the connection, or it never was a member
 		loop.ReasonLeft: true, loop.ReasonClosed: true, loop.ReasonGap: true, loop.ReasonHandshake: true, loop.ReasonRoomFull: true, loop.ReasonNodeFull: true,
 	}
 	s := startServer(t, nil)

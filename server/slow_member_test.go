@@ -81,7 +81,7 @@ func converse(t *testing.T, count int, members ...*talker) {
 			for slices.Min(heard) < n-window {
 				i := <-progress
 				if i < 0 {
-					return nil // the listener itself has reported why it ended
+					return nil // the listener itself reports why it ended
 				}
 				heard[i]++
 			}
@@ -240,8 +240,8 @@ func TestTheSlowestAreShedWhenAllBacklogsTogetherAreTooLarge(t *testing.T) {
 		sum.Ended[loop.ReasonBacklogHard], most, int64(s.cfg.BacklogTotal))
 }
 
-// TestMembersThatReadAreNotKickedInABurst has many members that all send at the same moment, with the default settings. One turn
-// could parse far more messages from all of them than the backlog of a member may hold.
+// TestMembersThatReadAreNotKickedInABurst has many members that all send at the same moment, with the default settings. In one
+// turn, the loop could parse far more messages from these members than the backlog of one member may hold.
 func TestMembersThatReadAreNotKickedInABurst(t *testing.T) {
 	const members, each = 40, 64
 	for _, loops := range []int{1, 2} {

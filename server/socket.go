@@ -42,8 +42,8 @@ func (s *socket) Send(b []byte) (int, error) {
 }
 
 // transfer is recvfrom(2) or sendto(2) without addresses. Neither call can block, so it is made without telling Go's scheduler.
-// Otherwise the scheduler would take the thread's processor away again and again (measured: 15 to 30 % less CPU for each delivery
-// this way).
+// Otherwise the scheduler would often take the processor (P) away from the thread. In a measurement the raw calls saved 15 to
+// 30 % of the CPU time of a delivery.
 func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, syscall.Errno) {
 	if len(b) == 0 {
 		return 0, 0

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// top keeps the first elements, in the given order, of all that it is offered, up to a limit. It is a heap whose root is the last
-// of the kept elements, so most offers cost one comparison.
+// top keeps the elements that come first in the given order, up to a limit, of all elements that are offered to it. It is a
+// heap whose root is the last of the kept elements, so most offers cost one comparison.
 type top[T any] struct {
 	kept    []T
 	limit   int

@@ -22,7 +22,7 @@ type SettingError struct {
 func (e *SettingError) Error() string { return "--" + e.Name + ": " + e.Text }
 
 const (
-	// tick is the resolution of every timeout. A shorter timeout would have the effect of none.
+	// tick is the resolution of every timeout. A timeout that is shorter than a tick cannot be kept.
 	tick = 100 * time.Millisecond
 	// maxFrameHeader is the longest header of a frame (RFC 6455 section 5.2): 2 bytes, 8 of length, 4 of mask.
 	maxFrameHeader = 14
@@ -242,7 +242,7 @@ func notBearer(r rune) bool {
 	return !letterOrDigit && !strings.ContainsRune("-._~+/=", r)
 }
 
-// notPrefix reports whether a prefix of keys may not contain r. Braces are among these, because they decide where a Cluster
+// notPrefix reports whether a prefix of keys may not contain r. It may not contain braces, because they decide where a Cluster
 // stores a key.
 func notPrefix(r rune) bool {
 	letterOrDigit := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

@@ -126,7 +126,7 @@ func TestValidateSaysWhatIsWanted(t *testing.T) {
 	}
 }
 
-// The zero Config must be refused, and no error may name a setting whose zero value is also its default.
+// The zero Config must be refused. If the zero value of a setting is also its default, no error may name this setting.
 func TestTheZeroConfigIsRefused(t *testing.T) {
 	var zero server.Config
 	mistakes := settingsIn(zero.Validate())
@@ -140,7 +140,7 @@ func TestTheZeroConfigIsRefused(t *testing.T) {
 	}
 }
 
-// Every number must have a range: the test sets each one to -1, and Validate must refuse that.
+// Every number must have a range: the test sets each number to -1, and Validate must refuse this value.
 func TestEachNumberHasARange(t *testing.T) {
 	fields := reflect.TypeFor[server.Config]()
 	for i := range fields.NumField() {

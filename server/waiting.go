@@ -17,13 +17,13 @@ import (
 )
 
 // Waiting serves the addresses of a node that cannot begin yet, because its backend is not there. Such a node is alive
-// (/healthz), but not ready, with the reason (/readyz). It has the metrics and profiles of an idle process, and answers everybody
-// else with 503, try again later. So a load balancer, an orchestrator and a client see the same as for a node that has lost its
-// backend, instead of a closed port.
+// (/healthz), but not ready, and /readyz tells the reason. It has the metrics and profiles of an idle process, and answers all
+// other requests with 503 (try again later). So a load balancer, an orchestrator and a client do not find a closed port: they
+// get the same answers as from a node that has lost its backend.
 //
-// Waiting listens at the addresses and lends the sockets to two ordinary net/http servers. Server.TakeOver gets the same sockets:
-// a connection that arrives in between waits in the queue of its socket and is served. If a socket were closed instead, even one
-// of two that share the port (SO_REUSEPORT), the kernel would reset the connections in its queue.
+// Waiting listens at the addresses and lends the sockets to two ordinary net/http servers. Server.TakeOver gets the same
+// sockets: a connection that arrives during the change waits in the queue of its socket and is served. If Waiting closed a
+// socket instead, the kernel would reset the connections in its queue, even if another socket shared the port (SO_REUSEPORT).
 type Waiting struct {
 	// Immutable after NewWaiting.
 	cfg     Config
@@ -38,8 +38,8 @@ type Waiting struct {
 	once sync.Once
 }
 
-// mostWaiting is the number of client connections that may be open at a time. One more closes the oldest connection that has not
-// sent its request.
+// mostWaiting is the number of client connections that may be open at a time. For a further connection, the oldest connection
+// that has not sent its request is closed.
 const mostWaiting = 1024
 
 // NewWaiting opens the addresses of a node and begins to refuse clients. what is the name of the backend, such as "Redis".
@@ -76,7 +76,8 @@ func NewWaiting(cfg Config, log *zap.Logger, version, what string) (*Waiting, er
 	return w, nil
 }
 
-// clientServer returns the HTTP server for clients. It reads nothing after the head of a request, and keeps no connection open.
+// clientServer returns the HTTP server for clients. It reads only the head of a request, and keeps no connection open after the
+// answer.
 func (w *Waiting) clientServer(places *adminListener) (*http.Server, error) {
 	logger, err := zap.NewStdLogAt(w.node.log, zap.InfoLevel)
 	if err != nil {
@@ -112,7 +113,7 @@ func (w *Waiting) serve(server *http.Server, l net.Listener) {
 	})
 }
 
-// Because sets an error as the reason why the backend is not there.
+// Because sets the reason why the backend is not there: usually the text of an error.
 func (w *Waiting) Because(reason string) { w.because(w.reason() + ": " + reason) }
 
 func (w *Waiting) because(text string) { w.why.Store(&text) }
@@ -123,7 +124,7 @@ func (w *Waiting) reason() string {
 	return text
 }
 
-// Addr returns the address for clients, with the chosen port if the setting said 0.
+// Addr returns the address for clients. If the setting has port 0, it has the port that the system chose.
 func (w *Waiting) Addr() string { return w.doors.clients.Addr().String() }
 
 // AdminAddr returns the admin address, or "" if there is none.
@@ -153,8 +154,8 @@ func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 	turnAway(conn, r.Method == http.MethodHead, w.reason()+": try again later")
 }
 
-// turnAway answers 503 as a session does. Then it reads the bytes that the client has already sent: if the connection were closed
-// with unread bytes, the close would become a reset, which may destroy the answer on its way.
+// turnAway answers 503 as a session does. Then it reads the bytes that the client has already sent: if the connection were
+// closed with unread bytes, the kernel would send a reset, which may destroy the answer on its way.
 func turnAway(conn net.Conn, headOnly bool, text string) {
 	response := websocket.AppendRefusal(nil, &websocket.HeadError{Status: http.StatusServiceUnavailable, Text: text})
 	if headOnly {
@@ -179,12 +180,12 @@ func turnAway(conn net.Conn, headOnly bool, text string) {
 	}
 }
 
-// yield stops accepting and hands the sockets over. Connections that were already accepted still get their answers here, in the
-// background. Shutdown of net/http cannot be used, because it drops clients that are about to send a request.
+// yield stops accepting and hands the sockets over. In the background, Waiting still answers the connections that it has
+// already accepted. It cannot use Shutdown of net/http, which drops clients that are about to send a request.
 func (w *Waiting) yield() *doors {
 	w.once.Do(func() {
 		for i, l := range w.lent {
-			w.servers[i].SetKeepAlivesEnabled(false) // the node must get the next request
+			w.servers[i].SetKeepAlivesEnabled(false) // so that the node gets the client's next request
 			_ = l.Close()                            // fails only if the socket is closed, which Accept reports
 			<-l.returned
 			_ = l.setDeadline(time.Time{})
@@ -227,7 +228,7 @@ func (l *lentListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close wakes Accept. Accept may still return a connection then, which is answered like any other.
+// Close wakes Accept. Accept may still return one connection afterwards, which is answered like any other connection.
 func (l *lentListener) Close() error {
 	if l.over.Swap(true) {
 		return nil

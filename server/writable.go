@@ -9,10 +9,11 @@ import (
 	"dotsconnect/loop"
 )
 
-// writable finds out when the socket of a member can be written again after it was full. nbio signals that only together with its
-// own write queue, and it flushes that queue before it reads: if a peer sent something and then reset, nbio closes the socket
-// with everything unread. So the few connections that wait for space are registered in an epoll of our own, for one event each,
-// and nbio watches the descriptor of that epoll. Closing a descriptor removes it from both.
+// writable finds out when the socket of a member can be written again after it was full. nbio uses the event "can be written"
+// only for its own write queue, and it flushes this queue before it reads. So if a peer sends bytes and then resets the
+// connection, nbio closes the socket before these bytes are read. Therefore the few connections that wait for space are
+// registered in an epoll of the server's own, for one event each, and nbio watches the descriptor of this epoll. Closing the
+// descriptor of a connection removes it from both.
 //
 // Only the loop's goroutine uses it.
 type writable struct {
@@ -32,7 +33,7 @@ func newWritable(l *loop.Loop) (*writable, error) {
 
 func (w *writable) close() { _ = unix.Close(w.fd) }
 
-// await asks for one event when fd can be written. again says that await was called for the same fd before.
+// await asks for one event when fd can be written. again reports whether await was called for the same fd before.
 func (w *writable) await(fd int, id loop.ConnID, again bool) error {
 	op := unix.EPOLL_CTL_ADD
 	if again {
@@ -63,8 +64,8 @@ func (w *writable) serve() {
 	}
 }
 
-// AwaitRoom implements loop.Socket. If the registration fails, the connection cannot go on; the poller then reports that to the
-// loop.
+// AwaitRoom implements loop.Socket. If the registration fails, the connection cannot go on: it is shut down, and the poller
+// reports this to the loop.
 func (s *session) AwaitRoom() {
 	if s.extra == nil {
 		s.extra = &extra{}

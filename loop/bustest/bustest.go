@@ -50,8 +50,8 @@ func Run(t *testing.T, nodes int, connect Connect) {
 	}
 }
 
-// meeting lets all members publish at the same time, and then lets each publish a last message. It returns when every member has
-// got all of these last messages. By then any extra or wrong publication has come too, because there is one order.
+// meeting lets all members publish at the same time, and then lets each member publish a last message. It returns when every
+// member has got all last messages. By then every extra or wrong publication has come too, because the room has one order.
 func meeting(s *system, members []*member, each int) {
 	for i := range each {
 		for k, m := range members {
@@ -122,9 +122,9 @@ func checkOrder(s *system, order []got, senders, each int) {
 	}
 }
 
-// everythingFromJoinedToLeave: a loop gets everything that is sequenced after its Joined, until Leave. A member that joins while
-// others publish gets a piece of the order without a hole. The piece reaches to the end of the order, or to the moment at which
-// the member left.
+// everythingFromJoinedToLeave: a loop gets every publication that gets its number between Joined and Leave. A member that joins
+// while others publish gets a piece of the order without a hole. The piece ends at the end of the order, or where the member
+// left.
 func everythingFromJoinedToLeave(s *system) {
 	speaker, witness := s.join("room", 0, 0), s.join("room", len(s.nodes)-1, 1)
 	var guests []*member
@@ -160,8 +160,8 @@ func everythingFromJoinedToLeave(s *system) {
 	}
 }
 
-// roomsApart: a publication reaches its room and no other room, even if many rooms share a lane. After its last member has left,
-// a room starts from the beginning: a new member gets nothing from before.
+// roomsApart: a publication reaches its room and no other room, even if many rooms share a lane. When its last member has left,
+// a room starts from the beginning: a new member gets no earlier publications.
 func roomsApart(s *system) {
 	const rooms = 100
 	for round := range 2 {
@@ -251,12 +251,11 @@ func largeValues(s *system) {
 	}
 }
 
-// creditComesBack: every reservation is released exactly once, so that nothing is reserved any more when no publication is in
-// flight.
+// creditComesBack: every reservation is released exactly once. So when no publication is in flight, no bytes are reserved.
 func creditComesBack(s *system) {
 	members := s.everywhere("room")
 	meeting(s, members, 200)
-	for _, m := range members[1:] { // so that some publications in flight have no receiver
+	for _, m := range members[1:] { // so that nobody receives some of the publications in flight
 		m.say("on the way")
 		m.leave()
 	}

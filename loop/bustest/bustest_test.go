@@ -24,8 +24,8 @@ func embedded(_ testing.TB, configs []loop.Config, serve func(int, *loop.Node)) 
 
 func TestEmbedded(t *testing.T) { Run(t, 1, embedded) }
 
-// far is a bus that connects nodes without a network: one goroutine orders all publications and takes them to all nodes. fault
-// makes it break one rule.
+// far is a bus that connects nodes without a network: one goroutine orders all publications and delivers them to all nodes.
+// fault makes the bus break one rule.
 type far struct {
 	nodes []*loop.Node
 	fault func(f *far, p *loop.Publication) (deliver []*loop.Publication)
@@ -204,7 +204,7 @@ func TestEachFaultIsFound(t *testing.T) {
 			var wait sync.WaitGroup
 			wait.Go(func() {
 				s := newSystem(r, 2, between(row.fault))
-				s.patience = 2 * time.Second // because one of the faults can only be found by waiting
+				s.patience = 2 * time.Second // one of the faults shows only in a wait that runs out
 				rules[i].check(s)
 			})
 			wait.Wait()

@@ -75,8 +75,8 @@ func notJSON(p []byte, err error) *BadFrame {
 	return &BadFrame{fmt.Sprintf("not JSON: unexpected %+q at byte %d", r, at)}
 }
 
-// loneSurrogate reports whether rest begins with the escape of a surrogate. The JSON reader stops at a surrogate only if its
-// other half is missing.
+// loneSurrogate reports whether rest begins with the escape of a surrogate. The JSON reader stops at a surrogate only if the
+// other half of the pair is missing.
 func loneSurrogate(rest []byte) bool {
 	if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' {
 		return false

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Close codes. Those below 4000 are defined in RFC 6455 (section 7.4.1). The range of our own codes tells a client what to do
-// next: 41xx back off and reconnect, 42xx reconnect now, 45xx do not retry unchanged.
+// Close codes. The codes below 4000 are defined in RFC 6455 (section 7.4.1). The ranges of the protocol's own codes tell a
+// client what to do next: 41xx back off and reconnect, 42xx reconnect now, 45xx do not retry unchanged.
 const (
 	CloseNormal             = 1000
 	CloseGoingAway          = 1001

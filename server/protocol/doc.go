@@ -1,6 +1,6 @@
 // Package protocol defines the meaning of the bytes of an address, a message and a close. It is the contract of PROTOCOL.md as
-// code. It turns bytes into values and values into bytes; it has no sockets, goroutines or clock, and no state except a decoder
-// that is reused.
+// code. It turns bytes into values and values into bytes. It has no sockets, goroutines or clock. Only its Decoder has state,
+// so that its memory can be reused.
 //
 // Reading order: target.go (the room that a request asks for), envelope.go (parses the message of a client), badframe.go (why a
 // message was refused), frame.go (the frame that the members of the room receive), codes.go (the close codes).

@@ -40,9 +40,9 @@ func hostile(size int) map[string]string {
 	}
 }
 
-// A message with eight times the bytes must take about eight times the time. If the work grew with the square of the size, it
-// would take 64 times as long, and one message could keep a loop busy. BenchmarkHostile shows the times for messages of 64 KiB:
-// at most 1 ms on a slow machine.
+// A message with eight times as many bytes must take about eight times as long. If the work grew with the square of the size,
+// the message would take 64 times as long, and one message could keep a loop busy. BenchmarkHostile shows the times for
+// messages of 64 KiB: at most 1 ms on a slow machine.
 func TestHostileMessagesCostTimeInProportionToTheirSize(t *testing.T) {
 	const large, factor, most = 64 << 10, 8, 3 * 8
 	decoder := protocol.NewDecoder(protocol.MaxDepth)

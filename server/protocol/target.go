@@ -90,8 +90,8 @@ func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.He
 	return Target{Space: space, Room: room, Version: 1}, true, nil
 }
 
-// ParseKey reads a key that Target.Key has made. Unlike in an address, the name of the room is not percent-decoded: the caller
-// has done the decoding that its source needs.
+// ParseKey reads a key that Target.Key has made. Unlike ParseTarget, it does not percent-decode the name of the room: if
+// decoding is needed, the caller has done it.
 func ParseKey(key string) (Target, error) {
 	word, room, _ := strings.Cut(key, "/")
 	space, ok := parseSpace(word)
@@ -168,8 +168,8 @@ func decodeRoom(raw string) (string, error) {
 	return string(name), nil
 }
 
-// checkVersion looks for the key v in a query. A client that asks for another version must be refused: if it got version 1
-// without notice, it would wait for frames that never come. Other keys are ignored.
+// checkVersion looks for the key v in a query. A client that asks for another version must be refused. Otherwise it would get
+// version 1 without knowing it, and wait for frames that never come. Other keys are ignored.
 func checkVersion(rawQuery string) *websocket.HeadError {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		key, value, _ := strings.Cut(pair, "=")

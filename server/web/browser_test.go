@@ -195,7 +195,7 @@ func TestBrowser(t *testing.T) {
 		on, off := join(t, "beating", "&heartbeat=0.05"), join(t, "silent", "&heartbeat=off")
 		on.WaitText("#frames .frame:last-child", `"heartbeat"`)
 		on.Wait("document.querySelectorAll('#frames .beat').length >= 3")
-		send(on, "x") // it comes after the heartbeats, so the server has counted them by now
+		send(on, "x") // this message comes after the heartbeats, so when it arrives the server has counted them
 		on.WaitText("#messages .own", "x")
 		if got := server.beaten("beating"); got < 3 {
 			t.Errorf("%d heartbeats reached the server, want at least 3", got)

@@ -37,8 +37,8 @@ const buttons = `(() => {
 	return found;
 })()`
 
-// TestButtonsLookAsTheyAre: in the light and in the dark theme, an enabled button must have a clear text, and a disabled one a
-// faint text.
+// TestButtonsLookAsTheyAre: in the light and in the dark theme, an enabled button must have a clear text, and a disabled button
+// must have a faint text.
 func TestButtonsLookAsTheyAre(t *testing.T) {
 	server := startRoomServer(t)
 	browser := browsertest.Start(t)

@@ -1,7 +1,8 @@
 // Package web is the demo page of dotsconnect, and the reference client of protocol version 1.
 //
-// The page consists of a few files in assets, embedded as they are: no build step, no files from other hosts. client.js is the
-// connection (join, heartbeat, reconnect) without any user interface; page.js and the other files are the page.
+// The page consists of a few files in assets, which are embedded unchanged. There is no build step, and there are no files from
+// other hosts. client.js is the connection (join, heartbeat, reconnect) without any user interface; page.js and the other files
+// are the page.
 //
 // Every response is small and complete in memory. The handler uses only Header, WriteHeader and Write of its http.ResponseWriter,
 // so any server that collects a response can run it.

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// benchParse parses the bytes of one read again and again. The parser unmasks in place, so every second time it turns the payload
-// back into its masked form; this is the same work, and no copy is needed. The payload must be binary, or ASCII in both forms.
+// benchParse parses the bytes of one read in every iteration. The parser unmasks in place, so every second iteration turns the
+// payload back into its masked form. This is the same work, and the benchmark needs no copy. The payload must be binary, or
+// ASCII in both forms.
 func benchParse(b *testing.B, stream string) {
 	p := []byte(stream)
 	lim := &Limits{}

@@ -4,8 +4,8 @@ import "math/bits"
 
 // chunks holds the bytes of a message that arrives in parts. A full chunk stays where it is, and the next chunk is as long as all
 // chunks before it together. So an unfinished message takes little more memory than its length, and leaves no garbage behind. A
-// single buffer that doubles would do worse: 1,000 unfinished messages of 64 KiB, half of each received, took 92 KB each in such
-// buffers, and take 68 KB in chunks.
+// single buffer that doubles takes more memory. In a measurement with 1,000 unfinished messages of 64 KiB, of which one half
+// had arrived, a message took 92 KB in such a buffer, and 68 KB in chunks.
 type chunks struct {
 	list [][]byte
 	size int // bytes in all chunks

@@ -7,9 +7,9 @@
 //   - Parser is the state of one connection's incoming frames: 64 bytes, and a buffer only while a message is unfinished;
 //   - AppendHeader, AppendControl and AppendClose write outgoing frames.
 //
-// Every parser here follows one rule: the first violation in the order of the bytes decides about the result, however the bytes
-// were split into segments. So a refusal never depends on network timing, and all messages before the violation have been
-// delivered.
+// Every parser in this package follows one rule: the first violation in the order of the bytes decides about the result,
+// however the bytes were split into segments. So a refusal does not depend on network timing, and all messages before the
+// violation are delivered.
 //
 // No extensions are supported: see AppendSwitchingProtocols.
 package websocket

@@ -18,8 +18,8 @@ import (
 )
 
 // FuzzAgainstGWS gives the same bytes to Parser and to a server connection of gws, another WebSocket library. It compares the
-// delivered messages and the end of the connection. gws is more lenient in some cases, and finds a violation later in others; the
-// test tolerates exactly these differences (see agrees).
+// delivered messages and the end of the connection. In some cases gws is more lenient, and in others it finds a violation
+// later. The test tolerates exactly these differences (see agrees).
 func FuzzAgainstGWS(f *testing.F) {
 	for _, seed := range gwsSeeds {
 		f.Add([]byte(seed))
@@ -66,7 +66,7 @@ type ending struct {
 	messages  []string
 	controls  []string // pings and pongs
 	end       int      // code of a violation, or endOpen or endClosed
-	closeCode int      // code of the peer's close frame; only from our parser
+	closeCode int      // code of the peer's close frame; only from Parser
 }
 
 func compareWithGWS(t *testing.T, stream []byte) {
@@ -97,13 +97,13 @@ func agrees(ours, theirs ending, violation *websocket.CloseError) bool {
 	}
 	switch reason := violation.Reason; {
 	case strings.Contains(reason, "shortest form"):
-		return true // gws goes on where our parser stops
+		return true // gws goes on where Parser stops
 	case strings.Contains(reason, "2^63"):
 		return theirs.end == endPanic || theirs.end == endOpen
 	case len(theirs.messages) != len(ours.messages):
 		return false
 	case strings.Contains(reason, "text message"):
-		return true // our parser delivers no message from here on, so there is no more to compare
+		return true // Parser delivers no message from here on, so there is no more to compare
 	case !slices.Equal(ours.controls, theirs.controls):
 		return false
 	case strings.Contains(reason, "close code"):
@@ -208,7 +208,7 @@ func (c *memoryConn) verdict(closed error) int {
 	}
 	f := c.written.Bytes()
 	if len(f) < 4 {
-		return endClosed // gws answers an empty close body with an empty one
+		return endClosed // gws answers an empty close body with an empty close body
 	}
 	code := int(binary.BigEndian.Uint16(f[2:]))
 	if code == 1002 || code == 1007 || code == 1009 {

@@ -18,15 +18,15 @@ var (
 	errWebSocket13   = &HeadError{http.StatusUpgradeRequired, "this server speaks only WebSocket version 13"}
 )
 
-// nginxLines is the advice for a proxy that does not pass on the fields of a handshake, as nginx does not by default.
+// nginxLines is advice for a handshake whose fields a proxy has removed. By default nginx removes them.
 const nginxLines = `if nginx is in front, its location needs: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; ` +
 	`proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;`
 
 // keySize is the length of 16 bytes in base64.
 const keySize = 24
 
-// IsUpgrade reports whether a request asks for a WebSocket: it has an Upgrade field or any Sec-WebSocket field. So a broken
-// handshake is refused by CheckHandshake with a reason, and not answered with a page.
+// IsUpgrade reports whether a request asks for a WebSocket: it has an Upgrade field or any Sec-WebSocket field. So the answer
+// to a broken handshake is a refusal of CheckHandshake with a reason, and not a page.
 func IsUpgrade(h http.Header) bool {
 	if hasToken(h["Upgrade"], "websocket") {
 		return true
@@ -90,9 +90,9 @@ func appendAcceptKey(dst []byte, key string) []byte {
 // subprotocol is one that the client offered, or "" for none.
 //
 // No extension is ever negotiated, in particular not permessage-deflate (RFC 7692). With context takeover, that extension needs
-// at least 64 KiB of memory for each connection, while a Parser has 64 bytes. Each member would need a separate frame, whereas
-// now one encoded frame serves a whole room. And if the message of one user is compressed together with another user's secret,
-// the length of the result leaks the secret (CRIME, BREACH).
+// at least 64 KiB of memory for each connection, while a Parser has 64 bytes. Each member would need a frame of its own, but
+// without the extension one encoded frame is enough for a whole room. And if the message of one user is compressed together
+// with another user's secret, the length of the result leaks the secret (CRIME, BREACH).
 func AppendSwitchingProtocols(dst []byte, key, subprotocol string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAcceptKey(dst, key)

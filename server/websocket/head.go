@@ -38,8 +38,8 @@ var (
 	errManyFields  = &HeadError{431, "the request head has over 100 fields"}
 )
 
-// The fields that may occur only once, each a bit of headScan.seen. With a second one, two parsers could read the request
-// differently (RFC 9112 section 11.2), or the handshake could have two values for one thing (RFC 6455 section 4.1).
+// The fields that may occur only once, each a bit of headScan.seen. If such a field occurred twice, two parsers could read the
+// request differently (RFC 9112 section 11.2), or the handshake could have two contradicting values (RFC 6455 section 4.1).
 // Transfer-Encoding is not in this list, because it is always refused.
 const (
 	fieldHost = iota
@@ -124,7 +124,8 @@ func (h *HeadScanner) Again(p []byte, seen int) bool {
 }
 
 // headScan is one pass over a head. Its methods advance i over the bytes that they accept. A method returns done if it has
-// reached its end, an error for a bad byte at i, or neither if the bytes ran out.
+// scanned its whole part of the head, or an error if the byte at i is not allowed. If the bytes end before that, it returns
+// neither.
 type headScan struct {
 	p      []byte
 	i      int
@@ -175,9 +176,10 @@ func (s *headScan) requestLine() (done bool, err *HeadError) {
 	return s.version()
 }
 
-// target scans the request target and the space after it: a path with its query (RFC 9112 section 3.2.1), or the same after
-// http://HOST (section 3.2.2). The other two forms are for proxies. Bytes that a URI does not allow but that browsers send in a
-// query, such as { and |, are accepted. # is refused, because no client sends a fragment.
+// target scans the request target and the space after it. The target is a path with its query (RFC 9112 section 3.2.1), or
+// http://HOST followed by a path and its query (section 3.2.2). The other two forms in the RFC are for proxies. Bytes that a
+// URI does not allow but that browsers send in a query, such as { and |, are accepted. # is refused, because no client sends a
+// fragment.
 func (s *headScan) target() (done bool, err *HeadError) {
 	if s.i == len(s.p) {
 		return false, nil
@@ -383,15 +385,16 @@ func (s *headScan) value(known int) (done bool, err *HeadError) {
 	return true, nil
 }
 
-// valueBytes counts the bytes at the beginning of p that a value may contain. Most bytes of a head are in values, so it takes
-// eight bytes at a time while none of them is below a space or is DEL: this makes BenchmarkScanHeadDripped three times as fast.
+// valueBytes counts the bytes at the beginning of p that a value may contain. Most bytes of a head are in values. So it takes
+// eight bytes at a time, as long as all eight are at least a space and not DEL. This makes BenchmarkScanHeadDripped three times
+// as fast.
 func valueBytes(p []byte) (n int) {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; len(p)-n >= 8; n += 8 {
 		w := binary.LittleEndian.Uint64(p[n:])
 		del := w ^ 0x7f*ones
-		// The top bit of each byte shows whether that byte is below the subtrahend. A borrow can set a top bit too many, never
-		// too few.
+		// In each result the top bit of a byte is set if the byte of w is below the subtracted byte. A borrow can set a top bit
+		// that should not be set, but it never clears one.
 		if ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0 {
 			break
 		}
@@ -411,7 +414,7 @@ func isToken(b byte) bool {
 	return inMask(b, mask&(1<<64-1), mask>>64)
 }
 
-// isHost tells the bytes of a host and port (RFC 3986 section 3.2.2, without user information).
+// isHost reports whether a byte may occur in a host and port (RFC 3986 section 3.2.2, without user information).
 func isHost(b byte) bool {
 	const mask = 0 |
 		(1<<10-1)<<'0' | (1<<26-1)<<'A' | (1<<26-1)<<'a' |
@@ -420,8 +423,8 @@ func isHost(b byte) bool {
 	return inMask(b, mask&(1<<64-1), mask>>64)
 }
 
-// inMask reports whether the bit of b is set in a set of ASCII bytes. A shift by 64 or more gives 0 in Go, so only the
-// half that contains b counts, and for b >= 128 neither does.
+// inMask reports whether the bit of b is set in a set of ASCII bytes. A shift by 64 or more gives 0 in Go. So only the half of
+// the set that may contain b has an effect, and for b >= 128 neither half has.
 func inMask(b byte, low, high uint64) bool {
 	return (uint64(1)<<b)&low|(uint64(1)<<(b-64))&high != 0
 }

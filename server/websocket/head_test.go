@@ -91,7 +91,7 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"version 1 of the PROXY protocol, from a health check", "PROXY U", errProxy},
 		{"version 2 of the PROXY protocol", "\r\n\r\n\x00", errProxy},
 		{"a NUL after an empty line", "\r\n\x00", errNotHTTP},
-		{"a fifth empty line", strings.Repeat("\r\n", 4) + "\r", errNotHTTP}, // each would be worth another scan
+		{"a fifth empty line", strings.Repeat("\r\n", 4) + "\r", errNotHTTP}, // each empty line would cause another scan
 		{"a space", " ", errNotHTTP},
 		{"an unmasked WebSocket frame", "\x81", errNotHTTP},
 		{"a line that is not a request line", "hello\r", errRequestLine},
@@ -213,7 +213,7 @@ func TestScanHeadFindsControlBytesAnywhereInAValue(t *testing.T) {
 	}
 }
 
-// A head that is dripped byte by byte is scanned seldom, and found whole at its last byte.
+// A head that arrives byte by byte is scanned only a few times, and is found complete at its last byte.
 func TestADrippedHeadIsScannedSeldom(t *testing.T) {
 	for _, head := range []string{
 		browserHead, "GET /" + strings.Repeat("x", 15000) + " HTTP/1.1\r\nHost: h\r\n\r\n", get("Cookie: " + strings.Repeat("x", 16000) + "\r\n"),
@@ -269,7 +269,8 @@ func checkReadable(t *testing.T, head []byte) {
 	_, _ = IsUpgrade(r.Header), CheckHandshake(r)
 }
 
-// FuzzScanHead checks that net/http reads every accepted head to the same end, and that an answer to a prefix stands.
+// FuzzScanHead checks that net/http reads every accepted head to the same end, and that a result for a prefix of a head is also
+// the result for the whole head.
 func FuzzScanHead(f *testing.F) {
 	for _, head := range []string{
 		browserHead, get(""), get("Content-Length: 0\r\n"), get("Transfer-Encoding: chunked\r\n"), get("Host: again\r\n"),

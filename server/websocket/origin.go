@@ -11,12 +11,12 @@ import (
 
 // OriginPolicy decides which web pages may open a WebSocket (RFC 6455 section 10.2). A browser lets any page connect to any
 // server and sends the user's cookies along; only the Origin field, which a page cannot forge, tells the server where the page
-// came from. A client that is not a browser usually sends no Origin and is accepted: it could forge one anyway.
+// came from. A client that is not a browser usually sends no Origin, and such a client is accepted, because it could also forge
+// an Origin.
 //
-// A page may connect if it comes from the host that the request names, and if no stranger can make a browser take that host for
-// this server. This is so for an IP address, for localhost, and for a name of this machine. A stranger may have pointed any other
-// name at our address (DNS rebinding), and then the stranger's page has the same origin as this server. So a page at any other
-// name needs a pattern.
+// A page may connect without a pattern if it comes from the host that the request names, and if this host is an IP address,
+// localhost or a name of this machine. A stranger may let any other name point to the address of this server (DNS rebinding),
+// and then the stranger's page has the same origin as this server. So a page at any other name needs a pattern.
 //
 // An OriginPolicy is immutable and safe for concurrent use.
 type OriginPolicy struct {
@@ -97,7 +97,8 @@ func PatternFor(origin string) string {
 	return origin
 }
 
-// isOwn reports whether no stranger can make a browser take this host for our server.
+// isOwn reports whether the host is an IP address, localhost or a name of this machine: no stranger can let such a host point
+// to this server.
 func (p *OriginPolicy) isOwn(host string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return true
@@ -128,8 +129,8 @@ func parseOrigin(text string) (o originValue, ok bool) {
 	return originValue{scheme, host, port}, true
 }
 
-// sameHost reports whether the page came from the host that the request names. The scheme by which the client reached us is
-// unknown, because a proxy may have terminated TLS. So a Host without a port stands for the default port of the origin's scheme.
+// sameHost reports whether the page came from the host that the request names. The scheme that the client used is unknown,
+// because a proxy may have terminated TLS. So a Host without a port stands for the default port of the origin's scheme.
 func (o originValue) sameHost(requestHost string) bool {
 	host, port, ok := splitAuthority(requestHost)
 	if !ok || defaultPort(o.scheme) == 0 {

@@ -12,8 +12,8 @@ type Limits struct {
 	// memory for the unfinished message of a connection. A larger message ends the connection with 1009.
 	MaxMessage int
 
-	// MaxFragments is the largest number of frames in one message: 1024 by default. Each frame costs the work of a header and may
-	// be empty, so without this limit a message could go on without end. More frames end the connection with 1008.
+	// MaxFragments is the largest number of frames in one message: 1024 by default. Each frame costs work for its header and
+	// may be empty, so without this limit a message could go on without end. More frames end the connection with 1008.
 	MaxFragments int
 }
 
@@ -33,9 +33,9 @@ const (
 
 // Parser is the state of one connection's incoming frames. The zero value is ready.
 //
-// Usually a frame is complete in the bytes that were read; the Parser unmasks it there and returns it without a copy. Only an
-// unfinished frame or message is kept, unmasked, until the message is complete. A server has a Parser for every connection, so
-// between frames a Parser is only a nil pointer.
+// Usually the bytes that were read contain a complete frame; the Parser unmasks it there and returns it without a copy. Only an
+// unfinished frame or message is copied and kept until the message is complete. A server has a Parser for every connection, so
+// between messages a Parser is only a nil pointer.
 type Parser struct {
 	kept *unfinished // nil: nothing is unfinished
 }
@@ -57,12 +57,12 @@ type unfinished struct {
 	text    textState // state of the unfinished message, if it is a text
 }
 
-// Next parses p up to the end of the next frame, so it returns at most one event. n is the number of bytes of p that it consumed;
-// it is less than len(p) only with an event. The payload is that of the whole message or of the control frame. It is valid until
-// the next call and may share the memory of p, which Next unmasks in place.
+// Next parses p up to the end of the next frame, so it returns at most one event. n is the number of bytes of p that it
+// consumed. Without an event and an error, n is len(p). The payload is that of the whole message or of the control frame. It is
+// valid until the next call and may share the memory of p, which Next unmasks in place.
 //
-// An error is a violation by the peer, and final: the connection must be closed with it, and the Parser must not be used again.
-// Events of earlier calls remain valid.
+// An error is a violation by the peer, and final: the connection must be closed with this error, and the Parser must not be
+// used again. Events of earlier calls remain valid.
 func (s *Parser) Next(p []byte, lim *Limits) (n int, ev Event, payload []byte, err *CloseError) {
 	if s.kept == nil {
 		var u unfinished // on the stack: most frames are whole
@@ -142,7 +142,7 @@ func (s *unfinished) whole(piece []byte) bool {
 }
 
 // readHeader consumes header bytes of p, at most to the end of the header. Afterwards s.inFrame says whether the header is
-// complete. It consumes nothing of a header that it refuses.
+// complete. If it refuses a header, it consumes no byte of this header.
 func (s *unfinished) readHeader(p []byte, lim *Limits) (n int, err *CloseError) {
 	kept := int(s.headLen)
 	h := p
@@ -194,7 +194,8 @@ func (s *unfinished) parseHeader(h []byte, lim *Limits) (size int, err *CloseErr
 	if size == 0 {
 		return 0, err
 	}
-	// The comparison is unsigned, and with the bytes that the message may still have, so no length and no sum can overflow.
+	// The comparison is unsigned, and uses the number of bytes that the message may still get. So neither a length nor a sum
+	// can overflow.
 	if op&controlBit == 0 && length > uint64(max(lim.maxMessage()-s.body.size, 0)) {
 		return 0, errTooBig
 	}
@@ -285,8 +286,8 @@ func (s *unfinished) keep(piece []byte, lim *Limits) {
 	s.body.append(piece, most)
 }
 
-// check checks a piece of unmasked payload: only texts and close reasons have rules (RFC 6455 sections 5.5.1, 5.6 and 8.1). It
-// finds a violation as soon as the piece with the violation is there.
+// check checks a piece of unmasked payload: only texts and close frames have rules (RFC 6455 sections 5.5.1, 5.6 and 8.1). It
+// finds a violation as soon as the piece that contains it has arrived.
 func (s *unfinished) check(piece []byte) *CloseError {
 	if s.isControl() {
 		if Opcode(s.first&opcodeBits) != OpClose {

@@ -19,8 +19,8 @@ var streamSeeds = []string{
 	"GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 
-// FuzzParser checks that the result of a stream does not depend on the segments in which it arrives; parse checks the rules that
-// hold for every stream. Each byte of cuts is the length of a segment.
+// FuzzParser checks that the result of a stream does not depend on the segments in which it arrives. The function parse also
+// checks the rules that hold for every stream. Each byte of cuts is the length of a segment.
 func FuzzParser(f *testing.F) {
 	for i, stream := range streamSeeds {
 		f.Add([]byte(stream), []byte{byte(i), 1, 5, 0, 3}, uint16(300*i), uint8(i))

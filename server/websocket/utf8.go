@@ -4,9 +4,9 @@ import "unicode/utf8"
 
 // textState is an incremental UTF-8 validator in one byte: it tells which bytes may come next (Unicode standard, table 3-7).
 //
-// Text arrives in pieces that may end inside a rune, and RFC 6455 section 8.1 lets us fail at the first byte that no valid text
-// can contain at its place. utf8.Valid checks the whole runes, and skips ASCII eight bytes at a time. The states below check only
-// the bytes of a rune that is split between two pieces, so they are written for readability, not for speed.
+// Text arrives in pieces that may end inside a rune. RFC 6455 section 8.1 lets an endpoint fail at the first byte that no valid
+// text can have at this place. utf8.Valid checks the whole runes, and skips ASCII eight bytes at a time. The states below check
+// only the bytes of a rune that is split between two pieces, so they are written for readability, not for speed.
 type textState uint8
 
 const (

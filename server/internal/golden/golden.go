@@ -1,5 +1,5 @@
-// Package golden reads the transcripts of the original server, whose protocol is our version 1, and lists where this server
-// differs from it on purpose.
+// Package golden reads the transcripts of the original server, whose protocol is version 1 of PROTOCOL.md, and lists the
+// deliberate differences between this server and the original.
 //
 // The transcripts (server/testdata/seed-golden) are JSON lines. values.jsonl has one row for each message that was sent into a
 // room of two members, with the frames that each member received; basic.jsonl and order.jsonl have one row for each event of a

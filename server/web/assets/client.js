@@ -3,7 +3,7 @@
  * any user interface.
  *
  *   const client = new Client("lobby", {
- *     onMessage: (value) => show(value),        // every message of the room, including our own
+ *     onMessage: (value) => show(value),        // every message of the room, including this client's own
  *     onState: ({ state, text }) => tell(text), // connecting, open, waiting, closed
  *   });
  *   client.join();
@@ -13,14 +13,14 @@
  * On the wire (one WebSocket a room, text frames only):
  *
  *   out  {"message":X}      X is any JSON value
- *   in   {"message":X}      to every member of the room, the sender included: the echo of our own message is its receipt
+ *   in   {"message":X}      to every member of the room; for the sender it is the receipt of its message
  *   out  "heartbeat"        every 10 s; a connection that is silent for 60 s is closed with 4100
  *
- * The close code says what to do next. 42xx: reconnect now, because the server asks us to move. 45xx: do not reconnect
+ * The close code says what to do next. 42xx: reconnect now, because the server asks the client to move. 45xx: do not reconnect
  * unchanged, because the new connection would end in the same way. All other codes (41xx, and 1006, with which a browser
  * reports a lost network): back off and reconnect.
  *
- * Version 1 has no history. Messages that were sent while we were away are not replayed, so a page should say that some
+ * Version 1 has no history. A client does not get messages that were sent while it was away, so a page should say that some
  * may be missing.
  */
 
@@ -63,7 +63,7 @@ export function explain(code) {
 
 /**
  * Returns the server's own reason for refusing WebSockets of this page, or "" if the server does not refuse them or cannot be
- * asked. About a refused handshake, a browser reports only 1006. A POST carries the page's Origin as the handshake does, and
+ * asked. For a refused handshake, a browser reports only code 1006. A POST carries the page's Origin as the handshake does, and
  * its answer can be read: 204, or 403 with the reason in the first line.
  */
 export async function whyRefused(base = document.baseURI) {
@@ -133,7 +133,7 @@ export function wellFormed(text) {
  * Callbacks, all optional:
  *   onState({ state, code, reason, refusal, text, retryAt })
  *     state is "connecting", "open", "waiting" (until the time retryAt, as of Date.now()), "closed" (permanently) or
- *     "idle" (we left). code and reason are those of the last close, refusal is the reason that whyRefused found for a
+ *     "idle" (after leave). code and reason are those of the last close, refusal is the reason that whyRefused found for a
  *     failed handshake, and text explains them to a person.
  *   onMessage(value, frame)    frame is the whole text, for callers that need every digit of the numbers in value
  *   onFrame(direction, text)   for a log: "in", "out", or "note" for the end of a connection

@@ -49,7 +49,7 @@ export class MessageList {
     this.#enqueue({ notice: text });
   }
 
-  /** Shows a message of ours that is on its way. When it comes back, it moves to its place in the room's order. */
+  /** Shows a message of this page that is on its way. When it comes back, it moves to its place in the room's order. */
   pend(tag, text) {
     const element = h("li", "message own pending", h("div", "bubble", h("p", "text", text)), h("p", "meta", "Sending"));
     element.dataset.tag = tag;
@@ -58,7 +58,7 @@ export class MessageList {
     this.toEnd();
   }
 
-  /** Marks all messages on their way as not come back; `again(tag)` is called if the person wants to send one again. */
+  /** Marks the messages that have not come back. `again(tag)` is called if the person wants to send one of them again. */
   doubt(again) {
     for (const element of this.#pending.querySelectorAll(".pending:not(.doubtful)")) {
       element.classList.add("doubtful");

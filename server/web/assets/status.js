@@ -7,7 +7,7 @@ import { $, h } from "./dom.js";
 import { exact } from "./text.js";
 
 const QUIET_MS = 1_500; // for a shorter wait there is no banner
-const STAY_MS = 1_000; // we count as connected after this time, because a full room accepts a connection and closes it at once
+const STAY_MS = 1_000; // only after this time the connection counts as back: a full room accepts a connection and closes it
 
 export class Status {
   #notice;
@@ -41,7 +41,7 @@ export class Status {
     this.#showEmpty(state);
   }
 
-  /** To be called for each message, because any message after a loss proves that we are connected again. */
+  /** To be called for each message, because any message after a loss proves that the page is connected again. */
   received() {
     if (this.#backTimer) this.#back();
   }

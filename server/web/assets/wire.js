@@ -1,6 +1,6 @@
 /*
  * The drawer with the last frames on the wire. Like the list of messages it paints once per animation frame and keeps
- * a bounded number of rows, so it can stay open in a busy room.
+ * a limited number of rows, so it can stay open in a busy room.
  */
 
 import { byteLength } from "./client.js";
