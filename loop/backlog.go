@@ -18,6 +18,9 @@ package loop
 //
 // Only the loop's goroutine uses a backlog.
 
+// mostSaid is the number of bytes of control frames that may wait for a member.
+const mostSaid = 16 << 10
+
 // The memory of a reference to a batch, and of a batch, in bytes; Publication.memory does not count them.
 const (
 	refMemory   = 24  // a ref, in a list that grows by a quarter
@@ -34,8 +37,10 @@ type ref struct {
 type backlog struct {
 	rest      []byte         // the rest of a frame whose beginning the kernel has taken
 	begun     *Publication   // the publication of that frame; nil for a control frame, or if rest is empty
+	said      []byte         // control frames that wait and must not be dropped
 	control   []byte         // a control frame that waits, or the last words of a slow consumer
 	refs      []ref          // whole frames that wait
+	repeat    *repeat        // publications that the member missed and is given first (repeat.go); nil for nearly every backlog
 	bytes     int            // size of rest and of the frames in refs; control does not count
 	index     int            // in slowSet.lagging
 	softSince uint32         // tick since which the member is over SoftBacklog; 0 if it is not
@@ -110,12 +115,15 @@ func (n *Node) unref(p *Publication) {
 }
 
 // gather returns the bytes to send next, enough for one efficient write. They are copied into the loop's scratch buffer, unless
-// the rest alone is large enough.
-func (s *slowSet) gather(k *backlog, v Variant) []byte {
+// the rest alone is large enough. ok is false if c missed publications that are no longer in the history.
+func (s *slowSet) gather(c *Conn) (_ []byte, ok bool) {
+	k, v := c.backlog, c.variant
+	s.loop.repeats.frames = s.loop.repeats.frames[:0]
 	if len(k.rest) >= maxBatch {
-		return k.rest
+		return k.rest, true
 	}
-	buf := append(append(s.scratch[:0], k.rest...), k.control...)
+	ok = true
+	buf := append(append(append(s.scratch[:0], k.rest...), k.said...), k.control...)
 fill:
 	for _, r := range k.refs {
 		for _, p := range r.batch.pubs[r.next:] {
@@ -126,32 +134,42 @@ fill:
 			buf = append(buf, f...)
 		}
 	}
+	if k.repeat != nil {
+		buf, ok = s.loop.repeats.gather(c, buf)
+	}
 	if cap(buf) <= 2*maxBatch {
 		s.scratch = buf[:0]
 	}
-	return buf
+	return buf, ok
 }
 
-// advance removes n sent bytes from the backlog.
-func (s *slowSet) advance(c *Conn, n int) {
+// advance removes n sent bytes from the backlog. buf is what gather returned.
+func (s *slowSet) advance(c *Conn, buf []byte, n int) {
 	k := c.backlog
 	if n < len(k.rest) {
 		k.rest = k.rest[n:]
 		k.bytes -= n
 		return
 	}
-	n -= len(k.rest)
+	n, buf = n-len(k.rest), buf[len(k.rest):]
 	s.loop.stats.Delivered += s.endRest(k)
 	switch {
 	case n == 0:
 		return
-	case n < len(k.control):
-		s.begin(k, k.control[n:], nil)
-		k.control = nil
+	case n < len(k.said)+len(k.control):
+		s.begin(k, append(k.said, k.control...)[n:], nil)
+		k.said, k.control = nil, nil
 		return
 	}
-	n -= len(k.control)
-	k.control = nil
+	answers := len(k.said) + len(k.control)
+	n, buf = n-answers, buf[answers:]
+	k.said, k.control = nil, nil
+	if k.repeat != nil {
+		if rest := s.loop.repeats.advance(k.repeat, buf, n); rest != nil {
+			s.begin(k, rest, nil)
+		}
+		return
+	}
 	for n > 0 {
 		n -= s.advanceFrame(c, n)
 	}
@@ -185,12 +203,17 @@ func (s *slowSet) dropRefs(c *Conn, reason CloseReason) {
 		s.loop.stats.Dropped[reason] += uint64(len(r.batch.pubs) - r.next)
 		s.unref(r.batch)
 	}
-	k.refs, k.control = nil, nil
+	k.refs, k.said, k.control = nil, nil, nil
 	k.bytes = len(k.rest)
 }
 
 // weight is the size of the backlog in bytes, with the memory of its references.
 func (k *backlog) weight() int { return k.bytes + refMemory*len(k.refs) }
+
+// betweenFrames reports whether a control frame may be sent at once: a repetition pulls its frames, so nothing waits before it.
+func (k *backlog) betweenFrames() bool {
+	return k.repeat != nil && len(k.rest)+len(k.said)+len(k.control) == 0
+}
 
 // frames is the number of frames of rooms that wait for the member; the ledger needs it.
 func (k *backlog) frames() (n uint64) {

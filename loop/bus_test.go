@@ -18,7 +18,7 @@ func (b *slowBus) Publish(p *Publication) {
 
 func (b *slowBus) deliver() {
 	for i, p := range b.held {
-		p.ID = ID{Epoch: 9, Seq: uint64(i + 1)}
+		p.ID = ID{Tag: 9, Seq: uint64(i + 1)}
 		b.dir.Deliver(0, []*Publication{p})
 	}
 	b.held = nil

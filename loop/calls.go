@@ -40,10 +40,13 @@ func (c *Conn) SetPartial(partial bool) {
 }
 
 // Publish accepts a message of c for its room. value is copied.
-func (c *Conn) Publish(kind Kind, value []byte) {
+func (c *Conn) Publish(kind Kind, value []byte) { c.PublishBy(nil, kind, value) }
+
+// PublishBy is Publish for a message that is to be acknowledged: Session.Ack is called with its ref.
+func (c *Conn) PublishBy(by *Sender, kind Kind, value []byte) {
 	l := c.loop
 	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, c.member.room.name, c.id, kind, value)
-	p.from = c.member.room.entry
+	p.from, p.By = c.member.room.entry, by
 	c.pending++
 	l.stats.Accepted++
 	l.node.bus.Publish(p)
@@ -55,7 +58,7 @@ func (c *Conn) Control(frame []byte) {
 	if c.state != stateOpen || c.has(flagEOF) {
 		return
 	}
-	if c.backlog != nil {
+	if c.backlog != nil && !c.backlog.betweenFrames() {
 		c.backlog.control = append(c.backlog.control[:0], frame...)
 		return
 	}
@@ -64,10 +67,38 @@ func (c *Conn) Control(frame []byte) {
 	}
 }
 
+// Say sends a whole control frame like Control, but never drops it. A peer that lets too many wait is a slow consumer.
+func (c *Conn) Say(frame []byte) {
+	k := c.backlog
+	if c.state != stateOpen || c.has(flagEOF) || k == nil || k.betweenFrames() {
+		c.Control(frame)
+		return
+	}
+	if k.said = append(k.said, frame...); len(k.said) > mostSaid {
+		c.closeLater(ReasonBacklogHard)
+	}
+}
+
+// Position is the id of the latest publication of the room, if c was given all of them.
+func (c *Conn) Position() (at ID, ok bool) {
+	m := &c.member
+	if m.room == nil || c.has(flagJoining) || c.backlog != nil || m.room.position(m) != m.room.pos {
+		return ID{}, false
+	}
+	return m.room.last, m.room.last.Tag != 0
+}
+
 // Join asks to make c a member of the room. The loop calls Session.Joined once c is a member, perhaps before Join returns.
 func (c *Conn) Join(room string, v Variant) {
 	c.variant = v
 	c.loop.rooms.join(c, room)
+}
+
+// JoinFrom is Join for a member that wants publications that it missed. During Session.Joined, Loop.Opening says from where on it
+// gets them.
+func (c *Conn) JoinFrom(room string, v Variant, start Start) {
+	c.loop.repeats.starts[c] = start
+	c.Join(room, v)
 }
 
 // MayParse reports whether the session may parse another frame. The session asks before each one.

@@ -76,7 +76,7 @@ func (c *Conn) close() {
 // catchUp gives c the messages that its room has not fanned out to it yet.
 func (c *Conn) catchUp() {
 	m := &c.member
-	if m.room == nil || c.has(flagJoining) {
+	if m.room == nil || c.has(flagJoining) || c.backlog != nil && c.backlog.repeat != nil {
 		return
 	}
 	r := m.room
@@ -144,6 +144,7 @@ func (c *Conn) gone(reason CloseReason) {
 	}
 	c.loop.reader.freeInput(c)
 	c.loop.timeouts.wheel.stop(c)
+	delete(c.loop.repeats.starts, c)
 	c.state = stateGone
 	c.end = nil
 	if c.has(flagFreed) {

@@ -36,6 +36,9 @@ type Config struct {
 	StallBudget  time.Duration // how long slow members may stall the publishers of a room in 10 s
 	ParkedTotal  int64         // bytes of deferred publications of other nodes; above this the oldest are no longer deferred
 
+	HistoryBytes int64         // memory of the histories of all lanes together; 0: none are kept
+	HistoryAge   time.Duration // publications older than this are not kept; 0: no limit
+
 	RoomMembers int // members of a room on this node; 0: no limit
 	MaxRooms    int // rooms with members on this node; 0: no limit
 }
@@ -48,6 +51,7 @@ func DefaultConfig() Config {
 		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushFirst: 64, FlushBudget: 1024, FlushSlice: 256,
 		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
 		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
+		HistoryBytes: 64 << 20, HistoryAge: 5 * time.Minute,
 	}
 }
 

@@ -40,6 +40,7 @@ const (
 	flagArmed                      // in the wheel
 	flagToClose                    // must be closed; sweep does it at the end of the turn
 	flagUpgraded                   // handshake done: MaxAge applies instead of HandshakeTimeout
+	flagAcked                      // acks.serve has found its latest acknowledgement
 )
 
 // Conn is one connection as the loop sees it. The server embeds it in its session, so that a connection is one object.

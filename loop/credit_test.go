@@ -570,5 +570,8 @@ func (c *citizen) Joined() {
 	c.mu.Unlock()
 }
 
-func (c *citizen) Kick(reason CloseReason) { c.w.t.Errorf("kicked for %v, want no kick", reason) }
-func (c *citizen) Ping()                   {}
+func (c *citizen) Kick(reason CloseReason)                { c.w.t.Errorf("kicked for %v, want no kick", reason) }
+func (c *citizen) Ping()                                  {}
+func (c *citizen) Live(ID)                                {}
+func (c *citizen) Ack(uint64, ID, bool)                   {}
+func (c *citizen) Refused(*Publication, CloseReason) bool { return false }

@@ -70,6 +70,14 @@ func (s *flows) next(f *flow) *Publication {
 	return p
 }
 
+// firstDeferred returns the publication that goes on next, nil if nothing is deferred. lane.mu is held.
+func (f *flow) firstDeferred() *Publication {
+	if k := f.pressure.Load(); k != nil && len(k.deferred.pubs) > 0 {
+		return k.deferred.pubs[0]
+	}
+	return nil
+}
+
 // drain begins a drain rate if something is deferred and there is no rate yet, and reports whether it did. lane.mu is held.
 func (f *flow) drain() (began bool) {
 	q := &f.pressure.Load().deferred

@@ -220,7 +220,7 @@ func TestWhatIsParkedGoesOnWhoeverGivesTheCreditBack(t *testing.T) {
 		for n := range messages {
 			for room := range rooms {
 				name := string(rune('a' + room))
-				dir.Deliver(dir.laneOf(name), []*Publication{{Room: name, Value: []byte(message(n%90 + 1)), ID: ID{Epoch: 7, Seq: uint64(n + 1)}}})
+				dir.Deliver(dir.laneOf(name), []*Publication{{Room: name, Value: []byte(message(n%90 + 1)), ID: ID{Tag: 7, Seq: uint64(n + 1)}}})
 			}
 			parked = parked || w.node.Parked() > 0
 		}

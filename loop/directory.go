@@ -45,13 +45,15 @@ type Directory struct {
 	node   *Node
 	rooms  atomic.Int64
 
-	watched atomic.Bool // Watch was called
+	watched atomic.Bool   // Watch was called
+	tick    atomic.Uint32 // of the first loop
 }
 
 type lane struct {
 	mu      sync.Mutex
 	entries map[string]*Entry
-	seq     uint64 // of the embedded bus
+	last    ID       // of the latest publication
+	history *history // nil until the node keeps one
 	changes changes
 	drains  []*Entry      // rooms whose deferred publications go on at a drain rate (deferred.go)
 	gap     atomic.Uint64 // the last gap that concerned all of its rooms (gaps.go)
@@ -91,7 +93,11 @@ func (d *Directory) Join(name string, l *Loop) {
 		d.rooms.Add(1)
 	}
 	e.loops |= 1 << l.index
-	ring := l.inbox.put(post{kind: postJoined, entry: e})
+	last := ln.last
+	if p := e.flow.firstDeferred(); p != nil {
+		last = p.ID.before() // the loop gets what is deferred
+	}
+	ring := l.inbox.put(post{kind: postJoined, entry: e, at: &last})
 	ln.mu.Unlock()
 	if ring {
 		l.ring()
@@ -137,6 +143,7 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 	var rings uint64
 	ln.mu.Lock()
 	for _, p := range pubs {
+		d.keep(ln, p)
 		rings |= d.enter(ln, p, late)
 	}
 	ln.mu.Unlock()
@@ -196,12 +203,55 @@ func (d *Directory) release(p *Publication) {
 	}
 }
 
-// laneFor is the lane of p's room.
-func (d *Directory) laneFor(p *Publication) *lane {
+// laneIndex is the lane of p's room.
+func (d *Directory) laneIndex(p *Publication) int {
 	if p.from != nil {
-		return &d.lanes[p.from.lane]
+		return int(p.from.lane)
 	}
-	return &d.lanes[d.laneOf(p.Room)]
+	return d.laneOf(p.Room)
+}
+
+// keep notes the place of p in its lane, and keeps p in the history if there is one. lane.mu is held.
+func (d *Directory) keep(ln *lane, p *Publication) {
+	if p.ID.Tag == 0 {
+		return
+	}
+	ln.last = p.ID
+	h := ln.history
+	if h == nil {
+		return
+	}
+	if h.floor.Tag != p.ID.Tag {
+		h = newHistory(h.limit, h.age, p.ID.before())
+		ln.history = h
+	}
+	h.append(p.Room, p, d.tick.Load())
+}
+
+// HistoryBytes is the memory of all histories. Any goroutine.
+func (n *Node) HistoryBytes() (bytes int64) {
+	for i := range n.dir.lanes {
+		ln := &n.dir.lanes[i]
+		ln.mu.Lock()
+		if ln.history != nil {
+			bytes += ln.history.bytes
+		}
+		ln.mu.Unlock()
+	}
+	return bytes
+}
+
+// KeepHistory makes every lane keep its latest publications from now on. The calls after the first do nothing. Any goroutine.
+func (n *Node) KeepHistory() {
+	if n.cfg.HistoryBytes == 0 || n.keeps.Swap(true) {
+		return
+	}
+	for i := range n.dir.lanes {
+		ln := &n.dir.lanes[i]
+		ln.mu.Lock()
+		ln.history = newHistory(n.cfg.HistoryBytes/int64(len(n.dir.lanes)), ticks(n.cfg.HistoryAge), ln.last)
+		ln.mu.Unlock()
+	}
 }
 
 // entryOf is the room of p, nil if it has no members on this node. lane.mu is held.
@@ -262,11 +312,15 @@ func (d *Directory) drain(e *Entry) {
 }
 
 // tickDrains lets the rooms with a drain rate have their bytes of this tick. Only the first loop's goroutine calls it.
-func (d *Directory) tickDrains() {
+func (d *Directory) tickDrains(tick uint32) {
+	d.tick.Store(tick)
 	for i := range d.lanes {
 		ln := &d.lanes[i]
 		var rings uint64
 		ln.mu.Lock()
+		if ln.history != nil {
+			ln.history.shrink(tick)
+		}
 		ln.drains = slices.DeleteFunc(ln.drains, func(e *Entry) bool {
 			draining := d.node.flows.tick(&e.flow)
 			rings |= d.placeDeferred(e)

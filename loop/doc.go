@@ -19,12 +19,15 @@
 //	rooms.go         the rooms of a loop: join, leave; a publication is appended to the batch of its room
 //	close.go         how a connection ends: last words, close frame, FIN, time limit
 //	fanout.go        every dirty room writes its batch to every member, with ONE write per member
+//	acks.go          tells senders that their publications have their place in the order
 //	slow.go          the members with a backlog: resend, limits, shed
+//	repeat.go        gives members what they missed, from the history
 //	backlog.go       the frames that wait for a member with a backlog; three stages of back-pressure
 //	stall.go         how long a member with a backlog may hold up its room
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
 //	gaps.go          finds the members that may have missed messages
 //	node.go          the loops of a process, and what they have in common
+//	history.go       keeps the latest publications of a lane
 //	countchanges.go  the rooms whose number of members has changed, for a bus that tells other nodes
 //	directory.go     knows which loops have members of a room (lanes, entries)
 //	inbox.go         other goroutines leave publications and calls for a loop here and ring its doorbell

@@ -3,22 +3,29 @@ package loop
 // Embedded is the bus of a single node: the mutex of a lane puts its publications into one order. A publication costs one lock,
 // and one append for each loop that has members of its room.
 type Embedded struct {
-	dir   *Directory
-	epoch uint64
+	dir  *Directory
+	tags []uint32 // by lane
 }
 
 // NewEmbedded makes the bus. epoch should be random, so that clients do not mistake ids of an earlier process for ids of this
 // one.
 func NewEmbedded(dir *Directory, epoch uint64) *Embedded {
-	return &Embedded{dir: dir, epoch: epoch}
+	b := &Embedded{dir: dir}
+	for i := range dir.lanes {
+		tag := TagOf(epoch, "", i)
+		b.tags = append(b.tags, tag)
+		dir.lanes[i].last = ID{Tag: tag}
+	}
+	return b
 }
 
 // Publish implements Bus.
 func (b *Embedded) Publish(p *Publication) {
-	ln := b.dir.laneFor(p)
+	i := b.dir.laneIndex(p)
+	ln := &b.dir.lanes[i]
 	ln.mu.Lock()
-	ln.seq++
-	p.ID = ID{Epoch: b.epoch, Seq: ln.seq}
+	p.ID = ID{Seq: ln.last.Seq + 1, Tag: b.tags[i]}
+	b.dir.keep(ln, p)
 	rings := b.dir.place(ln.entryOf(p), p)
 	ln.mu.Unlock()
 	b.dir.ring(rings)

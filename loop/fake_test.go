@@ -198,6 +198,9 @@ type fake struct {
 	pings  int
 	shut   bool
 	finned bool // CloseWrite was called
+	lives  int
+	at     ID // of Live
+	acks   []ack
 
 	onJoined, onMessage, onSend, onKick func()
 }
@@ -316,6 +319,15 @@ func (f *fake) Kick(reason CloseReason) {
 }
 
 func (f *fake) Ping() { f.pings++ }
+
+func (f *fake) Live(at ID) {
+	f.lives++
+	f.at = at
+}
+
+func (f *fake) Refused(*Publication, CloseReason) bool { return false }
+
+func (f *fake) Ack(ref uint64, at ID, behind bool) { f.acks = append(f.acks, ack{ref, at, behind}) }
 
 // frames returns the bodies of the whole frames that f received. Bytes after the last whole frame are an error.
 func (f *fake) frames(t testing.TB) (bodies []string) {

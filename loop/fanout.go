@@ -13,13 +13,20 @@ package loop
 type fanout struct {
 	loop    *Loop
 	batches batches
+	acks    acks
 	dirty   worklist[*room]
 	budget  int    // writes of the last turn
 	seen    uint64 // publications appended until the end of the last turn
 }
 
-// flush serves the dirty rooms in the order in which they became dirty, within the budget.
+// flush serves the dirty rooms, and acknowledges what it has given to its senders.
 func (f *fanout) flush() {
+	f.flushRooms()
+	f.acks.serve()
+}
+
+// flushRooms serves the dirty rooms in the order in which they became dirty, within the budget.
+func (f *fanout) flushRooms() {
 	budget := f.turnBudget()
 	for r, ok := f.dirty.first(); ok && budget > 0; r, ok = f.dirty.first() {
 		budget -= f.flushRoom(r, min(budget, f.loop.cfg.FlushSlice))

@@ -39,6 +39,7 @@ type post struct {
 	entry *Entry
 	conn  *Conn
 	call  func(*Loop)
+	at    *ID // postJoined: the last publication of the lane before it
 }
 
 type inbox struct {

@@ -37,9 +37,10 @@ func (t *intake) handle(p post) {
 	switch p.kind {
 	case postPublication:
 		t.loop.rooms.append(p.pub)
+		t.loop.fanout.acks.note(p.pub)
 		t.cameBack(p.pub.Origin)
 	case postJoined:
-		t.loop.rooms.joined(p.entry)
+		t.loop.rooms.joined(p.entry, p.at)
 	case postClosed:
 		p.conn.closed()
 	case postCall:
@@ -55,7 +56,7 @@ func (t *intake) handle(p post) {
 
 // disown kicks the publisher of a publication that the bus will not deliver.
 func (t *intake) disown(p *Publication, reason CloseReason) {
-	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen {
+	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen && !c.peer.Refused(p, reason) {
 		c.closeLater(reason)
 	}
 	t.cameBack(p.Origin)

@@ -29,9 +29,18 @@ func (l *Loop) publishStats() {
 // loop's goroutine (Call). It visits all members and batches, so only tests and requests to the admin address call it.
 func (l *Loop) CheckLedger() (Stats, error) {
 	s := l.stats
+	repeating := map[*room]int32{}
+	for _, c := range l.slow.lagging {
+		if c.backlog != nil && c.backlog.repeat != nil {
+			repeating[c.member.room]++
+		}
+	}
 	for name, r := range l.rooms.byName {
-		if r.entry != nil && len(r.members) == 0 && len(r.waiting) == 0 {
+		if r.entry != nil && len(r.members)+len(r.waiting) == 0 && r.repeating == 0 {
 			return s, fmt.Errorf("room %q is empty and did not vanish", name)
+		}
+		if n := repeating[r]; n != r.repeating {
+			return s, fmt.Errorf("room %q: %d members are repeated to, but %d are counted", name, n, r.repeating)
 		}
 		for _, c := range r.waiting {
 			if !c.has(flagJoining) || c.member.room != r || c.member.conn != nil {

@@ -72,7 +72,7 @@ func TestEveryReasonHasItsName(t *testing.T) {
 }
 
 func TestIDsSortAsTheirStringsDo(t *testing.T) {
-	ids := []ID{{1, 2, 3}, {1, 2, 4}, {1, 2, 0xffff}, {1, 3, 0}, {1, 0xffff, 0}, {1, 1 << 40, 0}, {2, 1, 0}}
+	ids := []ID{{2, 3, 1}, {2, 4, 1}, {2, 0xffff, 1}, {3, 0, 1}, {0xffff, 0, 1}, {1 << 40, 0, 1}, {1, 0, 2}}
 	for i := range ids[1:] {
 		if a, b := ids[i].String(), ids[i+1].String(); a >= b || len(a) != len(b) {
 			t.Errorf("%s is not before %s", a, b)

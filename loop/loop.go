@@ -26,6 +26,7 @@ type Loop struct {
 	rooms    rooms
 	fanout   fanout
 	slow     slowSet
+	repeats  repeater
 	toClose  worklist[toClose]
 	ledger
 }
@@ -40,6 +41,8 @@ func newLoop(n *Node, index int) *Loop {
 	l.rooms = rooms{loop: l, byName: map[string]*room{}}
 	l.fanout = fanout{loop: l, batches: batches{encodings: &l.cfg.Encodings}}
 	l.slow.loop = l
+	l.fanout.acks.loop = l
+	l.repeats = repeater{loop: l, starts: map[*Conn]Start{}}
 	return l
 }
 
@@ -63,6 +66,7 @@ func (l *Loop) turn(now time.Duration, adopts bool) {
 		l.intake.takeAlone()
 	}
 	l.slow.unblocked.each(l.slow.resend)
+	l.repeats.serve()
 	l.advanceTime()
 	if l.reader.resumed.Swap(false) {
 		l.reader.unpause()
@@ -76,7 +80,7 @@ func (l *Loop) turn(now time.Duration, adopts bool) {
 	}
 	l.load.relieve()
 	if sheds > 0 || len(l.reader.ready) > 0 || l.reader.serving.len() > 0 || l.fanout.dirty.len() > 0 ||
-		len(l.timeouts.suspects) > 0 || l.timeouts.judging.len() > 0 || l.slow.unblocked.len() > 0 || l.toClose.len() > 0 {
+		len(l.timeouts.suspects) > 0 || l.timeouts.judging.len() > 0 || l.slow.unblocked.len() > 0 || l.repeats.queue.len() > 0 || len(l.fanout.acks.notes) > 0 || l.toClose.len() > 0 {
 		l.again()
 	}
 	l.publishStats()
@@ -94,7 +98,7 @@ func (l *Loop) advanceTime() {
 	l.timeouts.wheel.advance(to, l.timeouts.expire)
 	l.slow.tickBacklogs(passed)
 	if l.index == 0 {
-		l.node.dir.tickDrains()
+		l.node.dir.tickDrains(l.tick)
 	}
 	l.slow.countBacklogs()
 }
@@ -175,6 +179,9 @@ func (l *Loop) Host() any { return l.host }
 
 // Current is the connection that is being served, or nil if none is. After a panic it tells which connection the panic concerns.
 func (l *Loop) Current() *Conn { return l.reader.current }
+
+// Opening says where the stream of the member begins that has just joined. It is valid during Session.Joined.
+func (l *Loop) Opening() Opening { return l.repeats.opening }
 
 // Index is the index of the loop in its node. Any goroutine.
 func (l *Loop) Index() int { return l.index }

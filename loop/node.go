@@ -21,6 +21,8 @@ type Node struct {
 
 	roomMembers, maxRooms atomic.Int64 // set by LimitRooms
 
+	keeps atomic.Bool // KeepHistory was called
+
 	offering sync.Mutex // held from the check whether a room admits a publication until it is published
 }
 

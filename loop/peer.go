@@ -33,6 +33,14 @@ type Session interface {
 	Input(p []byte) (n int)
 	// Joined tells the session that its join is done: from now on the member gets every publication.
 	Joined()
+	// Live tells the session of a member that was repeated to that it has everything up to at.
+	Live(at ID)
+	// Ack tells the session that its publications up to ref have their place in the order. All of the room up to at was given to
+	// the member before; behind is true if that cannot be said, because something waits for the member.
+	Ack(ref uint64, at ID, behind bool)
+	// Refused tells the session that the bus will not deliver its publication p (ReasonBackend), or does not know whether it will
+	// (ReasonDoubt). If it returns false, the connection is kicked.
+	Refused(p *Publication, why CloseReason) (goOn bool)
 	// Kick asks the session to end the connection because it broke a limit; Kick calls Conn.Finish.
 	Kick(reason CloseReason)
 	// Ping asks for a ping, because no sign of life came for a third of Config.MaxAge. It is called only after Conn.WantPings.

@@ -1,30 +1,59 @@
 package loop
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
+	"math"
 	"sync/atomic"
 )
 
 // ID is the place of a publication in the one order of its lane, and so of its room.
 //
-// Within an epoch IDs grow; a new epoch says that the numbering started again (a restarted node, a Redis that lost its
-// data), so IDs of different epochs are not comparable.
+// Within a numbering IDs grow. A new epoch says that the numbering started again (a restarted node, a Redis that lost its data). IDs
+// of different epochs, or of different lanes, are not comparable, and their tags differ.
 type ID struct {
-	Epoch uint64 // random at the start of the numbering
 	Seq   uint64 // of the batch in the lane, from 1
 	Index uint32 // of the publication in its batch, from 0
+	Tag   uint32 // of the numbering (TagOf); 0: no place in the common order
+}
+
+// TagOf returns the tag, which is never 0, of a lane's numbering in an epoch. key is the key of the hash that deals rooms to lanes.
+func TagOf(epoch uint64, key string, lane int) uint32 {
+	h := fnv.New64a()
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, epoch))
+	_, _ = h.Write([]byte(key))
+	_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(lane)))
+	x := h.Sum64()
+	return max(uint32(x^x>>32), 1) // 0 means no place
+}
+
+// compare orders ids of one numbering.
+func (id ID) compare(other ID) int {
+	return cmp.Or(cmp.Compare(id.Seq, other.Seq), cmp.Compare(id.Index, other.Index))
+}
+
+// before returns an id that is smaller than id, and not smaller than any other smaller id.
+func (id ID) before() ID {
+	if id.Index > 0 {
+		id.Index--
+	} else {
+		id.Seq, id.Index = id.Seq-1, math.MaxUint32
+	}
+	return id
 }
 
 // Number gives the publications of a batch their ids.
-func Number(pubs []*Publication, epoch, seq uint64) {
+func Number(pubs []*Publication, tag uint32, seq uint64) {
 	for i, p := range pubs {
-		p.ID = ID{Epoch: epoch, Seq: seq, Index: uint32(i)}
+		p.ID = ID{Seq: seq, Index: uint32(i), Tag: tag}
 	}
 }
 
 // String is the form that goes over the wire. Its width is fixed, so that the strings sort like the IDs.
 func (id ID) String() string {
-	return fmt.Sprintf("%016x.%016x.%08x", id.Epoch, id.Seq, id.Index)
+	return fmt.Sprintf("%08x.%016x.%08x", id.Tag, id.Seq, id.Index)
 }
 
 // Kind says what the value of a publication is. The loop only carries it.
@@ -53,6 +82,12 @@ type Encoding struct {
 	NeedsID bool
 }
 
+// Sender says who sent a publication that is to be acknowledged.
+type Sender struct {
+	Me  uint64 // tag of the connection
+	Ref uint64 // number that it gave the publication, from 1
+}
+
 // Publication is an accepted message with its place in the order of its room. It is shared by all loops and must not
 // be changed once it is with the bus, except that the bus sets ID before it delivers.
 type Publication struct {
@@ -61,6 +96,8 @@ type Publication struct {
 	Origin ConnID // the connection that published, 0 for the API or another node
 	ID     ID
 	Kind   Kind
+
+	By *Sender // nil if the sender wants no acknowledgement
 
 	delivered bool // the publication came through Deliver: flow.bytes[srcRemote] counts it
 

@@ -39,7 +39,10 @@ type room struct {
 	pos    uint32   // publications appended so far (wraps around)
 	cursor int      // the member that is next
 	owed   int      // members from the cursor on, round the circle, that may lack something of queue[0]
+	last   ID       // what comes from the bus has a greater one
 	dirty  bool     // on the loop's list of dirty rooms
+
+	repeating int32 // members that are not in members yet, because they are given what they missed
 
 	stallers [numGates]int // local members that stall it (stall.go)
 }

@@ -30,12 +30,15 @@ func (rs *rooms) join(c *Conn, name string) {
 }
 
 // joined handles the bus's confirmation of a join: the publications after this place in the inbox are for the loop.
-func (rs *rooms) joined(e *Entry) {
+func (rs *rooms) joined(e *Entry, at *ID) {
 	r := rs.byName[e.Name]
 	if r == nil || r.entry != nil {
 		return
 	}
 	r.entry, e.rooms[rs.loop.index] = e, r
+	if at != nil {
+		r.last = *at
+	}
 	for len(r.waiting) > 0 { // a connection may end inside Joined; the others still wait
 		c := r.waiting[0]
 		r.waiting = r.waiting[1:]
@@ -61,8 +64,14 @@ func (rs *rooms) enter(c *Conn, r *room) {
 	}
 	l.node.dir.countChanged(r.entry)
 	c.member = Member{conn: c, room: r, from: r.pos}
-	r.push(&c.member)
 	l.stats.Joins++
+	rep := l.repeats.open(c, r)
+	if rep == nil {
+		r.push(&c.member)
+		c.peer.Joined()
+		return
+	}
+	l.repeats.begin(c, rep)
 	c.peer.Joined()
 }
 
@@ -74,9 +83,16 @@ func (rs *rooms) leave(c *Conn, reason CloseReason) {
 	if r == nil || c.has(flagJoining) { // joined will skip c
 		return
 	}
-	l.stats.Dropped[reason] += uint64(r.pos - r.position(m))
 	l.unstallFor(c)
-	r.remove(int(m.index))
+	if k := c.backlog; k != nil && k.repeat != nil {
+		k.repeat = nil
+		r.repeating--
+		l.slow.unblocked.add(c) // it may wait for nothing else
+		l.again()
+	} else {
+		l.stats.Dropped[reason] += uint64(r.pos - r.position(m))
+		r.remove(int(m.index))
+	}
 	r.entry.members.Add(-1)
 	l.node.dir.countChanged(r.entry)
 	l.stats.Leaves++
@@ -86,7 +102,7 @@ func (rs *rooms) leave(c *Conn, reason CloseReason) {
 
 // vanish removes an empty room. Batches still queued have no receivers.
 func (rs *rooms) vanish(r *room) {
-	if len(r.members) > 0 || r.entry == nil || len(r.waiting) > 0 {
+	if len(r.members) > 0 || r.repeating > 0 || r.entry == nil || len(r.waiting) > 0 {
 		return
 	}
 	for _, b := range r.queue {
@@ -104,6 +120,9 @@ func (rs *rooms) vanish(r *room) {
 func (rs *rooms) append(p *Publication) {
 	l := rs.loop
 	r := p.entry.rooms[l.index]
+	if r != nil && p.ID.Tag != 0 {
+		r.last = p.ID
+	}
 	if r == nil || len(r.members) == 0 {
 		l.load.release(p.cost())
 		l.fannedOut(p)

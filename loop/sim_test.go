@@ -46,7 +46,8 @@ func TestSimulation(t *testing.T) {
 	for name, n := range map[string]uint64{"heartbeat kicks": total.Kicks[ReasonHeartbeat], "slow kicks": total.Kicks[ReasonBacklogHard],
 		"soft kicks": total.Kicks[ReasonBacklogSoft], "shed": total.Kicks[ReasonShed], "frame kicks": total.Kicks[ReasonFrame],
 		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets,
-		"publications from elsewhere": total.Foreign, "parked ones": total.Parked, "rooms at a pace": total.Paced, "rolled batches": total.Rolled} {
+		"publications from elsewhere": total.Foreign, "parked ones": total.Parked, "rooms at a pace": total.Paced, "rolled batches": total.Rolled,
+		"repeated messages": total.Repeated, "resumed connections": total.Resumed} {
 		if n == 0 && *simSeeds >= 500 {
 			t.Errorf("no %s in %d seeds: the simulation does not reach them", name, *simSeeds)
 		}
@@ -54,8 +55,8 @@ func TestSimulation(t *testing.T) {
 }
 
 type tally struct {
-	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced, Rolled uint64
-	Kicks                                                                                              [NumReasons]uint64
+	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced, Rolled, Repeated, Resumed uint64
+	Kicks                                                                                                                 [NumReasons]uint64
 }
 
 func (t *tally) add(w *world) {
@@ -65,6 +66,7 @@ func (t *tally) add(w *world) {
 		t.Accepted += s.Accepted
 		t.Writes += s.Writes
 		t.Rolled += s.Rolled
+		t.Repeated += s.Repeated
 		t.Lags += s.Lags
 		t.Stalls += s.Stalls
 		t.Pauses += s.Pauses
@@ -77,6 +79,7 @@ func (t *tally) add(w *world) {
 	t.Foreign += w.bus.foreign
 	t.Parked += w.bus.parked
 	t.Paced += w.paced
+	t.Resumed += w.resumed
 }
 
 // world is one run of the simulation.
@@ -94,6 +97,7 @@ type world struct {
 	drained uint64
 	resets  uint64
 	paced   uint64
+	resumed uint64
 }
 
 // recordingBus keeps the order of every room.
@@ -144,7 +148,7 @@ func (b *recordingBus) comeBack(lane int, rng *rand.Rand, others int) {
 	}
 	b.seq++
 	before := b.dir.node.Parked()
-	Number(pubs, 7, b.seq)
+	Number(pubs, TagOf(7, "", lane), b.seq)
 	[]func(*Directory, int, []*Publication){(*Directory).Deliver, (*Directory).DeliverLate}[b.seq%2](b.dir, lane, pubs)
 	if b.dir.node.Parked() > before {
 		b.parked++
@@ -165,7 +169,7 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	cfg.LaneOf = func(room string) int { return int(room[len(room)-1]) % cfg.Lanes }
 	cfg.Ring = func(i int) { w.events[i] = append(w.events[i], nil) }
 	cfg.Encodings[0] = Encoding{Append: simFrame, Size: func(p *Publication) int { return 3 + len(p.Value) }}
-	cfg.Encodings[1] = Encoding{Append: simFrameID, Size: func(p *Publication) int { return 3 + len(p.Value) }, NeedsID: true}
+	cfg.Encodings[1] = Encoding{Append: simFrameID, Size: func(p *Publication) int { return 15 + len(p.Value) }, NeedsID: true}
 	cfg.MaxAge, cfg.FrameTimeout, cfg.HandshakeTimeout = 3*time.Second, 1200*time.Millisecond, 1*time.Second
 	cfg.CloseTimeout = 500 * time.Millisecond
 	cfg.ReadMessages, cfg.ReadBytes, cfg.ReadBuffer = 4, 256, 128
@@ -184,11 +188,12 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	w.bus = &recordingBus{Embedded: NewEmbedded(w.node.Directory(), 7), order: map[string][]string{}, mine: map[ConnID][]string{},
 		far: w.rng.IntN(3) == 0, away: make([][]*Publication, cfg.Lanes)}
 	w.node.Use(w.bus)
+	w.node.KeepHistory()
 	return w
 }
 
 // The wire format of the simulation: a type byte, a length and a payload. From a client, J joins a room, M is a message, H a
-// heartbeat and B a broken rule. From the server, X is the last words.
+// heartbeat and B a broken rule. From the server, X is the last words. Frames of variant 1 have the id before the value.
 func simFrame(dst []byte, p *Publication) ([]byte, int) {
 	dst = append(dst, 'M')
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.Value)))
@@ -199,8 +204,9 @@ func simFrameID(dst []byte, p *Publication) ([]byte, int) {
 	if p.ID.Seq == 0 {
 		panic("encoded before it had an id")
 	}
-	frame, _ := simFrame(dst, p)
-	return frame, -1
+	dst = binary.BigEndian.AppendUint16(append(dst, 'M'), uint16(12+len(p.Value)))
+	dst = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, p.ID.Seq), p.ID.Index)
+	return append(dst, p.Value...), -1
 }
 
 // client is a connection with both ends, the server's and the client's, and the two kernels between them.
@@ -231,7 +237,13 @@ type client struct {
 	endReason CloseReason
 	endedBy   byte // last words
 	accepted  ConnID
-	abandoned bool // one side reset the connection: the client may have received only a part of its bytes
+	continued bool    // another connection continues it
+	before    *client // the connection that it continues: a client of variant 1 names the last id that it has
+	since     ID
+	after     string // the message that has it
+	resumed   bool   // the server honoured the id
+	live      bool   // the repetition is over, or there was none
+	abandoned bool   // one side reset the connection: the client may have received only a part of its bytes
 }
 
 func (c *client) ready() {
@@ -317,6 +329,10 @@ func (c *client) frame(kind byte, body []byte) {
 	switch kind {
 	case 'J':
 		c.Hold()
+		if c.before != nil {
+			c.JoinFrom(string(body), c.v, Start{Since: c.since, HasSince: true})
+			return
+		}
 		c.Join(string(body), c.v)
 	case 'M':
 		c.Publish(KindText, body)
@@ -333,6 +349,10 @@ func (c *client) frame(kind byte, body []byte) {
 
 func (c *client) Joined() {
 	c.joined = true
+	if c.before != nil {
+		o := c.Loop().Opening()
+		c.resumed, c.live = o.Resumed, !o.Repeats
+	}
 	c.joinedAt = len(c.w.bus.order[c.room])
 	c.Upgraded(c.Loop().Now())
 	c.touched = c.w.now
@@ -351,6 +371,12 @@ func (c *client) Kick(reason CloseReason) {
 }
 
 func (c *client) Ping() { c.Control([]byte{'p', 0, 0}) }
+
+func (c *client) Live(ID) { c.live = true }
+
+func (c *client) Ack(uint64, ID, bool) {}
+
+func (c *client) Refused(*Publication, CloseReason) bool { return false }
 
 func (w *world) fail(format string, args ...any) {
 	if w.err == nil {
@@ -420,9 +446,44 @@ func (w *world) connect() {
 	}
 	c.Init(c)
 	w.clients = append(w.clients, c)
+	if w.rng.IntN(2) == 0 {
+		c.resume()
+	}
 	w.node.loops[w.rng.IntN(len(w.node.loops))].Adopt(&c.Conn)
 	c.write('J', c.room)
 	w.log("%s connects to %s", c.name, c.room)
+}
+
+// resume makes c continue an earlier connection, if there is one that is over.
+func (c *client) resume() {
+	for _, old := range c.w.clients {
+		over := (old.closed || old.rst || old.shut) && !old.continued
+		if !over || old == c || old.v != 1 {
+			continue
+		}
+		if got := framesOf(old.received); len(got) > 0 {
+			last := got[len(got)-1]
+			c.v, c.room, c.before, c.after, old.continued = 1, old.room, old, last[12:], true
+			lane := c.w.node.dir.laneOf(c.room)
+			c.since = ID{Seq: binary.BigEndian.Uint64([]byte(last)), Index: binary.BigEndian.Uint32([]byte(last[8:])), Tag: TagOf(7, "", lane)}
+			return
+		}
+	}
+}
+
+// framesOf returns the bodies of the whole messages in the bytes that a client received.
+func framesOf(p []byte) (got []string) {
+	for len(p) >= 3 {
+		n := 3 + int(binary.BigEndian.Uint16(p[1:]))
+		if len(p) < n {
+			break
+		}
+		if p[0] == 'M' {
+			got = append(got, string(p[3:n]))
+		}
+		p = p[n:]
+	}
+	return got
 }
 
 func (c *client) write(kind byte, body string) {
@@ -574,7 +635,7 @@ func (w *world) drain() {
 
 // rest runs everything that can happen without the clock, and some ticks so that connections can end.
 func (w *world) rest() {
-	for round := 0; round < 400 && w.err == nil; round++ {
+	for round := 0; round < 10_000 && w.err == nil; round++ { // a repetition may go through a socket that takes 20 bytes at a time
 		busy := false
 		for _, c := range w.clients {
 			if c.reading || round > 200 {
@@ -685,6 +746,17 @@ func (w *world) checkClient(c *client) {
 	}
 	order := w.bus.order[c.room]
 	at := 0
+	if c.v == 1 {
+		for i := range got {
+			got[i] = got[i][12:]
+		}
+	}
+	if c.resumed && len(got) > 0 {
+		w.resumed++
+		if want := slices.Index(order, c.after) + 1; want >= len(order) || got[0] != order[want] {
+			w.fail("%s continues %s from %d on and received %q first", c.name, c.before.name, want, got[0])
+		}
+	}
 	if len(got) > 0 {
 		at = slices.Index(order, got[0])
 		if at < 0 || at+len(got) > len(order) || !slices.Equal(order[at:at+len(got)], got) {
@@ -698,7 +770,7 @@ func (w *world) checkClient(c *client) {
 	if c.joined && c.Conn.Open() && !c.has(flagEOF) && !c.rst && !c.fin && at+len(got) != len(order) && len(order) > c.joinedAt {
 		w.fail("%s stayed and misses the last %d of %d", c.name, len(order)-at-len(got), len(order))
 	}
-	if c.endedBy != 0 && !c.endReason.Slow() && !c.abandoned && !c.fin && w.bus.parked == 0 {
+	if c.endedBy != 0 && (c.live || !c.resumed) && !c.endReason.Slow() && !c.abandoned && !c.fin && w.bus.parked == 0 {
 		// A client that has sent FIN gets its last words at once. And deferred publications may wait for longer than an ending
 		// takes.
 		for _, m := range w.bus.mine[c.accepted] {

@@ -19,13 +19,18 @@ type slowSet struct {
 // block begins a backlog with the rest of a frame that the kernel took in part. p is the frame's publication, or nil for a
 // control frame. rest is not copied.
 func (s *slowSet) block(c *Conn, rest []byte, p *Publication) {
+	s.begin(s.add(c), rest, p)
+	c.peer.AwaitRoom()
+}
+
+// add returns the backlog of c, a new one if it has none.
+func (s *slowSet) add(c *Conn) *backlog {
 	if c.backlog == nil {
 		c.backlog = &backlog{index: len(s.lagging), progress: tickDown(s.loop.now)}
 		s.lagging = append(s.lagging, c)
 		s.loop.stats.Lags++
 	}
-	s.begin(c.backlog, rest, p)
-	c.peer.AwaitRoom()
+	return c.backlog
 }
 
 // lagFrom begins the backlog of c in the middle of a batch: the first n bytes of pubs[skip:] were sent.
@@ -85,9 +90,17 @@ func (s *slowSet) resend(c *Conn) {
 		return // everything was taken, or the member is gone
 	}
 	for {
-		buf := s.gather(k, c.variant)
+		buf, ok := s.gather(c)
+		if !ok { // it was too slow for the history, too
+			c.closeLater(ReasonBacklogSoft)
+			return
+		}
 		if len(buf) == 0 {
+			repeated := k.repeat != nil
 			s.unlag(c)
+			if repeated {
+				l.repeats.end(c)
+			}
 			if c.state == stateClosing {
 				c.lastWords()
 				l.reader.queueReady(c) // so that its input is discarded
@@ -105,10 +118,15 @@ func (s *slowSet) resend(c *Conn) {
 			k.progress = tickDown(l.now)
 		}
 		short := n < len(buf)
-		s.advance(c, n)
+		s.advance(c, buf, n)
 		if short {
 			c.peer.AwaitRoom()
 			s.checkLimits(c)
+			return
+		}
+		if k.repeat != nil { // others have their turn first
+			l.repeats.queue.add(c)
+			l.again()
 			return
 		}
 	}
@@ -149,6 +167,9 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
 	for _, c := range s.lagging {
 		k := c.backlog
+		if k.repeat != nil && c.state <= stateEnding && l.tick-k.progress > l.ticks.backlog {
+			c.closeLater(ReasonBacklogSoft)
+		}
 		if k.softSince == 0 || c.state > stateEnding {
 			continue
 		}

@@ -12,6 +12,7 @@ type Stats struct {
 	Rolled                   uint64 // publications in Appended that joined a batch of which some members had already got a part
 	Expected, Delivered      uint64 // frames; each publication counts once per member
 	Writes, WrittenBytes     uint64 // sends of the fan-out, and their bytes
+	Repeated                 uint64 // frames of the history that members were given
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, connections paused
 	Dropped, Ended           [NumReasons]uint64
 	InputBytes               int64 // bytes copied because parsing had to stop; only grows

@@ -23,16 +23,15 @@ import (
 // begins to deliver to them.
 type Bridge struct {
 	// Immutable after Start.
-	cfg        Config
-	store      *store
-	node       nodeID
-	localEpoch uint64 // epoch of publications delivered only on this node while Redis is away
-	accord     accord
-	lanes      lanes
-	homes      *homes
-	presence   presence
-	eviction   eviction
-	life       life
+	cfg      Config
+	store    *store
+	node     nodeID
+	accord   accord
+	lanes    lanes
+	homes    *homes
+	presence presence
+	eviction eviction
+	life     life
 	times
 	core
 
@@ -44,7 +43,7 @@ type Bridge struct {
 
 // newBridge makes a bridge that has no lanes, no store and no loops yet.
 func newBridge(cfg Config, log *zap.Logger) *Bridge {
-	b := &Bridge{cfg: cfg, node: nodeID(randomUint64() | 1), localEpoch: randomUint64()}
+	b := &Bridge{cfg: cfg, node: nodeID(randomUint64() | 1)}
 	b.times.began = time.Now()
 	b.reports = reports{cfg: &b.cfg, log: log, journal: journal{log: log}, began: b.times.began}
 	b.life.ctx, b.life.cancel = context.WithCancel(context.Background())

@@ -47,14 +47,44 @@ func appendBatch2(dst []byte, id ident, pubs []*loop.Publication, n *notice) []b
 func appendRoom(dst []byte, pubs []*loop.Publication) []byte {
 	size := sizeText(len(pubs[0].Room)) + sizeUvarint(uint64(len(pubs)))
 	for _, p := range pubs {
-		size += 1 + sizeText(len(p.Value))
+		size += 1 + sizeText(len(p.Value)) + sizeFields(p)
 	}
 	dst = binary.AppendUvarint(append(dst, sectionRoom), uint64(size))
 	dst = binary.AppendUvarint(appendText(dst, pubs[0].Room), uint64(len(pubs)))
 	for _, p := range pubs {
-		dst = appendText(append(dst, byte(p.Kind)), p.Value)
+		if p.By == nil {
+			dst = appendText(append(dst, byte(p.Kind)), p.Value)
+			continue
+		}
+		dst = appendText(append(dst, byte(p.Kind)|withFields), p.Value)
+		dst = appendText(dst, appendFields(nil, p))
 	}
 	return dst
+}
+
+// The fields of a publication are: its sender (8 bytes) · its ref (varint). A publication without a ref has none.
+func appendFields(dst []byte, p *loop.Publication) []byte {
+	return binary.AppendUvarint(binary.BigEndian.AppendUint64(dst, p.By.Me), p.By.Ref)
+}
+
+func sizeFields(p *loop.Publication) int {
+	if p.By == nil {
+		return 0
+	}
+	return sizeText(8 + sizeUvarint(p.By.Ref))
+}
+
+// readFields reads the fields of a publication. Fields that are too short come from a version that we do not know, and a later
+// version may add others behind ours.
+func readFields(p *loop.Publication, fields []byte) {
+	if len(fields) < 9 {
+		return
+	}
+	me := binary.BigEndian.Uint64(fields)
+	fields = fields[8:]
+	if ref, err := cutUvarint(&fields); err == nil && ref > 0 {
+		p.By = &loop.Sender{Me: me, Ref: ref}
+	}
 }
 
 func parseBatch2(b []byte, find finder) (all batch, err error) {
@@ -109,14 +139,17 @@ func (all *batch) room(body []byte, index *uint32, find finder) error {
 		kind := body[0]
 		body = body[1:]
 		value, err := cutText(&body, maxValue)
+		var fields []byte
 		if err == nil && kind&withFields != 0 {
-			_, err = cutText(&body, maxValue)
+			fields, err = cutText(&body, maxValue)
 		}
 		if err != nil {
 			return err
 		}
 		if kind := loop.Kind(kind &^ withFields); kind <= loop.KindBinary {
-			all.pubs = append(all.pubs, received(room, kind, value, first+i))
+			p := received(room, kind, value, first+i)
+			readFields(p, fields)
+			all.pubs = append(all.pubs, p)
 		}
 	}
 	if len(body) > 0 {

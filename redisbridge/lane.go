@@ -26,6 +26,9 @@ type lane struct {
 	localSeq uint64 // last seq in the node's own epoch, for publications delivered here while Redis is away, under the policy local
 	untold   notice // what the other nodes must be told about those publications
 
+	tag      uint32 // of the ids in tagEpoch
+	tagEpoch string
+
 	counter place // the lane's counter as read by the last beat
 
 	reach atomic.Int64 // how far back the log reaches, in seconds; 0: unknown

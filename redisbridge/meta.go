@@ -51,6 +51,9 @@ func parseMeta(text string) (m meta, err error) {
 }
 
 // same reports whether nodes with these two agreements divide the rooms alike.
+// keyText returns the key of the hash as Redis has it.
+func (m meta) keyText() string { return fmt.Sprintf("%016x%016x", m.key[0], m.key[1]) }
+
 func (m meta) same(o meta) bool { return m.lanes == o.lanes && m.key == o.key }
 
 // laneOf returns the lane of a room.

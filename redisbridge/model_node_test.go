@@ -36,7 +36,7 @@ func (m *model) newNode(name string, id nodeID) *modelNode {
 	cfg.BatchMessages = 1 + m.rng.IntN(3)
 	cfg.Down = []Policy{Local, Reject}[m.rng.IntN(2)]
 	b := newBridge(cfg, zap.NewNop())
-	b.node, b.localEpoch, b.core = id, 99, core{dir: n, loops: n}
+	b.node, b.core = id, core{dir: n, loops: n}
 	b.accord.begin(meta{version: 1 + m.rng.IntN(2), lanes: 1})
 	b.cfg.OnGap = func(g Gap) {
 		m.log("%s: gap: %+v", n.name, g)
@@ -68,7 +68,7 @@ func (n *modelNode) Name(_ int, room []byte) (string, bool) { return anybody(roo
 func (n *modelNode) Deliver(_ int, pubs []*loop.Publication) {
 	for _, p := range pubs {
 		v := string(p.Value)
-		if p.ID.Epoch == 99 {
+		if p.ID.Tag == 0 {
 			n.local++
 			n.settle(v, "local")
 			continue

@@ -284,6 +284,12 @@ func (m *member) Kick(why loop.CloseReason) {
 
 func (m *member) Ping() {}
 
+func (m *member) Live(loop.ID) {}
+
+func (m *member) Ack(uint64, loop.ID, bool) {}
+
+func (m *member) Refused(*loop.Publication, loop.CloseReason) bool { return false }
+
 func TestAMessageReachesTheMembersOfAllNodesInOneOrder(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -148,14 +148,15 @@ func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*fli
 // It returns the batches found to be lost. mu is held.
 func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 	b, pubs := l.bridge, all.pubs
+	tag := l.tagIn(at.epoch)
 	for _, p := range pubs {
-		p.ID.Epoch, p.ID.Seq = at.number(), at.seq
+		p.ID.Seq, p.ID.Tag = at.seq, tag
 	}
 	if all.id.node == b.node {
 		var f *flight
 		if f, lost = l.out.home(all.id.n); f != nil {
 			pubs, all.notice = f.pubs, f.told
-			loop.Number(pubs, at.number(), at.seq)
+			loop.Number(pubs, tag, at.seq)
 			b.held.release(f.bytes)
 		}
 	}
@@ -169,6 +170,14 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 		b.dir.Deliver(l.index, pubs)
 	}
 	return lost
+}
+
+// tagIn returns the tag of the lane's numbering in an epoch. mu is held.
+func (l *lane) tagIn(epoch string) uint32 {
+	if l.tagEpoch != epoch {
+		l.tagEpoch, l.tag = epoch, loop.TagOf(place{epoch: epoch}.number(), l.bridge.accord.meta.keyText(), l.index)
+	}
+	return l.tag
 }
 
 // hearNotice announces the messages that another node delivered only to its own members. n may be nil.

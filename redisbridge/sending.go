@@ -259,7 +259,7 @@ func (l *lane) number(pubs []*loop.Publication) {
 		return
 	}
 	l.localSeq++
-	loop.Number(pubs, l.bridge.localEpoch, l.localSeq)
+	loop.Number(pubs, 0, l.localSeq)
 	l.bridge.dir.Deliver(l.index, pubs)
 }
 

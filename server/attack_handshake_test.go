@@ -392,8 +392,14 @@ func TestAttackRoomNamesAreRefusedByTheOneRuleOrLiteral(t *testing.T) {
 		{"/%77s/chat/room", 404, ""},
 		{"/ws/other/room", 404, ""},
 		{"/ws/", 400, ""},
-		{"/ws/chat/room?v=2", 400, "v=2"},
-		{"/ws/chat/room?%76=2", 400, "v=2"},
+		{"/ws/raw/room?v=2", 400, "raw room"},
+		{"/ws/chat/room?v=2&presence=1", 400, "presence"},
+		{"/ws/chat/room?v=2&echo=0", 400, "echo"},
+		{"/ws/chat/room?v=2&slow=gap", 400, "slow"},
+		{"/ws/chat/room?v=2&batch=1", 400, "batch"},
+		{"/ws/chat/room?v=2&was=Zr0-mB7cQ2xW5tYp", 400, "was"},
+		{"/ws/chat/room?v=2&last=x", 400, "last"},
+		{"/ws/chat/room?v=1&v=2", 400, "v"},
 		{"/ws/chat/room?v=1&v=3", 400, "v"},
 	} {
 		w := s.dial(t)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"dotsconnect/server/protocol"
@@ -19,6 +20,8 @@ type counts struct {
 	refused    [600]atomic.Uint64
 	closes     []atomic.Uint64 // by index in protocol.Codes; the last one counts every other code
 	heartbeats atomic.Uint64
+	resumes    [2]atomic.Uint64                      // positions of clients that were refused, and that were honoured
+	badAsks    [len(requestErrorCodes)]atomic.Uint64 // requests of version 2 answered with an error
 }
 
 func newCounts() *counts {
@@ -41,4 +44,19 @@ func (c *counts) close(code int) {
 		}
 	}
 	c.closes[len(protocol.Codes)].Add(1)
+}
+
+// requestErrorCodes are the codes of the errors that answer requests of version 2.
+var requestErrorCodes = [...]int{protocol.CloseBackendUnavailable, protocol.CloseBadFrame, protocol.CloseUnauthorized}
+
+// refuseRequest counts an error that answered a request of version 2.
+func (c *counts) refuseRequest(code int) { c.badAsks[slices.Index(requestErrorCodes[:], code)].Add(1) }
+
+// resume counts a client that named the position from which it wanted to go on.
+func (c *counts) resume(honoured bool) {
+	if honoured {
+		c.resumes[1].Add(1)
+	} else {
+		c.resumes[0].Add(1)
+	}
 }

@@ -12,6 +12,7 @@
 //	socket.go      the transport of a connection: raw sends and reads
 //	writable.go    connections that wait for room to write
 //	session.go     one connection: parses frames, passes messages to the loop, ends with a close code
+//	requests.go    a connection of version 2: requests, answers, and what the client missed
 //	encodings.go   a publication becomes a frame
 //	handshake.go   the request head, routed into a room or to the pages
 //	pages.go       plain HTTP on the port for clients; hostnames.go finds the names of this machine

@@ -9,6 +9,7 @@ import (
 const (
 	variantV1 loop.Variant = iota
 	variantRaw
+	variantV2
 )
 
 // encodings defines how a publication becomes a frame, for each variant of the protocol.
@@ -27,5 +28,38 @@ func encodings() (all [loop.MaxVariants]loop.Encoding) {
 		},
 		Size: func(p *loop.Publication) int { return protocol.SizeRaw(len(p.Value)) },
 	}
+	all[variantV2] = loop.Encoding{
+		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			var frame []byte
+			me, ref := sender(p)
+			if p.ID.Tag == 0 {
+				frame = protocol.AppendV2Local(dst, me, ref, p.Value)
+			} else {
+				frame = protocol.AppendV2(dst, position(p.ID), me, ref, p.Value)
+			}
+			return frame, len(frame) - 1 - len(p.Value)
+		},
+		Size: func(p *loop.Publication) int {
+			_, ref := sender(p)
+			if p.ID.Tag == 0 {
+				return protocol.SizeV2Local(len(p.Value), ref)
+			}
+			return protocol.SizeV2(len(p.Value), ref)
+		},
+		NeedsID: true,
+	}
 	return all
+}
+
+// sender returns the tag and the ref of the sender, 0 and 0 if the sender gave no ref.
+func sender(p *loop.Publication) (me, ref uint64) {
+	if p.By == nil {
+		return 0, 0
+	}
+	return p.By.Me, p.By.Ref
+}
+
+// position returns an id in the form that clients have.
+func position(id loop.ID) protocol.Position {
+	return protocol.Position{Tag: id.Tag, Seq: id.Seq, Index: uint16(id.Index)}
 }

@@ -145,7 +145,7 @@ func scatter(i, bits int) int {
 // closeForGap ends the connection if it is a member of a chat room and may have missed messages since it joined. It reports
 // whether it did.
 func (s *session) closeForGap() bool {
-	if s.phase != phaseFrames || s.raw || !s.Missed(s.gaps) {
+	if s.phase != phaseFrames || s.speaks == speaksRaw || !s.Missed(s.gaps) {
 		return false
 	}
 	s.end(protocol.CloseGap, "this member may have missed messages of the room", loop.ReasonGap)

@@ -61,6 +61,10 @@ func (s *session) head(p []byte) (used int) {
 func (s *session) route(r *http.Request) *websocket.HeadError {
 	path, query := websocket.SplitTarget(r.RequestURI)
 	upgrade := websocket.IsUpgrade(r.Header)
+	offered := websocket.Offered(r.Header)
+	if upgrade && slices.Contains(offered, subprotocolV2) && !slices.Contains(offered, subprotocolV1) {
+		query += "&v=2"
+	}
 	target, isRoom, refusal := protocol.ParseTarget(path, query)
 	switch {
 	case !upgrade && path == originCheckPath && r.Method == http.MethodPost:
@@ -75,8 +79,7 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	case r.Method != http.MethodGet:
 		return websocket.CheckHandshake(r)
 	}
-	offered := websocket.Offered(r.Header)
-	subprotocol := s.poller().srv.subprotocol(offered, target.Space)
+	subprotocol := s.poller().srv.subprotocol(offered, &target)
 	if system := protocol.Foreign(path, query, offered); system != "" && subprotocol == "" {
 		text := "this client speaks " + system + ", but this server relays plain WebSocket messages (see server/PROTOCOL.md): use a plain WebSocket client"
 		if len(offered) > 0 {
@@ -93,8 +96,8 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	if refusal = websocket.CheckHandshake(r); refusal != nil {
 		return refusal
 	}
-	if target.Space == protocol.Chat && subprotocol == "" && slices.Contains(offered, subprotocolV2) {
-		return &websocket.HeadError{Status: http.StatusBadRequest, Text: subprotocolV2 + " is not served by this version: offer " + subprotocolV1}
+	if refusal = notServed(&target.V2); target.Version == 2 && refusal != nil {
+		return refusal
 	}
 	if refusal = s.refuseOrigin(r); refusal != nil {
 		return refusal
@@ -111,9 +114,13 @@ const (
 
 // subprotocol chooses one of the offered subprotocols, or "" for none. In a chat room it chooses the server's own subprotocol,
 // if it is offered; otherwise the first offered subprotocol that the operator accepts.
-func (s *Server) subprotocol(offered []string, space protocol.Space) string {
-	if space == protocol.Chat && slices.Contains(offered, subprotocolV1) {
-		return subprotocolV1
+func (s *Server) subprotocol(offered []string, t *protocol.Target) string {
+	own := subprotocolV1
+	if t.Version == 2 {
+		own = subprotocolV2
+	}
+	if t.Space == protocol.Chat && slices.Contains(offered, own) {
+		return own
 	}
 	for _, name := range offered {
 		if slices.Contains(s.rules.Load().cfg.Subprotocols, name) {
@@ -180,13 +187,18 @@ func headOf(response []byte) []byte {
 
 // join asks the loop for membership in the room. Joined then answers the handshake.
 func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
-	variant := variantV1
-	if t.Space == protocol.Raw {
-		variant, s.raw = variantRaw, true
-	}
 	s.phase = phaseAnswer
 	s.extra = &extra{handshake: s.noteHandshake(r, subprotocol)}
-	s.Join(t.Key(), variant)
+	switch {
+	case t.Space == protocol.Raw:
+		s.speaks = speaksRaw
+		s.Join(t.Key(), variantRaw)
+	case t.Version == 2:
+		s.speaks = speaksV2
+		v2{s}.join(&t)
+	default:
+		s.Join(t.Key(), variantV1)
+	}
 	if s.phase == phaseAnswer {
 		s.Hold() // Joined comes later; until then input from the client waits
 	}

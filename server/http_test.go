@@ -172,8 +172,11 @@ func TestASubprotocolIsChosenOfThoseOffered(t *testing.T) {
 		{"/ws/chat/a/", []string{"chat, dots.v1"}, 101, "dots.v1"},
 		{"/ws/chat/a/", []string{"dots.v2, dots.v1"}, 101, "dots.v1"},
 		{"/ws/chat/a/", []string{"dots.v2", "dots.v1"}, 101, "dots.v1"},
-		{"/ws/chat/a/", []string{"dots.v2"}, 400, ""},
-		{"/ws/chat/a/", []string{"dots.v2, chat"}, 101, "chat"},
+		{"/ws/chat/a/", []string{"dots.v2"}, 101, "dots.v2"},
+		{"/ws/chat/a/", []string{"dots.v2, chat"}, 101, "dots.v2"},
+		{"/ws/chat/a/?v=2", []string{"dots.v1"}, 101, ""},
+		{"/ws/chat/a/?v=2", []string{"dots.v1, dots.v2"}, 101, "dots.v2"},
+		{"/ws/chat/a/?v=1", []string{"dots.v2"}, 400, ""},
 		{"/ws/chat/a/", []string{"unknown, chat"}, 101, "chat"},
 		{"/ws/chat/a/", []string{"unknown"}, 101, ""},
 		{"/ws/chat/a/", []string{"Dots.V1"}, 101, ""}, // subprotocol names are compared byte by byte

@@ -102,6 +102,10 @@ func messageMetrics() []metricRow {
 		counter("dots_expected_frames_total", "Frames that must be delivered: one for each publication and each member of its room.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
 		counter("dots_frames_total", "Frames delivered: the kernel accepted every byte of the frame.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
 		counter("dots_dropped_total", "Frames not delivered, by the reason why the connection of the member ended.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
+		counter("dots_resumes_total", "Clients of version 2 that named the position of the last message that they have, by whether the server could go on from there.", resumes, "resumed"),
+		counter("dots_repeated_frames_total", "Missed messages that were sent to clients of version 2; they do not count in dots_frames_total.", sum(func(s *loop.Stats) uint64 { return s.Repeated })),
+		counter("dots_request_errors_total", "Requests of clients of version 2 that were answered with an error, by its code.", requestErrors, "code"),
+		gauge("dots_history_bytes", "Memory of the latest messages, which are kept for clients of version 2.", node(func(s *Server) float64 { return float64(s.node.HistoryBytes()) })),
 		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),
 		counter("dots_writes_total", "Writes that delivered frames; dots_frames_total divided by this value is the number of frames per write.", sum(func(s *loop.Stats) uint64 { return s.Writes })),
 		counter("dots_written_bytes_total", "Bytes that the writes of dots_writes_total sent.", sum(func(s *loop.Stats) uint64 { return s.WrittenBytes })),
@@ -213,6 +217,17 @@ func closes(s scrape, emit emit) {
 		emit(float64(s.srv.counts.closes[i].Load()), strconv.Itoa(c.Code), c.Name)
 	}
 	emit(float64(s.srv.counts.closes[len(protocol.Codes)].Load()), "other", "other")
+}
+
+func requestErrors(s scrape, emit emit) {
+	for i, code := range requestErrorCodes {
+		emit(float64(s.srv.counts.badAsks[i].Load()), strconv.Itoa(code))
+	}
+}
+
+func resumes(s scrape, emit emit) {
+	emit(float64(s.srv.counts.resumes[0].Load()), "false")
+	emit(float64(s.srv.counts.resumes[1].Load()), "true")
 }
 
 func readiness(s *Server) float64 {

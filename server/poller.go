@@ -53,6 +53,7 @@ type poller struct {
 	decoder *protocol.Decoder
 	heads   headReader
 	control [2 + 125]byte // the control frame that is being sent
+	answer  [512]byte     // the event or error that is being sent
 	busy    time.Duration // when it last had something to do
 	passed  time.Duration // when the goroutine last went through the scheduler
 }

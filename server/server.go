@@ -27,7 +27,8 @@ type Server struct {
 	began   time.Time
 	node    *loop.Node
 	pollers []*poller
-	anyLife bool // every frame is a sign of life, even in chat rooms
+	keys    [32]byte // makes the keys of connections (session.secret)
+	anyLife bool     // every frame is a sign of life, even in chat rooms
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
@@ -90,6 +91,7 @@ func newServer(cfg Config, log *zap.Logger, version string, backend *Backend) (*
 		cfg: cfg, log: log, version: version, began: time.Now(), counts: newCounts(), backend: backend, anyLife: cfg.ChatLife == "any",
 	}
 	s.pages = s.publicPages()
+	_, _ = rand.Read(s.keys[:]) // its documentation says that it never fails
 	if err := errors.Join(s.cfg.LoadAdminToken(), s.shareFiles()); err != nil {
 		return nil, err
 	}
@@ -111,6 +113,7 @@ func (s *Server) loopConfig() loop.Config {
 	c.SoftBacklog, c.HardBacklog = int(s.cfg.SoftBacklog), int(s.cfg.HardBacklog)
 	c.RoomCredit = int64(s.cfg.SoftBacklog)
 	c.BacklogTotal, c.InboxLimit = int64(s.cfg.BacklogTotal), int64(s.cfg.InboxLimit)
+	c.HistoryBytes, c.HistoryAge = int64(s.cfg.HistoryBytes), s.cfg.HistoryAge
 	c.RoomMembers, c.MaxRooms = s.cfg.RoomMembers, s.cfg.MaxRooms
 	if s.backend != nil {
 		c.Lanes, c.LaneOf = s.backend.Lanes, s.backend.LaneOf

@@ -20,7 +20,7 @@ type session struct {
 	extra  *extra // nil until it is needed
 	gaps   uint64 // number of gaps on the node when the session joined its room
 	phase  phase
-	raw    bool
+	speaks speech
 	told   bool // the end of the connection has been logged
 }
 
@@ -30,9 +30,19 @@ type extra struct {
 	awaits    bool       // registered with writable
 	scanned   int        // size of an incomplete head at its last scan, see head
 	handshake *handshake // set while the join is on its way
+	ref       uint64     // the latest ref of the client
 	spent     int64      // cheap frames that count against the budget of the peer, in tenths, see overspent
 	spentT    uint32     // the tick up to which spent was refilled
 }
+
+// speech is the protocol that a connection speaks after its handshake.
+type speech uint8
+
+const (
+	speaksV1 speech = iota
+	speaksRaw
+	speaksV2
+)
 
 type phase uint8
 
@@ -96,10 +106,10 @@ func (s *session) frame(p []byte) (used int) {
 		return used
 	}
 	s.Took()
-	if s.raw || s.poller().srv.anyLife {
+	if s.everyFrameCounts() {
 		s.Touch(s.Loop().Now())
 	}
-	if cheap(event, s.raw, len(payload)) && s.overspent() {
+	if cheap(event, s.speaks == speaksRaw, len(payload)) && s.overspent() {
 		s.end(protocol.ClosePolicy, "too many control frames, fragments or tiny messages (see --control-rate)", loop.ReasonClosed)
 		return used
 	}
@@ -118,10 +128,12 @@ func (s *session) frame(p []byte) (used int) {
 // message accepts a data message.
 func (s *session) message(event websocket.Event, payload []byte) {
 	switch {
-	case s.raw && event == websocket.Binary:
+	case s.speaks == speaksRaw && event == websocket.Binary:
 		s.Publish(loop.KindBinary, payload)
-	case s.raw:
+	case s.speaks == speaksRaw:
 		s.Publish(loop.KindText, payload)
+	case s.speaks == speaksV2:
+		v2{s}.requests(event, payload)
 	case event == websocket.Binary:
 		s.end(protocol.CloseBadFrame, protocol.ErrBinary.Error(), loop.ReasonClosed)
 	default:
@@ -178,13 +190,22 @@ func (s *session) Joined() {
 	s.poller().srv.counts.upgraded.Add(1)
 	h := s.extra.handshake
 	s.extra = nil // before the answer, because writing the answer may need extra
-	s.Control(websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol))
+	answer := websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol)
+	if s.speaks == speaksV2 {
+		answer = v2{s}.appendOpen(answer, h)
+	}
+	s.Control(answer)
 	s.Upgraded(now)
-	if s.raw || s.poller().srv.anyLife {
+	if s.everyFrameCounts() {
 		s.WantPings()
 	}
 	s.logOpened(h)
 	s.Release()
+}
+
+// everyFrameCounts reports whether every frame of the client is a sign of life.
+func (s *session) everyFrameCounts() bool {
+	return s.speaks != speaksV1 || s.poller().srv.anyLife
 }
 
 // Ping implements loop.Session.

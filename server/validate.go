@@ -92,8 +92,11 @@ func (c *Config) checkLists(m *mistakes) {
 func isOtherVersion(name string) bool {
 	version, ours := strings.CutPrefix(name, "dots.v")
 	_, err := strconv.ParseUint(version, 10, 16)
-	return ours && err == nil && name != subprotocolV1
+	return ours && err == nil && name != subprotocolV1 && name != subprotocolV2
 }
+
+// leastHistory is one segment for each lane of a node without Redis.
+const leastHistory = 16 * MiB
 
 func (c *Config) checkLimits(m *mistakes) {
 	inRange(m, "max-message", c.MaxMessage, 1, largestMessage)
@@ -105,6 +108,11 @@ func (c *Config) checkLimits(m *mistakes) {
 	inRange(m, "control-rate", c.ControlRate, 1, mostOfAnything)
 	inRange(m, "control-burst", c.ControlBurst, 1, mostOfAnything)
 	inRange(m, "loops", c.Loops, 0, 64)
+	inRange(m, "history-bytes", c.HistoryBytes, 0, 1024*GiB)
+	if c.HistoryBytes > 0 && c.HistoryBytes < leastHistory {
+		m.add("history-bytes", "%v is too small for the lanes, each of which keeps at least 256KiB; choose at least %v, or 0 for no history", c.HistoryBytes, leastHistory)
+	}
+	inRange(m, "history-age", c.HistoryAge, 0, longestTimeout)
 }
 
 func (c *Config) checkTimeouts(m *mistakes) {

@@ -35,7 +35,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"token, admin off":      {func(c *server.Config) { c.Admin, c.AdminToken = "", "a" }, []string{"admin-token"}},
 		"token file, admin off": {func(c *server.Config) { c.Admin, c.AdminTokenFile = "", "a" }, []string{"admin-token"}},
 		"subprotocol":           {func(c *server.Config) { c.Subprotocols = []string{"fine", "a b", ""} }, []string{"subprotocols", "subprotocols"}},
-		"subprotocol of v2":     {func(c *server.Config) { c.Subprotocols = []string{"dots.v2", "Dots.v2", "dots.v10", "dots.vip"} }, []string{"subprotocols", "subprotocols"}},
+		"subprotocol of v3":     {func(c *server.Config) { c.Subprotocols = []string{"dots.v3", "Dots.v3", "dots.v10", "dots.vip"} }, []string{"subprotocols", "subprotocols"}},
 		"origins": {func(c *server.Config) {
 			c.Origins = []string{"*", "null", "https://a.example.org", "https://*.example.org:8443", "https://b/x", "https://b/", "*.10.0.0.1", ""}
 		}, []string{"origins", "origins", "origins", "origins"}},
@@ -116,7 +116,7 @@ func TestValidateSaysWhatIsWanted(t *testing.T) {
 		`--listen: "8000" is not an address: write host:port, such as :8000 or 127.0.0.1:8000`:                              func(c *server.Config) { c.Listen = "8000" },
 		`--listen: ":-1" is not an address: write host:port, such as :8000 or 127.0.0.1:8000`:                               func(c *server.Config) { c.Listen = ":-1" },
 		`--origins: "https://b/x" is not an origin pattern: write "https://b"; an origin has no path, not even a slash`:     func(c *server.Config) { c.Origins = []string{"https://b/x"} },
-		`--subprotocols: "dots.v2" is reserved for a version of the protocol that this server does not speak; leave it out`: func(c *server.Config) { c.Subprotocols = []string{"dots.v2"} },
+		`--subprotocols: "dots.v3" is reserved for a version of the protocol that this server does not speak; leave it out`: func(c *server.Config) { c.Subprotocols = []string{"dots.v3"} },
 	} {
 		c := server.Default()
 		change(&c)

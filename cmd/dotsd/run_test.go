@@ -122,7 +122,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{args: "--listen=8000"},
 		{args: "--listen=:80000 --admin=127.0.0.1:65536"},
 		{args: "--origins=https://b/x,https://b"},
-		{args: "--subprotocols=dots.v2"},
+		{args: "--subprotocols=dots.v3"},
 		{args: "--admin=0.0.0.0:8001"},
 		{args: "--admin=127.0.0.1:8000"},
 		{args: "--admin-token=a --admin-token-file=b"},

@@ -77,7 +77,7 @@ func (f *far) run() {
 		it := f.queue[0]
 		f.queue = f.queue[1:]
 		f.seq++
-		it.pub.ID = loop.ID{Epoch: 1, Seq: f.seq}
+		it.pub.ID = loop.ID{Tag: 1, Seq: f.seq}
 		pubs := []*loop.Publication{it.pub}
 		if f.fault != nil {
 			pubs = f.fault(f, it.pub)

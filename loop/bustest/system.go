@@ -269,3 +269,9 @@ func (m *member) Kick(why loop.CloseReason) {
 }
 
 func (m *member) Ping() {}
+
+func (m *member) Live(loop.ID) {}
+
+func (m *member) Ack(uint64, loop.ID, bool) {}
+
+func (m *member) Refused(*loop.Publication, loop.CloseReason) bool { return false }

@@ -31,6 +31,12 @@ var (
 	ErrArray     = &BadFrame{"an array, not an object"}
 	ErrNull      = &BadFrame{"null, not an object"}
 	ErrBoolean   = &BadFrame{"a boolean, not an object"}
+
+	// Of version 2, in which a message may be an array of requests.
+	ErrBinaryV2  = &BadFrame{"binary message; v2 speaks JSON in text messages"}
+	ErrNoRequest = &BadFrame{"an empty array"}
+	ErrRequests  = &BadFrame{"an array of more than " + strconv.Itoa(MaxRequests) + " requests"}
+	ErrElement   = &BadFrame{"an array with a value that is not an object"}
 )
 
 // notObject describes the value that was found instead of the envelope.

@@ -44,6 +44,8 @@ type Decoder struct {
 
 	maxDepth int // nesting limit for a value; with the envelope it is one more
 	tooDeep  *BadFrame
+
+	requests requestReader // used by version 2 only
 }
 
 // NewDecoder returns a decoder for values that nest at most maxDepth levels. maxDepth is 1 to 8192; the protocol uses MaxDepth.
@@ -73,18 +75,11 @@ func (d *Decoder) DecodeV1(p []byte) (in Input, value []byte, err error) {
 // decode returns the value of the message, or nil for a heartbeat. Its error has the concrete type, so that a nil pointer cannot
 // become a non-nil error.
 func (d *Decoder) decode(p []byte) ([]byte, *BadFrame) {
-	trimmed := bytes.TrimLeft(p, whiteSpace)
-	switch {
-	case len(trimmed) == 0:
-		return nil, ErrEmpty
-	case bytes.HasPrefix(trimmed, []byte("\ufeff")):
-		return nil, ErrByteOrder
-	case d.nestsTooDeep(trimmed):
-		return nil, d.tooDeep
+	first, bad := d.start(p, 1)
+	if bad != nil {
+		return nil, bad
 	}
-	d.source = *bytes.NewBuffer(p)
-	d.json.Reset(&d.source, d.options...)
-	if trimmed[0] != '{' {
+	if first != '{' {
 		return nil, d.readHeartbeat(p)
 	}
 	value, err := d.readEnvelope()
@@ -98,6 +93,23 @@ func (d *Decoder) decode(p []byte) ([]byte, *BadFrame) {
 		return nil, ErrNoMessage
 	}
 	return value, nil
+}
+
+// start makes p the text to read, and returns its first byte after white space. levels is the number of objects and arrays around
+// a value.
+func (d *Decoder) start(p []byte, levels int) (first byte, bad *BadFrame) {
+	trimmed := bytes.TrimLeft(p, whiteSpace)
+	switch {
+	case len(trimmed) == 0:
+		return 0, ErrEmpty
+	case bytes.HasPrefix(trimmed, []byte("\ufeff")):
+		return 0, ErrByteOrder
+	case nestsDeeper(trimmed, d.maxDepth+levels):
+		return 0, d.tooDeep
+	}
+	d.source = *bytes.NewBuffer(p)
+	d.json.Reset(&d.source, d.options...)
+	return trimmed[0], nil
 }
 
 // readEnvelope reads the object, and returns the value of its last "message", or nil if there is none. The names of an object may
@@ -170,12 +182,10 @@ func (d *Decoder) checkEnd(p []byte) *BadFrame {
 	return &BadFrame{fmt.Sprintf("text after the JSON value, at byte %d", len(p)-len(rest))}
 }
 
-// nestsTooDeep reports whether arrays and objects in p nest deeper than a value and its envelope may. For JSON the result is
-// exact, so no valid message is refused. Text that is not JSON may be refused here, before the reader refuses it. Usual
-// messages need no walk through the text, because two cheap upper bounds of their nesting are below the limit: half the length,
-// and the number of opening brackets.
-func (d *Decoder) nestsTooDeep(p []byte) bool {
-	limit := d.maxDepth + 1
+// nestsDeeper reports whether arrays and objects in p nest deeper than limit. For JSON the result is exact, so no valid message is
+// refused. Text that is not JSON may be refused here, before the reader refuses it. Two cheap upper bounds save the walk for usual
+// messages: half the length, and the number of opening brackets.
+func nestsDeeper(p []byte, limit int) bool {
 	if len(p) < 2*limit || bytes.Count(p, []byte{'['})+bytes.Count(p, []byte{'{'}) <= limit {
 		return false
 	}

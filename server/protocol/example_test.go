@@ -31,3 +31,28 @@ func ExampleDecoder_DecodeV1() {
 	// bad_frame: no key "message"
 	// bad_frame: not JSON: NaN or Infinity at byte 12
 }
+
+// A client of version 2 may send several requests in one text. A wrong request does not stop the others.
+func ExampleDecoder_DecodeV2() {
+	decoder := protocol.NewDecoder(protocol.MaxDepth)
+	text := `[{"message": {"price": 1.50}, "ref": 7}, {"members": true}, {"msg": "hello", "ref": 8}]`
+	err := decoder.DecodeV2([]byte(text), func(r *protocol.Request) bool {
+		switch r.Kind {
+		case protocol.RequestMessage:
+			p := protocol.Position{Tag: 0x1a2b3c4d, Seq: 1042, Index: 5}
+			fmt.Printf("%s\n", protocol.AppendV2(nil, p, 0, r.Ref, r.Value)[2:])
+		case protocol.RequestBad:
+			e := protocol.ErrorEvent{Code: protocol.CloseBadFrame, Name: "bad_frame", Text: r.Text, Ref: r.Ref}
+			fmt.Printf("%s\n", e.Append(nil)[4:])
+		default:
+			fmt.Println("list the members")
+		}
+		return true
+	})
+	fmt.Println(err)
+	// Output:
+	// {"id":"5XgwIF-----33V-4","from":"--------","ref":7,"message":{"price": 1.50}}
+	// list the members
+	// {"error":{"code":4500,"name":"bad_frame","text":"none of the keys \"message\", \"join\", \"leave\", \"members\" and \"token\""},"ref":8}
+	// <nil>
+}

@@ -3,7 +3,6 @@ package protocol
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -47,8 +46,9 @@ const MaxRoomBytes = 128
 // Target is the room and the protocol version that the address of a connection asks for.
 type Target struct {
 	Space   Space
-	Room    string // decoded name; all characters are literal, so "*" and ".." are names too
-	Version int    // version of the protocol; only 1 is served
+	Room    string  // decoded name; all characters are literal, so "*" and ".." are names too
+	Version int     // version of the protocol: 1 or 2; a raw room has version 1 only
+	V2      Options // of version 2; zero in version 1
 }
 
 // Key returns the name by which the room is known after the handshake: "chat/ROOM" or "raw/ROOM". Room names contain no slash, so
@@ -84,10 +84,18 @@ func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.He
 	if rule != nil {
 		return Target{}, true, refuse(rule.Error())
 	}
-	if err := checkVersion(rawQuery); err != nil {
+	t = Target{Space: space, Room: room}
+	t.Version, err = parseVersion(rawQuery)
+	switch {
+	case t.Version == 2 && space == Raw:
+		err = refuse("v must be 1 for a raw room; leave v out")
+	case t.Version == 2:
+		t.V2, err = parseOptions(rawQuery)
+	}
+	if err != nil {
 		return Target{}, true, err
 	}
-	return Target{Space: space, Room: room, Version: 1}, true, nil
+	return t, true, nil
 }
 
 // ParseKey reads a key that Target.Key has made. Unlike ParseTarget, it does not percent-decode the name of the room: if
@@ -168,23 +176,27 @@ func decodeRoom(raw string) (string, error) {
 	return string(name), nil
 }
 
-// checkVersion looks for the key v in a query. A client that asks for another version must be refused. Otherwise it would get
-// version 1 without knowing it, and wait for frames that never come. Other keys are ignored.
-func checkVersion(rawQuery string) *websocket.HeadError {
+// parseVersion looks for the key v in a query; without it the version is 1. A client that asks for another version must be
+// refused: if it got version 1 without notice, it would wait for frames that never come.
+func parseVersion(rawQuery string) (version int, err *websocket.HeadError) {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		key, value, _ := strings.Cut(pair, "=")
-		if key != "v" && key != "%76" {
+		if !spelledInQuery(key, "v") {
 			continue
 		}
-		switch value, err := url.QueryUnescape(value); {
-		case err == nil && value == "1":
-		case err == nil && value == "2":
-			return refuse("v=2 is not served by this version; leave v out")
-		default:
-			return refuse("v must be 1; leave v out")
+		asked := 0
+		switch {
+		case spelledInQuery(value, "1"):
+			asked = 1
+		case spelledInQuery(value, "2"):
+			asked = 2
 		}
+		if asked == 0 || version != 0 && asked != version {
+			return 0, refuse("v must be 1 or 2; leave v out for 1")
+		}
+		version = asked
 	}
-	return nil
+	return max(version, 1), nil
 }
 
 func refuse(text string) *websocket.HeadError {

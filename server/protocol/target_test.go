@@ -17,6 +17,7 @@ func TestAddressesLeadToRooms(t *testing.T) {
 		{"/ws/chat/lobby", "v=1", "chat/lobby"},
 		{"/ws/raw/lobby/", "", "raw/lobby"},
 		{"/ws/chat/lobby/", "since=1-2&v=1&v=1&&x&%zz=2", "chat/lobby"},
+		{"/ws/chat/lobby/", "last=x&presence=9&echo&slow=&batch=2&was=x&v=%31", "chat/lobby"},
 		{"/ws/chat/Lobby/", "", "chat/Lobby"},
 		{"/ws/chat/%4cobby/", "", "chat/Lobby"},
 		{"/ws/chat/caf%C3%A9/", "", "chat/café"},
@@ -82,9 +83,12 @@ func TestRefusedAddressesNameTheRule(t *testing.T) {
 		{"/ws/chat/a#b/", "", "must be percent-encoded"},
 		{"/ws/", "v=2", "shared socket"},
 		{"/ws", "", "shared socket"},
-		{"/ws/chat/lobby/", "v=2", "v=2 is not served by this version; leave v out"},
-		{"/ws/raw/lobby/", "a=b&%76=%32", "v=2 is not served by this version; leave v out"},
-		{"/ws/chat/lobby/", "v=1&v=2", "v=2 is not served"},
+		{"/ws/raw/lobby/", "v=2", "v must be 1 for a raw room; leave v out"},
+		{"/ws/raw/lobby/", "a=b&%76=%32", "v must be 1 for a raw room; leave v out"},
+		{"/ws/chat/lobby/", "v=1&v=2", "v must be 1 or 2; leave v out for 1"},
+		{"/ws/chat/lobby/", "v=2&v=2&v=1", "v must be 1 or 2; leave v out for 1"},
+		{"/ws/chat/lobby/", "v=3", "v must be 1 or 2; leave v out for 1"},
+		{"/ws/raw/lobby/", "v=22", "v must be 1 or 2; leave v out for 1"},
 		{"/ws/chat/lobby/", "v", "v must be 1"},
 		{"/ws/chat/lobby/", "v=%zz", "v must be 1"},
 	} {
@@ -120,6 +124,8 @@ func FuzzParseTarget(f *testing.F) {
 		f.Add(path, "v=1")
 	}
 	f.Add("/ws/chat/x", "v=%32&&=")
+	f.Add("/ws/chat/x", "v=2&since=5XgwIF-----33V-4&last=1001&presence=2&ech%6F=0&slow=gap&batch=1&was=Zr0-mB7cQ2xW5tYp")
+	f.Add("/ws/chat/x", "v=2&since=%zz&since="+strings.Repeat("%41", 18))
 	f.Fuzz(func(t *testing.T, path, query string) {
 		target, ok, refusal := protocol.ParseTarget(path, query)
 		if !ok || refusal != nil {
@@ -135,7 +141,8 @@ func FuzzParseTarget(f *testing.F) {
 		if protocol.CheckRoom(room) != nil || !utf8.ValidString(room) || len(room) > protocol.MaxRoomBytes {
 			t.Fatalf("the room %q got in", room)
 		}
-		again, ok, refusal := protocol.ParseTarget("/ws/"+target.Space.String()+"/"+url.PathEscape(room), "")
+		checkOptions(t, target)
+		again, ok, refusal := protocol.ParseTarget("/ws/"+target.Space.String()+"/"+url.PathEscape(room), queryOf(target))
 		if !ok || refusal != nil || again != target {
 			t.Fatalf("%q: encoded again it leads to %+v, want %+v", path, again, target)
 		}

@@ -1,0 +1,247 @@
+package loop
+
+import "bytes"
+
+// A member that was away names the position that it has (Start), and gets the publications of its room behind it from the lane's
+// history before it becomes live: it is repeated to. Nothing is pushed at it. Whenever its socket can take more, the next 64 KiB
+// are read from the history. So a repetition never counts as a backlog, it costs a few bytes, and members that come back slow
+// nobody down.
+//
+// Until it has caught up, the member is not among the members of its room: the fan-out passes it by. It has caught up when it has
+// everything that this loop has appended to the room (room.last). In the same step it becomes a member that gets what is appended
+// later. So there is no hole and no double.
+//
+// A history refers backwards. A first walk from the newest publication to the position of the member notes where each part of
+// repeatPart publications begins; then each part is walked once more, to be sent. What was published meanwhile is found by
+// another walk.
+
+// Start says from where on a member wants the publications of its room.
+type Start struct {
+	Since    ID   // everything behind it
+	HasSince bool // Since is a position; else it is ignored
+	Last     int  // if there is no position, or it cannot be honoured: the newest so many first
+}
+
+// Opening says where the stream of a member begins.
+type Opening struct {
+	At      ID   // the position before the first publication that follows
+	Resumed bool // Start.Since is honoured
+	Repeats bool // publications of the history come first; Session.Live is called behind them
+	Members int  // of the room, on this node
+}
+
+const (
+	repeatPart     = 64      // publications of a part
+	mostRepeated   = 20_000  // a member that missed more is refused
+	mostRepeatedB  = 4 << 20 // bytes of values, likewise
+	mostLast       = 1000    // limit of Start.Last
+	mostLastB      = 256 << 10
+	repeatedAtOnce = 64 << 10 // bytes of one write
+	repeatedInTurn = 4        // members that are repeated to in a turn
+)
+
+// repeat is the repetition of a member.
+type repeat struct {
+	at     ID    // of the last publication that it was given, or whose frame it was given in part
+	points []loc // the newest publication of each part that is known and not given yet; the newest part first
+}
+
+// repeated is a frame in the bytes for the next write.
+type repeated struct {
+	size int
+	id   ID
+}
+
+// plan walks the room's publications from newest back to after, ignoring those behind upTo, and returns the parts. ok is false if
+// a publication behind after was dropped already, or if there are too many.
+func (h *history) plan(room string, after, upTo ID) (points []loc, ok bool) {
+	if h.floor.compare(after) > 0 {
+		return nil, false
+	}
+	n, bytes := 0, 0
+	for l := h.newest(room); ; {
+		r, here := h.at(l)
+		if !here || r.id.compare(after) <= 0 {
+			return points, true
+		}
+		if r.id.compare(upTo) <= 0 {
+			if n%repeatPart == 0 {
+				points = append(points, l)
+			}
+			n++
+			if bytes += len(r.value); n > mostRepeated || bytes > mostRepeatedB {
+				return nil, false
+			}
+		}
+		l = r.prev
+	}
+}
+
+// before returns the position before the newest n publications of the room up to upTo.
+func (h *history) before(room string, n int, upTo ID) ID {
+	bytes := 0
+	for l := h.newest(room); ; {
+		r, here := h.at(l)
+		if !here {
+			return h.floor
+		}
+		if r.id.compare(upTo) <= 0 {
+			if bytes += len(r.value); n == 0 || bytes > mostLastB {
+				return r.id
+			}
+			n--
+		}
+		l = r.prev
+	}
+}
+
+// part appends the publications of the part that begins at l, those behind after, the newest first.
+func (h *history) part(dst []loc, l loc, after ID) []loc {
+	for range repeatPart {
+		r, here := h.at(l)
+		if !here || r.id.compare(after) <= 0 {
+			break
+		}
+		dst = append(dst, l)
+		l = r.prev
+	}
+	return dst
+}
+
+// repeater gives members the publications that they missed. Only the loop's goroutine uses it.
+type repeater struct {
+	loop    *Loop
+	starts  map[*Conn]Start // of connections that wait to join, if they want more than what comes from now on
+	opening Opening         // of the member that is joining now
+	queue   worklist[*Conn] // members whose socket took everything so far
+	frames  []repeated      // in the bytes of the last gather
+	locs    []loc           // scratch
+	pub     Publication     // scratch: encodings take a publication
+}
+
+// serve goes on with the members whose socket takes more, a few in a turn, so that nobody else waits long.
+func (s *repeater) serve() {
+	for range min(s.queue.len(), repeatedInTurn) {
+		c, _ := s.queue.first()
+		s.queue.drop()
+		s.loop.slow.resend(c)
+	}
+}
+
+// begin starts a repetition. c is in no room's list of members yet.
+func (s *repeater) begin(c *Conn, rep *repeat) {
+	c.member.room.repeating++
+	s.loop.slow.add(c).repeat = rep
+	s.queue.add(c)
+	s.loop.again()
+}
+
+// open decides where the stream of c begins, which is about to be a member of r. It returns the repetition that must come first,
+// nil if there is none.
+func (s *repeater) open(c *Conn, r *room) *repeat {
+	start, asked := s.starts[c]
+	delete(s.starts, c)
+	members := r.entry.Members()
+	s.opening = Opening{At: r.last, Members: members}
+	if !asked {
+		return nil
+	}
+	ln := &s.loop.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	h := ln.history
+	if h == nil {
+		return nil
+	}
+	if id := start.Since; start.HasSince && id.Tag == r.last.Tag && id.compare(ln.last) <= 0 {
+		if points, ok := h.plan(r.name, id, r.last); ok {
+			s.opening = Opening{At: id, Resumed: true, Repeats: len(points) > 0, Members: members}
+			if len(points) > 0 {
+				return &repeat{at: id, points: points}
+			}
+			return nil
+		}
+	}
+	if start.Last == 0 {
+		return nil
+	}
+	at := h.before(r.name, min(start.Last, mostLast), r.last)
+	if points, ok := h.plan(r.name, at, r.last); ok && len(points) > 0 {
+		s.opening = Opening{At: at, Repeats: true, Members: members}
+		return &repeat{at: at, points: points}
+	}
+	return nil
+}
+
+// gather appends the frames that come next in the repetition of c to buf, and notes them in frames. It reports false if some are no
+// longer in the history.
+func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
+	rep, r, l := c.backlog.repeat, c.member.room, s.loop
+	ln := &l.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	h, at := ln.history, rep.at
+	if at.compare(r.last) >= 0 && at.Tag == r.last.Tag {
+		return buf, true
+	}
+	if at.Tag != r.last.Tag || h.floor.Tag != at.Tag || h.floor.compare(at) > 0 || !h.extend(rep, r) {
+		return buf, false
+	}
+	for i := len(rep.points) - 1; i >= 0; i-- {
+		s.locs = h.part(s.locs[:0], rep.points[i], at)
+		for j := len(s.locs) - 1; j >= 0; j-- {
+			rec, _ := h.at(s.locs[j])
+			if len(buf) > 0 && len(buf)+len(rec.value) > repeatedAtOnce {
+				return buf, true
+			}
+			p, before := &s.pub, len(buf)
+			p.Value, p.ID, p.Kind, p.By = rec.value, rec.id, rec.kind, nil
+			if rec.by.Ref != 0 {
+				p.By = &rec.by
+			}
+			buf, _ = l.cfg.Encodings[c.variant].Append(buf, p)
+			s.frames = append(s.frames, repeated{len(buf) - before, rec.id})
+			at = rec.id
+		}
+	}
+	return buf, true
+}
+
+// extend drops the parts that rep has given, and looks for more if that were all. ok is false if it has missed too many by now.
+func (h *history) extend(rep *repeat, r *room) (ok bool) {
+	for n := len(rep.points); n > 0; n = len(rep.points) {
+		if rec, here := h.at(rep.points[n-1]); here && rec.id.compare(rep.at) > 0 {
+			return true
+		}
+		rep.points = rep.points[:n-1]
+	}
+	if rep.points, ok = h.plan(r.name, rep.at, r.last); ok && len(rep.points) == 0 {
+		rep.at.Seq, rep.at.Index = r.last.Seq, r.last.Index // the room has nothing between the two
+	}
+	return ok
+}
+
+// advance notes that the first n of the gathered bytes were sent. It returns the rest of a frame that was sent in part.
+func (s *repeater) advance(rep *repeat, buf []byte, n int) (rest []byte) {
+	for _, f := range s.frames {
+		if n <= 0 {
+			return nil
+		}
+		rep.at.Seq, rep.at.Index = f.id.Seq, f.id.Index
+		s.loop.stats.Repeated++
+		if n < f.size {
+			return bytes.Clone(buf[n:f.size])
+		}
+		buf, n = buf[f.size:], n-f.size
+	}
+	return nil
+}
+
+// end makes c a member like the others, when it has everything that its room has so far.
+func (s *repeater) end(c *Conn) {
+	r := c.member.room
+	r.repeating--
+	c.member.from = r.pos
+	r.push(&c.member)
+	c.peer.Live(r.last)
+}

@@ -1,0 +1,267 @@
+package loop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+type ack struct {
+	ref    uint64
+	at     ID
+	behind bool
+}
+
+// repeatRig has members whose frames are "SEQ:VALUE", so that a test can resume at the position of any of them.
+func repeatRig(t testing.TB, change func(*Config)) *rig {
+	r := newRig(t, func(c *Config) {
+		c.Encodings[2] = Encoding{Append: func(dst []byte, p *Publication) ([]byte, int) {
+			return appendFrame(dst, fmt.Appendf(nil, "%d:%s", p.ID.Seq, p.Value)), -1
+		}, Size: func(p *Publication) int { return 24 + len(p.Value) }, NeedsID: true}
+		if change != nil {
+			change(c)
+		}
+	})
+	r.node.KeepHistory()
+	return r
+}
+
+// since returns the position after the publication with this number in the lane of a room.
+func (r *rig) since(room string, seq uint64) ID {
+	d := r.node.dir
+	return ID{Seq: seq, Tag: d.lanes[d.laneOf(room)].last.Tag}
+}
+
+// resume opens a connection that joins a room from a start.
+func (r *rig) resume(loop int, room string, start Start, kernel int) (*fake, *Opening) {
+	r.Helper()
+	f := &fake{room: kernel}
+	f.Init(f)
+	r.loop(loop).Adopt(&f.Conn)
+	r.rest()
+	opening := &Opening{}
+	f.onJoined = func() { *opening = f.Loop().Opening() }
+	f.JoinFrom(room, 2, start)
+	r.rest()
+	return f, opening
+}
+
+func TestAMemberIsGivenWhatItMissedAndThenWhatComes(t *testing.T) {
+	r := repeatRig(t, nil)
+	r.open(0, "room", 0)
+	r.publish("room", "a", "b", "c", "d")
+	r.rest()
+	back, o := r.resume(0, "room", Start{Since: r.since("room", 2), HasSince: true}, -1)
+	r.publish("room", "e")
+	r.rest()
+	if !o.Resumed || !o.Repeats || o.At.Seq != 2 || back.lives != 1 || back.at.Seq != 4 {
+		t.Errorf("opening %+v, %d times live, at %v: want it resumed at 2, and live at 4", *o, back.lives, back.at)
+	}
+	if got, want := back.frames(t), []string{"3:c", "4:d", "5:e"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAPositionThatCannotBeHonouredIsRefused(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.HistoryBytes, c.Lanes = 3*segmentSize, 1 })
+	r.open(0, "room", 0)
+	long := strings.Repeat("x", 60_000)
+	for range 20 {
+		r.publish("room", long)
+		r.rest()
+	}
+	for what, since := range map[string]ID{
+		"dropped already": r.since("room", 1), "not numbered yet": r.since("room", 1000), "of another numbering": {Seq: 20, Tag: r.since("room", 1).Tag + 1},
+	} {
+		back, o := r.resume(0, "room", Start{Since: since, HasSince: true}, -1)
+		r.publish("room", "next")
+		r.rest()
+		if o.Resumed || o.Repeats || back.lives != 0 {
+			t.Errorf("%s: opening %+v, %d times live, want it not resumed", what, *o, back.lives)
+		}
+		if got := back.frames(t); len(got) != 1 || !strings.HasSuffix(got[0], ":next") {
+			t.Errorf("%s: got %q, want only what came later", what, got)
+		}
+	}
+}
+
+func TestTheLatestComeFirstIfAMemberAsksForThem(t *testing.T) {
+	r := repeatRig(t, nil)
+	r.open(0, "room", 0)
+	r.publish("room", "a", "b", "c")
+	r.rest()
+	for n, want := range map[int][]string{1: {"3:c"}, 2: {"2:b", "3:c"}, 9: {"1:a", "2:b", "3:c"}} {
+		back, o := r.resume(0, "room", Start{Last: n}, -1)
+		if got := back.frames(t); !slices.Equal(got, want) || o.Resumed || o.At.Seq != uint64(3-len(want)) || back.lives != 1 {
+			t.Errorf("the latest %d: %q, opening %+v, live %d times, want %q", n, got, *o, back.lives, want)
+		}
+	}
+}
+
+// A slow reader pulls: what waits for it is in the history, so it has no backlog, stalls nobody, and is not kicked while it takes
+// something.
+func TestARepetitionIsPulled(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog, c.BacklogTime = 4<<10, 8<<10, 10*time.Second })
+	talker := r.open(0, "room", 0)
+	for i := range 400 {
+		r.send(talker, fmt.Sprint("m", i, strings.Repeat("x", 500)))
+		r.rest()
+	}
+	back, _ := r.resume(0, "room", Start{Since: r.since("room", 0), HasSince: true}, 100)
+	for i := 0; back.lives == 0; i++ {
+		if i%7 == 0 {
+			r.send(talker, fmt.Sprint("n", i))
+		}
+		back.take(3_000)
+		r.step(time.Second)
+		if back.Backlog() > 4<<10 || talker.has(flagPaused) || i > 1000 {
+			t.Fatalf("backlog %d, talker paused %v in round %d", back.Backlog(), talker.has(flagPaused), i)
+		}
+	}
+	if got := back.frames(t); len(back.kicks) > 0 || len(got) < 400 {
+		t.Errorf("kicks %v, %d frames", back.kicks, len(got))
+	}
+}
+
+func TestAMemberThatTakesNothingWhileItIsRepeatedToIsKicked(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.BacklogTime = 2 * time.Second })
+	r.open(0, "room", 0)
+	r.publish("room", "a", "b")
+	r.rest()
+	back, _ := r.resume(0, "room", Start{Since: r.since("room", 0), HasSince: true}, 3)
+	for range 5 {
+		r.step(time.Second)
+	}
+	if want := []CloseReason{ReasonBacklogSoft}; !slices.Equal(back.kicks, want) {
+		t.Errorf("kicks %v, want %v", back.kicks, want)
+	}
+}
+
+// TestResumesAtAnyMoment lets members come and go at random, on loops and with sockets of random size, while others publish. All
+// that a client got over its connections must be the room's order without hole or double, unless a position was refused.
+func TestResumesAtAnyMoment(t *testing.T) {
+	resumed, refused := 0, 0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		r := repeatRig(t, func(c *Config) {
+			c.Loops, c.Lanes = 1+rng.IntN(3), 1+rng.IntN(2)
+			c.HistoryBytes = int64(c.Lanes) * segmentSize * int64(2+rng.IntN(3))
+			c.FlushFirst, c.FlushBudget = 1+rng.IntN(4), 8
+		})
+		rooms := []string{"r0", "r1", "r2"}
+		order := map[string][]string{}
+		r.bus = nil
+		type client struct {
+			f    *fake
+			room string
+			last ID
+			has  bool
+			got  []string
+			from int // in the order, -1: not known yet
+		}
+		var clients []*client
+		for i := range 4 {
+			clients = append(clients, &client{room: rooms[i%3], from: -1})
+		}
+		publish := func() {
+			room := rooms[rng.IntN(3)]
+			value := fmt.Sprint("v", len(order[room]), strings.Repeat("x", rng.IntN(1+rng.IntN(20_000))))
+			order[room] = append(order[room], value)
+			r.publish(room, value)
+		}
+		check := func(c *client) {
+			if c.f == nil {
+				return
+			}
+			got := c.f.got
+			c.f.got = nil
+			for len(got) >= 2 {
+				n := 2 + int(got[0])<<8 + int(got[1])
+				if n > len(got) {
+					break
+				}
+				seq, value, _ := strings.Cut(string(got[2:n]), ":")
+				got = got[n:]
+				if seq == "kicked" {
+					continue
+				}
+				var id ID
+				_, _ = fmt.Sscan(seq, &id.Seq)
+				id.Tag = r.since(c.room, 0).Tag
+				c.last, c.has = id, true
+				at := slices.Index(order[c.room], value)
+				if c.from >= 0 && at != c.from {
+					t.Fatalf("seed %d: %s got number %d, want %d", seed, c.room, at, c.from)
+				}
+				c.from = at + 1
+			}
+			c.f.got = got
+		}
+		for range 250 {
+			c := clients[rng.IntN(len(clients))]
+			switch rng.IntN(6) {
+			case 0, 1:
+				publish()
+			case 2:
+				if c.f == nil {
+					f := &fake{room: rng.IntN(40_000)}
+					f.Init(f)
+					c.f = f
+					f.onJoined = func() {
+						if o := f.Loop().Opening(); o.Resumed {
+							resumed++
+						} else {
+							if c.has {
+								refused++
+							}
+							c.from, c.last, c.has = -1, o.At, true
+						}
+					}
+					i := rng.IntN(len(r.rang))
+					r.loop(i).Adopt(&f.Conn)
+					r.turn(i)
+					f.JoinFrom(c.room, 2, Start{Since: c.last, HasSince: c.has})
+				}
+			case 3:
+				if c.f != nil {
+					check(c)
+					c.f.fin = true
+					c.f.got = nil
+					r.read(c.f)
+					r.loop(c.f.Loop().index).Closed(&c.f.Conn)
+					c.f = nil
+				}
+			case 4:
+				if c.f != nil {
+					c.f.take(rng.IntN(60_000))
+				}
+			case 5:
+				i := rng.IntN(len(r.rang))
+				r.now += time.Duration(rng.IntN(50)) * time.Millisecond
+				r.turn(i)
+			}
+			check(c)
+		}
+		for range 200 {
+			for _, c := range clients {
+				if c.f != nil {
+					c.f.take(-1)
+				}
+			}
+			r.rest()
+		}
+		for _, c := range clients {
+			check(c)
+			if c.f != nil && len(c.f.kicks) == 0 && c.from >= 0 && c.from != len(order[c.room]) {
+				t.Fatalf("seed %d: a member of %s has %d of %d, and nothing is left to do", seed, c.room, c.from, len(order[c.room]))
+			}
+		}
+	}
+	t.Logf("%d resumed, %d refused", resumed, refused)
+	if resumed < 1000 || refused < 10 {
+		t.Error("too few for a test")
+	}
+}

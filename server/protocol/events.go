@@ -1,0 +1,162 @@
+package protocol
+
+import (
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The functions of this file append the frames of version 2 that the server itself writes: events about the room or the
+// connection, and errors. Each appends one whole text frame.
+
+// Open is the first event of a room.
+type Open struct {
+	Position    Position // the position before the first publication that follows
+	HasPosition bool     // false: the event has no id
+	Me          uint64   // the tag of the connection
+	Key         [12]byte // its secret
+	Heartbeat   int      // seconds of silence after which the server pings
+	MaxAge      int      // seconds of silence after which the server closes
+	Resumed     *bool    // nil if the client did not ask to resume
+	Count       int      // members of the room
+}
+
+// Append appends the event {"event":"open",...}.
+func (o *Open) Append(dst []byte) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"open","v":2`...)
+	if o.HasPosition {
+		dst = appendID(dst, &o.Position)
+	}
+	dst = append(dst, `,"me":"`...)
+	dst = AppendMe(dst, o.Me)
+	dst = append(dst, `","key":"`...)
+	dst = AppendKey(dst, o.Key)
+	dst = append(dst, `","heartbeat":`...)
+	dst = strconv.AppendInt(dst, int64(o.Heartbeat), 10)
+	dst = append(dst, `,"max_age":`...)
+	dst = strconv.AppendInt(dst, int64(o.MaxAge), 10)
+	if o.Resumed != nil {
+		dst = append(dst, `,"resumed":`...)
+		dst = strconv.AppendBool(dst, *o.Resumed)
+	}
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, int64(o.Count), 10)
+	return endText(append(dst, '}'), begin)
+}
+
+// AppendLive appends the event that follows the publications that were repeated after since or last. fenced is nil unless the
+// client sent the key of its former connection (was).
+func AppendLive(dst []byte, p Position, fenced *bool) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"live"`...)
+	dst = appendID(dst, &p)
+	if fenced != nil {
+		dst = append(dst, `,"fenced":`...)
+		dst = strconv.AppendBool(dst, *fenced)
+	}
+	return endText(append(dst, '}'), begin)
+}
+
+// AppendHeartbeatEvent appends the answer to a heartbeat. p is nil if the answer must not have an id.
+func AppendHeartbeatEvent(dst []byte, p *Position) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"heartbeat"`...)
+	dst = appendID(dst, p)
+	return endText(append(dst, '}'), begin)
+}
+
+// AppendMark appends the event that moves the position of the members of a quiet room.
+func AppendMark(dst []byte, p Position) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"mark"`...)
+	dst = appendID(dst, &p)
+	return endText(append(dst, '}'), begin)
+}
+
+// AppendAck appends the acknowledgement of a sender's messages up to ref. p is nil if the event must not have an id. nodeOnly
+// says that only members on this node got the messages.
+func AppendAck(dst []byte, ref uint64, p *Position, nodeOnly bool) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"ack","ref":`...)
+	dst = strconv.AppendUint(dst, ref, 10)
+	dst = appendID(dst, p)
+	if nodeOnly {
+		dst = append(dst, `,"scope":"node"`...)
+	}
+	return endText(append(dst, '}'), begin)
+}
+
+// Reasons of a gap.
+const (
+	GapSlow    = "slow"    // the member read too slowly
+	GapBackend = "backend" // Redis was away
+	GapHistory = "history" // the history does not reach back far enough
+	GapEpoch   = "epoch"   // the numbering changed
+)
+
+// AppendGap appends the event that tells a member that it lost publications, or that the numbering changed. p is the position
+// from which the member goes on, or nil if the event must not have an id. lost is the number of lost publications, or negative if
+// the server does not know it.
+func AppendGap(dst []byte, p *Position, reason string, lost int) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"gap"`...)
+	dst = appendID(dst, p)
+	dst = append(dst, `,"reason":`...)
+	dst = appendString(dst, reason)
+	if lost >= 0 {
+		dst = append(dst, `,"lost":`...)
+		dst = strconv.AppendInt(dst, int64(lost), 10)
+	}
+	return endText(append(dst, '}'), begin)
+}
+
+// ErrorEvent is the answer to a request that the server did not carry out.
+type ErrorEvent struct {
+	Code  int    // as in the table of close codes
+	Name  string // machine-readable
+	Text  string // for the author of the client
+	Retry int    // seconds after which the client may try again; 0: not said
+	Maybe bool   // the message may have been published nevertheless
+	Ref   uint64 // of the request; 0 if it had none
+}
+
+// Append appends the frame {"error":{...}}.
+func (e *ErrorEvent) Append(dst []byte) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"error":{"code":`...)
+	dst = strconv.AppendInt(dst, int64(e.Code), 10)
+	dst = append(dst, `,"name":`...)
+	dst = appendString(dst, e.Name)
+	dst = append(dst, `,"text":`...)
+	dst = appendString(dst, e.Text)
+	if e.Retry > 0 {
+		dst = append(dst, `,"retry":`...)
+		dst = strconv.AppendInt(dst, int64(e.Retry), 10)
+	}
+	if e.Maybe {
+		dst = append(dst, `,"maybe":true`...)
+	}
+	dst = append(dst, '}')
+	if e.Ref > 0 {
+		dst = append(dst, `,"ref":`...)
+		dst = strconv.AppendUint(dst, e.Ref, 10)
+	}
+	return endText(append(dst, '}'), begin)
+}
+
+// appendID appends the key id, with a comma before it. Without a position it appends nothing.
+func appendID(dst []byte, p *Position) []byte {
+	if p == nil {
+		return dst
+	}
+	dst = append(dst, `,"id":"`...)
+	dst = p.Append(dst)
+	return append(dst, '"')
+}
+
+// appendString appends a JSON string. Bytes that are not UTF-8 become replacement characters, so the frame is valid in any case.
+func appendString(dst []byte, s string) []byte {
+	dst, _ = jsontext.AppendQuote(dst, s) // the error reports only the replacement
+	return dst
+}
