@@ -118,9 +118,11 @@ func (n *Node) unref(p *Publication) {
 // the rest alone is large enough. ok is false if c missed publications that are no longer in the history.
 func (s *slowSet) gather(c *Conn) (_ []byte, ok bool) {
 	k, v := c.backlog, c.variant
-	s.loop.repeats.frames = s.loop.repeats.frames[:0]
-	if len(k.rest) >= maxBatch {
+	switch {
+	case len(k.rest) >= maxBatch:
 		return k.rest, true
+	case k.repeat != nil && k.repeat.sent > 0: // nothing may come between the parts of a frame
+		return s.loop.repeats.gather(c, nil)
 	}
 	ok = true
 	buf := append(append(append(s.scratch[:0], k.rest...), k.said...), k.control...)
@@ -143,15 +145,19 @@ fill:
 	return buf, ok
 }
 
-// advance removes n sent bytes from the backlog. buf is what gather returned.
-func (s *slowSet) advance(c *Conn, buf []byte, n int) {
+// advance removes n sent bytes from the backlog.
+func (s *slowSet) advance(c *Conn, n int) {
 	k := c.backlog
+	if k.repeat != nil && k.repeat.sent > 0 {
+		s.loop.repeats.advance(k.repeat, n)
+		return
+	}
 	if n < len(k.rest) {
 		k.rest = k.rest[n:]
 		k.bytes -= n
 		return
 	}
-	n, buf = n-len(k.rest), buf[len(k.rest):]
+	n -= len(k.rest)
 	s.loop.stats.Delivered += s.endRest(k)
 	switch {
 	case n == 0:
@@ -162,12 +168,10 @@ func (s *slowSet) advance(c *Conn, buf []byte, n int) {
 		return
 	}
 	answers := len(k.said) + len(k.control)
-	n, buf = n-answers, buf[answers:]
+	n -= answers
 	k.said, k.control = nil, nil
 	if k.repeat != nil {
-		if rest := s.loop.repeats.advance(k.repeat, buf, n); rest != nil {
-			s.begin(k, rest, nil)
-		}
+		s.loop.repeats.advance(k.repeat, n)
 		return
 	}
 	for n > 0 {
@@ -212,7 +216,7 @@ func (k *backlog) weight() int { return k.bytes + refMemory*len(k.refs) }
 
 // betweenFrames reports whether a control frame may be sent at once: a repetition pulls its frames, so nothing waits before it.
 func (k *backlog) betweenFrames() bool {
-	return k.repeat != nil && len(k.rest)+len(k.said)+len(k.control) == 0
+	return k.repeat != nil && k.repeat.sent+len(k.rest)+len(k.said)+len(k.control) == 0
 }
 
 // frames is the number of frames of rooms that wait for the member; the ledger needs it.

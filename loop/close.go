@@ -61,6 +61,10 @@ func (c *Conn) close() {
 	if !e.reason.Slow() {
 		c.catchUp()
 	}
+	if k := c.backlog; k != nil && k.repeat != nil && !c.loop.repeats.stop(c) {
+		c.gone(e.reason)
+		return
+	}
 	c.loop.rooms.leave(c, e.reason)
 	k := c.backlog
 	switch {

@@ -153,8 +153,16 @@ func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
 // frameOverhead is about the most that an encoding adds to a value: a header of 2 to 10 bytes and an envelope.
 const frameOverhead = 24
 
+// senderOverhead is what a frame needs for the id, the tag of the sender and its ref.
+const senderOverhead = 64
+
 // weight is the number of bytes that one member gets with p.
-func (p *Publication) weight() int { return len(p.Value) + frameOverhead }
+func (p *Publication) weight() int {
+	if p.By != nil {
+		return len(p.Value) + frameOverhead + senderOverhead
+	}
+	return len(p.Value) + frameOverhead
+}
 
 // cost is the publication's size in an inbox, in bytes: its value and an estimate of the structures around it.
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }

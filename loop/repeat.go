@@ -1,7 +1,5 @@
 package loop
 
-import "bytes"
-
 // A member that was away names the position that it has (Start), and gets the publications of its room behind it from the lane's
 // history before it becomes live: it is repeated to. Nothing is pushed at it. Whenever its socket can take more, the next 64 KiB
 // are read from the history. So a repetition never counts as a backlog, it costs a few bytes, and members that come back slow
@@ -42,7 +40,8 @@ const (
 
 // repeat is the repetition of a member.
 type repeat struct {
-	at     ID    // of the last publication that it was given, or whose frame it was given in part
+	at     ID    // of the last publication that it was given
+	sent   int   // bytes that it was given of the next frame
 	points []loc // the newest publication of each part that is known and not given yet; the newest part first
 }
 
@@ -177,6 +176,7 @@ func (s *repeater) open(c *Conn, r *room) *repeat {
 // longer in the history.
 func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
 	rep, r, l := c.backlog.repeat, c.member.room, s.loop
+	s.frames = s.frames[:0]
 	ln := &l.node.dir.lanes[r.entry.lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -184,6 +184,7 @@ func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
 	if at.compare(r.last) >= 0 && at.Tag == r.last.Tag {
 		return buf, true
 	}
+	cut := rep.sent
 	if at.Tag != r.last.Tag || h.floor.Tag != at.Tag || h.floor.compare(at) > 0 || !h.extend(rep, r) {
 		return buf, false
 	}
@@ -200,6 +201,9 @@ func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
 				p.By = &rec.by
 			}
 			buf, _ = l.cfg.Encodings[c.variant].Append(buf, p)
+			if cut > 0 {
+				buf, cut = append(buf[:before], buf[before+cut:]...), 0
+			}
 			s.frames = append(s.frames, repeated{len(buf) - before, rec.id})
 			at = rec.id
 		}
@@ -221,20 +225,32 @@ func (h *history) extend(rep *repeat, r *room) (ok bool) {
 	return ok
 }
 
-// advance notes that the first n of the gathered bytes were sent. It returns the rest of a frame that was sent in part.
-func (s *repeater) advance(rep *repeat, buf []byte, n int) (rest []byte) {
+// advance notes that the first n of the gathered bytes were sent.
+func (s *repeater) advance(rep *repeat, n int) {
 	for _, f := range s.frames {
-		if n <= 0 {
-			return nil
-		}
-		rep.at.Seq, rep.at.Index = f.id.Seq, f.id.Index
-		s.loop.stats.Repeated++
 		if n < f.size {
-			return bytes.Clone(buf[n:f.size])
+			rep.sent += n
+			return
 		}
-		buf, n = buf[f.size:], n-f.size
+		rep.at.Seq, rep.at.Index, rep.sent = f.id.Seq, f.id.Index, 0
+		s.loop.stats.Repeated++
+		n -= f.size
 	}
-	return nil
+}
+
+// stop ends the repetition of c before it has caught up. If c was given a part of a frame, its backlog gets the rest. It reports
+// false if that is no longer in the history: then nothing can follow.
+func (s *repeater) stop(c *Conn) (ok bool) {
+	k := c.backlog
+	if k.repeat.sent == 0 {
+		return true
+	}
+	buf, ok := s.gather(c, nil)
+	if ok = ok && len(s.frames) > 0; ok {
+		s.loop.slow.begin(k, buf[:s.frames[0].size:s.frames[0].size], nil)
+	}
+	k.repeat.sent = 0
+	return ok
 }
 
 // end makes c a member like the others, when it has everything that its room has so far.

@@ -118,7 +118,7 @@ func (s *slowSet) resend(c *Conn) {
 			k.progress = tickDown(l.now)
 		}
 		short := n < len(buf)
-		s.advance(c, buf, n)
+		s.advance(c, n)
 		if short {
 			c.peer.AwaitRoom()
 			s.checkLimits(c)

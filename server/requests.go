@@ -99,7 +99,11 @@ func (s v2) requests(event websocket.Event, payload []byte) {
 		s.end(protocol.CloseBadFrame, protocol.ErrBinaryV2.Error(), loop.ReasonClosed)
 		return
 	}
+	requests := 0
 	err := s.poller().decoder.DecodeV2(payload, func(r *protocol.Request) bool {
+		if requests++; requests > 1 {
+			s.Took()
+		}
 		s.request(r)
 		return s.Conn.Open()
 	})
@@ -109,6 +113,10 @@ func (s v2) requests(event websocket.Event, payload []byte) {
 }
 
 func (s v2) request(r *protocol.Request) {
+	if r.Kind != protocol.RequestMessage && s.overspent() { // each has an answer of its own
+		s.end(protocol.ClosePolicy, "too many heartbeats and requests other than messages (see --control-rate)", loop.ReasonClosed)
+		return
+	}
 	switch r.Kind {
 	case protocol.RequestHeartbeat:
 		s.poller().srv.counts.heartbeats.Add(1)

@@ -205,3 +205,22 @@ func TestASilentClientOfVersion2StaysWhileItAnswersPings(t *testing.T) {
 		c.write(string(frame(10, true, payload)))
 	}
 }
+
+// An answer costs the server a write, so a frame of 128 bad requests costs much more than its sender pays.
+func TestAFloodOfRequestsWithAnswersEndsWith1008(t *testing.T) {
+	for _, request := range []string{`"heartbeat"`, "[" + strings.Repeat(`{"x":1},`, 127) + `{"x":1}]`} {
+		s := startServer(t, func(c *Config) { c.ControlRate, c.ControlBurst = 10, 100 })
+		c := s.join2(t, "")
+		go func() {
+			for range 200 {
+				if _, err := c.Write(frame(1, true, []byte(request))); err != nil {
+					return
+				}
+			}
+		}()
+		code, reason, answers := c.ends()
+		if code != 1008 || !strings.Contains(reason, "--control-rate") || len(answers) > 150 {
+			t.Errorf("%.20s: closed with %d %q after %d answers, want 1008 after about 100", request, code, reason, len(answers))
+		}
+	}
+}
