@@ -38,13 +38,13 @@ func (c *Config) Validate() error {
 	c.checkAccess(&m)
 	c.checkLimits(&m)
 	c.checkTimeouts(&m)
-	c.checkBacklog(&m)
+	c.checkPressure(&m)
 	c.checkRedis(&m)
+	c.checkDraining(&m)
+	c.checkLogging(&m)
 	if len(m) == 0 { // otherwise one mistake could be reported twice
 		c.checkAlone(&m)
 	}
-	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
-	m.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	return errors.Join(m...)
 }
 
@@ -121,11 +121,9 @@ func (c *Config) checkTimeouts(m *mistakes) {
 	inRange(m, "handshake-timeout", c.HandshakeTimeout, tick, longestTimeout)
 	inRange(m, "frame-timeout", c.FrameTimeout, tick, longestTimeout)
 	inRange(m, "close-timeout", c.CloseTimeout, tick, longestTimeout)
-	inRange(m, "drain-delay", c.DrainDelay, 0, longestTimeout)
-	inRange(m, "drain-time", c.DrainTime, 0, longestTimeout)
 }
 
-func (c *Config) checkBacklog(m *mistakes) {
+func (c *Config) checkPressure(m *mistakes) {
 	inRange(m, "backlog-soft", c.SoftBacklog, 1, 1*GiB)
 	inRange(m, "backlog-hard", c.HardBacklog, 1, 1*GiB)
 	inRange(m, "backlog-time", c.BacklogTime, tick, longestTimeout)
@@ -162,6 +160,16 @@ func (c *Config) checkRedis(m *mistakes) {
 	inRange(m, "redis-ready-after", c.RedisReady, 2*time.Second, 10*time.Minute)      // there is one round trip each second
 	inRange(m, "redis-upgrade-after", c.RedisUpgrade, 15*time.Second, longestTimeout) // a node counts as seen for 15 s
 	m.oneOf("on-gap", c.OnGap, "ignore", "close")
+}
+
+func (c *Config) checkDraining(m *mistakes) {
+	inRange(m, "drain-delay", c.DrainDelay, 0, longestTimeout)
+	inRange(m, "drain-time", c.DrainTime, 0, longestTimeout)
+}
+
+func (c *Config) checkLogging(m *mistakes) {
+	m.oneOf("log-format", c.LogFormat, "auto", "json", "console")
+	m.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 }
 
 // checkAlone finds settings that have no effect without --redis. An operator who sets one of them expects to have many nodes.
