@@ -34,28 +34,31 @@ type Code struct {
 	Code int
 	Name string // as it appears in the reason of a close, in logs and in metrics
 	When string
+
+	// Reserved is true for a code that no node sends yet.
+	Reserved bool
 }
 
 // Codes is the table of all codes; PROTOCOL.md has it too. It must not be changed at run time.
 var Codes = []Code{
-	{CloseNormal, "normal closure", "the client closed the connection; the server echoes its code"},
-	{CloseGoingAway, "going away", "the client closed the connection, as a browser does when the user leaves the page; the server echoes its code"},
-	{CloseProtocolError, "protocol error", "unmasked frame, reserved bits or opcode, bad control frame, bad close body"},
-	{CloseInvalidUTF8, "invalid UTF-8", "a text message, or the reason in a close frame, is not valid UTF-8"},
-	{ClosePolicy, "policy", "too many fragments, control frames or (in a raw room) tiny messages, or a frame that stays incomplete without progress for 10 s"},
-	{CloseTooBig, "too big", "message over `max_message`"},
-	{CloseInternalError, "internal error", "an error in the server; the reason contains an id that leads an operator to the error in the server's log"},
-	{CloseHeartbeatMissed, "heartbeat_missed", "no sign of life for `max_age`"},
-	{CloseSlowConsumer, "slow_consumer", "the client reads more slowly than its room sends"},
-	{CloseRateLimited, "rate_limited", "the client sends too much for too long"},
-	{CloseRoomFull, "room_full", "the room has reached its limit of members, or the node its limit of rooms"},
-	{CloseBackendUnavailable, "backend_unavailable", "the server could not pass a message of this client on to the other nodes, or does not know whether it did: the message may have arrived nevertheless"},
-	{CloseGap, "gap", "this member may have missed messages of the room, and they cannot be recovered: fetch the room's state again"},
-	{CloseDraining, "draining", "this node is going out of service; connect again to reach another one"},
-	{CloseBadFrame, "bad_frame", "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
-	{CloseUnauthorized, "unauthorized", "token missing, invalid or expired"},
-	{CloseKicked, "kicked", "closed by an operator"},
-	{CloseForbidden, "forbidden", "the token does not allow this room"},
+	{Code: CloseNormal, Name: "normal closure", When: "the client closed the connection; the server echoes its code"},
+	{Code: CloseGoingAway, Name: "going away", When: "the client closed the connection, as a browser does when the user leaves the page; the server echoes its code"},
+	{Code: CloseProtocolError, Name: "protocol error", When: "unmasked frame, reserved bits or opcode, bad control frame, bad close body"},
+	{Code: CloseInvalidUTF8, Name: "invalid UTF-8", When: "a text message, or the reason in a close frame, is not valid UTF-8"},
+	{Code: ClosePolicy, Name: "policy", When: "too many fragments, control frames or (in a raw room) tiny messages, or a frame that stays incomplete without progress for 10 s"},
+	{Code: CloseTooBig, Name: "too big", When: "message over `max_message`"},
+	{Code: CloseInternalError, Name: "internal error", When: "an error in the server; the reason contains an id that leads an operator to the error in the server's log"},
+	{Code: CloseHeartbeatMissed, Name: "heartbeat_missed", When: "no sign of life for `max_age`"},
+	{Code: CloseSlowConsumer, Name: "slow_consumer", When: "the client reads more slowly than its room sends"},
+	{Code: CloseRateLimited, Name: "rate_limited", When: "the client sends too much for too long", Reserved: true},
+	{Code: CloseRoomFull, Name: "room_full", When: "the room has reached its limit of members, or the node its limit of rooms"},
+	{Code: CloseBackendUnavailable, Name: "backend_unavailable", When: "the server could not pass a message of this client on to the other nodes, or does not know whether it did: the message may have arrived nevertheless"},
+	{Code: CloseGap, Name: "gap", When: "this member may have missed messages of the room, and they cannot be recovered: fetch the room's state again"},
+	{Code: CloseDraining, Name: "draining", When: "this node is going out of service; connect again to reach another one"},
+	{Code: CloseBadFrame, Name: "bad_frame", When: "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
+	{Code: CloseUnauthorized, Name: "unauthorized", When: "token missing, invalid or expired"},
+	{Code: CloseKicked, Name: "kicked", When: "closed by an operator"},
+	{Code: CloseForbidden, Name: "forbidden", When: "the token does not allow this room", Reserved: true},
 }
 
 // CodesMarkdown returns the table for PROTOCOL.md.
@@ -63,7 +66,11 @@ func CodesMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| code | name | when |\n|---|---|---|\n")
 	for _, c := range Codes {
-		fmt.Fprintf(&b, "| %d | %s | %s |\n", c.Code, c.Name, c.When)
+		reserved := ""
+		if c.Reserved {
+			reserved = " (reserved; not sent yet)"
+		}
+		fmt.Fprintf(&b, "| %d | %s | %s%s |\n", c.Code, c.Name, c.When, reserved)
 	}
 	return b.String()
 }
