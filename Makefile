@@ -13,11 +13,11 @@ export GO
 export CGO_ENABLED := 0
 export GOFLAGS     := $(shell $(GO) env GOFLAGS) -trimpath
 
-.PHONY: help run build docs test test-tools test-plain test-build faults lint soak adapters fuzz bench smoke scale microbench clean
+.PHONY: help run build docs check-docs test test-tools test-plain test-build faults lint soak adapters fuzz bench smoke scale microbench clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000")
 	$(GO) build -o $(BIN)/dotsd ./cmd/dotsd
@@ -26,8 +26,14 @@ run: ## serve on http://localhost:8000/ (settings: make run ARGS="--listen=:9000
 build: ## build static programs into bin/
 	$(GO) build -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
 
+# These tests compare the generated documents with the code. With -update they write the documents.
+DOCS = $(GO) test -count=1 ./server ./cmd/dotsd -run 'TheTableOf|TestHelpNames|TestTheExampleFile|TestMistakesAre'
+
 docs: ## write the tables, help texts and examples that are generated from the code
-	$(GO) test -count=1 ./server ./cmd/dotsd -run 'TheTableOf|TestHelpNames|TestTheExampleFile|TestMistakesAre' -update
+	$(DOCS) -update
+
+check-docs: ## check that these documents match the code
+	$(DOCS)
 
 # Most tests spend their time waiting, so six of a package run at once. Meanwhile the tests for the race detector and the fuzzer
 # are built, at the lowest priority.
