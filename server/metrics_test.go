@@ -2,10 +2,14 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -113,7 +117,8 @@ func TestTheNumberOfSeriesDoesNotGrow(t *testing.T) {
 }
 
 func TestMetricsTellWhatHappened(t *testing.T) {
-	s := startServer(t, nil)
+	s := startServer(t, func(cfg *Config) { cfg.Loops = 1 }) // a publication counts once for each loop
+	most, _ := s.MaxConnections()
 	a, b := s.join(t, "/ws/chat/lobby/"), s.join(t, "/ws/chat/lobby/")
 	a.text(`"heartbeat"`)
 	a.say("hello")
@@ -126,7 +131,9 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	r.refused()
 	want := samples{
 		"dots_rooms": "1", "dots_accepted_total": "3", "dots_upgraded_total": "2", "dots_ready": "1",
-		"dots_messages_accepted_total": "1", "dots_expected_frames_total": "2", "dots_frames_total": "2", "dots_heartbeats_total": "1",
+		"dots_connections_max":         strconv.Itoa(most),
+		"dots_messages_accepted_total": "1", "dots_publications_total": "1", "dots_expected_frames_total": "2", "dots_frames_total": "2", "dots_heartbeats_total": "1",
+		"dots_writes_total": "2", "dots_written_bytes_total": "42", // two frames of {"message":"hello"}, each with a header of 2 bytes
 		`dots_closes_total{code="4500",name="bad_frame"}`: "1",
 		`dots_handshakes_refused_total{status="404"}`:     "1",
 		`dots_dropped_total{reason="backlog_hard"}`:       "0",
@@ -153,6 +160,97 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		}
 		return cmp.Equal(got, want)
 	})
+}
+
+// seeAbove scrapes until each of the metrics has been above zero in at least one scrape.
+func (s *testServer) seeAbove(t *testing.T, metrics ...string) {
+	t.Helper()
+	seen := map[string]bool{}
+	defer func() {
+		if t.Failed() {
+			t.Logf("above zero were only %v of %v", seen, metrics)
+		}
+	}()
+	eventually(t, "each metric is above zero", func() bool {
+		for series, value := range s.scrape(t) {
+			name, _, _ := strings.Cut(series, "{")
+			if n, err := strconv.ParseFloat(value, 64); err == nil && n > 0 && slices.Contains(metrics, name) {
+				seen[name] = true
+			}
+		}
+		return len(seen) == len(metrics)
+	})
+}
+
+// A member that reads nothing gets a backlog, its room stalls, and the publisher is paused.
+func TestMetricsShowASlowMember(t *testing.T) {
+	s := startServer(t, func(cfg *Config) {
+		narrow(cfg)
+		cfg.SoftBacklog, cfg.HardBacklog, cfg.StallBudget = 1, 64*MiB, 10*time.Second
+	})
+	const path = "/ws/chat/slow/"
+	publisher := newTalker(s.join(t, path), 0)
+	publisher.pad = strings.Repeat("x", 1000)
+	s.joinNarrow(t, path)
+	var both sync.WaitGroup
+	both.Go(func() {
+		for publisher.hear() == nil {
+		}
+	})
+	both.Go(func() {
+		for publisher.send(1) == nil {
+		}
+	})
+	s.seeAbove(t, "dots_lags_total", "dots_stalls_total", "dots_pauses_total", "dots_lagging_connections", "dots_paused_connections",
+		"dots_backlog_bytes", "dots_backlog_held_bytes", "dots_unparsed_bytes", "dots_read_bytes_total", "dots_turns_total", "dots_timers")
+	_ = publisher.Close()
+	both.Wait()
+}
+
+// A client of version 2 misses a message and resumes, another names an unknown position, and a third sends a token.
+func TestMetricsShowClientsOfVersion2(t *testing.T) {
+	s := startServer(t, nil)
+	talker, c := s.join2(t, ""), s.join2(t, "")
+	_ = c.Close()
+	talker.say("missed")
+	talker.hear(1)
+	s.join2(t, "&since="+c.since).hear(1)
+	s.join2(t, "&since=zzzzzzzzzzzzzzzz")
+	talker.text(`{"token":"x"}`)
+	talker.read()
+	want := samples{
+		`dots_resumes_total{resumed="true"}`: "1", `dots_resumes_total{resumed="false"}`: "1", "dots_repeated_frames_total": "1",
+		`dots_request_errors_total{code="4501"}`: "1", `dots_request_errors_total{code="4500"}`: "0",
+	}
+	eventually(t, "the loops have published it", func() bool {
+		got := s.scrape(t)
+		for series, value := range want {
+			if got[series] != value {
+				return false
+			}
+		}
+		return true
+	})
+	s.seeAbove(t, "dots_history_bytes")
+}
+
+func TestMetricsCountTheConnectionsThatAFullServerRefuses(t *testing.T) {
+	s := startServer(t, func(cfg *Config) { cfg.MaxConns = 1 })
+	s.join(t, "/ws/chat/lobby/")
+	second := s.dial(t)
+	second.write(upgradeRequest("/ws/chat/lobby/"))
+	if status, _ := second.refused(); status != http.StatusServiceUnavailable {
+		t.Errorf("HTTP %d, want 503", status)
+	}
+	s.seeAbove(t, "dots_connections_refused_total")
+}
+
+func TestMetricsCountTheAdminConnectionsThatAreCut(t *testing.T) {
+	s := startServer(t, nil)
+	for range mostShare + 1 {
+		s.admin.call(t, "GET /healthz HTTP/1.1\r\nX: ")
+	}
+	s.seeAbove(t, "dots_admin_connections_cut_total")
 }
 
 // bridgeMetrics returns the metrics that the bridge to Redis adds.
