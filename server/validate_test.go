@@ -126,7 +126,7 @@ func TestEachSettingHasARowOfAWrongValue(t *testing.T) {
 	for _, s := range server.Settings() {
 		switch reason, exempt := neverRefused[s.Name]; {
 		case !refused[s.Name] && !exempt:
-			t.Errorf("%s has no row in validateRows: add one with a value that Validate refuses", s.Flag)
+			t.Errorf("%s has no row in validateRows: add one with a value that Validate refuses; if each value is right, give the reason in neverRefused", s.Flag)
 		case refused[s.Name] && exempt:
 			t.Errorf("%s has a row in validateRows, so it must not be in neverRefused (%s)", s.Flag, reason)
 		}
