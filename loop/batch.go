@@ -12,8 +12,8 @@ type batch struct {
 	bufs    [MaxVariants][]byte // the frames of pubs[:encoded], for each variant whose members need them
 	encoded [MaxVariants]uint32
 	bytes   int   // size of the frames, approximately; compared with maxBatch
-	cost    int64 // bytes reserved in the loop's load until it is flushed
-	refs    int   // lagging members that refer to it
+	cost    int64 // bytes reserved in the load of the loop until the batch is flushed
+	refs    int   // number of lagging members that refer to the batch
 	last    struct {
 		variant Variant
 		pub, at uint32 // the last answer of offset, kept because many members ask for the same one

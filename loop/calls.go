@@ -124,7 +124,7 @@ func (c *Conn) Hold() { c.flags |= flagHeld }
 func (c *Conn) Release() {
 	if c.has(flagHeld) {
 		c.flags &^= flagHeld
-		if c.loop.reader.current != c { // else serve goes on with it
+		if c.loop.reader.current != c { // otherwise serve goes on with c
 			c.loop.reader.queueReady(c)
 		}
 	}

@@ -8,23 +8,23 @@ package loop
 // Ending: nothing more is parsed, but publications of this connection are still on their way back to it. A close frame that
 // rejects a bad message must come after the good messages before it. The loop waits for CloseTimeout at most.
 //
-// Closing: the connection has got all messages that its room had for it, and has left the room. The last words (a close frame,
-// or an HTTP response) follow, then FIN. Bytes that the peer still sends are read and discarded, for CloseTimeout at most, so
-// that no reset destroys the last words in the peer's receive buffer (RFC 6455 7.1.1, RFC 9112 9.6). After 64 KiB the loop
-// stops reading: TCP stops a sender that floods, and the last words still have CloseTimeout to arrive. A peer that has sent FIN
-// gets its last words at once, because the transport closes the socket when the loop returns to it.
+// Closing: the connection has got all messages that its room had for it, and has left the room. The last words (a close frame, or
+// an HTTP response) follow, then FIN. Bytes that the peer still sends are read and discarded, for CloseTimeout at most, so that
+// no reset destroys the last words in the peer's receive buffer (RFC 6455 7.1.1, RFC 9112 9.6). After 64 KiB the loop stops
+// reading: TCP stops a sender that floods, and the last words still have CloseTimeout to arrive. A peer that has sent FIN gets
+// its last words at once, because the transport closes the socket when the loop returns to the transport.
 //
 // Gone: both directions are shut down; the transport frees the socket and calls Closed.
 //
-// A slow consumer does not read. So the whole frames that wait for it are dropped, the frame that the kernel has begun is
-// finished, and the last words follow that frame directly.
+// A slow consumer does not read. So the whole frames that wait for this member are dropped, the frame that the kernel has begun
+// is finished, and the last words follow that frame directly.
 
 type ending struct {
 	last      []byte
 	reason    CloseReason
 	due       uint32 // tick of the next time limit
 	discarded int
-	said      bool // the last words are sent or queued
+	said      bool // the last words were sent or queued
 }
 
 // Finish ends c with its last words: whole frames, or an HTTP response; they may be empty. Only the first call has an effect,
@@ -139,7 +139,7 @@ func (c *Conn) gone(reason CloseReason) {
 	if c.state < stateEnding {
 		c.loop.stats.Ended[reason]++
 	}
-	c.peer.Shutdown() // while the peer still knows its room
+	c.peer.Shutdown() // before leave, because the peer must still know its room
 	c.loop.rooms.leave(c, reason)
 	if k := c.backlog; k != nil {
 		c.loop.slow.dropRefs(c, reason)

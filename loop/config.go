@@ -23,18 +23,18 @@ type Config struct {
 	ReadMessages int // how many messages a connection may parse per turn
 	ReadBytes    int // how many bytes a connection may read per turn, rounded up to a multiple of ReadBuffer
 	ReadBuffer   int // bytes per read; one buffer per loop
-	FlushFirst   int // writes of the fan-out in a turn with new publications; doubled in each following turn without any
+	FlushFirst   int // writes of the fan-out in a turn with new publications; each following turn without new publications may do twice as many
 	FlushBudget  int // most writes of the fan-out in any turn
 	FlushSlice   int // writes to one room before the next room has its turn
 
 	InboxLimit   int64         // bytes of publications in a loop's inbox and batches; above this no connection is parsed
 	RoomCredit   int64         // bytes of a room's publications that are not fanned out yet; above this the publishers of the room wait
-	SoftBacklog  int           // bytes that wait for one member; above this it stalls its room
-	HardBacklog  int           // bytes that wait for one member; above this it is kicked
-	BacklogTime  time.Duration // a member that is over SoftBacklog for this time is kicked
+	SoftBacklog  int           // bytes that wait for one member; above this the member stalls its room
+	HardBacklog  int           // bytes that wait for one member; above this the member is kicked
+	BacklogTime  time.Duration // a member whose backlog is over SoftBacklog for this time is kicked
 	BacklogTotal int64         // bytes of all backlogs of the node, each shared frame counted once; above this the slowest are shed
 	StallBudget  time.Duration // how long slow members may stall the publishers of a room in 10 s
-	ParkedTotal  int64         // bytes of deferred publications of other nodes; above this the oldest are no longer deferred
+	ParkedTotal  int64         // bytes of deferred publications from other nodes; above this the node delivers the oldest ones
 
 	HistoryBytes int64         // memory of the histories of all lanes together; 0: none are kept
 	HistoryAge   time.Duration // publications older than this are not kept; 0: no limit

@@ -54,13 +54,13 @@ type Conn struct {
 	member  Member
 	timer   timer
 	in      *input   // bytes read and not parsed yet; nil for nearly every connection
-	backlog *backlog // bytes that the socket did not take; nil for nearly every connection
-	end     *ending  // how it ends; nil until Finish
+	backlog *backlog // bytes that the socket has not accepted; nil for nearly every connection
+	end     *ending  // how the connection ends; nil until Finish
 	seen    uint32   // tick of the last sign of life, rounded up
 	moved   uint32   // tick of the last bytes read, or of the start of the handshake, rounded up
-	opened  uint32   // tick of its adoption
-	due     uint32   // tick of its entry in the wheel
-	pending int32    // own publications with the bus
+	opened  uint32   // tick at which the connection was adopted
+	due     uint32   // tick for which the connection is in the wheel
+	pending int32    // publications of this connection that the bus has not finished
 	flags   flags
 	state   state
 	variant Variant

@@ -21,7 +21,7 @@ type deferred struct {
 	draining bool  // the room is on lane.drains
 	least    int64 // minimum of bytes that go on in a tick
 	allow    int64 // bytes that may go on before the next tick
-	given    int64 // bytes that came since the last tick
+	given    int64 // bytes that were deferred since the last tick
 }
 
 // may reports whether the next publication may go on. Without a drain rate it always may.
@@ -48,7 +48,7 @@ func (s *flows) enter(f *flow, p *Publication, src source, late bool) (now bool)
 	return false
 }
 
-// next removes and returns the first deferred publication if it may go on, else it returns nil. lane.mu is held.
+// next removes and returns the first deferred publication if it may go on, and otherwise nil. lane.mu is held.
 func (s *flows) next(f *flow) *Publication {
 	k := f.pressure.Load()
 	q := &k.deferred
@@ -88,7 +88,7 @@ func (f *flow) drain() (began bool) {
 	return true
 }
 
-// tick lets one tick's share of the deferred publications go on, and reports whether something was left to drain. lane.mu is
+// tick lets one tick's share of the deferred publications go on, and reports whether deferred publications were left. lane.mu is
 // held.
 //
 // The share is large enough to drain all deferred publications within the stall budget, but not larger than a member below its

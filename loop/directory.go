@@ -25,10 +25,10 @@ const MaxLoops = 64
 type Entry struct {
 	Name string
 
-	loops   uint64        // guarded by lane.mu: loops that have members (or a join on its way)
-	members atomic.Int32  // on this node
+	loops   uint64        // guarded by lane.mu: loops that have members of the room, or a join that the bus has not confirmed
+	members atomic.Int32  // number of members on this node
 	changed atomic.Bool   // set under lane.mu: the count of members has changed since Changed last read it (countchanges.go)
-	gap     atomic.Uint64 // the last gap that named it (gaps.go)
+	gap     atomic.Uint64 // the last gap that named the room (gaps.go)
 	lane    uint32
 	rooms   []*room // by loop, nil for a loop without members; each loop uses only its own element, to find the room of a publication
 
@@ -56,7 +56,7 @@ type lane struct {
 	history *history // nil until the node keeps one
 	changes changes
 	drains  []*Entry      // rooms whose deferred publications go on at a drain rate (deferred.go)
-	gap     atomic.Uint64 // the last gap that concerned all of its rooms (gaps.go)
+	gap     atomic.Uint64 // the last gap that concerned all rooms of the lane (gaps.go)
 
 	_ [64]byte // lanes are used by different CPUs: keep them in separate cache lines
 }
@@ -153,7 +153,7 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 // place appends p to the inbox of every loop that has its room e, and returns the loops whose doorbell must ring. lane.mu is
 // held.
 func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
-	if p.entry != e || e == nil { // else Reserve did it
+	if p.entry != e || e == nil { // otherwise Reserve has reserved the bytes
 		d.release(p)
 		d.reserve(e, p)
 	}
@@ -269,7 +269,7 @@ func (d *Directory) enter(ln *lane, p *Publication, late bool) (rings uint64) {
 	if e == nil {
 		return d.place(nil, p)
 	}
-	p.Room = e.Name // else p.Room would keep the memory of the whole batch
+	p.Room = e.Name // otherwise p.Room would keep the memory of the whole batch
 	src := srcRemote
 	if p.entry == e {
 		src = srcReturned
@@ -290,7 +290,7 @@ func (d *Directory) placeDeferred(e *Entry) (rings uint64) {
 
 // resume goes on with deferred publications if the room can take more. Any goroutine that does not hold the mutex of a lane.
 func (d *Directory) resume(e *Entry) {
-	if !e.flow.defers() || !e.flow.open(srcRemote, d.node.flows.credit) { // not worth the mutex
+	if !e.flow.defers() || !e.flow.open(srcRemote, d.node.flows.credit) { // nothing can go on, so the mutex is not needed
 		return
 	}
 	ln := &d.lanes[e.lane]

@@ -8,7 +8,7 @@ type Embedded struct {
 }
 
 // NewEmbedded makes the bus. epoch should be random, so that clients do not mistake ids of an earlier process for ids of this
-// one.
+// process.
 func NewEmbedded(dir *Directory, epoch uint64) *Embedded {
 	b := &Embedded{dir: dir}
 	for i := range dir.lanes {

@@ -2,8 +2,8 @@ package loop
 
 import "testing"
 
-// A publisher that always has more to send uses up the room's credit in each turn. So publishers of which no message was parsed
-// in this turn must go first in the next turn.
+// A publisher that always has more to send uses up the room's credit in each turn. So if no message of a publisher was
+// parsed in this turn, this publisher must go first in the next turn.
 func TestAPublisherThatFloodsItsRoomDoesNotSilenceTheOthers(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.RoomCredit = 2000 })
 	flooder, quiet := r.open(0, "room", 0), r.open(0, "room", 0)

@@ -34,7 +34,7 @@ const (
 	srcLocal    source = iota // a member, whose socket is not read while it must wait, or the API, whose call is refused
 	srcRemote                 // another node: its publisher cannot be made to wait, so the publication is deferred
 	srcReturned               // this node, through a bus: the publication already waited as srcLocal before it was accepted
-	srcDeferred               // the first of the deferred publications
+	srcDeferred               // the deferred publications of the room: the first of them is next
 
 	numGates = srcReturned
 )
@@ -44,7 +44,7 @@ type flows struct {
 	credit       int64  // Config.RoomCredit
 	mostDeferred int64  // Config.ParkedTotal
 	mostDrained  int64  // most bytes of a room that may drain in a tick
-	stall        uint32 // ticks of Config.StallBudget
+	stall        uint32 // Config.StallBudget in ticks
 
 	congested atomic.Int32 // number of loops that are over InboxLimit
 	busFull   atomic.Bool  // the bus has as much as it may hold (Node.HoldBack)
@@ -54,7 +54,7 @@ type flows struct {
 // pressure is the part of a flow that few rooms need.
 type pressure struct {
 	gates    [numGates]gate
-	waits    atomic.Bool // something is deferred, or is about to be
+	waits    atomic.Bool // publications are deferred, or are about to be
 	late     atomic.Bool // some of the deferred publications came late
 	deferred deferred    // guarded by lane.mu
 }
@@ -102,7 +102,7 @@ func (f *flow) closed(src source) bool {
 	return k != nil && k.gates[src].loops.Load() > 0
 }
 
-// defers reports whether something is deferred. Exact while lane.mu is held.
+// defers reports whether publications of the room are deferred. The answer is exact while lane.mu is held.
 func (f *flow) defers() bool {
 	k := f.pressure.Load()
 	return k != nil && k.waits.Load()

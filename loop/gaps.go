@@ -1,8 +1,8 @@
 package loop
 
 // Gaps. A bus that could not keep its guarantee reports it with Node.Gap. Gaps are not kept in a list, because one gap can
-// concern any number of rooms. Instead they are numbered, and each room and each lane stores the number of its last gap. A
-// member may have missed something if this number is greater than the number of gaps at the time when the member joined.
+// concern any number of rooms. Instead they are numbered, and each room and each lane stores the number of its last gap. A member
+// may have missed publications if this number is greater than the number of gaps at the time when the member joined.
 
 // Gap tells the node that the members of the rooms may have missed publications. If rooms is nil, the gap concerns all rooms of
 // the lane. Any goroutine.
@@ -25,16 +25,16 @@ func (n *Node) Gap(lane int, rooms []string) {
 // Gaps is the number of gaps so far. Any goroutine.
 func (n *Node) Gaps() uint64 { return n.gaps.Load() }
 
-// Missed reports whether the room of c had a gap with a number above after.
-func (c *Conn) Missed(after uint64) bool {
+// Missed reports whether the room of c had a gap with a higher number than known.
+func (c *Conn) Missed(known uint64) bool {
 	r := c.member.room
 	switch {
 	case r == nil || r.entry == nil:
 		return false
-	case r.entry.gap.Load() > after:
+	case r.entry.gap.Load() > known:
 		return true
 	case !c.loop.node.wideGap.Load():
 		return false
 	}
-	return c.loop.node.dir.lanes[r.entry.lane].gap.Load() > after
+	return c.loop.node.dir.lanes[r.entry.lane].gap.Load() > known
 }

@@ -49,7 +49,7 @@ type inbox struct {
 	posts  []post
 	adopts []*Conn
 	rung   bool
-	wanted bool // a ring was suppressed since hush
+	wanted bool // a ring was suppressed after hush
 }
 
 // put appends p and reports whether the caller has to ring.

@@ -13,7 +13,7 @@ type Node struct {
 	dir   *Directory
 	bus   Bus
 
-	flows flows        // decide whether a publication may be added now; limits that all rooms share
+	flows flows        // decides whether a publication may be added now, and has the limits that all rooms share
 	held  atomic.Int64 // bytes of all backlogs
 
 	gaps    atomic.Uint64 // number of gaps so far (gaps.go)
@@ -93,7 +93,7 @@ func (n *Node) Held() int64 { return n.held.Load() }
 func (n *Node) Parked() int64 { return n.flows.deferred.Load() }
 
 // Reserved is the number of bytes in all accounts: of rooms, of loops, and of deferred publications. It is 0 when all accepted
-// publications are fanned out. It visits all rooms. Any goroutine.
+// publications are fanned out. Reserved visits all rooms. Any goroutine.
 func (n *Node) Reserved() (bytes int64) {
 	for _, l := range n.loops {
 		bytes += l.load.bytes.Load()

@@ -17,7 +17,7 @@ type Socket interface {
 	// AwaitRoom asks for a call of Loop.Writable as soon as the kernel has space again.
 	AwaitRoom()
 	// Finished reports that the peer has closed its side or is gone. The transport may then close the socket as soon as the loop
-	// returns to it, and unread bytes are lost.
+	// returns to the transport, and unread bytes are lost.
 	Finished() bool
 	// CloseWrite sends FIN.
 	CloseWrite()
@@ -28,8 +28,8 @@ type Socket interface {
 // Session is the protocol side of a connection. All calls come from the loop's goroutine.
 type Session interface {
 	// Input parses p and returns the number of bytes that it consumed. It asks MayParse before each frame, and calls Took after
-	// each message. The loop keeps the remaining bytes and offers them again: together with more bytes if MayParse was true, else
-	// as soon as it is true.
+	// each message. The loop keeps the remaining bytes and offers them again: together with more bytes if MayParse was true,
+	// otherwise as soon as MayParse is true.
 	Input(p []byte) (n int)
 	// Joined tells the session that its join is done: from now on the member gets every publication.
 	Joined()

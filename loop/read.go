@@ -19,11 +19,11 @@ import (
 // Bytes that were read and not parsed are copied into an input of the connection: at most one read buffer. The poller is
 // edge-triggered, so it will not report these bytes again.
 //
-// A peer may send and then close. The transport closes the socket as soon as the loop returns to it, and unread bytes are lost.
-// So code that stops early calls Finished first. If Finished is true, the code reads on to EOF, whatever the budget says; only
-// parsing waits. The size of the kernel's receive buffer limits the cost. Such a peer may still read (for example after a
-// request and FIN in one segment), so everything for it must be sent before the loop returns. Therefore the loop takes the
-// peer's join and the peer's own messages from the inbox at once, if they are there already.
+// A peer may send and then close. The transport closes the socket as soon as the loop returns to the transport, and unread bytes
+// are lost. So code that stops early calls Finished first. If Finished is true, the code reads on to EOF, whatever the budget
+// says; only parsing waits. The size of the kernel's receive buffer limits the cost. Such a peer may still read (for example
+// after a request and FIN in one segment), so all bytes for this peer must be sent before the loop returns. Therefore the loop
+// takes the peer's join and the peer's own messages from the inbox at once, if they are there already.
 
 // input holds bytes that were read and not parsed.
 type input struct {

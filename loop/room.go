@@ -9,7 +9,7 @@ package loop
 //
 // A batch has the publications since the last flush; all members share it. A flush may be cut into slices (fanout.go), and
 // publications that come meanwhile join the batch at its end. So the flush goes round the circle of members. The members that
-// may lack a part of the first batch are one run of this circle. The run begins at the cursor and has room.owed members. A
+// may lack publications of the first batch are one run of this circle. The run begins at the cursor and has room.owed members. A
 // publication that joins the first batch makes the run the whole circle, beginning at the cursor: the next members get all of
 // it in one write, and those that had the first part get the rest when their turn comes again. Member.from says how much a
 // member has got. When the run is empty, all members have the batch.
@@ -25,17 +25,17 @@ package loop
 type Member struct {
 	conn  *Conn
 	room  *room
-	index uint32 // in room.members
-	from  uint32 // it gets the publications from this room.pos on; updated regularly, because room.pos wraps around
+	index uint32 // index in room.members
+	from  uint32 // the member gets the publications from this room.pos on; updated regularly, because room.pos wraps around
 }
 
 type room struct {
 	name    string
 	entry   *Entry // nil until the bus has confirmed the join
 	members []*Member
-	waiting []*Conn // joins until the bus has confirmed
+	waiting []*Conn // connections whose joins the bus has not confirmed yet
 
-	queue  []*batch // not yet fanned out; the last one may be open
+	queue  []*batch // batches that are not fanned out yet; the last one may be open
 	pos    uint32   // publications appended so far (wraps around)
 	cursor int      // the member that is next
 	owed   int      // members from the cursor on, round the circle, that may lack something of queue[0]
@@ -76,7 +76,7 @@ func (r *room) next() *Member {
 	return m
 }
 
-// owes reports whether the member at i is in the run of those that may lack something of the first batch.
+// owes reports whether the member at i is in the run of those that may lack publications of the first batch.
 func (r *room) owes(i int) bool {
 	return (i-r.cursor+len(r.members))%len(r.members) < r.owed
 }
@@ -90,7 +90,8 @@ func (r *room) push(m *Member) {
 	r.members = append(r.members, m)
 }
 
-// remove takes out the member at i. No other member leaves the run of those that are owed something, or comes into it.
+// remove takes out the member at i. No other member leaves the run of members that may lack publications of the first batch, or
+// comes into it.
 func (r *room) remove(i int) {
 	last := len(r.members) - 1
 	hole := i

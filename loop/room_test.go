@@ -74,7 +74,7 @@ func (m *roomModel) join(rt *rapid.T, room int) {
 	}
 }
 
-// append appends at once, without the bus, so that the model knows who is a member then.
+// append appends at once, without the bus, so that the model knows which connections are members at that moment.
 func (m *roomModel) append(rt *rapid.T, in, publications int) {
 	for range publications {
 		m.n++

@@ -7,7 +7,8 @@ type rooms struct {
 	byName map[string]*room
 }
 
-// join puts c into the room: at once if the loop already gets its publications, else when the bus has confirmed.
+// join puts c into the room. If the loop already gets the publications of the room, it does so at once, otherwise when the bus
+// has confirmed the join.
 func (rs *rooms) join(c *Conn, name string) {
 	l := rs.loop
 	r := rs.byName[name]

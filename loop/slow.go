@@ -13,7 +13,7 @@ type slowSet struct {
 	lagging   []*Conn
 	unblocked worklist[*Conn]
 	scratch   []byte // buffer for bytes to send from backlogs
-	left      int    // how often in a row shed left it to another loop
+	left      int    // how often in a row shed left the kick to another loop
 }
 
 // block begins a backlog with the rest of a frame that the kernel took in part. p is the frame's publication, or nil for a
@@ -181,7 +181,7 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 }
 
 // mostLeft is how many turns a loop waits for another loop to end its slowest member. That loop may not run for a while on a busy
-// machine, and each turn of this one may add to its backlogs.
+// machine, and each turn of the waiting loop may add to the backlogs of the waiting loop.
 const mostLeft = 4
 
 // shed ends the slowest member of the node if that member is on this loop and the node holds more than BacklogTotal. The weights

@@ -1,7 +1,7 @@
 package loop
 
 // A member over its SoftBacklog stalls its room: it keeps both gates of the room's flow closed (flow.go), as long as the gates
-// have budget left and the member still takes something. A member that took no byte for more than three ticks keeps no gate
+// have budget left and the member still takes bytes. A member that took no byte for more than three ticks keeps no gate
 // closed: a slow member may slow the room down a little, but a dead member may not.
 
 const stallProgressTicks = 3 // a member that took no byte for more ticks than this stalls no room

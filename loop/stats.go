@@ -5,18 +5,18 @@ import "sync"
 // Stats are the counters of a loop. They only grow, except where a comment says otherwise.
 type Stats struct {
 	Turns, Reads, ReadBytes  uint64
-	Opened                   uint64 // connections adopted
+	Opened                   uint64 // number of connections adopted
 	Joins, Leaves            uint64
-	Accepted                 uint64 // publications of the loop's own connections
+	Accepted                 uint64 // publications that came from connections of this loop
 	Appended                 uint64 // publications taken from the bus for a room with members
-	Rolled                   uint64 // publications in Appended that joined a batch of which some members had already got a part
+	Rolled                   uint64 // part of Appended: publications that joined a batch when some members had already got a part of it
 	Expected, Delivered      uint64 // frames; each publication counts once per member
 	Writes, WrittenBytes     uint64 // sends of the fan-out, and their bytes
 	Repeated                 uint64 // frames of the history that members were given
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, connections paused
 	Dropped, Ended           [NumReasons]uint64
 	InputBytes               int64 // bytes copied because parsing had to stop; only grows
-	UnparsedBytes            int64 // now: copied bytes that still wait
+	UnparsedBytes            int64 // now: copied bytes that wait to be parsed
 	Conns, Rooms, Timers     int   // now
 	LaggingConns, PausedNow  int   // now
 	LoadBytes                int64 // now: bytes of publications in inbox and batches

@@ -11,7 +11,7 @@ package loop
 type timeouts struct {
 	loop     *Loop
 	wheel    wheel
-	suspects []*Conn         // silent at their deadline; kicked in the next turn if they stay silent
+	suspects []*Conn         // connections that were silent at their deadline; they are kicked in the next turn if they stay silent
 	judging  worklist[*Conn] // the suspects of the last turn
 }
 
@@ -65,10 +65,10 @@ func (c *Conn) rearm() {
 	}
 }
 
-// deadline returns the tick of the earliest deadline of c, and which deadline it is. It assumes that all pings that were due up
-// to the tick after were sent. Pings are due after each third of MaxAge since the last sign of life, so their times need not be
+// deadline returns the tick of the earliest deadline of c, and which deadline it is. It assumes that all pings that were due in
+// tick or earlier were sent. Pings are due after each third of MaxAge since the last sign of life, so their times need not be
 // stored.
-func (c *Conn) deadline(after uint32) (at uint32, reason CloseReason, ping bool) {
+func (c *Conn) deadline(tick uint32) (at uint32, reason CloseReason, ping bool) {
 	l := c.loop
 	switch {
 	case c.state >= stateEnding:
@@ -81,7 +81,7 @@ func (c *Conn) deadline(after uint32) (at uint32, reason CloseReason, ping bool)
 		at, reason = c.moved+l.ticks.frame, ReasonFrame
 	}
 	if c.has(flagPings) {
-		silent := max(after, c.seen) - c.seen
+		silent := max(tick, c.seen) - c.seen
 		if next := c.seen + (silent/l.ticks.ping+1)*l.ticks.ping; next < at {
 			return next, reason, true
 		}

@@ -45,7 +45,7 @@ type wheel struct {
 	armed int
 }
 
-// start arms c for tick at, or for the next tick if that is later. If c was armed, it is moved.
+// start arms c for the given tick, or for the next tick if that is later. If c was armed, it is moved.
 func (w *wheel) start(c *Conn, at uint32) {
 	if c.has(flagArmed) {
 		if c.due == at {

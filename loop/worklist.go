@@ -2,9 +2,9 @@ package loop
 
 // A worklist holds work that a loop does one item at a time, over several turns if needed.
 //
-// An item is removed before it is handled. If handling it panics, the host recovers, and the next turn goes on with the item
-// after it. So a connection with a bug affects only itself: the others are still handled, and the panic does not repeat in every
-// turn. Code that fills a list must first handle the items that an earlier turn has left on it.
+// An item is removed before it is handled. If the handling of an item panics, the host recovers, and the next turn goes on with
+// the next item. So a connection with a bug affects only itself: the others are still handled, and the panic does not repeat in
+// every turn. Code that fills a list must first handle the items that an earlier turn has left on it.
 //
 // Items that are added while the list is handled are handled in the same call. If handled items may be added again, the caller
 // gathers them in a slice, and refill fills the list from this slice once per turn. Otherwise a connection that always has more

@@ -20,7 +20,7 @@ type Address struct {
 	DB                 int
 	TLS                *tls.Config // nil: no TLS
 
-	SentinelUsername, SentinelPassword string // for the sentinels themselves
+	SentinelUsername, SentinelPassword string // the login for the sentinels themselves
 }
 
 // Kind is the kind of a Redis installation.

@@ -22,7 +22,7 @@ import (
 // beat is one beat. Its answers are handled on the goroutine that reads the link.
 type beat struct {
 	link    *link
-	began   time.Duration // when the beat was sent, since the start of the bridge
+	began   time.Duration // time from the start of the bridge to the sending of the beat
 	writes  bool          // the server takes writes
 	second  int64         // time by the server's clock
 	written uint64        // the last number that the node has written over a newer connection
@@ -99,7 +99,7 @@ func (t *beat) counted(l *lane, v *resp.Value, err error) {
 	}
 	if err != nil {
 		state := b.store.names.state(l.index)
-		b.failed(fmt.Errorf("read %s: %w", state, atKey(err, state)))
+		b.failed(fmt.Errorf("cannot read %s: %w", state, atKey(err, state)))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -143,7 +143,7 @@ type clock struct {
 // until returns the least value that the server's clock shows at the time t of this machine's clock.
 func (c clock) until(t time.Time) int64 { return c.server + t.Sub(c.at).Milliseconds() }
 
-// set reads the answer to TIME.
+// set sets the clock from the answer to TIME.
 func (c *clock) set(v *resp.Value) error {
 	if len(v.List) != 2 {
 		return errReply
@@ -202,7 +202,7 @@ func (b *Bridge) Alone() string {
 	return ""
 }
 
-// stale returns an error if the last round trip is too old, else nil.
+// stale returns an error if the last round trip is too old, and otherwise nil.
 func (b *Bridge) stale(proven time.Duration) error {
 	age := time.Since(b.times.began) - proven
 	if age <= b.cfg.Stale {

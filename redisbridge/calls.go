@@ -150,7 +150,7 @@ func (k *link) settle(some []sent, began time.Time, v *resp.Value, err error) {
 			names := b.store.names
 			err = atKey(err, names.state(some[0].lane.index), names.log(some[0].lane.index))
 		}
-		k.failed(some, fmt.Errorf("publish: %w", err))
+		k.failed(some, fmt.Errorf("cannot publish: %w", err))
 		return
 	}
 	for i, a := range answers {

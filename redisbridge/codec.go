@@ -88,7 +88,7 @@ func checkBatch(b []byte) (ident, error) {
 	return all.id, err
 }
 
-// senderOf returns the node that a batch names as its sender, or 0 if the batch is too short. It checks nothing else.
+// senderOf returns the node that a batch names as its sender, or 0 if the batch is too short. senderOf checks nothing else.
 func senderOf(b []byte) nodeID {
 	at := 1
 	if len(b) > 0 && b[0] == 2 {

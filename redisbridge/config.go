@@ -13,14 +13,14 @@ type Policy string
 
 // The policies.
 const (
-	Local  Policy = "local"  // they reach the members on this node, and are never sent to the other nodes
-	Reject Policy = "reject" // their senders get close code 4104
+	Local  Policy = "local"  // the publications reach the members on this node, and are never sent to the other nodes
+	Reject Policy = "reject" // the senders of the publications get close code 4104
 )
 
 // Config is the configuration of a bridge. Start from Default; only URL has no default.
 type Config struct {
 	URL    string      // see ParseAddress
-	TLS    *tls.Config // for rediss: trusted authorities, the node's certificate; nil: authorities of the system or SSL_CERT_FILE
+	TLS    *tls.Config // for rediss: the trusted authorities and the certificate of the node; nil: authorities of the system or SSL_CERT_FILE
 	Prefix string      // first part of the name of every key and channel
 	Lanes  int         // 0: the number that the existing nodes use; the first node uses 1, or 64 on a Cluster
 	Hold   time.Duration
@@ -45,7 +45,7 @@ type Config struct {
 	CallMax time.Duration // time limit of calls that may take long
 	Beat    time.Duration // time between two checks of the connections and of all counters
 	Stale   time.Duration // if the last round trip is older, the node is not ready, or serves alone under Local
-	Look    time.Duration // time between two signs of life of a node; with each, it looks for the signs of the other nodes
+	Look    time.Duration // time between two signs of life of a node; with each sign the node looks for the signs of the other nodes
 	Gone    time.Duration // a node without a sign of life for this time is gone, and its members no longer count
 	Keep    time.Duration // how long Redis keeps the keys of a node that has gone
 	Alone   time.Duration // if a node finds no agreement in Redis, how long it waits for other nodes before it starts a new system

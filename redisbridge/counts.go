@@ -27,8 +27,8 @@ import (
 const (
 	countsPerCommand = 512
 	countsPerCall    = 32 * countsPerCommand // limited, because a call has a time limit and other clients wait for it
-	refreshEvery     = 5                     // passes; a deleted hash is noticed after at most this many
-	countsAtOnce     = 16                    // lanes that are written at the same time
+	refreshEvery     = 5                     // number of passes after which a deleted hash has been noticed
+	countsAtOnce     = 16                    // number of lanes that are written at the same time
 )
 
 // counter is the state of the goroutine that writes the counts.
@@ -56,7 +56,7 @@ func (b *Bridge) count(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := c.once(ctx); err != nil {
-			b.failed(fmt.Errorf("write the counts of members: %w", err))
+			b.failed(fmt.Errorf("cannot write the counts of members: %w", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -158,7 +158,7 @@ func (s *store) writeSome(ctx context.Context, server *slow, key string, counts 
 		if anew {
 			p.Del(ctx, key)
 		}
-		for some := range slices.Chunk(gone, countsPerCommand) { // first: a room that vanished and came back is in both lists
+		for some := range slices.Chunk(gone, countsPerCommand) { // before HSet, because a room that vanished and came back is in both lists
 			p.HDel(ctx, key, some...)
 		}
 		for some := range slices.Chunk(set, 2*countsPerCommand) {

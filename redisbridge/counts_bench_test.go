@@ -9,7 +9,7 @@ import (
 	"dotsconnect/loop"
 )
 
-// guest is a connection that is only a member of a room. It is small, because the benchmark has a million of them.
+// guest is a connection that is only a member of a room. It is small, because the benchmark has a million guests.
 type guest struct{ loop.Conn }
 
 func (g *guest) Open() error                                      { return nil }
@@ -45,7 +45,7 @@ func settled(l *loop.Loop) {
 	}
 }
 
-// BenchmarkCounts measures one pass of the counter on a node with 1,000,000 rooms, of which 100 have changed.
+// BenchmarkCounts measures one pass of the counter on a node with 1,000,000 rooms; 100 of them have changed.
 func BenchmarkCounts(b *testing.B) {
 	const rooms, changes = 1_000_000, 100
 	s := startRedis(b)

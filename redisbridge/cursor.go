@@ -19,8 +19,8 @@ type cursor struct {
 	asked place // value of top when the log was last read
 	known map[nodeID]knownBatch
 	clock uint64         // counts uses of known, to find the oldest entries
-	done  map[ident]bool // batches delivered only on this node without Redis; earlier batches of this node may still come
-	gaps  []Gap          // found by the current call; the caller takes them
+	done  map[ident]bool // batches that were delivered only on this node, without Redis; earlier batches of this node may still come
+	gaps  []Gap          // gaps that the current call found; the caller takes them
 	heal  bool           // Redis lost data: the next batch must make publish.lua begin a new epoch, so that all nodes learn of the loss
 	broke string         // if heal: the epoch whose data Redis lost
 	floor uint64         // from this seq to at, in this epoch, no batch was left out
@@ -168,8 +168,8 @@ func (c *cursor) damaged() { c.heal, c.broke = true, c.top.epoch }
 // lastSeq is greater than every seq.
 const lastSeq = 1<<53 - 1
 
-// claim is the latest place that this node has seen, as the node tells publish.lua. For a damaged epoch it is the end of that
-// epoch, so that the script must begin a new one.
+// claim is the latest place that this node has seen, as the node tells publish.lua. If the epoch is damaged, the claim is the end
+// of that epoch, so that the script must begin a new epoch.
 func (c *cursor) claim() place {
 	if c.heal {
 		return place{c.broke, lastSeq}
@@ -221,7 +221,7 @@ func (c *cursor) refill(p page, parse func([]byte) (batch, error), take func(v v
 	return p.old || c.at.seq < p.at.seq
 }
 
-// hole announces a gap if batches between the cursor and next are not in the log.
+// hole announces a gap if the log does not have all batches between the cursor and the batch with the number next.
 func (c *cursor) hole(next uint64) {
 	if next <= c.at.seq+1 {
 		return

@@ -56,15 +56,15 @@ type evidence struct {
 // tally holds the results of the checker.
 type tally struct {
 	said, accepted int
-	refused        int // messages of a client that was closed with 4104: they may have arrived or not
-	cut            int // messages of a client whose node died, or whose connection was cut
-	missing        int // missing deliveries to members that stayed connected, announced
-	silent         int // missing deliveries to members that stayed connected, not announced
+	refused        int // number of messages of clients that were closed with 4104; such a message may have arrived
+	cut            int // number of messages of clients whose node died, or whose connection was cut
+	missing        int // number of missing deliveries to members that stayed connected, if a gap announced them
+	silent         int // number of missing deliveries to members that stayed connected, if no gap announced them
 	doubled        int
-	moved          int // deliveries in an order other than at another member or than sent, announced
-	reordered      int // the same as moved, but not announced
+	moved          int // number of messages in another order than at another client, or than they were sent in, if a gap announced this
+	reordered      int // the same as moved, but no gap announced this
 	gaps           int
-	closed         int // clients that were closed with any code but 4104
+	closed         int // number of clients that were closed with a code other than 4104
 	note           string
 	odd            []string // texts about the first violations
 }
@@ -89,12 +89,12 @@ func (e *evidence) judge() (v tally) {
 	return v
 }
 
-// announced reports whether one of the sites announced a gap that may include a message sent at since.
-func (e *evidence) announced(room int, since time.Time, sites ...int) bool {
+// announced reports whether one of the sites announced a gap that may include a message of the given time.
+func (e *evidence) announced(room int, sent time.Time, sites ...int) bool {
 	name := tableRoom(room)
 	lane := e.laneOf(name)
 	for _, s := range sites {
-		if slices.ContainsFunc(e.gaps[s], func(g told) bool { return g.concerns(name, lane, since) }) {
+		if slices.ContainsFunc(e.gaps[s], func(g told) bool { return g.concerns(name, lane, sent) }) {
 			return true
 		}
 	}

@@ -262,7 +262,7 @@ func runLateCalls(t *testing.T, down Policy, m wireMode) tally {
 	v := c.finish()
 	st := &far.bridge.stats
 	refused, doubted := far.given()
-	v.note = fmt.Sprintf("%d delivered on one node only, %d refused as not taken, %d in doubt", st.local.Load(), refused, doubted)
+	v.note = fmt.Sprintf("%d delivered on one node only, %d refused as not taken, %d as lost or in doubt", st.local.Load(), refused, doubted)
 	if v.closed > 0 || m.hole && v.moved > 0 {
 		t.Errorf("%d clients closed, %d out of order", v.closed, v.moved)
 	}

@@ -277,7 +277,7 @@ func (s *site) givenBack() []string {
 	return append(slices.Collect(maps.Keys(s.refused)), slices.Collect(maps.Keys(s.doubted))...)
 }
 
-// laneOf returns a function that gives the lane of a room on this node; for a separate program the agreement is read from Redis.
+// laneOf returns a function that gives the lane of a room on this node, or nil if the node is a separate program.
 func (s *site) laneOf() func(string) int {
 	if s.bridge != nil {
 		return s.bridge.LaneOf

@@ -12,8 +12,8 @@ import (
 )
 
 // TestNothingIsLostInGulps: all bytes arrive in order, including the last ones. This holds for pieces of any size: for small
-// pieces, which the socket does not report, and for pieces larger than a gulp. It also holds if the node becomes idle and busy
-// meanwhile.
+// pieces, which the socket does not report, and for pieces larger than a gulp. This also holds if the node becomes idle or busy
+// while the bytes arrive.
 func TestNothingIsLostInGulps(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -33,7 +33,7 @@ type redisServer struct {
 	ended chan struct{} // closed when cmd has ended
 }
 
-// startRedis starts a server and stops it when the test ends. args are more lines of its configuration.
+// startRedis starts a server and stops it when the test ends. args are more lines of the configuration of Redis.
 func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
 	s := &redisServer{t: t, dir: t.TempDir()}

@@ -153,7 +153,7 @@ func (s *store) home(ctx context.Context, lane int) (addr string, err error) {
 	case s.cluster != nil:
 		client, err := s.cluster.MasterForKey(ctx, s.names.channel(lane))
 		if err != nil {
-			return "", fmt.Errorf("find the server of lane %d: %w", lane, err)
+			return "", fmt.Errorf("cannot find the server of lane %d: %w", lane, err)
 		}
 		return client.Options().Addr, nil
 	case s.sentinels != nil:

@@ -16,7 +16,7 @@ type lane struct {
 	index  int
 	find   finder
 
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards all fields below
 	out    outbox
 	cur    cursor
 	missed incoming
@@ -32,7 +32,7 @@ type lane struct {
 	counter place // the lane's counter as read by the last beat
 
 	reach atomic.Int64 // how far back the log reaches, in seconds; 0: unknown
-	good  atomic.Int64 // start of the last completed round trip, measured from the start of the bridge
+	good  atomic.Int64 // time from the start of the bridge to the start of the last completed round trip
 }
 
 func newLane(b *Bridge, index int) *lane {

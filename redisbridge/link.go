@@ -15,15 +15,15 @@ import (
 )
 
 // A link is the connection to one master. It carries the calls of all lanes on that master, many at once, and the batches that
-// are published there. So batches and answers arrive in one order. Each of them that arrives shows that the connection still
-// works for both. A link has one goroutine that reads and one that writes, and ends at the first error. The connections for
-// slow commands end with it, because they may lead to a master that was replaced.
+// are published there. So batches and answers arrive in one order. Each batch and each answer shows that the connection still
+// works for batches and answers. A link has one goroutine that reads and one that writes, and ends at the first error. The
+// connections for slow commands end with it, because they may lead to a master that was replaced.
 type link struct {
 	bridge *Bridge
 	addr   string
 	conn   net.Conn
 	in     *resp.Reader
-	slow   *slow // for the log and the counts of members
+	slow   *slow // the connections for the log and the counts of members
 
 	lanes  atomic.Pointer[map[string]*lane] // subscribed lanes, by channel; the reader changes it
 	heard  atomic.Int64                     // time of the last received data, by the awake clock
@@ -34,7 +34,7 @@ type link struct {
 
 	mu       sync.Mutex
 	over     error         // why the link has ended, nil while it has not; guarded by mu
-	commands []command     // commands to be written next; guarded by mu
+	commands []command     // commands that the writer sends next; guarded by mu
 	ready    []*lane       // lanes that have a batch; guarded by mu
 	waiting  []pending     // commands without an answer, in the order in which they were written; guarded by mu
 	clock    clock         // clock of the server; guarded by mu
@@ -77,12 +77,12 @@ func newLink(b *Bridge, addr string) *link {
 	return k
 }
 
-// run connects, and then serves until an error ends the link. It returns that error.
+// run connects, and then serves until an error ends the link. run returns this error.
 func (k *link) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { k.end(errClosed) })
 	defer stop()
 	if err := k.connect(ctx); err != nil {
-		k.end(fmt.Errorf("connect: %w", err))
+		k.end(fmt.Errorf("cannot connect to Redis: %w", err))
 	} else {
 		var writer sync.WaitGroup
 		writer.Go(k.write)
@@ -124,7 +124,7 @@ func (k *link) bury() {
 		l.detach(k)
 	}
 	if k.slow != nil {
-		_ = k.slow.client.Close() // its error does not matter
+		_ = k.slow.client.Close() // an error of Close does not matter
 	}
 }
 
@@ -164,7 +164,7 @@ func (k *link) adopt(l *lane) (ok bool) {
 	}
 	return k.send(pending{channel: channel, done: func(_ *resp.Value, err error) {
 		if err != nil {
-			k.part(l, fmt.Errorf("subscribe: %w", err))
+			k.part(l, fmt.Errorf("cannot subscribe: %w", err))
 			return
 		}
 		k.change(func(lanes map[string]*lane) { lanes[channel] = l })
@@ -277,7 +277,7 @@ func (k *link) write() {
 				break
 			}
 			if _, err := k.conn.Write(out); err != nil {
-				k.end(fmt.Errorf("write: %w", err))
+				k.end(fmt.Errorf("cannot write to Redis: %w", err))
 				return
 			}
 			if cap(out) > 1<<20 {

@@ -24,7 +24,7 @@ type meta struct {
 	version int // the format of batches that the nodes write
 	lanes   int
 	key     [2]uint64 // key of the hash in LaneOf
-	at      uint64    // time by Redis's clock, in milliseconds; 0 if version 1 of the program made it, which counts as earliest
+	at      uint64    // creation time of the key by the clock of Redis, in milliseconds; 0, the earliest time, if version 1 of the program created it
 }
 
 // newestFormat is the newest format that this program can write.
@@ -65,7 +65,7 @@ func laneOf[T string | []byte](m *meta, room T) int {
 type accord struct {
 	meta   meta         // immutable after Connect, except for the version, which the goroutine of presence changes
 	format atomic.Int32 // the same as meta.version, for other goroutines
-	broken atomic.Bool  // another agreement holds
+	broken atomic.Bool  // Redis has another agreement, so this node must exit
 	lost   chan error   // gets an error when broken becomes true
 	misfit atomic.Pointer[string]
 }
@@ -173,7 +173,7 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	s := b.store
 	nodes, err := s.client.SMembers(ctx, s.names.nodes()).Result()
 	if err != nil {
-		return "", fmt.Errorf("list the nodes: %w", err)
+		return "", fmt.Errorf("cannot list the nodes: %w", err)
 	}
 	for _, node := range nodes {
 		number, err := s.client.Get(ctx, s.names.lease(node)).Result()
@@ -205,7 +205,7 @@ func (b *Bridge) others(ctx context.Context) (what string, err error) {
 	case channel != nil:
 		return "a subscription to " + *channel, nil
 	case err != nil:
-		return "", fmt.Errorf("list the channels: %w", err)
+		return "", fmt.Errorf("cannot list the channels: %w", err)
 	}
 	return "", nil
 }
@@ -222,7 +222,7 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	}
 	text, err := metaScript.Run(ctx, s.client, []string{s.names.meta()}, ours.String()).Text()
 	if err != nil {
-		return fmt.Errorf("check the key %s: %w", s.names.meta(), atKey(err, s.names.meta()))
+		return fmt.Errorf("cannot check the key %s: %w", s.names.meta(), atKey(err, s.names.meta()))
 	}
 	m, err := parseMeta(text)
 	switch {
@@ -246,8 +246,8 @@ func (a *accord) tend(ctx context.Context, s *store, log *zap.Logger, upgrade bo
 	return nil
 }
 
-// stray announces a gap when a node has published into a room of this node through the wrong lane. That node has another
-// agreement than this one, and one of the two nodes will notice this in a moment.
+// stray announces a gap when a node has published into a room of this node through the wrong lane. The agreements of the two
+// nodes differ, and one of the two nodes will notice this in a moment.
 func (b *Bridge) stray(name []byte) {
 	b.presence.ring()
 	lane := laneOf(&b.accord.meta, name)

@@ -58,7 +58,7 @@ type stats struct {
 	received, refilled, rejected, local, foreign atomic.Uint64
 	published, batches                           atomic.Uint64
 	gaps, lost, reconnects, minted               atomic.Uint64
-	calls, failures, callNanos                   atomic.Uint64 // of publish.lua
+	calls, failures, callNanos                   atomic.Uint64 // calls of publish.lua: their number, the failed ones, and the time that they took
 }
 
 // roundTripAge is the age of the last proven round trip.

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The names of keys and channels in Redis. Clients cannot choose any part of them. Names of rooms are only values, and fields of
-// the hashes with counts.
+// The names of keys and channels in Redis. Clients cannot choose any part of these names. Names of rooms are only values, and
+// fields of the hashes with counts.
 //
 //	dots:meta                 how the nodes divide the rooms into lanes
 //	dots:nodes                the nodes that were seen

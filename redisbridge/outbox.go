@@ -28,17 +28,17 @@ type outbox struct {
 type flight struct {
 	id    ident
 	pubs  []*loop.Publication
-	bytes int64 // of pubs, as counted against MaxHeld
+	bytes int64 // size of pubs, as counted against MaxHeld
 	batch []byte
 	told  *notice       // the notice in the batch; nil: none
 	until time.Duration // end of the batch's hold time, by the awake clock
 	acked place         // place of the batch, from the answer of publish.lua; zero: unknown
 	back  bool          // the batch came back
 
-	flying bool          // it is in a call that has no answer yet
-	alone  bool          // its calls must carry no batches of other lanes
-	doubt  bool          // Redis may have it
-	due    time.Duration // after a failed call: time of the next one, by the awake clock
+	flying bool          // the batch is in a call that has no answer yet
+	alone  bool          // a call with this batch must not carry batches of other lanes
+	doubt  bool          // Redis may have taken the batch
+	due    time.Duration // after a failed call: time of the next call, by the awake clock
 	pause  time.Duration // pause before the next call
 	why    error         // error of the last failed call
 }

@@ -35,8 +35,9 @@ func (p *pace) usual() time.Duration {
 	return min(max(8*time.Duration(p.mean.Load()), p.low), p.high)
 }
 
-// overdue reports whether an answer counts as lost. It does if no data has come for longer than answers take. If other data
-// keeps coming, it does only after a much longer wait, because on a slow connection much data may be ahead of the answer.
+// overdue reports whether an answer counts as lost. If no data has come for longer than answers take, the answer counts as lost.
+// If other data keeps coming, the answer counts as lost only after a much longer wait, because on a slow connection much data may
+// be ahead of the answer.
 func (t *times) overdue(waited, silent time.Duration) bool {
 	limit := t.pace.timeout()
 	return min(waited, silent) > limit || waited > talkative*limit

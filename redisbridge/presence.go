@@ -118,7 +118,7 @@ func (p *presence) show(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("write the lease of this node: %w", atKey(err, s.names.nodes()))
+		return fmt.Errorf("cannot write the lease of this node: %w", atKey(err, s.names.nodes()))
 	}
 	p.written.Store(p.number)
 	return nil
@@ -132,7 +132,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	defer cancel()
 	names, err := s.client.SMembers(timed, s.names.nodes()).Result()
 	if err != nil {
-		return fmt.Errorf("list the nodes: %w", atKey(err, s.names.nodes()))
+		return fmt.Errorf("cannot list the nodes: %w", atKey(err, s.names.nodes()))
 	}
 	p.mu.Lock()
 	for _, name := range names {
@@ -153,7 +153,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 		return nil
 	})
 	if err != nil && !isNil(err) {
-		return fmt.Errorf("read the leases of the nodes: %w", err)
+		return fmt.Errorf("cannot read the leases of the nodes: %w", err)
 	}
 	if !answered {
 		since = 0
@@ -162,7 +162,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 	p.mu.Lock()
 	for i, name := range names {
 		if e := leases[i].Err(); e != nil && !isNil(e) { // the pipeline itself returns only its first error
-			err = fmt.Errorf("read the lease of a node: %w", e)
+			err = fmt.Errorf("cannot read the lease of a node: %w", e)
 		} else if p.nodes[name].see(leases[i].Val(), since, s.cfg.Gone) && name != p.bridge.node.String() {
 			delete(p.nodes, name)
 			gone = append(gone, name)
@@ -221,7 +221,7 @@ func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 	s, lane := b.store, b.LaneOf(room)
 	server := b.lanes[lane].server()
 	if server == nil {
-		return 0, fmt.Errorf("read the counts: %w", errAway)
+		return 0, fmt.Errorf("cannot read the counts: %w", errAway)
 	}
 	nodes := b.presence.all()
 	counts := make([]*redis.StringCmd, len(nodes))
@@ -232,12 +232,12 @@ func (b *Bridge) Members(ctx context.Context, room string) (int, error) {
 		return func() {}
 	})
 	if err != nil && !isNil(err) {
-		return 0, fmt.Errorf("read the counts: %w", err)
+		return 0, fmt.Errorf("cannot read the counts: %w", err)
 	}
 	total := 0
 	for _, c := range counts {
 		if err := unlessNil(c.Err()); err != nil { // the pipeline itself returned only its first error
-			return 0, fmt.Errorf("read the counts: %w", err)
+			return 0, fmt.Errorf("cannot read the counts: %w", err)
 		}
 		if n, err := strconv.Atoi(c.Val()); err == nil {
 			total += n

@@ -19,8 +19,8 @@ type reports struct {
 	began   time.Time
 
 	trouble atomic.Pointer[string] // the newest error since the last round trip, nil if there is none
-	spoke   atomic.Int64           // time of the last log line about an error, since began; 0: none since the last round trip
-	away    atomic.Int64           // time of the first error since the last round trip, since began; 0: none
+	spoke   atomic.Int64           // time from began to the last log line about an error; 0: none since the last round trip
+	away    atomic.Int64           // time from began to the first error after the last round trip; 0: none
 	closed  atomic.Bool            // from now on, errors do not count
 }
 

@@ -71,7 +71,7 @@ func (s *sentinels) master(ctx context.Context) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", fmt.Errorf("ask the sentinels for the master %s: %w", s.name, errors.Join(errs...))
+		return "", fmt.Errorf("cannot get the address of the master %s from the sentinels: %w", s.name, errors.Join(errs...))
 	}
 	if last := s.last.Load(); last != nil && votes[best] <= len(s.clients)/2 && votes[*last] > 0 {
 		best = *last
@@ -82,6 +82,6 @@ func (s *sentinels) master(ctx context.Context) (string, error) {
 
 func (s *sentinels) close() {
 	for _, c := range s.clients {
-		_ = c.Close() // its error does not matter
+		_ = c.Close() // an error of Close does not matter
 	}
 }

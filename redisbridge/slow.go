@@ -19,7 +19,7 @@ type slow struct {
 // and that of store.client, a node has four connections to a server.
 const slowConnections = 2
 
-// do makes a call when it is its turn.
+// do waits until fewer than slowConnections calls are in progress, and then makes the call.
 func (s *slow) do(ctx context.Context, call func(server *redis.Client) error) error {
 	select {
 	case s.turns <- struct{}{}:

@@ -132,7 +132,7 @@ func (s *store) publish(ctx context.Context, client redis.UniversalClient, c cal
 	defer cancel()
 	now, err := client.Time(timed).Result()
 	if err != nil {
-		return answer{}, fmt.Errorf("read the time: %w", err)
+		return answer{}, fmt.Errorf("cannot read the time: %w", err)
 	}
 	calls := []call{c}
 	var args []any
@@ -141,7 +141,7 @@ func (s *store) publish(ctx context.Context, client redis.UniversalClient, c cal
 	}
 	reply, err := publishScript.Run(timed, client, s.keysOf(calls), args...).Slice()
 	if err != nil {
-		return answer{}, fmt.Errorf("publish: %w", err)
+		return answer{}, fmt.Errorf("cannot publish: %w", err)
 	}
 	v := resp.Value{Kind: '*'}
 	for _, text := range reply {
@@ -164,7 +164,7 @@ func (s *store) read(ctx context.Context, server redis.Scripter, lane int, q que
 	q.count = max(q.count, 3)
 	reply, err := readScript.Run(timed, server, []string{s.names.state(lane), s.names.log(lane)}, q.from, q.count, q.nodes, q.epoch, q.ended).Slice()
 	if err != nil {
-		return page{}, fmt.Errorf("read the log: %w", atKey(err, s.names.state(lane), s.names.log(lane)))
+		return page{}, fmt.Errorf("cannot read the log: %w", atKey(err, s.names.state(lane), s.names.log(lane)))
 	}
 	return parsePage(reply)
 }

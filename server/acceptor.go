@@ -23,7 +23,7 @@ type acceptor struct {
 	srv      *Server
 	listener net.Listener
 	file     *os.File        // the same socket, because a net.Listener lets nobody else call accept on it
-	raw      syscall.RawConn // of file
+	raw      syscall.RawConn // gives access to the descriptor of file
 	refusals chan refusal
 	done     chan struct{} // closed by stop
 	wait     sync.WaitGroup
@@ -46,11 +46,11 @@ const (
 func newAcceptor(s *Server, listener *net.TCPListener) (*acceptor, error) {
 	file, err := listener.File()
 	if err != nil {
-		return nil, fmt.Errorf("listen on the address for clients: %w", err)
+		return nil, fmt.Errorf("cannot listen on the address for clients: %w", err)
 	}
 	raw, err := file.SyscallConn()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on the address for clients: %w", err), file.Close())
+		return nil, errors.Join(fmt.Errorf("cannot listen on the address for clients: %w", err), file.Close())
 	}
 	a := &acceptor{srv: s, listener: listener, file: file, raw: raw, refusals: make(chan refusal, s.files.refusals), done: make(chan struct{})}
 	a.keepSpares()
@@ -109,7 +109,7 @@ func (a *acceptor) run() {
 func (a *acceptor) accept() (fd int, err error) {
 	gone := a.raw.Read(func(listener uintptr) (done bool) {
 		fd, err = acceptOne(int(listener))
-		return !errors.Is(err, unix.EAGAIN) // else wait for the next
+		return !errors.Is(err, unix.EAGAIN) // EAGAIN: no connection waits, so Read waits for the next one
 	})
 	if gone != nil {
 		return -1, os.ErrClosed
@@ -124,7 +124,7 @@ func acceptOne(listener int) (fd int, err error) {
 		switch errno {
 		case 0:
 			return int(n), nil
-		case unix.EINTR, unix.ECONNABORTED: // the client left while it waited
+		case unix.EINTR, unix.ECONNABORTED: // ECONNABORTED: the client left while it waited
 		default:
 			return -1, errno
 		}
@@ -162,7 +162,7 @@ func (a *acceptor) keepSpares() {
 	for len(a.spares) < spareDescriptors {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
-			return // tried again next time
+			return // the next call tries again
 		}
 		a.spares = append(a.spares, f)
 	}
@@ -176,8 +176,8 @@ func (a *acceptor) dropSpares() {
 }
 
 // refuse answers at once that the server is full. It closes the connection a little later, because the request must be read
-// first: if bytes are unread, the kernel sends a reset, which may destroy the answer on its way. If too many refused
-// connections wait to be closed already, this one is closed at once.
+// first: if bytes are unread, the kernel sends a reset, which may destroy the answer on its way. If too many refused connections
+// wait to be closed already, the new connection is closed at once.
 func (a *acceptor) refuse(fd int) {
 	a.srv.counts.full.Add(1)
 	if line := a.srv.log.Check(zap.InfoLevel, "connection refused because the server is full"); line != nil {

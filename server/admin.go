@@ -43,9 +43,9 @@ type admin struct {
 	mux       *http.ServeMux
 	api       *api
 	origins   *http.CrossOriginProtection
-	loopback  bool               // only this machine can reach the address
+	loopback  bool               // only programs on this machine can reach the address
 	host      string             // the host in Config.Admin
-	giveUp    context.CancelFunc // cancels requests that wait for something
+	giveUp    context.CancelFunc // cancels requests that wait, for example for the counts of other nodes
 	answering chan struct{}      // holds a token for each request that may take a while
 
 	wait sync.WaitGroup
@@ -54,7 +54,7 @@ type admin struct {
 const (
 	maxAdminHead      = 16 << 10
 	adminHeadTimeout  = 5 * time.Second
-	adminReadTimeout  = 10 * time.Second // for the head and the body together
+	adminReadTimeout  = 10 * time.Second // time for the head and the body of a request together
 	adminWriteTimeout = 30 * time.Second // a profile adds its own duration
 	adminIdleTimeout  = 30 * time.Second
 	maxScrapes        = 4 // scrapes at a time; a further scrape gets a 503

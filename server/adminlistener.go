@@ -49,9 +49,9 @@ type adminConn struct {
 	shut     func() error // closes Conn once; a second caller waits until Conn is closed
 
 	// The listener's mu guards these fields.
-	known     bool // a request has shown the token
+	known     bool // a request on this connection has shown the token
 	waiting   bool // all bytes that have arrived were read, and a read waits for more
-	answering bool // a head is complete, and its answer is not written yet
+	answering bool // the head of a request is complete, and the answer is not written yet
 	ended     bool // only the rest of the body is missing, and it will be discarded
 	lingers   bool // the last answer is written
 	leaving   bool // the connection is being closed to make room; the goroutine that closes it removes it from open

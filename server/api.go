@@ -84,7 +84,7 @@ func (a *api) routes() []route {
 
 // roomInfo is a room as the API shows it.
 type roomInfo struct {
-	Room        string           `json:"room"` // with its name space: "chat/lobby"
+	Room        string           `json:"room"` // the name with its name space: "chat/lobby"
 	Members     int              `json:"members"`
 	Here        *int             `json:"here,omitempty"`       // members on this node; absent if there are no other nodes
 	Connections []connectionInfo `json:"connections,omitzero"` // connections of this node
@@ -268,7 +268,7 @@ type ledgerInfo struct {
 	Even      bool     `json:"even"`
 	Differs   []string `json:"differs,omitempty"` // describes each difference
 	Accepted  uint64   `json:"accepted"`          // messages from clients
-	Expected  uint64   `json:"expected"`          // number of frames, like the fields below
+	Expected  uint64   `json:"expected"`          // number of frames, as in the fields below
 	Delivered uint64   `json:"delivered"`
 	Dropped   uint64   `json:"dropped"`
 	InFlight  uint64   `json:"in_flight"`

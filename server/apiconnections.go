@@ -18,9 +18,9 @@ import (
 // connectionInfo is a connection as the API shows it.
 type connectionInfo struct {
 	ID           string  `json:"id"`
-	Remote       string  `json:"remote,omitempty"` // absent if the socket is closed by now
-	AgeSeconds   float64 `json:"age_seconds"`      // since it was accepted
-	BacklogBytes int     `json:"backlog_bytes"`    // bytes that wait for it in this process
+	Remote       string  `json:"remote,omitempty"` // absent if the socket was closed before the server could read the address
+	AgeSeconds   float64 `json:"age_seconds"`      // seconds since the connection was accepted
+	BacklogBytes int     `json:"backlog_bytes"`    // bytes that wait for this client in the memory of the server
 }
 
 // connections returns connections of a room, those with the largest backlogs first, and reports whether the room has more. It

@@ -495,8 +495,8 @@ func (w *wire) outcome() (o outcome) {
 	}
 }
 
-// writePieces writes a stream. In round 0 it writes one piece; in round 1 many pieces, each of which the server reads separately;
-// in later rounds many pieces as fast as possible.
+// writePieces writes a stream. In round 0 it writes one piece. In round 1 it writes many pieces, and the server reads each piece
+// separately. In later rounds it writes many pieces as fast as possible.
 func (s *testServer) writePieces(t *testing.T, w *wire, stream string, round int, random *rand.Rand) {
 	t.Helper()
 	for len(stream) > 0 {

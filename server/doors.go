@@ -30,13 +30,13 @@ func openDoors(cfg *Config) (d *doors, err error) {
 		}
 		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, int(cfg.UnsentLimit))
 	}); err != nil {
-		return nil, fmt.Errorf("listen on the address for clients: %w", err)
+		return nil, fmt.Errorf("cannot listen on the address for clients: %w", err)
 	}
 	if cfg.Admin == "" {
 		return d, nil
 	}
 	if d.admin, err = listenAdmin(cfg.Admin); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on the admin address: %w", err), d.clients.Close())
+		return nil, errors.Join(fmt.Errorf("cannot listen on the admin address: %w", err), d.clients.Close())
 	}
 	return d, nil
 }

@@ -11,9 +11,9 @@ import (
 	"dotsconnect/server/protocol"
 )
 
-// Version 1 of the protocol has no message that tells a member about missed messages. So a member never learns that it missed
-// messages that the backend cannot recover. With --on-gap=close such a member is closed with 4105: it reconnects later and
-// fetches what it needs.
+// Version 1 of the protocol has no message that tells a member about missed messages. So with --on-gap=ignore a member does not
+// learn that it may have missed messages that the backend cannot recover. With --on-gap=close it learns this from close code
+// 4105: its client reconnects later and fetches what it needs.
 //
 // The closes are spread over DrainTime, as in a drain, because they may concern all members of many rooms. The node keeps no
 // list of these members: each room knows its last gap (loop/gaps.go), and a session knows the number of gaps at the time when

@@ -22,8 +22,8 @@ import (
 // last second allocated little, it collects garbage and returns memory, while the loops go on.
 type memory struct {
 	ticks   int
-	last    uint64 // bytes allocated until a second ago
-	trimmed uint64 // bytes allocated until the last trim
+	last    uint64 // bytes allocated from the start of the process until a second ago
+	trimmed uint64 // bytes allocated from the start of the process until the last trim
 	percent int    // the limit of garbage, in percent of the live heap; 0: the operator has set it
 	running atomic.Bool
 
@@ -37,7 +37,7 @@ type memory struct {
 type heapState struct {
 	live      uint64 // live heap at the end of the last collection
 	spare     uint64 // memory that could be returned: garbage, and free memory that was not returned yet
-	allocated uint64 // allocated since the start of the process
+	allocated uint64 // bytes allocated since the start of the process
 }
 
 const (

@@ -163,7 +163,7 @@ func (p *poller) onRead(nb *nbio.Conn) {
 	p.srv.yield()
 }
 
-// lull is longer than the handling of one event takes: if the last event was longer ago, the goroutine has waited for this one.
+// lull is longer than the handling of one event takes: if the last event was longer ago, the goroutine has waited for this event.
 const lull = 20 * time.Microsecond
 
 // passEvery is less than 10 ms, after which Go's monitor thread assumes that a goroutine never pauses.

@@ -72,7 +72,7 @@ func NewConnected(cfg Config, log *zap.Logger, version string, backend *Backend)
 	for _, l := range s.node.Loops() {
 		p, err := newPoller(s, l)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("create the poller of loop %d: %w", l.Index(), err), s.Close())
+			return nil, errors.Join(fmt.Errorf("cannot create the poller of loop %d: %w", l.Index(), err), s.Close())
 		}
 		s.pollers = append(s.pollers, p)
 	}
@@ -152,7 +152,7 @@ func (s *Server) begin(d *doors) error {
 	}
 	for _, p := range s.pollers {
 		if err := p.start(); err != nil {
-			return fmt.Errorf("start the poller: %w", err)
+			return fmt.Errorf("cannot start the poller: %w", err)
 		}
 	}
 	if s.backend != nil {

@@ -15,7 +15,7 @@ import (
 // socket is the transport of a session: raw system calls on its descriptor. nbio watches the descriptor, but never closes it
 // (poller.closeFiles does, on the loop's goroutine), so no lock is needed: while fd is not negative, the number belongs to this
 // connection. A layer between the bytes of the peer and those of the protocol (such as TLS) belongs here.
-type socket struct{ fd int } // -1 once it is closed
+type socket struct{ fd int } // -1 once the socket is closed
 
 // Read implements loop.Socket.
 func (s *socket) Read(b []byte) (int, error) {

@@ -33,7 +33,7 @@ type Waiting struct {
 	servers []*http.Server
 	admin   *admin // nil if there is no admin address
 
-	why  atomic.Pointer[string] // the reason why the backend is not there
+	why  atomic.Pointer[string] // the reason why the backend cannot be reached
 	wait sync.WaitGroup         // for the goroutines that accept connections
 	once sync.Once
 }

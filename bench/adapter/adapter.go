@@ -106,7 +106,7 @@ func Select(all []Adapter, names []string) ([]Adapter, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(a Adapter) bool { return a.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no server %q: there are %s", name, Names(all))
+			return nil, fmt.Errorf("there is no server %q: write one of %s", name, Names(all))
 		}
 		picked = append(picked, all[i])
 	}

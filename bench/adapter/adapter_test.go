@@ -105,7 +105,7 @@ func TestFindTakesAFileAndAName(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		two: "has several servers: add one of x, y", two + ":z": `there is no server "z": there are x, y`, dir + "/none.yaml:x": "no such file",
+		two: "has several servers: add one of x, y", two + ":z": `there is no server "z": write one of x, y`, dir + "/none.yaml:x": "no such file",
 	} {
 		if _, err := Find(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", spec, err, want)

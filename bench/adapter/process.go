@@ -47,7 +47,7 @@ func (a *Adapter) make(ctx context.Context, what, command string) error {
 		return nil
 	}
 	const limit = 5 * time.Minute
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("took more than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the command took more than %v", limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Dir = a.Dir

@@ -142,17 +142,17 @@ func (e *Engine) connected(id int32, stamp int64) {
 // takes a second longer. In a new engine the id of the connection with path(i)
 // is i. OnClose reports the connections that failed.
 func (e *Engine) OpenAll(n, window int, path func(i int) string, limit time.Duration) error {
-	until := e.Now() + int64(limit)
+	end := e.Now() + int64(limit)
 	for i := 0; i < n || e.opening > 0; {
 		for ; i < n && e.opening < window; i++ {
 			if _, err := e.Dial(path(i)); err != nil {
 				return fmt.Errorf("connection %d of %d: %w", i+1, n, err)
 			}
 		}
-		if e.Now() >= until {
+		if e.Now() >= end {
 			return fmt.Errorf("only %d of %d connections were open after %v", e.opened, n, limit)
 		}
-		if err := e.Poll(until); err != nil {
+		if err := e.Poll(end); err != nil {
 			return err
 		}
 	}

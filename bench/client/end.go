@@ -18,7 +18,7 @@ const (
 	ByReset                 // RST
 	Refused                 // no server listens on the port
 	Rejected                // an HTTP answer other than 101: Close has its Status, and its text as Reason
-	TimedOut                // no 101 within DialTimeout
+	TimedOut                // no 101 came within DialTimeout
 	Broken                  // the server broke RFC 6455: Close has the explanation as Reason
 	Failed                  // another error of the socket: Close has its text as Reason
 )

@@ -119,9 +119,9 @@ func (h *Handlers) message(id int32, payload []byte, stamp int64) {
 
 // Open has the stamps of a handshake.
 type Open struct {
-	Dialed    int64 // right before connect
-	Requested int64 // right before the request was written
-	Stamp     int64 // arrival of the 101
+	Dialed    int64 // time right before connect
+	Requested int64 // time right before the request was written
+	Stamp     int64 // time at which the 101 arrived
 }
 
 type state uint8
@@ -233,32 +233,32 @@ func (e *Engine) Reads() int64 { return e.reads }
 // time, because with Spin waiting uses CPU time too.
 func (e *Engine) Busy() int64 { return e.busy }
 
-// Run polls until done returns true, or until the clock reaches until. It
-// reports whether done returned true. If done is nil, Run polls until the clock
-// reaches until.
-func (e *Engine) Run(until int64, done func() bool) (bool, error) {
+// Run polls until done returns true, or until the clock of the engine reaches
+// end. It reports whether done returned true. If done is nil, Run polls until
+// the clock reaches end.
+func (e *Engine) Run(end int64, done func() bool) (bool, error) {
 	for done == nil || !done() {
-		if e.Now() >= until {
+		if e.Now() >= end {
 			return false, nil
 		}
-		if err := e.Poll(until); err != nil {
+		if err := e.Poll(end); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// Poll waits for events, but not longer than until the clock reaches until.
-// Then it handles one batch of events, the deadlines that have passed, and the
-// heartbeats that are due. It may return before until.
-func (e *Engine) Poll(until int64) error {
+// Poll waits for events, or until the clock reaches end. Then it handles one
+// batch of events, the deadlines that have passed, and the heartbeats that are
+// due. It may return before the clock reaches end.
+func (e *Engine) Poll(end int64) error {
 	if e.polling {
 		panic("client: Poll called from a handler")
 	}
 	e.polling = true
 	defer func() { e.polling = false }()
 
-	wake := min(until, e.beat.next(), e.dials.next(), e.closes.next())
+	wake := min(end, e.beat.next(), e.dials.next(), e.closes.next())
 	if len(e.failed) > 0 {
 		wake = 0
 	}
@@ -285,15 +285,15 @@ func (e *Engine) Poll(until int64) error {
 	return nil
 }
 
-// wait waits for events until the clock reaches wake.
-func (e *Engine) wait(wake int64) (int, error) {
+// wait waits for events until the clock reaches end.
+func (e *Engine) wait(end int64) (int, error) {
 	if !e.cfg.Spin {
-		return epollWait(e.ep, e.events, wake-e.Now())
+		return epollWait(e.ep, e.events, end-e.Now())
 	}
 	for {
 		e.asked = e.Now()
 		n, err := epollWait(e.ep, e.events, 0)
-		if n > 0 || err != nil || e.Now() >= wake {
+		if n > 0 || err != nil || e.Now() >= end {
 			return n, err
 		}
 	}

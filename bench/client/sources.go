@@ -98,10 +98,10 @@ func (s *sources) pick() uint16 {
 	panic("client: the source addresses have no port left for another connection") // cannot happen: newSources makes enough sources for MaxConns
 }
 
-// count adds more, which may be negative, to the number of connections of
+// count adds delta, which may be negative, to the number of connections of
 // source i.
-func (s *sources) count(i uint16, more int) {
+func (s *sources) count(i uint16, delta int) {
 	if len(s.all) > 0 {
-		s.all[i].conns += more
+		s.all[i].conns += delta
 	}
 }

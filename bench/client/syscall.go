@@ -25,13 +25,13 @@ func send(fd int32, b []byte) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// epollWait waits for at most wait nanoseconds. It uses epoll_pwait2 (Linux
+// epollWait waits for at most timeout nanoseconds. It uses epoll_pwait2 (Linux
 // 5.11), whose timeout is in nanoseconds. The timeout of epoll_wait is in
 // milliseconds, so each scheduled send would be half a millisecond late on
 // average.
-func epollWait(ep int, events []unix.EpollEvent, wait int64) (int, error) {
-	wait = max(wait, 0)
-	ts := unix.NsecToTimespec(wait)
+func epollWait(ep int, events []unix.EpollEvent, timeout int64) (int, error) {
+	timeout = max(timeout, 0)
+	ts := unix.NsecToTimespec(timeout)
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)),
 		uintptr(unsafe.Pointer(&ts)), 0, 0)
@@ -41,7 +41,7 @@ func epollWait(ep int, events []unix.EpollEvent, wait int64) (int, error) {
 	case unix.EINTR:
 		return 0, nil
 	case unix.ENOSYS:
-		return epollWaitMillis(ep, events, wait)
+		return epollWaitMillis(ep, events, timeout)
 	}
 	return 0, errno
 }

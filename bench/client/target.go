@@ -18,7 +18,7 @@ const DefaultPath = "/ws/chat/{room}/"
 // Target is the address of a server and the URL path of its rooms.
 type Target struct {
 	Host string // value of the Host header: the host and port of the URL
-	Path string // of the URL; "{room}" stands for the name of the room
+	Path string // path of the URL; "{room}" stands for the name of the room
 
 	addr     unix.Sockaddr
 	loopback bool // the server is on the IPv4 loopback, so any address of 127.0.0.0/8 can be a source

@@ -12,9 +12,9 @@ import (
 // A flag that would have no effect is refused. Otherwise the user would believe
 // that the figures were measured with the flag.
 
-// check refuses flags that contradict each other or, if one is true, the
-// scenario. one is false for a suite, which has several scenarios.
-func (f *runFlags) check(one bool) error {
+// check refuses flags that contradict each other or, if single is true, the
+// scenario. single is false for a suite, which has several scenarios.
+func (f *runFlags) check(single bool) error {
 	if f.spec.Procs < 1 {
 		return cli.Failf(cli.Usage, "--procs %d: must be at least 1", f.spec.Procs)
 	}
@@ -25,7 +25,7 @@ func (f *runFlags) check(one bool) error {
 		return err
 	}
 	s := &f.spec
-	if s.Adapter != nil && s.Servers > 1 && one && s.Scenario.Across == scenario.AcrossMembers {
+	if s.Adapter != nil && s.Servers > 1 && single && s.Scenario.Across == scenario.AcrossMembers {
 		if err := s.Adapter.OneSystem(s.Servers); err != nil {
 			return cli.Failf(cli.Usage, "--adapter: %w", err)
 		}
@@ -35,9 +35,9 @@ func (f *runFlags) check(one bool) error {
 		return cli.Failf(cli.Usage, "--server-pid: workers cannot see that process; add --procs 2 to run generators on this machine, or leave --server-pid out")
 	case s.Pin && s.ServerCmd == "" && s.Adapter == nil && len(s.Pids) == 0:
 		return cli.Failf(cli.Usage, "--pin: the server's process is not known; give its id with --server-pid, or start the server with --server-cmd")
-	case one && s.Scenario.Hurt == 0 && s.HurtCmd != "":
+	case single && s.Scenario.Hurt == 0 && s.HurtCmd != "":
 		return cli.Failf(cli.Usage, "--hurt-cmd: scenario %s has no time at which to run the command; set --hurt and --heal", s.Scenario.Name)
-	case one && s.Scenario.Hurt == 0 && s.HealCmd != "":
+	case single && s.Scenario.Hurt == 0 && s.HealCmd != "":
 		return cli.Failf(cli.Usage, "--heal-cmd: scenario %s has no time at which to run the command; set --hurt and --heal", s.Scenario.Name)
 	}
 	return nil

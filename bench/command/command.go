@@ -50,7 +50,7 @@ func commands() []command {
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return cli.Failf(cli.Usage, "no command: there are %s (see --help)", names())
+		return cli.Failf(cli.Usage, "no command: write one of %s (see --help)", names())
 	}
 	if slices.Contains([]string{"-h", "--help", "-help", "help"}, args[0]) {
 		_, err := fmt.Fprint(stdout, about+cli.ExitText)
@@ -61,7 +61,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 			return c.run(args[1:], stdout, stderr)
 		}
 	}
-	return cli.Failf(cli.Usage, "unknown command %q: there are %s (see --help)", args[0], names())
+	return cli.Failf(cli.Usage, "unknown command %q: write one of %s (see --help)", args[0], names())
 }
 
 func names() string {

@@ -84,10 +84,10 @@ func dotsbench(args ...string) (code int, stdout, stderr string) {
 func TestMistakesAreOneLineWithExit2AndLeaveNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	for _, c := range []struct{ args, want string }{
-		{"", "there are run, suite, compare, duel, max, "},
+		{"", "write one of run, suite, compare, duel, max, "},
 		{"bench", `unknown command "bench"`},
 		{"run", "name one scenario"},
-		{"run rom", `unknown scenario "rom": there are burst, churn`},
+		{"run rom", `unknown scenario "rom": write one of burst, churn`},
 		{"run none.yaml", "no such file"},
 		{"run rooms echo", "name one scenario, not 2"},
 		{"run rooms --nope 1", "not defined"},

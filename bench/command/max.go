@@ -124,8 +124,8 @@ type search struct {
 	run      func(spec runner.Spec) (*result.Result, error)
 	out      io.Writer
 
-	held  []step // rates that held, in ascending order
-	limit *step  // the lowest rate that failed; nil: none failed
+	held  []step // rates that kept the conditions, in ascending order
+	limit *step  // the lowest rate that failed; nil: no rate has failed
 	shown bool
 }
 

@@ -25,7 +25,7 @@ func TestMistakesOfAComparisonAreOneLineWithExit2(t *testing.T) {
 		{"peers", "bench/peers/peers.yaml: no such file"},
 		{"peers x", "unexpected argument"},
 		{"peers --file bad.yaml", `bad.yaml:3: peer "x": start must contain {port}`},
-		{"peers --file ok.yaml --only y", `there is no server "y": there are x`},
+		{"peers --file ok.yaml --only y", `there is no server "y": write one of x`},
 		{"peers --file ok.yaml --rounds 0", "--rounds 0: write a value from 1 to 100"},
 		{"peers --file ok.yaml --ours x", "must contain {port}"},
 		{"peers --file ok.yaml --out .", "exists already"},

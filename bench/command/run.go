@@ -163,7 +163,7 @@ func (f *runFlags) change(s *scenario.Scenario) error {
 // oneScenario returns the single argument of a command, which names a scenario.
 func oneScenario(words []string) (string, error) {
 	if len(words) != 1 {
-		return "", cli.Failf(cli.Usage, "name one scenario, not %d: there are %s (see dotsbench run --list)",
+		return "", cli.Failf(cli.Usage, "name one scenario, not %d: write one of %s (see dotsbench run --list)",
 			len(words), strings.Join(scenario.Names(), ", "))
 	}
 	return words[0], nil

@@ -164,7 +164,7 @@ func (o *slicesOptions) rows(servers int) ([]paired.Row, error) {
 	for key := range strings.SplitSeq(o.only, ",") {
 		i := slices.IndexFunc(all, func(r paired.Row) bool { return r.Key == strings.TrimSpace(key) })
 		if i < 0 {
-			return nil, cli.Failf(cli.Usage, "--only %q: there is no row %q; there are %s", o.only, key, strings.Join(rowKeys(), ", "))
+			return nil, cli.Failf(cli.Usage, "--only %q: there is no row %q; write one of %s", o.only, key, strings.Join(rowKeys(), ", "))
 		}
 		picked = append(picked, all[i])
 	}

@@ -34,7 +34,7 @@ func TestSlicesOfTwoServersThatAreTheSame(t *testing.T) {
 
 func TestMistakesOfSlicesAreOneLineWithExit2(t *testing.T) {
 	for args, want := range map[string]string{
-		"slices --only nothing --peer a=x{port}":                 "there is no row \"nothing\"; there are one, ",
+		"slices --only nothing --peer a=x{port}":                 "there is no row \"nothing\"; write one of one, ",
 		"slices --peer a=x":                                      "must contain {port}",
 		"slices --peer a=x{port} --peer a=y{port}":               `two servers are named "a"`,
 		"slices --peer ours=x{port}":                             `two servers are named "ours"`,

@@ -85,7 +85,7 @@ func listSuites(names []string, stdout io.Writer) error {
 
 func (o *suiteOptions) config(words []string) (*suite.Config, error) {
 	if len(words) != 1 {
-		return nil, cli.Failf(cli.Usage, "name one suite, not %d: there are %s (see --list)", len(words), strings.Join(suite.Names(), ", "))
+		return nil, cli.Failf(cli.Usage, "name one suite, not %d: write one of %s (see --list)", len(words), strings.Join(suite.Names(), ", "))
 	}
 	if o.invalid != "ok" && o.invalid != "fail" {
 		return nil, cli.Failf(cli.Usage, "--invalid %q: write ok or fail", o.invalid)

@@ -128,7 +128,7 @@ func TestWhatIsNoResultIsRefusedWithItsName(t *testing.T) {
 func TestMistakesInLimitsSayWhatIsWanted(t *testing.T) {
 	for text, want := range map[string]string{
 		"latency.p99":       "must be FIGURE<NUMBERx",
-		"latency.p98<1x":    "unknown figure; there are server.cpu_us_per_delivery",
+		"latency.p98<1x":    "unknown figure; write one of server.cpu_us_per_delivery",
 		"latency.p99<1.05":  `"1.05" is not a ratio of B to A such as 1.05x`,
 		"latency.p99<-1x":   "is not a ratio",
 		"latency.p99<=1.1x": "is not a ratio",

@@ -105,7 +105,7 @@ type session struct {
 	out     folder
 	report  *Report
 	unsaved bool // a run could not be written, so the folder must not be kept
-	left    int  // number of repeats that are left
+	left    int  // number of repeats that may still be made
 	took    time.Duration
 }
 

@@ -11,7 +11,7 @@ import (
 // Figure is a figure of a run that can be compared with the same figure of
 // another run.
 type Figure struct {
-	Name   string // its name in thresholds
+	Name   string // name of the figure in thresholds
 	Label  string
 	Always bool   // the figure counts even in an INVALID run, because a busy generator does not change it
 	less   string // adjective for B if B has the smaller value, such as "faster"; more: adjective if B has the larger value

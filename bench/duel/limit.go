@@ -34,7 +34,7 @@ func ParseLimit(text string) (Limit, error) {
 		for _, f := range all {
 			names = append(names, f.Name)
 		}
-		return Limit{}, fmt.Errorf("threshold %q: unknown figure; there are %s", text, strings.Join(names, ", "))
+		return Limit{}, fmt.Errorf("threshold %q: unknown figure; write one of %s", text, strings.Join(names, ", "))
 	}
 	value := strings.TrimSpace(text[at+1:])
 	digits, ok := strings.CutSuffix(value, "x")

@@ -49,7 +49,7 @@ func start(i int) (*worker, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start generator %d: %w", i+1, err)
+		return nil, fmt.Errorf("cannot start generator %d: %w", i+1, err)
 	}
 	return &worker{line: newLine(out, in, in), name: "generator " + strconv.Itoa(i+1), cmd: cmd}, nil
 }

@@ -28,8 +28,8 @@ const maxLines = 16
 // The worker does one job at a time. If the coordinator of the job ends, the
 // run goes on to its next step, because package load cannot be interrupted. (A
 // process of --procs exits instead, but a worker with a port has to serve other
-// coordinators.) A coordinator that connects meanwhile gets the error that the
-// worker is busy.
+// coordinators.) A coordinator that connects during a job gets the error that
+// the worker is busy.
 type host struct {
 	token   string
 	once    bool

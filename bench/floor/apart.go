@@ -17,7 +17,7 @@ import (
 // neither would happen.
 type reader struct {
 	got  atomic.Int64 // bytes read so far
-	busy atomic.Int64 // nanoseconds in which it was reading data
+	busy atomic.Int64 // nanoseconds in which the reader was reading data
 	stop atomic.Bool
 	err  error // valid after wg.Wait
 	wg   sync.WaitGroup

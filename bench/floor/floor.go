@@ -128,11 +128,11 @@ func (p *pairs) add(listener int, addr unix.Sockaddr) error {
 	}
 	p.to = append(p.to, to)
 	if err := unix.Connect(to, addr); err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("cannot connect: %w", err)
 	}
 	from, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("accept: %w", err)
+		return fmt.Errorf("cannot accept: %w", err)
 	}
 	p.from = append(p.from, from)
 	return errors.Join(unix.SetNonblock(to, true), unix.SetsockoptInt(from, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))

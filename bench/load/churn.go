@@ -53,7 +53,7 @@ type guest struct {
 	at      point
 	number  uint32
 	room    int32 // number of the room; -1: a room without members
-	resetAt int64 // 0: the guest has not reached its point
+	resetAt int64 // time at which the guest must reset; 0: the guest has not reached its point yet
 }
 
 func newChurn(s *scenario.Scenario, parts int) churn {

@@ -24,7 +24,7 @@ type memory struct {
 
 	counters []float64 // values of the counters that PerCall names; empty: PerCall is not set
 
-	collections int64 // number of garbage collections before look forced any; 0: look forced none
+	collections int64 // number of garbage collections before look forced some; 0: look forced none
 }
 
 // look reads the memory while the connections stay open. It reads at once or,
@@ -107,15 +107,15 @@ func slab() int64 {
 // differences between two readings.
 type reading struct {
 	at        int64
-	serverCPU int64 // ns of all servers; 0: not known
+	serverCPU int64 // CPU time of all servers in ns; 0: not known
 	deadCPU   int64 // part of serverCPU: CPU time of servers that were killed
-	besideCPU int64 // ns of the process Config.Beside; 0: not known
-	threadCPU int64 // ns of the generator's thread
+	besideCPU int64 // CPU time of the process Config.Beside in ns; 0: not known
+	threadCPU int64 // CPU time of the generator's thread in ns
 	sent      int64
 	received  int64
 	beats     int64
 	reads     int64 // reads of sockets that returned bytes
-	steal     int64 // in ticks, over all CPUs
+	steal     int64 // time that the host took from this machine, in ticks, summed over all CPUs
 	ticks     int64
 	pressure  int64 // us in which at least one task waited for a CPU; -1: the kernel does not report it
 }

@@ -16,9 +16,9 @@ import (
 // attempt. This limit doubles with each further attempt, up to 2 s.
 type restart struct {
 	victim  int // index of the server that is killed
-	size    int // number of its members
+	size    int // number of members on that server
 	killed  int64
-	accepts int64           // when the new server accepted connections
+	accepts int64           // time at which the new server accepted connections
 	lost    map[int32]lost  // members without a connection
 	times   map[int32]int64 // by member that came back: time from the kill to its 101
 	news    <-chan Restarted

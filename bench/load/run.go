@@ -35,7 +35,7 @@ type run struct {
 	e       *client.Engine
 	ledger  Ledger
 	id      uint32
-	own     int // number of this generator, from 0; parts is the number of all generators
+	own     int // number of this generator, counted from 0; parts is the number of all generators
 	parts   int
 	mine    func(m int32) bool // whether a member belongs to this generator; nil: all do
 	admin   *probe.Admin       // nil: the URL of the debug pages is not known
@@ -51,7 +51,7 @@ type run struct {
 	many     bool
 	sched    schedule
 	pick     *picker
-	k        int64 // number of the next message of the schedule
+	k        int64 // number of the next message in the schedule
 	due      int64
 	from     int64 // start of the time measured; to: its end
 	to       int64
@@ -66,7 +66,7 @@ type run struct {
 
 	unsettled bool    // the RSS was still changing when it was read
 	bare      int64   // memory of this process before it opened connections
-	openFrom  int64   // when dialAll began
+	openFrom  int64   // time at which dialAll began
 	openGap   float64 // ns between two connections that are opened; 0: they have no schedule
 	before    memory
 	opened    memory

@@ -71,11 +71,11 @@ func newPicker(seed uint64, conns int) *picker {
 // first returns a random member; all members have the same chance.
 func (p *picker) first() int32 { return int32(p.rng.IntN(p.conns)) }
 
-// from returns the member first if this member can send. Otherwise it returns
-// the next member after first that can send.
-func (p *picker) from(first int32, can func(int32) bool) (int32, bool) {
+// from returns the member start if this member can send. Otherwise it returns
+// the next member after start that can send.
+func (p *picker) from(start int32, can func(int32) bool) (int32, bool) {
 	for i := range int32(p.conns) {
-		if m := (first + i) % int32(p.conns); can(m) {
+		if m := (start + i) % int32(p.conns); can(m) {
 			return m, true
 		}
 	}

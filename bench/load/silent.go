@@ -32,16 +32,16 @@ type silent struct {
 	lateness *hdrhistogram.Histogram
 	kicks    result.Kicks
 	seen     int // members of this generator whose connections were opened
-	excuse   int // members with heartbeats whose kick is excused, because we were late
+	excuse   int // members with heartbeats whose kick is excused, because this generator was late
 }
 
 // life has our stamps of the signs of life that one member sent.
 type life struct {
 	late      int64 // stamp of a sign of life that we wrote max-age or more after the previous sign of life; 0: none
 	ended     bool
-	requested int64 // right before we wrote the request
-	opened    int64 // arrival of the 101: the server has received the request before it
-	last      int64 // right before we wrote the last sign of life
+	requested int64 // time right before we wrote the request
+	opened    int64 // time at which the 101 arrived: the server had received the request before
+	last      int64 // time right before we wrote the last sign of life
 }
 
 func newSilent(s *scenario.Scenario) silent {

@@ -15,10 +15,10 @@ const maxBehind = 1 << 12
 // sender, once and in order. From its first message that is in the log of the
 // room, it must get messages in the order of the log.
 type returned struct {
-	last  map[uint32]uint32 // by sender: the highest number that it got since it came back
+	last  map[uint32]uint32 // by sender: the highest number that the member got since it came back
 	got   int64
-	at    int   // position of its newest message in the log of the room; -1: not known
-	stray entry // its first message that was not in the order of the log; seq 0: none
+	at    int   // position of the member's newest message in the log of the room; -1: not known
+	stray entry // the member's first message that was not in the order of the log; seq 0: none
 	bad   bool  // another violation was counted, which also explains a wrong order
 }
 

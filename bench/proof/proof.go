@@ -59,12 +59,12 @@ func (c Counts) Sum() int64 { return c.Lost + c.Doubled + c.Reordered + c.Foreig
 type Verdict struct {
 	Counts
 	Sent     int64    `json:"messages_sent"`
-	Expected int64    `json:"deliveries_expected"` // to members that did not leave
-	Received int64    `json:"deliveries_received"` // by members that did not leave
-	Left     int64    `json:"members_that_left"`   // judged only if they came back
+	Expected int64    `json:"deliveries_expected"` // deliveries expected at members that did not leave
+	Received int64    `json:"deliveries_received"` // deliveries that arrived at members that did not leave
+	Left     int64    `json:"members_that_left"`   // these members are judged only if they came back
 	Notes    []string `json:"notes"`               // descriptions of the first violations
 
-	Back         int64 `json:"members_that_came_back,omitempty"` // judged from the time when they came back
+	Back         int64 `json:"members_that_came_back,omitempty"` // these members are judged from the time when they came back
 	ReceivedBack int64 `json:"deliveries_after_coming_back,omitempty"`
 
 	Votes []Vote `json:"votes,omitempty"` // one for each room that also has members in other generators
@@ -111,14 +111,14 @@ type room struct {
 	members []int32  // the members that this ledger judges
 	size    int      // number of all members
 	gone    int      // number of members that left
-	ahead   uint32   // number of messages of the member that has got the most
+	ahead   uint32   // number of messages that the furthest member has received
 	last    []uint32 // small rooms: the last number that a member got of a sender; index: member*size+sender
 	log     []entry
 	logSeq  map[uint32]uint32 // large rooms: by sender, its last number in the log
 	sent    uint32
 	sum     uint64
 	flight  flight
-	split   bool // other ledgers judge some of its members
+	split   bool // other ledgers judge some members of the room
 }
 
 type member struct {

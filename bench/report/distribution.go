@@ -9,7 +9,7 @@ import (
 )
 
 // percentiles draws latency against percentile, like HdrHistogram's plots. So
-// readers see the whole tail of the latency, of which p99 is only one point.
+// readers see the whole tail of the latency; p99 is only one point of it.
 func percentiles(r *result.Result, s size) *drawing {
 	type named struct {
 		class, label string

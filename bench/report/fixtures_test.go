@@ -8,8 +8,8 @@ import (
 	"dotsconnect/bench/result"
 )
 
-// lobby returns the result of a typical run of 30 s, of which 3 s are warm-up.
-// A single second in the second half is slow. All numbers are fixed, so that
+// lobby returns the result of a typical run of 30 s with 3 s of warm-up. A
+// single second in the second half is slow. All numbers are fixed, so that
 // the page is always the same.
 func lobby() *result.Result {
 	r := &result.Result{

@@ -23,10 +23,10 @@ type span struct {
 	ThreadCPU      float64 // in percent of one CPU
 }
 
-// spans combines seconds into spans, whose number is at most most. each is the
-// number of seconds in a span.
-func spans(seconds []result.Second, most int) (rows []span, each int) {
-	each = max(1, (len(seconds)+most-1)/most)
+// spans combines seconds into limit spans or fewer. each is the number of
+// seconds in a span.
+func spans(seconds []result.Second, limit int) (rows []span, each int) {
+	each = max(1, (len(seconds)+limit-1)/limit)
 	for i := 0; i < len(seconds); i += each {
 		rows = append(rows, join(seconds[i:min(i+each, len(seconds))]))
 	}

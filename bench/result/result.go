@@ -26,12 +26,12 @@ type Result struct {
 	Closed   bool              `json:"closed_loop"`
 	Machine  Machine           `json:"machine"`
 
-	Latency   Quantiles `json:"latency"`                // at all receivers: from the time when a message was due to its arrival
+	Latency   Quantiles `json:"latency"`                // time from the moment when a message was due until it arrived at a receiver; all receivers count
 	First     Quantiles `json:"latency_first_receiver"` // one value per message; empty if members of a room were in several processes
 	Last      Quantiles `json:"latency_last_receiver"`
 	Lateness  Quantiles `json:"send_lateness"`
 	Connect   Quantiles `json:"connect"`
-	Reconnect Quantiles `json:"reconnect"`     // from the end of a member's connection to the 101 of its next one
+	Reconnect Quantiles `json:"reconnect"`     // time from the end of a member's connection to the 101 of the member's next connection
 	Kick      Quantiles `json:"kick_lateness"` // how late the server kicked silent members
 
 	Traffic     Traffic    `json:"traffic"`
@@ -93,7 +93,7 @@ type Server struct {
 	CPUPerConnect    float64 `json:"cpu_us_per_connect"`
 	Descriptors      int64   `json:"descriptors"`
 	Threads          int64   `json:"threads"`
-	Go               *Go     `json:"go,omitempty"` // from the server's debug pages, if --admin names them
+	Go               *Go     `json:"go,omitempty"` // figures from the server's debug pages, if --admin names their address
 }
 
 // Go has figures of the Go runtime of the server, read at the end of the run.
@@ -114,7 +114,7 @@ type Kicks struct {
 	Early   int            `json:"early"`          // silent connections that were closed too early: a violation
 	Missing int            `json:"missing"`        // silent connections that were still open when they should have been closed: a violation
 	Wrong   int            `json:"wrongly_closed"` // connections with heartbeats that were closed: a violation
-	Codes   map[string]int `json:"codes"`          // number of kicks by close code and reason
+	Codes   map[string]int `json:"codes"`          // number of kicks for each pair of close code and reason
 }
 
 // Churn counts guests: connections that are opened and reset while the members
@@ -144,7 +144,7 @@ type Recovery struct {
 	At90   int64 `json:"back_90_us"`
 	At99   int64 `json:"back_99_us"`
 	At100  int64 `json:"back_100_us"`
-	Server int64 `json:"server_accepts_us"` // from the kill until the new server accepted connections; 0: never
+	Server int64 `json:"server_accepts_us"` // time from the kill until the new server accepted connections; 0: it never did
 }
 
 // Phase is a part of a run that makes a fault. Latency is the latency of the

@@ -91,7 +91,7 @@ func TestAThresholdOnAFigureThatIsNotThereIsMissed(t *testing.T) {
 func TestMistakesInThresholdsSayWhatIsWanted(t *testing.T) {
 	for text, want := range map[string]string{
 		"latency.p99":         "must be FIGURE<VALUE",
-		"latency.p98<20ms":    "there are connect.max",
+		"latency.p98<20ms":    "write one of connect.max",
 		"latency.p99<20":      `"20" is not a time such as 20ms`,
 		"server.rss<20 moons": "is not bytes such as",
 		"rate.sent>fast":      "is not a plain number",

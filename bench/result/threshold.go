@@ -112,7 +112,7 @@ func ParseThreshold(text string) (Threshold, error) {
 	all := figures()
 	f, ok := all[t.figure]
 	if !ok {
-		return t, fmt.Errorf("threshold %q: unknown figure; there are %s", text, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		return t, fmt.Errorf("threshold %q: unknown figure; write one of %s", text, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	}
 	var err error
 	takes := "a plain number"

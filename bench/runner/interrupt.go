@@ -8,16 +8,16 @@ import (
 	"syscall"
 )
 
-// Interruptible calls do. If SIGINT or SIGTERM arrives meanwhile, Interruptible
-// cancels the context of do, calls end, and ends all processes that this
-// program started. Then it prints one line and exits the program with code 130
-// or 143. So a run that was interrupted cannot be mistaken for a complete one.
-// Further signals are ignored, because end must be able to end the fault. The
-// time that end takes is limited.
+// Interruptible calls run. If SIGINT or SIGTERM arrives during this call,
+// Interruptible cancels the context of run, calls cleanup, and ends all
+// processes that this program started. Then it prints one line and exits the
+// program with code 130 or 143. So a run that was interrupted cannot be mistaken
+// for a complete one. Further signals are ignored, because cleanup must be able
+// to end the fault. The time that cleanup takes is limited.
 //
 // If the program was started with one of these signals ignored, Interruptible
 // ignores it too.
-func Interruptible(do func(ctx context.Context) error, end func()) error {
+func Interruptible(run func(ctx context.Context) error, cleanup func()) error {
 	signals := catch()
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -28,25 +28,25 @@ func Interruptible(do func(ctx context.Context) error, end func()) error {
 		select {
 		case s := <-signals:
 			cancel()
-			end()
+			cleanup()
 			leave(s)
 		case <-done:
 			leaveIfTold(signals)
 		}
 	}()
-	err := do(ctx)
+	err := run(ctx)
 	close(done)
 	<-watched
 	return err
 }
 
-// Uninterrupted calls do. If SIGINT or SIGTERM arrives meanwhile, the program
-// exits only after do has returned. So a folder that do writes is complete. do
-// must take only a moment.
-func Uninterrupted(do func() error) error {
+// Uninterrupted calls write. If SIGINT or SIGTERM arrives during this call, the
+// program exits only after write has returned. So a folder that write makes is
+// complete. write must take only a moment.
+func Uninterrupted(write func() error) error {
 	signals := catch()
 	defer signal.Stop(signals)
-	err := do()
+	err := write()
 	leaveIfTold(signals)
 	return err
 }

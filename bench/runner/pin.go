@@ -23,7 +23,7 @@ type Pin struct {
 func NewPin() (Pin, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
-		return Pin{}, fmt.Errorf("read the CPUs of this process: %w", err)
+		return Pin{}, fmt.Errorf("cannot read the CPUs of this process: %w", err)
 	}
 	return deal(ours)
 }
@@ -84,7 +84,7 @@ func moveProcess(pid int, cpus *unix.CPUSet) error {
 		fresh = false
 		threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
 		if err != nil {
-			return fmt.Errorf("threads of process %d: %w", pid, err)
+			return fmt.Errorf("cannot list the threads of process %d: %w", pid, err)
 		}
 		for _, t := range threads {
 			tid, err := strconv.Atoi(t.Name())
@@ -93,7 +93,7 @@ func moveProcess(pid int, cpus *unix.CPUSet) error {
 			}
 			moved[tid], fresh = true, true
 			if err := unix.SchedSetaffinity(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("move process %d to other CPUs: %w", pid, err)
+				return fmt.Errorf("cannot move process %d to other CPUs: %w", pid, err)
 			}
 		}
 	}
@@ -105,7 +105,7 @@ func moveProcess(pid int, cpus *unix.CPUSet) error {
 func ServerCPU() (int, error) {
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
-		return 0, fmt.Errorf("read the CPUs of this process: %w", err)
+		return 0, fmt.Errorf("cannot read the CPUs of this process: %w", err)
 	}
 	cpu := 0
 	for !ours.IsSet(cpu) {

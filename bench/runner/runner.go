@@ -45,8 +45,8 @@ type Spec struct {
 
 // Run makes the run and judges it. An error means that the run could not be
 // made, and contains the exit code. All other outcomes, good or bad, are in the
-// result. If SIGINT or SIGTERM arrives meanwhile, Run ends the fault, the
-// processes that it started, and the program.
+// result. If SIGINT or SIGTERM arrives during the run, Run ends the fault and
+// the processes that it started, and then exits the program.
 func (s Spec) Run() (r *result.Result, err error) {
 	if s.Scenario.Needs != "" {
 		return nil, cli.Failf(cli.Usage, "scenario %s needs %s", s.Scenario.Name, s.Scenario.Needs)

@@ -199,8 +199,8 @@ func (g *generator) idle() error {
 	}
 	g.beats = 0
 	clear(g.fresh)
-	until := g.e.Now() + int64(2*g.beat+g.patience)
-	all, err := g.e.Run(until, func() bool { return g.beats+g.ends >= g.conns })
+	end := g.e.Now() + int64(2*g.beat+g.patience)
+	all, err := g.e.Run(end, func() bool { return g.beats+g.ends >= g.conns })
 	if err != nil {
 		return err
 	}
@@ -283,11 +283,12 @@ func (g *generator) send(id int32) {
 	}
 }
 
-// drain waits until no more than most deliveries are missing. It gives up when no delivery has
-// arrived for the time patience, because the missing deliveries are then lost.
-func (g *generator) drain(most int64) error {
+// drain waits until the number of missing deliveries is not above limit. It
+// gives up when no delivery has arrived for the time patience, because the
+// missing deliveries are then lost.
+func (g *generator) drain(limit int64) error {
 	g.last = max(g.last, g.e.Now())
-	for g.ledger.Outstanding() > most && g.e.Now() < g.last+int64(g.patience) {
+	for g.ledger.Outstanding() > limit && g.e.Now() < g.last+int64(g.patience) {
 		if err := g.e.Poll(g.last + int64(g.patience)); err != nil {
 			return err
 		}
@@ -337,7 +338,7 @@ func (g *generator) collect() error {
 		select {
 		case err := <-done:
 			if err != nil {
-				return cli.Failf(cli.Invalid, "run the server's garbage collection: %w", err)
+				return cli.Failf(cli.Invalid, "cannot run the server's garbage collection: %w", err)
 			}
 			return nil
 		default:

@@ -58,7 +58,7 @@ scale: 300 connections in rooms of 100, in a virtual machine with 1029M of memor
   kernel, both ends              8,000       8,001             8,002  B a connection
   generator, user (RSS)            150         140               141  B a connection
   300 of 300 connections got every broadcast of their room: 1,200 of 1,200 deliveries, 0 lost, 0 doubled, 0 reordered, 0 foreign, 0 damaged
-  300 connections sent a heartbeat while idle; all lines are in `
+  300 connections sent a heartbeat during the idle phase; all results are in `
 	if !strings.HasPrefix(out, want) {
 		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
@@ -140,7 +140,7 @@ func TestSettingsGrowWithTheConnections(t *testing.T) {
 
 func TestWrongFlagsAreOneLine(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                    "there are lab and generate",
+		"":                                    "write lab or generate",
 		"boot":                                `unknown command "boot"`,
 		"lab --conns 0":                       "between 1 and 2,000,000",
 		"lab --conns many":                    "many",

@@ -34,7 +34,7 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return cli.Failf(cli.Usage, "no command: there are lab and generate (see --help)")
+		return cli.Failf(cli.Usage, "no command: write lab or generate (see --help)")
 	}
 	switch args[0] {
 	case "lab":
@@ -45,5 +45,5 @@ func run(args []string, stdout, stderr io.Writer) error {
 		_, err := io.WriteString(stdout, about)
 		return errors.Join(err, flag.ErrHelp)
 	}
-	return cli.Failf(cli.Usage, "unknown command %q: there are lab and generate (see --help)", args[0])
+	return cli.Failf(cli.Usage, "unknown command %q: write lab or generate (see --help)", args[0])
 }

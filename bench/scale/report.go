@@ -34,7 +34,7 @@ func readReport(in io.Reader) (*report, error) {
 		var line struct {
 			Source string          `json:"source"`
 			Event  string          `json:"event"`
-			Data   json.RawMessage `json:"data"` // of the generator: a step; of the server: a line of its log
+			Data   json.RawMessage `json:"data"` // a step of the generator, or a log line of the server
 			snapshot
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
@@ -94,7 +94,7 @@ func (r *report) print(w io.Writer, o labOptions) {
 			"%d lost, %d doubled, %d reordered, %d foreign, %d damaged\n", cli.Count(last.Complete), cli.Count(o.conns),
 			cli.Count(p.Received), cli.Count(p.Expected), p.Lost, p.Doubled, p.Reordered, p.Foreign, p.Damaged)
 	}
-	_, _ = fmt.Fprintf(w, "  %s connections sent a heartbeat while idle; all lines are in %s\n", cli.Count(r.steps["idle"].Heartbeats), o.out)
+	_, _ = fmt.Fprintf(w, "  %s connections sent a heartbeat during the idle phase; all results are in %s\n", cli.Count(r.steps["idle"].Heartbeats), o.out)
 }
 
 // judge returns an error if the run failed. It does not rely only on the

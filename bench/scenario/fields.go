@@ -62,7 +62,7 @@ func (s *Scenario) Set(name, text string) error {
 		for _, f := range all {
 			names = append(names, f.Name)
 		}
-		return fmt.Errorf("%s: unknown field; there are about, %s", name, strings.Join(names, ", "))
+		return fmt.Errorf("%s: unknown field; write one of about, %s", name, strings.Join(names, ", "))
 	}
 	if err := all[i].Set(s, text); err != nil {
 		return fmt.Errorf("%s: %w; write %s", name, err, all[i].Takes)

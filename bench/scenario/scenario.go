@@ -107,7 +107,7 @@ func Names() []string {
 // Text returns the text of the file of a scenario in the binary.
 func Text(name string) ([]byte, error) {
 	if !slices.Contains(Names(), name) {
-		return nil, fmt.Errorf("unknown scenario %q: there are %s, and any file that ends in .yaml",
+		return nil, fmt.Errorf("unknown scenario %q: write one of %s, or the path of a .yaml or .yml file",
 			name, strings.Join(Names(), ", "))
 	}
 	return files.ReadFile(path.Join("files", name+".yaml"))

@@ -1,6 +1,6 @@
 // Package stats has the statistics for comparing servers: medians, spreads, and
-// intervals for the ratio of two medians. It gets only numbers. The same
-// numbers and the same seed give the same answer.
+// intervals for the ratio of two medians. Its functions get only numbers. The
+// same numbers and the same seed give the same answer.
 //
 // It uses medians because one disturbed run of seven must not change the
 // answer. It uses the bootstrap because the distribution of the values of runs

@@ -163,7 +163,7 @@ func (r *reader) run(node ast.Node) error {
 // suite.
 func (r *reader) complete(e Entry, source string, settings []setting, line int) error {
 	if source == "" {
-		return r.fail(line, "scenario: a run must name a scenario; there are %s", strings.Join(scenario.Names(), ", "))
+		return r.fail(line, "scenario: a run must name a scenario; write one of %s", strings.Join(scenario.Names(), ", "))
 	}
 	var err error
 	if e.Scenario, err = scenario.Load(source); err != nil {
@@ -234,7 +234,7 @@ func (r *reader) requires(f field) ([]string, error) {
 	}
 	for _, text := range texts {
 		if _, ok := requirements()[text]; !ok {
-			return nil, r.fail(f.line, "requires: %q is unknown; there are %s", text,
+			return nil, r.fail(f.line, "requires: %q is unknown; write one of %s", text,
 				strings.Join(slices.Sorted(maps.Keys(requirements())), ", "))
 		}
 	}

@@ -98,7 +98,7 @@ func Names() []string {
 // Text returns the text of the file of a suite in the binary.
 func Text(name string) ([]byte, error) {
 	if !slices.Contains(Names(), name) {
-		return nil, fmt.Errorf("unknown suite %q: there are %s, and any file that ends in .yaml", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("unknown suite %q: write one of %s, or the path of a .yaml or .yml file", name, strings.Join(Names(), ", "))
 	}
 	return files.ReadFile(path.Join("files", name+".yaml"))
 }
@@ -133,7 +133,7 @@ func (s *Suite) Only(names []string) error {
 			for _, e := range s.Runs {
 				all = append(all, e.Name)
 			}
-			return fmt.Errorf("%q is not in suite %s: there are %s", name, s.Name, strings.Join(all, ", "))
+			return fmt.Errorf("%q is not in suite %s: write one of %s", name, s.Name, strings.Join(all, ", "))
 		}
 		left = append(left, s.Runs[i])
 	}

@@ -121,7 +121,7 @@ func TestMistakesAreNamedWithLineAndField(t *testing.T) {
 		}
 		// Leave out the lists of scenarios and fields, because they change when
 		// somebody adds a scenario or a field.
-		told := regexp.MustCompile(`there are (burst|about), .*`).ReplaceAllString(fmt.Sprint(err), "there are …")
+		told := regexp.MustCompile(`write one of (burst|about), .*`).ReplaceAllString(fmt.Sprint(err), "write one of …")
 		fmt.Fprintf(&b, "%s\n=> %s\n\n", text, told)
 	}
 	if *update {

@@ -36,7 +36,7 @@ type FieldReport struct {
 	Rounds  int            `json:"rounds"`
 	Quick   bool           `json:"quick"`
 	Tables  []Table        `json:"tables"`
-	Servers []Server       `json:"servers"` // in their runs, Experiment is the key of a table
+	Servers []Server       `json:"servers"` // the Experiment of each of their runs is the Key of a Table
 	Proved  int64          `json:"proved_deliveries"`
 	Notes   []string       `json:"notes"`
 

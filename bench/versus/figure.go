@@ -37,7 +37,7 @@ const busy = 0.9
 // metric is a column of the tables of a comparison.
 type metric struct {
 	key   string
-	in    string // key of the experiment that measures it
+	in    string // key of the experiment that measures the figure
 	head  [2]string
 	value func(run *Run) float64         // returns the value of a run; 0: none
 	show  func(v float64) string         // formats a value

@@ -10,7 +10,7 @@ import (
 const failover = 5 * time.Second // about the time that a failover of Redis takes
 
 // TestClusterOutage: Redis is away for the time of a failover. All nodes report that they are not ready, but HAProxy must still
-// let all clients in. Messages that are sent meanwhile are held, and all members must receive them when Redis is back.
+// let all clients in. Messages that are sent during the outage are held, and all members must receive them when Redis is back.
 func TestClusterOutage(t *testing.T) {
 	c := newCluster(t)
 	const hold = 10 * time.Second

@@ -110,6 +110,6 @@ func scalar(node ast.Node) (string, error) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "", errors.New("is a mapping")
 	default:
-		return "", fmt.Errorf("is of a kind of YAML that is not allowed here (%s: %s)", node.Type(), quotes)
+		return "", fmt.Errorf("is YAML of a kind that dotsd does not accept here (%s: %s)", node.Type(), quotes)
 	}
 }

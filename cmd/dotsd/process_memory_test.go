@@ -24,7 +24,7 @@ func (p programs) testMemory(t *testing.T) {
 		members, rooms int
 		messages, size int
 		args           []string
-		limit          float64 // MiB of live heap
+		limit          float64 // the live heap may have at most this number of MiB
 		holds          bool    // the metric must show at least 32 MiB, and must agree with the heap
 		dies           bool    // the process must end when it exceeds its memory at rest by 64 MiB
 	}{
@@ -255,9 +255,9 @@ func (p programs) testHalfFrames(t *testing.T) {
 		time.Sleep(200 * time.Millisecond) // polls the condition
 	}
 	each := (d.peak() - rest) / members
-	t.Logf("half a message of %d bytes takes %d bytes", message, each)
+	t.Logf("all but the last byte of a message of %d bytes takes %d bytes", message, each)
 	if limit := message + 8<<10; each > limit {
-		t.Errorf("half a message takes %d bytes each, want at most %d", each, limit)
+		t.Errorf("an incomplete message takes %d bytes, want at most %d", each, limit)
 	}
 	d.terminate()
 }

@@ -59,8 +59,8 @@ func (p programs) testTwoNodes(t *testing.T) {
 	}
 }
 
-// testRedisOutage stops Redis for 3 s, which is less than the hold time. All messages sent meanwhile must arrive afterwards, each
-// exactly once, in one order.
+// testRedisOutage stops Redis for 3 s, which is less than the hold time. All messages that are sent in these 3 s must arrive
+// afterwards, each exactly once, in one order.
 func (p programs) testRedisOutage(t *testing.T) {
 	url, pid := startRedisProcess(t)
 	command, _ := p.nodes(t, "--admin= --redis-hold 20s --redis-down reject --redis "+url)

@@ -56,7 +56,7 @@ type healthCmd struct {
 }
 
 type configCmd struct {
-	YAML     bool `name:"yaml" xor:"form" help:"Print a file for --config."`
+	YAML     bool `name:"yaml" xor:"form" help:"Print the configuration as a YAML file for --config."`
 	Markdown bool `name:"markdown" xor:"form" help:"Print all settings with their defaults, as a table for the documentation."`
 }
 

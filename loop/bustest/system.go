@@ -19,7 +19,7 @@ type system struct {
 	testing.TB
 	nodes   []*loop.Node
 	began   time.Time
-	changed chan struct{} // something may have come
+	changed chan struct{} // holds a value when a publication may have come
 
 	patience time.Duration
 }

@@ -6,9 +6,9 @@ package protocol
 // strings would save 25 ns more, but it would be a second grammar, so there is none.
 //
 // jsontext makes that pass, in place over the caller's bytes. It refuses text that would break a browser in the room, or that two
-// parsers would read differently: NaN and Infinity, invalid UTF-8, half surrogate pairs, and text after the value. This file adds
-// two things. It measures the nesting before the pass, because the pass recurses. And it accepts duplicate names and uses the
-// last one, as JSON.parse does, because finding duplicates would cost a map.
+// parsers would read differently: NaN and Infinity, invalid UTF-8, half surrogate pairs, and text after the value. This file also
+// measures the nesting before the pass, because the pass recurses. And it accepts duplicate names and uses the last one, as
+// JSON.parse does, because finding duplicates would cost a map.
 
 import (
 	"bytes"

@@ -83,7 +83,8 @@ func Parse(fs *flag.FlagSet, args []string, w io.Writer, about string) error {
 }
 
 // ParseWords is like Parse, but for a command that also takes arguments, which
-// may be before, between or after the flags. It returns the arguments.
+// may be before, between or after the flags. ParseWords returns these
+// arguments.
 func ParseWords(fs *flag.FlagSet, args []string, w io.Writer, about string) ([]string, error) {
 	fs.SetOutput(io.Discard)
 	var words []string

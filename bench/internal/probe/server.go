@@ -70,7 +70,7 @@ func (c Command) Start(limit time.Duration) (*Server, error) {
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := startOn(c.CPUs, s.cmd); err != nil {
-		return nil, fmt.Errorf("start %q: %w", line, err)
+		return nil, fmt.Errorf("cannot start %q: %w", line, err)
 	}
 	s.Pid = s.cmd.Process.Pid
 	go func() {
@@ -94,10 +94,10 @@ func startOn(cpus *unix.CPUSet, cmd *exec.Cmd) error {
 	}
 	var ours unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &ours); err != nil {
-		return fmt.Errorf("read the CPUs of a thread: %w", err)
+		return fmt.Errorf("cannot read the CPUs of a thread: %w", err)
 	}
 	if err := unix.SchedSetaffinity(0, cpus); err != nil {
-		return fmt.Errorf("change the CPUs of a thread: %w", err)
+		return fmt.Errorf("cannot change the CPUs of a thread: %w", err)
 	}
 	return errors.Join(cmd.Start(), unix.SchedSetaffinity(0, &ours))
 }

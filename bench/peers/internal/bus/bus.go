@@ -41,7 +41,7 @@ func Dial(address string) *Bus {
 	return &Bus{redis: client, messages: subscription.Channel()}
 }
 
-// Publish sends a message to all nodes, including this one. It waits for the
+// Publish sends a message to all nodes, including this node. It waits for the
 // answer of Redis, so the messages of a sender stay in order. Meanwhile other
 // goroutines can publish through other connections of the pool of go-redis.
 func (b *Bus) Publish(room string, message []byte) {
@@ -50,10 +50,10 @@ func (b *Bus) Publish(room string, message []byte) {
 	}
 }
 
-// Deliver calls to for each message of all nodes, in the order in which Redis
-// sends them. It does not return.
-func (b *Bus) Deliver(to func(room string, message []byte)) {
+// Deliver calls receive for each message of all nodes, in the order in which
+// Redis sends them. It does not return.
+func (b *Bus) Deliver(receive func(room string, message []byte)) {
 	for m := range b.messages {
-		to(strings.TrimPrefix(m.Channel, prefix), []byte(m.Payload))
+		receive(strings.TrimPrefix(m.Channel, prefix), []byte(m.Payload))
 	}
 }

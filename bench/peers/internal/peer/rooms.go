@@ -72,8 +72,8 @@ func (s *Seat[T]) Leave() {
 // Room returns the name of the room.
 func (s *Seat[T]) Room() string { return s.room.name }
 
-// Publish calls deliver for every member of the room, including this one.
-// deliver must not block, and must not call Join or Leave.
+// Publish calls deliver for every member of the room, including the member that
+// publishes. deliver must not block, and must not call Join or Leave.
 func (s *Seat[T]) Publish(deliver func(member T)) { s.room.publish(deliver) }
 
 // Publish calls deliver for every member of the room with this name, as
