@@ -2,6 +2,7 @@ package loop
 
 import (
 	"hash/maphash"
+	"math"
 	"math/bits"
 	"slices"
 	"sync"
@@ -119,16 +120,18 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	ln.mu.Unlock()
 }
 
-// Name returns the name of a room, if it has members on this node.
+// Name returns the name of a room, if this node needs its publications: it has members here, or the lane keeps a history.
 func (d *Directory) Name(laneIndex int, room []byte) (name string, here bool) {
 	ln := &d.lanes[laneIndex]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	e := ln.entries[string(room)]
-	if e == nil {
-		return "", false
+	switch e := ln.entries[string(room)]; {
+	case e != nil:
+		return e.Name, true
+	case ln.history != nil:
+		return ln.history.name(room), true
 	}
-	return e.Name, true
+	return "", false
 }
 
 // Deliver appends publications of a lane, which have their IDs, to the inboxes of the loops that have members of their rooms.
@@ -221,9 +224,14 @@ func (d *Directory) keep(ln *lane, p *Publication) {
 	if h == nil {
 		return
 	}
-	if h.floor.Tag != p.ID.Tag {
-		h = newHistory(h.limit, h.age, p.ID.before())
-		ln.history = h
+	switch {
+	case h.fresh: // some publications of this batch may have been left out
+		h.restart(ID{Seq: p.ID.Seq, Index: math.MaxUint32, Tag: p.ID.Tag})
+		return
+	case h.floor.Tag != p.ID.Tag:
+		h.restart(p.ID.before())
+	case p.ID.compare(h.floor) <= 0:
+		return
 	}
 	h.append(p.Room, p, d.tick.Load())
 }
@@ -241,8 +249,10 @@ func (n *Node) HistoryBytes() (bytes int64) {
 	return bytes
 }
 
-// KeepHistory makes every lane keep its latest publications from now on. The calls after the first do nothing. Any goroutine.
-func (n *Node) KeepHistory() {
+// KeepHistory makes every lane keep its latest publications from now on. The calls after the first do nothing. partial says that the
+// bus connects this node to others: until now it has left out publications into rooms without members here (Directory.Name), so a
+// history begins with the next batch. Any goroutine.
+func (n *Node) KeepHistory(partial bool) {
 	if n.cfg.HistoryBytes == 0 || n.keeps.Swap(true) {
 		return
 	}
@@ -250,6 +260,7 @@ func (n *Node) KeepHistory() {
 		ln := &n.dir.lanes[i]
 		ln.mu.Lock()
 		ln.history = newHistory(n.cfg.HistoryBytes/int64(len(n.dir.lanes)), ticks(n.cfg.HistoryAge), ln.last)
+		ln.history.fresh, ln.history.partial = partial, partial
 		ln.mu.Unlock()
 	}
 }

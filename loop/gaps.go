@@ -10,6 +10,9 @@ func (n *Node) Gap(lane int, rooms []string) {
 	ln := &n.dir.lanes[lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
+	if h := ln.history; h != nil { // what is missing is missing in the history too
+		h.restart(ln.last)
+	}
 	gap := n.gaps.Add(1) // under the mutex, so that no smaller number comes later
 	if rooms == nil {
 		ln.gap.Store(gap)

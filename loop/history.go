@@ -15,6 +15,8 @@ type history struct {
 	limit int64  // bytes of all segments and of the map
 	age   uint32 // ticks after which a segment is dropped; 0: never
 
+	partial  bool // the node may be behind other nodes
+	fresh    bool // nothing is kept until the next batch
 	bytes    int64
 	floor    ID             // every later publication of the lane is here
 	segments []*segment     // the oldest first
@@ -60,6 +62,21 @@ type record struct {
 
 func newHistory(limit int64, age uint32, floor ID) *history {
 	return &history{limit: limit, age: age, floor: floor, first: 1, rooms: map[string]int{}}
+}
+
+// restart forgets everything: only what is behind floor is kept from now on.
+func (h *history) restart(floor ID) {
+	partial, next := h.partial, h.first+uint32(len(h.segments)) // members may hold locations in the dropped segments
+	*h = *newHistory(h.limit, h.age, floor)
+	h.first, h.partial = next, partial
+}
+
+// name returns the name of a room, without an allocation if the history has it.
+func (h *history) name(room []byte) string {
+	if i, ok := h.rooms[string(room)]; ok {
+		return h.chains[i].room
+	}
+	return string(room)
 }
 
 // append adds a publication, whose id is greater than that of all others.

@@ -35,6 +35,9 @@ func (l *Loop) CheckLedger() (Stats, error) {
 			repeating[c.member.room]++
 		}
 	}
+	for _, w := range l.repeats.late {
+		repeating[w.room]++
+	}
 	for name, r := range l.rooms.byName {
 		if r.entry != nil && len(r.members)+len(r.waiting) == 0 && r.repeating == 0 {
 			return s, fmt.Errorf("room %q is empty and did not vanish", name)

@@ -65,6 +65,7 @@ func (l *Loop) turn(now time.Duration, adopts bool) {
 	} else {
 		l.intake.takeAlone()
 	}
+	l.repeats.serveLate()
 	l.slow.unblocked.each(l.slow.resend)
 	l.repeats.serve()
 	l.advanceTime()

@@ -18,6 +18,7 @@ type Start struct {
 	Since    ID   // everything behind it
 	HasSince bool // Since is a position; else it is ignored
 	Last     int  // if there is no position, or it cannot be honoured: the newest so many first
+	waited   bool // for the position
 }
 
 // Opening says where the stream of a member begins.
@@ -54,7 +55,7 @@ type repeated struct {
 // plan walks the room's publications from newest back to after, ignoring those behind upTo, and returns the parts. ok is false if
 // a publication behind after was dropped already, or if there are too many.
 func (h *history) plan(room string, after, upTo ID) (points []loc, ok bool) {
-	if h.floor.compare(after) > 0 {
+	if h.fresh || h.floor.compare(after) > 0 {
 		return nil, false
 	}
 	n, bytes := 0, 0
@@ -112,6 +113,7 @@ type repeater struct {
 	loop    *Loop
 	starts  map[*Conn]Start // of connections that wait to join, if they want more than what comes from now on
 	opening Opening         // of the member that is joining now
+	late    []late          // connections that name a position that this node has not reached yet
 	queue   worklist[*Conn] // members whose socket took everything so far
 	frames  []repeated      // in the bytes of the last gather
 	locs    []loc           // scratch
@@ -124,6 +126,76 @@ func (s *repeater) serve() {
 		c, _ := s.queue.first()
 		s.queue.drop()
 		s.loop.slow.resend(c)
+	}
+}
+
+// late is a connection that waits to join. It names a position behind that of its room on this loop: it comes from a loop or a node
+// that was ahead. If it joined now, it would get again what it has.
+type late struct {
+	conn *Conn
+	room *room
+	due  uint32 // tick at which it no longer waits
+	ripe bool   // everything up to its position was in the inbox before the last turn
+}
+
+// longestLate is how long a connection waits for this node to reach its position, in ticks.
+const longestLate = 20
+
+// wait makes c wait if its position is behind that of its room.
+func (s *repeater) wait(c *Conn, r *room) (waits bool) {
+	start, asked := s.starts[c]
+	id := start.Since
+	if !asked || !start.HasSince || start.waited || id.Tag != r.last.Tag || id.compare(r.last) <= 0 {
+		return false
+	}
+	c.member.room = r
+	c.flags |= flagJoining
+	r.repeating++ // so that the room stays
+	s.late = append(s.late, late{c, r, tickDown(s.loop.now) + longestLate, s.placed(r, id)})
+	s.loop.again()
+	return true
+}
+
+// placed reports whether everything of the room up to id is in the inboxes, or if there is no use in waiting for that.
+func (s *repeater) placed(r *room, id ID) bool {
+	ln := &s.loop.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if h := ln.history; h == nil || !h.partial || h.fresh || id.Tag != ln.last.Tag {
+		return true
+	}
+	p := r.entry.flow.firstDeferred()
+	return id.compare(ln.last) <= 0 && (p == nil || p.ID.compare(id) > 0)
+}
+
+// serveLate lets connections join whose wait is over. It is called in every turn, after the inbox was taken.
+func (s *repeater) serveLate() {
+	if len(s.late) == 0 {
+		return
+	}
+	waiting := s.late
+	s.late = nil
+	for _, w := range waiting {
+		c, r := w.conn, w.room
+		start := s.starts[c]
+		over := s.loop.tick >= w.due
+		if c.state == stateOpen && !w.ripe && !over {
+			if w.ripe = s.placed(r, start.Since); w.ripe {
+				s.loop.again()
+			}
+			s.late = append(s.late, w)
+			continue
+		}
+		r.repeating--
+		c.flags &^= flagJoining
+		if c.state != stateOpen {
+			c.member.room = nil
+			s.loop.rooms.vanish(r)
+			continue
+		}
+		start.waited, start.HasSince = true, w.ripe
+		s.starts[c] = start
+		s.loop.rooms.enter(c, r)
 	}
 }
 
@@ -154,6 +226,9 @@ func (s *repeater) open(c *Conn, r *room) *repeat {
 	}
 	if id := start.Since; start.HasSince && id.Tag == r.last.Tag && id.compare(ln.last) <= 0 {
 		if points, ok := h.plan(r.name, id, r.last); ok {
+			if id.compare(r.last) > 0 {
+				r.last = id // everything up to it was appended (wait)
+			}
 			s.opening = Opening{At: id, Resumed: true, Repeats: len(points) > 0, Members: members}
 			if len(points) > 0 {
 				return &repeat{at: id, points: points}

@@ -25,7 +25,7 @@ func repeatRig(t testing.TB, change func(*Config)) *rig {
 			change(c)
 		}
 	})
-	r.node.KeepHistory()
+	r.node.KeepHistory(false)
 	return r
 }
 
@@ -263,5 +263,89 @@ func TestResumesAtAnyMoment(t *testing.T) {
 	t.Logf("%d resumed, %d refused", resumed, refused)
 	if resumed < 1000 || refused < 10 {
 		t.Error("too few for a test")
+	}
+}
+
+// A client may come from a node that was some milliseconds ahead of this one.
+func TestAMemberWaitsUntilItsNodeHasReachedItsPosition(t *testing.T) {
+	r := newRig(t, nil)
+	r.node.KeepHistory(true)
+	r.open(0, "room", 2)
+	r.publish("room", "a", "b") // with the first, the history begins
+	r.rest()
+	ahead, o := r.resume(0, "room", Start{Since: r.since("room", 4), HasSince: true}, -1)
+	gone, _ := r.resume(0, "room", Start{Since: r.since("room", 4), HasSince: true}, -1)
+	gone.fin = true
+	r.read(gone)
+	r.step(Tick)
+	r.publish("room", "c")
+	r.step(Tick)
+	if ahead.joins+gone.joins > 0 {
+		t.Fatalf("joined at 3 with a position of 4")
+	}
+	r.publish("room", "d", "e")
+	r.rest()
+	r.step(Tick)
+	if got := ahead.frames(t); ahead.joins != 1 || !o.Resumed || !slices.Equal(got, []string{"e"}) {
+		t.Errorf("joined %d times, opening %+v, got %q: want it resumed with e", ahead.joins, *o, got)
+	}
+	never, o := r.resume(0, "room", Start{Since: r.since("room", 100), HasSince: true}, -1)
+	for range longestLate + 1 {
+		r.step(Tick)
+	}
+	if never.joins != 1 || o.Resumed {
+		t.Errorf("joined %d times, opening %+v: want it refused after a while", never.joins, *o)
+	}
+}
+
+// The bus leaves out other rooms until the history is kept, so what came before, and perhaps a part of the next batch, is not there.
+func TestAPartialHistoryBeginsWithTheNextBatch(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Lanes = 1 })
+	dir := r.node.Directory()
+	r.open(0, "room", 2)
+	if _, here := dir.Name(0, []byte("elsewhere")); here {
+		t.Error("a room without members is wanted before there is a history")
+	}
+	batch := func(seq uint64, rooms ...string) {
+		var pubs []*Publication
+		for i, room := range rooms {
+			pubs = append(pubs, &Publication{Room: room, Value: []byte("x"), ID: ID{Seq: seq, Index: uint32(i), Tag: 5}})
+		}
+		dir.Deliver(0, pubs)
+		r.rest()
+	}
+	batch(1, "room")
+	r.node.KeepHistory(true)
+	batch(2, "room")
+	batch(3, "elsewhere", "room")
+	if name, here := dir.Name(0, []byte("elsewhere")); !here || name != "elsewhere" {
+		t.Error("a room without members is not wanted, but the history needs it")
+	}
+	for seq, want := range map[uint64]bool{1: false, 2: false, 3: true} {
+		_, o := r.resume(0, "room", Start{Since: ID{Seq: seq, Tag: 5}, HasSince: true}, -1)
+		if o.Resumed != want {
+			t.Errorf("a position in batch %d: resumed %v, want %v", seq, o.Resumed, want)
+		}
+	}
+	r.node.Gap(0, nil)
+	if _, o := r.resume(0, "room", Start{Since: ID{Seq: 3, Tag: 5}, HasSince: true}, -1); o.Resumed {
+		t.Error("a position before a gap is resumed")
+	}
+}
+
+// Another loop, or another node, may have given a client a publication that is still in the inbox of its new loop.
+func TestAMemberDoesNotGetAgainWhatItsNewLoopHasNotHandledYet(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.Loops = 2 })
+	r.open(1, "room", 2)
+	f := &fake{room: -1}
+	f.Init(f)
+	r.loop(1).Adopt(&f.Conn)
+	r.rest()
+	r.publish("room", "a")
+	f.JoinFrom("room", 2, Start{Since: r.since("room", 1), HasSince: true})
+	r.publish("room", "b")
+	r.rest()
+	if got, want := f.frames(t), []string{"2:b"}; f.joins != 1 || !slices.Equal(got, want) {
+		t.Errorf("joined %d times, got %q, want %q", f.joins, got, want)
 	}
 }

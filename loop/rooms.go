@@ -56,6 +56,9 @@ func (rs *rooms) joined(e *Entry, at *ID) {
 
 func (rs *rooms) enter(c *Conn, r *room) {
 	l := rs.loop
+	if l.repeats.wait(c, r) {
+		return
+	}
 	if n, limit := r.entry.members.Add(1), l.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
 		r.entry.members.Add(-1)
 		l.node.dir.countChanged(r.entry)

@@ -188,7 +188,7 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	w.bus = &recordingBus{Embedded: NewEmbedded(w.node.Directory(), 7), order: map[string][]string{}, mine: map[ConnID][]string{},
 		far: w.rng.IntN(3) == 0, away: make([][]*Publication, cfg.Lanes)}
 	w.node.Use(w.bus)
-	w.node.KeepHistory()
+	w.node.KeepHistory(false)
 	return w
 }
 

@@ -48,10 +48,10 @@ func (g *gaps) stop() {
 // gap is called by the backend when members of the rooms may have missed messages; if rooms is nil, members of all rooms of the
 // lane may have. Any goroutine; it does not block.
 func (s *Server) gap(lane int, rooms []string) {
+	s.node.Gap(lane, rooms) // the histories must know, too
 	if s.gaps == nil {
 		return
 	}
-	s.node.Gap(lane, rooms)
 	select {
 	case s.gaps.ring <- struct{}{}:
 	default:

@@ -24,15 +24,9 @@ func (s v2) join(t *protocol.Target) {
 		start.Since, start.HasSince = loop.ID{Tag: p.Tag, Seq: p.Seq, Index: uint32(p.Index)}, true
 	}
 	s.extra.handshake.asked, s.extra.handshake.last = t.V2.Since != "", t.V2.Last > 0
-	s.poller().srv.keepHistory()
+	srv := s.poller().srv
+	srv.node.KeepHistory(srv.backend != nil)
 	s.JoinFrom(t.Key(), variantV2, start)
-}
-
-// keepHistory starts the histories, unless this node is not alone: only then it sees every message of every room.
-func (s *Server) keepHistory() {
-	if s.backend == nil {
-		s.node.KeepHistory()
-	}
 }
 
 // secret returns the key of the connection, which only its client gets, and the tag that other clients see. Neither is stored.

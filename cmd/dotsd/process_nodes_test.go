@@ -27,6 +27,7 @@ func TestNodesOnRedis(t *testing.T) {
 		"away, and rooms are on one node":    p.testRedisOutageLocal,
 		"one of three nodes dies by SIGKILL": p.testNodeDeath,
 		"another agreement on the lanes":     p.testLostAgreement,
+		"clients go from node to node":       p.testHops,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
