@@ -102,11 +102,12 @@ func formats(s *site) string {
 }
 
 // checkRefused checks that a node of the previous version does not start, and that it says why.
+// checkRefused starts an old program, whose text is that of its version.
 func checkRefused(t *testing.T, path string, redis *redisServer) {
 	t.Helper()
 	s, serves := launch(t, path, "--redis="+redis.url())
 	eventually(t, "the old program ends", func() bool { return serves() || !s.alive() })
-	if text := strings.Join(s.log(), "\n"); serves() || !strings.Contains(text, "use format 2, but this node uses format 1") {
+	if text := strings.Join(s.log(), "\n"); serves() || !strings.Contains(text, "speak format 2, this one 1") {
 		t.Errorf("a node of the version before serves: %v; it said %s", serves(), text)
 	}
 }

@@ -256,11 +256,12 @@ func (v verdicts) row(name string) string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s |", name, v.accepted, v.rejected, v.lost, v.doubled, v.reordered, v.gaps, v.ready.Seconds())
 }
 
-// judge fails the test for every result that is not allowed. If mayLose is true, messages may be lost.
+// judge fails the test for every result that is not allowed. If mayLose is true, messages may be lost. Then a batch that one node had
+// received before Redis lost it may have another place on the other node, but not without a gap.
 func (v verdicts) judge(t *testing.T, mayLose bool) {
 	t.Helper()
-	if v.doubled > 0 || v.reordered > 0 {
-		t.Errorf("%d doubled, %d reordered", v.doubled, v.reordered)
+	if v.doubled > 0 || v.reordered > 0 && (!mayLose || v.gaps == 0) {
+		t.Errorf("%d doubled, %d reordered, %d gaps", v.doubled, v.reordered, v.gaps)
 	}
 	if v.lost > 0 && !mayLose {
 		t.Errorf("%d lost of %d", v.lost, v.accepted)
