@@ -159,7 +159,6 @@ func TestResumesAtAnyMoment(t *testing.T) {
 			room string
 			last ID
 			has  bool
-			got  []string
 			from int // in the order, -1: not known yet
 		}
 		var clients []*client

@@ -101,8 +101,7 @@ func formats(s *site) string {
 	return text
 }
 
-// checkRefused checks that a node of the previous version does not start, and that it says why.
-// checkRefused starts an old program, whose text is that of its version.
+// checkRefused checks that a node of the previous version does not start, and that it says why, in the text of that version.
 func checkRefused(t *testing.T, path string, redis *redisServer) {
 	t.Helper()
 	s, serves := launch(t, path, "--redis="+redis.url())
