@@ -211,8 +211,8 @@ func (b *Bridge) Publish(p *loop.Publication) {
 }
 
 // Yield lets a goroutine that sends to Redis run before the goroutine of a loop waits for the kernel, if the sending goroutine was
-// idle and now has something to send. The Go scheduler does not see that wait, so without Yield it would wake another thread for the sending
-// goroutine, which takes 0.1 ms on an idle machine. A loop's goroutine calls Yield between two events.
+// idle and now has something to send. The Go scheduler does not see that wait, so without Yield it would wake another thread for the
+// sending goroutine, which takes 0.1 ms on an idle machine. A loop's goroutine calls Yield between two events.
 func (b *Bridge) Yield() {
 	if b.woke.Load() && b.woke.Swap(false) {
 		runtime.Gosched()
