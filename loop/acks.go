@@ -8,6 +8,7 @@ package loop
 type acks struct {
 	loop  *Loop
 	notes []ackNote // the oldest first
+	ready worklist[ackNote]
 }
 
 type ackNote struct {
@@ -31,40 +32,51 @@ func (a *acks) note(p *Publication) {
 	}
 }
 
-// serve acknowledges what the fan-out of this turn has given to its senders. The rest waits for the next turn.
+// serve acknowledges what the fan-out of this turn has given to its senders. The rest waits: for a later turn that serves its room,
+// which the room rings for, or until the sender takes more.
 func (a *acks) serve() {
+	a.ready.each(a.say) // those that a turn that panicked has left
 	if len(a.notes) == 0 {
 		return
 	}
-	notes := a.notes
-	for i := len(notes) - 1; i >= 0; i-- { // the latest of each connection
-		n := &notes[i]
-		c := a.loop.Conn(n.conn)
-		switch {
-		case c == nil || c.state != stateOpen:
+	for i := len(a.notes) - 1; i >= 0; i-- { // the latest of each connection
+		n := &a.notes[i]
+		switch c := a.loop.Conn(n.conn); {
+		case c == nil || c.state != stateOpen || c.has(flagAcked):
 			n.conn = 0
-		case c.has(flagAcked):
-			n.conn = 0
-		case c.backlog != nil && len(c.backlog.said) > mostSaid/2: // one acknowledgement will do for all
-		case c.backlog != nil || c.member.room == nil || c.has(flagJoining):
-			c.flags |= flagAcked
-		case int32(c.member.room.position(&c.member)-n.pos) >= 0:
+		case a.given(c, n):
 			c.flags |= flagAcked
 		}
 	}
-	kept := notes[:0]
-	for _, n := range notes {
+	kept := a.notes[:0]
+	for _, n := range a.notes {
 		if n.conn == 0 {
 			continue
 		}
-		c := a.loop.Conn(n.conn)
-		if c == nil || !c.has(flagAcked) {
+		if c := a.loop.Conn(n.conn); c.has(flagAcked) {
+			c.flags &^= flagAcked
+			a.ready.add(n)
+		} else {
 			kept = append(kept, n)
-			continue
 		}
-		c.flags &^= flagAcked
+	}
+	a.notes = kept
+	a.ready.each(a.say)
+}
+
+// given reports whether c may be told: it was given its publication, or something waits for it.
+func (a *acks) given(c *Conn, n *ackNote) bool {
+	switch {
+	case c.backlog != nil && len(c.backlog.said) > mostSaid/2: // one acknowledgement will do for all
+		return false
+	case c.backlog != nil || c.member.room == nil || c.has(flagJoining):
+		return true
+	}
+	return int32(c.member.room.position(&c.member)-n.pos) >= 0
+}
+
+func (a *acks) say(n ackNote) {
+	if c := a.loop.Conn(n.conn); c != nil {
 		c.peer.Ack(n.ref, n.id, c.backlog != nil || c.member.room == nil)
 	}
-	clear(notes[len(kept):])
-	a.notes = kept
 }

@@ -85,7 +85,7 @@ func (c *Conn) Position() (at ID, ok bool) {
 	if m.room == nil || c.has(flagJoining) || c.backlog != nil || m.room.position(m) != m.room.pos {
 		return ID{}, false
 	}
-	return m.room.last, m.room.last.Tag != 0
+	return m.room.last, true
 }
 
 // Join asks to make c a member of the room. The loop calls Session.Joined once c is a member, perhaps before Join returns.

@@ -81,7 +81,7 @@ func (l *Loop) turn(now time.Duration, adopts bool) {
 	}
 	l.load.relieve()
 	if sheds > 0 || len(l.reader.ready) > 0 || l.reader.serving.len() > 0 || l.fanout.dirty.len() > 0 ||
-		len(l.timeouts.suspects) > 0 || l.timeouts.judging.len() > 0 || l.slow.unblocked.len() > 0 || l.repeats.queue.len() > 0 || len(l.fanout.acks.notes) > 0 || l.toClose.len() > 0 {
+		len(l.timeouts.suspects) > 0 || l.timeouts.judging.len() > 0 || l.slow.unblocked.len() > 0 || l.repeats.queue.len() > 0 || l.toClose.len() > 0 {
 		l.again()
 	}
 	l.publishStats()

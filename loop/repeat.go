@@ -53,9 +53,9 @@ type repeated struct {
 }
 
 // plan walks the room's publications from newest back to after, ignoring those behind upTo, and returns the parts. ok is false if
-// a publication behind after was dropped already, or if there are too many.
+// a publication behind after was dropped already, if the history has another numbering, or if there are too many.
 func (h *history) plan(room string, after, upTo ID) (points []loc, ok bool) {
-	if h.fresh || h.floor.compare(after) > 0 {
+	if h.fresh || after.Tag != h.floor.Tag || upTo.Tag != h.floor.Tag || h.floor.compare(after) > 0 {
 		return nil, false
 	}
 	n, bytes := 0, 0
@@ -114,6 +114,7 @@ type repeater struct {
 	starts  map[*Conn]Start // of connections that wait to join, if they want more than what comes from now on
 	opening Opening         // of the member that is joining now
 	late    []late          // connections that name a position that this node has not reached yet
+	serving worklist[late]  // those of them that this turn looks at
 	queue   worklist[*Conn] // members whose socket took everything so far
 	frames  []repeated      // in the bytes of the last gather
 	locs    []loc           // scratch
@@ -170,33 +171,35 @@ func (s *repeater) placed(r *room, id ID) bool {
 
 // serveLate lets connections join whose wait is over. It is called in every turn, after the inbox was taken.
 func (s *repeater) serveLate() {
-	if len(s.late) == 0 {
+	if len(s.late)+s.serving.len() == 0 {
 		return
 	}
-	waiting := s.late
-	s.late = nil
-	for _, w := range waiting {
-		c, r := w.conn, w.room
-		start := s.starts[c]
-		over := s.loop.tick >= w.due
-		if c.state == stateOpen && !w.ripe && !over {
-			if w.ripe = s.placed(r, start.Since); w.ripe {
-				s.loop.again()
-			}
-			s.late = append(s.late, w)
-			continue
+	s.serving.each(s.look) // those that a turn that panicked has left
+	s.late = s.serving.refill(s.late)
+	s.serving.each(s.look)
+}
+
+// look lets a connection join if its wait is over.
+func (s *repeater) look(w late) {
+	c, r := w.conn, w.room
+	start := s.starts[c]
+	if c.state == stateOpen && !w.ripe && s.loop.tick < w.due {
+		if w.ripe = s.placed(r, start.Since); w.ripe {
+			s.loop.again()
 		}
-		r.repeating--
-		c.flags &^= flagJoining
-		if c.state != stateOpen {
-			c.member.room = nil
-			s.loop.rooms.vanish(r)
-			continue
-		}
-		start.waited, start.HasSince = true, w.ripe
-		s.starts[c] = start
-		s.loop.rooms.enter(c, r)
+		s.late = append(s.late, w)
+		return
 	}
+	r.repeating--
+	c.flags &^= flagJoining
+	if c.state != stateOpen {
+		c.member.room = nil
+		s.loop.rooms.vanish(r)
+		return
+	}
+	start.waited, start.HasSince = true, w.ripe
+	s.starts[c] = start
+	s.loop.rooms.enter(c, r)
 }
 
 // begin starts a repetition. c is in no room's list of members yet.
@@ -236,7 +239,7 @@ func (s *repeater) open(c *Conn, r *room) *repeat {
 			return nil
 		}
 	}
-	if start.Last == 0 {
+	if start.Last == 0 || r.last.Tag != h.floor.Tag {
 		return nil
 	}
 	at := h.before(r.name, min(start.Last, mostLast), r.last)
@@ -260,7 +263,7 @@ func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
 		return buf, true
 	}
 	cut := rep.sent
-	if at.Tag != r.last.Tag || h.floor.Tag != at.Tag || h.floor.compare(at) > 0 || !h.extend(rep, r) {
+	if h.floor.Tag != at.Tag || h.floor.compare(at) > 0 || !h.extend(rep, r) {
 		return buf, false
 	}
 	for i := len(rep.points) - 1; i >= 0; i-- {

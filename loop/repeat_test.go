@@ -348,3 +348,75 @@ func TestAMemberDoesNotGetAgainWhatItsNewLoopHasNotHandledYet(t *testing.T) {
 		t.Errorf("joined %d times, got %q, want %q", f.joins, got, want)
 	}
 }
+
+// A room that was quiet since then has the old numbering, but its lane has not: what the room missed in between is not known.
+func TestAPositionOfAnOlderNumberingIsRefusedInAQuietRoom(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Lanes = 1 })
+	dir := r.node.Directory()
+	r.open(0, "room", 2)
+	r.open(0, "other", 2)
+	r.node.KeepHistory(true)
+	deliver := func(room string, tag uint32, seq uint64) {
+		dir.Deliver(0, []*Publication{{Room: room, Value: []byte("x"), ID: ID{Seq: seq, Tag: tag}}})
+		r.rest()
+	}
+	for seq := range uint64(4) {
+		deliver("room", 5, seq+1)
+	}
+	if _, o := r.resume(0, "room", Start{Since: ID{Seq: 1, Tag: 5}, HasSince: true}, -1); o.Resumed {
+		t.Error("a position before the history is resumed")
+	}
+	if _, o := r.resume(0, "room", Start{Since: ID{Seq: 3, Tag: 5}, HasSince: true}, -1); !o.Resumed {
+		t.Error("a position in the history is not resumed")
+	}
+	for seq := range uint64(9) {
+		deliver("other", 6, seq+1)
+	}
+	for _, start := range []Start{{Since: ID{Seq: 3, Tag: 5}, HasSince: true}, {Last: 3}} {
+		if _, o := r.resume(0, "room", start, -1); o.Resumed || o.Repeats {
+			t.Errorf("%+v: opening %+v, want neither resumed nor repeated", start, *o)
+		}
+	}
+}
+
+// After a gap, a node that gets all rooms only since a moment ago may lack any batch up to the next.
+func TestAPartialHistoryBeginsAgainAfterAGap(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Lanes = 1 })
+	dir := r.node.Directory()
+	r.open(0, "room", 2)
+	deliver := func(seq uint64) {
+		dir.Deliver(0, []*Publication{{Room: "room", Value: []byte("x"), ID: ID{Seq: seq, Tag: 5}}})
+		r.rest()
+	}
+	deliver(10) // the batches up to 1,000 concern other rooms
+	r.node.KeepHistory(true)
+	r.node.Gap(0, nil)
+	deliver(1000)
+	deliver(1001)
+	for seq, want := range map[uint64]bool{500: false, 1001: true} {
+		if _, o := r.resume(0, "room", Start{Since: ID{Seq: seq, Tag: 5}, HasSince: true}, -1); o.Resumed != want {
+			t.Errorf("a position in batch %d: resumed %v, want %v", seq, o.Resumed, want)
+		}
+	}
+}
+
+// A sender that reads nothing must not keep the loop busy, and gets one acknowledgement for all once it reads.
+func TestAcknowledgementsOfASenderThatDoesNotReadWait(t *testing.T) {
+	r := repeatRig(t, nil)
+	f := r.open(0, "room", 2)
+	f.room = 5
+	f.PublishBy(&Sender{Me: 1, Ref: 1}, KindText, []byte("first"))
+	r.rest()
+	f.Say([]byte(strings.Repeat("a", mostSaid/2+1)))
+	for ref := range uint64(20) {
+		f.PublishBy(&Sender{Me: 1, Ref: ref + 2}, KindText, []byte("next"))
+		r.rest() // fails if the loop does not come to rest
+	}
+	before := len(f.acks)
+	f.take(-1)
+	r.rest()
+	r.step(Tick)
+	if got := f.acks[before:]; len(got) != 1 || got[0].ref != 21 || got[0].at.Seq != 21 {
+		t.Errorf("acknowledged %+v, want 21 alone", got)
+	}
+}

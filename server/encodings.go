@@ -59,6 +59,15 @@ func sender(p *loop.Publication) (me, ref uint64) {
 	return p.By.Me, p.By.Ref
 }
 
+// positionOrNil returns nil for a publication without a place in the common order.
+func positionOrNil(id loop.ID) *protocol.Position {
+	if id.Tag == 0 {
+		return nil
+	}
+	p := position(id)
+	return &p
+}
+
 // position returns an id in the form that clients have.
 func position(id loop.ID) protocol.Position {
 	return protocol.Position{Tag: id.Tag, Seq: id.Seq, Index: uint16(id.Index)}

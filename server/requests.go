@@ -49,26 +49,23 @@ func (s v2) appendOpen(dst []byte, h *handshake) []byte {
 		s.poller().srv.counts.resume(o.Resumed)
 	}
 	dst = e.Append(dst)
-	if (h.asked || h.last) && !o.Repeats && e.HasPosition {
-		dst = protocol.AppendLive(dst, e.Position, nil)
+	if (h.asked || h.last) && !o.Repeats {
+		dst = protocol.AppendLive(dst, positionOrNil(o.At), nil)
 	}
 	return dst
 }
 
 // Live implements loop.Session.
-func (s *session) Live(at loop.ID) { s.Say(protocol.AppendLive(nil, position(at), nil)) }
+func (s *session) Live(at loop.ID) { s.Say(protocol.AppendLive(nil, positionOrNil(at), nil)) }
 
 // Ack implements loop.Session.
 func (s *session) Ack(ref uint64, at loop.ID, behind bool) {
-	p := position(at)
-	switch {
-	case at.Tag == 0:
-		s.Say(protocol.AppendAck(s.poller().answer[:0], ref, nil, true))
-	case behind:
-		s.Say(protocol.AppendAck(s.poller().answer[:0], ref, nil, false))
-	default:
-		s.Say(protocol.AppendAck(s.poller().answer[:0], ref, &p, false))
+	p := positionOrNil(at)
+	nodeOnly := p == nil
+	if behind {
+		p = nil
 	}
+	s.Say(protocol.AppendAck(s.poller().answer[:0], ref, p, nodeOnly))
 }
 
 // Refused implements loop.Session: a client of version 2 is told, and stays.
@@ -114,12 +111,8 @@ func (s v2) request(r *protocol.Request) {
 	switch r.Kind {
 	case protocol.RequestHeartbeat:
 		s.poller().srv.counts.heartbeats.Add(1)
-		if at, ok := s.Position(); ok {
-			p := position(at)
-			s.Control(protocol.AppendHeartbeatEvent(s.poller().answer[:0], &p))
-		} else {
-			s.Control(protocol.AppendHeartbeatEvent(s.poller().answer[:0], nil))
-		}
+		at, _ := s.Position()
+		s.Control(protocol.AppendHeartbeatEvent(s.poller().answer[:0], positionOrNil(at)))
 	case protocol.RequestMessage:
 		s.publish(r)
 	case protocol.RequestBad:

@@ -47,10 +47,10 @@ func (o *Open) Append(dst []byte) []byte {
 
 // AppendLive appends the event that follows the publications that were repeated after since or last. fenced is nil unless the
 // client sent the key of its former connection (was).
-func AppendLive(dst []byte, p Position, fenced *bool) []byte {
+func AppendLive(dst []byte, p *Position, fenced *bool) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"event":"live"`...)
-	dst = appendID(dst, &p)
+	dst = appendID(dst, p)
 	if fenced != nil {
 		dst = append(dst, `,"fenced":`...)
 		dst = strconv.AppendBool(dst, *fenced)

@@ -58,7 +58,7 @@ func TestFramesOfVersion2DoNotAllocate(t *testing.T) {
 		_ = protocol.AppendV2(global, p, 5, 1234, value)
 		_ = protocol.AppendV2Local(local, 5, 1234, value)
 		_ = open.Append(event)
-		_ = protocol.AppendLive(event, p, &yes)
+		_ = protocol.AppendLive(event, &p, &yes)
 		_ = protocol.AppendHeartbeatEvent(event, &p)
 		_ = protocol.AppendMark(event, p)
 		_ = protocol.AppendAck(event, 7, &p, true)

@@ -155,7 +155,7 @@ func (f fields) appendEvent(dst []byte, kind string) []byte {
 		}
 		return o.Append(dst)
 	case "live":
-		return protocol.AppendLive(dst, *p, f.Fenced)
+		return protocol.AppendLive(dst, p, f.Fenced)
 	case "heartbeat":
 		return protocol.AppendHeartbeatEvent(dst, p)
 	case "mark":
