@@ -18,13 +18,13 @@ package loop
 //
 // Only the loop's goroutine uses a backlog.
 
-// mostSaid is the number of bytes of control frames that may wait for a member.
-const mostSaid = 16 << 10
+// mostSaid is the number of bytes of control frames that may wait for a connection; one with many rooms gets more of them.
+const mostSaid, mostSaidMany = 16 << 10, 64 << 10
 
 // The memory of a reference to a batch, and of a batch, in bytes; Publication.memory does not count them.
 const (
 	refMemory   = 24  // a ref, in a list that grows by a quarter
-	batchMemory = 168 // the batch itself
+	batchMemory = 280 // the batch itself
 )
 
 // ref is the part of a batch that a member still has to get: pubs[next:].
@@ -40,7 +40,8 @@ type backlog struct {
 	said      []byte         // control frames that wait and must not be dropped
 	control   []byte         // a control frame that waits, or the last words of a slow consumer
 	refs      []ref          // whole frames that wait
-	repeat    *repeat        // publications that the member missed and is given first (repeat.go); nil for nearly every backlog
+	gaps      []lost         // what the connection lost, and was not told yet (skip.go)
+	repeat    *repeat        // publications that a member missed and is given first (repeat.go); nil for nearly every backlog
 	bytes     int            // size of rest and of the frames in refs; control does not count
 	index     int            // in slowSet.lagging
 	softSince uint32         // tick since which the member is over SoftBacklog; 0 if it is not
@@ -124,19 +125,24 @@ func (s *slowSet) gather(c *Conn) (_ []byte, ok bool) {
 	case k.repeat != nil && k.repeat.sent > 0: // nothing may come between the parts of a frame
 		return s.loop.repeats.gather(c, nil)
 	}
-	ok = true
+	if c.state <= stateEnding {
+		s.tellGaps(c)
+		s.loop.repeats.endCaughtUp(c)
+	}
+	ok, all := true, true
 	buf := append(append(append(s.scratch[:0], k.rest...), k.said...), k.control...)
 fill:
 	for _, r := range k.refs {
 		for _, p := range r.batch.pubs[r.next:] {
 			f := p.frame(&s.loop.cfg.Encodings, v)
 			if len(buf) > 0 && len(buf)+len(f) > maxBatch {
+				all = false
 				break fill
 			}
 			buf = append(buf, f...)
 		}
 	}
-	if k.repeat != nil {
+	if k.repeat != nil && all {
 		buf, ok = s.loop.repeats.gather(c, buf)
 	}
 	if cap(buf) <= 2*maxBatch {
@@ -170,13 +176,18 @@ func (s *slowSet) advance(c *Conn, n int) {
 	answers := len(k.said) + len(k.control)
 	n -= answers
 	k.said, k.control = nil, nil
-	if k.repeat != nil {
-		s.loop.repeats.advance(k.repeat, n)
-		return
-	}
-	for n > 0 {
+	for len(k.refs) > 0 && (n > 0 || s.nextIsEmpty(c)) {
 		n -= s.advanceFrame(c, n)
 	}
+	if n > 0 {
+		s.loop.repeats.advance(k.repeat, n)
+	}
+}
+
+// nextIsEmpty reports whether the next whole frame of the backlog has no bytes: its publication is not for the variant of c.
+func (s *slowSet) nextIsEmpty(c *Conn) bool {
+	r := &c.backlog.refs[0]
+	return len(r.batch.pubs[r.next].frame(&s.loop.cfg.Encodings, c.variant)) == 0
 }
 
 // advanceFrame removes the next whole frame from the backlog. n is the number of bytes sent, counted from the beginning of that
@@ -207,7 +218,7 @@ func (s *slowSet) dropRefs(c *Conn, reason CloseReason) {
 		s.loop.stats.Dropped[reason] += uint64(len(r.batch.pubs) - r.next)
 		s.unref(r.batch)
 	}
-	k.refs, k.said, k.control = nil, nil, nil
+	k.refs, k.said, k.control, k.gaps = nil, nil, nil, nil
 	k.bytes = len(k.rest)
 }
 
@@ -216,7 +227,7 @@ func (k *backlog) weight() int { return k.bytes + refMemory*len(k.refs) }
 
 // betweenFrames reports whether a control frame may be sent at once: a repetition pulls its frames, so nothing waits before it.
 func (k *backlog) betweenFrames() bool {
-	return k.repeat != nil && k.repeat.sent+len(k.rest)+len(k.said)+len(k.control) == 0
+	return k.repeat != nil && k.repeat.sent+len(k.rest)+len(k.said)+len(k.control)+len(k.gaps) == 0
 }
 
 // frames is the number of frames of rooms that wait for the member; the ledger needs it.

@@ -315,7 +315,7 @@ func TestAThousandLaggingMembersHoldTheFramesOfTheirRoomOnce(t *testing.T) {
 	}
 	// The kernel has taken a part of the first frame, and the rest of a frame counts no reference. Each of the two loops has its
 	// own batch for each of the other 99 frames.
-	want := int64(100*(500+200) + 99*(2*batchMemory+len(all)*refMemory))
+	want := int64(100*(500+pubMemory) + 99*(2*batchMemory+len(all)*refMemory))
 	if got := r.node.Held(); got != want {
 		t.Errorf("1,000 members that take nothing hold %d bytes, want %d: 100 frames once", got, want)
 	}

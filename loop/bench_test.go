@@ -19,7 +19,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 				c := &conns[i].Conn
 				rm := c.member.room
 				l.rooms.leave(c, ReasonLeft)
-				l.rooms.enter(c, rm)
+				l.rooms.join(&c.member, rm)
 			})
 		})
 		b.Run(fmt.Sprintf("index/room=%d", size), func(b *testing.B) {
@@ -62,7 +62,7 @@ func benchRooms(b *testing.B, size, total int) (l *Loop, conns []*fake) {
 			f := &fake{null: true}
 			f.Init(f)
 			f.loop, f.state, f.flags = l, stateOpen, flagUpgraded
-			l.rooms.enter(&f.Conn, rm)
+			l.rooms.join(&f.member, rm)
 			conns = append(conns, f)
 		}
 	}

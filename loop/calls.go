@@ -44,9 +44,24 @@ func (c *Conn) Publish(kind Kind, value []byte) { c.PublishBy(nil, kind, value) 
 
 // PublishBy is Publish for a message that is to be acknowledged: Session.Ack is called with its ref.
 func (c *Conn) PublishBy(by *Sender, kind Kind, value []byte) {
+	c.publish(&c.member, by, kind, value)
+}
+
+// PublishTo is PublishBy for a connection with many rooms. It reports false if c is not a member of the room.
+func (c *Conn) PublishTo(room string, by *Sender, kind Kind, value []byte) bool {
+	m := c.memberIn(room)
+	if m == nil {
+		return false
+	}
+	c.loop.rooms.many[c].spoke = m
+	c.publish(m, by, kind, value)
+	return true
+}
+
+func (c *Conn) publish(m *Member, by *Sender, kind Kind, value []byte) {
 	l := c.loop
-	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, c.member.room.name, c.id, kind, value)
-	p.from, p.By = c.member.room.entry, by
+	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, m.room.name, c.id, kind, value)
+	p.from, p.By = m.room.entry, by
 	c.pending++
 	l.stats.Accepted++
 	l.node.bus.Publish(p)
@@ -74,7 +89,11 @@ func (c *Conn) Say(frame []byte) {
 		c.Control(frame)
 		return
 	}
-	if k.said = append(k.said, frame...); len(k.said) > mostSaid {
+	most := mostSaid
+	if c.has(flagMany) {
+		most = mostSaidMany
+	}
+	if k.said = append(k.said, frame...); len(k.said) > most {
 		c.closeLater(ReasonBacklogHard)
 	}
 }
@@ -82,7 +101,7 @@ func (c *Conn) Say(frame []byte) {
 // Position is the id of the latest publication of the room, if c was given all of them.
 func (c *Conn) Position() (at ID, ok bool) {
 	m := &c.member
-	if m.room == nil || c.has(flagJoining) || c.backlog != nil || m.room.position(m) != m.room.pos {
+	if !m.seated() || c.backlog != nil || m.room.position(m) != m.room.pos {
 		return ID{}, false
 	}
 	return m.room.last, true
@@ -91,13 +110,15 @@ func (c *Conn) Position() (at ID, ok bool) {
 // Join asks to make c a member of the room. The loop calls Session.Joined once c is a member, perhaps before Join returns.
 func (c *Conn) Join(room string, v Variant) {
 	c.variant = v
-	c.loop.rooms.join(c, room)
+	if r := c.loop.rooms.get(&c.member, room); r != nil {
+		c.loop.rooms.join(&c.member, r)
+	}
 }
 
 // JoinFrom is Join for a member that wants publications that it missed. During Session.Joined, Loop.Opening says from where on it
 // gets them.
 func (c *Conn) JoinFrom(room string, v Variant, start Start) {
-	c.loop.repeats.starts[c] = start
+	c.loop.repeats.starts[&c.member] = start
 	c.Join(room, v)
 }
 
@@ -111,7 +132,13 @@ func (c *Conn) Took() { c.loop.reader.budget-- }
 
 // blocked reports whether messages of c may not be accepted now.
 func (c *Conn) blocked() bool {
-	if r := c.member.room; r != nil {
+	m := &c.member
+	if c.has(flagMany) { // a publisher must wait for the rooms that it publishes to
+		if m = c.loop.rooms.many[c].spoke; m == nil {
+			return !c.loop.node.admits(nil)
+		}
+	}
+	if r := m.room; r != nil {
 		return !c.loop.node.admits(r.entry)
 	}
 	return !c.loop.node.admits(nil)

@@ -61,7 +61,7 @@ func (c *Conn) close() {
 	if !e.reason.Slow() {
 		c.catchUp()
 	}
-	if k := c.backlog; k != nil && k.repeat != nil && !c.loop.repeats.stop(c) {
+	if k := c.backlog; k != nil && k.repeat != nil && !c.loop.repeats.stop(k.repeat.member) {
 		c.gone(e.reason)
 		return
 	}
@@ -79,14 +79,14 @@ func (c *Conn) close() {
 
 // catchUp gives c the messages that its room has not fanned out to it yet.
 func (c *Conn) catchUp() {
-	m := &c.member
-	if m.room == nil || c.has(flagJoining) || c.backlog != nil && c.backlog.repeat != nil {
-		return
-	}
-	r := m.room
-	for _, b := range r.queue {
-		c.loop.fanout.deliver(m, b)
-	}
+	c.eachMember(func(m *Member) {
+		if !m.seated() {
+			return
+		}
+		for _, b := range m.room.queue {
+			c.loop.fanout.deliver(m, b)
+		}
+	})
 }
 
 // lastWords sends the last words once everything before them is sent, and then FIN. If it has to wait, it is called again
@@ -148,7 +148,7 @@ func (c *Conn) gone(reason CloseReason) {
 	}
 	c.loop.reader.freeInput(c)
 	c.loop.timeouts.wheel.stop(c)
-	delete(c.loop.repeats.starts, c)
+	delete(c.loop.rooms.many, c)
 	c.state = stateGone
 	c.end = nil
 	if c.has(flagFreed) {

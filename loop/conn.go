@@ -34,13 +34,15 @@ const (
 	flagHeld                       // the session waits for something (Hold)
 	flagEOF                        // nothing more will come from the socket
 	flagFreed                      // the transport has closed the socket
-	flagJoining                    // not a member yet: member.room is the room that the connection waits to join
 	flagPings                      // WantPings
 	flagPartial                    // inside a frame (SetPartial)
 	flagArmed                      // in the wheel
 	flagToClose                    // must be closed; sweep does it at the end of the turn
 	flagUpgraded                   // handshake done: MaxAge applies instead of HandshakeTimeout
 	flagAcked                      // acks.serve has found its latest acknowledgement
+	flagMany                       // BeMany
+	flagGap                        // SlowGap, of a connection with one room
+	flagLatest                     // SlowLatest, of a connection with one room
 )
 
 // Conn is one connection as the loop sees it. The server embeds it in its session, so that a connection is one object.
@@ -67,7 +69,7 @@ type Conn struct {
 }
 
 // Init ties c to its peer. Call it before Adopt.
-func (c *Conn) Init(p Peer) { c.peer = p }
+func (c *Conn) Init(p Peer) { c.peer, c.member.conn = p, c }
 
 // ID is 0 until the loop has adopted c.
 func (c *Conn) ID() ConnID { return c.id }
@@ -78,12 +80,17 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Peer returns the peer given to Init.
 func (c *Conn) Peer() Peer { return c.peer }
 
-// Room is the name of its room, "" if it is in none.
+// Room is the name of its room, "" if it is in none, or has many.
 func (c *Conn) Room() string {
 	if c.member.room == nil {
 		return ""
 	}
 	return c.member.room.name
+}
+
+// In reports whether c is in the room, or waits to join it.
+func (c *Conn) In(room string) bool {
+	return c.has(flagMany) && c.memberIn(room) != nil || room != "" && c.Room() == room
 }
 
 func (c *Conn) has(f flags) bool { return c.flags&f != 0 }

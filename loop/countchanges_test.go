@@ -152,7 +152,7 @@ func TestAMarkDoesNotAllocate(t *testing.T) {
 		c := &all[0].Conn
 		again := func() {
 			l.rooms.leave(c, ReasonLeft)
-			l.rooms.enter(c, l.rooms.byName["room"])
+			l.rooms.join(&c.member, l.rooms.byName["room"])
 		}
 		ask := func() {
 			for i := range r.node.dir.Lanes() {
@@ -317,8 +317,8 @@ func TestAChangeDuringTheAnswerIsInTheNext(t *testing.T) {
 			if begun.Load() != round {
 				return
 			}
-			if c.member.conn == nil {
-				l.rooms.enter(c, l.rooms.byName["room"])
+			if c.member.room == nil {
+				l.rooms.join(&c.member, l.rooms.byName["room"])
 			} else {
 				l.rooms.leave(c, ReasonLeft)
 			}

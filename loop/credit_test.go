@@ -562,7 +562,7 @@ func (c *citizen) Input(p []byte) (used int) {
 	return used
 }
 
-func (c *citizen) Joined() {
+func (c *citizen) Joined(string) {
 	c.Upgraded(c.Loop().Now())
 	c.mu.Lock()
 	c.joined = true
@@ -570,8 +570,5 @@ func (c *citizen) Joined() {
 	c.mu.Unlock()
 }
 
-func (c *citizen) Kick(reason CloseReason)                { c.w.t.Errorf("kicked for %v, want no kick", reason) }
-func (c *citizen) Ping()                                  {}
-func (c *citizen) Live(ID)                                {}
-func (c *citizen) Ack(uint64, ID, bool)                   {}
-func (c *citizen) Refused(*Publication, CloseReason) bool { return false }
+func (c *citizen) Kick(reason CloseReason) { c.w.t.Errorf("kicked for %v, want no kick", reason) }
+func (c *citizen) Ping()                   {}

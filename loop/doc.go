@@ -13,14 +13,17 @@
 //	ledger.go        accepted × members = delivered + dropped + in flight, checked
 //	loop.go          Loop.Turn: take the inbox, resend, move the wheel, parse input left over, flush, sweep
 //	calls.go         the methods of a connection that its session calls: Publish, Join, Control, Hold, …
+//	manyrooms.go     the calls of sessions with many rooms
 //	intake.go        handles the posts that the turn took from the inbox: adoptions, publications, joins, calls
 //	read.go          a socket has bytes; the session parses them within a budget (read, pause, ready list)
 //	timeouts.go      finds the next deadline of a connection, and the connections whose deadline has passed
 //	rooms.go         the rooms of a loop: join, leave; a publication is appended to the batch of its room
+//	marks.go         moves the position of the members of quiet rooms
 //	close.go         how a connection ends: last words, close frame, FIN, time limit
 //	fanout.go        every dirty room writes its batch to every member, with ONE write per member
 //	acks.go          tells senders that their publications have their place in the order
 //	slow.go          the members with a backlog: resend, limits, shed
+//	skip.go          members that lose their backlog, and are told of the gap, instead of a kick
 //	repeat.go        gives members what they missed, from the history
 //	backlog.go       the frames that wait for a member with a backlog; three stages of back-pressure
 //	stall.go         how long a member with a backlog may hold up its room
@@ -38,9 +41,11 @@
 //	wheel.go         the timing wheel: one entry for each connection, for its next timeout
 //	slots.go         the connections of a loop by their ids
 //	conn.go          a connection as its loop sees it
+//	member.go        a connection in a room, and the rooms of a connection with many
 //	room.go          a room as one loop sees it: members and batches
 //	batch.go         publications that are written together, and their encoded frames
 //	publication.go   a message that was accepted; its frame is encoded once per variant
+//	defaults.go      the methods of a session that a session without ids does not need
 //	peer.go          the interfaces of the socket and of the session that a connection needs
 //	reason.go        why a connection is closed
 //	stats.go         the counters

@@ -16,18 +16,14 @@ type guest struct {
 	unread [][]byte // arrived and not read yet
 }
 
-func (g *guest) Open() error                                      { return nil }
-func (g *guest) AwaitRoom()                                       {}
-func (g *guest) Finished() bool                                   { return false }
-func (g *guest) CloseWrite()                                      { fmt.Printf("%s: FIN\n", g.name) }
-func (g *guest) Shutdown()                                        {}
-func (g *guest) Joined()                                          { g.Upgraded(g.Loop().Now()) }
-func (g *guest) Kick(reason loop.CloseReason)                     { g.Finish([]byte(reason.String()), reason) }
-func (g *guest) Ping()                                            {}
-func (g *guest) Live(loop.ID)                                     {}
-func (g *guest) Ack(uint64, loop.ID, bool)                        {}
-func (g *guest) Refused(*loop.Publication, loop.CloseReason) bool { return false }
-
+func (g *guest) Open() error                  { return nil }
+func (g *guest) AwaitRoom()                   {}
+func (g *guest) Finished() bool               { return false }
+func (g *guest) CloseWrite()                  { fmt.Printf("%s: FIN\n", g.name) }
+func (g *guest) Shutdown()                    {}
+func (g *guest) Joined(string)                { g.Upgraded(g.Loop().Now()) }
+func (g *guest) Kick(reason loop.CloseReason) { g.Finish([]byte(reason.String()), reason) }
+func (g *guest) Ping()                        {}
 func (g *guest) Read(p []byte) (int, error) {
 	if len(g.unread) == 0 {
 		return 0, loop.ErrAgain

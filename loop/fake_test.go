@@ -201,8 +201,10 @@ type fake struct {
 	lives  int
 	at     ID // of Live
 	acks   []ack
+	gaps   []lost
 
 	onJoined, onMessage, onSend, onKick func()
+	onJoinedRoom                        func(string)
 }
 
 func (f *fake) arrive(bodies ...string) {
@@ -302,8 +304,11 @@ func (f *fake) message(body []byte) {
 	}
 }
 
-func (f *fake) Joined() {
+func (f *fake) Joined(room string) {
 	f.joins++
+	if f.onJoinedRoom != nil {
+		f.onJoinedRoom(room)
+	}
 	f.Upgraded(f.Loop().Now())
 	if f.onJoined != nil {
 		f.onJoined()
@@ -320,14 +325,20 @@ func (f *fake) Kick(reason CloseReason) {
 
 func (f *fake) Ping() { f.pings++ }
 
-func (f *fake) Live(at ID) {
+func (f *fake) AppendLive(dst []byte, _ string, at ID) []byte {
 	f.lives++
 	f.at = at
+	return dst
 }
 
-func (f *fake) Refused(*Publication, CloseReason) bool { return false }
+func (f *fake) AppendGap(dst []byte, room string, at ID, pubs int, why GapReason) []byte {
+	f.gaps = append(f.gaps, lost{room, at, pubs, why})
+	return appendFrame(dst, fmt.Appendf(nil, "gap of %d, %d, at %d in %s", pubs, why, at.Seq, room))
+}
 
-func (f *fake) Ack(ref uint64, at ID, behind bool) { f.acks = append(f.acks, ack{ref, at, behind}) }
+func (f *fake) Ack(_ string, ref uint64, at ID, behind bool) {
+	f.acks = append(f.acks, ack{ref, at, behind})
+}
 
 // frames returns the bodies of the whole frames that f received. Bytes after the last whole frame are an error.
 func (f *fake) frames(t testing.TB) (bodies []string) {

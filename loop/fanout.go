@@ -99,12 +99,16 @@ func (f *fanout) deliver(m *Member, b *batch) bool {
 		return true
 	}
 	if c.backlog != nil {
-		l.slow.lag(c, b, skip)
+		l.slow.lag(m, b, skip)
 		return true
 	}
 	buf := f.batches.encoded(b, c.variant)
 	if skip > 0 {
 		buf = buf[f.batches.offset(b, c.variant, skip):]
+	}
+	if len(buf) == 0 { // publications that are not for this variant
+		l.stats.Delivered += uint64(frames)
+		return false
 	}
 	n, err := c.peer.Send(buf)
 	l.stats.Writes++
@@ -117,7 +121,7 @@ func (f *fanout) deliver(m *Member, b *batch) bool {
 	case n == len(buf):
 		l.stats.Delivered += uint64(frames)
 	default:
-		l.slow.lagFrom(c, b, skip, n)
+		l.slow.lagFrom(m, b, skip, n)
 	}
 	return true
 }

@@ -19,6 +19,7 @@ type history struct {
 	fresh    bool // nothing is kept until the next batch
 	bytes    int64
 	floor    ID             // every later publication of the lane is here
+	start    ID             // floor at the last restart
 	segments []*segment     // the oldest first
 	first    uint32         // number of segments[0]
 	rooms    map[string]int // index in chains
@@ -61,7 +62,7 @@ type record struct {
 }
 
 func newHistory(limit int64, age uint32, floor ID) *history {
-	return &history{limit: limit, age: age, floor: floor, first: 1, rooms: map[string]int{}}
+	return &history{limit: limit, age: age, floor: floor, start: floor, first: 1, rooms: map[string]int{}}
 }
 
 // restart forgets everything: only what is behind floor is kept from now on.
@@ -182,4 +183,18 @@ func (h *history) newest(room string) loc {
 		return h.chains[i].newest
 	}
 	return 0
+}
+
+// half returns a position in the middle of the history: behind it there is at least half of what the history can hold.
+func (h *history) half(tick uint32) ID {
+	at := h.floor
+	for i, s := range h.segments {
+		old := h.age > 0 && tick-s.tick > h.age/2
+		full := h.bytes > h.limit/2 && i < len(h.segments)/2
+		if !old && !full {
+			break
+		}
+		at = s.last
+	}
+	return at
 }

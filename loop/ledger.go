@@ -31,8 +31,11 @@ func (l *Loop) CheckLedger() (Stats, error) {
 	s := l.stats
 	repeating := map[*room]int32{}
 	for _, c := range l.slow.lagging {
-		if c.backlog != nil && c.backlog.repeat != nil {
-			repeating[c.member.room]++
+		if c.backlog == nil {
+			continue
+		}
+		for rep := c.backlog.repeat; rep != nil; rep = rep.next {
+			repeating[rep.member.room]++
 		}
 	}
 	for _, w := range l.repeats.late {
@@ -45,9 +48,9 @@ func (l *Loop) CheckLedger() (Stats, error) {
 		if n := repeating[r]; n != r.repeating {
 			return s, fmt.Errorf("room %q: %d members are repeated to, but %d are counted", name, n, r.repeating)
 		}
-		for _, c := range r.waiting {
-			if !c.has(flagJoining) || c.member.room != r || c.member.conn != nil {
-				return s, fmt.Errorf("room %q: connection %x waits to join, but its state says otherwise", name, c.id)
+		for _, m := range r.waiting {
+			if m.room != nil && (m.room != r || !m.joining()) {
+				return s, fmt.Errorf("room %q: connection %x waits to join, but its state says otherwise", name, m.conn.id)
 			}
 		}
 		for i, m := range r.members {

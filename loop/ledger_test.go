@@ -24,7 +24,7 @@ func TestTheLedgerNoticesWhenACounterIsOffOrAMemberStandsWrong(t *testing.T) {
 		"a member that is nobody":     {func(l *Loop, _ *fake) { l.rooms.byName["room"].members[1].conn = nil }, "has index"},
 		"a place in the wrong list":   {func(_ *Loop, f *fake) { f.backlog.index = 3 }, "lagging"},
 		"a backlog forgotten":         {func(_ *Loop, f *fake) { f.backlog = nil }, "lagging"},
-		"one that waits unknowingly":  {func(l *Loop, f *fake) { l.rooms.byName["room"].waiting = []*Conn{&f.Conn} }, "waits to join"},
+		"one that waits unknowingly":  {func(l *Loop, f *fake) { l.rooms.byName["room"].waiting = []*Member{&f.member} }, "waits to join"},
 		"an empty room that stays":    {func(l *Loop, _ *fake) { l.rooms.byName["ghost"] = &room{name: "ghost", entry: &Entry{}} }, "vanish"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,11 +38,11 @@ func newLoop(n *Node, index int) *Loop {
 	l.intake.loop = l
 	l.timeouts.loop = l
 	l.reader = reader{loop: l, buf: make([]byte, l.cfg.ReadBuffer)}
-	l.rooms = rooms{loop: l, byName: map[string]*room{}}
+	l.rooms = rooms{loop: l, marks: marks{loop: l}, byName: map[string]*room{}, many: map[*Conn]*many{}}
 	l.fanout = fanout{loop: l, batches: batches{encodings: &l.cfg.Encodings}}
 	l.slow.loop = l
 	l.fanout.acks.loop = l
-	l.repeats = repeater{loop: l, starts: map[*Conn]Start{}}
+	l.repeats = repeater{loop: l, starts: map[*Member]Start{}}
 	return l
 }
 
@@ -98,6 +98,7 @@ func (l *Loop) advanceTime() {
 	l.tick = to
 	l.timeouts.wheel.advance(to, l.timeouts.expire)
 	l.slow.tickBacklogs(passed)
+	l.rooms.marks.tick()
 	if l.index == 0 {
 		l.node.dir.tickDrains(l.tick)
 	}

@@ -241,7 +241,7 @@ func TestWhoHoldsNothingIsNotShed(t *testing.T) {
 // counted. Under pressure its member is cut off inside the frame and gets no close code.
 func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 	const members, size = 20, 5000
-	r := newRig(t, func(c *Config) { c.BacklogTotal = 6 * (size + 200) })
+	r := newRig(t, func(c *Config) { c.BacklogTotal = 6 * (size + pubMemory) })
 	var all []*fake
 	for i, room := range numbered("room", members) {
 		f := r.open(0, room, 0)
@@ -249,7 +249,7 @@ func TestTheRestOfABegunFrameIsCountedAndCut(t *testing.T) {
 		all = append(all, f)
 		r.publish(room, message(size))
 		r.rest()
-		if want := int64(min(i+1, 6)) * (size + 200); r.node.Held() != want {
+		if want := int64(min(i+1, 6)) * (size + pubMemory); r.node.Held() != want {
 			t.Fatalf("%d bytes held by %d members, want %d", r.node.Held(), i+1, want)
 		}
 	}

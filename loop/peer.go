@@ -31,13 +31,19 @@ type Session interface {
 	// each message. The loop keeps the remaining bytes and offers them again: together with more bytes if MayParse was true,
 	// otherwise as soon as MayParse is true.
 	Input(p []byte) (n int)
-	// Joined tells the session that its join is done: from now on the member gets every publication.
-	Joined()
-	// Live tells the session of a member that was repeated to that it has everything up to at.
-	Live(at ID)
-	// Ack tells the session that its publications up to ref have their place in the order. All of the room up to at was given to
-	// the member before; behind is true if that cannot be said, because something waits for the member.
-	Ack(ref uint64, at ID, behind bool)
+	// Joined tells the session that its join is done: from now on the member gets every publication of the room.
+	Joined(room string)
+	// NotJoined tells the session that the connection cannot be a member of the room: ReasonRoomFull or ReasonNodeFull. A session
+	// with one room ends the connection.
+	NotJoined(room string, why CloseReason)
+	// AppendLive appends a frame that tells a member that was repeated to that it has everything up to at.
+	AppendLive(dst []byte, room string, at ID) []byte
+	// AppendGap appends a frame that tells a member that it lost this number of publications (-1: not known) and goes on behind at.
+	// It is called for members that were repeated to, and for those that are not SlowKick.
+	AppendGap(dst []byte, room string, at ID, pubs int, why GapReason) []byte
+	// Ack tells the session that its publications into the room up to ref have their place in the order. All of the room up to at
+	// was given to the member before; behind is true if that cannot be said, because something waits for the member.
+	Ack(room string, ref uint64, at ID, behind bool)
 	// Refused tells the session that the bus will not deliver its publication p (ReasonBackend), or does not know whether it will
 	// (ReasonDoubt). If it returns false, the connection is kicked.
 	Refused(p *Publication, why CloseReason) (goOn bool)

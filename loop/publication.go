@@ -63,13 +63,18 @@ type Kind uint8
 const (
 	KindText   Kind = iota // a text message, or the JSON value of a chat message
 	KindBinary             // a binary message (raw rooms)
+	KindGap                // no message: members may have missed publications (Node.Gap); without a value
+	KindMark               // no message: the position of the members moves on (marks.go); without a value
 )
+
+// Notice reports whether the publication is not a message. The frame of a variant that does not have this notice is empty.
+func (k Kind) Notice() bool { return k > KindBinary }
 
 // Variant says how a connection wants its frames: it is an index into Config.Encodings.
 type Variant uint8
 
 // MaxVariants is how many variants there can be. Each costs 8 bytes per publication in flight.
-const MaxVariants = 4
+const MaxVariants = 8
 
 // Encoding builds the frames of one variant.
 type Encoding struct {
@@ -167,6 +172,9 @@ func (p *Publication) weight() int {
 // cost is the publication's size in an inbox, in bytes: its value and an estimate of the structures around it.
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }
 
+// pubMemory is what a publication takes besides its value and its frame, in bytes: itself and its place in a batch.
+const pubMemory = 232
+
 // memory is the publication's size once its frame is built, in bytes: itself, its place in a batch, the frame, and the value,
 // unless the value is part of the frame. It assumes that no room has frames of two variants.
 func (p *Publication) memory() int64 {
@@ -174,5 +182,5 @@ func (p *Publication) memory() int64 {
 	if p.own.bytes == nil {
 		n *= 2
 	}
-	return int64(n) + 200
+	return int64(n) + pubMemory
 }

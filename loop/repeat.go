@@ -41,9 +41,11 @@ const (
 
 // repeat is the repetition of a member.
 type repeat struct {
-	at     ID    // of the last publication that it was given
-	sent   int   // bytes that it was given of the next frame
-	points []loc // the newest publication of each part that is known and not given yet; the newest part first
+	member *Member
+	next   *repeat // of another room of the same connection, whose turn comes later
+	at     ID      // of the last publication that it was given
+	sent   int     // bytes that it was given of the next frame
+	points []loc   // the newest publication of each part that is known and not given yet; the newest part first
 }
 
 // repeated is a frame in the bytes for the next write.
@@ -111,14 +113,14 @@ func (h *history) part(dst []loc, l loc, after ID) []loc {
 // repeater gives members the publications that they missed. Only the loop's goroutine uses it.
 type repeater struct {
 	loop    *Loop
-	starts  map[*Conn]Start // of connections that wait to join, if they want more than what comes from now on
-	opening Opening         // of the member that is joining now
-	late    []late          // connections that name a position that this node has not reached yet
-	serving worklist[late]  // those of them that this turn looks at
-	queue   worklist[*Conn] // members whose socket took everything so far
-	frames  []repeated      // in the bytes of the last gather
-	locs    []loc           // scratch
-	pub     Publication     // scratch: encodings take a publication
+	starts  map[*Member]Start // of members that wait to join, if they want more than what comes from now on
+	opening Opening           // of the member that is joining now
+	late    []late            // connections that name a position that this node has not reached yet
+	serving worklist[late]    // those of them that this turn looks at
+	queue   worklist[*Conn]   // members whose socket took everything so far
+	frames  []repeated        // in the bytes of the last gather
+	locs    []loc             // scratch
+	pub     Publication       // scratch: encodings take a publication
 }
 
 // serve goes on with the members whose socket takes more, a few in a turn, so that nobody else waits long.
@@ -130,29 +132,28 @@ func (s *repeater) serve() {
 	}
 }
 
-// late is a connection that waits to join. It names a position behind that of its room on this loop: it comes from a loop or a node
+// late is a member that waits to join. It names a position behind that of its room on this loop: it comes from a loop or a node
 // that was ahead. If it joined now, it would get again what it has.
 type late struct {
-	conn *Conn
-	room *room
-	due  uint32 // tick at which it no longer waits
-	ripe bool   // everything up to its position was in the inbox before the last turn
+	member *Member
+	room   *room  // which it may have left since
+	due    uint32 // tick at which it no longer waits
+	ripe   bool   // everything up to its position was in the inbox before the last turn
 }
 
 // longestLate is how long a connection waits for this node to reach its position, in ticks.
 const longestLate = 20
 
-// wait makes c wait if its position is behind that of its room.
-func (s *repeater) wait(c *Conn, r *room) (waits bool) {
-	start, asked := s.starts[c]
-	id := start.Since
+// wait makes m wait if its position is behind that of its room.
+func (s *repeater) wait(m *Member) (waits bool) {
+	start, asked := s.starts[m]
+	id, r := start.Since, m.room
 	if !asked || !start.HasSince || start.waited || id.Tag != r.last.Tag || id.compare(r.last) <= 0 {
 		return false
 	}
-	c.member.room = r
-	c.flags |= flagJoining
+	m.index = indexJoining
 	r.repeating++ // so that the room stays
-	s.late = append(s.late, late{c, r, tickDown(s.loop.now) + longestLate, s.placed(r, id)})
+	s.late = append(s.late, late{m, r, tickDown(s.loop.now) + longestLate, s.placed(r, id)})
 	s.loop.again()
 	return true
 }
@@ -179,11 +180,12 @@ func (s *repeater) serveLate() {
 	s.serving.each(s.look)
 }
 
-// look lets a connection join if its wait is over.
+// look lets a member join if its wait is over.
 func (s *repeater) look(w late) {
-	c, r := w.conn, w.room
-	start := s.starts[c]
-	if c.state == stateOpen && !w.ripe && s.loop.tick < w.due {
+	m, r := w.member, w.room
+	start := s.starts[m]
+	here := m.room == r && m.conn.state == stateOpen
+	if here && !w.ripe && s.loop.tick < w.due {
 		if w.ripe = s.placed(r, start.Since); w.ripe {
 			s.loop.again()
 		}
@@ -191,30 +193,51 @@ func (s *repeater) look(w late) {
 		return
 	}
 	r.repeating--
-	c.flags &^= flagJoining
-	if c.state != stateOpen {
-		c.member.room = nil
+	if !here {
+		s.loop.rooms.joinedOne(m, r)
 		s.loop.rooms.vanish(r)
 		return
 	}
 	start.waited, start.HasSince = true, w.ripe
-	s.starts[c] = start
-	s.loop.rooms.enter(c, r)
+	s.starts[m] = start
+	s.loop.rooms.enter(m)
 }
 
-// begin starts a repetition. c is in no room's list of members yet.
-func (s *repeater) begin(c *Conn, rep *repeat) {
-	c.member.room.repeating++
-	s.loop.slow.add(c).repeat = rep
-	s.queue.add(c)
+// begin starts a repetition. m is not in the list of members of its room yet.
+func (s *repeater) begin(m *Member, rep *repeat) {
+	m.room.repeating++
+	m.index = indexRepeating
+	rep.member = m
+	k := s.loop.slow.add(m.conn)
+	if k.repeat != nil { // one room after the other
+		last := k.repeat
+		for last.next != nil {
+			last = last.next
+		}
+		last.next = rep
+		return
+	}
+	k.repeat = rep
+	s.queue.add(m.conn)
 	s.loop.again()
 }
 
-// open decides where the stream of c begins, which is about to be a member of r. It returns the repetition that must come first,
+// endRepeat forgets the repetition of m.
+func (k *backlog) endRepeat(m *Member) {
+	for at := &k.repeat; *at != nil; at = &(*at).next {
+		if (*at).member == m {
+			*at = (*at).next
+			return
+		}
+	}
+}
+
+// open decides where the stream of m begins, which is about to enter its room. It returns the repetition that must come first,
 // nil if there is none.
-func (s *repeater) open(c *Conn, r *room) *repeat {
-	start, asked := s.starts[c]
-	delete(s.starts, c)
+func (s *repeater) open(m *Member) *repeat {
+	start, asked := s.starts[m]
+	delete(s.starts, m)
+	r := m.room
 	members := r.entry.Members()
 	s.opening = Opening{At: r.last, Members: members}
 	if !asked {
@@ -227,7 +250,13 @@ func (s *repeater) open(c *Conn, r *room) *repeat {
 	if h == nil {
 		return nil
 	}
-	if id := start.Since; start.HasSince && id.Tag == r.last.Tag && id.compare(ln.last) <= 0 {
+	id := start.Since
+	known := start.HasSince && id.Tag == r.last.Tag
+	if known && id.compare(r.last) == 0 && id.compare(h.start) > 0 && !h.fresh { // it missed nothing, however far the history reaches back
+		s.opening = Opening{At: id, Resumed: true, Members: members}
+		return nil
+	}
+	if known && id.compare(ln.last) <= 0 {
 		if points, ok := h.plan(r.name, id, r.last); ok {
 			if id.compare(r.last) > 0 {
 				r.last = id // everything up to it was appended (wait)
@@ -253,13 +282,14 @@ func (s *repeater) open(c *Conn, r *room) *repeat {
 // gather appends the frames that come next in the repetition of c to buf, and notes them in frames. It reports false if some are no
 // longer in the history.
 func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
-	rep, r, l := c.backlog.repeat, c.member.room, s.loop
+	rep, l := c.backlog.repeat, s.loop
+	r := rep.member.room
 	s.frames = s.frames[:0]
 	ln := &l.node.dir.lanes[r.entry.lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	h, at := ln.history, rep.at
-	if at.compare(r.last) >= 0 && at.Tag == r.last.Tag {
+	if rep.caughtUp(r) {
 		return buf, true
 	}
 	cut := rep.sent
@@ -274,7 +304,7 @@ func (s *repeater) gather(c *Conn, buf []byte) (_ []byte, ok bool) {
 				return buf, true
 			}
 			p, before := &s.pub, len(buf)
-			p.Value, p.ID, p.Kind, p.By = rec.value, rec.id, rec.kind, nil
+			p.Room, p.Value, p.ID, p.Kind, p.By = r.name, rec.value, rec.id, rec.kind, nil
 			if rec.by.Ref != 0 {
 				p.By = &rec.by
 			}
@@ -316,26 +346,56 @@ func (s *repeater) advance(rep *repeat, n int) {
 	}
 }
 
-// stop ends the repetition of c before it has caught up. If c was given a part of a frame, its backlog gets the rest. It reports
+// stop ends the repetition of m before it has caught up. If m was given a part of a frame, the backlog gets the rest. It reports
 // false if that is no longer in the history: then nothing can follow.
-func (s *repeater) stop(c *Conn) (ok bool) {
+func (s *repeater) stop(m *Member) (ok bool) {
+	c := m.conn
 	k := c.backlog
-	if k.repeat.sent == 0 {
+	rep := k.repeat
+	if rep == nil || rep.member != m || rep.sent == 0 {
 		return true
 	}
 	buf, ok := s.gather(c, nil)
 	if ok = ok && len(s.frames) > 0; ok {
 		s.loop.slow.begin(k, buf[:s.frames[0].size:s.frames[0].size], nil)
+		rep.sent = 0
 	}
-	k.repeat.sent = 0
 	return ok
 }
 
-// end makes c a member like the others, when it has everything that its room has so far.
-func (s *repeater) end(c *Conn) {
-	r := c.member.room
+// endCaughtUp makes the members of c live that have everything that their rooms have so far.
+func (s *repeater) endCaughtUp(c *Conn) {
+	k := c.backlog
+	for rep := k.repeat; rep != nil; rep = k.repeat {
+		r := rep.member.room
+		if !rep.caughtUp(r) && !s.reaches(rep) {
+			k.said = c.peer.AppendGap(k.said, r.name, r.last, -1, GapHistory)
+		} else if !rep.caughtUp(r) { // reaches may have found that nothing is left
+			return
+		}
+		k.repeat = rep.next
+		s.live(rep.member)
+	}
+}
+
+func (rep *repeat) caughtUp(r *room) bool {
+	return rep.at.Tag == r.last.Tag && rep.at.compare(r.last) >= 0
+}
+
+// reaches reports whether the history has everything that the repetition must give next.
+func (s *repeater) reaches(rep *repeat) bool {
+	r := rep.member.room
+	ln := &s.loop.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	h := ln.history
+	return h.floor.Tag == rep.at.Tag && h.floor.compare(rep.at) <= 0 && !h.fresh && h.extend(rep, r)
+}
+
+// live makes m a member like the others, because it was given everything that its room has so far.
+func (s *repeater) live(m *Member) {
+	r, k := m.room, m.conn.backlog
 	r.repeating--
-	c.member.from = r.pos
-	r.push(&c.member)
-	c.peer.Live(r.last)
+	s.loop.rooms.seat(m)
+	k.said = m.conn.peer.AppendLive(k.said, r.name, r.last)
 }

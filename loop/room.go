@@ -21,19 +21,11 @@ package loop
 // A batch is closed, so that later publications go into the next batch, when it is full, or when a part of it is in the backlog
 // of a member (batch.frozen).
 
-// Member is a connection in a room.
-type Member struct {
-	conn  *Conn
-	room  *room
-	index uint32 // index in room.members
-	from  uint32 // the member gets the publications from this room.pos on; updated regularly, because room.pos wraps around
-}
-
 type room struct {
 	name    string
 	entry   *Entry // nil until the bus has confirmed the join
 	members []*Member
-	waiting []*Conn // connections whose joins the bus has not confirmed yet
+	waiting []*Member // their joins wait for the bus to confirm; those that left meanwhile have no room
 
 	queue  []*batch // batches that are not fanned out yet; the last one may be open
 	pos    uint32   // publications appended so far (wraps around)
@@ -43,6 +35,8 @@ type room struct {
 	dirty  bool     // on the loop's list of dirty rooms
 
 	repeating int32 // members that are not in members yet, because they are given what they missed
+	ids       int32 // members whose frames have ids
+	mark      int   // index in marks.rooms, if ids is not 0
 
 	stallers [numGates]int // local members that stall it (stall.go)
 }

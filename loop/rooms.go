@@ -1,33 +1,43 @@
 package loop
 
+import "slices"
+
 // rooms holds the rooms that have members on this loop, and the rooms whose first join the bus has not confirmed yet. Only the
 // loop's goroutine uses it.
 type rooms struct {
 	loop   *Loop
 	byName map[string]*room
+	many   map[*Conn]*many
+	marks  marks
 }
 
-// join puts c into the room. If the loop already gets the publications of the room, it does so at once, otherwise when the bus
-// has confirmed the join.
-func (rs *rooms) join(c *Conn, name string) {
+// get returns the room with this name, and makes it if it is the first join of the loop. It returns nil if the node may have no
+// more rooms; then m was told so.
+func (rs *rooms) get(m *Member, name string) *room {
 	l := rs.loop
 	r := rs.byName[name]
 	if r == nil {
 		if n := int(l.node.maxRooms.Load()); n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
-			c.peer.Kick(ReasonNodeFull)
-			return
+			delete(l.repeats.starts, m)
+			m.conn.peer.NotJoined(name, ReasonNodeFull)
+			return nil
 		}
 		r = &room{name: name}
 		rs.byName[name] = r
 		l.node.bus.Join(name, l)
 	}
+	return r
+}
+
+// join puts m into its room. If the loop already gets the publications of the room, it does so at once, otherwise when the bus
+// has confirmed the join.
+func (rs *rooms) join(m *Member, r *room) {
+	m.room, m.index = r, indexJoining
 	if r.entry == nil {
-		r.waiting = append(r.waiting, c)
-		c.member.room = r
-		c.flags |= flagJoining
+		r.waiting = append(r.waiting, m)
 		return
 	}
-	rs.enter(c, r)
+	rs.enter(m)
 }
 
 // joined handles the bus's confirmation of a join: the publications after this place in the inbox are for the loop.
@@ -41,67 +51,105 @@ func (rs *rooms) joined(e *Entry, at *ID) {
 		r.last = *at
 	}
 	for len(r.waiting) > 0 { // a connection may end inside Joined; the others still wait
-		c := r.waiting[0]
+		m := r.waiting[0]
 		r.waiting = r.waiting[1:]
-		c.flags &^= flagJoining
-		if c.state == stateOpen {
-			rs.enter(c, r)
-		} else {
-			c.member.room = nil
-		}
+		rs.joinedOne(m, r)
 	}
 	r.waiting = nil
 	rs.vanish(r)
 }
 
-func (rs *rooms) enter(c *Conn, r *room) {
-	l := rs.loop
-	if l.repeats.wait(c, r) {
+// joinedOne lets m enter the room that it waited for, unless it has left meanwhile.
+func (rs *rooms) joinedOne(m *Member, r *room) {
+	switch {
+	case m.room != r:
+	case m.conn.state == stateOpen:
+		rs.enter(m)
+	default:
+		rs.unseat(m)
+	}
+}
+
+func (rs *rooms) enter(m *Member) {
+	l, r, c := rs.loop, m.room, m.conn
+	if l.repeats.wait(m) {
 		return
 	}
 	if n, limit := r.entry.members.Add(1), l.node.roomMembers.Load(); limit > 0 && int64(n) > limit {
 		r.entry.members.Add(-1)
 		l.node.dir.countChanged(r.entry)
-		c.member.room = nil
-		c.peer.Kick(ReasonRoomFull)
+		delete(l.repeats.starts, m)
+		rs.unseat(m)
+		c.peer.NotJoined(r.name, ReasonRoomFull)
+		rs.vanish(r)
 		return
 	}
 	l.node.dir.countChanged(r.entry)
-	c.member = Member{conn: c, room: r, from: r.pos}
 	l.stats.Joins++
-	rep := l.repeats.open(c, r)
-	if rep == nil {
-		r.push(&c.member)
-		c.peer.Joined()
-		return
+	if rep := l.repeats.open(m); rep != nil {
+		l.repeats.begin(m, rep)
+	} else {
+		rs.seat(m)
 	}
-	l.repeats.begin(c, rep)
-	c.peer.Joined()
+	c.peer.Joined(r.name)
 }
 
-// leave takes c out of its room. Publications that c did not get are counted as dropped, under the given reason.
+// seat makes m one of the members that the fan-out serves, from now on.
+func (rs *rooms) seat(m *Member) {
+	m.from = m.room.pos
+	m.room.push(m)
+	rs.marks.count(m, 1)
+}
+
+// leave takes c out of its rooms. Publications that c did not get are counted as dropped, under the given reason.
 func (rs *rooms) leave(c *Conn, reason CloseReason) {
-	l := rs.loop
-	m := &c.member
-	r := m.room
-	if r == nil || c.has(flagJoining) { // joined will skip c
+	c.eachMember(func(m *Member) { rs.leaveRoom(m, reason) })
+}
+
+// leaveRoom takes m out of its room.
+func (rs *rooms) leaveRoom(m *Member, reason CloseReason) {
+	l, r, c := rs.loop, m.room, m.conn
+	if m.joining() {
+		delete(l.repeats.starts, m)
+		if c.has(flagMany) { // otherwise joinedOne does it, because c is no longer open
+			rs.unseat(m)
+		}
 		return
 	}
 	l.unstallFor(c)
-	if k := c.backlog; k != nil && k.repeat != nil {
-		k.repeat = nil
+	if m.repeating() {
+		c.backlog.endRepeat(m)
 		r.repeating--
 		l.slow.unblocked.add(c) // it may wait for nothing else
 		l.again()
 	} else {
 		l.stats.Dropped[reason] += uint64(r.pos - r.position(m))
+		rs.marks.count(m, -1)
 		r.remove(int(m.index))
 	}
 	r.entry.members.Add(-1)
 	l.node.dir.countChanged(r.entry)
 	l.stats.Leaves++
-	*m = Member{}
+	rs.unseat(m)
 	rs.vanish(r)
+}
+
+// unseat makes m the member of no room. Everything else that refers to it is gone already.
+func (rs *rooms) unseat(m *Member) {
+	c := m.conn
+	if !c.has(flagMany) {
+		*m = Member{conn: c}
+		return
+	}
+	y := rs.many[c]
+	if i, ok := y.find(m.room.name); ok && y.members[i] == m {
+		y.members = slices.Delete(y.members, i, i+1)
+	}
+	delete(y.slow, m)
+	if y.spoke == m {
+		y.spoke = nil
+	}
+	m.room = nil
 }
 
 // vanish removes an empty room. Batches still queued have no receivers.
@@ -127,11 +175,25 @@ func (rs *rooms) append(p *Publication) {
 	if r != nil && p.ID.Tag != 0 {
 		r.last = p.ID
 	}
-	if r == nil || len(r.members) == 0 {
+	if r == nil || len(r.members) == 0 || p.Kind.Notice() && r.ids == 0 {
 		l.load.release(p.cost())
 		l.fannedOut(p)
 		return
 	}
+	rs.put(r, p)
+}
+
+// notice gives the members of the room on this loop a notice. They have everything of the room up to at before it.
+func (rs *rooms) notice(r *room, kind Kind, at ID) {
+	r.last = at
+	p := &Publication{Room: r.name, Kind: kind, ID: at}
+	p.loops.Store(1)
+	rs.loop.load.reserve(p.cost())
+	rs.put(r, p)
+}
+
+func (rs *rooms) put(r *room, p *Publication) {
+	l := rs.loop
 	var b *batch
 	if n := len(r.queue); n > 0 {
 		b = r.queue[n-1]

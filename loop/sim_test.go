@@ -193,8 +193,11 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 }
 
 // The wire format of the simulation: a type byte, a length and a payload. From a client, J joins a room, M is a message, H a
-// heartbeat and B a broken rule. From the server, X is the last words. Frames of variant 1 have the id before the value.
+// heartbeat and B a broken rule. From the server, X is the last words. Frames of variant 1 have the id before the value; N is a notice.
 func simFrame(dst []byte, p *Publication) ([]byte, int) {
+	if p.Kind.Notice() {
+		return dst, -1
+	}
 	dst = append(dst, 'M')
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.Value)))
 	return append(dst, p.Value...), len(dst)
@@ -204,7 +207,11 @@ func simFrameID(dst []byte, p *Publication) ([]byte, int) {
 	if p.ID.Seq == 0 {
 		panic("encoded before it had an id")
 	}
-	dst = binary.BigEndian.AppendUint16(append(dst, 'M'), uint16(12+len(p.Value)))
+	kind := byte('M')
+	if p.Kind.Notice() {
+		kind = 'N'
+	}
+	dst = binary.BigEndian.AppendUint16(append(dst, kind), uint16(12+len(p.Value)))
 	dst = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, p.ID.Seq), p.ID.Index)
 	return append(dst, p.Value...), -1
 }
@@ -347,7 +354,7 @@ func (c *client) frame(kind byte, body []byte) {
 	}
 }
 
-func (c *client) Joined() {
+func (c *client) Joined(string) {
 	c.joined = true
 	if c.before != nil {
 		o := c.Loop().Opening()
@@ -372,11 +379,7 @@ func (c *client) Kick(reason CloseReason) {
 
 func (c *client) Ping() { c.Control([]byte{'p', 0, 0}) }
 
-func (c *client) Live(ID) { c.live = true }
-
-func (c *client) Ack(uint64, ID, bool) {}
-
-func (c *client) Refused(*Publication, CloseReason) bool { return false }
+func (c *client) AppendLive(dst []byte, _ string, _ ID) []byte { c.live = true; return dst }
 
 func (w *world) fail(format string, args ...any) {
 	if w.err == nil {

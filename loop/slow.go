@@ -34,8 +34,8 @@ func (s *slowSet) add(c *Conn) *backlog {
 }
 
 // lagFrom begins the backlog of c in the middle of a batch: the first n bytes of pubs[skip:] were sent.
-func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
-	l := s.loop
+func (s *slowSet) lagFrom(m *Member, b *batch, skip, n int) {
+	l, c := s.loop, m.conn
 	i := skip
 	f := b.pubs[i].frame(&l.cfg.Encodings, c.variant)
 	for n >= len(f) {
@@ -46,22 +46,30 @@ func (s *slowSet) lagFrom(c *Conn, b *batch, skip, n int) {
 	}
 	s.block(c, f[n:], b.pubs[i])
 	if i+1 < len(b.pubs) {
-		s.lag(c, b, i+1)
+		s.lag(m, b, i+1)
 		return
 	}
 	s.checkLimits(c)
 }
 
-// lag adds pubs[from:] of a batch to the backlog of c, and checks its limits.
-func (s *slowSet) lag(c *Conn, b *batch, from int) {
+// lag adds pubs[from:] of a batch to the backlog of m's connection, and checks its limits.
+func (s *slowSet) lag(m *Member, b *batch, from int) {
+	c := m.conn
 	k := c.backlog
-	s.ref(b)
-	k.refs = append(k.refs, ref{b, from})
 	size := len(s.loop.fanout.batches.encoded(b, c.variant))
 	if from > 0 {
 		size -= s.loop.fanout.batches.offset(b, c.variant, from)
 	}
+	if size == 0 { // publications that are not for this variant
+		s.loop.stats.Delivered += uint64(len(b.pubs) - from)
+		return
+	}
+	s.ref(b)
+	k.refs = append(k.refs, ref{b, from})
 	k.bytes += size
+	if (c.has(flagLatest) || c.has(flagMany)) && c.slowOf(m) == SlowLatest {
+		s.keepLatest(m)
+	}
 	s.checkLimits(c)
 }
 
@@ -72,7 +80,7 @@ func (s *slowSet) checkLimits(c *Conn) {
 	switch weight := k.weight(); {
 	case c.state > stateEnding:
 	case weight > l.cfg.HardBacklog:
-		c.closeLater(ReasonBacklogHard)
+		s.tooSlow(c, ReasonBacklogHard)
 	case weight <= l.cfg.SoftBacklog:
 		k.softSince = 0
 		l.unstallFor(c)
@@ -96,11 +104,7 @@ func (s *slowSet) resend(c *Conn) {
 			return
 		}
 		if len(buf) == 0 {
-			repeated := k.repeat != nil
 			s.unlag(c)
-			if repeated {
-				l.repeats.end(c)
-			}
 			if c.state == stateClosing {
 				c.lastWords()
 				l.reader.queueReady(c) // so that its input is discarded
@@ -167,14 +171,14 @@ func (s *slowSet) tickBacklogs(passed uint32) {
 	l := s.loop
 	for _, c := range s.lagging {
 		k := c.backlog
-		if k.repeat != nil && c.state <= stateEnding && l.tick-k.progress > l.ticks.backlog {
+		if k.repeat != nil && c.state <= stateEnding && l.tick-k.progress > l.ticks.backlog && !c.skips() {
 			c.closeLater(ReasonBacklogSoft)
 		}
 		if k.softSince == 0 || c.state > stateEnding {
 			continue
 		}
 		if l.tick-k.softSince > l.ticks.backlog {
-			c.closeLater(ReasonBacklogSoft)
+			s.tooSlow(c, ReasonBacklogSoft)
 		}
 		l.tickStalls(c, passed)
 	}
@@ -214,7 +218,7 @@ func (s *slowSet) shed() (ended bool) {
 		slowest.gone(ReasonShed)
 		return true
 	}
-	slowest.closeLater(ReasonShed)
+	s.tooSlow(slowest, ReasonShed)
 	return true
 }
 

@@ -9,7 +9,7 @@ const stallProgressTicks = 3 // a member that took no byte for more ticks than t
 // stallFor makes c keep the gates of its room closed that still have budget.
 func (l *Loop) stallFor(c *Conn) {
 	k, r := c.backlog, c.member.room
-	if r == nil || r.entry == nil {
+	if r == nil || r.entry == nil || c.skips() {
 		return
 	}
 	f := &r.entry.flow

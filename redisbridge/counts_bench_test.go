@@ -12,20 +12,17 @@ import (
 // guest is a connection that is only a member of a room. It is small, because the benchmark has a million guests.
 type guest struct{ loop.Conn }
 
-func (g *guest) Open() error                                      { return nil }
-func (g *guest) Read([]byte) (int, error)                         { return 0, loop.ErrAgain }
-func (g *guest) Send(p []byte) (int, error)                       { return len(p), nil }
-func (g *guest) AwaitRoom()                                       {}
-func (g *guest) Finished() bool                                   { return false }
-func (g *guest) CloseWrite()                                      {}
-func (g *guest) Shutdown()                                        {}
-func (g *guest) Input(p []byte) int                               { return len(p) }
-func (g *guest) Joined()                                          { g.Upgraded(g.Loop().Now()) }
-func (g *guest) Kick(why loop.CloseReason)                        { g.Finish(nil, why) }
-func (g *guest) Ping()                                            {}
-func (g *guest) Live(loop.ID)                                     {}
-func (g *guest) Ack(uint64, loop.ID, bool)                        {}
-func (g *guest) Refused(*loop.Publication, loop.CloseReason) bool { return false }
+func (g *guest) Open() error                { return nil }
+func (g *guest) Read([]byte) (int, error)   { return 0, loop.ErrAgain }
+func (g *guest) Send(p []byte) (int, error) { return len(p), nil }
+func (g *guest) AwaitRoom()                 {}
+func (g *guest) Finished() bool             { return false }
+func (g *guest) CloseWrite()                {}
+func (g *guest) Shutdown()                  {}
+func (g *guest) Input(p []byte) int         { return len(p) }
+func (g *guest) Joined(string)              { g.Upgraded(g.Loop().Now()) }
+func (g *guest) Kick(why loop.CloseReason)  { g.Finish(nil, why) }
+func (g *guest) Ping()                      {}
 
 // seat makes a guest join the room. The guest is a member by the time when a later Call runs.
 func seat(l *loop.Loop, room string) *guest {

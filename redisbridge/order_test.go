@@ -270,7 +270,7 @@ func (m *member) Input(p []byte) (used int) {
 	return used
 }
 
-func (m *member) Joined() {
+func (m *member) Joined(string) {
 	m.Upgraded(m.Loop().Now())
 	close(m.joined)
 }
@@ -283,12 +283,6 @@ func (m *member) Kick(why loop.CloseReason) {
 }
 
 func (m *member) Ping() {}
-
-func (m *member) Live(loop.ID) {}
-
-func (m *member) Ack(uint64, loop.ID, bool) {}
-
-func (m *member) Refused(*loop.Publication, loop.CloseReason) bool { return false }
 
 func TestAMessageReachesTheMembersOfAllNodesInOneOrder(t *testing.T) {
 	t.Parallel()

@@ -34,7 +34,7 @@ func (a *api) connections(ctx context.Context, key string) (list []connectionInf
 	parts, e := walk(ctx, a, func(l *loop.Loop) part {
 		slowest := newTop(a.listed, compareConns)
 		l.Each(func(c *loop.Conn) bool {
-			if c.Open() && c.Room() == key {
+			if c.Open() && c.In(key) {
 				slowest.offer(c)
 			}
 			return true

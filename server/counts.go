@@ -20,6 +20,7 @@ type counts struct {
 	refused    [600]atomic.Uint64
 	closes     []atomic.Uint64 // by index in protocol.Codes; the last one counts every other code
 	heartbeats atomic.Uint64
+	gaps       atomic.Uint64                         // gaps told to members that read too slowly
 	resumes    [2]atomic.Uint64                      // positions of clients that were refused, and that were honoured
 	badAsks    [len(requestErrorCodes)]atomic.Uint64 // requests of version 2 answered with an error
 }
@@ -47,7 +48,7 @@ func (c *counts) close(code int) {
 }
 
 // requestErrorCodes are the codes of the errors that answer requests of version 2.
-var requestErrorCodes = [...]int{protocol.CloseBackendUnavailable, protocol.CloseBadFrame, protocol.CloseUnauthorized}
+var requestErrorCodes = [...]int{protocol.CloseRoomFull, protocol.CloseBackendUnavailable, protocol.CloseBadFrame, protocol.CloseUnauthorized}
 
 // refuseRequest counts an error that answered a request of version 2.
 func (c *counts) refuseRequest(code int) { c.badAsks[slices.Index(requestErrorCodes[:], code)].Add(1) }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"strings"
+
 	"dotsconnect/loop"
 	"dotsconnect/server/protocol"
 )
@@ -10,12 +12,17 @@ const (
 	variantV1 loop.Variant = iota
 	variantRaw
 	variantV2
+	variantMany // version 2 on a connection with many rooms
 )
 
-// encodings defines how a publication becomes a frame, for each variant of the protocol.
+// encodings defines how a publication becomes a frame, for each variant of the protocol. Version 1 and raw rooms have no frames for
+// notices (loop.KindGap, loop.KindMark).
 func encodings() (all [loop.MaxVariants]loop.Encoding) {
 	all[variantV1] = loop.Encoding{
 		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			if p.Kind.Notice() {
+				return dst, -1
+			}
 			frame := protocol.AppendV1(dst, p.Value)
 			return frame, len(frame) - 1 - len(p.Value)
 		},
@@ -23,32 +30,52 @@ func encodings() (all [loop.MaxVariants]loop.Encoding) {
 	}
 	all[variantRaw] = loop.Encoding{
 		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			if p.Kind.Notice() {
+				return dst, -1
+			}
 			frame := protocol.AppendRaw(dst, p.Kind == loop.KindBinary, p.Value)
 			return frame, len(frame) - len(p.Value)
 		},
 		Size: func(p *loop.Publication) int { return protocol.SizeRaw(len(p.Value)) },
 	}
-	all[variantV2] = loop.Encoding{
+	all[variantV2] = encodingV2(func(*loop.Publication) string { return "" })
+	all[variantMany] = encodingV2(func(p *loop.Publication) string { return strings.TrimPrefix(p.Room, chatPrefix) })
+	return all
+}
+
+// encodingV2 is the encoding of version 2. named returns the name of the room that the frames have, "" if they have none.
+func encodingV2(named func(*loop.Publication) string) loop.Encoding {
+	return loop.Encoding{
 		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
-			var frame []byte
-			me, ref := sender(p)
-			if p.ID.Tag == 0 {
-				frame = protocol.AppendV2Local(dst, me, ref, p.Value)
-			} else {
-				frame = protocol.AppendV2(dst, position(p.ID), me, ref, p.Value)
+			switch p.Kind {
+			case loop.KindGap:
+				return protocol.AppendGap(dst, named(p), positionOrNil(p.ID), protocol.GapBackend, -1), -1
+			case loop.KindMark:
+				return protocol.AppendMark(dst, named(p), position(p.ID)), -1
 			}
+			m := message(p, named(p))
+			frame := m.Append(dst)
 			return frame, len(frame) - 1 - len(p.Value)
 		},
 		Size: func(p *loop.Publication) int {
-			_, ref := sender(p)
-			if p.ID.Tag == 0 {
-				return protocol.SizeV2Local(len(p.Value), ref)
+			if p.Kind.Notice() {
+				return 128 // about: there are few of them
 			}
-			return protocol.SizeV2(len(p.Value), ref)
+			m := message(p, named(p))
+			return m.Size()
 		},
 		NeedsID: true,
 	}
-	return all
+}
+
+// message returns the form of a publication in version 2.
+func message(p *loop.Publication, room string) protocol.MessageV2 {
+	m := protocol.MessageV2{Room: room, Value: p.Value}
+	m.Me, m.Ref = sender(p)
+	if p.ID.Tag != 0 {
+		m.HasPosition, m.Position = true, position(p.ID)
+	}
+	return m
 }
 
 // sender returns the tag and the ref of the sender, 0 and 0 if the sender gave no ref.

@@ -27,20 +27,17 @@ func newEar(room string) *ear {
 	return e
 }
 
-func (e *ear) Open() error                                    { e.Join(e.room, variantRaw); return nil }
-func (e *ear) Joined()                                        { e.Upgraded(e.Loop().Now()); close(e.joined) }
-func (*ear) Read([]byte) (int, error)                         { return 0, loop.ErrAgain }
-func (*ear) Input(p []byte) int                               { return len(p) }
-func (*ear) AwaitRoom()                                       {}
-func (*ear) Finished() bool                                   { return false }
-func (*ear) CloseWrite()                                      {}
-func (*ear) Shutdown()                                        {}
-func (*ear) Kick(loop.CloseReason)                            {}
-func (*ear) Ping()                                            {}
-func (*ear) Live(loop.ID)                                     {}
-func (*ear) Ack(uint64, loop.ID, bool)                        {}
-func (*ear) Refused(*loop.Publication, loop.CloseReason) bool { return false }
-func (e *ear) delivered(text string) bool                     { _, ok := e.turn(text); return ok }
+func (e *ear) Open() error                { e.Join(e.room, variantRaw); return nil }
+func (e *ear) Joined(string)              { e.Upgraded(e.Loop().Now()); close(e.joined) }
+func (*ear) Read([]byte) (int, error)     { return 0, loop.ErrAgain }
+func (*ear) Input(p []byte) int           { return len(p) }
+func (*ear) AwaitRoom()                   {}
+func (*ear) Finished() bool               { return false }
+func (*ear) CloseWrite()                  {}
+func (*ear) Shutdown()                    {}
+func (*ear) Kick(loop.CloseReason)        {}
+func (*ear) Ping()                        {}
+func (e *ear) delivered(text string) bool { _, ok := e.turn(text); return ok }
 
 func (e *ear) turn(text string) (uint64, bool) {
 	e.mu.Lock()

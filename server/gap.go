@@ -142,10 +142,10 @@ func scatter(i, bits int) int {
 	return i
 }
 
-// closeForGap ends the connection if it is a member of a chat room and may have missed messages since it joined. It reports
+// closeForGap ends the connection if it is a member of a chat room, speaks version 1 and may have missed messages since it joined. It reports
 // whether it did.
 func (s *session) closeForGap() bool {
-	if s.phase != phaseFrames || s.speaks == speaksRaw || !s.Missed(s.gaps) {
+	if s.phase != phaseFrames || s.speaks != speaksV1 || !s.Missed(s.gaps) {
 		return false
 	}
 	s.end(protocol.CloseGap, "this member may have missed messages of the room", loop.ReasonGap)

@@ -96,7 +96,7 @@ func (s *session) route(r *http.Request) *websocket.HeadError {
 	if refusal = websocket.CheckHandshake(r); refusal != nil {
 		return refusal
 	}
-	if refusal = notServed(&target.V2); target.Version == 2 && refusal != nil {
+	if refusal = notServed(&target); refusal != nil {
 		return refusal
 	}
 	if refusal = s.refuseOrigin(r); refusal != nil {
@@ -193,6 +193,8 @@ func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	case t.Space == protocol.Raw:
 		s.speaks = speaksRaw
 		s.Join(t.Key(), variantRaw)
+	case t.Many:
+		v2{s}.beMany()
 	case t.Version == 2:
 		s.speaks = speaksV2
 		v2{s}.join(&t)

@@ -21,7 +21,7 @@ import (
 // handshake is the part of a request that is needed for its answer.
 type handshake struct {
 	key, subprotocol string
-	asked, last      bool        // the client asked for what it missed, or for the latest messages
+	asked            wish
 	said             []zap.Field // fields for the log; nil unless the level is debug
 }
 

@@ -104,6 +104,7 @@ func messageMetrics() []metricRow {
 		counter("dots_dropped_total", "Frames not delivered, by the reason why the connection of the member ended.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
 		counter("dots_resumes_total", "Clients of version 2 that named the position of the last message that they have, by whether the server could go on from there.", resumes, "resumed"),
 		counter("dots_repeated_frames_total", "Missed messages that were sent to clients of version 2; they do not count in dots_frames_total.", sum(func(s *loop.Stats) uint64 { return s.Repeated })),
+		counter("dots_gaps_told_total", "Gaps told to members of version 2 that read too slowly.", func(s scrape, emit emit) { emit(float64(s.srv.counts.gaps.Load())) }),
 		counter("dots_request_errors_total", "Requests of clients of version 2 that were answered with an error, by its code.", requestErrors, "code"),
 		gauge("dots_history_bytes", "Memory of the latest messages, which are kept for clients of version 2.", node(func(s *Server) float64 { return float64(s.node.HistoryBytes()) })),
 		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),

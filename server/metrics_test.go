@@ -216,10 +216,17 @@ func TestMetricsShowClientsOfVersion2(t *testing.T) {
 	talker.hear(1)
 	s.join2(t, "&since="+c.since).hear(1)
 	s.join2(t, "&since=zzzzzzzzzzzzzzzz")
+	s.node.Loops()[0].Call(func(l *loop.Loop) { // one of them is told that it lost something
+		l.Each(func(c *loop.Conn) bool {
+			c.Peer().(*session).AppendGap(nil, c.Room(), loop.ID{}, 3, loop.GapSlow)
+			return false
+		})
+	})
 	talker.text(`{"token":"x"}`)
 	talker.read()
 	want := samples{
 		`dots_resumes_total{resumed="true"}`: "1", `dots_resumes_total{resumed="false"}`: "1", "dots_repeated_frames_total": "1",
+		"dots_gaps_told_total":                   "1",
 		`dots_request_errors_total{code="4501"}`: "1", `dots_request_errors_total{code="4500"}`: "0",
 	}
 	eventually(t, "the loops have published it", func() bool {

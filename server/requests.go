@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"dotsconnect/loop"
@@ -19,14 +20,32 @@ type v2 struct{ *session }
 
 // join asks the loop for membership in the room, from the position that the client names.
 func (s v2) join(t *protocol.Target) {
-	start := loop.Start{Last: t.V2.Last}
-	if p, ok := protocol.ParsePosition(t.V2.Since); ok {
-		start.Since, start.HasSince = loop.ID{Tag: p.Tag, Seq: p.Seq, Index: uint32(p.Index)}, true
-	}
-	s.extra.handshake.asked, s.extra.handshake.last = t.V2.Since != "", t.V2.Last > 0
+	start := startOf(t.V2.Since, t.V2.Last)
+	s.extra.handshake.asked = wish{t.V2.Since != "", t.V2.Last > 0}
 	srv := s.poller().srv
 	srv.node.KeepHistory(srv.backend != nil)
+	s.OnSlow(slowOf(t.V2.Slow))
 	s.JoinFrom(t.Key(), variantV2, start)
+}
+
+// startOf returns where the stream of a member begins that sends these values of since and last.
+func startOf(since string, last int) loop.Start {
+	start := loop.Start{Last: last}
+	if p, ok := protocol.ParsePosition(since); ok {
+		start.Since, start.HasSince = loop.ID{Tag: p.Tag, Seq: p.Seq, Index: uint32(p.Index)}, true
+	}
+	return start
+}
+
+// slowOf returns the loop's word for a value of slow.
+func slowOf(value string) loop.Slow {
+	switch value {
+	case protocol.SlowGap:
+		return loop.SlowGap
+	case protocol.SlowLatest:
+		return loop.SlowLatest
+	}
+	return loop.SlowKick
 }
 
 // secret returns the key of the connection, which only its client gets, and the tag that other clients see. Neither is stored.
@@ -37,50 +56,82 @@ func (s v2) secret() (key [12]byte, me uint64) {
 	return key, protocol.MeOf(key)
 }
 
+// wish says what a member has asked for when it joined.
+type wish struct {
+	since bool // a position to resume from
+	last  bool // the newest publications
+}
+
 // appendOpen appends the event open, and the event live if nothing is repeated although the client asked for it.
-func (s v2) appendOpen(dst []byte, h *handshake) []byte {
+func (s v2) appendOpen(dst []byte, room string, h wish) []byte {
 	o := s.Loop().Opening()
 	cfg := &s.rules().cfg
-	e := protocol.Open{Position: position(o.At), HasPosition: o.At.Tag != 0, Heartbeat: int(max(cfg.MaxAge/3, time.Second) / time.Second),
-		MaxAge: int(cfg.MaxAge / time.Second), Count: o.Members}
+	e := protocol.Open{Room: s.named(room), Position: position(o.At), HasPosition: o.At.Tag != 0, Count: o.Members,
+		Heartbeat: int(max(cfg.MaxAge/3, time.Second) / time.Second), MaxAge: int(cfg.MaxAge / time.Second)}
 	e.Key, e.Me = s.secret()
-	if h.asked {
+	if h.since {
 		e.Resumed = &o.Resumed
 		s.poller().srv.counts.resume(o.Resumed)
 	}
 	dst = e.Append(dst)
-	if (h.asked || h.last) && !o.Repeats {
-		dst = protocol.AppendLive(dst, positionOrNil(o.At), nil)
+	if (h.since || h.last) && !o.Repeats {
+		dst = s.AppendLive(dst, room, o.At)
 	}
 	return dst
 }
 
-// Live implements loop.Session.
-func (s *session) Live(at loop.ID) { s.Say(protocol.AppendLive(nil, positionOrNil(at), nil)) }
+// AppendLive implements loop.Session.
+func (s *session) AppendLive(dst []byte, room string, at loop.ID) []byte {
+	return protocol.AppendLive(dst, s.named(room), positionOrNil(at), nil)
+}
+
+// AppendGap implements loop.Session.
+func (s *session) AppendGap(dst []byte, room string, at loop.ID, pubs int, why loop.GapReason) []byte {
+	if s.speaks < speaksV2 {
+		return dst
+	}
+	reason := protocol.GapSlow
+	if why == loop.GapHistory {
+		reason = protocol.GapHistory
+	}
+	s.poller().srv.counts.gaps.Add(1)
+	return protocol.AppendGap(dst, s.named(room), positionOrNil(at), reason, pubs)
+}
 
 // Ack implements loop.Session.
-func (s *session) Ack(ref uint64, at loop.ID, behind bool) {
+func (s *session) Ack(room string, ref uint64, at loop.ID, behind bool) {
 	p := positionOrNil(at)
 	nodeOnly := p == nil
 	if behind {
 		p = nil
 	}
-	s.Say(protocol.AppendAck(s.poller().answer[:0], ref, p, nodeOnly))
+	s.Say(protocol.AppendAck(s.poller().answer[:0], s.named(room), ref, p, nodeOnly))
 }
+
+// named returns the name under which the client knows a room, if its frames must say it: those of a connection with many rooms.
+func (s *session) named(key string) string {
+	if s.speaks != speaksMany {
+		return ""
+	}
+	return strings.TrimPrefix(key, chatPrefix)
+}
+
+// chatPrefix begins the keys of chat rooms.
+var chatPrefix = protocol.Target{Space: protocol.Chat}.Key()
 
 // Refused implements loop.Session: a client of version 2 is told, and stays.
 func (s *session) Refused(p *loop.Publication, why loop.CloseReason) (goOn bool) {
-	if s.speaks != speaksV2 {
+	if s.speaks < speaksV2 {
 		return false
 	}
 	_, ref := sender(p)
-	v2{s}.refuse(protocol.CloseBackendUnavailable, "backend_unavailable", "a message could not be passed on to the other nodes", ref, why == loop.ReasonDoubt)
+	v2{s}.refuse(protocol.ErrorEvent{Code: protocol.CloseBackendUnavailable, Name: "backend_unavailable",
+		Text: "a message could not be passed on to the other nodes", Ref: ref, Maybe: why == loop.ReasonDoubt, Room: s.named(p.Room)})
 	return true
 }
 
-func (s v2) refuse(code int, name, text string, ref uint64, maybe bool) {
-	s.poller().srv.counts.refuseRequest(code)
-	e := protocol.ErrorEvent{Code: code, Name: name, Text: text, Ref: ref, Maybe: maybe}
+func (s v2) refuse(e protocol.ErrorEvent) {
+	s.poller().srv.counts.refuseRequest(e.Code)
 	s.Say(e.Append(s.poller().answer[:0]))
 }
 
@@ -116,47 +167,80 @@ func (s v2) request(r *protocol.Request) {
 	case protocol.RequestMessage:
 		s.publish(r)
 	case protocol.RequestBad:
-		s.bad(r.Text, r.Ref)
-	case protocol.RequestJoin, protocol.RequestLeave:
-		s.bad("this connection has one room, the one of its address; join and leave are for a connection with many rooms", 0)
+		s.bad(r, r.Text)
+	case protocol.RequestJoin:
+		s.joinOne(r)
+	case protocol.RequestLeave:
+		s.leaveOne(r)
 	case protocol.RequestMembers:
-		s.bad("the list of members is not served by this version", 0)
+		s.bad(r, "the list of members is not served by this version")
 	case protocol.RequestToken:
-		s.refuse(protocol.CloseUnauthorized, "unauthorized", "this server takes no tokens", 0, false)
+		s.refuse(protocol.ErrorEvent{Code: protocol.CloseUnauthorized, Name: "unauthorized", Text: "this server takes no tokens"})
 	}
 }
 
-func (s v2) bad(text string, ref uint64) {
-	s.refuse(protocol.CloseBadFrame, "bad_frame", text, ref, false)
+// bad answers a request that the server does not understand, or cannot carry out as it is.
+func (s v2) bad(r *protocol.Request, text string) { s.badFor(r, "bad_frame", text) }
+
+func (s v2) badFor(r *protocol.Request, name, text string) {
+	e := protocol.ErrorEvent{Code: protocol.CloseBadFrame, Name: name, Text: text, Ref: r.Ref}
+	if s.speaks == speaksMany {
+		e.Room = r.Room
+	}
+	s.refuse(e)
 }
 
 func (s v2) publish(r *protocol.Request) {
+	room := ""
+	if s.speaks == speaksMany {
+		room = chatPrefix + r.Room
+		switch {
+		case r.Room == "":
+			s.bad(r, `a message on a connection with many rooms needs the key "room"`)
+			return
+		case !s.In(room):
+			s.badFor(r, "not_joined", "the connection is not in this room: join it first")
+			return
+		}
+	}
 	if r.Ref == 0 {
-		s.Publish(loop.KindText, r.Value)
+		s.send(room, nil, r.Value)
 		return
 	}
 	if s.extra == nil {
 		s.extra = &extra{}
 	}
 	if r.Ref <= s.extra.ref {
-		s.bad("refs must grow: an earlier message of this connection had this ref or a greater one", r.Ref)
+		s.bad(r, "refs must grow: an earlier message of this connection had this ref or a greater one")
 		return
 	}
 	s.extra.ref = r.Ref
 	_, me := s.secret()
-	s.PublishBy(&loop.Sender{Me: me, Ref: r.Ref}, loop.KindText, r.Value)
+	s.send(room, &loop.Sender{Me: me, Ref: r.Ref}, r.Value)
 }
 
-// notServed refuses the options that this version of the server does not serve: a client that relied on one would notice too late.
-func notServed(o *protocol.Options) *websocket.HeadError {
-	key := ""
+// send publishes into the room, "" for the only one.
+func (s v2) send(room string, by *loop.Sender, value []byte) {
+	if room == "" {
+		s.PublishBy(by, loop.KindText, value)
+		return
+	}
+	s.PublishTo(room, by, loop.KindText, value)
+}
+
+// notServed refuses the options of an address that this version of the server does not serve: a client that relied on one would
+// notice too late. An address without a room takes fewer options.
+func notServed(t *protocol.Target) *websocket.HeadError {
+	o, key := &t.V2, ""
 	switch {
+	case t.Version != 2:
+		return nil
+	case t.Many && (o.Since != "" || o.Last != 0 || o.Presence != 0 || o.Slow != protocol.SlowClose):
+		return &websocket.HeadError{Status: http.StatusBadRequest, Text: "since, last, presence and slow belong into the request that joins a room, as in {\"join\":\"ROOM\",\"last\":10}"}
 	case o.Presence != 0:
 		key = "presence"
 	case !o.Echo:
 		key = "echo=0"
-	case o.Slow != protocol.SlowClose:
-		key = "slow=" + o.Slow
 	case o.Batch:
 		key = "batch=1"
 	case o.Was != "":

@@ -11,6 +11,8 @@ import (
 // object is what a client of version 2 reads.
 type object struct {
 	ID      string           `json:"id"`
+	Room    string           `json:"room"`
+	Reason  string           `json:"reason"`
 	Event   string           `json:"event"`
 	Message *json.RawMessage `json:"message"`
 	From    string           `json:"from"`

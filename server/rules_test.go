@@ -36,7 +36,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	write("second")
 	next.Origins, next.Subprotocols, next.PublicReadyz = []string{"https://chat.example.org"}, []string{"chat"}, true
 	next.MaxMessage, next.MaxHeader, next.MaxFragments, next.RoomMembers, next.ControlBurst = 2*KiB, 2*KiB, 5, 2, 1
-	next.MaxConns, next.MaxRooms, next.ControlRate, next.LogLevel = 50, 50, 5, "error"
+	next.RoomsPerSocket, next.MaxConns, next.MaxRooms, next.ControlRate, next.LogLevel = 2, 50, 50, 5, "error"
 	next.MaxAge, next.Loops = time.Hour, 1
 	taken, restart, err := s.Reload(next)
 	if err != nil {

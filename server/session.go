@@ -27,12 +27,13 @@ type session struct {
 // extra has the fields that only some connections need. Most of these need them only for a moment; raw connections keep them
 // after their first ping.
 type extra struct {
-	awaits    bool       // registered with writable
-	scanned   int        // size of an incomplete head at its last scan, see head
-	handshake *handshake // set while the join is on its way
-	ref       uint64     // the latest ref of the client
-	spent     int64      // cheap frames that count against the budget of the peer, in tenths, see overspent
-	spentT    uint32     // the tick up to which spent was refilled
+	awaits    bool            // registered with writable
+	scanned   int             // size of an incomplete head at its last scan, see head
+	handshake *handshake      // set while the join is on its way
+	ref       uint64          // the latest ref of the client
+	joins     map[string]wish // rooms that a connection with many rooms waits to join, if it asked for more than new messages
+	spent     int64           // cheap frames that count against the budget of the peer, in tenths, see overspent
+	spentT    uint32          // the tick up to which spent was refilled
 }
 
 // speech is the protocol that a connection speaks after its handshake.
@@ -42,6 +43,7 @@ const (
 	speaksV1 speech = iota
 	speaksRaw
 	speaksV2
+	speaksMany // version 2, many rooms
 )
 
 type phase uint8
@@ -132,7 +134,7 @@ func (s *session) message(event websocket.Event, payload []byte) {
 		s.Publish(loop.KindBinary, payload)
 	case s.speaks == speaksRaw:
 		s.Publish(loop.KindText, payload)
-	case s.speaks == speaksV2:
+	case s.speaks >= speaksV2:
 		v2{s}.requests(event, payload)
 	case event == websocket.Binary:
 		s.end(protocol.CloseBadFrame, protocol.ErrBinary.Error(), loop.ReasonClosed)
@@ -183,7 +185,16 @@ func (s *session) overspent() bool {
 
 // Joined implements loop.Session. The handshake is answered only now, so that the client gets everything that is published after
 // it has seen the answer.
-func (s *session) Joined() {
+func (s *session) Joined(room string) {
+	if s.speaks == speaksMany {
+		v2{s}.joinedOne(room)
+		return
+	}
+	s.upgraded(room)
+}
+
+// upgraded answers the handshake. room is "" if the connection is in no room yet.
+func (s *session) upgraded(room string) {
 	now := s.Loop().Now()
 	s.phase = phaseFrames
 	s.gaps = s.poller().srv.node.Gaps()
@@ -192,7 +203,7 @@ func (s *session) Joined() {
 	s.extra = nil // before the answer, because writing the answer may need extra
 	answer := websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol)
 	if s.speaks == speaksV2 {
-		answer = v2{s}.appendOpen(answer, h)
+		answer = v2{s}.appendOpen(answer, room, h.asked)
 	}
 	s.Control(answer)
 	s.Upgraded(now)

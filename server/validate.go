@@ -105,6 +105,7 @@ func (c *Config) checkLimits(m *mistakes) {
 	inRange(m, "max-conns", c.MaxConns, 0, mostOfAnything)
 	inRange(m, "room-members", c.RoomMembers, 0, mostOfAnything)
 	inRange(m, "max-rooms", c.MaxRooms, 0, mostOfAnything)
+	inRange(m, "rooms-per-socket", c.RoomsPerSocket, 1, mostOfAnything)
 	inRange(m, "control-rate", c.ControlRate, 1, mostOfAnything)
 	inRange(m, "control-burst", c.ControlBurst, 1, mostOfAnything)
 	inRange(m, "loops", c.Loops, 0, 64)

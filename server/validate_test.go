@@ -82,9 +82,13 @@ var validateRows = map[string]struct {
 	"on a gap":              {func(c *server.Config) { c.OnGap = "tell" }, []string{"on-gap"}},
 	"no fragments":          {func(c *server.Config) { c.MaxFragments = 0 }, []string{"max-fragments"}},
 	"too many fragments":    {func(c *server.Config) { c.MaxFragments = 1<<20 + 1 }, []string{"max-fragments"}},
-	"counts too large":      {func(c *server.Config) { c.MaxConns, c.RoomMembers, c.MaxRooms = 1<<30+1, 1<<30+1, 1<<30+1 }, []string{"max-conns", "room-members", "max-rooms"}},
-	"largest counts":        {func(c *server.Config) { c.MaxConns, c.RoomMembers, c.MaxRooms = 1<<30, 1<<30, 1<<30 }, nil},
-	"no control frames":     {func(c *server.Config) { c.ControlRate, c.ControlBurst = 0, 0 }, []string{"control-rate", "control-burst"}},
+	"counts too large": {func(c *server.Config) {
+		c.MaxConns, c.RoomMembers, c.MaxRooms, c.RoomsPerSocket = 1<<30+1, 1<<30+1, 1<<30+1, 0
+	}, []string{"max-conns", "room-members", "max-rooms", "rooms-per-socket"}},
+	"largest counts": {func(c *server.Config) {
+		c.MaxConns, c.RoomMembers, c.MaxRooms, c.RoomsPerSocket = 1<<30, 1<<30, 1<<30, 1<<30
+	}, nil},
+	"no control frames": {func(c *server.Config) { c.ControlRate, c.ControlBurst = 0, 0 }, []string{"control-rate", "control-burst"}},
 	"timeouts too short": {func(c *server.Config) {
 		c.HandshakeTimeout, c.FrameTimeout, c.CloseTimeout = 99*time.Millisecond, 99*time.Millisecond, 99*time.Millisecond
 	}, []string{"handshake-timeout", "frame-timeout", "close-timeout"}},

@@ -7,10 +7,11 @@ import (
 )
 
 // The functions of this file append the frames of version 2 that the server itself writes: events about the room or the
-// connection, and errors. Each appends one whole text frame.
+// connection, and errors. Each appends one whole text frame. room is the name of the room on a connection with many rooms, else "".
 
 // Open is the first event of a room.
 type Open struct {
+	Room        string   // its name on a connection with many rooms, else ""
 	Position    Position // the position before the first publication that follows
 	HasPosition bool     // false: the event has no id
 	Me          uint64   // the tag of the connection
@@ -28,6 +29,7 @@ func (o *Open) Append(dst []byte) []byte {
 	if o.HasPosition {
 		dst = appendID(dst, &o.Position)
 	}
+	dst = appendRoom(dst, o.Room)
 	dst = append(dst, `,"me":"`...)
 	dst = AppendMe(dst, o.Me)
 	dst = append(dst, `","key":"`...)
@@ -47,10 +49,10 @@ func (o *Open) Append(dst []byte) []byte {
 
 // AppendLive appends the event that follows the publications that were repeated after since or last. fenced is nil unless the
 // client sent the key of its former connection (was).
-func AppendLive(dst []byte, p *Position, fenced *bool) []byte {
+func AppendLive(dst []byte, room string, p *Position, fenced *bool) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"event":"live"`...)
-	dst = appendID(dst, p)
+	dst = appendRoom(appendID(dst, p), room)
 	if fenced != nil {
 		dst = append(dst, `,"fenced":`...)
 		dst = strconv.AppendBool(dst, *fenced)
@@ -67,20 +69,20 @@ func AppendHeartbeatEvent(dst []byte, p *Position) []byte {
 }
 
 // AppendMark appends the event that moves the position of the members of a quiet room.
-func AppendMark(dst []byte, p Position) []byte {
+func AppendMark(dst []byte, room string, p Position) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"event":"mark"`...)
-	dst = appendID(dst, &p)
+	dst = appendRoom(appendID(dst, &p), room)
 	return endText(append(dst, '}'), begin)
 }
 
 // AppendAck appends the acknowledgement of a sender's messages up to ref. p is nil if the event must not have an id. nodeOnly
 // says that only members on this node got the messages.
-func AppendAck(dst []byte, ref uint64, p *Position, nodeOnly bool) []byte {
+func AppendAck(dst []byte, room string, ref uint64, p *Position, nodeOnly bool) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"event":"ack","ref":`...)
 	dst = strconv.AppendUint(dst, ref, 10)
-	dst = appendID(dst, p)
+	dst = appendRoom(appendID(dst, p), room)
 	if nodeOnly {
 		dst = append(dst, `,"scope":"node"`...)
 	}
@@ -98,10 +100,10 @@ const (
 // AppendGap appends the event that tells a member that it lost publications, or that the numbering changed. p is the position
 // from which the member goes on, or nil if the event must not have an id. lost is the number of lost publications, or negative if
 // the server does not know it.
-func AppendGap(dst []byte, p *Position, reason string, lost int) []byte {
+func AppendGap(dst []byte, room string, p *Position, reason string, lost int) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"event":"gap"`...)
-	dst = appendID(dst, p)
+	dst = appendRoom(appendID(dst, p), room)
 	dst = append(dst, `,"reason":`...)
 	dst = appendString(dst, reason)
 	if lost >= 0 {
@@ -119,12 +121,35 @@ type ErrorEvent struct {
 	Retry int    // seconds after which the client may try again; 0: not said
 	Maybe bool   // the message may have been published nevertheless
 	Ref   uint64 // of the request; 0 if it had none
+	Room  string // of the request on a connection with many rooms; "" if it named none
 }
 
 // Append appends the frame {"error":{...}}.
 func (e *ErrorEvent) Append(dst []byte) []byte {
 	begin := len(dst)
-	dst = append(dst, `{"error":{"code":`...)
+	dst = e.appendError(append(dst, '{'))
+	if e.Ref > 0 {
+		dst = append(dst, `,"ref":`...)
+		dst = strconv.AppendUint(dst, e.Ref, 10)
+	}
+	dst = appendRoom(dst, e.Room)
+	return endText(append(dst, '}'), begin)
+}
+
+// AppendLeft appends the event that a connection with many rooms has left one of them. e is nil if the client asked for it.
+func AppendLeft(dst []byte, room string, e *ErrorEvent) []byte {
+	begin := len(dst)
+	dst = append(dst, `{"event":"left"`...)
+	dst = appendRoom(dst, room)
+	if e != nil {
+		dst = e.appendError(append(dst, ','))
+	}
+	return endText(append(dst, '}'), begin)
+}
+
+// appendError appends the key error and its value.
+func (e *ErrorEvent) appendError(dst []byte) []byte {
+	dst = append(dst, `"error":{"code":`...)
 	dst = strconv.AppendInt(dst, int64(e.Code), 10)
 	dst = append(dst, `,"name":`...)
 	dst = appendString(dst, e.Name)
@@ -137,12 +162,7 @@ func (e *ErrorEvent) Append(dst []byte) []byte {
 	if e.Maybe {
 		dst = append(dst, `,"maybe":true`...)
 	}
-	dst = append(dst, '}')
-	if e.Ref > 0 {
-		dst = append(dst, `,"ref":`...)
-		dst = strconv.AppendUint(dst, e.Ref, 10)
-	}
-	return endText(append(dst, '}'), begin)
+	return append(dst, '}')
 }
 
 // appendID appends the key id, with a comma before it. Without a position it appends nothing.
@@ -153,6 +173,14 @@ func appendID(dst []byte, p *Position) []byte {
 	dst = append(dst, `,"id":"`...)
 	dst = p.Append(dst)
 	return append(dst, '"')
+}
+
+// appendRoom appends the key room, with a comma before it. Without a name it appends nothing.
+func appendRoom(dst []byte, room string) []byte {
+	if room == "" {
+		return dst
+	}
+	return appendString(append(dst, `,"room":`...), room)
 }
 
 // appendString appends a JSON string. Bytes that are not UTF-8 become replacement characters, so the frame is valid in any case.

@@ -39,8 +39,8 @@ func ExampleDecoder_DecodeV2() {
 	err := decoder.DecodeV2([]byte(text), func(r *protocol.Request) bool {
 		switch r.Kind {
 		case protocol.RequestMessage:
-			p := protocol.Position{Tag: 0x1a2b3c4d, Seq: 1042, Index: 5}
-			fmt.Printf("%s\n", protocol.AppendV2(nil, p, 0, r.Ref, r.Value)[2:])
+			m := protocol.MessageV2{Position: protocol.Position{Tag: 0x1a2b3c4d, Seq: 1042, Index: 5}, HasPosition: true, Ref: r.Ref, Value: r.Value}
+			fmt.Printf("%s\n", m.AppendObject(nil))
 		case protocol.RequestBad:
 			e := protocol.ErrorEvent{Code: protocol.CloseBadFrame, Name: "bad_frame", Text: r.Text, Ref: r.Ref}
 			fmt.Printf("%s\n", e.Append(nil)[4:])

@@ -7,64 +7,77 @@ import (
 	"dotsconnect/server/websocket"
 )
 
-// A publication of version 2 has its id, and, if its sender asked for an acknowledgement, the sender's tag and ref. The value
-// comes last, so that it is one piece of the frame. As in version 1, the sizes are exact.
+// MessageV2 is a publication as members of version 2 get it. It has its id, the name of the room on a connection with many rooms,
+// and the sender's tag and ref if the sender asked for an acknowledgement. The value comes last, so that it is one piece of the
+// frame. As in version 1, the sizes are exact.
+type MessageV2 struct {
+	Position    Position
+	HasPosition bool   // false: the publication was delivered on this node alone, and has no place in the common order
+	Room        string // "": not said
+	Me, Ref     uint64 // of the sender; said if Ref is not 0
+	Value       []byte // valid JSON, sent unchanged
+}
 
 const (
-	idOpen      = `{"id":"`
+	idOpen      = `"id":"`
+	roomOpen    = `"room":`
 	fromOpen    = `"from":"`
 	refOpen     = `","ref":`
 	messageOpen = `"message":`
 
 	idPart      = len(idOpen) + PositionSize + len(`",`)
+	roomPart    = len(roomOpen) + len(`,`)                         // without the quoted name
 	fromPart    = len(fromOpen) + MeSize + len(refOpen) + len(`,`) // without the digits of the ref
-	messagePart = len(messageOpen) + len(`}`)
+	messagePart = len(`{`) + len(messageOpen) + len(`}`)
 )
 
-// SizeV2 returns the number of bytes that AppendV2 appends for a value of the given number of bytes.
-func SizeV2(value int, ref uint64) int { return SizeRaw(idPart + sizeMessage(value, ref)) }
+// Size returns the number of bytes that Append appends.
+func (m *MessageV2) Size() int { return SizeRaw(m.objectSize()) }
 
-// SizeV2Local returns the number of bytes that AppendV2Local appends for a value of the given number of bytes.
-func SizeV2Local(value int, ref uint64) int { return SizeRaw(len(`{`) + sizeMessage(value, ref)) }
-
-// AppendV2 appends the text frame {"id":ID,"message":VALUE}, or {"id":ID,"from":ME,"ref":REF,"message":VALUE} if ref is not 0.
-// The value must come from DecodeV2: it is valid JSON and is sent unchanged.
-func AppendV2(dst []byte, p Position, me, ref uint64, value []byte) []byte {
-	dst = websocket.AppendHeader(dst, websocket.OpText, idPart+sizeMessage(len(value), ref))
-	dst = append(dst, idOpen...)
-	dst = p.Append(dst)
-	dst = append(dst, `",`...)
-	return appendMessage(dst, me, ref, value)
+// Append appends the text frame {"id":ID,"room":ROOM,"from":ME,"ref":REF,"message":VALUE}, without the keys that m does not have.
+func (m *MessageV2) Append(dst []byte) []byte {
+	dst = websocket.AppendHeader(dst, websocket.OpText, m.objectSize())
+	return m.AppendObject(dst)
 }
 
-// AppendV2Local appends the frame of AppendV2 without the id. Publications that were delivered on this node alone have this form,
-// because they have no place in the common order.
-func AppendV2Local(dst []byte, me, ref uint64, value []byte) []byte {
-	dst = websocket.AppendHeader(dst, websocket.OpText, len(`{`)+sizeMessage(len(value), ref))
+// AppendObject appends the frame of Append without its header.
+func (m *MessageV2) AppendObject(dst []byte) []byte {
 	dst = append(dst, '{')
-	return appendMessage(dst, me, ref, value)
-}
-
-// appendMessage appends the keys from, ref and message, and the closing brace.
-func appendMessage(dst []byte, me, ref uint64, value []byte) []byte {
-	if ref > 0 {
+	if m.HasPosition {
+		dst = append(dst, idOpen...)
+		dst = m.Position.Append(dst)
+		dst = append(dst, `",`...)
+	}
+	if m.Room != "" {
+		dst = append(dst, roomOpen...)
+		dst = appendString(dst, m.Room)
+		dst = append(dst, ',')
+	}
+	if m.Ref > 0 {
 		dst = append(dst, fromOpen...)
-		dst = AppendMe(dst, me)
+		dst = AppendMe(dst, m.Me)
 		dst = append(dst, refOpen...)
-		dst = strconv.AppendUint(dst, ref, 10)
+		dst = strconv.AppendUint(dst, m.Ref, 10)
 		dst = append(dst, ',')
 	}
 	dst = append(dst, messageOpen...)
-	dst = append(dst, value...)
+	dst = append(dst, m.Value...)
 	return append(dst, '}')
 }
 
-// sizeMessage returns the number of bytes that appendMessage appends.
-func sizeMessage(value int, ref uint64) int {
-	if ref > 0 {
-		value += fromPart + digits(ref)
+func (m *MessageV2) objectSize() int {
+	n := messagePart + len(m.Value)
+	if m.HasPosition {
+		n += idPart
 	}
-	return value + messagePart
+	if m.Room != "" {
+		var quoted [6*MaxRoomBytes + 2]byte
+		n += roomPart + len(appendString(quoted[:0], m.Room))
+	}
+	if m.Ref > 0 {
+		n += fromPart + digits(m.Ref)
+	}
+	return n
 }
 
 // digits returns the number of decimal digits of n.

@@ -12,16 +12,16 @@ import (
 
 func TestFrameSizesOfVersion2AreExact(t *testing.T) {
 	value := bytes.Repeat([]byte("7"), 1<<16+200)
-	p := protocol.Position{Tag: 1, Seq: 2, Index: 3}
-	refs := []uint64{0, 1, 9, 10, 99, 100, 1<<53 - 1}
-	for _, ref := range refs {
-		for _, around := range []int{3, 30, 60, 90, 113, 1<<16 - 70, 1<<16 - 37, 1<<16 - 12} {
-			for n := max(1, around-30); n <= around+30; n++ {
-				if got, want := protocol.SizeV2(n, ref), len(protocol.AppendV2(nil, p, 1, ref, value[:n])); got != want {
-					t.Errorf("SizeV2(%d, %d) = %d, want %d", n, ref, got, want)
-				}
-				if got, want := protocol.SizeV2Local(n, ref), len(protocol.AppendV2Local(nil, 1, ref, value[:n])); got != want {
-					t.Errorf("SizeV2Local(%d, %d) = %d, want %d", n, ref, got, want)
+	for _, room := range []string{"", "lobby", `say "hi"\`, strings.Repeat("\u00e9", 64)} {
+		for _, ref := range []uint64{0, 1, 9, 10, 99, 100, 1<<53 - 1} {
+			for _, around := range []int{3, 30, 60, 90, 113, 1<<16 - 70, 1<<16 - 37, 1<<16 - 12} {
+				for n := max(1, around-30); n <= around+30; n++ {
+					for _, has := range []bool{false, true} {
+						m := protocol.MessageV2{HasPosition: has, Room: room, Me: 1, Ref: ref, Value: value[:n]}
+						if got, want := m.Size(), len(m.Append(nil)); got != want {
+							t.Errorf("room %q, ref %d, %d bytes, with a position %v: size %d, want %d", room, ref, n, has, got, want)
+						}
+					}
 				}
 			}
 		}
@@ -34,7 +34,8 @@ func TestLongFramesOfVersion2HaveLongHeaders(t *testing.T) {
 		value := strings.Repeat("7", n)
 		text := `{"id":"5XgwIF-----33V-4","message":` + value + `}`
 		want := protocol.AppendRaw(nil, false, []byte(text))
-		if got := protocol.AppendV2(nil, p, 0, 0, []byte(value)); !bytes.Equal(got, want) {
+		m := protocol.MessageV2{Position: p, HasPosition: true, Value: []byte(value)}
+		if got := m.Append(nil); !bytes.Equal(got, want) {
 			t.Errorf("value of %d bytes: got %.60q, want %.60q", n, got, want)
 		}
 		long := protocol.ErrorEvent{Code: 4500, Name: "bad_frame", Text: value}
@@ -48,21 +49,20 @@ func TestLongFramesOfVersion2HaveLongHeaders(t *testing.T) {
 func TestFramesOfVersion2DoNotAllocate(t *testing.T) {
 	value := []byte(`"hello"`)
 	p := protocol.Position{Tag: 1, Seq: 2, Index: 3}
-	global := make([]byte, 0, protocol.SizeV2(len(value), 1234))
-	local := make([]byte, 0, protocol.SizeV2Local(len(value), 1234))
+	m := protocol.MessageV2{Position: p, HasPosition: true, Room: "lobby", Me: 5, Ref: 1234, Value: value}
+	message := make([]byte, 0, m.Size())
 	event := make([]byte, 0, 256)
 	yes := true
 	open := protocol.Open{HasPosition: true, Heartbeat: 25, MaxAge: 60, Resumed: &yes, Count: 812}
 	failure := protocol.ErrorEvent{Code: 4104, Name: "backend_unavailable", Text: "later", Retry: 2, Maybe: true, Ref: 7}
 	if n := testing.AllocsPerRun(100, func() {
-		_ = protocol.AppendV2(global, p, 5, 1234, value)
-		_ = protocol.AppendV2Local(local, 5, 1234, value)
+		_ = m.Append(message)
 		_ = open.Append(event)
-		_ = protocol.AppendLive(event, &p, &yes)
+		_ = protocol.AppendLive(event, "lobby", &p, &yes)
 		_ = protocol.AppendHeartbeatEvent(event, &p)
-		_ = protocol.AppendMark(event, p)
-		_ = protocol.AppendAck(event, 7, &p, true)
-		_ = protocol.AppendGap(event, &p, protocol.GapSlow, 3)
+		_ = protocol.AppendMark(event, "lobby", p)
+		_ = protocol.AppendAck(event, "lobby", 7, &p, true)
+		_ = protocol.AppendGap(event, "lobby", &p, protocol.GapSlow, 3)
 		_ = failure.Append(event)
 	}); n != 0 {
 		t.Errorf("got %v allocations, want 0", n)
@@ -110,10 +110,11 @@ func payloadOf(frame []byte) []byte {
 func BenchmarkAppendV2(b *testing.B) {
 	value := []byte(chatLine[11 : len(chatLine)-1])
 	p := protocol.Position{Tag: 0x1a2b3c4d, Seq: 1042, Index: 5}
-	frame := make([]byte, 0, protocol.SizeV2(len(value), 1234))
+	m := protocol.MessageV2{Position: p, HasPosition: true, Me: 99, Ref: 1234, Value: value}
+	frame := make([]byte, 0, m.Size())
 	b.SetBytes(int64(len(value)))
 	b.ReportAllocs()
 	for b.Loop() {
-		frame = protocol.AppendV2(frame[:0], p, 99, 1234, value)
+		frame = m.Append(frame[:0])
 	}
 }

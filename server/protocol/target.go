@@ -49,6 +49,7 @@ type Target struct {
 	Room    string  // decoded name; all characters are literal, so "*" and ".." are names too
 	Version int     // version of the protocol: 1 or 2; a raw room has version 1 only
 	V2      Options // of version 2; zero in version 1
+	Many    bool    // the connection has many rooms; the address names none
 }
 
 // Key returns the name by which the room is known after the handshake: "chat/ROOM" or "raw/ROOM". Room names contain no slash, so
@@ -69,7 +70,7 @@ func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.He
 		return Target{}, false, nil
 	}
 	if rest == "" || rest == "/" {
-		return Target{}, true, refuse("the shared socket /ws/ is not served by this version; connect to /ws/chat/ROOM/")
+		return parseMany(rawQuery)
 	}
 	word, rawRoom, _ := strings.Cut(rest[1:], "/")
 	space, known := parseSpace(word)
@@ -93,6 +94,21 @@ func ParseTarget(rawPath, rawQuery string) (t Target, ok bool, err *websocket.He
 		t.V2, err = parseOptions(rawQuery)
 	}
 	if err != nil {
+		return Target{}, true, err
+	}
+	return t, true, nil
+}
+
+// parseMany reads the query of the address /ws/, at which a connection joins rooms by requests.
+func parseMany(rawQuery string) (t Target, ok bool, err *websocket.HeadError) {
+	t = Target{Many: true}
+	switch t.Version, err = parseVersion(rawQuery); {
+	case err != nil:
+		return Target{}, true, err
+	case t.Version != 2:
+		return Target{}, true, refuse("a connection with many rooms needs version 2: connect to /ws/?v=2, or to /ws/chat/ROOM/ for one room")
+	}
+	if t.V2, err = parseOptions(rawQuery); err != nil {
 		return Target{}, true, err
 	}
 	return t, true, nil

@@ -32,7 +32,7 @@ type vectors struct {
 
 // fields are the fields of all frames and events together. Pointers tell a missing field from its zero value.
 type fields struct {
-	ID, From, Me, Key             string
+	ID, Room, From, Me, Key       string
 	Ref                           uint64
 	Value                         string
 	Heartbeat, Count, Code, Retry int
@@ -105,16 +105,11 @@ func TestFramesAreThoseOfTheVectors(t *testing.T) {
 	for _, row := range loadVectors(t).Frames {
 		f := row.Fields
 		want := string(protocol.AppendRaw([]byte("before"), false, []byte(row.Text)))
-		me, value := tag(f.From), []byte(f.Value)
-		if f.ID == "" {
-			got := protocol.AppendV2Local([]byte("before"), me, f.Ref, value)
-			if string(got) != want || len(got) != len("before")+protocol.SizeV2Local(len(value), f.Ref) {
-				t.Errorf("got %q, want %q", got, want)
-			}
-			continue
+		m := protocol.MessageV2{Room: f.Room, Me: tag(f.From), Ref: f.Ref, Value: []byte(f.Value)}
+		if p := f.position(); p != nil {
+			m.Position, m.HasPosition = *p, true
 		}
-		got := protocol.AppendV2([]byte("before"), *f.position(), me, f.Ref, value)
-		if string(got) != want || len(got) != len("before")+protocol.SizeV2(len(value), f.Ref) {
+		if got := m.Append([]byte("before")); string(got) != want || len(got) != len("before")+m.Size() {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -129,7 +124,7 @@ func TestEventsAreThoseOfTheVectors(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	for _, kind := range []string{"open", "live", "heartbeat", "mark", "ack", "gap", "error"} {
+	for _, kind := range []string{"open", "live", "heartbeat", "mark", "ack", "gap", "left", "error"} {
 		if kinds[kind] == 0 {
 			t.Errorf("no test vector for %s", kind)
 		}
@@ -147,7 +142,7 @@ func (f fields) appendEvent(dst []byte, kind string) []byte {
 	case "open":
 		key, _ := protocol.ParseKey16(f.Key)
 		o := protocol.Open{
-			HasPosition: p != nil, Me: tag(f.Me), Key: key, Heartbeat: f.Heartbeat, MaxAge: f.MaxAge,
+			Room: f.Room, HasPosition: p != nil, Me: tag(f.Me), Key: key, Heartbeat: f.Heartbeat, MaxAge: f.MaxAge,
 			Resumed: f.Resumed, Count: f.Count,
 		}
 		if p != nil {
@@ -155,22 +150,27 @@ func (f fields) appendEvent(dst []byte, kind string) []byte {
 		}
 		return o.Append(dst)
 	case "live":
-		return protocol.AppendLive(dst, p, f.Fenced)
+		return protocol.AppendLive(dst, f.Room, p, f.Fenced)
 	case "heartbeat":
 		return protocol.AppendHeartbeatEvent(dst, p)
 	case "mark":
-		return protocol.AppendMark(dst, *p)
+		return protocol.AppendMark(dst, f.Room, *p)
 	case "ack":
-		return protocol.AppendAck(dst, f.Ref, p, f.Scope == "node")
+		return protocol.AppendAck(dst, f.Room, f.Ref, p, f.Scope == "node")
 	case "gap":
 		lost := -1
 		if f.Lost != nil {
 			lost = *f.Lost
 		}
-		return protocol.AppendGap(dst, p, f.Reason, lost)
+		return protocol.AppendGap(dst, f.Room, p, f.Reason, lost)
 	case "error":
-		e := protocol.ErrorEvent{Code: f.Code, Name: f.Name, Text: f.Text, Retry: f.Retry, Maybe: f.Maybe, Ref: f.Ref}
+		e := protocol.ErrorEvent{Code: f.Code, Name: f.Name, Text: f.Text, Retry: f.Retry, Maybe: f.Maybe, Ref: f.Ref, Room: f.Room}
 		return e.Append(dst)
+	case "left":
+		if f.Code == 0 {
+			return protocol.AppendLeft(dst, f.Room, nil)
+		}
+		return protocol.AppendLeft(dst, f.Room, &protocol.ErrorEvent{Code: f.Code, Name: f.Name, Text: f.Text})
 	}
 	return dst
 }

@@ -1,0 +1,69 @@
+package loop
+
+import "slices"
+
+// The calls of sessions with many rooms, and of those that must not be kicked for reading slowly.
+
+// OnSlow says what happens if c reads too slowly. It is for a connection with one room; call it before Join.
+func (c *Conn) OnSlow(slow Slow) {
+	switch slow {
+	case SlowGap:
+		c.flags |= flagGap
+	case SlowLatest:
+		c.flags |= flagLatest
+	}
+}
+
+// BeMany makes c a connection with many rooms, instead of Join. c joins and leaves them with JoinMany and LeaveOne.
+func (c *Conn) BeMany(v Variant) {
+	c.variant = v
+	c.flags |= flagMany
+	c.loop.rooms.many[c] = &many{}
+}
+
+// Rooms is the number of rooms of a connection with many rooms, with those that it waits to join.
+func (c *Conn) Rooms() int { return len(c.loop.rooms.many[c].members) }
+
+// JoinMany asks to make c a member of one more room. Session.Joined or Session.NotJoined is called, perhaps before JoinMany
+// returns. It reports false if c is a member of the room already, or waits to be one.
+func (c *Conn) JoinMany(room string, start Start, slow Slow) bool {
+	y := c.loop.rooms.many[c]
+	i, ok := y.find(room)
+	if ok {
+		return false
+	}
+	m := &Member{conn: c, index: indexJoining}
+	if start != (Start{}) {
+		c.loop.repeats.starts[m] = start
+	}
+	r := c.loop.rooms.get(m, room)
+	if r == nil {
+		return true
+	}
+	m.room = r
+	y.members = slices.Insert(y.members, i, m)
+	if slow != SlowGap {
+		if y.slow == nil {
+			y.slow = map[*Member]Slow{}
+		}
+		y.slow[m] = slow
+	}
+	c.loop.rooms.join(m, r)
+	return true
+}
+
+// LeaveOne takes c, a connection with many rooms, out of one of them. Nothing of the room is sent to c after it. It reports false
+// if c is not a member of the room.
+func (c *Conn) LeaveOne(room string) bool {
+	m := c.memberIn(room)
+	if m == nil {
+		return false
+	}
+	if m.repeating() && !c.loop.repeats.stop(m) {
+		c.closeLater(ReasonBacklogSoft)
+		return true
+	}
+	c.loop.slow.dropRoom(c, m.room.name, ReasonClosed)
+	c.loop.rooms.leaveRoom(m, ReasonClosed)
+	return true
+}

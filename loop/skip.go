@@ -1,0 +1,180 @@
+package loop
+
+import "slices"
+
+// A member with SlowGap or SlowLatest is not kicked for its backlog, and stalls no room. It loses the publications that wait for it,
+// and is told so by a gap with the number of lost publications and the position from which it goes on. If the connection has many
+// rooms, the room with the most waiting bytes loses them.
+//
+// The gap is written when the connection takes bytes again, so that a connection that takes none is owed one gap for each room,
+// however much it lost.
+
+// GapReason is the reason of a gap.
+type GapReason uint8
+
+// The reasons.
+const (
+	GapSlow    GapReason = iota // the member reads too slowly
+	GapHistory                  // what the member missed is no longer in the history
+)
+
+// lost is a gap that a member is owed.
+type lost struct {
+	room   string
+	at     ID // of the last lost publication
+	pubs   int
+	reason GapReason
+}
+
+// skips reports whether c loses its backlog where others are kicked.
+func (c *Conn) skips() bool { return c.has(flagGap | flagLatest | flagMany) }
+
+// tooSlow kicks c because of its backlog, or drops what waits for it.
+func (s *slowSet) tooSlow(c *Conn, reason CloseReason) {
+	if !c.skips() {
+		c.closeLater(reason)
+		return
+	}
+	k := c.backlog
+	room := s.fullest(k)
+	m := c.memberIn(room)
+	switch {
+	case room == "" && reason != ReasonShed: // only a frame that the kernel has taken in part: if the peer reads no more, it has no sign of life either
+		return
+	case m == nil || c.slowOf(m) == SlowKick:
+		c.closeLater(reason)
+		return
+	}
+	k.lose(s.dropRoom(c, room, reason))
+	if k.softSince = 0; k.weight() > s.loop.cfg.SoftBacklog {
+		k.softSince = max(s.loop.tick, 1)
+	}
+}
+
+// fullest returns the room that has the most bytes in the backlog, "" if none has a whole frame there.
+func (s *slowSet) fullest(k *backlog) (room string) {
+	if len(k.refs) == 0 {
+		return ""
+	}
+	room = k.refs[0].room()
+	if !slices.ContainsFunc(k.refs, func(r ref) bool { return r.room() != room }) {
+		return room
+	}
+	bytes, most := map[string]int{}, 0
+	for _, r := range k.refs {
+		name := r.room()
+		for _, p := range r.batch.pubs[r.next:] {
+			bytes[name] += p.weight()
+		}
+		if bytes[name] > most {
+			room, most = name, bytes[name]
+		}
+	}
+	return room
+}
+
+// room is the name of the room whose publications the reference is to.
+func (r *ref) room() string { return r.batch.pubs[0].Room }
+
+// dropRoom drops the whole frames of a room that wait for c. A frame that the kernel has begun to take stays.
+func (s *slowSet) dropRoom(c *Conn, room string, reason CloseReason) (gap lost) {
+	k := c.backlog
+	gap.room = room
+	if k == nil {
+		return gap
+	}
+	kept := k.refs[:0]
+	for _, r := range k.refs {
+		if r.room() != room {
+			kept = append(kept, r)
+			continue
+		}
+		for _, p := range r.batch.pubs[r.next:] {
+			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variant))
+			gap.add(p)
+		}
+		s.loop.stats.Dropped[reason] += uint64(len(r.batch.pubs) - r.next)
+		s.unref(r.batch)
+	}
+	clear(k.refs[len(kept):])
+	k.refs = kept
+	return gap
+}
+
+// keepLatest drops all whole frames of the room that wait for m, but the latest.
+func (s *slowSet) keepLatest(m *Member) {
+	c := m.conn
+	k := c.backlog
+	last := &k.refs[len(k.refs)-1]
+	latest := len(last.batch.pubs) - 1
+	for latest > last.next && last.batch.pubs[latest].Kind.Notice() {
+		latest--
+	}
+	gap := lost{room: last.room()}
+	kept := k.refs[:0]
+	for i := range k.refs {
+		r, end := &k.refs[i], len(k.refs[i].batch.pubs)
+		switch {
+		case r.room() != gap.room:
+			kept = append(kept, *r)
+			continue
+		case r == last:
+			end = latest
+		}
+		for _, p := range r.batch.pubs[r.next:end] {
+			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variant))
+			gap.add(p)
+		}
+		s.loop.stats.Dropped[ReasonBacklogSoft] += uint64(end - r.next)
+		if r == last {
+			kept = append(kept, ref{r.batch, latest})
+		} else {
+			s.unref(r.batch)
+		}
+	}
+	clear(k.refs[len(kept):])
+	k.refs = kept
+	k.lose(gap)
+}
+
+func (g *lost) add(p *Publication) {
+	if p.ID.Tag != 0 {
+		g.at = p.ID
+	}
+	if !p.Kind.Notice() {
+		g.pubs++
+	}
+}
+
+// lose notes that the member is owed the gap.
+func (k *backlog) lose(gap lost) {
+	if gap.pubs == 0 && gap.reason == GapSlow {
+		return
+	}
+	for i := range k.gaps {
+		if g := &k.gaps[i]; g.room == gap.room {
+			g.pubs += gap.pubs
+			if gap.at.Tag != 0 {
+				g.at = gap.at
+			}
+			g.reason = max(g.reason, gap.reason)
+			return
+		}
+	}
+	k.gaps = append(k.gaps, gap)
+}
+
+// tellGaps adds the gaps that c is owed to what it is told. The acknowledgements of lost publications come before them.
+func (s *slowSet) tellGaps(c *Conn) {
+	k := c.backlog
+	if len(k.gaps) == 0 {
+		return
+	}
+	s.loop.fanout.acks.sayBehind(c)
+	for _, g := range k.gaps {
+		if c.memberIn(g.room) != nil {
+			k.said = c.peer.AppendGap(k.said, g.room, g.at, g.pubs, g.reason)
+		}
+	}
+	k.gaps = nil
+}
