@@ -44,6 +44,7 @@ func (c *Conn) Publish(kind Kind, value []byte) { c.PublishBy(nil, kind, value) 
 
 // PublishBy is Publish for a message that is to be acknowledged: Session.Ack is called with its ref.
 func (c *Conn) PublishBy(by *Sender, kind Kind, value []byte) {
+	c.loop.stats.Accepted++
 	c.publish(&c.member, by, kind, value)
 }
 
@@ -54,6 +55,7 @@ func (c *Conn) PublishTo(room string, by *Sender, kind Kind, value []byte) bool 
 		return false
 	}
 	c.loop.rooms.many[c].spoke = m
+	c.loop.stats.Accepted++
 	c.publish(m, by, kind, value)
 	return true
 }
@@ -63,7 +65,6 @@ func (c *Conn) publish(m *Member, by *Sender, kind Kind, value []byte) {
 	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, m.room.name, c.id, kind, value)
 	p.from, p.By = m.room.entry, by
 	c.pending++
-	l.stats.Accepted++
 	l.node.bus.Publish(p)
 }
 

@@ -39,6 +39,11 @@ type Config struct {
 	HistoryBytes int64         // memory of the histories of all lanes together; 0: none are kept
 	HistoryAge   time.Duration // publications older than this are not kept; 0: no limit
 
+	// OnFence is called on every node with the value of each fence (fence.go), from any goroutine and under locks: it must not block,
+	// nor call back. nil: nobody wants to know.
+	OnFence  func(value []byte)
+	FenceAge time.Duration // how long a fence is remembered: longer than a bus may take for a publication
+
 	RoomMembers int // members of a room on this node; 0: no limit
 	MaxRooms    int // rooms with members on this node; 0: no limit
 }
@@ -51,7 +56,7 @@ func DefaultConfig() Config {
 		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushFirst: 64, FlushBudget: 1024, FlushSlice: 256,
 		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
 		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
-		HistoryBytes: 64 << 20, HistoryAge: 5 * time.Minute,
+		HistoryBytes: 64 << 20, HistoryAge: 5 * time.Minute, FenceAge: time.Minute,
 	}
 }
 

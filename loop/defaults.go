@@ -6,7 +6,7 @@ package loop
 func (c *Conn) NotJoined(_ string, why CloseReason) { c.peer.Kick(why) }
 
 // AppendLive says nothing.
-func (*Conn) AppendLive(dst []byte, _ string, _ ID) []byte { return dst }
+func (*Conn) AppendLive(dst []byte, _ string, _ ID, _ Fenced) []byte { return dst }
 
 // AppendGap says nothing.
 func (*Conn) AppendGap(dst []byte, _ string, _ ID, _ int, _ GapReason) []byte { return dst }

@@ -55,6 +55,7 @@ type lane struct {
 	entries map[string]*Entry
 	last    ID       // of the latest publication
 	history *history // nil until the node keeps one
+	fences  fences
 	changes changes
 	drains  []*Entry      // rooms whose deferred publications go on at a drain rate (deferred.go)
 	gap     atomic.Uint64 // the last gap that concerned all rooms of the lane (gaps.go)
@@ -146,6 +147,10 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 	var rings uint64
 	ln.mu.Lock()
 	for _, p := range pubs {
+		if !d.admit(ln, p) {
+			d.discard(p)
+			continue
+		}
 		d.keep(ln, p)
 		rings |= d.enter(ln, p, late)
 	}
@@ -225,11 +230,16 @@ func (d *Directory) keep(ln *lane, p *Publication) {
 		return
 	}
 	switch {
+	case p.Kind.Notice() && !h.fresh && h.floor.Tag == p.ID.Tag:
+		return
 	case h.fresh: // some publications of this batch may have been left out
 		h.restart(ID{Seq: p.ID.Seq, Index: math.MaxUint32, Tag: p.ID.Tag})
 		return
 	case h.floor.Tag != p.ID.Tag:
 		h.restart(p.ID.before())
+		if p.Kind.Notice() {
+			return
+		}
 	case p.ID.compare(h.floor) <= 0:
 		return
 	}
@@ -331,6 +341,9 @@ func (d *Directory) tickDrains(tick uint32) {
 		ln.mu.Lock()
 		if ln.history != nil {
 			ln.history.shrink(tick)
+		}
+		if len(ln.fences) > 0 && tick%64 == 0 {
+			ln.fences.forget(tick, ticks(d.node.cfg.FenceAge))
 		}
 		ln.drains = slices.DeleteFunc(ln.drains, func(e *Entry) bool {
 			draining := d.node.flows.tick(&e.flow)

@@ -24,6 +24,7 @@
 //	acks.go          tells senders that their publications have their place in the order
 //	slow.go          the members with a backlog: resend, limits, shed
 //	skip.go          members that lose their backlog, and are told of the gap, instead of a kick
+//	late.go          members that wait for their position or their fence before they join
 //	repeat.go        gives members what they missed, from the history
 //	backlog.go       the frames that wait for a member with a backlog; three stages of back-pressure
 //	stall.go         how long a member with a backlog may hold up its room
@@ -33,6 +34,7 @@
 //	history.go       keeps the latest publications of a lane
 //	countchanges.go  the rooms whose number of members has changed, for a bus that tells other nodes
 //	directory.go     knows which loops have members of a room (lanes, entries)
+//	fence.go         drops what a client's former connection publishes behind the fence
 //	inbox.go         other goroutines leave publications and calls for a loop here and ring its doorbell
 //	deferred.go      publications of other nodes wait here while their room can take no more
 //	flow.go          decides whether a member, the API or another node may add to a room (accounts, gates)

@@ -202,9 +202,18 @@ type fake struct {
 	at     ID // of Live
 	acks   []ack
 	gaps   []lost
+	live   bool
+	fenced Fenced
+	me     uint64   // for the test
+	unread []unread // for the test: bytes that the server has not read yet
 
 	onJoined, onMessage, onSend, onKick func()
 	onJoinedRoom                        func(string)
+}
+
+type unread struct {
+	by   Sender
+	text string
 }
 
 func (f *fake) arrive(bodies ...string) {
@@ -325,7 +334,8 @@ func (f *fake) Kick(reason CloseReason) {
 
 func (f *fake) Ping() { f.pings++ }
 
-func (f *fake) AppendLive(dst []byte, _ string, at ID) []byte {
+func (f *fake) AppendLive(dst []byte, _ string, at ID, fenced Fenced) []byte {
+	f.live, f.fenced = true, fenced
 	f.lives++
 	f.at = at
 	return dst

@@ -37,7 +37,11 @@ func (t *intake) handle(p post) {
 	switch p.kind {
 	case postPublication:
 		t.loop.rooms.append(p.pub)
-		t.loop.fanout.acks.note(p.pub)
+		if p.pub.Kind == KindFence {
+			t.loop.repeats.fenced(p.pub, true)
+		} else {
+			t.loop.fanout.acks.note(p.pub)
+		}
 		t.cameBack(p.pub.Origin)
 	case postJoined:
 		t.loop.rooms.joined(p.entry, p.at)
@@ -50,13 +54,18 @@ func (t *intake) handle(p post) {
 	case postDoubted:
 		t.disown(p.pub, ReasonDoubt)
 	case postLost:
+		if p.pub.Kind == KindFence {
+			t.loop.repeats.fenced(p.pub, false)
+		}
 		t.cameBack(p.pub.Origin)
 	}
 }
 
 // disown kicks the publisher of a publication that the bus will not deliver.
 func (t *intake) disown(p *Publication, reason CloseReason) {
-	if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen && !c.peer.Refused(p, reason) {
+	if p.Kind == KindFence {
+		t.loop.repeats.fenced(p, false)
+	} else if c := t.loop.Conn(p.Origin); c != nil && c.state == stateOpen && !c.peer.Refused(p, reason) {
 		c.closeLater(reason)
 	}
 	t.cameBack(p.Origin)

@@ -37,7 +37,7 @@ type Session interface {
 	// with one room ends the connection.
 	NotJoined(room string, why CloseReason)
 	// AppendLive appends a frame that tells a member that was repeated to that it has everything up to at.
-	AppendLive(dst []byte, room string, at ID) []byte
+	AppendLive(dst []byte, room string, at ID, fenced Fenced) []byte
 	// AppendGap appends a frame that tells a member that it lost this number of publications (-1: not known) and goes on behind at.
 	// It is called for members that were repeated to, and for those that are not SlowKick.
 	AppendGap(dst []byte, room string, at ID, pubs int, why GapReason) []byte

@@ -63,6 +63,7 @@ type Kind uint8
 const (
 	KindText   Kind = iota // a text message, or the JSON value of a chat message
 	KindBinary             // a binary message (raw rooms)
+	KindFence              // no message: later publications of a sender are dropped (fence.go); it has a place in the order
 	KindGap                // no message: members may have missed publications (Node.Gap); without a value
 	KindMark               // no message: the position of the members moves on (marks.go); without a value
 )

@@ -18,7 +18,9 @@ type Start struct {
 	Since    ID   // everything behind it
 	HasSince bool // Since is a position; else it is ignored
 	Last     int  // if there is no position, or it cannot be honoured: the newest so many first
+	Fence    *Fence
 	waited   bool // for the position
+	fence    fenceState
 }
 
 // Opening says where the stream of a member begins.
@@ -27,6 +29,7 @@ type Opening struct {
 	Resumed bool // Start.Since is honoured
 	Repeats bool // publications of the history come first; Session.Live is called behind them
 	Members int  // of the room, on this node
+	Fenced  Fenced
 }
 
 const (
@@ -45,7 +48,8 @@ type repeat struct {
 	next   *repeat // of another room of the same connection, whose turn comes later
 	at     ID      // of the last publication that it was given
 	sent   int     // bytes that it was given of the next frame
-	points []loc   // the newest publication of each part that is known and not given yet; the newest part first
+	fenced Fenced
+	points []loc // the newest publication of each part that is known and not given yet; the newest part first
 }
 
 // repeated is a frame in the bytes for the next write.
@@ -132,77 +136,6 @@ func (s *repeater) serve() {
 	}
 }
 
-// late is a member that waits to join. It names a position behind that of its room on this loop: it comes from a loop or a node
-// that was ahead. If it joined now, it would get again what it has.
-type late struct {
-	member *Member
-	room   *room  // which it may have left since
-	due    uint32 // tick at which it no longer waits
-	ripe   bool   // everything up to its position was in the inbox before the last turn
-}
-
-// longestLate is how long a connection waits for this node to reach its position, in ticks.
-const longestLate = 20
-
-// wait makes m wait if its position is behind that of its room.
-func (s *repeater) wait(m *Member) (waits bool) {
-	start, asked := s.starts[m]
-	id, r := start.Since, m.room
-	if !asked || !start.HasSince || start.waited || id.Tag != r.last.Tag || id.compare(r.last) <= 0 {
-		return false
-	}
-	m.index = indexJoining
-	r.repeating++ // so that the room stays
-	s.late = append(s.late, late{m, r, tickDown(s.loop.now) + longestLate, s.placed(r, id)})
-	s.loop.again()
-	return true
-}
-
-// placed reports whether everything of the room up to id is in the inboxes, or if there is no use in waiting for that.
-func (s *repeater) placed(r *room, id ID) bool {
-	ln := &s.loop.node.dir.lanes[r.entry.lane]
-	ln.mu.Lock()
-	defer ln.mu.Unlock()
-	if h := ln.history; h == nil || !h.partial || h.fresh || id.Tag != ln.last.Tag {
-		return true
-	}
-	p := r.entry.flow.firstDeferred()
-	return id.compare(ln.last) <= 0 && (p == nil || p.ID.compare(id) > 0)
-}
-
-// serveLate lets connections join whose wait is over. It is called in every turn, after the inbox was taken.
-func (s *repeater) serveLate() {
-	if len(s.late)+s.serving.len() == 0 {
-		return
-	}
-	s.serving.each(s.look) // those that a turn that panicked has left
-	s.late = s.serving.refill(s.late)
-	s.serving.each(s.look)
-}
-
-// look lets a member join if its wait is over.
-func (s *repeater) look(w late) {
-	m, r := w.member, w.room
-	start := s.starts[m]
-	here := m.room == r && m.conn.state == stateOpen
-	if here && !w.ripe && s.loop.tick < w.due {
-		if w.ripe = s.placed(r, start.Since); w.ripe {
-			s.loop.again()
-		}
-		s.late = append(s.late, w)
-		return
-	}
-	r.repeating--
-	if !here {
-		s.loop.rooms.joinedOne(m, r)
-		s.loop.rooms.vanish(r)
-		return
-	}
-	start.waited, start.HasSince = true, w.ripe
-	s.starts[m] = start
-	s.loop.rooms.enter(m)
-}
-
 // begin starts a repetition. m is not in the list of members of its room yet.
 func (s *repeater) begin(m *Member, rep *repeat) {
 	m.room.repeating++
@@ -238,8 +171,7 @@ func (s *repeater) open(m *Member) *repeat {
 	start, asked := s.starts[m]
 	delete(s.starts, m)
 	r := m.room
-	members := r.entry.Members()
-	s.opening = Opening{At: r.last, Members: members}
+	s.opening = Opening{At: r.last, Members: r.entry.Members(), Fenced: start.fence.outcome()}
 	if !asked {
 		return nil
 	}
@@ -253,7 +185,7 @@ func (s *repeater) open(m *Member) *repeat {
 	id := start.Since
 	known := start.HasSince && id.Tag == r.last.Tag
 	if known && id.compare(r.last) == 0 && id.compare(h.start) > 0 && !h.fresh { // it missed nothing, however far the history reaches back
-		s.opening = Opening{At: id, Resumed: true, Members: members}
+		s.opening.At, s.opening.Resumed = id, true
 		return nil
 	}
 	if known && id.compare(ln.last) <= 0 {
@@ -261,9 +193,9 @@ func (s *repeater) open(m *Member) *repeat {
 			if id.compare(r.last) > 0 {
 				r.last = id // everything up to it was appended (wait)
 			}
-			s.opening = Opening{At: id, Resumed: true, Repeats: len(points) > 0, Members: members}
+			s.opening.At, s.opening.Resumed, s.opening.Repeats = id, true, len(points) > 0
 			if len(points) > 0 {
-				return &repeat{at: id, points: points}
+				return &repeat{at: id, points: points, fenced: s.opening.Fenced}
 			}
 			return nil
 		}
@@ -273,8 +205,8 @@ func (s *repeater) open(m *Member) *repeat {
 	}
 	at := h.before(r.name, min(start.Last, mostLast), r.last)
 	if points, ok := h.plan(r.name, at, r.last); ok && len(points) > 0 {
-		s.opening = Opening{At: at, Repeats: true, Members: members}
-		return &repeat{at: at, points: points}
+		s.opening.At, s.opening.Repeats = at, true
+		return &repeat{at: at, points: points, fenced: s.opening.Fenced}
 	}
 	return nil
 }
@@ -374,7 +306,7 @@ func (s *repeater) endCaughtUp(c *Conn) {
 			return
 		}
 		k.repeat = rep.next
-		s.live(rep.member)
+		s.live(rep)
 	}
 }
 
@@ -392,10 +324,11 @@ func (s *repeater) reaches(rep *repeat) bool {
 	return h.floor.Tag == rep.at.Tag && h.floor.compare(rep.at) <= 0 && !h.fresh && h.extend(rep, r)
 }
 
-// live makes m a member like the others, because it was given everything that its room has so far.
-func (s *repeater) live(m *Member) {
+// live makes a member one like the others, because it was given everything that its room has so far.
+func (s *repeater) live(rep *repeat) {
+	m := rep.member
 	r, k := m.room, m.conn.backlog
 	r.repeating--
 	s.loop.rooms.seat(m)
-	k.said = m.conn.peer.AppendLive(k.said, r.name, r.last)
+	k.said = m.conn.peer.AppendLive(k.said, r.name, r.last, rep.fenced)
 }

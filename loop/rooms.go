@@ -175,7 +175,7 @@ func (rs *rooms) append(p *Publication) {
 	if r != nil && p.ID.Tag != 0 {
 		r.last = p.ID
 	}
-	if r == nil || len(r.members) == 0 || p.Kind.Notice() && r.ids == 0 {
+	if r == nil || len(r.members) == 0 || p.Kind.Notice() && r.ids == 0 || p.Kind == KindFence {
 		l.load.release(p.cost())
 		l.fannedOut(p)
 		return

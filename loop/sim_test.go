@@ -379,7 +379,7 @@ func (c *client) Kick(reason CloseReason) {
 
 func (c *client) Ping() { c.Control([]byte{'p', 0, 0}) }
 
-func (c *client) AppendLive(dst []byte, _ string, _ ID) []byte { c.live = true; return dst }
+func (c *client) AppendLive(dst []byte, _ string, _ ID, _ Fenced) []byte { c.live = true; return dst }
 
 func (w *world) fail(format string, args ...any) {
 	if w.err == nil {

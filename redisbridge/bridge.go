@@ -203,6 +203,10 @@ func (b *Bridge) Close() error {
 // Publish implements loop.Bus.
 func (b *Bridge) Publish(p *loop.Publication) {
 	b.rooms.Reserve(p)
+	if p.Kind == loop.KindFence && b.format() == 1 { // nodes of the older version would not understand it
+		b.loops.Refuse(p)
+		return
+	}
 	if b.accord.broken.Load() { // the other nodes have another agreement, and would look for p in another lane
 		b.reject(p)
 		return

@@ -105,6 +105,19 @@ func TestFormat2PassesOverWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// A fence names a sender, but has no ref. One without a sender is passed over.
+func TestAFenceComesThrough(t *testing.T) {
+	fence := &loop.Publication{Room: "chat/x", Kind: loop.KindFence, By: &loop.Sender{Me: 1<<48 - 1}, Value: []byte("the key")}
+	none := &loop.Publication{Room: "chat/x", Kind: loop.KindFence, Value: []byte("x")}
+	all, err := parseBatch(appendBatch(nil, 2, ident{7, 9}, []*loop.Publication{fence, none}, nil), anybody)
+	if err != nil || len(all.pubs) != 1 {
+		t.Fatalf("got %d publications, %v, want one", len(all.pubs), err)
+	}
+	if p := all.pubs[0]; p.Kind != fence.Kind || *p.By != *fence.By || string(p.Value) != "the key" {
+		t.Errorf("got %+v by %+v, want the fence", p, p.By)
+	}
+}
+
 // TestEveryFlippedBitIsNoticed: the checksum of format 2 finds each flipped bit.
 func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	good := appendBatch(nil, 2, ident{7, 9}, []*loop.Publication{{Room: "chat/x", Value: []byte("hello")}}, &notice{messages: 3, rooms: []string{"chat/y"}})

@@ -82,7 +82,7 @@ func readFields(p *loop.Publication, fields []byte) {
 	}
 	me := binary.BigEndian.Uint64(fields)
 	fields = fields[8:]
-	if ref, err := cutUvarint(&fields); err == nil && ref > 0 {
+	if ref, err := cutUvarint(&fields); err == nil && (ref > 0 || p.Kind == loop.KindFence) {
 		p.By = &loop.Sender{Me: me, Ref: ref}
 	}
 }
@@ -146,9 +146,12 @@ func (all *batch) room(body []byte, index *uint32, find finder) error {
 		if err != nil {
 			return err
 		}
-		if kind := loop.Kind(kind &^ withFields); kind <= loop.KindBinary {
+		if kind := loop.Kind(kind &^ withFields); kind <= loop.KindFence {
 			p := received(room, kind, value, first+i)
 			readFields(p, fields)
+			if kind == loop.KindFence && p.By == nil {
+				continue // it fences nobody
+			}
 			all.pubs = append(all.pubs, p)
 		}
 	}

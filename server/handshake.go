@@ -194,7 +194,7 @@ func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 		s.speaks = speaksRaw
 		s.Join(t.Key(), variantRaw)
 	case t.Many:
-		v2{s}.beMany()
+		v2{s}.beMany(t.V2.Was)
 	case t.Version == 2:
 		s.speaks = speaksV2
 		v2{s}.join(&t)

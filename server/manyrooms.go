@@ -10,12 +10,18 @@ import (
 // A connection with many rooms (/ws/?v=2) joins and leaves rooms by requests. Each frame about a room names it.
 
 // beMany answers the handshake of a connection with many rooms. It is a member of none yet.
-func (s v2) beMany() {
+func (s v2) beMany(was string) {
 	srv := s.poller().srv
 	srv.node.KeepHistory(srv.backend != nil)
 	s.speaks = speaksMany
 	s.BeMany(variantMany)
 	s.upgraded("")
+	if was != "" {
+		if s.extra == nil {
+			s.extra = &extra{}
+		}
+		s.extra.was = was
+	}
 }
 
 // joinOne carries out {"join":ROOM}.
@@ -51,7 +57,7 @@ func (s v2) joinOne(r *protocol.Request) {
 		}
 		s.extra.joins[key] = h
 	}
-	s.JoinMany(key, startOf(r.Since, r.Last), slowOf(r.Slow))
+	s.JoinMany(key, startOf(r.Since, r.Last, fenceOf(s.extra.was)), slowOf(r.Slow))
 }
 
 // leaveOne carries out {"leave":ROOM}.

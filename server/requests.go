@@ -1,9 +1,6 @@
 package server
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"net/http"
 	"strings"
@@ -20,7 +17,7 @@ type v2 struct{ *session }
 
 // join asks the loop for membership in the room, from the position that the client names.
 func (s v2) join(t *protocol.Target) {
-	start := startOf(t.V2.Since, t.V2.Last)
+	start := startOf(t.V2.Since, t.V2.Last, fenceOf(t.V2.Was))
 	s.extra.handshake.asked = wish{t.V2.Since != "", t.V2.Last > 0}
 	srv := s.poller().srv
 	srv.node.KeepHistory(srv.backend != nil)
@@ -28,9 +25,13 @@ func (s v2) join(t *protocol.Target) {
 	s.JoinFrom(t.Key(), variantV2, start)
 }
 
-// startOf returns where the stream of a member begins that sends these values of since and last.
-func startOf(since string, last int) loop.Start {
+// startOf returns where the stream of a member begins that sends these values of since and last. Its former connection is fenced
+// if it wants to go on from there.
+func startOf(since string, last int, former *loop.Fence) loop.Start {
 	start := loop.Start{Last: last}
+	if since != "" {
+		start.Fence = former
+	}
 	if p, ok := protocol.ParsePosition(since); ok {
 		start.Since, start.HasSince = loop.ID{Tag: p.Tag, Seq: p.Seq, Index: uint32(p.Index)}, true
 	}
@@ -48,14 +49,6 @@ func slowOf(value string) loop.Slow {
 	return loop.SlowKick
 }
 
-// secret returns the key of the connection, which only its client gets, and the tag that other clients see. Neither is stored.
-func (s v2) secret() (key [12]byte, me uint64) {
-	mac := hmac.New(sha256.New, s.poller().srv.keys[:])
-	_, _ = mac.Write(binary.BigEndian.AppendUint64(nil, uint64(s.ID())))
-	copy(key[:], mac.Sum(nil))
-	return key, protocol.MeOf(key)
-}
-
 // wish says what a member has asked for when it joined.
 type wish struct {
 	since bool // a position to resume from
@@ -68,21 +61,26 @@ func (s v2) appendOpen(dst []byte, room string, h wish) []byte {
 	cfg := &s.rules().cfg
 	e := protocol.Open{Room: s.named(room), Position: position(o.At), HasPosition: o.At.Tag != 0, Count: o.Members,
 		Heartbeat: int(max(cfg.MaxAge/3, time.Second) / time.Second), MaxAge: int(cfg.MaxAge / time.Second)}
-	e.Key, e.Me = s.secret()
+	e.Key, e.Me = s.poller().srv.secrets.of(s.ID())
 	if h.since {
 		e.Resumed = &o.Resumed
 		s.poller().srv.counts.resume(o.Resumed)
 	}
 	dst = e.Append(dst)
 	if (h.since || h.last) && !o.Repeats {
-		dst = s.AppendLive(dst, room, o.At)
+		dst = s.AppendLive(dst, room, o.At, o.Fenced)
 	}
 	return dst
 }
 
 // AppendLive implements loop.Session.
-func (s *session) AppendLive(dst []byte, room string, at loop.ID) []byte {
-	return protocol.AppendLive(dst, s.named(room), positionOrNil(at), nil)
+func (s *session) AppendLive(dst []byte, room string, at loop.ID, fenced loop.Fenced) []byte {
+	var said *bool
+	if fenced != loop.NotAsked {
+		is := fenced == loop.IsFenced
+		said = &is
+	}
+	return protocol.AppendLive(dst, s.named(room), positionOrNil(at), said)
 }
 
 // AppendGap implements loop.Session.
@@ -214,9 +212,11 @@ func (s v2) publish(r *protocol.Request) {
 		s.bad(r, "refs must grow: an earlier message of this connection had this ref or a greater one")
 		return
 	}
+	if s.extra.me == 0 {
+		_, s.extra.me = s.poller().srv.secrets.of(s.ID())
+	}
 	s.extra.ref = r.Ref
-	_, me := s.secret()
-	s.send(room, &loop.Sender{Me: me, Ref: r.Ref}, r.Value)
+	s.send(room, &loop.Sender{Me: s.extra.me, Ref: r.Ref}, r.Value)
 }
 
 // send publishes into the room, "" for the only one.
@@ -243,8 +243,6 @@ func notServed(t *protocol.Target) *websocket.HeadError {
 		key = "echo=0"
 	case o.Batch:
 		key = "batch=1"
-	case o.Was != "":
-		key = "was"
 	default:
 		return nil
 	}

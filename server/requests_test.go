@@ -20,6 +20,7 @@ type object struct {
 	Me      string           `json:"me"`
 	Key     string           `json:"key"`
 	Resumed *bool            `json:"resumed"`
+	Fenced  *bool            `json:"fenced"`
 	Count   int              `json:"count"`
 	Error   *struct {
 		Code int    `json:"code"`

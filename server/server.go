@@ -27,8 +27,8 @@ type Server struct {
 	began   time.Time
 	node    *loop.Node
 	pollers []*poller
-	keys    [32]byte // makes the keys of connections (session.secret)
-	anyLife bool     // every frame is a sign of life, even in chat rooms
+	secrets secrets // makes the keys of connections
+	anyLife bool    // every frame is a sign of life, even in chat rooms
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
@@ -91,7 +91,7 @@ func newServer(cfg Config, log *zap.Logger, version string, backend *Backend) (*
 		cfg: cfg, log: log, version: version, began: time.Now(), counts: newCounts(), backend: backend, anyLife: cfg.ChatLife == "any",
 	}
 	s.pages = s.publicPages()
-	_, _ = rand.Read(s.keys[:]) // its documentation says that it never fails
+	s.secrets = newSecrets()
 	if err := errors.Join(s.cfg.LoadAdminToken(), s.shareFiles()); err != nil {
 		return nil, err
 	}
@@ -114,6 +114,7 @@ func (s *Server) loopConfig() loop.Config {
 	c.RoomCredit = int64(s.cfg.SoftBacklog)
 	c.BacklogTotal, c.InboxLimit = int64(s.cfg.BacklogTotal), int64(s.cfg.InboxLimit)
 	c.HistoryBytes, c.HistoryAge = int64(s.cfg.HistoryBytes), s.cfg.HistoryAge
+	c.OnFence, c.FenceAge = s.replaced, max(c.FenceAge, 2*s.cfg.RedisHold+10*time.Second)
 	c.RoomMembers, c.MaxRooms = s.cfg.RoomMembers, s.cfg.MaxRooms
 	if s.backend != nil {
 		c.Lanes, c.LaneOf = s.backend.Lanes, s.backend.LaneOf

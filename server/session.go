@@ -30,6 +30,8 @@ type extra struct {
 	awaits    bool            // registered with writable
 	scanned   int             // size of an incomplete head at its last scan, see head
 	handshake *handshake      // set while the join is on its way
+	me        uint64          // the tag of the connection, if it has sent a ref
+	was       string          // the key of the former connection, on a connection with many rooms
 	ref       uint64          // the latest ref of the client
 	joins     map[string]wish // rooms that a connection with many rooms waits to join, if it asked for more than new messages
 	spent     int64           // cheap frames that count against the budget of the peer, in tenths, see overspent

@@ -22,12 +22,13 @@ func TestNodesOnRedis(t *testing.T) {
 	t.Parallel()
 	p := buildPrograms(t)
 	for name, test := range map[string]func(*testing.T){
-		"two nodes are one system":           p.testTwoNodes,
-		"away for three seconds":             p.testRedisOutage,
-		"away, and rooms are on one node":    p.testRedisOutageLocal,
-		"one of three nodes dies by SIGKILL": p.testNodeDeath,
-		"another agreement on the lanes":     p.testLostAgreement,
-		"clients go from node to node":       p.testHops,
+		"two nodes are one system":             p.testTwoNodes,
+		"away for three seconds":               p.testRedisOutage,
+		"away, and rooms are on one node":      p.testRedisOutageLocal,
+		"one of three nodes dies by SIGKILL":   p.testNodeDeath,
+		"another agreement on the lanes":       p.testLostAgreement,
+		"clients go from node to node":         p.testHops,
+		"a client sends again without doubles": p.testSendAgain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

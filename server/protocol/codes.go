@@ -27,6 +27,7 @@ const (
 	CloseUnauthorized       = 4501
 	CloseKicked             = 4503
 	CloseForbidden          = 4504
+	CloseReplaced           = 4505
 )
 
 // Code is a row of the table of all codes with which a connection ends.
@@ -59,6 +60,7 @@ var Codes = []Code{
 	{Code: CloseUnauthorized, Name: "unauthorized", When: "token missing, invalid or expired"},
 	{Code: CloseKicked, Name: "kicked", When: "closed by an operator"},
 	{Code: CloseForbidden, Name: "forbidden", When: "the token does not allow this room", Reserved: true},
+	{Code: CloseReplaced, Name: "replaced", When: "v2: another connection of this client has named the key of this one (`was`) and takes its place"},
 }
 
 // CodesMarkdown returns the table for PROTOCOL.md.

@@ -1,0 +1,160 @@
+package loop
+
+// A member may have to wait before it joins: for its position, if it comes from a loop or a node that was ahead of this one, and for
+// its fence (fence.go). Meanwhile it is not a member of its room, which stays although it may have no other.
+
+// longestFence is how long a member waits for its fence, in ticks.
+const longestFence = 100
+
+// late is a member that waits to join. It names a position behind that of its room on this loop: it comes from a loop or a node
+// that was ahead. If it joined now, it would get again what it has.
+type late struct {
+	member *Member
+	room   *room  // which it may have left since
+	due    uint32 // tick at which it no longer waits
+	ripe   bool   // everything up to its position was in the inbox before the last turn
+	fence  bool   // it waits for a fence, not for its position
+}
+
+// longestLate is how long a connection waits for this node to reach its position, in ticks.
+const longestLate = 20
+
+// wait makes m wait if its position is behind that of its room.
+func (s *repeater) wait(m *Member) (waits bool) {
+	start, asked := s.starts[m]
+	id, r := start.Since, m.room
+	if start.Fence != nil && start.fence == fenceNot {
+		s.fence(m, start)
+		return true
+	}
+	if !asked || !start.HasSince || start.waited || id.Tag != r.last.Tag || id.compare(r.last) <= 0 {
+		return false
+	}
+	m.index = indexJoining
+	r.repeating++ // so that the room stays
+	s.late = append(s.late, late{member: m, room: r, due: tickDown(s.loop.now) + longestLate, ripe: s.placed(r, id)})
+	s.loop.again()
+	return true
+}
+
+// placed reports whether everything of the room up to id is in the inboxes, or if there is no use in waiting for that.
+func (s *repeater) placed(r *room, id ID) bool {
+	ln := &s.loop.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if h := ln.history; h == nil || !h.partial || h.fresh || id.Tag != ln.last.Tag {
+		return true
+	}
+	p := r.entry.flow.firstDeferred()
+	return id.compare(ln.last) <= 0 && (p == nil || p.ID.compare(id) > 0)
+}
+
+// serveLate lets connections join whose wait is over. It is called in every turn, after the inbox was taken.
+func (s *repeater) serveLate() {
+	if len(s.late)+s.serving.len() == 0 {
+		return
+	}
+	s.serving.each(s.look) // those that a turn that panicked has left
+	s.late = s.serving.refill(s.late)
+	s.serving.each(s.look)
+}
+
+// look lets a member join if its wait is over.
+func (s *repeater) look(w late) {
+	m, r := w.member, w.room
+	start := s.starts[m]
+	here := m.room == r && m.conn.state == stateOpen
+	if w.fence {
+		s.lookFence(w, start, here)
+		return
+	}
+	if here && !w.ripe && s.loop.tick < w.due {
+		if w.ripe = s.placed(r, start.Since); w.ripe {
+			s.loop.again()
+		}
+		s.late = append(s.late, w)
+		return
+	}
+	r.repeating--
+	if !here {
+		s.loop.rooms.joinedOne(m, r)
+		s.loop.rooms.vanish(r)
+		return
+	}
+	start.waited, start.HasSince = true, w.ripe
+	s.starts[m] = start
+	s.loop.rooms.enter(m)
+}
+
+// lookFence lets a member join if its fence has come back, or is waited for in vain.
+func (s *repeater) lookFence(w late, start Start, here bool) {
+	m, r := w.member, w.room
+	if here && start.fence == fenceAsked {
+		if s.loop.tick < w.due {
+			s.late = append(s.late, w)
+			return
+		}
+		start.fence = fenceFailed
+		s.starts[m] = start
+	}
+	r.repeating--
+	if here {
+		if start.fence == fenceDone { // everything before the fence was appended, so also everything up to the position
+			start.waited = true
+			s.starts[m] = start
+		}
+		s.loop.rooms.enter(m)
+		return
+	}
+	s.loop.rooms.joinedOne(m, r)
+	s.loop.rooms.vanish(r)
+}
+
+// fence asks the bus for the fence that m wants. m waits for it.
+func (s *repeater) fence(m *Member, start Start) {
+	start.fence = fenceAsked
+	s.starts[m] = start
+	m.index = indexJoining
+	m.room.repeating++ // so that the room stays
+	s.late = append(s.late, late{member: m, room: m.room, due: tickDown(s.loop.now) + longestFence, fence: true})
+	m.conn.publish(m, &Sender{Me: start.Fence.Sender}, KindFence, start.Fence.Value)
+}
+
+// fenced is called when a fence has come back from the bus, and everything of the room before it was appended; or when it never
+// will.
+func (s *repeater) fenced(p *Publication, ok bool) {
+	for _, w := range s.late {
+		m := w.member
+		if !w.fence || m.conn.id != p.Origin || w.room.name != p.Room {
+			continue
+		}
+		if start, waits := s.starts[m]; waits && start.fence == fenceAsked {
+			start.fence = fenceFailed
+			if ok && p.ID.Tag != 0 {
+				start.fence = fenceDone
+			}
+			s.starts[m] = start
+			s.loop.again()
+		}
+	}
+}
+
+// fenceState is how far the fence of a member is that waits to join.
+type fenceState uint8
+
+const (
+	fenceNot fenceState = iota
+	fenceAsked
+	fenceFailed
+	fenceDone
+)
+
+func (f fenceState) outcome() Fenced {
+	switch f {
+	case fenceNot:
+		return NotAsked
+	case fenceDone:
+		return IsFenced
+	}
+	return NotFenced
+}
