@@ -2,7 +2,6 @@ package loop
 
 import (
 	"hash/maphash"
-	"math"
 	"math/bits"
 	"slices"
 	"sync"
@@ -233,7 +232,7 @@ func (d *Directory) keep(ln *lane, p *Publication) {
 	case p.Kind.Notice() && !h.fresh && h.floor.Tag == p.ID.Tag:
 		return
 	case h.fresh: // some publications of this batch may have been left out
-		h.restart(ID{Seq: p.ID.Seq, Index: math.MaxUint32, Tag: p.ID.Tag})
+		h.restart(ID{Seq: p.ID.Seq, Index: lastIndex, Tag: p.ID.Tag})
 		return
 	case h.floor.Tag != p.ID.Tag:
 		h.restart(p.ID.before())
@@ -244,6 +243,16 @@ func (d *Directory) keep(ln *lane, p *Publication) {
 		return
 	}
 	h.append(p.Room, p, d.tick.Load())
+}
+
+// Reached tells the lane that everything up to the batch seq was delivered, also if this node needed nothing of it. A bus that leaves
+// publications out must call it after each batch, so that a room knows its place from the first join on. Like Deliver, it is called
+// by one goroutine at a time.
+func (d *Directory) Reached(laneIndex int, seq uint64, tag uint32) {
+	ln := &d.lanes[laneIndex]
+	ln.mu.Lock()
+	ln.last = ID{Seq: seq, Index: lastIndex, Tag: tag}
+	ln.mu.Unlock()
 }
 
 // HistoryBytes is the memory of all histories. Any goroutine.
@@ -261,18 +270,20 @@ func (n *Node) HistoryBytes() (bytes int64) {
 
 // KeepHistory makes every lane keep its latest publications from now on. The calls after the first do nothing. partial says that the
 // bus connects this node to others: until now it has left out publications into rooms without members here (Directory.Name), so a
-// history begins with the next batch. Any goroutine.
-func (n *Node) KeepHistory(partial bool) {
+// history begins with the next batch, or with what the bus gives to a Fill. It reports whether it was the first call; then a bus
+// that is partial must fill or abandon each lane. Any goroutine.
+func (n *Node) KeepHistory(partial bool) (first bool) {
 	if n.cfg.HistoryBytes == 0 || n.keeps.Swap(true) {
-		return
+		return false
 	}
 	for i := range n.dir.lanes {
 		ln := &n.dir.lanes[i]
 		ln.mu.Lock()
 		ln.history = newHistory(n.cfg.HistoryBytes/int64(len(n.dir.lanes)), ticks(n.cfg.HistoryAge), ln.last)
-		ln.history.fresh, ln.history.partial = partial, partial
+		ln.history.fresh, ln.history.partial, ln.history.filling = partial, partial, partial
 		ln.mu.Unlock()
 	}
+	return true
 }
 
 // entryOf is the room of p, nil if it has no members on this node. lane.mu is held.

@@ -31,6 +31,7 @@
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
 //	gaps.go          finds the members that may have missed messages
 //	node.go          the loops of a process, and what they have in common
+//	fill.go          a history that a bus fills with what came before
 //	history.go       keeps the latest publications of a lane
 //	countchanges.go  the rooms whose number of members has changed, for a bus that tells other nodes
 //	directory.go     knows which loops have members of a room (lanes, entries)

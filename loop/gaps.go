@@ -18,7 +18,7 @@ func (n *Node) Gap(lane int, rooms []string) {
 	}()
 	if h := ln.history; h != nil { // what is missing is missing in the history too
 		h.restart(ln.last)
-		h.fresh = h.partial
+		h.fresh, h.filling = h.partial, false
 	}
 	gap := n.gaps.Add(1) // under the mutex, so that no smaller number comes later
 	if rooms == nil {

@@ -17,6 +17,7 @@ type history struct {
 
 	partial  bool // the node may be behind other nodes
 	fresh    bool // nothing is kept until the next batch
+	filling  bool // the bus is about to give what came before (fill.go)
 	bytes    int64
 	floor    ID             // every later publication of the lane is here
 	start    ID             // floor at the last restart
@@ -67,9 +68,10 @@ func newHistory(limit int64, age uint32, floor ID) *history {
 
 // restart forgets everything: only what is behind floor is kept from now on.
 func (h *history) restart(floor ID) {
-	partial, next := h.partial, h.first+uint32(len(h.segments)) // members may hold locations in the dropped segments
+	partial, filling := h.partial, h.filling
+	next := h.first + uint32(len(h.segments)) // members may hold locations in the dropped segments
 	*h = *newHistory(h.limit, h.age, floor)
-	h.first, h.partial = next, partial
+	h.first, h.partial, h.filling = next, partial, filling
 }
 
 // name returns the name of a room, without an allocation if the history has it.

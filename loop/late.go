@@ -27,7 +27,7 @@ func (s *repeater) wait(m *Member) (waits bool) {
 		s.fence(m, start)
 		return true
 	}
-	if !asked || !start.HasSince || start.waited || id.Tag != r.last.Tag || id.compare(r.last) <= 0 {
+	if !asked || !start.HasSince || start.waited || !s.mustWait(r, id) {
 		return false
 	}
 	m.index = indexJoining
@@ -37,12 +37,26 @@ func (s *repeater) wait(m *Member) (waits bool) {
 	return true
 }
 
+// mustWait reports whether the room's part of the lane is not known up to id on this loop, or the history is being filled.
+func (s *repeater) mustWait(r *room, id ID) bool {
+	if id.Tag == r.last.Tag && id.compare(r.last) > 0 {
+		return true
+	}
+	ln := &s.loop.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return ln.history != nil && ln.history.filling
+}
+
 // placed reports whether everything of the room up to id is in the inboxes, or if there is no use in waiting for that.
 func (s *repeater) placed(r *room, id ID) bool {
 	ln := &s.loop.node.dir.lanes[r.entry.lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if h := ln.history; h == nil || !h.partial || h.fresh || id.Tag != ln.last.Tag {
+	switch h := ln.history; {
+	case h != nil && h.filling:
+		return false
+	case h == nil, !h.partial, h.fresh, id.Tag != ln.last.Tag:
 		return true
 	}
 	p := r.entry.flow.firstDeferred()
@@ -99,10 +113,6 @@ func (s *repeater) lookFence(w late, start Start, here bool) {
 	}
 	r.repeating--
 	if here {
-		if start.fence == fenceDone { // everything before the fence was appended, so also everything up to the position
-			start.waited = true
-			s.starts[m] = start
-		}
 		s.loop.rooms.enter(m)
 		return
 	}

@@ -3,6 +3,7 @@ package loop
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -347,4 +348,40 @@ func (m *manyModel) frame(c *manyClient, body string) {
 		m.Fatalf("seed %d: %s got number %d, want %d (%d bytes: %.300q)", m.seed, room, at, next, len(body), strings.ReplaceAll(body, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "+"))
 	}
 	c.next[room] = at + 1
+}
+
+// A room of a connection takes its Member, and a place in two lists.
+func TestManyRoomsTakeLittleMemory(t *testing.T) {
+	const conns, rooms, limit = 300, 100, 4 << 10
+	r := manyRig(t, nil)
+	all := make([]*fake, conns)
+	for i := range all {
+		all[i] = r.openMany(0, -1)
+	}
+	seed := r.openMany(0, -1)
+	for i := range rooms {
+		seed.JoinMany(fmt.Sprint("room", i), Start{}, SlowGap)
+	}
+	r.rest()
+	before := heapInUse()
+	for _, f := range all {
+		for i := range rooms {
+			f.JoinMany(fmt.Sprint("room", i), Start{}, SlowGap)
+		}
+	}
+	r.rest()
+	each := (heapInUse() - before) / conns
+	t.Logf("%d rooms take %d bytes", rooms, each)
+	if each > limit {
+		t.Errorf("%d rooms of a connection take %d bytes, want at most %d", rooms, each, limit)
+	}
+	runtime.KeepAlive(all)
+}
+
+func heapInUse() int {
+	runtime.GC()
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int(s.HeapAlloc)
 }

@@ -29,6 +29,9 @@ func TagOf(epoch uint64, key string, lane int) uint32 {
 	return max(uint32(x^x>>32), 1) // 0 means no place
 }
 
+// lastIndex is behind all publications of a batch. It is what fits into the id that clients have.
+const lastIndex = math.MaxUint16
+
 // compare orders ids of one numbering.
 func (id ID) compare(other ID) int {
 	return cmp.Or(cmp.Compare(id.Seq, other.Seq), cmp.Compare(id.Index, other.Index))
@@ -39,7 +42,7 @@ func (id ID) before() ID {
 	if id.Index > 0 {
 		id.Index--
 	} else {
-		id.Seq, id.Index = id.Seq-1, math.MaxUint32
+		id.Seq, id.Index = id.Seq-1, lastIndex
 	}
 	return id
 }

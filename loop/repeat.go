@@ -183,7 +183,7 @@ func (s *repeater) open(m *Member) *repeat {
 		return nil
 	}
 	id := start.Since
-	known := start.HasSince && id.Tag == r.last.Tag
+	known := start.HasSince && id.Tag == r.last.Tag && id.Tag == ln.last.Tag
 	if known && id.compare(r.last) == 0 && id.compare(h.start) > 0 && !h.fresh { // it missed nothing, however far the history reaches back
 		s.opening.At, s.opening.Resumed = id, true
 		return nil

@@ -29,6 +29,14 @@ func repeatRig(t testing.TB, change func(*Config)) *rig {
 	return r
 }
 
+// keepPartial begins histories that no bus fills.
+func (r *rig) keepPartial() {
+	r.node.KeepHistory(true)
+	for i := range r.node.dir.lanes {
+		r.node.dir.Fill(i).Abandon()
+	}
+}
+
 // since returns the position after the publication with this number in the lane of a room.
 func (r *rig) since(room string, seq uint64) ID {
 	d := r.node.dir
@@ -274,7 +282,7 @@ func TestResumesAtAnyMoment(t *testing.T) {
 // A client may come from a node that was some milliseconds ahead of this one.
 func TestAMemberWaitsUntilItsNodeHasReachedItsPosition(t *testing.T) {
 	r := newRig(t, nil)
-	r.node.KeepHistory(true)
+	r.keepPartial()
 	r.open(0, "room", 2)
 	r.publish("room", "a", "b") // with the first, the history begins
 	r.rest()
@@ -320,7 +328,7 @@ func TestAPartialHistoryBeginsWithTheNextBatch(t *testing.T) {
 		r.rest()
 	}
 	batch(1, "room")
-	r.node.KeepHistory(true)
+	r.keepPartial()
 	batch(2, "room")
 	batch(3, "elsewhere", "room")
 	if name, here := dir.Name(0, []byte("elsewhere")); !here || name != "elsewhere" {
@@ -361,7 +369,7 @@ func TestAPositionOfAnOlderNumberingIsRefusedInAQuietRoom(t *testing.T) {
 	dir := r.node.Directory()
 	r.open(0, "room", 2)
 	r.open(0, "other", 2)
-	r.node.KeepHistory(true)
+	r.keepPartial()
 	deliver := func(room string, tag uint32, seq uint64) {
 		dir.Deliver(0, []*Publication{{Room: room, Value: []byte("x"), ID: ID{Seq: seq, Tag: tag}}})
 		r.rest()
@@ -395,7 +403,7 @@ func TestAPartialHistoryBeginsAgainAfterAGap(t *testing.T) {
 		r.rest()
 	}
 	deliver(10) // the batches up to 1,000 concern other rooms
-	r.node.KeepHistory(true)
+	r.keepPartial()
 	r.node.Gap(0, nil)
 	deliver(1000)
 	deliver(1001)

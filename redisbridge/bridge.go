@@ -124,6 +124,11 @@ func (b *Bridge) attach(node *loop.Node) {
 	b.rooms = node.Directory()
 	b.rooms.Watch() // the counts of members need it
 	b.dir, b.loops = b.rooms, node
+	for _, l := range b.lanes {
+		l.mu.Lock()
+		l.reached()
+		l.mu.Unlock()
+	}
 }
 
 func (b *Bridge) run() {

@@ -18,6 +18,7 @@
 //	homes.go      gives each lane its link                                      (sentinels.go: finds the master)
 //	gulps.go      a node without members reads its link less often
 //	receiving.go  batches that arrive are delivered, holes are refilled from the log (read.lua)
+//	fill.go       a node's history begins with what the log has
 //	cursor.go     the decision about each batch: next, known, or read the log
 //	beat.go       once a second: did this node receive every batch, and does Redis take its writes?
 //	eviction.go   does a Redis evict keys?

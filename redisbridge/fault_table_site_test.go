@@ -83,7 +83,7 @@ func trySite(t testing.TB, cfg Config) (*site, error) {
 	sc := server.Default()
 	sc.Listen, sc.Admin, sc.Loops = "127.0.0.1:0", "127.0.0.1:0", 1
 	node, err := server.NewConnected(sc, zap.NewNop(), "test", &server.Backend{
-		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses,
+		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Fill: b.Fill, Flush: b.Flush, Ready: b.Ready, Refuses: b.Refuses,
 		Members: b.Members, Alone: b.Alone, Warning: b.Warning,
 		Start: func(node *loop.Node, _ func(lane int, rooms []string)) { // gaps go to the checker, not to the members
 			b.attach(node)

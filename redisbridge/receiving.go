@@ -132,6 +132,7 @@ func (l *lane) parse(b []byte) (batch, error) {
 
 // judge carries out the cursor's decision about a batch. It returns the batches found to be lost. mu is held.
 func (l *lane) judge(v verdict, at place, all batch, late bool) (verdict, []*flight) {
+	defer l.reached()
 	switch v {
 	case verdictNext:
 		return v, l.deliver(at, all, late)
@@ -170,6 +171,13 @@ func (l *lane) deliver(at place, all batch, late bool) (lost []*flight) {
 		b.dir.Deliver(l.index, pubs)
 	}
 	return lost
+}
+
+// reached tells the loops how far the lane has come. mu is held.
+func (l *lane) reached() {
+	if rooms, at := l.bridge.rooms, l.cur.at; rooms != nil && at.epoch != "" {
+		rooms.Reached(l.index, at.seq, l.tagIn(at.epoch))
+	}
 }
 
 // tagIn returns the tag of the lane's numbering in an epoch. mu is held.
@@ -244,6 +252,7 @@ func (l *lane) refill(p page) (more bool) {
 	if !more {
 		lost = append(lost, l.out.missed(l.cur.at)...)
 	}
+	l.reached()
 	l.announce(l.cur.takeGaps())
 	l.offer(l.bridge.awake.read()) // publish.lua may have to begin a new epoch
 	l.mu.Unlock()

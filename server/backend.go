@@ -23,6 +23,8 @@ type Backend struct {
 	Start func(node *loop.Node, gap func(lane int, rooms []string))
 	// Yield is called by the goroutine of a loop after it has read and before it waits.
 	Yield func()
+	// Fill gives to the node's histories what the backend still has (loop.Fill). It is called once, and does not block.
+	Fill func()
 	// Flush waits until all messages published here have come back or failed. The server calls it when the last connection has
 	// left.
 	Flush func(ctx context.Context) error
@@ -106,4 +108,11 @@ func (s *Server) membersEverywhere(ctx context.Context, room string) (int, error
 	ctx, cancel := context.WithTimeout(ctx, membersPatience)
 	defer cancel()
 	return s.backend.Members(ctx, room)
+}
+
+// keepHistory makes the node keep the latest messages, for the clients of version 2.
+func (s *Server) keepHistory() {
+	if s.node.KeepHistory(s.backend != nil) && s.backend != nil {
+		s.backend.Fill()
+	}
 }

@@ -53,6 +53,11 @@ func startWithBackend(t *testing.T, change func(*Config)) (*testServer, *fakeBac
 			f.node, f.Bus, f.gap = n, loop.NewEmbedded(n.Directory(), 1), gap
 		},
 		Yield: func() { f.yields.Add(1) },
+		Fill: func() {
+			for lane := range 3 {
+				f.node.Directory().Fill(lane).Abandon()
+			}
+		},
 		Flush: func(context.Context) error { f.flushed.Store(true); return nil },
 		Ready: func() error {
 			if text := f.trouble.Load(); text != nil {

@@ -11,8 +11,7 @@ import (
 
 // beMany answers the handshake of a connection with many rooms. It is a member of none yet.
 func (s v2) beMany(was string) {
-	srv := s.poller().srv
-	srv.node.KeepHistory(srv.backend != nil)
+	s.poller().srv.keepHistory()
 	s.speaks = speaksMany
 	s.BeMany(variantMany)
 	s.upgraded("")

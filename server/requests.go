@@ -19,8 +19,7 @@ type v2 struct{ *session }
 func (s v2) join(t *protocol.Target) {
 	start := startOf(t.V2.Since, t.V2.Last, fenceOf(t.V2.Was))
 	s.extra.handshake.asked = wish{t.V2.Since != "", t.V2.Last > 0}
-	srv := s.poller().srv
-	srv.node.KeepHistory(srv.backend != nil)
+	s.poller().srv.keepHistory()
 	s.OnSlow(slowOf(t.V2.Slow))
 	s.JoinFrom(t.Key(), variantV2, start)
 }

@@ -50,7 +50,7 @@ func connect(ctx context.Context, c server.Config, log *zap.Logger) (*others, er
 		return nil, err
 	}
 	backend := &server.Backend{
-		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Flush: b.Flush, Ready: b.Ready, Alone: b.Alone, Warning: b.Warning, Refuses: b.Refuses, Members: b.Members,
+		Bus: b, Lanes: b.Lanes(), Descriptors: b.Descriptors(), LaneOf: b.LaneOf, Yield: b.Yield, Fill: b.Fill, Flush: b.Flush, Ready: b.Ready, Alone: b.Alone, Warning: b.Warning, Refuses: b.Refuses, Members: b.Members,
 		Start: func(node *loop.Node, onGap func(lane int, rooms []string)) {
 			gap = onGap
 			b.Start(node)

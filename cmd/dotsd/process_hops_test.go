@@ -130,3 +130,60 @@ func (p programs) testHops(t *testing.T) {
 		t.Errorf("only %d hops", hops)
 	}
 }
+
+// testNewNode lets a client go to a node that was started after the messages that it missed: the node finds them in the log of Redis.
+func (p programs) testNewNode(t *testing.T) {
+	redis := startRedis(t)
+	args := []string{"--admin=", "--redis=" + redis, "--redis-hold=60s"}
+	old := p.serve(t, args...)
+	const rooms, missed = 20, 30
+	hoppers, talkers := make([]*hopper, rooms), make([]*websocket.Conn, rooms)
+	say := func(n int) {
+		for i, talker := range talkers {
+			if err := talker.Write(t.Context(), websocket.MessageText, fmt.Appendf(nil, `{"message":%d}`, n)); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := talker.Read(t.Context()); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+	}
+	for i := range rooms {
+		hoppers[i] = &hopper{room: fmt.Sprintf("new%d", i)}
+		talker, _, err := websocket.Dial(t.Context(), fmt.Sprintf("ws://%s/ws/chat/%s/", old.start.Address, hoppers[i].room), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = talker.CloseNow() }()
+		talkers[i] = talker
+	}
+	say(0)
+	for _, h := range hoppers {
+		if err := h.stay(t.Context(), old.start.Address, 50*time.Millisecond, -1); err != nil || h.since == "" {
+			t.Fatalf("position %q, %v", h.since, err)
+		}
+	}
+	for n := range missed {
+		say(1 + n)
+	}
+	fresh := p.serve(t, args...)
+	var wait sync.WaitGroup
+	for _, h := range hoppers {
+		wait.Go(func() {
+			if err := h.stay(t.Context(), fresh.start.Address, time.Minute, missed); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	for _, h := range hoppers {
+		for i, n := range h.got {
+			if n != 1+i {
+				t.Fatalf("%s: got %v, want 1 to %d", h.room, h.got, missed)
+			}
+		}
+		if len(h.got) != missed {
+			t.Errorf("%s: got %d messages, want %d", h.room, len(h.got), missed)
+		}
+	}
+}

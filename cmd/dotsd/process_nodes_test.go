@@ -28,6 +28,7 @@ func TestNodesOnRedis(t *testing.T) {
 		"one of three nodes dies by SIGKILL":   p.testNodeDeath,
 		"another agreement on the lanes":       p.testLostAgreement,
 		"clients go from node to node":         p.testHops,
+		"a client comes to a new node":         p.testNewNode,
 		"a client sends again without doubles": p.testSendAgain,
 	} {
 		t.Run(name, func(t *testing.T) {
