@@ -41,6 +41,9 @@ func (c *Conn) JoinMany(room string, start Start, slow Slow) bool {
 		return true
 	}
 	m.room = r
+	if n := len(y.members); n == cap(y.members) { // append would double it
+		y.members = append(make([]*Member, 0, n+max(n/8, 4)), y.members...)
+	}
 	y.members = slices.Insert(y.members, i, m)
 	if slow != SlowGap {
 		if y.slow == nil {

@@ -352,7 +352,7 @@ func (m *manyModel) frame(c *manyClient, body string) {
 
 // A room of a connection takes its Member, and a place in two lists.
 func TestManyRoomsTakeLittleMemory(t *testing.T) {
-	const conns, rooms, limit = 300, 100, 4 << 10
+	const conns, rooms, limit = 510, 100, 4300
 	r := manyRig(t, nil)
 	all := make([]*fake, conns)
 	for i := range all {
