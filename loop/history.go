@@ -15,9 +15,10 @@ type history struct {
 	limit int64  // bytes of all segments and of the map
 	age   uint32 // ticks after which a segment is dropped; 0: never
 
-	partial  bool // the node may be behind other nodes
-	fresh    bool // nothing is kept until the next batch
-	filling  bool // the bus is about to give what came before (fill.go)
+	partial  bool   // the node may be behind other nodes
+	walked   uint64 // publications that plan has looked at
+	fresh    bool   // nothing is kept until the next batch
+	filling  bool   // the bus is about to give what came before (fill.go)
 	bytes    int64
 	floor    ID             // every later publication of the lane is here
 	start    ID             // floor at the last restart

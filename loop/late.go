@@ -1,23 +1,35 @@
 package loop
 
-// A member may have to wait before it joins: for its position, if it comes from a loop or a node that was ahead of this one, and for
-// its fence (fence.go). Meanwhile it is not a member of its room, which stays although it may have no other.
+// A member may have to wait before it joins. Meanwhile it is not a member of its room, which stays although it may have no other.
 
-// longestFence is how long a member waits for its fence, in ticks.
-const longestFence = 100
-
-// late is a member that waits to join. It names a position behind that of its room on this loop: it comes from a loop or a node
-// that was ahead. If it joined now, it would get again what it has.
+// late is a member that waits to join.
 type late struct {
 	member *Member
-	room   *room  // which it may have left since
+	room   *room // which it may have left since
+	why    lateness
 	due    uint32 // tick at which it no longer waits
-	ripe   bool   // everything up to its position was in the inbox before the last turn
-	fence  bool   // it waits for a fence, not for its position
+	ripe   bool   // latePosition: everything up to its position was in the inbox before the last turn
 }
 
-// longestLate is how long a connection waits for this node to reach its position, in ticks.
-const longestLate = 20
+// lateness is what a member waits for.
+type lateness uint8
+
+const (
+	// latePosition: it names a position behind that of its room on this loop, because it comes from a loop or a node that was ahead.
+	// If it joined now, it would get again what it has. Or the history is being filled.
+	latePosition lateness = iota
+	// lateFence: its fence has not come back (fence.go).
+	lateFence
+	// lateBudget: this loop has looked for missed publications enough in this tick. A client that comes back with an old position
+	// again and again would hold up the lane of its room otherwise.
+	lateBudget
+)
+
+const (
+	longestLate  = 20     // ticks that a member waits for its position
+	longestFence = 100    // and for its fence
+	mostWalked   = 50_000 // publications of histories that a loop looks at in a tick before members wait
+)
 
 // wait makes m wait if its position is behind that of its room.
 func (s *repeater) wait(m *Member) (waits bool) {
@@ -27,14 +39,26 @@ func (s *repeater) wait(m *Member) (waits bool) {
 		s.fence(m, start)
 		return true
 	}
-	if !asked || !start.HasSince || start.waited || !s.mustWait(r, id) {
+	switch {
+	case !asked:
 		return false
+	case start.HasSince && !start.waited && s.mustWait(r, id):
+		s.hold(late{member: m, due: tickDown(s.loop.now) + longestLate, ripe: s.placed(r, id)})
+		s.loop.again()
+		return true
+	case s.walked > mostWalked:
+		s.hold(late{member: m, why: lateBudget})
+		return true
 	}
-	m.index = indexJoining
-	r.repeating++ // so that the room stays
-	s.late = append(s.late, late{member: m, room: r, due: tickDown(s.loop.now) + longestLate, ripe: s.placed(r, id)})
-	s.loop.again()
-	return true
+	return false
+}
+
+// hold makes a member wait.
+func (s *repeater) hold(w late) {
+	w.room = w.member.room
+	w.member.index = indexJoining
+	w.room.repeating++ // so that the room stays
+	s.late = append(s.late, w)
 }
 
 // mustWait reports whether the room's part of the lane is not known up to id on this loop, or the history is being filled.
@@ -76,40 +100,10 @@ func (s *repeater) serveLate() {
 // look lets a member join if its wait is over.
 func (s *repeater) look(w late) {
 	m, r := w.member, w.room
-	start := s.starts[m]
 	here := m.room == r && m.conn.state == stateOpen
-	if w.fence {
-		s.lookFence(w, start, here)
-		return
-	}
-	if here && !w.ripe && s.loop.tick < w.due {
-		if w.ripe = s.placed(r, start.Since); w.ripe {
-			s.loop.again()
-		}
+	if here && s.waitsOn(&w) {
 		s.late = append(s.late, w)
 		return
-	}
-	r.repeating--
-	if !here {
-		s.loop.rooms.joinedOne(m, r)
-		s.loop.rooms.vanish(r)
-		return
-	}
-	start.waited, start.HasSince = true, w.ripe
-	s.starts[m] = start
-	s.loop.rooms.enter(m)
-}
-
-// lookFence lets a member join if its fence has come back, or is waited for in vain.
-func (s *repeater) lookFence(w late, start Start, here bool) {
-	m, r := w.member, w.room
-	if here && start.fence == fenceAsked {
-		if s.loop.tick < w.due {
-			s.late = append(s.late, w)
-			return
-		}
-		start.fence = fenceFailed
-		s.starts[m] = start
 	}
 	r.repeating--
 	if here {
@@ -120,13 +114,38 @@ func (s *repeater) lookFence(w late, start Start, here bool) {
 	s.loop.rooms.vanish(r)
 }
 
+// waitsOn reports whether a member must go on waiting. If not, its start says how the wait has ended.
+func (s *repeater) waitsOn(w *late) bool {
+	start := s.starts[w.member]
+	switch w.why {
+	case lateFence:
+		if start.fence != fenceAsked {
+			return false
+		}
+		if s.loop.tick < w.due {
+			return true
+		}
+		start.fence = fenceFailed
+	case lateBudget:
+		return s.walked > mostWalked
+	default:
+		if !w.ripe && s.loop.tick < w.due {
+			if w.ripe = s.placed(w.room, start.Since); w.ripe {
+				s.loop.again()
+			}
+			return true
+		}
+		start.waited, start.HasSince = true, w.ripe
+	}
+	s.starts[w.member] = start
+	return false
+}
+
 // fence asks the bus for the fence that m wants. m waits for it.
 func (s *repeater) fence(m *Member, start Start) {
 	start.fence = fenceAsked
 	s.starts[m] = start
-	m.index = indexJoining
-	m.room.repeating++ // so that the room stays
-	s.late = append(s.late, late{member: m, room: m.room, due: tickDown(s.loop.now) + longestFence, fence: true})
+	s.hold(late{member: m, why: lateFence, due: tickDown(s.loop.now) + longestFence})
 	m.conn.publish(m, &Sender{Me: start.Fence.Sender}, KindFence, start.Fence.Value)
 }
 
@@ -135,7 +154,7 @@ func (s *repeater) fence(m *Member, start Start) {
 func (s *repeater) fenced(p *Publication, ok bool) {
 	for _, w := range s.late {
 		m := w.member
-		if !w.fence || m.conn.id != p.Origin || w.room.name != p.Room {
+		if w.why != lateFence || m.conn.id != p.Origin || w.room.name != p.Room {
 			continue
 		}
 		if start, waits := s.starts[m]; waits && start.fence == fenceAsked {

@@ -97,6 +97,7 @@ func (l *Loop) advanceTime() {
 	passed := to - l.tick
 	l.tick = to
 	l.timeouts.wheel.advance(to, l.timeouts.expire)
+	l.repeats.walked = 0
 	l.slow.tickBacklogs(passed)
 	l.rooms.marks.tick()
 	if l.index == 0 {

@@ -67,6 +67,7 @@ func (h *history) plan(room string, after, upTo ID) (points []loc, ok bool) {
 	n, bytes := 0, 0
 	for l := h.newest(room); ; {
 		r, here := h.at(l)
+		h.walked++
 		if !here || r.id.compare(after) <= 0 {
 			return points, true
 		}
@@ -119,7 +120,8 @@ type repeater struct {
 	loop    *Loop
 	starts  map[*Member]Start // of members that wait to join, if they want more than what comes from now on
 	opening Opening           // of the member that is joining now
-	late    []late            // connections that name a position that this node has not reached yet
+	walked  uint64            // publications that were looked at in this tick, to find out what members missed
+	late    []late            // members that wait to join
 	serving worklist[late]    // those of them that this turn looks at
 	queue   worklist[*Conn]   // members whose socket took everything so far
 	frames  []repeated        // in the bytes of the last gather
@@ -182,6 +184,8 @@ func (s *repeater) open(m *Member) *repeat {
 	if h == nil {
 		return nil
 	}
+	before := h.walked
+	defer func() { s.walked += h.walked - before }()
 	id := start.Since
 	known := start.HasSince && id.Tag == r.last.Tag && id.Tag == ln.last.Tag
 	if known && id.compare(r.last) == 0 && id.compare(h.start) > 0 && !h.fresh { // it missed nothing, however far the history reaches back
