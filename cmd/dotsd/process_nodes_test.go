@@ -29,6 +29,7 @@ func TestNodesOnRedis(t *testing.T) {
 		"another agreement on the lanes":       p.testLostAgreement,
 		"clients go from node to node":         p.testHops,
 		"a client comes to a new node":         p.testNewNode,
+		"a node goes, and its members resume":  p.testRollout,
 		"a client sends again without doubles": p.testSendAgain,
 	} {
 		t.Run(name, func(t *testing.T) {
