@@ -77,8 +77,9 @@ func (k Kind) Notice() bool { return k > KindBinary }
 // Variant says how a connection wants its frames: it is an index into Config.Encodings.
 type Variant uint8
 
-// MaxVariants is how many variants there can be. Each costs 8 bytes per publication in flight.
-const MaxVariants = 8
+// MaxVariants is how many variants there can be. Each of the first fewVariants costs 8 bytes per publication; the others, which fewer
+// systems use, cost a pointer together, and an allocation for a publication that needs one.
+const MaxVariants, fewVariants = 8, 4
 
 // Encoding builds the frames of one variant.
 type Encoding struct {
@@ -112,7 +113,8 @@ type Publication struct {
 
 	// frames holds the frame of each variant once it was needed. Two loops may build the same frame at the same time: the first
 	// loop stores its frame, and the other loop uses the stored one.
-	frames [MaxVariants]atomic.Pointer[frame]
+	frames [fewVariants]atomic.Pointer[frame]
+	more   atomic.Pointer[[MaxVariants - fewVariants]atomic.Pointer[frame]]
 	// own is the frame of the publisher's own variant; it is a field here to save an allocation.
 	own frame
 	// from is the room of the member that published it, nil for the API or another node. The directory may have removed this
@@ -135,7 +137,7 @@ func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind K
 	if enc.Append != nil && !enc.NeedsID {
 		bytes, at := enc.Append(make([]byte, 0, enc.Size(p)), p)
 		p.own.bytes = bytes
-		p.frames[v].Store(&p.own)
+		p.slot(v).Store(&p.own)
 		if at >= 0 {
 			p.Value = bytes[at : at+len(value) : at+len(value)]
 			return p
@@ -147,16 +149,28 @@ func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind K
 
 // frame returns the frame for the variant. The first call builds it.
 func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
-	if f := p.frames[v].Load(); f != nil {
+	at := p.slot(v)
+	if f := at.Load(); f != nil {
 		return f.bytes
 	}
 	enc := &encs[v]
 	bytes, _ := enc.Append(make([]byte, 0, enc.Size(p)), p)
 	f := &frame{bytes}
-	if !p.frames[v].CompareAndSwap(nil, f) {
-		f = p.frames[v].Load()
+	if !at.CompareAndSwap(nil, f) {
+		f = at.Load()
 	}
 	return f.bytes
+}
+
+// slot is where the frame of the variant is.
+func (p *Publication) slot(v Variant) *atomic.Pointer[frame] {
+	if v < fewVariants {
+		return &p.frames[v]
+	}
+	if p.more.Load() == nil {
+		p.more.CompareAndSwap(nil, new([MaxVariants - fewVariants]atomic.Pointer[frame]))
+	}
+	return &p.more.Load()[v-fewVariants]
 }
 
 // frameOverhead is about the most that an encoding adds to a value: a header of 2 to 10 bytes and an envelope.
@@ -177,7 +191,7 @@ func (p *Publication) weight() int {
 func (p *Publication) cost() int64 { return int64(len(p.Value)) + 256 }
 
 // pubMemory is what a publication takes besides its value and its frame, in bytes: itself and its place in a batch.
-const pubMemory = 232
+const pubMemory = 208
 
 // memory is the publication's size once its frame is built, in bytes: itself, its place in a batch, the frame, and the value,
 // unless the value is part of the frame. It assumes that no room has frames of two variants.
