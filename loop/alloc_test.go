@@ -105,7 +105,7 @@ func TestAPublicationCopiesItsValueOnceAndNobodyCanGrowIntoItsFrame(t *testing.T
 		"in its frame": {Append: inside, Size: size}, "beside its frame": {Append: nowhere, Size: size},
 		"before its frame": {Append: inside, Size: size, NeedsID: true},
 	} {
-		p := newPublication(&enc, 0, "room", 0, KindText, value)
+		p := newPublication(&enc, 0, "room", 0, nil, KindText, value)
 		if &p.Value[0] == &value[0] || string(p.Value) != "value" {
 			t.Errorf("%s: value %q, want a copy", name, p.Value)
 		}

@@ -13,7 +13,7 @@ func testBatches(t *testing.T) (*batches, func(bodies ...string) *batch) {
 	return p, func(bodies ...string) *batch {
 		b := p.take(0)
 		for _, body := range bodies {
-			b.pubs = append(b.pubs, newPublication(&p.encodings[0], 0, "room", 0, KindText, []byte(body)))
+			b.pubs = append(b.pubs, newPublication(&p.encodings[0], 0, "room", 0, nil, KindText, []byte(body)))
 		}
 		return b
 	}

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -175,21 +176,40 @@ func perDelivery(b *testing.B, deliveries int) {
 func BenchmarkPublish(b *testing.B) {
 	body := []byte(message(128))
 	for _, loops := range []int{1, 2} {
-		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {
-			r := newRig(b, func(c *Config) { c.Loops = loops })
-			for i := range loops {
-				r.open(i, "room", 0).null = true
-			}
-			b.ReportAllocs()
-			for n := 0; b.Loop(); n++ {
-				r.node.Publish("room", 0, KindText, body)
-				if n%32 == 31 {
-					for _, l := range r.node.loops {
-						l.Turn(r.now)
+		for _, v := range []Variant{0, 2} { // without and with ids
+			b.Run(fmt.Sprintf("loops=%d/variant=%d", loops, v), func(b *testing.B) {
+				r := newRig(b, func(c *Config) {
+					c.Loops = loops
+					c.Encodings[2] = encodingWithID()
+				})
+				for i := range loops {
+					r.open(i, "room", v).null = true
+				}
+				b.ReportAllocs()
+				for n := 0; b.Loop(); n++ {
+					r.node.Publish("room", v, KindText, body)
+					if n%32 == 31 {
+						for _, l := range r.node.loops {
+							l.Turn(r.now)
+						}
 					}
 				}
-			}
-		})
+			})
+		}
+	}
+}
+
+// encodingWithID makes frames of "SEQ", in 8 bytes, and the value.
+func encodingWithID() Encoding {
+	return Encoding{
+		Append: func(dst []byte, p *Publication) ([]byte, int) {
+			dst = binary.BigEndian.AppendUint16(dst, uint16(8+len(p.Value)))
+			dst = binary.BigEndian.AppendUint64(dst, p.ID.Seq)
+			return append(dst, p.Value...), len(dst)
+		},
+		Size:    func(p *Publication) int { return 10 + len(p.Value) },
+		NeedsID: true,
+		SetID:   func(frame []byte, p *Publication) { binary.BigEndian.PutUint64(frame[2:], p.ID.Seq) },
 	}
 }
 

@@ -62,8 +62,8 @@ func (c *Conn) PublishTo(room string, by *Sender, kind Kind, value []byte) bool 
 
 func (c *Conn) publish(m *Member, by *Sender, kind Kind, value []byte) {
 	l := c.loop
-	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, m.room.name, c.id, kind, value)
-	p.from, p.By = m.room.entry, by
+	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, m.room.name, c.id, by, kind, value)
+	p.from = m.room.entry
 	c.pending++
 	l.node.bus.Publish(p)
 }

@@ -220,6 +220,7 @@ func (d *Directory) laneIndex(p *Publication) int {
 
 // keep notes the place of p in its lane, and keeps p in the history if there is one. lane.mu is held.
 func (d *Directory) keep(ln *lane, p *Publication) {
+	p.stamp(&d.node.cfg.Encodings)
 	if p.ID.Tag == 0 {
 		return
 	}

@@ -54,7 +54,7 @@ func (n *Node) Loops() []*Loop { return n.loops }
 
 // Publish publishes from a source that is not a connection. It ignores back-pressure. value is copied. Any goroutine.
 func (n *Node) Publish(room string, v Variant, kind Kind, value []byte) {
-	n.bus.Publish(newPublication(&n.cfg.Encodings[v], v, room, 0, kind, value))
+	n.bus.Publish(newPublication(&n.cfg.Encodings[v], v, room, 0, nil, kind, value))
 }
 
 // Offer publishes unless publishers must wait now, and reports whether it published. It is for sources that cannot be paused

@@ -88,8 +88,11 @@ type Encoding struct {
 	Append func(dst []byte, p *Publication) (frame []byte, valueAt int)
 	// Size is the number of bytes that Append will add, to allocate exactly that.
 	Size func(p *Publication) int
-	// NeedsID says that the frame contains the ID, so that it can be built only after the bus has numbered the publication.
+	// NeedsID says that the frame contains the ID.
 	NeedsID bool
+	// SetID writes the ID of p into a frame that Append has built when p.ID was another one. nil: such a frame is built only after the
+	// bus has numbered the publication, and the value is copied once more.
+	SetID func(frame []byte, p *Publication)
 }
 
 // Sender says who sent a publication that is to be acknowledged.
@@ -107,9 +110,11 @@ type Publication struct {
 	ID     ID
 	Kind   Kind
 
-	By *Sender // nil if the sender wants no acknowledgement
+	ownVariant Variant // of own
+	ownWaits   bool    // own waits for the ID, and is not in frames yet
+	delivered  bool    // the publication came through Deliver: flow.bytes[srcRemote] counts it
 
-	delivered bool // the publication came through Deliver: flow.bytes[srcRemote] counts it
+	By *Sender // nil if the sender wants no acknowledgement
 
 	// frames holds the frame of each variant once it was needed. Two loops may build the same frame at the same time: the first
 	// loop stores its frame, and the other loop uses the stored one.
@@ -132,12 +137,17 @@ type Publication struct {
 type frame struct{ bytes []byte }
 
 // newPublication copies value once: into the frame of the publisher's own variant, to which p.Value then points.
-func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind Kind, value []byte) *Publication {
-	p := &Publication{Room: room, Origin: origin, Kind: kind, Value: value}
-	if enc.Append != nil && !enc.NeedsID {
+func newPublication(enc *Encoding, v Variant, room string, origin ConnID, by *Sender, kind Kind, value []byte) *Publication {
+	p := &Publication{Room: room, Origin: origin, By: by, Kind: kind, Value: value, ownVariant: v}
+	if enc.Append != nil && !kind.Notice() && (!enc.NeedsID || enc.SetID != nil) {
+		if enc.NeedsID {
+			p.ownWaits, p.ID.Tag = true, 1
+		}
 		bytes, at := enc.Append(make([]byte, 0, enc.Size(p)), p)
-		p.own.bytes = bytes
-		p.slot(v).Store(&p.own)
+		p.own.bytes, p.ID = bytes, ID{}
+		if !p.ownWaits {
+			p.slot(v).Store(&p.own)
+		}
 		if at >= 0 {
 			p.Value = bytes[at : at+len(value) : at+len(value)]
 			return p
@@ -145,6 +155,19 @@ func newPublication(enc *Encoding, v Variant, room string, origin ConnID, kind K
 	}
 	p.Value = append(make([]byte, 0, len(value)), value...)
 	return p
+}
+
+// stamp writes the ID into the frame that waits for it. It is called once the bus has numbered p, and before any loop gets p. If p
+// has no place in the common order, its frame has another form, and is built when it is needed.
+func (p *Publication) stamp(encs *[MaxVariants]Encoding) {
+	if !p.ownWaits {
+		return
+	}
+	p.ownWaits = false
+	if p.ID.Tag != 0 {
+		encs[p.ownVariant].SetID(p.own.bytes, p)
+		p.slot(p.ownVariant).Store(&p.own)
+	}
 }
 
 // frame returns the frame for the variant. The first call builds it.

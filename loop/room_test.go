@@ -79,7 +79,7 @@ func (m *roomModel) append(rt *rapid.T, in, publications int) {
 	for range publications {
 		m.n++
 		body := fmt.Sprintf("%d", m.n)
-		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[in], 0, KindText, []byte(body))
+		p := newPublication(&m.loop.cfg.Encodings[0], 0, m.rooms[in], 0, nil, KindText, []byte(body))
 		p.ID.Seq = uint64(m.n)
 		m.loop.load.reserve(p.cost())
 		e := &Entry{rooms: make([]*room, 1)}

@@ -65,6 +65,7 @@ func encodingV2(named func(*loop.Publication) string) loop.Encoding {
 			return m.Size()
 		},
 		NeedsID: true,
+		SetID:   func(frame []byte, p *loop.Publication) { protocol.SetPosition(frame, position(p.ID)) },
 	}
 }
 

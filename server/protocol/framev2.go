@@ -40,6 +40,18 @@ func (m *MessageV2) Append(dst []byte) []byte {
 	return m.AppendObject(dst)
 }
 
+// SetPosition writes another position into a frame that Append has made of a message with a position.
+func SetPosition(frame []byte, p Position) {
+	header := 2
+	switch frame[1] {
+	case 126:
+		header = 4
+	case 127:
+		header = 10
+	}
+	p.Append(frame[:header+len(`{`)+len(idOpen)])
+}
+
 // AppendObject appends the frame of Append without its header.
 func (m *MessageV2) AppendObject(dst []byte) []byte {
 	dst = append(dst, '{')

@@ -28,6 +28,19 @@ func TestFrameSizesOfVersion2AreExact(t *testing.T) {
 	}
 }
 
+func TestAPositionIsSetInPlace(t *testing.T) {
+	p := protocol.Position{Tag: 0x1a2b3c4d, Seq: 1042, Index: 5}
+	for _, n := range []int{1, 50, 88, 89, 200, 65_480, 65_520, 70_000} {
+		m := protocol.MessageV2{HasPosition: true, Me: 7, Ref: 9, Value: bytes.Repeat([]byte("7"), n)}
+		got := m.Append(nil)
+		protocol.SetPosition(got, p)
+		m.Position = p
+		if want := m.Append(nil); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: got %.60q, want %.60q", n, got, want)
+		}
+	}
+}
+
 func TestLongFramesOfVersion2HaveLongHeaders(t *testing.T) {
 	p := protocol.Position{Tag: 0x1a2b3c4d, Seq: 1042, Index: 5}
 	for _, n := range []int{1, 88, 89, 65_498, 65_499, 70_000} {
