@@ -130,7 +130,7 @@ type sender struct {
 
 func TestEachMessageIsSentExactlyOnce(t *testing.T) {
 	fences, again, unknown := 0, 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(*momentSeeds) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		r, bus := fenceRig(t)
 		listener := r.open(0, "room", 2)

@@ -149,7 +149,7 @@ func TestARoomJoinedWithSlowKickKicks(t *testing.T) {
 // it publishes with a ref is acknowledged.
 func TestManyRoomsAtAnyMoment(t *testing.T) {
 	total := struct{ frames, resumed, refused, gaps, acks int }{}
-	for seed := range uint64(300) {
+	for seed := range uint64(*momentSeeds) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		r := manyRig(t, func(c *Config) {
 			c.Loops, c.Lanes = 1+rng.IntN(3), 1+rng.IntN(2)

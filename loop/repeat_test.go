@@ -152,7 +152,7 @@ func TestAMemberThatTakesNothingWhileItIsRepeatedToIsKicked(t *testing.T) {
 // that a client got over its connections must be the room's order without hole or double, unless a position was refused.
 func TestResumesAtAnyMoment(t *testing.T) {
 	resumed, refused, gaps := 0, 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(*momentSeeds) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		r := repeatRig(t, func(c *Config) {
 			c.Loops, c.Lanes = 1+rng.IntN(3), 1+rng.IntN(2)

@@ -23,7 +23,9 @@ import (
 
 var (
 	simSeeds = flag.Int("sim.seeds", 1000, "how many seeds TestSimulation runs")
-	simSeed  = flag.Uint64("sim.seed", 0, "run only this seed, and print what happens")
+	// The tests whose names end in AtAnyMoment or ExactlyOnce.
+	momentSeeds = flag.Int("moment.seeds", 300, "how many seeds the tests of members that come and go run")
+	simSeed     = flag.Uint64("sim.seed", 0, "run only this seed, and print what happens")
 )
 
 func TestSimulation(t *testing.T) {
