@@ -128,7 +128,7 @@ func (s *repeater) waitsOn(w *late) bool {
 		start.fence = fenceFailed
 	case lateBudget:
 		return s.walked > mostWalked
-	default:
+	case latePosition:
 		if !w.ripe && s.loop.tick < w.due {
 			if w.ripe = s.placed(w.room, start.Since); w.ripe {
 				s.loop.again()

@@ -25,10 +25,8 @@ func (l *Loop) publishStats() {
 	l.statsMu.Unlock()
 }
 
-// CheckLedger returns an error unless the ledger is even and the structures of the loop agree with each other. Call it on the
-// loop's goroutine (Call). It visits all members and batches, so only tests and requests to the admin address call it.
-func (l *Loop) CheckLedger() (Stats, error) {
-	s := l.stats
+// countRepeating counts the members of each room that are not in its list of members yet.
+func (l *Loop) countRepeating() map[*room]int32 {
 	repeating := map[*room]int32{}
 	for _, c := range l.slow.lagging {
 		if c.backlog == nil {
@@ -41,6 +39,14 @@ func (l *Loop) CheckLedger() (Stats, error) {
 	for _, w := range l.repeats.late {
 		repeating[w.room]++
 	}
+	return repeating
+}
+
+// CheckLedger returns an error unless the ledger is even and the structures of the loop agree with each other. Call it on the
+// loop's goroutine (Call). It visits all members and batches, so only tests and requests to the admin address call it.
+func (l *Loop) CheckLedger() (Stats, error) {
+	s := l.stats
+	repeating := l.countRepeating()
 	for name, r := range l.rooms.byName {
 		if r.entry != nil && len(r.members)+len(r.waiting) == 0 && r.repeating == 0 {
 			return s, fmt.Errorf("room %q is empty and did not vanish", name)

@@ -154,7 +154,7 @@ func (p programs) testNewNode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = talker.CloseNow() }()
+		t.Cleanup(func() { _ = talker.CloseNow() })
 		talkers[i] = talker
 	}
 	say(0)

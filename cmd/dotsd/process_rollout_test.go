@@ -146,7 +146,7 @@ func (p programs) testRollout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = m.Close() }()
+		t.Cleanup(func() { _ = m.Close() })
 		if status, err := m.ask(fmt.Sprint("rollout", i)); status != http.StatusSwitchingProtocols {
 			t.Fatal(status, err)
 		}
