@@ -27,7 +27,8 @@ build: ## build static programs into bin/
 	$(GO) build -o bin/ $$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/...)
 
 # These tests compare the generated documents with the code. With -update they write the documents.
-DOCS = $(GO) test -count=1 ./server ./cmd/dotsd -run 'TheTableOf|TestHelpNames|TestTheExampleFile|TestMistakesAre'
+DOCS = $(GO) test -count=1 ./server ./server/web ./cmd/dotsd \
+	-run 'TheTableOf|TestHelpNames|TestTheExampleFile|TestMistakesAre|TestTheDocumentsShow|TestThePackageIsTheClient'
 
 docs: ## write the tables, help texts and examples that are generated from the code
 	$(DOCS) -update
@@ -84,7 +85,8 @@ faults: ## print the table of faults of Redis and of nodes, with their effects (
 soak: ## send a million messages through the bridge during faults in random order (needs redis-server; 5 min)
 	$(GO) test -C redisbridge -count=1 -timeout 30m -run '^TestSoak$$' -v -soak.messages=1000000 -soak.fsync=always
 
-adapters: ## build and try every server of bench/peers (takes minutes the first time)
+adapters: ## try the example clients in all languages, and build and try every server of bench/peers (takes minutes the first time)
+	DOTS_ADAPTERS=all $(GO) test ./server -count=1 -run '^TestTheExampleClients$$' -v
 	DOTS_ADAPTERS=all $(GO) test -C bench/adapter -count=1 -timeout 30m -run '^TestPeers$$' -v
 
 lint: ## check formatting, go vet, golangci-lint (the first time builds the linter, which takes minutes)

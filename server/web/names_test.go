@@ -133,11 +133,11 @@ func TestTextOfStrangersCannotDisorderThePage(t *testing.T) {
 	page.WaitText("#frames .frame:last-child code", "end")
 	isolated("#frames .frame:last-child code")
 	equal("wire", text("#frames .frame:last-child code"),
-		`{"message":`+strings.ReplaceAll(value, unseen+controls+joiners, escaped(unseen+controls+joiners))+`}`)
+		`{"id":"0000000000000001","message":`+strings.ReplaceAll(value, unseen+controls+joiners, escaped(unseen+controls+joiners))+`}`)
 
 	server.publish(room, `["`+unseen+"\",\n\t1]")
 	page.WaitText("#frames .frame:last-child code", ",\n\t1]}")
-	equal("white space on the wire", text("#frames .frame:last-child code"), `{"message":["`+escaped(unseen)+"\",\n\t1]}")
+	equal("white space on the wire", text("#frames .frame:last-child code"), `{"id":"0000000000000002","message":["`+escaped(unseen)+"\",\n\t1]}")
 	page.WaitText("#messages .message:last-child code", "1]")
 	equal("list", text("#messages .message:last-child code"), `["`+escaped(unseen)+`",1]`)
 	isolated("#messages .message:last-child code")

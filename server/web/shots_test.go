@@ -60,6 +60,8 @@ func TestScreenshots(t *testing.T) {
 	page.WaitText("#messages li:last-child", "And it all fits")
 	shoot(page, "talk")
 
+	shootAway(t, server, browser, shoot)
+
 	server.close("lobby", 4503, "kicked: please keep it friendly")
 	page.WaitAttribute("#state", "data-state", "closed")
 	shoot(page, "closed")
@@ -101,4 +103,34 @@ func TestScreenshots(t *testing.T) {
 	page.Emulate(400, 800, "light")
 	page.Wait("(document.querySelector('#title').click(), true)")
 	page.Screenshot("name-unfolded-phone-light")
+}
+
+// shootAway shows a page that was away twice: once it got the messages that it missed, once it did not.
+func shootAway(t *testing.T, server *roomServer, browser *browsertest.Browser, shoot func(*browsertest.Page, string)) {
+	const room = "harbour"
+	page := browser.Open(t, server.URL+"/#name=Ada&room="+room)
+	page.WaitAttribute("#state", "data-state", "open")
+	server.tell(room, `{"event":"members","members":[{"user":"me-00001","n":1},{"user":"grace","n":2},{"user":"linus","n":1}],"count":3}`)
+	say := func(from, text string) { server.publish(room, fmt.Sprintf(`{"from":%q,"text":%q}`, from, text)) }
+	say("grace", "The ferry leaves at nine.")
+	send(page, "I am on my way to the pier.")
+	page.WaitText("#messages li:last-child", "pier")
+	away(page, server, room, func() {
+		for _, text := range []string{"It is late.", "Half an hour, they say.", "Take your time."} {
+			say("grace", text)
+		}
+	})
+	page.WaitText("#messages li:last-child", "Take your time.")
+	page.Wait("(WebSocket.prototype.realSend = WebSocket.prototype.send, WebSocket.prototype.send = () => {}, true)")
+	send(page, "Then I will have a coffee first.")
+	away(page, server, room, func() { server.forget(room) })
+	page.WaitText("#messages .missed", "Some messages were missed.")
+	server.tell(room, `{"event":"members","members":[{"user":"me-00005","n":1},{"user":"grace","n":2},{"user":"linus","n":1}],"count":3}`)
+	server.tell(room, `{"event":"gap","reason":"slow","lost":12}`)
+	page.WaitText("#messages li:last-child", "12 messages were missed.")
+	shoot(page, "away")
+	page.Emulate(400, 800, "dark")
+	page.Click("#panel-open")
+	page.WaitVisible("#members")
+	page.Screenshot("members-phone-dark")
 }

@@ -1,8 +1,8 @@
-// Package web is the demo page of dotsconnect, and the reference client of protocol version 1.
+// Package web is the demo page of dotsconnect, and the reference client of protocol version 2.
 //
 // The page consists of a few files in assets, which are embedded unchanged. There is no build step, and there are no files from
-// other hosts. client.js is the connection (join, heartbeat, reconnect) without any user interface; page.js and the other files
-// are the page.
+// other hosts. client.js is the connection (join, position, resume, acknowledgements) without any user interface; it is also the
+// npm package in clients/js. page.js and the other files are the page.
 //
 // Every response is small and complete in memory. The handler uses only Header, WriteHeader and Write of its http.ResponseWriter,
 // so any server that collects a response can run it.
@@ -24,7 +24,7 @@ var assets embed.FS
 
 // contentSecurityPolicy lets the page load its own files and open WebSockets, and forbids everything else. The ws: and wss:
 // sources are for browsers in which 'self' does not include WebSockets to the page's own host.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; worker-src 'self'; " +
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // contentTypes are constant, because the result of mime.TypeByExtension depends on the machine.

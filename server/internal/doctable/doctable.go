@@ -1,4 +1,5 @@
-// Package doctable checks that the tables in the documents match the code that they describe.
+// Package doctable checks that the tables in the documents match the code that they describe, and that copies match their
+// originals.
 package doctable
 
 import (
@@ -35,5 +36,27 @@ func Check(t *testing.T, file, name, want string) {
 	}
 	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got)); diff != "" {
 		t.Errorf("the table in %s differs (- code, + document):\n%s\nmake docs writes it", file, diff)
+	}
+}
+
+// Copy fails the test unless both files have the same content.
+func Copy(t *testing.T, from, to string) {
+	t.Helper()
+	want, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(to, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s is not a copy of %s (- original, + copy):\n%s\nmake docs writes it", to, from, diff)
 	}
 }

@@ -39,14 +39,14 @@ export class MessageList {
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroller);
   }
 
-  /** item: { own, from, text, kind, at, tag, rtt }; kind is "" for chat and the JSON type for any other value. */
+  /** item: { own, from, text, kind, at, tag, rtt }; kind is "" for chat and the JSON type for any other value, rtt may be "". */
   add(item) {
     this.#enqueue({ item });
   }
 
-  /** Adds a line about the connection between the messages. */
-  notice(text) {
-    this.#enqueue({ notice: text });
+  /** Adds a line about the connection between the messages. missed: messages are missing at this place. */
+  notice(text, missed = false) {
+    this.#enqueue({ notice: text, missed });
   }
 
   /** Shows a message of this page that is on its way. When it comes back, it moves to its place in the room's order. */
@@ -58,19 +58,25 @@ export class MessageList {
     this.toEnd();
   }
 
-  /** Marks the messages that have not come back. `again(tag)` is called if the person wants to send one of them again. */
-  doubt(again) {
-    for (const element of this.#pending.querySelectorAll(".pending:not(.doubtful)")) {
-      element.classList.add("doubtful");
-      const button = h("button", "link", "Send again");
-      button.type = "button";
-      button.addEventListener("click", () => again(element.dataset.tag));
-      element.querySelector(".meta").replaceChildren("The connection ended before this message came back. ", button);
-    }
+  /** Says why a message has not come back. `again`, if given, is called if the person wants to send it again. */
+  doubt(tag, why, again) {
+    const element = this.#find(tag);
+    if (!element) return;
+    element.classList.add("doubtful");
+    element.querySelector(".meta").replaceChildren(`${why} `);
+    if (!again) return;
+    const button = h("button", "link", "Send again");
+    button.type = "button";
+    button.addEventListener("click", again);
+    element.querySelector(".meta").append(button);
   }
 
   settle(tag) {
-    for (const element of this.#pending.children) if (element.dataset.tag === tag) return element.remove();
+    this.#find(tag)?.remove();
+  }
+
+  #find(tag) {
+    return [...this.#pending.children].find((element) => element.dataset.tag === tag);
   }
 
   clear() {
@@ -90,7 +96,7 @@ export class MessageList {
 
   #enqueue(entry) {
     this.#queue.push(entry);
-    if (this.#queue.length > MAX) this.#queue.shift();
+    if (this.#queue.length > MAX) this.#skip();
     if (this.#scheduled) return;
     this.#scheduled = true;
     const flush = () => this.#flush();
@@ -99,12 +105,19 @@ export class MessageList {
     else requestAnimationFrame(flush);
   }
 
+  /** Removes the oldest message from the queue. Lines about the connection stay. */
+  #skip() {
+    const oldest = this.#queue.findIndex((entry) => entry.item);
+    const [{ item }] = this.#queue.splice(Math.max(oldest, 0), 1);
+    if (item?.own) this.settle(item.tag);
+  }
+
   #flush() {
     this.#scheduled = false;
     const batch = document.createDocumentFragment();
     let fresh = 0;
     for (const entry of this.#queue.splice(0)) {
-      batch.append(entry.item ? this.#render(entry.item) : this.#renderNotice(entry.notice));
+      batch.append(entry.item ? this.#render(entry.item) : this.#renderNotice(entry));
       if (!entry.item) continue;
       if (entry.item.own) this.settle(entry.item.tag);
       else fresh++;
@@ -127,14 +140,14 @@ export class MessageList {
     const body = h("div", "body");
     if (!joined && !item.own) body.append(heading(item));
     body.append(bubble(item));
-    if (item.own) body.append(h("p", "meta", `${clock(item.at)} · back in ${item.rtt}`));
+    if (item.own) body.append(h("p", "meta", item.rtt ? `${clock(item.at)} · back in ${item.rtt}` : clock(item.at)));
     element.append(body);
     return element;
   }
 
-  #renderNotice(text) {
+  #renderNotice({ notice, missed }) {
     this.#last = null;
-    return h("li", "notice", h("span", "", text));
+    return h("li", missed ? "notice missed" : "notice", h("span", "", notice));
   }
 
   #scrolled() {

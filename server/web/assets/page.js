@@ -1,30 +1,26 @@
 /*
- * The page around the client: it joins the room that the fragment of its address names, shows the messages of the room,
- * and sends the messages that a person types.
+ * The page: it joins the room that the fragment of its address names, and has the controls around the conversation, which is
+ * in talk.js. The connection is in client.js.
  *
  * A link is enough to join, because the fragment may contain:
  *   room=NAME       join this room at once
  *   name=NAME       use this name, without storing it
- *   heartbeat=off   send no heartbeats, to see how the server closes a silent client with 4100 after a minute.
- *                   heartbeat=SECONDS sets their interval
- *
- * Version 1 of the protocol relays any JSON value. This page sends objects of the form {"from","text","at","tag"}; by the
- * random tag it recognizes its own messages when they come back, and measures their round trip. It also shows any other
- * value that other clients send.
+ *   heartbeat=S     after S seconds without a frame ask the server for a sign of life (50 by default), and after three times
+ *                   as long give the connection up. heartbeat=off: never
  */
 
-import { byteLength, checkRoom, Client, FRAME_MAX_BYTES, frameOf, HEARTBEAT_MS, roomURL, wellFormed } from "./client.js";
 import { copy, followKeyboard, store, toggleTheme } from "./device.js";
 import { $ } from "./dom.js";
-import { Figures, milliseconds } from "./figures.js";
+import { Figures } from "./figures.js";
+import { Members } from "./members.js";
 import { MessageList } from "./messages.js";
+import { checkRoom, roomURL } from "./room.js";
 import { Status } from "./status.js";
+import { NAME_MAX, nameOf, Talk } from "./talk.js";
 import { head, label } from "./text.js";
 import { WireLog } from "./wire.js";
 
-const NAME_MAX = 40;
 const HINT = "Enter sends; Shift + Enter starts a new line.";
-const NOT_CONNECTED = "Not connected. Your text stays here.";
 
 const wide = matchMedia("(min-width: 1100px)");
 
@@ -38,12 +34,12 @@ const messages = new MessageList({
   chipText: $("chip-text"),
   onEmpty: (empty) => ($("empty").hidden = !empty),
 });
-const status = new Status((text) => messages.notice(text));
+const status = new Status((text, missed) => messages.notice(text, missed));
+const members = new Members();
 
-let client = null;
+let talk = null;
 let room = "";
 let unread = 0;
-const underway = new Map(); // tag -> { value, since } of messages that have not come back yet
 
 // ---- Joining and leaving ----
 
@@ -63,10 +59,11 @@ function address(name, changes = {}) {
   return url.href;
 }
 
-function heartbeatMs() {
+/** Returns the option `watch` of the client; it sends a heartbeat after two watches without a frame. */
+function watchMs() {
   const wish = fragment().get("heartbeat");
   if (wish === "off") return 0;
-  return Number(wish) > 0 ? Number(wish) * 1_000 : HEARTBEAT_MS;
+  return Number(wish) > 0 ? Number(wish) * 500 : undefined;
 }
 
 function join(name) {
@@ -85,21 +82,22 @@ function join(name) {
   messages.clear();
   if (fragment().get("room") !== name) history.pushState(null, "", address(name));
   showRoom();
-  client = new Client(name, {
-    heartbeat: heartbeatMs(),
-    onState: showState,
-    onMessage: receive,
-    onFrame: (direction, text) => wire.add(direction, text),
-  });
-  client.join();
+  talk = new Talk(room, watchMs(), { messages, status, figures, wire, members, name: ownName, onState: showState, onUnread: countUnread, hint });
   if (!matchMedia("(pointer: coarse)").matches) $("text").focus(); // on a touch screen the keyboard would appear
 }
 
 function leave() {
-  client?.leave();
-  client = null;
+  keepTexts(talk?.unarrived ?? []);
+  talk?.leave();
+  talk = null;
   status.reset();
-  underway.clear();
+}
+
+/** Puts texts of messages that may not have arrived back into the text box, because their room disappears from the page. */
+function keepTexts(texts) {
+  if (texts.length === 0) return;
+  $("text").value = [...texts, $("text").value].filter(Boolean).join("\n");
+  fitTextBox();
 }
 
 function showRoom() {
@@ -127,6 +125,7 @@ function showIdle() {
   leave();
   room = "";
   document.body.dataset.phase = "idle";
+  $("state").dataset.state = "idle";
   $("join").textContent = "Join the room";
   showJoinable();
   showTitle();
@@ -142,87 +141,13 @@ function showTitle() {
 }
 
 function showState(state) {
-  status.show(state);
-  if (state.state === "waiting" || state.state === "closed") messages.doubt(sendAgain);
-  $("send").disabled = state.state !== "open";
-  hint(state.state === "open" || state.state === "idle" ? "" : NOT_CONNECTED);
+  $("send").disabled = state !== "open";
 }
 
-// ---- Messages ----
-
-function receive(value, frame) {
-  status.received(); // shows the end of an interruption before this message
-  figures.countReceived();
-  const now = Date.now();
-  const envelope = value !== null && typeof value === "object" && typeof value.text === "string" && typeof value.from === "string";
-  const mine = envelope && underway.get(value.tag);
-  if (mine) {
-    underway.delete(value.tag);
-    const rtt = performance.now() - mine.since;
-    figures.addRoundTrip(rtt);
-    messages.add({ own: true, from: value.from, text: value.text, kind: "", at: now, tag: value.tag, rtt: milliseconds(rtt) });
-  } else if (envelope) {
-    messages.add({ own: false, from: nameOf(value.from), text: value.text, kind: "", at: now });
-  } else {
-    messages.add({ own: false, from: "", text: typeof value === "string" ? value : compact(value, frame), kind: kindOf(value), at: now });
-  }
-  if (document.hidden && !mine) {
-    unread++;
-    showTitle();
-  }
-}
-
-function kindOf(value) {
-  if (value === null) return "null";
-  return Array.isArray(value) ? "array" : typeof value;
-}
-
-/** Returns the value as its sender wrote it, without white space. JSON.stringify would round 12345678901234567890. */
-function compact(value, frame) {
-  const start = '{"message":';
-  if (!frame.startsWith(start)) return JSON.stringify(value);
-  return frame.slice(start.length, -1).replace(/("(?:[^"\\]|\\.)*")|\s+/gu, "$1");
-}
-
-function send(text) {
-  const tag = newTag();
-  const value = { from: nameOf($("name").value), text: wellFormed(text), at: Date.now(), tag };
-  const over = byteLength(frameOf(value)) - FRAME_MAX_BYTES;
-  if (over > 0) {
-    const count = (bytes) => `${bytes.toLocaleString("en")} ${bytes === 1 ? "byte" : "bytes"}`;
-    hint(`This message is ${count(over)} too long: with its envelope it can have ${count(FRAME_MAX_BYTES)}. Shorten it, or send it in parts.`, true);
-    return false;
-  }
-  if (!dispatch(tag, value)) {
-    hint(NOT_CONNECTED, true);
-    return false;
-  }
-  hint("");
-  messages.pend(tag, value.text);
-  return true;
-}
-
-function dispatch(tag, value) {
-  underway.set(tag, { value, since: performance.now() });
-  if (!client?.send(value)) {
-    underway.delete(tag);
-    return false;
-  }
-  figures.countSent();
-  return true;
-}
-
-function sendAgain(tag) {
-  const lost = underway.get(tag);
-  if (!lost || client?.state !== "open") return;
-  underway.delete(tag);
-  messages.settle(tag);
-  send(lost.value.text);
-}
-
-function newTag() {
-  // crypto.randomUUID would be shorter, but pages without https do not have it.
-  return Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(36).padStart(2, "0")).join("");
+function countUnread() {
+  if (!document.hidden) return;
+  unread++;
+  showTitle();
 }
 
 // ---- Name ----
@@ -234,8 +159,8 @@ function inventName() {
   return `${pick(first)} ${pick(second)}`;
 }
 
-function nameOf(text) {
-  return head(wellFormed(text.trim()), NAME_MAX) || "guest";
+function ownName() {
+  return nameOf($("name").value);
 }
 
 // ---- Controls ----
@@ -255,7 +180,7 @@ function fitTextBox() {
 function submitText() {
   const box = $("text");
   const text = box.value.replace(/^\s*\n|\s+$/gu, ""); // the indentation of the first line stays
-  if (text === "" || !send(text)) return;
+  if (text === "" || !talk?.send(text)) return;
   box.value = "";
   fitTextBox();
 }
@@ -305,7 +230,7 @@ function listen() {
   });
   $("room").addEventListener("input", showJoinable);
   $("name").addEventListener("change", () => store.set("name", $("name").value.trim() || null));
-  $("now").addEventListener("click", () => client?.now());
+  $("now").addEventListener("click", () => talk?.retry());
   const titleIsOpen = () => $("title").ariaExpanded === "true";
   $("title").addEventListener("click", () => foldTitle(!titleIsOpen()));
   new ResizeObserver(() => foldTitle(titleIsOpen())).observe($("title-room"));
@@ -341,6 +266,9 @@ function listen() {
     if (document.body.dataset.panel === "open") showPanel(false);
     else if (document.body.dataset.wire === "open" && !wide.matches) $("wire-close").click();
   });
+  window.addEventListener("beforeunload", (event) => {
+    if (talk?.unarrived.length) event.preventDefault(); // the browser asks the person
+  });
   window.addEventListener("hashchange", () => {
     const name = fragment().get("room") ?? "";
     if (name === "") showIdle();
@@ -350,7 +278,7 @@ function listen() {
 
 /** After these events a connection may be dead without notice, or a wait may be unnecessary. */
 function listenForWaking() {
-  const wake = () => client?.wake();
+  const wake = () => talk?.wake();
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     unread = 0;

@@ -7,15 +7,13 @@ import { $, h } from "./dom.js";
 import { exact } from "./text.js";
 
 const QUIET_MS = 1_500; // for a shorter wait there is no banner
-const STAY_MS = 1_000; // only after this time the connection counts as back: a full room accepts a connection and closes it
 
 export class Status {
   #notice;
   #lostAt = 0; // time at which the connection was lost; 0 while it exists
   #countdown = 0;
-  #backTimer = 0;
 
-  /** notice(text) adds a line between the messages. */
+  /** notice(text, missed) adds a line between the messages. */
   constructor(notice) {
     this.#notice = notice;
   }
@@ -23,39 +21,31 @@ export class Status {
   /** Resets the state, when the page goes to another room or leaves its room. */
   reset() {
     this.#lostAt = 0;
-    this.#waitForBack(false);
+    clearInterval(this.#countdown);
   }
 
-  /** Shows a state, in the form that a Client passes to onState. */
-  show({ state, code, reason, refusal, text, retryAt }) {
+  /**
+   * Shows a state: "connecting", "open", "waiting" until the time retryAt, or "closed". code and reason are those of the last
+   * close, refusal is the reason that the server gave for refusing a handshake, and text explains them to a person.
+   */
+  show({ state, code = 0, reason = "", refusal = "", text = "", retryAt = 0 }) {
     if (state === "waiting" || state === "closed") {
       if (!this.#lostAt) this.#notice(`${text} (${code})`);
       this.#lostAt ||= Date.now();
     }
-    this.#waitForBack(state === "open" && this.#lostAt > 0);
     $("state").dataset.state = state;
     $("state").dataset.code = code || "";
     const connecting = this.#lostAt ? "Reconnecting" : "Connecting";
-    $("state-text").textContent = { idle: "Not joined", connecting, open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` }[state];
+    $("state-text").textContent = { connecting, open: "Connected", waiting: "Reconnecting", closed: `Closed · ${code}` }[state];
     this.#showBanner({ state, code, reason, refusal, text, retryAt });
     this.#showEmpty(state);
   }
 
-  /** To be called for each message, because any message after a loss proves that the page is connected again. */
-  received() {
-    if (this.#backTimer) this.#back();
-  }
-
-  #waitForBack(wait) {
-    clearTimeout(this.#backTimer);
-    this.#backTimer = wait ? setTimeout(() => this.#back(), STAY_MS) : 0;
-  }
-
-  #back() {
+  /** Ends an interruption with a line that says how long it was; with an empty text there is no line. */
+  back(text, missed = false) {
     const seconds = Math.max(1, Math.round((Date.now() - this.#lostAt) / 1_000));
+    if (this.#lostAt && text) this.#notice(`Back after ${seconds} s. ${text}`, missed);
     this.reset();
-    this.#notice(`Back after ${seconds} s. Messages sent in the meantime are missing here.`);
-    this.#showEmpty("open");
   }
 
   #showBanner({ state, code, reason, refusal, text, retryAt }) {

@@ -3,13 +3,14 @@
  * a limited number of rows, so it can stay open in a busy room.
  */
 
-import { byteLength } from "./client.js";
 import { h } from "./dom.js";
+import { byteLength } from "./room.js";
 import { exact, head } from "./text.js";
 
 const MAX = 200;
 const SHOWN = 400; // number of characters that are shown of a frame
 const SIGNS = { in: "←", out: "→", note: "·" };
+const BEAT = /^("heartbeat"|\{"event":"heartbeat".*)$/u;
 const WORDS = { in: "received", out: "sent", note: "connection" };
 
 export class WireLog {
@@ -45,7 +46,7 @@ export class WireLog {
 }
 
 function row({ direction, text, at }) {
-  const element = h("li", `frame ${direction}${text === '"heartbeat"' ? " beat" : ""}`);
+  const element = h("li", `frame ${direction}${BEAT.test(text) ? " beat" : ""}`);
   const sign = h("span", "arrow", SIGNS[direction]);
   sign.role = "img";
   sign.ariaLabel = WORDS[direction];
