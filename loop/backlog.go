@@ -118,7 +118,7 @@ func (n *Node) unref(p *Publication) {
 // gather returns the bytes to send next, enough for one efficient write. They are copied into the loop's scratch buffer, unless
 // the rest alone is large enough. ok is false if c missed publications that are no longer in the history.
 func (s *slowSet) gather(c *Conn) (_ []byte, ok bool) {
-	k, v := c.backlog, c.variant
+	k := c.backlog
 	switch {
 	case len(k.rest) >= maxBatch:
 		return k.rest, true
@@ -133,6 +133,7 @@ func (s *slowSet) gather(c *Conn) (_ []byte, ok bool) {
 	buf := append(append(append(s.scratch[:0], k.rest...), k.said...), k.control...)
 fill:
 	for _, r := range k.refs {
+		v := c.variantIn(r.batch)
 		for _, p := range r.batch.pubs[r.next:] {
 			f := p.frame(&s.loop.cfg.Encodings, v)
 			if len(buf) > 0 && len(buf)+len(f) > maxBatch {
@@ -187,7 +188,7 @@ func (s *slowSet) advance(c *Conn, n int) {
 // nextIsEmpty reports whether the next whole frame of the backlog has no bytes: its publication is not for the variant of c.
 func (s *slowSet) nextIsEmpty(c *Conn) bool {
 	r := &c.backlog.refs[0]
-	return len(r.batch.pubs[r.next].frame(&s.loop.cfg.Encodings, c.variant)) == 0
+	return len(r.batch.pubs[r.next].frame(&s.loop.cfg.Encodings, c.variantIn(r.batch))) == 0
 }
 
 // advanceFrame removes the next whole frame from the backlog. n is the number of bytes sent, counted from the beginning of that
@@ -196,13 +197,13 @@ func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	k := c.backlog
 	r := &k.refs[0]
 	b, p := r.batch, r.batch.pubs[r.next]
-	f := p.frame(&s.loop.cfg.Encodings, c.variant)
+	f := p.frame(&s.loop.cfg.Encodings, c.variantIn(b))
 	k.bytes -= len(f)
 	sent = min(n, len(f))
 	if sent < len(f) {
 		s.begin(k, f[sent:], p)
 	} else {
-		s.loop.stats.Delivered++
+		s.loop.stats.passed(f)
 	}
 	if r.next++; r.next == len(b.pubs) {
 		k.refs = k.refs[1:]

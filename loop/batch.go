@@ -11,6 +11,7 @@ type batch struct {
 	pubs    []*Publication
 	bufs    [MaxVariants][]byte // the frames of pubs[:encoded], for each variant whose members need them
 	encoded [MaxVariants]uint32
+	blanks  int   // publications that may have no frame (Kind.Notice)
 	bytes   int   // size of the frames, approximately; compared with maxBatch
 	cost    int64 // bytes reserved in the load of the loop until the batch is flushed
 	refs    int   // number of lagging members that refer to the batch
@@ -74,6 +75,19 @@ func (p *batches) offset(b *batch, v Variant, i int) (at int) {
 	}
 	b.last.variant, b.last.pub, b.last.at = v, uint32(i), uint32(at)
 	return at
+}
+
+// blanksFrom is the number of empty frames among those of pubs[from:].
+func (p *batches) blanksFrom(b *batch, v Variant, from int) (n int) {
+	if b.blanks == 0 {
+		return 0
+	}
+	for _, pub := range b.pubs[from:] {
+		if pub.Kind.Notice() && len(pub.frame(p.encodings, v)) == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // strip removes the encoded frames from a batch. Lagging members build the frames they need from the publications.

@@ -62,7 +62,11 @@ func (c *Conn) PublishTo(room string, by *Sender, kind Kind, value []byte) bool 
 
 func (c *Conn) publish(m *Member, by *Sender, kind Kind, value []byte) {
 	l := c.loop
-	p := newPublication(&l.cfg.Encodings[c.variant], c.variant, m.room.name, c.id, by, kind, value)
+	v := c.variant
+	if e := &l.cfg.Encodings[v]; e.Watches {
+		v = e.Plain
+	}
+	p := newPublication(&l.cfg.Encodings[v], v, m.room.name, c.id, by, kind, value)
 	p.from = m.room.entry
 	c.pending++
 	l.node.bus.Publish(p)

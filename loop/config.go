@@ -12,6 +12,8 @@ type Config struct {
 	Ring func(i int)
 	// Encodings builds the frames of each variant.
 	Encodings [MaxVariants]Encoding
+	// Presence writes what watchers are told: it becomes the value of a publication of KindPresence, or goes to Session.Presence.
+	Presence func(e *PresenceEvent) []byte
 	// LaneOf maps a room to a lane; nil takes a hash with a key of this process.
 	LaneOf func(room string) int
 
@@ -44,6 +46,8 @@ type Config struct {
 	OnFence  func(value []byte)
 	FenceAge time.Duration // how long a fence is remembered: longer than a bus may take for a publication
 
+	PresenceBudget int // deliveries of events of presence in a second, of all rooms together (presences.go)
+
 	RoomMembers int // members of a room on this node; 0: no limit
 	MaxRooms    int // rooms with members on this node; 0: no limit
 }
@@ -56,7 +60,7 @@ func DefaultConfig() Config {
 		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushFirst: 64, FlushBudget: 1024, FlushSlice: 256,
 		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
 		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
-		HistoryBytes: 64 << 20, HistoryAge: 5 * time.Minute, FenceAge: time.Minute,
+		HistoryBytes: 64 << 20, HistoryAge: 5 * time.Minute, FenceAge: time.Minute, PresenceBudget: presenceBudget,
 	}
 }
 
@@ -66,6 +70,7 @@ func (c Config) withDefaults() Config {
 	for _, f := range []struct{ field, value *int }{
 		{&c.Loops, &d.Loops}, {&c.Lanes, &d.Lanes}, {&c.ReadMessages, &d.ReadMessages}, {&c.ReadBytes, &d.ReadBytes},
 		{&c.ReadBuffer, &d.ReadBuffer}, {&c.FlushFirst, &d.FlushFirst}, {&c.FlushBudget, &d.FlushBudget}, {&c.FlushSlice, &d.FlushSlice},
+		{&c.PresenceBudget, &d.PresenceBudget},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.value

@@ -14,5 +14,8 @@ func (*Conn) AppendGap(dst []byte, _ string, _ ID, _ int, _ GapReason) []byte { 
 // Ack says nothing.
 func (*Conn) Ack(string, uint64, ID, bool) {}
 
+// Presence implements Session.
+func (*Conn) Presence(string, []byte) {}
+
 // Refused makes the loop kick c.
 func (*Conn) Refused(*Publication, CloseReason) (goOn bool) { return false }

@@ -25,12 +25,13 @@ const MaxLoops = 64
 type Entry struct {
 	Name string
 
-	loops   uint64        // guarded by lane.mu: loops that have members of the room, or a join that the bus has not confirmed
-	members atomic.Int32  // number of members on this node
-	changed atomic.Bool   // set under lane.mu: the count of members has changed since Changed last read it (countchanges.go)
-	gap     atomic.Uint64 // the last gap that named the room (gaps.go)
-	lane    uint32
-	rooms   []*room // by loop, nil for a loop without members; each loop uses only its own element, to find the room of a publication
+	loops    uint64                   // guarded by lane.mu: loops that have members of the room, or a join that the bus has not confirmed
+	members  atomic.Int32             // number of members on this node
+	presence atomic.Pointer[presence] // nil while nobody watches the room; set under lane.mu
+	changed  atomic.Bool              // set under lane.mu: the count of members has changed since Changed last read it (countchanges.go)
+	gap      atomic.Uint64            // the last gap that named the room (gaps.go)
+	lane     uint32
+	rooms    []*room // by loop, nil for a loop without members; each loop uses only its own element, to find the room of a publication
 
 	flow flow
 }
@@ -50,14 +51,15 @@ type Directory struct {
 }
 
 type lane struct {
-	mu      sync.Mutex
-	entries map[string]*Entry
-	last    ID       // of the latest publication
-	history *history // nil until the node keeps one
-	fences  fences
-	changes changes
-	drains  []*Entry      // rooms whose deferred publications go on at a drain rate (deferred.go)
-	gap     atomic.Uint64 // the last gap that concerned all rooms of the lane (gaps.go)
+	mu       sync.Mutex
+	entries  map[string]*Entry
+	last     ID       // of the latest publication
+	history  *history // nil until the node keeps one
+	fences   fences
+	presence presenceLane
+	changes  changes
+	drains   []*Entry      // rooms whose deferred publications go on at a drain rate (deferred.go)
+	gap      atomic.Uint64 // the last gap that concerned all rooms of the lane (gaps.go)
 
 	_ [64]byte // lanes are used by different CPUs: keep them in separate cache lines
 }
@@ -92,6 +94,7 @@ func (d *Directory) Join(name string, l *Loop) {
 		e = &Entry{Name: name, lane: uint32(i), rooms: make([]*room, len(d.node.loops))}
 		ln.entries[name] = e
 		d.rooms.Add(1)
+		d.presenceEntry(ln, e, false)
 	}
 	e.loops |= 1 << l.index
 	last := ln.last
@@ -113,6 +116,7 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	if e.loops == 0 {
 		delete(ln.entries, e.Name)
 		d.rooms.Add(-1)
+		d.presenceEntry(ln, e, true)
 		for _, p := range d.node.flows.drop(&e.flow) { // nobody is left to get it
 			d.release(p)
 		}
@@ -151,6 +155,10 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 			continue
 		}
 		d.keep(ln, p)
+		if p.Kind == KindPresence {
+			d.hearPresence(ln, p)
+			continue
+		}
 		rings |= d.enter(ln, p, late)
 	}
 	ln.mu.Unlock()
@@ -243,7 +251,9 @@ func (d *Directory) keep(ln *lane, p *Publication) {
 	case p.ID.compare(h.floor) <= 0:
 		return
 	}
-	h.append(p.Room, p, d.tick.Load())
+	if p.Kind != KindPresence {
+		h.append(p.Room, p, d.tick.Load())
+	}
 }
 
 // Reached tells the lane that everything up to the batch seq was delivered, also if this node needed nothing of it. A bus that leaves

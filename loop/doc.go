@@ -26,6 +26,7 @@
 //	skip.go          members that lose their backlog, and are told of the gap, instead of a kick
 //	late.go          members that wait for their position or their fence before they join
 //	repeat.go        gives members what they missed, from the history
+//	watch.go         the members that watch their rooms, and how they get the state
 //	backlog.go       the frames that wait for a member with a backlog; three stages of back-pressure
 //	stall.go         how long a member with a backlog may hold up its room
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
@@ -34,6 +35,10 @@
 //	fill.go          a history that a bus fills with what came before
 //	history.go       keeps the latest publications of a lane
 //	countchanges.go  the rooms whose number of members has changed, for a bus that tells other nodes
+//	presences.go     tells the watchers of rooms who is there, within a budget
+//	presencefar.go   exchanges with other nodes who is in a room
+//	presencewire.go  the form in which nodes tell each other
+//	presence.go      who is in a room
 //	directory.go     knows which loops have members of a room (lanes, entries)
 //	fence.go         drops what a client's former connection publishes behind the fence
 //	inbox.go         other goroutines leave publications and calls for a loop here and ring its doorbell

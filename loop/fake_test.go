@@ -346,6 +346,8 @@ func (f *fake) AppendGap(dst []byte, room string, at ID, pubs int, why GapReason
 	return appendFrame(dst, fmt.Appendf(nil, "gap of %d, %d, at %d in %s", pubs, why, at.Seq, room))
 }
 
+func (f *fake) Presence(_ string, state []byte) { f.Say(frame1("state " + string(state))) }
+
 func (f *fake) Ack(_ string, ref uint64, at ID, behind bool) {
 	f.acks = append(f.acks, ack{ref, at, behind})
 }

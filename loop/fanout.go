@@ -47,7 +47,7 @@ func (f *fanout) flushRooms() {
 // half as likely to find one, and the next look costs as much. So the budget doubles in each turn that finds none.
 func (f *fanout) turnBudget() int {
 	cfg := &f.loop.cfg
-	f.budget = min(2*f.budget, cfg.FlushBudget)
+	f.budget = min(max(2*f.budget, cfg.FlushFirst), cfg.FlushBudget) // never 0, although events of presence do not count as published
 	if n := f.loop.stats.Appended; n != f.seen {
 		f.seen, f.budget = n, min(cfg.FlushFirst, cfg.FlushBudget)
 	}
@@ -81,7 +81,7 @@ func (f *fanout) flushRoom(r *room, budget int) (used int) {
 }
 
 // deliver gives m the part of the batch that m lacks: to the kernel, or to the backlog of m if there is one. It reports whether
-// m lacked any part.
+// m lacked any bytes.
 func (f *fanout) deliver(m *Member, b *batch) bool {
 	l := f.loop
 	skip := 0
@@ -102,12 +102,13 @@ func (f *fanout) deliver(m *Member, b *batch) bool {
 		l.slow.lag(m, b, skip)
 		return true
 	}
-	buf := f.batches.encoded(b, c.variant)
+	v := c.variantIn(b)
+	buf := f.batches.encoded(b, v)
 	if skip > 0 {
-		buf = buf[f.batches.offset(b, c.variant, skip):]
+		buf = buf[f.batches.offset(b, v, skip):]
 	}
 	if len(buf) == 0 { // publications that are not for this variant
-		l.stats.Delivered += uint64(frames)
+		l.stats.Blank += uint64(frames)
 		return false
 	}
 	n, err := c.peer.Send(buf)
@@ -119,7 +120,9 @@ func (f *fanout) deliver(m *Member, b *batch) bool {
 		l.stats.Dropped[ReasonLeft] += uint64(frames)
 		c.closeLater(ReasonLeft)
 	case n == len(buf):
-		l.stats.Delivered += uint64(frames)
+		blanks := f.batches.blanksFrom(b, v, skip)
+		l.stats.Delivered += uint64(frames - blanks)
+		l.stats.Blank += uint64(blanks)
 	default:
 		l.slow.lagFrom(m, b, skip, n)
 	}

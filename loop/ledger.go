@@ -4,7 +4,7 @@ import "fmt"
 
 // The ledger is even if no frame was lost silently. For every loop, at any time between two calls:
 //
-//	Expected = Delivered + ΣDropped + in flight
+//	Expected = Delivered + Blank + ΣDropped + in flight
 //
 // Expected grows by the number of members when a publication is appended to a room. Delivered grows when the kernel has taken a
 // whole frame. Dropped grows, by reason, when a member leaves or is a slow consumer. "In flight" is the number of frames in
@@ -91,9 +91,9 @@ func (l *Loop) CheckLedger() (Stats, error) {
 	for _, n := range s.Dropped {
 		dropped += n
 	}
-	if s.Expected != s.Delivered+dropped+s.InFlight {
-		return s, fmt.Errorf("loop %d: expected %d frames != delivered %d + dropped %d + in flight %d", l.index, s.Expected,
-			s.Delivered, dropped, s.InFlight)
+	if s.Expected != s.Delivered+s.Blank+dropped+s.InFlight {
+		return s, fmt.Errorf("loop %d: expected %d frames != delivered %d + blank %d + dropped %d + in flight %d", l.index, s.Expected,
+			s.Delivered, s.Blank, dropped, s.InFlight)
 	}
 	return s, nil
 }

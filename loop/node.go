@@ -23,6 +23,8 @@ type Node struct {
 
 	keeps atomic.Bool // KeepHistory was called
 
+	presences presences
+
 	offering sync.Mutex // held from the check whether a room admits a publication until it is published
 }
 
@@ -132,6 +134,9 @@ func (n *Node) Lose(p *Publication) { n.undelivered(postLost, p) }
 
 func (n *Node) undelivered(kind postKind, p *Publication) {
 	n.dir.release(p)
+	if p.Kind == KindPresence {
+		n.dir.presenceLost(p)
+	}
 	if p.Origin != 0 {
 		n.loops[p.Origin.Loop()].post(post{kind: kind, pub: p})
 	}

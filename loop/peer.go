@@ -44,6 +44,8 @@ type Session interface {
 	// Ack tells the session that its publications into the room up to ref have their place in the order. All of the room up to at
 	// was given to the member before; behind is true if that cannot be said, because something waits for the member.
 	Ack(room string, ref uint64, at ID, behind bool)
+	// Presence gives the session the state of the room, as Config.Presence has written it: who is there.
+	Presence(room string, state []byte)
 	// Refused tells the session that the bus will not deliver its publication p (ReasonBackend), or does not know whether it will
 	// (ReasonDoubt). If it returns false, the connection is kicked.
 	Refused(p *Publication, why CloseReason) (goOn bool)

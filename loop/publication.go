@@ -64,11 +64,12 @@ type Kind uint8
 
 // The kinds of values.
 const (
-	KindText   Kind = iota // a text message, or the JSON value of a chat message
-	KindBinary             // a binary message (raw rooms)
-	KindFence              // no message: later publications of a sender are dropped (fence.go); it has a place in the order
-	KindGap                // no message: members may have missed publications (Node.Gap); without a value
-	KindMark               // no message: the position of the members moves on (marks.go); without a value
+	KindText     Kind = iota // a text message, or the JSON value of a chat message
+	KindBinary               // a binary message (raw rooms)
+	KindFence                // no message: later publications of a sender are dropped (fence.go); it has a place in the order
+	KindPresence             // no message: who is in the room (presence.go); only the variants of watchers have frames for it
+	KindGap                  // no message: members may have missed publications (Node.Gap); without a value
+	KindMark                 // no message: the position of the members moves on (marks.go); without a value
 )
 
 // Notice reports whether the publication is not a message. The frame of a variant that does not have this notice is empty.
@@ -93,6 +94,10 @@ type Encoding struct {
 	// SetID writes the ID of p into a frame that Append has built when p.ID was another one. nil: such a frame is built only after the
 	// bus has numbered the publication, and the value is copied once more.
 	SetID func(frame []byte, p *Publication)
+	// Watches says that this is the variant of watchers (watch.go) beside Plain: it has frames for KindPresence, and the same frames as
+	// Plain for everything else, which are built once.
+	Watches bool
+	Plain   Variant
 }
 
 // Sender says who sent a publication that is to be acknowledged.
@@ -172,6 +177,9 @@ func (p *Publication) stamp(encs *[MaxVariants]Encoding) {
 
 // frame returns the frame for the variant. The first call builds it.
 func (p *Publication) frame(encs *[MaxVariants]Encoding, v Variant) []byte {
+	if encs[v].Watches && p.Kind != KindPresence {
+		v = encs[v].Plain
+	}
 	at := p.slot(v)
 	if f := at.Load(); f != nil {
 		return f.bytes

@@ -15,9 +15,10 @@ package loop
 
 // Start says from where on a member wants the publications of its room.
 type Start struct {
-	Since    ID   // everything behind it
-	HasSince bool // Since is a position; else it is ignored
-	Last     int  // if there is no position, or it cannot be honoured: the newest so many first
+	Since    ID     // everything behind it
+	HasSince bool   // Since is a position; else it is ignored
+	Last     int    // if there is no position, or it cannot be honoured: the newest so many first
+	Watch    *Watch // nil: the member does not watch its room
 	Fence    *Fence
 	waited   bool // for the position
 	fence    fenceState
@@ -334,5 +335,6 @@ func (s *repeater) live(rep *repeat) {
 	r, k := m.room, m.conn.backlog
 	r.repeating--
 	s.loop.rooms.seat(m)
+	s.loop.rooms.askFor(m)
 	k.said = m.conn.peer.AppendLive(k.said, r.name, r.last, rep.fenced)
 }

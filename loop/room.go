@@ -38,6 +38,8 @@ type room struct {
 	ids       int32 // members whose frames have ids
 	mark      int   // index in marks.rooms, if ids is not 0
 
+	watch *watching // nil without watchers (watch.go)
+
 	stallers [numGates]int // local members that stall it (stall.go)
 }
 

@@ -8,6 +8,8 @@ type rooms struct {
 	loop   *Loop
 	byName map[string]*room
 	many   map[*Conn]*many
+	owed   int // members that are owed the state of their room (watch.go)
+	told   int // watchers with many rooms that have the state of a room
 	marks  marks
 }
 
@@ -86,10 +88,16 @@ func (rs *rooms) enter(m *Member) {
 	}
 	l.node.dir.countChanged(r.entry)
 	l.stats.Joins++
-	if rep := l.repeats.open(m); rep != nil {
+	watch := l.repeats.starts[m].Watch
+	rep := l.repeats.open(m)
+	if watch != nil {
+		rs.watch(m, watch)
+	}
+	if rep != nil {
 		l.repeats.begin(m, rep)
 	} else {
 		rs.seat(m)
+		rs.askFor(m)
 	}
 	c.peer.Joined(r.name)
 }
@@ -117,6 +125,7 @@ func (rs *rooms) leaveRoom(m *Member, reason CloseReason) {
 		return
 	}
 	l.unstallFor(c)
+	rs.unwatch(m)
 	if m.repeating() {
 		c.backlog.endRepeat(m)
 		r.repeating--
@@ -209,11 +218,16 @@ func (rs *rooms) put(r *room, p *Publication) {
 		r.owed = len(r.members) // also those that had the rest of the batch
 	}
 	b.pubs = append(b.pubs, p)
+	if p.Kind.Notice() {
+		b.blanks++
+	}
 	b.bytes += p.weight()
 	b.cost += p.cost()
 	r.pos++
 	l.stats.Expected += uint64(len(r.members))
-	l.stats.Appended++
+	if p.Kind != KindPresence {
+		l.stats.Appended++
+	}
 	if !r.dirty {
 		r.dirty = true
 		l.fanout.dirty.add(r)

@@ -49,7 +49,8 @@ func TestSimulation(t *testing.T) {
 		"soft kicks": total.Kicks[ReasonBacklogSoft], "shed": total.Kicks[ReasonShed], "frame kicks": total.Kicks[ReasonFrame],
 		"lags": total.Lags, "stalls": total.Stalls, "pauses": total.Pauses, "drains": total.Drained, "resets": total.Resets,
 		"publications from elsewhere": total.Foreign, "parked ones": total.Parked, "rooms at a pace": total.Paced, "rolled batches": total.Rolled,
-		"repeated messages": total.Repeated, "resumed connections": total.Resumed} {
+		"repeated messages": total.Repeated, "resumed connections": total.Resumed,
+		"events of presence": total.Presence, "members that watched to the end": total.Watched} {
 		if n == 0 && *simSeeds >= 500 {
 			t.Errorf("no %s in %d seeds: the simulation does not reach them", name, *simSeeds)
 		}
@@ -57,8 +58,8 @@ func TestSimulation(t *testing.T) {
 }
 
 type tally struct {
-	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced, Rolled, Repeated, Resumed uint64
-	Kicks                                                                                                                 [NumReasons]uint64
+	Delivered, Accepted, Writes, Lags, Stalls, Pauses, Drained, Resets, Foreign, Parked, Paced, Rolled, Repeated, Resumed, Presence, Watched uint64
+	Kicks                                                                                                                                    [NumReasons]uint64
 }
 
 func (t *tally) add(w *world) {
@@ -82,24 +83,28 @@ func (t *tally) add(w *world) {
 	t.Parked += w.bus.parked
 	t.Paced += w.paced
 	t.Resumed += w.resumed
+	t.Presence += w.presence
+	t.Watched += w.watched
 }
 
 // world is one run of the simulation.
 type world struct {
-	rng     *rand.Rand
-	logf    func(string, ...any)
-	now     time.Duration
-	node    *Node
-	bus     *recordingBus
-	events  [][]*client // sockets that are ready, by loop; nil is the doorbell
-	clients []*client
-	closes  []*client // connections that the transport has closed; Closed will be called
-	err     error
-	gentle  bool
-	drained uint64
-	resets  uint64
-	paced   uint64
-	resumed uint64
+	rng      *rand.Rand
+	logf     func(string, ...any)
+	now      time.Duration
+	node     *Node
+	bus      *recordingBus
+	events   [][]*client // sockets that are ready, by loop; nil is the doorbell
+	clients  []*client
+	closes   []*client // connections that the transport has closed; Closed will be called
+	err      error
+	gentle   bool
+	drained  uint64
+	resets   uint64
+	paced    uint64
+	resumed  uint64
+	presence uint64 // events
+	watched  uint64 // members that stayed and watched their rooms
 }
 
 // recordingBus keeps the order of every room.
@@ -172,6 +177,11 @@ func newWorld(seed uint64, logf func(string, ...any)) *world {
 	cfg.Ring = func(i int) { w.events[i] = append(w.events[i], nil) }
 	cfg.Encodings[0] = Encoding{Append: simFrame, Size: func(p *Publication) int { return 3 + len(p.Value) }}
 	cfg.Encodings[1] = Encoding{Append: simFrameID, Size: func(p *Publication) int { return 15 + len(p.Value) }, NeedsID: true}
+	for v := range 3 {
+		cfg.Encodings[v] = withSimPresence(cfg.Encodings[min(v, 1)], v == 2)
+	}
+	cfg.Encodings[2].Watches, cfg.Encodings[2].Plain = true, 1
+	cfg.Presence, cfg.PresenceBudget = simPresenceText, 20+w.rng.IntN(200)
 	cfg.MaxAge, cfg.FrameTimeout, cfg.HandshakeTimeout = 3*time.Second, 1200*time.Millisecond, 1*time.Second
 	cfg.CloseTimeout = 500 * time.Millisecond
 	cfg.ReadMessages, cfg.ReadBytes, cfg.ReadBuffer = 4, 256, 128
@@ -251,6 +261,7 @@ type client struct {
 	since     ID
 	after     string // the message that has it
 	resumed   bool   // the server honoured the id
+	watch     *Watch // nil: it does not watch its room
 	live      bool   // the repetition is over, or there was none
 	abandoned bool   // one side reset the connection: the client may have received only a part of its bytes
 }
@@ -338,8 +349,8 @@ func (c *client) frame(kind byte, body []byte) {
 	switch kind {
 	case 'J':
 		c.Hold()
-		if c.before != nil {
-			c.JoinFrom(string(body), c.v, Start{Since: c.since, HasSince: true})
+		if c.before != nil || c.watch != nil {
+			c.JoinFrom(string(body), c.v, Start{Since: c.since, HasSince: c.before != nil, Watch: c.watch})
 			return
 		}
 		c.Join(string(body), c.v)
@@ -347,6 +358,8 @@ func (c *client) frame(kind byte, body []byte) {
 		c.Publish(KindText, body)
 	case 'P':
 		c.Control([]byte{'p', 0, 0})
+	case 'A':
+		c.AskMembers("")
 	case 'B':
 		c.endReason = ReasonClosed
 		c.Finish([]byte{'X', 0, 1, 'B'}, ReasonClosed)
@@ -358,6 +371,7 @@ func (c *client) frame(kind byte, body []byte) {
 
 func (c *client) Joined(string) {
 	c.joined = true
+	c.live = true
 	if c.before != nil {
 		o := c.Loop().Opening()
 		c.resumed, c.live = o.Resumed, !o.Repeats
@@ -407,6 +421,10 @@ func (w *world) run() error {
 	for _, c := range w.clients {
 		w.checkClient(c)
 	}
+	w.quiet()
+	for _, c := range w.clients {
+		w.checkPresence(c)
+	}
 	w.endAll()
 	return w.err
 }
@@ -453,6 +471,9 @@ func (w *world) connect() {
 	w.clients = append(w.clients, c)
 	if w.rng.IntN(2) == 0 {
 		c.resume()
+	}
+	if c.v == 1 {
+		c.watch = simWatch(w)
 	}
 	w.node.loops[w.rng.IntN(len(w.node.loops))].Adopt(&c.Conn)
 	c.write('J', c.room)
@@ -511,8 +532,10 @@ func (w *world) act(c *client) {
 		}
 	case k < 50:
 		c.write('H', "")
-	case k < 53:
+	case k < 52:
 		c.write('P', "")
+	case k < 53 && c.v == 1:
+		c.write('A', "")
 	case k < 78:
 		c.read(w.rng.IntN(400))
 	case k < 82:
@@ -739,7 +762,7 @@ func (w *world) checkClient(c *client) {
 			if len(p) > n {
 				w.fail("%s: %d bytes after the last words", c.name, len(p)-n)
 			}
-		case 'J', 'p':
+		case 'J', 'p', 'N', 'S', 'E':
 		default:
 			w.fail("%s: garbage %q", c.name, p[:min(len(p), 20)])
 			return

@@ -46,6 +46,7 @@ func (s *slowSet) tooSlow(c *Conn, reason CloseReason) {
 		return
 	}
 	k.lose(s.dropRoom(c, room, reason))
+	s.loop.rooms.owe(m)
 	if k.softSince = 0; k.weight() > s.loop.cfg.SoftBacklog {
 		k.softSince = max(s.loop.tick, 1)
 	}
@@ -90,7 +91,7 @@ func (s *slowSet) dropRoom(c *Conn, room string, reason CloseReason) (gap lost) 
 			continue
 		}
 		for _, p := range r.batch.pubs[r.next:] {
-			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variant))
+			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variantIn(r.batch)))
 			gap.add(p)
 		}
 		s.loop.stats.Dropped[reason] += uint64(len(r.batch.pubs) - r.next)
@@ -110,7 +111,7 @@ func (s *slowSet) keepLatest(m *Member) {
 	for latest > last.next && last.batch.pubs[latest].Kind.Notice() {
 		latest--
 	}
-	gap := lost{room: last.room()}
+	gap, dropped := lost{room: last.room()}, 0
 	kept := k.refs[:0]
 	for i := range k.refs {
 		r, end := &k.refs[i], len(k.refs[i].batch.pubs)
@@ -122,9 +123,10 @@ func (s *slowSet) keepLatest(m *Member) {
 			end = latest
 		}
 		for _, p := range r.batch.pubs[r.next:end] {
-			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variant))
+			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variantIn(r.batch)))
 			gap.add(p)
 		}
+		dropped += end - r.next
 		s.loop.stats.Dropped[ReasonBacklogSoft] += uint64(end - r.next)
 		if r == last {
 			kept = append(kept, ref{r.batch, latest})
@@ -135,6 +137,9 @@ func (s *slowSet) keepLatest(m *Member) {
 	clear(k.refs[len(kept):])
 	k.refs = kept
 	k.lose(gap)
+	if dropped > 0 {
+		s.loop.rooms.owe(m)
+	}
 }
 
 func (g *lost) add(p *Publication) {

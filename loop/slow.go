@@ -36,13 +36,13 @@ func (s *slowSet) add(c *Conn) *backlog {
 // lagFrom begins the backlog of c in the middle of a batch: the first n bytes of pubs[skip:] were sent.
 func (s *slowSet) lagFrom(m *Member, b *batch, skip, n int) {
 	l, c := s.loop, m.conn
-	i := skip
-	f := b.pubs[i].frame(&l.cfg.Encodings, c.variant)
+	i, v := skip, c.variantIn(b)
+	f := b.pubs[i].frame(&l.cfg.Encodings, v)
 	for n >= len(f) {
 		n -= len(f)
-		l.stats.Delivered++
+		l.stats.passed(f)
 		i++
-		f = b.pubs[i].frame(&l.cfg.Encodings, c.variant)
+		f = b.pubs[i].frame(&l.cfg.Encodings, v)
 	}
 	s.block(c, f[n:], b.pubs[i])
 	if i+1 < len(b.pubs) {
@@ -55,13 +55,13 @@ func (s *slowSet) lagFrom(m *Member, b *batch, skip, n int) {
 // lag adds pubs[from:] of a batch to the backlog of m's connection, and checks its limits.
 func (s *slowSet) lag(m *Member, b *batch, from int) {
 	c := m.conn
-	k := c.backlog
-	size := len(s.loop.fanout.batches.encoded(b, c.variant))
+	k, v := c.backlog, c.variantIn(b)
+	size := len(s.loop.fanout.batches.encoded(b, v))
 	if from > 0 {
-		size -= s.loop.fanout.batches.offset(b, c.variant, from)
+		size -= s.loop.fanout.batches.offset(b, v, from)
 	}
 	if size == 0 { // publications that are not for this variant
-		s.loop.stats.Delivered += uint64(len(b.pubs) - from)
+		s.loop.stats.Blank += uint64(len(b.pubs) - from)
 		return
 	}
 	s.ref(b)
@@ -146,6 +146,7 @@ func (s *slowSet) unlag(c *Conn) {
 	s.lagging[last] = nil
 	s.lagging = s.lagging[:last]
 	c.backlog = nil
+	s.loop.rooms.askOwed(c)
 }
 
 // countBacklogs publishes the weight of the slowest member for the other loops. It walks all lagging members, so it is called

@@ -11,6 +11,7 @@ type Stats struct {
 	Appended                 uint64 // publications taken from the bus for a room with members
 	Rolled                   uint64 // part of Appended: publications that joined a batch when some members had already got a part of it
 	Expected, Delivered      uint64 // frames; each publication counts once per member
+	Blank                    uint64 // part of Expected: frames without bytes, of events of presence for members that do not watch
 	Writes, WrittenBytes     uint64 // sends of the fan-out, and their bytes
 	Repeated                 uint64 // frames of the history that members were given
 	Lags, Stalls, Pauses     uint64 // backlogs begun, rooms stalled, connections paused
@@ -22,6 +23,15 @@ type Stats struct {
 	LoadBytes                int64 // now: bytes of publications in inbox and batches
 	InFlight                 uint64
 	BacklogBytes, BacklogMax int64 // at the last tick: bytes of waiting frames, counted once per member; the largest backlog
+}
+
+// passed counts a frame that was delivered.
+func (s *Stats) passed(frame []byte) {
+	if len(frame) == 0 {
+		s.Blank++
+	} else {
+		s.Delivered++
+	}
 }
 
 // ledger holds the counters of a loop.

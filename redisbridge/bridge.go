@@ -122,6 +122,7 @@ func (b *Bridge) Start(node *loop.Node) {
 
 func (b *Bridge) attach(node *loop.Node) {
 	b.rooms = node.Directory()
+	node.PresenceAs(uint64(b.node))
 	b.rooms.Watch() // the counts of members need it
 	b.dir, b.loops = b.rooms, node
 	for _, l := range b.lanes {
@@ -135,6 +136,7 @@ func (b *Bridge) run() {
 	b.link()
 	b.life.run(b.count)
 	b.life.run(b.presence.run)
+	b.life.run(b.census)
 	b.life.run(func(ctx context.Context) { b.eviction.run(ctx, b.homes, b.log) })
 }
 
@@ -214,6 +216,10 @@ func (b *Bridge) Publish(p *loop.Publication) {
 	}
 	if b.accord.broken.Load() { // the other nodes have another agreement, and would look for p in another lane
 		b.reject(p)
+		return
+	}
+	if ofPresence(p) && b.format() == 1 { // nodes of version 1 of the program do not know it
+		b.loops.Lose(p)
 		return
 	}
 	b.lanes[b.LaneOf(p.Room)].publish(p)

@@ -38,10 +38,10 @@ type batch struct {
 	notice *notice             // nil: the batch has none; it names only rooms with members here
 }
 
-// rooms returns the rooms of the publications.
+// rooms returns the rooms of the messages.
 func (all *batch) rooms() (rooms []string) {
 	for _, p := range all.pubs {
-		if !slices.Contains(rooms, p.Room) {
+		if !ofPresence(p) && !slices.Contains(rooms, p.Room) {
 			rooms = append(rooms, p.Room)
 		}
 	}

@@ -23,6 +23,7 @@
 //	beat.go       once a second: did this node receive every batch, and does Redis take its writes?
 //	eviction.go   does a Redis evict keys?
 //	awake.go      a clock that stands still while this process is stopped
+//	census.go     the members that watched rooms have on other nodes
 //	presence.go   which nodes are present; counts.go: the members of a room on all nodes
 //	store.go      every command that does not go over a link                    (slow.go: those that may take long)
 //	reports.go    errors and warnings, for readiness and the log                (journal.go: one line for many lanes)

@@ -146,7 +146,7 @@ func (all *batch) room(body []byte, index *uint32, find finder) error {
 		if err != nil {
 			return err
 		}
-		if kind := loop.Kind(kind &^ withFields); kind <= loop.KindFence {
+		if kind := loop.Kind(kind &^ withFields); kind <= loop.KindPresence {
 			p := received(room, kind, value, first+i)
 			readFields(p, fields)
 			if kind == loop.KindFence && p.By == nil {

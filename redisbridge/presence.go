@@ -26,6 +26,8 @@ type presence struct {
 
 	mu    sync.Mutex
 	nodes map[string]*sighting // by name; guarded by mu
+
+	gone map[string]bool // nodes that went while this node ran; only the goroutine uses it
 }
 
 // sighting is the last number that was seen of a node.
@@ -45,6 +47,7 @@ const (
 
 func (p *presence) init(b *Bridge) {
 	p.bridge, p.number, p.nodes, p.bell = b, 1, map[string]*sighting{}, make(chan struct{}, 1)
+	p.gone = map[string]bool{}
 }
 
 // run is the goroutine of presence.
@@ -169,6 +172,7 @@ func (p *presence) look(ctx context.Context, since time.Duration, answered bool)
 		}
 	}
 	p.mu.Unlock()
+	p.noteGone(gone)
 	if len(gone) > 0 {
 		_ = s.client.SRem(timed, s.names.nodes(), gone...).Err() // other nodes do the same, so an error does not matter
 	}

@@ -393,7 +393,7 @@ func TestAttackRoomNamesAreRefusedByTheOneRuleOrLiteral(t *testing.T) {
 		{"/ws/other/room", 404, ""},
 		{"/ws/", 400, ""},
 		{"/ws/raw/room?v=2", 400, "raw room"},
-		{"/ws/chat/room?v=2&presence=1", 400, "presence"},
+		{"/ws/chat/room?v=2&presence=3", 400, "presence"},
 		{"/ws/chat/room?v=2&echo=0", 400, "echo"},
 		{"/ws/chat/room?v=2&slow=drop", 400, "slow"},
 		{"/ws/?v=1", 400, "v=2"},

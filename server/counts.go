@@ -48,7 +48,7 @@ func (c *counts) close(code int) {
 }
 
 // requestErrorCodes are the codes of the errors that answer requests of version 2.
-var requestErrorCodes = [...]int{protocol.CloseRoomFull, protocol.CloseBackendUnavailable, protocol.CloseBadFrame, protocol.CloseUnauthorized}
+var requestErrorCodes = [...]int{protocol.CloseRateLimited, protocol.CloseRoomFull, protocol.CloseBackendUnavailable, protocol.CloseBadFrame, protocol.CloseUnauthorized}
 
 // refuseRequest counts an error that answered a request of version 2.
 func (c *counts) refuseRequest(code int) { c.badAsks[slices.Index(requestErrorCodes[:], code)].Add(1) }

@@ -12,7 +12,9 @@ const (
 	variantV1 loop.Variant = iota
 	variantRaw
 	variantV2
-	variantMany // version 2 on a connection with many rooms
+	variantMany         // version 2 on a connection with many rooms
+	variantV2Presence   // with events of presence
+	variantManyPresence // likewise
 )
 
 // encodings defines how a publication becomes a frame, for each variant of the protocol. Version 1 and raw rooms have no frames for
@@ -38,8 +40,10 @@ func encodings() (all [loop.MaxVariants]loop.Encoding) {
 		},
 		Size: func(p *loop.Publication) int { return protocol.SizeRaw(len(p.Value)) },
 	}
-	all[variantV2] = encodingV2(func(*loop.Publication) string { return "" })
-	all[variantMany] = encodingV2(func(p *loop.Publication) string { return strings.TrimPrefix(p.Room, chatPrefix) })
+	one := func(*loop.Publication) string { return "" }
+	many := func(p *loop.Publication) string { return strings.TrimPrefix(p.Room, chatPrefix) }
+	all[variantV2], all[variantMany] = encodingV2(one), encodingV2(many)
+	all[variantV2Presence], all[variantManyPresence] = watching(variantV2, one), watching(variantMany, many)
 	return all
 }
 
@@ -48,6 +52,8 @@ func encodingV2(named func(*loop.Publication) string) loop.Encoding {
 	return loop.Encoding{
 		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
 			switch p.Kind {
+			case loop.KindPresence:
+				return dst, -1
 			case loop.KindGap:
 				return protocol.AppendGap(dst, named(p), positionOrNil(p.ID), protocol.GapBackend, -1), -1
 			case loop.KindMark:
@@ -66,6 +72,19 @@ func encodingV2(named func(*loop.Publication) string) loop.Encoding {
 		},
 		NeedsID: true,
 		SetID:   func(frame []byte, p *loop.Publication) { protocol.SetPosition(frame, position(p.ID)) },
+	}
+}
+
+// watching is the encoding of events of presence for members that watch; their other frames are those of the plain variant.
+func watching(plain loop.Variant, named func(*loop.Publication) string) loop.Encoding {
+	return loop.Encoding{
+		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			return protocol.AppendPresence(dst, named(p), positionOrNil(p.ID), p.Value), -1
+		},
+		Size:    func(p *loop.Publication) int { return 64 + len(named(p)) + len(p.Value) }, // about: there are few of them
+		NeedsID: true,
+		Watches: true,
+		Plain:   plain,
 	}
 }
 

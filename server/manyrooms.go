@@ -36,9 +36,6 @@ func (s v2) joinOne(r *protocol.Request) {
 	case err != nil:
 		s.bad(r, err.Error())
 		return
-	case r.Presence != 0:
-		s.bad(r, "presence is not served by this version; leave it out")
-		return
 	case s.In(key):
 		s.badFor(r, "already_joined", "the connection is in this room already")
 		return
@@ -56,7 +53,9 @@ func (s v2) joinOne(r *protocol.Request) {
 		}
 		s.extra.joins[key] = h
 	}
-	s.JoinMany(key, startOf(r.Since, r.Last, fenceOf(s.extra.was)), slowOf(r.Slow))
+	start := startOf(r.Since, r.Last, fenceOf(s.extra.was))
+	start.Watch = s.watch(r.Presence)
+	s.JoinMany(key, start, slowOf(r.Slow))
 }
 
 // leaveOne carries out {"leave":ROOM}.

@@ -84,8 +84,8 @@ func TestABadRequestOnASocketWithManyRoomsNamesTheRoom(t *testing.T) {
 		{`{"message":1}`, "bad_frame", "", 4500},
 		{`{"message":1,"room":"b","ref":4}`, "not_joined", "b", 4500},
 		{`{"message":1,"room":"","ref":4}`, "bad_frame", "", 4500},
-		{`{"members":true,"room":"a"}`, "bad_frame", "a", 4500},
-		{`{"join":"c","presence":1}`, "bad_frame", "", 4500},
+		{`{"members":true,"room":"b"}`, "not_joined", "b", 4500},
+		{`{"join":"c","presence":3}`, "bad_frame", "", 4500},
 		{`{"join":"lobby"}`, "room_full", "lobby", 4103},
 		{`{"join":"lobby","since":"zzzzzzzzzzzzzzzz"}`, "room_full", "lobby", 4103},
 	} {

@@ -99,12 +99,14 @@ func messageMetrics() []metricRow {
 	return []metricRow{
 		counter("dots_messages_accepted_total", "Messages accepted from clients.", sum(func(s *loop.Stats) uint64 { return s.Accepted })),
 		counter("dots_publications_total", "Publications taken from the bus; a publication counts once for each loop that has members of its room.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
-		counter("dots_expected_frames_total", "Frames that must be delivered: one for each publication and each member of its room.", sum(func(s *loop.Stats) uint64 { return s.Expected })),
+		counter("dots_expected_frames_total", "Frames that must be delivered: one for each publication and each member of its room that gets it.", sum(func(s *loop.Stats) uint64 { return s.Expected - s.Blank })),
 		counter("dots_frames_total", "Frames delivered: the kernel accepted every byte of the frame.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
 		counter("dots_dropped_total", "Frames not delivered, by the reason why the connection of the member ended.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Dropped }), "reason"),
 		counter("dots_resumes_total", "Clients of version 2 that named the position of the last message that they have, by whether the server could go on from there.", resumes, "resumed"),
 		counter("dots_repeated_frames_total", "Missed messages that were sent to clients of version 2; they do not count in dots_frames_total.", sum(func(s *loop.Stats) uint64 { return s.Repeated })),
 		counter("dots_gaps_told_total", "Gaps told to members of version 2 that read too slowly.", func(s scrape, emit emit) { emit(float64(s.srv.counts.gaps.Load())) }),
+		counter("dots_presence_events_total", "Events of presence that were sent to the watchers of a room, by kind: changes (users that came or left), count (only the number of members, because the room is too large or too lively for names), members (the whole list).", presenceEvents, "kind"),
+		counter("dots_presence_states_total", "Lists of the members of a room that were sent to single clients, because they began to watch the room or asked.", node(func(s *Server) float64 { _, states := s.node.PresenceCounts(); return float64(states) })),
 		counter("dots_request_errors_total", "Requests of clients of version 2 that were answered with an error, by its code.", requestErrors, "code"),
 		gauge("dots_history_bytes", "Memory of the latest messages, which are kept for clients of version 2.", node(func(s *Server) float64 { return float64(s.node.HistoryBytes()) })),
 		counter("dots_heartbeats_total", "Heartbeats received.", node(func(s *Server) float64 { return float64(s.counts.heartbeats.Load()) })),
@@ -223,6 +225,13 @@ func closes(s scrape, emit emit) {
 func requestErrors(s scrape, emit emit) {
 	for i, code := range requestErrorCodes {
 		emit(float64(s.srv.counts.badAsks[i].Load()), strconv.Itoa(code))
+	}
+}
+
+func presenceEvents(s scrape, emit emit) {
+	events, _ := s.srv.node.PresenceCounts()
+	for kind, name := range [...]string{loop.PresenceState: "members", loop.PresenceChanges: "changes", loop.PresenceCount: "count"} {
+		emit(float64(events[kind]), name)
 	}
 }
 

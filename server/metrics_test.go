@@ -111,7 +111,7 @@ func TestTheNumberOfSeriesDoesNotGrow(t *testing.T) {
 			perLoop++
 		}
 	}
-	if got, most := len(before), 2*perLoop+len(Metrics())+2*loop.NumReasons+len(protocol.Codes)+len(refusalStatuses); got > most {
+	if got, most := len(before), 2*perLoop+len(Metrics())+2*loop.NumReasons+len(protocol.Codes)+len(refusalStatuses)+len(requestErrorCodes); got > most {
 		t.Errorf("%d series, want at most %d", got, most)
 	}
 }

@@ -18,6 +18,7 @@ type v2 struct{ *session }
 // join asks the loop for membership in the room, from the position that the client names.
 func (s v2) join(t *protocol.Target) {
 	start := startOf(t.V2.Since, t.V2.Last, fenceOf(t.V2.Was))
+	start.Watch = s.watch(t.V2.Presence)
 	s.extra.handshake.asked = wish{t.V2.Since != "", t.V2.Last > 0}
 	s.poller().srv.keepHistory()
 	s.OnSlow(slowOf(t.V2.Slow))
@@ -170,7 +171,7 @@ func (s v2) request(r *protocol.Request) {
 	case protocol.RequestLeave:
 		s.leaveOne(r)
 	case protocol.RequestMembers:
-		s.bad(r, "the list of members is not served by this version")
+		s.members(r)
 	case protocol.RequestToken:
 		s.refuse(protocol.ErrorEvent{Code: protocol.CloseUnauthorized, Name: "unauthorized", Text: "this server takes no tokens"})
 	}
@@ -236,8 +237,6 @@ func notServed(t *protocol.Target) *websocket.HeadError {
 		return nil
 	case t.Many && (o.Since != "" || o.Last != 0 || o.Presence != 0 || o.Slow != protocol.SlowClose):
 		return &websocket.HeadError{Status: http.StatusBadRequest, Text: "since, last, presence and slow belong into the request that joins a room, as in {\"join\":\"ROOM\",\"last\":10}"}
-	case o.Presence != 0:
-		key = "presence"
 	case !o.Echo:
 		key = "echo=0"
 	case o.Batch:

@@ -23,9 +23,10 @@ type object struct {
 	Fenced  *bool            `json:"fenced"`
 	Count   int              `json:"count"`
 	Error   *struct {
-		Code int    `json:"code"`
-		Name string `json:"name"`
-		Text string `json:"text"`
+		Code  int    `json:"code"`
+		Name  string `json:"name"`
+		Text  string `json:"text"`
+		Retry int    `json:"retry"`
 	} `json:"error"`
 }
 
@@ -160,7 +161,7 @@ func TestABadRequestIsAnsweredAndTheConnectionStays(t *testing.T) {
 		{`{"message":1,"join":"x"}`, 4500, 0, "two of the keys"},
 		{`{"message":1,"ref":"x"}`, 4500, 0, "ref"},
 		{`{"join":"x"}`, 4500, 0, "one room"},
-		{`{"members":true}`, 4500, 0, "members"},
+		{`{"members":1}`, 4500, 0, "members"},
 		{`{"token":"x"}`, 4501, 0, "token"},
 	} {
 		c.text(row.request)

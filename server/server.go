@@ -119,7 +119,7 @@ func (s *Server) loopConfig() loop.Config {
 	if s.backend != nil {
 		c.Lanes, c.LaneOf = s.backend.Lanes, s.backend.LaneOf
 	}
-	c.Encodings = encodings()
+	c.Encodings, c.Presence = encodings(), writePresence
 	return c
 }
 

@@ -28,6 +28,7 @@ func TestNodesOnRedis(t *testing.T) {
 		"one of three nodes dies by SIGKILL":   p.testNodeDeath,
 		"another agreement on the lanes":       p.testLostAgreement,
 		"clients go from node to node":         p.testHops,
+		"members watch who is there":           p.testPresence,
 		"a client comes to a new node":         p.testNewNode,
 		"a node goes, and its members resume":  p.testRollout,
 		"a client sends again without doubles": p.testSendAgain,

@@ -51,7 +51,7 @@ var Codes = []Code{
 	{Code: CloseInternalError, Name: "internal error", When: "an error in the server; the reason contains an id that leads an operator to the error in the server's log"},
 	{Code: CloseHeartbeatMissed, Name: "heartbeat_missed", When: "no sign of life for `max_age`"},
 	{Code: CloseSlowConsumer, Name: "slow_consumer", When: "the client reads more slowly than its room sends"},
-	{Code: CloseRateLimited, Name: "rate_limited", When: "the client sends too much for too long", Reserved: true},
+	{Code: CloseRateLimited, Name: "rate_limited", When: "the client asks for too much in too short a time"},
 	{Code: CloseRoomFull, Name: "room_full", When: "the room has reached its limit of members, or the node its limit of rooms"},
 	{Code: CloseBackendUnavailable, Name: "backend_unavailable", When: "the server could not pass a message of this client on to the other nodes, or does not know whether it did: the message may have arrived nevertheless"},
 	{Code: CloseGap, Name: "gap", When: "this member may have missed messages of the room, and they cannot be recovered: fetch the room's state again"},

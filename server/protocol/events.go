@@ -113,6 +113,85 @@ func AppendGap(dst []byte, room string, p *Position, reason string, lost int) []
 	return endText(append(dst, '}'), begin)
 }
 
+// Member is a user in the lists of presence.
+type Member struct {
+	User string
+	N    int    // connections of the user
+	Info []byte // a JSON value, or nil
+}
+
+// The first byte of the rest of an event of presence says which event it is.
+const (
+	restMembers  = 'm'
+	restPresence = 'p'
+)
+
+// AppendMembersRest appends the rest of the event members, which AppendPresence turns into a frame: all listed members, and the
+// number of all members.
+func AppendMembersRest(dst []byte, members []Member, count int) []byte {
+	dst = append(dst, restMembers)
+	dst = appendMembers(dst, `,"members":[`, members)
+	return appendCount(dst, count)
+}
+
+// AppendPresenceRest appends the rest of the event presence: the users that came or changed, those that left, and the number of all
+// members. Without names it has only that number.
+func AppendPresenceRest(dst []byte, names bool, join []Member, leave []string, count int) []byte {
+	dst = appendCount(append(dst, restPresence), count)
+	if !names {
+		return dst
+	}
+	dst = dst[:len(dst)-1] // the closing brace
+	if len(join) > 0 || len(leave) == 0 {
+		dst = appendMembers(dst, `,"join":[`, join)
+	}
+	if len(leave) > 0 {
+		for i, user := range leave {
+			dst = append(dst, cond(i == 0, `,"leave":[`, `,`)...)
+			dst = appendString(dst, user)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+// AppendPresence appends an event of presence. p is nil if the event must not have an id.
+func AppendPresence(dst []byte, room string, p *Position, rest []byte) []byte {
+	begin := len(dst)
+	dst = append(dst, cond(rest[0] == restMembers, `{"event":"members"`, `{"event":"presence"`)...)
+	dst = appendRoom(appendID(dst, p), room)
+	return endText(append(dst, rest[1:]...), begin)
+}
+
+func appendMembers(dst []byte, open string, members []Member) []byte {
+	dst = append(dst, open...)
+	for i := range members {
+		m := &members[i]
+		dst = append(dst, cond(i == 0, `{"user":`, `,{"user":`)...)
+		dst = appendString(dst, m.User)
+		dst = append(dst, `,"n":`...)
+		dst = strconv.AppendInt(dst, int64(m.N), 10)
+		if m.Info != nil {
+			dst = append(append(dst, `,"info":`...), m.Info...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+func appendCount(dst []byte, count int) []byte {
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, int64(count), 10)
+	return append(dst, '}')
+}
+
+func cond(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
 // ErrorEvent is the answer to a request that the server did not carry out.
 type ErrorEvent struct {
 	Code  int    // as in the table of close codes
