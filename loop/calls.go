@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
@@ -54,7 +55,9 @@ func (c *Conn) PublishTo(room string, by *Sender, kind Kind, value []byte) bool 
 	if m == nil {
 		return false
 	}
-	c.loop.rooms.many[c].spoke = m
+	if y := c.loop.rooms.many[c]; !slices.Contains(y.spoke, m) {
+		y.spoke = append(y.spoke, m)
+	}
 	c.loop.stats.Accepted++
 	c.publish(m, by, kind, value)
 	return true
@@ -137,13 +140,10 @@ func (c *Conn) Took() { c.loop.reader.budget-- }
 
 // blocked reports whether messages of c may not be accepted now.
 func (c *Conn) blocked() bool {
-	m := &c.member
-	if c.has(flagMany) { // a publisher must wait for the rooms that it publishes to
-		if m = c.loop.rooms.many[c].spoke; m == nil {
-			return !c.loop.node.admits(nil)
-		}
+	if c.has(flagMany) {
+		return !c.loop.node.admits(nil) || !c.loop.rooms.many[c].admitted(c.loop.node)
 	}
-	if r := m.room; r != nil {
+	if r := c.member.room; r != nil {
 		return !c.loop.node.admits(r.entry)
 	}
 	return !c.loop.node.admits(nil)

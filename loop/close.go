@@ -36,6 +36,9 @@ func (c *Conn) Finish(last []byte, reason CloseReason) {
 	case c.state > stateEnding, c.state == stateEnding && !reason.Slow():
 		return
 	case c.state == stateOpen:
+		if c.backlog != nil && !reason.Slow() {
+			l.slow.tellGaps(c) // what it gets after them is later, and acknowledgements can still be said
+		}
 		l.stats.Ended[reason]++
 	}
 	c.end = &ending{last: last, reason: reason, due: tickUp(l.now) + l.ticks.close}

@@ -29,20 +29,21 @@ const (
 type flags uint16
 
 const (
-	flagReady    flags = 1 << iota // on the ready list: has input that was not parsed yet
-	flagPaused                     // on the paused list: may not parse because of back-pressure
-	flagHeld                       // the session waits for something (Hold)
-	flagEOF                        // nothing more will come from the socket
-	flagFreed                      // the transport has closed the socket
-	flagPings                      // WantPings
-	flagPartial                    // inside a frame (SetPartial)
-	flagArmed                      // in the wheel
-	flagToClose                    // must be closed; sweep does it at the end of the turn
-	flagUpgraded                   // handshake done: MaxAge applies instead of HandshakeTimeout
-	flagAcked                      // acks.serve has found its latest acknowledgement
-	flagMany                       // BeMany
-	flagGap                        // SlowGap, of a connection with one room
-	flagLatest                     // SlowLatest, of a connection with one room
+	flagReady     flags = 1 << iota // on the ready list: has input that was not parsed yet
+	flagPaused                      // on the paused list: may not parse because of back-pressure
+	flagHeld                        // the session waits for something (Hold)
+	flagEOF                         // nothing more will come from the socket
+	flagFreed                       // the transport has closed the socket
+	flagPings                       // WantPings
+	flagPartial                     // inside a frame (SetPartial)
+	flagArmed                       // in the wheel
+	flagToClose                     // must be closed; sweep does it at the end of the turn
+	flagUpgraded                    // handshake done: MaxAge applies instead of HandshakeTimeout
+	flagAcked                       // acks.serve has found its latest acknowledgement, of a publication that has its place
+	flagAckedHere                   // or of one that only members of this node got
+	flagMany                        // BeMany
+	flagGap                         // SlowGap, of a connection with one room
+	flagLatest                      // SlowLatest, of a connection with one room
 )
 
 // Conn is one connection as the loop sees it. The server embeds it in its session, so that a connection is one object.

@@ -111,6 +111,7 @@ func (d *Directory) Join(name string, l *Loop) {
 // Leave clears the loop's bit; a room without loops vanishes.
 func (d *Directory) Leave(e *Entry, l *Loop) {
 	ln := &d.lanes[e.lane]
+	var rings uint64
 	ln.mu.Lock()
 	e.loops &^= 1 << l.index
 	if e.loops == 0 {
@@ -119,9 +120,11 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 		d.presenceEntry(ln, e, true)
 		for _, p := range d.node.flows.drop(&e.flow) { // nobody is left to get it
 			d.release(p)
+			rings |= d.passBy(p, 0)
 		}
 	}
 	ln.mu.Unlock()
+	d.ring(rings)
 }
 
 // Name returns the name of a room, if this node needs its publications: it has members here, or the lane keeps a history.
@@ -173,7 +176,7 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 		d.reserve(e, p)
 	}
 	if e == nil {
-		return 0
+		return d.passBy(p, 0)
 	}
 	if p.delivered {
 		e.flow.reserve(srcRemote, int64(p.weight()))
@@ -184,6 +187,16 @@ func (d *Directory) place(e *Entry, p *Publication) (rings uint64) {
 		if d.node.loops[i].inbox.put(post{kind: postPublication, pub: p}) {
 			rings |= 1 << i
 		}
+	}
+	return rings | d.passBy(p, e.loops)
+}
+
+// passBy tells the loop of p's publisher that p has its place, unless that loop is one of those that get p: the publisher may have
+// left the room. lane.mu is held.
+func (d *Directory) passBy(p *Publication, loops uint64) (rings uint64) {
+	i := p.Origin.Loop()
+	if p.Origin != 0 && loops>>i&1 == 0 && d.node.loops[i].inbox.put(post{kind: postPassed, pub: p}) {
+		rings = 1 << i
 	}
 	return rings
 }

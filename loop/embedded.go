@@ -24,12 +24,12 @@ func (b *Embedded) Publish(p *Publication) {
 	i := b.dir.laneIndex(p)
 	ln := &b.dir.lanes[i]
 	ln.mu.Lock()
+	p.ID = ID{Seq: ln.last.Seq + 1, Tag: b.tags[i]}
 	if !b.dir.admit(ln, p) {
 		b.dir.discard(p)
 		ln.mu.Unlock()
 		return
 	}
-	p.ID = ID{Seq: ln.last.Seq + 1, Tag: b.tags[i]}
 	b.dir.keep(ln, p)
 	rings := b.dir.place(ln.entryOf(p), p)
 	ln.mu.Unlock()

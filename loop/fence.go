@@ -36,7 +36,9 @@ func (d *Directory) admit(ln *lane, p *Publication) bool {
 		if ln.fences == nil {
 			ln.fences = fences{}
 		}
-		ln.fences[p.By.Me] = d.tick.Load()
+		if p.ID.Tag != 0 { // otherwise the other nodes do not have it, and deliver what this node would drop
+			ln.fences[p.By.Me] = d.tick.Load()
+		}
 		if d.node.cfg.OnFence != nil {
 			d.node.cfg.OnFence(p.Value)
 		}

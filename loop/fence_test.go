@@ -321,3 +321,20 @@ func sortedKeys(m map[uint64]int) (keys []uint64) {
 	slices.Sort(keys)
 	return keys
 }
+
+// A fence that only this node has drops nothing: the other nodes deliver what comes later, and so must this one.
+func TestAFenceWithoutAPlaceDropsNothing(t *testing.T) {
+	r, bus := fenceRig(t)
+	listener := r.open(0, "room", 2)
+	back, o := r.resume(0, "room", Start{Since: ID{Seq: 1, Tag: TagOf(7, "", 0)}, HasSince: true, Fence: &Fence{Sender: 5}}, -1)
+	Number(bus.away, 0, 1) // Redis is away
+	bus.dir.Deliver(0, bus.away)
+	r.rest()
+	elsewhere := []*Publication{{Room: "room", Value: []byte("late"), By: &Sender{Me: 5, Ref: 1}}}
+	Number(elsewhere, TagOf(7, "", 0), 1)
+	bus.dir.Deliver(0, elsewhere)
+	r.rest()
+	if got, want := listener.frames(t), []string{"1.0 5/1:late"}; !slices.Equal(got, want) || back.joins != 1 || o.Fenced != NotFenced {
+		t.Errorf("got %q, want %q; the opening is %+v", got, want, *o)
+	}
+}

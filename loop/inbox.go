@@ -31,6 +31,7 @@ const (
 	postRefused
 	postDoubted
 	postLost
+	postPassed // pub has its place, but the loop of its publisher has no members of the room
 )
 
 type post struct {

@@ -37,12 +37,9 @@ func (t *intake) handle(p post) {
 	switch p.kind {
 	case postPublication:
 		t.loop.rooms.append(p.pub)
-		if p.pub.Kind == KindFence {
-			t.loop.repeats.fenced(p.pub, true)
-		} else {
-			t.loop.fanout.acks.note(p.pub)
-		}
-		t.cameBack(p.pub.Origin)
+		t.placed(p.pub)
+	case postPassed:
+		t.placed(p.pub)
 	case postJoined:
 		t.loop.rooms.joined(p.entry, p.at)
 	case postClosed:
@@ -59,6 +56,16 @@ func (t *intake) handle(p post) {
 		}
 		t.cameBack(p.pub.Origin)
 	}
+}
+
+// placed notes that a publication has its place in the order.
+func (t *intake) placed(p *Publication) {
+	if p.Kind == KindFence {
+		t.loop.repeats.fenced(p, true)
+	} else {
+		t.loop.fanout.acks.note(p)
+	}
+	t.cameBack(p.Origin)
 }
 
 // disown kicks the publisher of a publication that the bus will not deliver.

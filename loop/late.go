@@ -43,7 +43,11 @@ func (s *repeater) wait(m *Member) (waits bool) {
 	case !asked:
 		return false
 	case start.HasSince && !start.waited && s.mustWait(r, id):
-		s.hold(late{member: m, due: tickDown(s.loop.now) + longestLate, ripe: s.placed(r, id)})
+		w := late{member: m}
+		if w.ripe, w.due = s.placed(r, id), tickDown(s.loop.now)+longestLate; !w.ripe && !s.mayReach(r) {
+			w.due = 0
+		}
+		s.hold(w)
 		s.loop.again()
 		return true
 	case s.walked > mostWalked:
@@ -72,6 +76,15 @@ func (s *repeater) mustWait(r *room, id ID) bool {
 	return ln.history != nil && ln.history.filling
 }
 
+// mayReach reports whether the lane may have to reach a position that others gave out. If not, nobody was given a later one.
+func (s *repeater) mayReach(r *room) bool {
+	ln := &s.loop.node.dir.lanes[r.entry.lane]
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	h := ln.history
+	return h != nil && (h.filling || h.partial && !h.fresh)
+}
+
 // placed reports whether everything of the room up to id is in the inboxes, or if there is no use in waiting for that.
 func (s *repeater) placed(r *room, id ID) bool {
 	ln := &s.loop.node.dir.lanes[r.entry.lane]
@@ -80,8 +93,10 @@ func (s *repeater) placed(r *room, id ID) bool {
 	switch h := ln.history; {
 	case h != nil && h.filling:
 		return false
-	case h == nil, !h.partial, h.fresh, id.Tag != ln.last.Tag:
+	case id.Tag != ln.last.Tag:
 		return true
+	case h == nil, !h.partial, h.fresh:
+		return id.compare(ln.last) <= 0
 	}
 	p := r.entry.flow.firstDeferred()
 	return id.compare(ln.last) <= 0 && (p == nil || p.ID.compare(id) > 0)
@@ -152,19 +167,21 @@ func (s *repeater) fence(m *Member, start Start) {
 // fenced is called when a fence has come back from the bus, and everything of the room before it was appended; or when it never
 // will.
 func (s *repeater) fenced(p *Publication, ok bool) {
-	for _, w := range s.late {
-		m := w.member
-		if w.why != lateFence || m.conn.id != p.Origin || w.room.name != p.Room {
-			continue
+	if p.Origin == 0 || p.Origin.Loop() != s.loop.index {
+		return // the fence of a member elsewhere
+	}
+	c := s.loop.Conn(p.Origin)
+	if c == nil {
+		return
+	}
+	m := c.memberIn(p.Room) // no search in late: after an outage thousands may wait there
+	if start, waits := s.starts[m]; waits && start.fence == fenceAsked {
+		start.fence = fenceFailed
+		if ok && p.ID.Tag != 0 {
+			start.fence = fenceDone
 		}
-		if start, waits := s.starts[m]; waits && start.fence == fenceAsked {
-			start.fence = fenceFailed
-			if ok && p.ID.Tag != 0 {
-				start.fence = fenceDone
-			}
-			s.starts[m] = start
-			s.loop.again()
-		}
+		s.starts[m] = start
+		s.loop.again()
 	}
 }
 

@@ -52,3 +52,34 @@ func TestOldPositionsHaveABudget(t *testing.T) {
 	talker.take(-1)
 	r.rest()
 }
+
+// A position that the lane of a single node has not reached is one that nobody was given. It is refused, also if the lane reaches it
+// before the member's turn comes: what is published up to it lies in the inbox then, and would come in spite of the position.
+func TestAPositionThatNobodyWasGivenIsRefused(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.Lanes = 1 })
+	r.open(0, "room", 0)
+	r.publish("room", "a")
+	r.rest()
+	var backs [2]fake
+	var openings [2]Opening
+	for i := range backs {
+		f := &backs[i]
+		f.room = -1
+		f.Init(f)
+		f.onJoined = func() {
+			openings[i] = f.Loop().Opening()
+			if i == 0 {
+				r.publish("room", "b", "c")
+			}
+		}
+		r.loop(0).Adopt(&f.Conn)
+		r.rest()
+	}
+	for i := range backs {
+		backs[i].JoinFrom("room", 2, Start{Since: r.since("room", 2), HasSince: true})
+	}
+	r.rest()
+	if openings[1].Resumed || openings[1].At.Seq != 1 {
+		t.Errorf("opening %+v, and then %q", openings[1], backs[1].frames(t))
+	}
+}

@@ -55,6 +55,22 @@ func (c *Conn) JoinMany(room string, start Start, slow Slow) bool {
 	return true
 }
 
+// admitted reports whether all rooms into which the connection has published admit more. It must wait for each of them, also for one
+// that is not the latest.
+func (y *many) admitted(n *Node) bool {
+	for _, m := range y.spoke {
+		if !n.admits(m.room.entry) {
+			return false
+		}
+	}
+	if last := len(y.spoke) - 1; last > 0 {
+		y.spoke[0] = y.spoke[last]
+		clear(y.spoke[1:])
+		y.spoke = y.spoke[:1]
+	}
+	return true
+}
+
 // LeaveOne takes c, a connection with many rooms, out of one of them. Nothing of the room is sent to c after it. It reports false
 // if c is not a member of the room.
 func (c *Conn) LeaveOne(room string) bool {
@@ -66,7 +82,10 @@ func (c *Conn) LeaveOne(room string) bool {
 		c.closeLater(ReasonBacklogSoft)
 		return true
 	}
-	c.loop.slow.dropRoom(c, m.room.name, ReasonClosed)
+	if k := c.backlog; k != nil {
+		k.gaps = slices.DeleteFunc(k.gaps, func(g lost) bool { return g.room == room })
+	}
+	c.loop.slow.dropRoom(c, room, ReasonClosed)
 	c.loop.rooms.leaveRoom(m, ReasonClosed)
 	return true
 }

@@ -385,3 +385,112 @@ func heapInUse() int {
 	runtime.ReadMemStats(&s)
 	return int(s.HeapAlloc)
 }
+
+// A publication that comes back after its publisher has left the room is acknowledged, and is no longer in flight.
+func TestAPublicationComesBackAfterItsRoomWasLeft(t *testing.T) {
+	r := manyRig(t, func(c *Config) { c.Lanes = 1 })
+	bus := &lateBus{Embedded: r.bus}
+	r.node.Use(bus)
+	f := r.openMany(0, -1)
+	f.JoinMany("a", Start{}, SlowGap)
+	r.rest()
+	f.PublishTo("a", &Sender{Me: 1, Ref: 3}, KindText, []byte("mine"))
+	f.LeaveOne("a")
+	bus.bring(1)
+	r.rest()
+	if f.pending != 0 || len(f.acks) != 1 || f.acks[0].ref != 3 || !f.acks[0].behind || r.node.Reserved() != 0 {
+		t.Errorf("%d publications are in flight, acknowledgements %v, %d bytes reserved", f.pending, f.acks, r.node.Reserved())
+	}
+}
+
+// A publisher waits for each room that it published to, also if it published to another room since.
+func TestAPublisherWithManyRoomsWaitsForAllOfThem(t *testing.T) {
+	r := manyRig(t, func(c *Config) { c.RoomCredit = 1000 })
+	f := r.openMany(0, -1)
+	f.JoinMany("a", Start{}, SlowGap)
+	f.JoinMany("b", Start{}, SlowGap)
+	r.rest()
+	f.PublishTo("a", nil, KindText, []byte(strings.Repeat("x", 2000)))
+	f.PublishTo("b", nil, KindText, []byte("x"))
+	if !f.blocked() {
+		t.Error("it may publish more although the room a has no credit")
+	}
+	r.rest()
+	if f.blocked() {
+		t.Error("it still waits although both rooms have credit")
+	}
+}
+
+// A gap belongs to a membership: it is not told to a client that has left the room and joined it again.
+func TestAGapIsForgottenWhenItsRoomIsLeft(t *testing.T) {
+	r := manyRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog = 2000, 4000 })
+	f := r.openMany(0, 1)
+	f.JoinMany("loud", Start{}, SlowGap)
+	r.rest()
+	for range 10 {
+		r.publish("loud", strings.Repeat("x", 1000))
+		r.rest()
+	}
+	f.LeaveOne("loud")
+	f.JoinMany("loud", Start{}, SlowGap)
+	r.rest()
+	f.take(-1)
+	r.rest()
+	if len(f.gaps) > 0 || f.joins != 2 {
+		t.Errorf("joined %d times, gaps %+v", f.joins, f.gaps)
+	}
+}
+
+// An acknowledgement must not carry an id if its sender has joined the room again since: the id would be before the position at
+// which it joined.
+func TestAnAcknowledgementOfAFormerMembershipHasNoID(t *testing.T) {
+	r := manyRig(t, nil)
+	f := r.openMany(0, -1)
+	f.JoinMany("a", Start{}, SlowGap)
+	r.rest()
+	f.PublishTo("a", &Sender{Me: 1, Ref: 1}, KindText, []byte("mine"))
+	f.LeaveOne("a")
+	f.JoinMany("a", Start{}, SlowGap)
+	r.rest()
+	if len(f.acks) != 1 || !f.acks[0].behind {
+		t.Errorf("acknowledgements %+v, want one without an id", f.acks)
+	}
+}
+
+// A peer that sends and does not read is owed one acknowledgement for all of its publications, so that it takes no memory.
+func TestAcknowledgementsThatWaitAreOne(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog = 1<<10, 4<<10 })
+	f := r.slow("room", SlowGap, 5)
+	r.publish("room", "first")
+	r.rest()
+	f.Say(frame1(strings.Repeat("x", mostSaid*3/4)))
+	for ref := range uint64(500) {
+		f.PublishBy(&Sender{Me: 1, Ref: ref + 1}, KindText, []byte("x"))
+		r.rest()
+	}
+	if n := len(r.loop(0).fanout.acks.notes); n != 1 {
+		t.Errorf("%d acknowledgements wait", n)
+	}
+	f.take(-1)
+	r.rest()
+	if n := len(f.acks); n != 1 || f.acks[0].ref != 500 {
+		t.Errorf("%d acknowledgements, want one of the last", n)
+	}
+}
+
+// An acknowledgement that only members on this node got a publication is not merged with one of another scope.
+func TestAcknowledgementsOfDifferentScopesAreNotMerged(t *testing.T) {
+	r, bus := fenceRig(t)
+	f := r.open(0, "room", 2)
+	for ref := range uint64(4) {
+		f.PublishBy(&Sender{Me: 1, Ref: ref + 1}, KindText, []byte("x"))
+	}
+	pubs := bus.away
+	Number(pubs[:2], 0, 1)
+	Number(pubs[2:], TagOf(7, "", 0), 1)
+	bus.dir.Deliver(0, pubs)
+	r.rest()
+	if len(f.acks) != 2 || f.acks[0].ref != 2 || f.acks[0].at.Tag != 0 || f.acks[1].ref != 4 || f.acks[1].at.Tag == 0 {
+		t.Errorf("acknowledgements %+v, want 2 of this node and 4 of all", f.acks)
+	}
+}

@@ -41,7 +41,7 @@ const (
 type many struct {
 	members []*Member        // in the order of the names of their rooms
 	slow    map[*Member]Slow // of the members for which it is not SlowGap; nil for nearly every connection
-	spoke   *Member          // the member that published last
+	spoke   []*Member        // those that published since all of their rooms admitted publications, and the one that published last
 }
 
 func (y *many) find(room string) (i int, ok bool) {

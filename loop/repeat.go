@@ -49,6 +49,7 @@ type repeat struct {
 	next   *repeat // of another room of the same connection, whose turn comes later
 	at     ID      // of the last publication that it was given
 	sent   int     // bytes that it was given of the next frame
+	gaps   uint16  // room.gaps when it began
 	fenced Fenced
 	points []loc // the newest publication of each part that is known and not given yet; the newest part first
 }
@@ -143,7 +144,7 @@ func (s *repeater) serve() {
 func (s *repeater) begin(m *Member, rep *repeat) {
 	m.room.repeating++
 	m.index = indexRepeating
-	rep.member = m
+	rep.member, rep.gaps = m, m.room.gaps
 	k := s.loop.slow.add(m.conn)
 	if k.repeat != nil { // one room after the other
 		last := k.repeat
@@ -305,7 +306,9 @@ func (s *repeater) endCaughtUp(c *Conn) {
 	k := c.backlog
 	for rep := k.repeat; rep != nil; rep = k.repeat {
 		r := rep.member.room
-		if !rep.caughtUp(r) && !s.reaches(rep) {
+		if rep.gaps != r.gaps {
+			k.said = c.peer.AppendGap(k.said, r.name, r.last, -1, GapBackend)
+		} else if !rep.caughtUp(r) && !s.reaches(rep) {
 			k.said = c.peer.AppendGap(k.said, r.name, r.last, -1, GapHistory)
 		} else if !rep.caughtUp(r) { // reaches may have found that nothing is left
 			return

@@ -434,3 +434,25 @@ func TestAcknowledgementsOfASenderThatDoesNotReadWait(t *testing.T) {
 		t.Errorf("acknowledged %+v, want 21 alone", got)
 	}
 }
+
+// A gap that the bus reports when a member was given everything, but is not live yet, is told to the member too.
+func TestAGapJustBeforeAMemberIsLiveIsTold(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.Lanes = 1 })
+	r.open(0, "room", 0)
+	r.publish("room", "a", "b")
+	r.rest()
+	back := &fake{room: -1}
+	back.Init(back)
+	r.loop(0).Adopt(&back.Conn)
+	r.rest()
+	back.JoinFrom("room", 2, Start{Since: r.since("room", 1), HasSince: true})
+	r.turn(0)
+	if len(back.got) == 0 || back.lives > 0 {
+		t.Fatalf("got %q, %d times live", back.got, back.lives)
+	}
+	r.node.Gap(0, nil)
+	r.rest()
+	if len(back.gaps) != 1 || back.gaps[0].reason != GapBackend || back.lives != 1 {
+		t.Errorf("gaps %+v, %d times live", back.gaps, back.lives)
+	}
+}

@@ -33,6 +33,7 @@ type room struct {
 	owed   int      // members from the cursor on, round the circle, that may lack something of queue[0]
 	last   ID       // what comes from the bus has a greater one
 	dirty  bool     // on the loop's list of dirty rooms
+	gaps   uint16   // notices of KindGap so far; members that are repeated to are not given them
 
 	repeating int32 // members that are not in members yet, because they are given what they missed
 	ids       int32 // members whose frames have ids

@@ -155,9 +155,7 @@ func (rs *rooms) unseat(m *Member) {
 		y.members = slices.Delete(y.members, i, i+1)
 	}
 	delete(y.slow, m)
-	if y.spoke == m {
-		y.spoke = nil
-	}
+	y.spoke = slices.DeleteFunc(y.spoke, func(other *Member) bool { return other == m })
 	m.room = nil
 }
 
@@ -183,6 +181,9 @@ func (rs *rooms) append(p *Publication) {
 	r := p.entry.rooms[l.index]
 	if r != nil && p.ID.Tag != 0 {
 		r.last = p.ID
+	}
+	if r != nil && p.Kind == KindGap {
+		r.gaps++
 	}
 	if r == nil || len(r.members) == 0 || p.Kind.Notice() && r.ids == 0 || p.Kind == KindFence {
 		l.load.release(p.cost())

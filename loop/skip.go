@@ -16,6 +16,7 @@ type GapReason uint8
 const (
 	GapSlow    GapReason = iota // the member reads too slowly
 	GapHistory                  // what the member missed is no longer in the history
+	GapBackend                  // the bus reported a gap (Node.Gap), and the notice of it was lost too
 )
 
 // lost is a gap that a member is owed.
@@ -29,9 +30,10 @@ type lost struct {
 // skips reports whether c loses its backlog where others are kicked.
 func (c *Conn) skips() bool { return c.has(flagGap | flagLatest | flagMany) }
 
-// tooSlow kicks c because of its backlog, or drops what waits for it.
+// tooSlow kicks c because of its backlog, or drops what waits for it. A connection that ends can be told of no gap, because its
+// publications are no longer acknowledged.
 func (s *slowSet) tooSlow(c *Conn, reason CloseReason) {
-	if !c.skips() {
+	if !c.skips() || c.state != stateOpen {
 		c.closeLater(reason)
 		return
 	}
@@ -41,7 +43,7 @@ func (s *slowSet) tooSlow(c *Conn, reason CloseReason) {
 	switch {
 	case room == "" && reason != ReasonShed: // only a frame that the kernel has taken in part: if the peer reads no more, it has no sign of life either
 		return
-	case m == nil || c.slowOf(m) == SlowKick:
+	case room == "" || m == nil || c.slowOf(m) == SlowKick:
 		c.closeLater(reason)
 		return
 	}
@@ -102,24 +104,24 @@ func (s *slowSet) dropRoom(c *Conn, room string, reason CloseReason) (gap lost) 
 	return gap
 }
 
-// keepLatest drops all whole frames of the room that wait for m, but the latest.
+// keepLatest drops the whole frames of the room that wait for m, except the latest publication and the notices behind it.
 func (s *slowSet) keepLatest(m *Member) {
 	c := m.conn
 	k := c.backlog
-	last := &k.refs[len(k.refs)-1]
-	latest := len(last.batch.pubs) - 1
-	for latest > last.next && last.batch.pubs[latest].Kind.Notice() {
-		latest--
+	gap := lost{room: m.room.name}
+	at, latest := k.latest(gap.room)
+	if at < 0 {
+		return // there are only notices
 	}
-	gap, dropped := lost{room: last.room()}, 0
+	dropped := 0
 	kept := k.refs[:0]
-	for i := range k.refs {
-		r, end := &k.refs[i], len(k.refs[i].batch.pubs)
+	for i, r := range k.refs {
+		end := len(r.batch.pubs)
 		switch {
-		case r.room() != gap.room:
-			kept = append(kept, *r)
+		case r.room() != gap.room, i > at:
+			kept = append(kept, r)
 			continue
-		case r == last:
+		case i == at:
 			end = latest
 		}
 		for _, p := range r.batch.pubs[r.next:end] {
@@ -128,7 +130,7 @@ func (s *slowSet) keepLatest(m *Member) {
 		}
 		dropped += end - r.next
 		s.loop.stats.Dropped[ReasonBacklogSoft] += uint64(end - r.next)
-		if r == last {
+		if i == at {
 			kept = append(kept, ref{r.batch, latest})
 		} else {
 			s.unref(r.batch)
@@ -142,11 +144,31 @@ func (s *slowSet) keepLatest(m *Member) {
 	}
 }
 
+// latest returns where the latest publication of the room is that is not a notice: the indexes in refs and in its batch. at is -1 if
+// there is none.
+func (k *backlog) latest(room string) (at, pub int) {
+	for at = len(k.refs) - 1; at >= 0; at-- {
+		r := &k.refs[at]
+		if r.room() != room {
+			continue
+		}
+		for pub = len(r.batch.pubs) - 1; pub >= r.next; pub-- {
+			if !r.batch.pubs[pub].Kind.Notice() {
+				return at, pub
+			}
+		}
+	}
+	return -1, 0
+}
+
 func (g *lost) add(p *Publication) {
 	if p.ID.Tag != 0 {
 		g.at = p.ID
 	}
-	if !p.Kind.Notice() {
+	switch {
+	case p.Kind == KindGap:
+		g.reason = GapBackend
+	case !p.Kind.Notice():
 		g.pubs++
 	}
 }
@@ -177,6 +199,9 @@ func (s *slowSet) tellGaps(c *Conn) {
 	}
 	s.loop.fanout.acks.sayBehind(c)
 	for _, g := range k.gaps {
+		if g.reason == GapBackend {
+			g.pubs = -1 // more than what is known
+		}
 		if c.memberIn(g.room) != nil {
 			k.said = c.peer.AppendGap(k.said, g.room, g.at, g.pubs, g.reason)
 		}

@@ -171,3 +171,99 @@ func TestAQuietRoomIsMarked(t *testing.T) {
 		t.Errorf("%d marks in 100 publications of 60 kB, and %d bytes for a member without ids", marks, len(plain.got))
 	}
 }
+
+// A member with SlowGap whose backlog is nothing but the rest of a frame has nothing to lose, so to shed it is to end it.
+func TestSheddingEndsAMemberThatHasOnlyTheRestOfAFrame(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.BacklogTotal, c.SoftBacklog, c.HardBacklog = 20_000, 1<<20, 1<<21 })
+	slow := r.slow("room", SlowGap, 10)
+	r.publish("room", strings.Repeat("x", 30_000))
+	r.rest()
+	if !slices.Contains(slow.kicks, ReasonShed) {
+		t.Errorf("kicks %v, %d bytes held, want it shed", slow.kicks, r.node.Held())
+	}
+}
+
+// Nothing that is later than what a member lost may be sent unless the member is told first, however its connection ends.
+func TestAMemberThatIsOwedAGapGetsItBeforeItsLastFrames(t *testing.T) {
+	for name, pending := range map[string]bool{"at once": false, "after its own publication": true} {
+		r := repeatRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog = 1<<10, 4<<10 })
+		bus := &lateBus{Embedded: r.bus}
+		slow := r.slow("room", SlowGap, 10)
+		r.publish("room", strings.Repeat("a", 100))
+		r.rest()
+		r.publish("room", strings.Repeat("b", 5000)) // is lost
+		r.rest()
+		r.publish("room", "later")
+		r.rest()
+		if pending {
+			r.node.Use(bus)
+			slow.Publish(KindText, []byte("own"))
+		}
+		slow.Finish(frame1("last words"), ReasonClosed)
+		r.rest()
+		slow.take(-1)
+		r.rest()
+		r.step(time.Hour)
+		if got := slow.frames(t); len(got) < 3 || !strings.HasPrefix(got[1], "gap of 1, 0, at 2") {
+			t.Errorf("%s: got %.30q, want the gap before what comes later", name, got)
+		}
+	}
+}
+
+// While a connection ends, its publications are no longer acknowledged. So it may not lose one of them and be told of the gap.
+func TestAConnectionThatEndsLosesNothingSilently(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.Lanes, c.SoftBacklog, c.HardBacklog = 1, 1<<10, 4<<10 })
+	bus := &lateBus{Embedded: r.bus, seq: 1}
+	slow := r.slow("room", SlowGap, 10)
+	r.publish("room", strings.Repeat("a", 100))
+	r.rest()
+	r.node.Use(bus)
+	slow.PublishBy(&Sender{Me: 1, Ref: 1}, KindText, []byte(strings.Repeat("own", 2000)))
+	slow.PublishBy(&Sender{Me: 1, Ref: 2}, KindText, []byte("second"))
+	slow.Finish(frame1("last words"), ReasonClosed)
+	bus.bring(1)
+	r.rest()
+	slow.take(-1)
+	r.rest()
+	bus.bring(1)
+	r.rest()
+	got := slow.frames(t)
+	if len(slow.gaps) > 0 && len(slow.acks) == 0 || slices.Contains(got, "3:second") {
+		t.Errorf("got %.30q, gaps %v, acknowledgements %v: its own publication is lost without an answer", got, slow.gaps, slow.acks)
+	}
+}
+
+// A notice does not push the latest publication out, and a gap that the bus reported is not dropped without being told.
+func TestTheLatestIsAPublicationAndNotANotice(t *testing.T) {
+	r := repeatRig(t, func(c *Config) { c.Lanes = 1 })
+	slow := r.slow("room", SlowLatest, 0)
+	for _, v := range []string{"a", "b", "c"} {
+		r.publish("room", v)
+		r.rest()
+	}
+	r.node.Gap(0, nil)
+	r.rest()
+	slow.take(-1)
+	r.rest()
+	if got, want := slow.frames(t), []string{"1:a", "gap of 1, 0, at 2 in room", "3:c", "3:"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAGapOfTheBusIsNotLostWithABacklog(t *testing.T) {
+	for name, then := range map[string]string{"latest": "d", "gap": strings.Repeat("d", 5000)} {
+		r := repeatRig(t, func(c *Config) { c.Lanes, c.SoftBacklog, c.HardBacklog = 1, 1<<10, 4<<10 })
+		slow := r.slow("room", map[string]Slow{"latest": SlowLatest, "gap": SlowGap}[name], 0)
+		r.publish("room", "a")
+		r.rest()
+		r.node.Gap(0, nil)
+		r.rest()
+		r.publish("room", then)
+		r.rest()
+		slow.take(-1)
+		r.rest()
+		if len(slow.gaps) != 1 || slow.gaps[0].reason != GapBackend {
+			t.Errorf("%s: got %.30q, want a gap that says what the bus reported", name, slow.frames(t))
+		}
+	}
+}

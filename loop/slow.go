@@ -67,7 +67,7 @@ func (s *slowSet) lag(m *Member, b *batch, from int) {
 	s.ref(b)
 	k.refs = append(k.refs, ref{b, from})
 	k.bytes += size
-	if (c.has(flagLatest) || c.has(flagMany)) && c.slowOf(m) == SlowLatest {
+	if c.state == stateOpen && (c.has(flagLatest) || c.has(flagMany)) && c.slowOf(m) == SlowLatest {
 		s.keepLatest(m)
 	}
 	s.checkLimits(c)

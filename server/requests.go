@@ -89,8 +89,11 @@ func (s *session) AppendGap(dst []byte, room string, at loop.ID, pubs int, why l
 		return dst
 	}
 	reason := protocol.GapSlow
-	if why == loop.GapHistory {
+	switch why {
+	case loop.GapHistory:
 		reason = protocol.GapHistory
+	case loop.GapBackend:
+		reason = protocol.GapBackend
 	}
 	s.poller().srv.counts.gaps.Add(1)
 	return protocol.AppendGap(dst, s.named(room), positionOrNil(at), reason, pubs)
