@@ -66,8 +66,8 @@ type Frames struct {
 	Joined string   `yaml:"joined"` // regular expression for the answer to the last message of Join; empty: there is no answer
 	Send   string   `yaml:"send"`   // template of the message that publishes
 	// Template of the message that members of the room get for a message of Send. {number} stands
-	// for digits that differ between messages. Only tests and people use this template, because the
-	// generator finds a payload by its tag.
+	// for digits that differ between messages. The generator compares every byte of a message with
+	// this template.
 	Receive   string `yaml:"receive"`
 	Heartbeat string `yaml:"heartbeat"` // message that keeps a connection alive; the server does not send it to members
 	// Number of payloads that a message from the server may have: "one" (the default), or "many",
@@ -87,7 +87,7 @@ func Fill(template, port, room, payload string) string {
 
 // Protocol returns the part of Frames that the load generator needs.
 func (a *Adapter) Protocol() load.Frames {
-	return load.Frames{Join: a.Frames.Join, Joined: a.Frames.Joined, Send: a.Frames.Send,
+	return load.Frames{Join: a.Frames.Join, Joined: a.Frames.Joined, Send: a.Frames.Send, Receive: a.Frames.Receive,
 		Heartbeat: a.Frames.Heartbeat, Many: a.Frames.Tag == "many"}
 }
 

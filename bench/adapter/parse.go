@@ -6,9 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"dotsconnect/bench/internal/yamlfile"
 )
 
 // Load reads an adapter file. Unknown fields are mistakes. The error names the
@@ -28,25 +26,24 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers, err := sequence(name, text)
+	peers, err := list(name, text)
 	if err != nil {
 		return nil, err
 	}
 	var all []Adapter
 	var errs []error
 	first := map[string]int{} // by name: line of the server with that name
-	for _, node := range peers {
-		a, err := one(name, node)
+	for _, peer := range peers {
+		a, err := one(peer)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		line := node.GetToken().Position.Line
 		if at, twice := first[a.Name]; twice {
-			errs = append(errs, fmt.Errorf("%s:%d: peer %q: line %d has a peer with that name", name, line, a.Name, at))
+			errs = append(errs, peer.Fail("peer %q: line %d has a peer with that name", a.Name, at))
 			continue
 		}
-		first[a.Name] = line
+		first[a.Name] = peer.Line
 		a.File, a.Dir = name, dir
 		all = append(all, a)
 	}
@@ -60,27 +57,24 @@ func Parse(name string, text []byte) ([]Adapter, error) {
 // tables that compare the servers.
 const Tables = "tables"
 
-// sequence returns the nodes of the list "peers" of the file.
-func sequence(name string, text []byte) ([]ast.Node, error) {
-	tree, err := parser.ParseBytes(text, 0)
+// list returns the entries of the list "peers" of the file.
+func list(name string, text []byte) ([]yamlfile.Field, error) {
+	fields, err := yamlfile.Parse(name, text)
 	if err != nil {
-		return nil, located(name, err)
+		return nil, err
 	}
-	var peers []ast.Node
-	for _, document := range tree.Docs {
-		for _, entry := range entries(document.Body) {
-			line, key := entry.Key.GetToken().Position.Line, entry.Key.GetToken().Value
-			if key == Tables {
-				continue
+	var peers []yamlfile.Field
+	for _, f := range fields {
+		switch f.Name {
+		case Tables:
+		case "peers":
+			all, err := f.List()
+			if err != nil {
+				return nil, err
 			}
-			if key != "peers" {
-				return nil, fmt.Errorf("%s:%d: unknown field %q; a file has peers and optionally tables", name, line, key)
-			}
-			list, ok := entry.Value.(*ast.SequenceNode)
-			if !ok {
-				return nil, fmt.Errorf("%s:%d: peers must be a list of servers", name, line)
-			}
-			peers = append(peers, list.Values...)
+			peers = append(peers, all...)
+		default:
+			return nil, f.Unknown("a file", "peers", Tables)
 		}
 	}
 	if len(peers) == 0 {
@@ -89,53 +83,30 @@ func sequence(name string, text []byte) ([]ast.Node, error) {
 	return peers, nil
 }
 
-func one(name string, node ast.Node) (Adapter, error) {
+func one(peer yamlfile.Field) (Adapter, error) {
 	var a Adapter
-	// For a mapping the parser returns the position of its first colon, which
-	// is in the first line.
-	line := node.GetToken().Position.Line
-	if err := yaml.NodeToValue(node, &a, yaml.Strict()); err != nil {
-		return a, located(name, err)
+	if err := peer.Decode(&a); err != nil {
+		return a, err
 	}
-	lines := map[string]int{}
-	note := func(prefix string, node ast.Node) {
-		for _, e := range entries(node) {
-			lines[prefix+e.Key.GetToken().Value] = e.Key.GetToken().Position.Line
+	lines := map[string]yamlfile.Field{}
+	fields, err := peer.Fields()
+	for _, f := range fields {
+		lines[f.Name] = f
+		if f.Name == "frames" {
+			inner, innerErr := f.Fields()
+			err = errors.Join(err, innerErr)
+			for _, g := range inner {
+				lines["frames."+g.Name] = g
+			}
 		}
 	}
-	note("", node)
-	for _, e := range entries(node) {
-		if e.Key.GetToken().Value == "frames" {
-			note("frames.", e.Value)
-		}
-	}
-	var errs []error
+	errs := []error{err}
 	for _, m := range a.mistakes() {
 		at, ok := lines[m.field]
 		if !ok {
-			at = line // the field is missing, so name the first line of the server
+			at = peer // the field is missing, so name the first line of the server
 		}
-		errs = append(errs, fmt.Errorf("%s:%d: peer %q: %s", name, at, a.Name, m.text))
+		errs = append(errs, at.Fail("peer %q: %s", a.Name, m.text))
 	}
 	return a, errors.Join(errs...)
-}
-
-func entries(node ast.Node) []*ast.MappingValueNode {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}
-	}
-	return nil
-}
-
-// located makes one line of an error of the YAML library, with the name of the
-// file and the line number.
-func located(name string, err error) error {
-	var e yaml.Error
-	if errors.As(err, &e) && e.GetToken() != nil {
-		return fmt.Errorf("%s:%d: %s", name, e.GetToken().Position.Line, e.GetMessage())
-	}
-	return fmt.Errorf("%s: %w", name, err)
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -25,9 +26,7 @@ type beats struct {
 }
 
 func (b *beats) init(period time.Duration, text string, slots int, now int64) {
-	if text == "" {
-		text = `"heartbeat"`
-	}
+	text = cmp.Or(text, DefaultBeat)
 	b.period, b.slots, b.start = int64(period), int64(slots), now
 	b.frame = AppendFrame(nil, OpText, []byte(text))
 }

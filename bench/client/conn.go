@@ -25,6 +25,7 @@ type extra struct {
 	out    []byte // bytes that the kernel has not accepted yet
 	frag   []byte // the payload so far of a fragmented message
 	inFrag bool
+	fragOp byte // opcode of the fragmented message
 
 	path              string
 	target            Target

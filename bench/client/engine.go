@@ -37,6 +37,7 @@ const (
 	DefaultCloseTimeout = 2 * time.Second
 	DefaultMaxMessage   = 256 << 10
 	DefaultMaxBacklog   = 1 << 20
+	DefaultBeat         = `"heartbeat"`
 
 	maxEvents       = 256 // largest number of events in a batch
 	freshStamp      = 16  // events of a batch that share one stamp
@@ -99,9 +100,11 @@ type Handlers struct {
 	// OnCut is called when a connection of DialCut has written its part of the
 	// request.
 	OnCut func(id int32)
-	// OnMessage is called for each complete text or binary message. The payload
-	// is valid only during the call.
+	// OnMessage is called for each complete text message, and for binary
+	// messages too if OnBinary is nil. The engine does not check that a text is
+	// UTF-8. The payload is valid only during the call.
 	OnMessage func(id int32, payload []byte, stamp int64)
+	OnBinary  func(id int32, payload []byte, stamp int64)
 	// OnClose is called once when a connection has ended or could not be
 	// opened, but not after Reset. From then on another connection may get the
 	// id.
@@ -111,8 +114,11 @@ type Handlers struct {
 	OnBeat func(id int32, before, after int64)
 }
 
-func (h *Handlers) message(id int32, payload []byte, stamp int64) {
-	if h.OnMessage != nil {
+func (h *Handlers) message(id int32, op byte, payload []byte, stamp int64) {
+	switch {
+	case op == OpBinary && h.OnBinary != nil:
+		h.OnBinary(id, payload, stamp)
+	case h.OnMessage != nil:
 		h.OnMessage(id, payload, stamp)
 	}
 }

@@ -3,6 +3,8 @@ package client
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -127,13 +129,13 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 			return errors.New("a new message inside a fragmented message")
 		}
 		if f.fin {
-			e.h.message(id, f.payload, stamp)
+			e.h.message(id, f.op, f.payload, stamp)
 			return nil
 		}
 		if c.x == nil {
 			c.x = e.pool.take()
 		}
-		c.x.inFrag = true
+		c.x.inFrag, c.x.fragOp = true, f.op
 	}
 	if len(c.x.frag)+len(f.payload) > e.cfg.MaxMessage {
 		return errors.New("a fragmented message above the limit")
@@ -142,9 +144,9 @@ func (e *Engine) dispatch(id int32, f frame, stamp int64) error {
 	if f.fin {
 		// Clear the fields first, because the handler may end the connection
 		// and free its extra.
-		message := c.x.frag
+		message, op := c.x.frag, c.x.fragOp
 		c.x.frag, c.x.inFrag = nil, false
-		e.h.message(id, message, stamp)
+		e.h.message(id, op, message, stamp)
 	}
 	return nil
 }
@@ -161,8 +163,8 @@ func (e *Engine) pong(c *conn, id int32, payload []byte) error {
 // section 5.5.1), calls OnClose, and then waits for the server to close TCP
 // first (section 7.1.1).
 func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
-	if len(body) == 1 {
-		return errors.New("a close frame with an incomplete code")
+	if err := checkClose(body); err != nil {
+		return err
 	}
 	c := &e.conns[id]
 	end := Close{How: ByFrame, Code: CodeNone, Opened: true, Stamp: stamp}
@@ -177,6 +179,24 @@ func (e *Engine) closeFrame(id int32, body []byte, stamp int64) error {
 	e.closes.push(ref{id, c.gen}, e.Now()+int64(e.cfg.CloseTimeout))
 	if e.h.OnClose != nil {
 		e.h.OnClose(id, end)
+	}
+	return nil
+}
+
+// checkClose returns an error if the body of a close frame breaks RFC 6455,
+// sections 5.5.1 and 7.4.
+func checkClose(body []byte) error {
+	switch {
+	case len(body) == 0:
+		return nil
+	case len(body) == 1:
+		return errors.New("a close frame with an incomplete code")
+	case !utf8.Valid(body[2:]):
+		return errors.New("a close frame whose reason is not UTF-8")
+	}
+	switch code := binary.BigEndian.Uint16(body); {
+	case code < 1000, code == 1004, code == CodeNone, code == 1006, code >= 1015 && code < 3000, code >= 5000:
+		return fmt.Errorf("a close frame with the reserved code %d", code)
 	}
 	return nil
 }

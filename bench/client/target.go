@@ -61,6 +61,13 @@ func ParseTarget(raw string) (Target, error) {
 	return t, nil
 }
 
+// Local reports whether the server is on this machine, as far as its address
+// says.
+func (t Target) Local() bool {
+	v6, ok := t.addr.(*unix.SockaddrInet6)
+	return t.loopback || ok && v6.Addr == [16]byte{15: 1}
+}
+
 // Room returns the URL path of the room with this name.
 func (t Target) Room(name string) string {
 	return strings.ReplaceAll(t.Path, "{room}", url.PathEscape(name))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/runner"
 	"dotsconnect/bench/scenario"
 )
 
@@ -17,6 +18,15 @@ import (
 func (f *runFlags) check(single bool) error {
 	if f.spec.Procs < 1 {
 		return cli.Failf(cli.Usage, "--procs %d: must be at least 1", f.spec.Procs)
+	}
+	if s := f.spec.Spin; s != "" && s != runner.SpinAuto && s != runner.SpinYes && s != runner.SpinNo {
+		return cli.Failf(cli.Usage, "--spin %q: write auto, yes or no", s)
+	}
+	if f.spec.Spin == runner.SpinYes && (f.spec.Procs > 1 || len(f.spec.Workers) > 0) {
+		return cli.Failf(cli.Usage, "--spin yes: only a single generator can spin; leave out --procs and --workers")
+	}
+	if r := f.spec.Frames.Receive; r != "" && !strings.Contains(r, "{payload}") {
+		return cli.Failf(cli.Usage, "--receive %q: must contain {payload}", r)
 	}
 	if !f.servers {
 		return nil

@@ -4,11 +4,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"dotsconnect/bench/adapter"
 	"dotsconnect/bench/duel"
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/folder"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/runner"
 )
@@ -24,9 +26,10 @@ Each run has a fresh server. Runs alternate, A B B A, and all runs of a round us
 table shows both medians, their spread (the interquartile range), and the ratio B/A with its 95 % interval from a
 bootstrap over the rounds. To measure the noise, A also runs against itself, which makes the duel take half as long
 again. The verdict is "no difference" if the interval contains 1, or if B differs from A no more than A may differ from
-itself.
+itself. Then it also says how large a difference may be that the duel would not have seen.
 
-INVALID runs are repeated. The times of runs that remain INVALID do not count, but their CPU time does. If a figure has
+INVALID runs are repeated. The times of runs that remain INVALID do not count. Their CPU time counts, unless the machine was
+busy. If a figure has
 too few valid rounds, there is no verdict, and the exit code is 3. A broken promise (4) or a dead server (5) ends the
 duel; the error names the side.
 The verdict itself is not an error: the exit code is 0 whether A or B is better.`
@@ -40,7 +43,7 @@ func duelCommand(args []string, stdout, stderr io.Writer) error {
 	cfg.Run = func(spec runner.Spec) (*result.Result, error) {
 		r, err := spec.Run()
 		if err == nil && cfg.Out != "" {
-			err = result.MakePlace(cfg.Out)
+			err = folder.MakePlace(cfg.Out)
 		}
 		return r, err
 	}
@@ -62,6 +65,7 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	cfg := &duel.Config{}
 	fs := flag.NewFlagSet("duel", flag.ContinueOnError)
 	fs.IntVar(&cfg.Rounds, "rounds", duel.MinRounds, "`N` runs of each server")
+	effect := fs.String("effect", "", "go on until a difference of this `SIZE` in the CPU time would be seen, such as 5%; then --rounds is the least number")
 	quick := fs.Bool("quick", false, "allow fewer than 7 rounds, and warn that they prove little")
 	fs.BoolVar(&cfg.Noise, "noise", true, "also run A against itself; --noise=false saves the time that this takes")
 	fs.IntVar(&cfg.Repeats, "repeats", -1, "repeat at most `N` INVALID runs in total; by default until the duel has taken twice the planned time")
@@ -79,6 +83,14 @@ func parseDuel(args []string, stdout io.Writer) (*duel.Config, error) {
 	}
 	if err := f.complete(words[2]); err != nil {
 		return nil, err
+	}
+	if *effect != "" {
+		digits, ok := strings.CutSuffix(*effect, "%")
+		v, err := strconv.ParseFloat(digits, 64)
+		if !ok || err != nil || !(v >= 0.5 && v <= 100) {
+			return nil, cli.Failf(cli.Usage, "--effect %q: write a size from 0.5%% to 100%%", *effect)
+		}
+		cfg.Effect = v / 100
 	}
 	if err := checkRounds(cfg, *quick); err != nil {
 		return nil, err

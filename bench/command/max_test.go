@@ -28,7 +28,7 @@ func (k *knee) run(spec runner.Spec) (*result.Result, error) {
 	if rate < k.server*1.02 {
 		p99 = int64(1000 / (1.02 - rate/k.server)) // 50 ms if rate is k.server
 	}
-	r := &result.Result{Latency: result.Quantiles{Count: 1, P50: p99 / 2, P99: p99},
+	r := &result.Result{Latency: result.Quantiles{Count: 10_000, P50: p99 / 2, P99: p99},
 		Traffic: result.Traffic{Sent: 1000, Due: 1000, DeliveredRate: 8 * rate}, Server: &result.Server{CPUs: rate / k.server},
 		Proof: proof.Verdict{Notes: []string{}}}
 	if k.generator > 0 && rate > k.generator {

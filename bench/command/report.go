@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/folder"
 	"dotsconnect/bench/report"
 	"dotsconnect/bench/result"
 )
@@ -53,7 +54,7 @@ func reportCommand(args []string, stdout, _ io.Writer) error {
 	if err := report.HTML(&page, results...); err != nil {
 		return err
 	}
-	if err := replaceFile(*out, page.Bytes()); err != nil {
+	if err := folder.Replace(*out, page.Bytes()); err != nil {
 		return cli.Failf(cli.Usage, "cannot write %s: %w", *out, withoutPath(err))
 	}
 	_, _ = fmt.Fprintf(stdout, "written to %s\n", *out)
@@ -93,34 +94,6 @@ func resultFiles(dir string) ([]string, error) {
 		return nil, cli.Failf(cli.Usage, "%s: there is no result.json in it or in its folders; make one with dotsbench run SCENARIO --out DIR", dir)
 	}
 	return files, nil
-}
-
-// replaceFile replaces a file atomically: a reader sees the old content or the
-// new content, but never a part of it.
-func replaceFile(name string, content []byte) (err error) {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return errors.New("is a folder; name a file")
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	return err
 }
 
 // withoutPath removes the file name from an error. The callers add the name

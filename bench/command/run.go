@@ -10,6 +10,7 @@ import (
 
 	"dotsconnect/bench/adapter"
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/folder"
 	"dotsconnect/bench/report"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/runner"
@@ -52,6 +53,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 	f.servers = true
 	fs.StringVar(&f.spec.URL, "url", "", "`ws://HOST:PORT[/PATH]`, {room} in PATH stands for the room (default ws://127.0.0.1:8000/ws/chat/{room}/)")
 	fs.StringVar(&f.spec.ServerCmd, "server-cmd", "", "`COMMAND` that starts the server, with {port} and optionally {admin}; then only PATH of --url is used")
+	fs.StringVar(&f.spec.Frames.Receive, "receive", "", "`TEMPLATE` of the message that members get, with {payload}, {room} and {number} (digits); every byte is compared with it (default {\"message\":\"{payload}\"})")
 	fs.StringVar(&f.adapter, "adapter", "", "`FILE[:NAME]` of another server to build, start and measure, such as bench/peers/peers.yaml:gws")
 	fs.IntVar(&f.spec.Servers, "servers", 1, "`N` servers, each started by --server-cmd or --adapter")
 	fs.StringVar(&f.pids, "server-pid", "", "process `ID` of the server, to measure its CPU, memory and descriptors; for several servers in --url, one ID each, with commas")
@@ -63,6 +65,7 @@ func (f *runFlags) server(fs *flag.FlagSet) {
 // generator adds the flags that configure the generator.
 func (f *runFlags) generator(fs *flag.FlagSet) {
 	fs.BoolVar(&f.spec.Pin, "pin", false, "keep the server on the first CPU and the generator on the others; a single generator then polls for events and never sleeps; with --procs or --workers, generators sleep")
+	fs.StringVar(&f.spec.Spin, "spin", runner.SpinAuto, "`auto|yes|no`: the generator polls for events without sleeping, which takes a CPU but makes it much less late; auto: if a CPU is free")
 	fs.IntVar(&f.spec.Procs, "procs", 1, "`N` generators on this machine, whose histograms are merged; with --workers they run in addition to the workers, and 1 means no generator on this machine")
 	fs.StringVar(&f.workers, "workers", "", "`HOST:PORT,…` of generators on other machines, each started there with: dotsbench worker --listen :PORT")
 	fs.StringVar(&f.source, "source", "", "`NETWORK` such as 127.0.0.0/24: the connections use its addresses as their source")
@@ -133,8 +136,8 @@ func (f *runFlags) findAdapter() error {
 	if f.adapter == "" {
 		return nil
 	}
-	if f.spec.ServerCmd != "" || f.pids != "" || f.spec.URL != "" {
-		return cli.Failf(cli.Usage, "--adapter excludes --url, --server-cmd and --server-pid: the adapter replaces them")
+	if f.spec.ServerCmd != "" || f.pids != "" || f.spec.URL != "" || f.spec.Frames.Receive != "" {
+		return cli.Failf(cli.Usage, "--adapter excludes --url, --server-cmd, --server-pid and --receive: the adapter replaces them")
 	}
 	a, err := adapter.Find(f.adapter)
 	if err != nil {
@@ -172,6 +175,7 @@ func oneScenario(words []string) (string, error) {
 type options struct {
 	runFlags
 	out, print string
+	invalid    string
 	list       bool
 }
 
@@ -200,6 +204,7 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 	o.generator(fs)
 	o.threshold(fs)
 	fs.StringVar(&o.out, "out", "", "create `DIR` with report.html, result.json, metrics.prom, latency.hlog, seconds.csv, bench.txt and table.txt")
+	fs.StringVar(&o.invalid, "invalid", "", "`ok`: exit 0 if the only fault is that the run is INVALID or that a threshold cannot be judged")
 	fs.BoolVar(&o.list, "list", false, "list the scenarios")
 	fs.StringVar(&o.print, "print", "", "print the scenario `NAME`, as a file to copy and change")
 	o.fields(fs)
@@ -211,6 +216,10 @@ func parseRun(args []string, stdout io.Writer) (*options, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.invalid != "" && o.invalid != "ok" {
+		return nil, cli.Failf(cli.Usage, "--invalid %q: write ok", o.invalid)
+	}
+	o.spec.InvalidOK = o.invalid == "ok"
 	if err := o.complete(name); err != nil {
 		return nil, err
 	}
@@ -222,7 +231,7 @@ func checkOut(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	return result.CheckOut(dir)
+	return folder.Check(dir)
 }
 
 func printList(w io.Writer) error {
@@ -266,7 +275,7 @@ func save(out, before string, stdout io.Writer, write func() error) error {
 		return nil
 	}
 	err := runner.Uninterrupted(func() error {
-		if err := result.MakePlace(out); err != nil {
+		if err := folder.MakePlace(out); err != nil {
 			return err
 		}
 		return write()

@@ -28,7 +28,7 @@ func (c *Comparison) Table(w io.Writer) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "\tA\tB\tB/A\tchange\tcounts\t")
 	for _, f := range Figures() {
-		if f.get(c.A) > 0 || f.get(c.B) > 0 {
+		if f.Of(c.A) > 0 || f.Of(c.B) > 0 {
 			c.row(t, f)
 		}
 	}
@@ -62,9 +62,9 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 		if v <= 0 {
 			return "-"
 		}
-		return f.show(v)
+		return f.Show(v)
 	}
-	a, b := f.get(c.A), f.get(c.B)
+	a, b := f.Of(c.A), f.Of(c.B)
 	// Show no ratio for figures that prove nothing, because a reader might
 	// quote it.
 	ratio, change, counts := "-", "-", "yes"
@@ -79,25 +79,22 @@ func (c *Comparison) row(w io.Writer, f Figure) {
 // against returns why the values of a figure cannot be compared, or "" if they
 // can.
 func (c *Comparison) against(f Figure) string {
-	var invalid []string
+	var doubts []string
 	for _, side := range []struct {
 		name string
 		r    *result.Result
 	}{{"A", c.A}, {"B", c.B}} {
-		if f.get(side.r) <= 0 {
+		if f.Of(side.r) <= 0 {
 			return side.name + " lacks this figure"
 		}
-		if !f.Always && len(side.r.Invalid) > 0 {
-			invalid = append(invalid, side.name)
+		if why := f.Doubt(side.r); why != "" {
+			doubts = append(doubts, side.name+": "+why)
 		}
 	}
-	switch len(invalid) {
-	case 0:
-		return ""
-	case 1:
-		return invalid[0] + " is INVALID"
+	if why := f.Doubt(c.A); why != "" && why == f.Doubt(c.B) {
+		return "A and B: " + why
 	}
-	return "A and B are INVALID"
+	return strings.Join(doubts, "; ")
 }
 
 // warnings describes differences between the two runs that make figures hard to

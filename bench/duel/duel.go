@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/folder"
 	"dotsconnect/bench/report"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/runner"
@@ -63,9 +66,10 @@ type Server struct {
 type Config struct {
 	A, B     Server
 	Spec     runner.Spec // the settings that both servers share
-	Rounds   int
-	Noise    bool // run A twice in each round, to measure the noise
-	Repeats  int  // largest number of repeats of INVALID runs in the whole duel
+	Rounds   int         // if Effect is set: at least that many
+	Effect   float64     // the duel goes on until it would see a difference of this size in the CPU time, such as 0.05; 0: Rounds rounds
+	Noise    bool        // run A twice in each round, to measure the noise
+	Repeats  int         // largest number of repeats of INVALID runs in the whole duel
 	Out      string
 	Progress *cli.Progress
 	Run      func(spec runner.Spec) (*result.Result, error) // makes a run; nil: Spec.Run
@@ -95,14 +99,16 @@ type Run struct {
 	Invalid []string           `json:"invalid"`
 	Stands  bool               `json:"stands"` // false: the run was INVALID and was repeated, so it does not count
 	Figures map[string]float64 `json:"figures"`
-	Folder  string             `json:"folder,omitempty"`
+
+	Doubtful []string `json:"doubtful_figures,omitempty"` // figures that do not count, because the generator or the machine was too slow
+	Folder   string   `json:"folder,omitempty"`
 }
 
 // session is the state of a duel in progress.
 type session struct {
 	cfg     Config
 	figures []Figure
-	out     folder
+	out     folder.Folder
 	report  *Report
 	unsaved bool // a run could not be written, so the folder must not be kept
 	left    int  // number of repeats that may still be made
@@ -120,8 +126,8 @@ func Fight(cfg Config) (*Report, error) {
 		cfg.Progress = cli.NewProgress(nil)
 	}
 	s := &session{cfg: cfg, figures: duelFigures(cfg.Spec.Scenario.Rate.Max), left: cfg.Repeats,
-		out: folder{dir: cfg.Out}, report: newReport(cfg)}
-	defer s.out.drop()
+		out: folder.Folder{Dir: cfg.Out}, report: newReport(cfg)}
+	defer s.out.Drop()
 	err := s.rounds()
 	if len(s.report.Runs) == 0 {
 		return nil, err
@@ -141,7 +147,8 @@ func Fight(cfg Config) (*Report, error) {
 }
 
 func (s *session) rounds() error {
-	for round := range s.cfg.Rounds {
+	for round := 0; round < s.cfg.Rounds || s.blind() && round < MaxRounds; round++ {
+		s.report.Rounds = round + 1
 		for _, side := range order(round, s.cfg.Noise) {
 			if err := s.turn(round, side); err != nil {
 				return err
@@ -149,6 +156,16 @@ func (s *session) rounds() error {
 		}
 	}
 	return nil
+}
+
+// blind reports whether the duel would not see a difference of the wanted size
+// in the first figure of the server, its CPU time.
+func (s *session) blind() bool {
+	if s.cfg.Effect == 0 {
+		return false
+	}
+	i := slices.IndexFunc(s.figures, s.has)
+	return i < 0 || s.outcome(s.figures[i]).Unseen > s.cfg.Effect
 }
 
 // turn makes the run of one side in a round. It repeats the run while it is
@@ -189,8 +206,11 @@ func fail(code, round int, side Side, err error) error {
 	return cli.Failf(code, "round %d, %s: %w", round+1, name, err)
 }
 
-func (s *session) save(r *result.Result, folder string) error {
-	path, err := s.out.path(folder)
+func (s *session) save(r *result.Result, name string) error {
+	if err := s.out.RemoveOnSignal(); err != nil {
+		return err
+	}
+	path, err := s.out.Path(name)
 	if err != nil {
 		return err
 	}
@@ -201,8 +221,13 @@ func (s *session) enter(round int, side Side, r *result.Result) *Run {
 	run := &Run{Number: len(s.report.Runs) + 1, Round: round + 1, Side: side, Seed: r.Seed, Exit: r.Exit,
 		Invalid: r.Invalid, Figures: map[string]float64{}}
 	for _, f := range s.figures {
-		if v := f.get(r); v > 0 {
-			run.Figures[f.Name] = v
+		v := f.Of(r)
+		if v <= 0 {
+			continue
+		}
+		run.Figures[f.Name] = v
+		if f.Doubt(r) != "" {
+			run.Doubtful = append(run.Doubtful, f.Name)
 		}
 	}
 	if s.cfg.Out != "" {
@@ -245,7 +270,7 @@ func (s *session) show(round int, side Side, begin time.Time) (stop func()) {
 		for {
 			rest := max(left-time.Since(begin), 0).Round(time.Second)
 			s.cfg.Progress.Show("round %d of %d, %s; %d runs made, %d INVALID and repeated; %v left",
-				round+1, s.cfg.Rounds, side, len(s.report.Runs), s.report.Repeated, rest)
+				round+1, max(round+1, s.cfg.Rounds), side, len(s.report.Runs), s.report.Repeated, rest)
 			select {
 			case <-halt:
 				s.cfg.Progress.Clear()
@@ -279,11 +304,11 @@ func (s *session) pairs(f Figure, a, b Side) (of, against []float64) {
 	values := map[Side]map[int]float64{a: {}, b: {}}
 	for _, r := range s.report.Runs {
 		v, ok := r.Figures[f.Name]
-		if side := values[r.Side]; ok && side != nil && r.Stands && (f.Always || len(r.Invalid) == 0) {
+		if side := values[r.Side]; ok && side != nil && r.Stands && !slices.Contains(r.Doubtful, f.Name) {
 			side[r.Round] = v
 		}
 	}
-	for round := range s.cfg.Rounds {
+	for round := range s.report.Rounds {
 		x, hasA := values[a][round+1]
 		y, hasB := values[b][round+1]
 		if hasA && hasB {
@@ -325,7 +350,7 @@ func (s *session) judge() error {
 
 func (s *session) outcome(f Figure) *Outcome {
 	a, b := s.pairs(f, A, B)
-	o := &Outcome{Name: f.Name, Label: f.Label, A: stats.Describe(a), B: stats.Describe(b), figure: f}
+	o := &Outcome{Name: f.Name, Label: f.Label, A: stats.Describe(a), B: stats.Describe(b), Unseen: math.Inf(1), figure: f}
 	need := min(s.cfg.Rounds, MinRounds)
 	if ratio, err := stats.MedianRatio(a, b, s.cfg.Spec.Scenario.Seed); err == nil && len(a) >= need {
 		o.Ratio = &ratio
@@ -335,6 +360,9 @@ func (s *session) outcome(f Figure) *Outcome {
 		if noise, err := stats.MedianRatio(a, again, s.cfg.Spec.Scenario.Seed); err == nil && len(a) >= need {
 			o.Noise = &noise
 		}
+	}
+	if o.Ratio != nil {
+		o.Unseen = stats.Unseen(*o.Ratio, o.Noise)
 	}
 	o.conclude(need, s.cfg.Noise)
 	return o

@@ -3,6 +3,7 @@ package duel
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -58,6 +59,10 @@ func (s *servers) run(spec runner.Spec) (*result.Result, error) {
 }
 
 func (s *servers) fight(rounds, repeats int, noise bool, out string) (*Report, error) {
+	return s.fightFor(0, rounds, repeats, noise, out)
+}
+
+func (s *servers) fightFor(effect float64, rounds, repeats int, noise bool, out string) (*Report, error) {
 	s.t.Helper()
 	sc, err := scenario.Load("rooms")
 	if err != nil {
@@ -66,7 +71,7 @@ func (s *servers) fight(rounds, repeats int, noise bool, out string) (*Report, e
 	side := func(command string) Server {
 		return Server{command, func(spec *runner.Spec) { spec.ServerCmd = command }}
 	}
-	return Fight(Config{A: side("a {port}"), B: side("b {port}"), Spec: runner.Spec{Scenario: sc}, Rounds: rounds, Noise: noise,
+	return Fight(Config{A: side("a {port}"), B: side("b {port}"), Spec: runner.Spec{Scenario: sc}, Rounds: rounds, Effect: effect, Noise: noise,
 		Repeats: repeats, Out: out, Run: s.run})
 }
 
@@ -259,5 +264,39 @@ func TestFewRoundsComeWithAWarning(t *testing.T) {
 	if text := table(t, r); err != nil || !strings.Contains(text, "WARNING 2 rounds prove little") ||
 		!strings.Contains(text, "server CPU per delivery: unproven: B seems ") {
 		t.Errorf("got %v, %s", err, text)
+	}
+}
+
+func TestADuelGoesOnUntilItWouldSeeTheWantedDifference(t *testing.T) {
+	// With 5 % of noise, seven rounds do not show 4 %.
+	r, err := newServers(t, 1, 1, 0.05).fightFor(0.04, 7, 0, false, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := outcome(t, r, "server.cpu_us_per_delivery")
+	if r.Rounds <= 7 || r.Rounds == MaxRounds || o.Unseen > 0.04 || o.A.N != r.Rounds {
+		t.Errorf("%d rounds, %+v", r.Rounds, o)
+	}
+	if want := fmt.Sprintf("a difference under %.2g %% would not have been seen", 100*o.Unseen); o.Finding == "no difference" && !strings.Contains(o.Verdict, want) {
+		t.Errorf("got %q, want %q", o.Verdict, want)
+	}
+	if r, err = newServers(t, 1, 1, 0.0001).fightFor(0.04, 7, 0, false, ""); err != nil || r.Rounds != 7 {
+		t.Errorf("%d rounds without noise, %v", r.Rounds, err)
+	}
+}
+
+func TestTheCPUTimeOfABusyMachineDoesNotCount(t *testing.T) {
+	s := newServers(t, 1, 1, 0.01)
+	s.mend = func(_ int, command string, r *result.Result) {
+		if command == "b" {
+			r.Server.Wait, r.Server.CPUPerDelivery = 0.2, 1.15
+		}
+	}
+	r, err := s.fight(7, 0, false, "")
+	if o := outcome(t, r, "server.cpu_us_per_delivery"); code(err) != cli.Invalid || o.Ratio != nil {
+		t.Errorf("got %v, %+v", err, o)
+	}
+	if o := outcome(t, r, "server.bytes_per_connection"); o.Ratio == nil {
+		t.Errorf("memory does not count: %+v", o)
 	}
 }

@@ -56,7 +56,7 @@ func (c *Comparison) Check(limits []Limit, w io.Writer) error {
 			open = append(open, l.text+": "+why)
 			continue
 		}
-		got := l.figure.get(c.B) / l.figure.get(c.A)
+		got := l.figure.Of(c.B) / l.figure.Of(c.A)
 		if l.below && got < l.want || !l.below && got > l.want {
 			_, _ = fmt.Fprintf(w, "met %s: got %.3fx\n", l.text, got)
 			continue

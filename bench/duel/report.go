@@ -1,8 +1,6 @@
 package duel
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -10,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"dotsconnect/bench/internal/folder"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/scenario"
 	"dotsconnect/bench/stats"
@@ -44,8 +43,10 @@ type Outcome struct {
 	B       stats.Sample `json:"b"`
 	Ratio   *stats.Ratio `json:"b_over_a,omitempty"`
 	Noise   *stats.Ratio `json:"a_over_a,omitempty"`
-	Finding string       `json:"finding"` // less, greater, no difference, unproven, too few rounds
-	Verdict string       `json:"verdict"` // the finding as a text for people
+	Unseen  float64      `json:"-"`                        // the largest difference that the duel may have overlooked, such as 0.05
+	Smaller float64      `json:"unseen_percent,omitempty"` // Unseen in percent
+	Finding string       `json:"finding"`                  // less, greater, no difference, unproven, too few rounds
+	Verdict string       `json:"verdict"`                  // the finding as a text for people
 
 	figure Figure
 }
@@ -68,6 +69,7 @@ func (o *Outcome) conclude(need int, noise bool) {
 		o.Verdict = fmt.Sprintf("no answer: both runs count in %d rounds, but at least %d are needed", o.A.N, need)
 		return
 	}
+	o.Smaller = math.Round(1000*o.Unseen) / 10
 	interval := fmt.Sprintf("interval %.2f to %.2f", o.Ratio.Low, o.Ratio.High)
 	switch {
 	case o.Noise != nil:
@@ -84,7 +86,7 @@ func (o *Outcome) conclude(need int, noise bool) {
 		o.Finding = "greater"
 	default:
 		o.Finding = "no difference"
-		o.Verdict = fmt.Sprintf("no difference (%s)", interval)
+		o.Verdict = fmt.Sprintf("no difference (%s); a difference under %.2g %% would not have been seen", interval, 100*o.Unseen)
 		return
 	}
 	if o.Ratio.Rounds < MinProof {
@@ -146,7 +148,7 @@ func (o *Outcome) row(w io.Writer) {
 		if s.N == 0 {
 			return "-\t-"
 		}
-		return fmt.Sprintf("%s\t%.1f %%", o.figure.show(s.Median), 100*s.Spread())
+		return fmt.Sprintf("%s\t%.1f %%", o.figure.Show(s.Median), 100*s.Spread())
 	}
 	ratio, floor := "-\t-", "-"
 	if o.Ratio != nil {
@@ -160,19 +162,12 @@ func (o *Outcome) row(w io.Writer) {
 
 // write writes duel.json and table.txt, and gives the folder its final name.
 func (s *session) write() error {
-	text, err := json.MarshalIndent(s.report, "", "  ")
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+	for _, f := range []folder.File{
+		{Name: "duel.json", Write: func(w io.Writer) error { return folder.JSON(w, s.report) }}, {Name: "table.txt", Write: s.report.Table},
+	} {
+		if err := s.out.Write(f); err != nil {
+			return err
+		}
 	}
-	var table bytes.Buffer
-	if err := s.report.Table(&table); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	if err := s.out.write("duel.json", append(text, '\n')); err != nil {
-		return err
-	}
-	if err := s.out.write("table.txt", table.Bytes()); err != nil {
-		return err
-	}
-	return s.out.keep()
+	return s.out.Keep()
 }

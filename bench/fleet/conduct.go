@@ -18,10 +18,11 @@ const headStart = 100 * time.Millisecond
 // conduct leads all generators through the steps of the run, until each has
 // sent its result.
 func (c *crew) conduct() error {
-	for _, step := range []string{load.StepReady, load.StepOpen, load.StepStart, load.StepSent, ""} {
+	for _, step := range []string{load.StepReady, load.StepOpen, load.StepStart, load.StepSent, load.StepQuiet, load.StepRead, ""} {
 		if c.cfg.Progress != nil {
 			c.cfg.Progress.Show("%d generators: %s", len(c.workers), map[string]string{load.StepReady: "starting", load.StepOpen: "opening connections",
-				load.StepStart: "reading memory", load.StepSent: "running", "": "waiting for the last deliveries"}[step])
+				load.StepStart: "reading memory", load.StepSent: "running", load.StepQuiet: "waiting for the last deliveries",
+				load.StepRead: "reading memory", "": "collecting the results"}[step])
 		}
 		if err := listen(c.workers, step, patience(&c.cfg, step)); err != nil {
 			return err
@@ -58,9 +59,9 @@ func patience(cfg *load.Config, step string) time.Duration {
 	case load.StepStart:
 		return slack + memory
 	}
-	// For the result allow the duration of the run once more, because messages
-	// of a backlog may still be arriving.
-	return slack + memory + headStart + s.Warmup + s.Duration + s.Settle
+	// After the last message was sent, allow the duration of the run once more,
+	// because messages of a backlog may still be arriving.
+	return slack + memory + headStart + s.Warmup + s.Duration + 2*s.Settle
 }
 
 // listen waits until each worker has come to the step, but not longer than the

@@ -99,7 +99,7 @@ func check(s *scenario.Scenario, parts, remote int) error {
 // job.
 func (c *crew) hire(procs int, addrs []string) error {
 	j := job{Name: c.cfg.Scenario.Name, Fields: map[string]string{}, URL: c.cfg.URL, Frames: c.cfg.Frames,
-		RunID: load.NewRunID(), Parts: procs + len(addrs)}
+		Pinned: c.cfg.Pinned, Fresh: c.cfg.Started, RunID: load.NewRunID(), Parts: procs + len(addrs)}
 	for _, f := range scenario.Fields() {
 		j.Fields[f.Name] = f.Get(&c.cfg.Scenario)
 	}

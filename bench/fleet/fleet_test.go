@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/probe"
 	"dotsconnect/bench/internal/stub"
 	"dotsconnect/bench/load"
 	"dotsconnect/bench/proof"
@@ -31,8 +32,6 @@ func TestMain(m *testing.M) {
 func config(url string, change func(s *scenario.Scenario)) load.Config {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "small", 40, 4, scenario.Rate{PerSecond: 200}
-	// A run waits for this long at the end only if a message is missing, or
-	// late on a busy machine.
 	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
 	if change != nil {
 		change(&s)
@@ -60,6 +59,19 @@ func TestSeveralGeneratorsKeepOneSchedule(t *testing.T) {
 	}
 	if r.Proof.Sum() != 0 || r.Proof.Sent != 200 || r.Proof.Expected != 2000 || r.First.Count != 200 || len(r.Seconds) < 1 || r.Seconds[0].Delivered < 1000 {
 		t.Errorf("proof %+v, first %+v, seconds %+v", r.Proof, r.First, r.Seconds)
+	}
+}
+
+// The first generator reads the figures of the server while the connections of
+// all generators are still open.
+func TestTheServerIsReadBeforeAnyGeneratorLeaves(t *testing.T) {
+	hub := &stub.Hub{}
+	cfg := config(stub.Start(t, hub.Serve), func(s *scenario.Scenario) { s.Conns, s.Settle = 200, 0 })
+	cfg.Pids = []int{os.Getpid()}
+	before := probe.Descriptors(os.Getpid())
+	r := mustRun(t, cfg, 4)
+	if got := r.Server.Descriptors; got < before+200 {
+		t.Errorf("the server had %d descriptors at the end, %d before, want %d more", got, before, 200)
 	}
 }
 
@@ -92,7 +104,7 @@ func TestARoomOverSeveralGeneratorsIsJudgedAsOne(t *testing.T) {
 			t.Parallel()
 			cfg := config(stub.Start(t, c.hub.Serve), one)
 			if c.want.Lost > 0 {
-				cfg.Scenario.Settle = 2 * time.Second // a message is missing, so the run waits for this whole time
+				cfg.Scenario.Settle = 2 * time.Second // a message is missing, so the run waits for this time twice
 			}
 			r := mustRun(t, cfg, 2)
 			if r.Proof.Counts != c.want || r.Proof.Sent != 200 || r.Proof.Expected != 200*40 {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,6 +85,17 @@ func mergeTraffic(a, b *result.Traffic) {
 	a.DeliveredRate += b.DeliveredRate
 	a.Beats += b.Beats
 	a.Other += b.Other
+	addCounts(&a.OtherKinds, b.OtherKinds)
+}
+
+// addCounts adds the counts of b to those of a, name by name.
+func addCounts[N int | int64](a *map[string]N, b map[string]N) {
+	if *a == nil && len(b) > 0 {
+		*a = map[string]N{}
+	}
+	for name, n := range b {
+		(*a)[name] += n
+	}
 }
 
 // mergeParts adds the counts that only some scenarios have: kicks, churn, slow
@@ -92,7 +104,7 @@ func mergeParts(o, r *result.Result) {
 	if a, b := o.Kicks, r.Kicks; a != nil && b != nil {
 		a.Silent, a.Kicked, a.Early = a.Silent+b.Silent, a.Kicked+b.Kicked, a.Early+b.Early
 		a.Missing, a.Wrong = a.Missing+b.Missing, a.Wrong+b.Wrong
-		addCodes(a.Codes, b.Codes)
+		addCounts(&a.Codes, b.Codes)
 	}
 	if a, b := o.Churn, r.Churn; a != nil && b != nil {
 		a.Opened, a.Cut, a.Failed = a.Opened+b.Opened, a.Cut+b.Cut, a.Failed+b.Failed
@@ -100,18 +112,15 @@ func mergeParts(o, r *result.Result) {
 	}
 	if a, b := o.Slow, r.Slow; a != nil && b != nil {
 		a.Members, a.Ended = a.Members+b.Members, a.Ended+b.Ended
-		addCodes(a.Codes, b.Codes)
+		addCounts(&a.Codes, b.Codes)
 	}
+	a, b := &o.Connects, r.Connects
+	a.Tried, a.Failed = a.Tried+b.Tried, a.Failed+b.Failed
+	addCounts(&a.Causes, b.Causes)
 	o.Broken = append(o.Broken, r.Broken...)
 	o.NotMeasured = append(o.NotMeasured, r.NotMeasured...)
 	if o.Ended == "" {
 		o.Ended = r.Ended
-	}
-}
-
-func addCodes(a, b map[string]int) {
-	for code, n := range b {
-		a[code] += n
 	}
 }
 
@@ -126,6 +135,7 @@ func mergeProof(o *result.Result, all []*found) {
 		v.Foreign, v.Damaged = v.Foreign+p.Foreign, v.Damaged+p.Damaged
 		v.Sent, v.Expected, v.Received, v.Left = v.Sent+p.Sent, v.Expected+p.Expected, v.Received+p.Received, v.Left+p.Left
 		v.Notes = append(v.Notes, p.Notes...)
+		v.AtLeast, v.Guess = v.AtLeast || p.AtLeast, cmp.Or(v.Guess, p.Guess)
 		for _, vote := range p.Votes {
 			other, ok := seen[vote.Room]
 			switch {
@@ -145,11 +155,12 @@ func mergeProof(o *result.Result, all []*found) {
 // mergeGenerator combines the generators' own figures: the maximum of the
 // shares, the sum of the RSS, the mean of the costs.
 func mergeGenerator(o *result.Result, all []*found) {
-	g := result.Generator{Processes: len(all), PSI: -1}
+	g := result.Generator{Processes: len(all), PSI: -1, Wait: -1, Foreign: -1, Pinned: o.Generator.Pinned}
 	cpu, bytes := 0.0, 0.0
 	for _, f := range all {
 		one := &f.Result.Generator
 		g.ThreadCPU, g.Steal, g.PSI = max(g.ThreadCPU, one.ThreadCPU), max(g.Steal, one.Steal), max(g.PSI, one.PSI)
+		g.Wait = max(g.Wait, one.Wait)
 		g.RSS += one.RSS
 		cpu += one.PerDelivery * float64(f.delivered)
 		bytes += one.BytesPerConn * float64(f.conns)

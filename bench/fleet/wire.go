@@ -52,6 +52,8 @@ type job struct {
 	Pids   []int             `json:"pids,omitempty"`
 	Admin  string            `json:"admin,omitempty"`
 	Frames load.Frames       `json:"frames"`
+	Pinned bool              `json:"pinned,omitempty"`
+	Fresh  bool              `json:"started,omitempty"`
 	RunID  uint32            `json:"run_id"`
 	Part   int               `json:"part"`
 	Parts  int               `json:"parts"`
@@ -108,7 +110,7 @@ func decode(text string) (*hdrhistogram.Histogram, error) {
 // named returns pointers to the fields of h by the names that found uses.
 func named(h *result.Histograms) map[string]**hdrhistogram.Histogram {
 	all := map[string]**hdrhistogram.Histogram{
-		"latency": &h.Latency, "first": &h.First, "last": &h.Last, "lateness": &h.Lateness,
+		"latency": &h.Latency, "from_send": &h.FromSend, "first": &h.First, "last": &h.Last, "lateness": &h.Lateness,
 		"connect": &h.Connect, "reconnect": &h.Reconnect, "kick": &h.Kick,
 	}
 	for i, name := range result.PhaseNames() {

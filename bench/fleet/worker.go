@@ -171,7 +171,7 @@ func (j *job) config() (load.Config, error) {
 	if err := check(&s, j.Parts, 0); err != nil {
 		return load.Config{}, err
 	}
-	cfg := load.Config{Scenario: s, URL: j.URL, Pids: j.Pids, Admin: j.Admin, Frames: j.Frames, RunID: j.RunID}
+	cfg := load.Config{Scenario: s, URL: j.URL, Pids: j.Pids, Admin: j.Admin, Frames: j.Frames, Pinned: j.Pinned, Started: j.Fresh, RunID: j.RunID}
 	if j.Source != "" {
 		if cfg.SourceNet, err = netip.ParsePrefix(j.Source); err != nil {
 			return load.Config{}, cli.Failf(cli.Usage, "--source: %w", err)

@@ -3,6 +3,7 @@ package load
 import (
 	"testing"
 
+	"dotsconnect/bench/client"
 	"dotsconnect/bench/proof"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/scenario"
@@ -16,11 +17,12 @@ func BenchmarkDelivery(b *testing.B) {
 	s := scenario.Default()
 	s.Conns, s.Rooms = members, 1
 	r := &run{s: &s, id: 42, roomOf: make([]int32, members), memberOf: make([]int32, members), to: 1 << 62,
-		interval: result.NewHistogram(), first: result.NewHistogram(), lastOne: result.NewHistogram()}
+		interval: newRecorder(), first: result.NewHistogram(), lastOne: result.NewHistogram(), fromSend: newRecorder()}
 	for m := range r.memberOf {
 		r.memberOf[m] = int32(m)
 	}
-	r.frames = newTemplates(42, s.Sizes, "", nil)
+	r.frames = newTemplates(42, s.Sizes, Frames{}, nil)
+	r.frames.sent = r.wasSent
 	r.ledger = proof.New(r.roomOf, true)
 	var texts [burst][]byte
 	now := int64(1e12)
@@ -30,8 +32,10 @@ func BenchmarkDelivery(b *testing.B) {
 		for i := range texts {
 			sender := int32((n/members + i*7) % members)
 			now += 1000
-			f := r.frames.frame(0, stamp{42, uint32(sender), r.ledger.Next(sender), now})
+			s := stamp{run: 42, sender: uint32(sender), seq: r.ledger.Next(sender), intended: now}
+			f := r.frames.frame(0, s)
 			r.ledger.Sent(sender)
+			r.sends.add(s, 0)
 			at := len(f) - 128
 			texts[i] = append(texts[i][:0], f[at:]...)
 			for j := range texts[i] {
@@ -41,7 +45,7 @@ func BenchmarkDelivery(b *testing.B) {
 		b.StartTimer()
 		for m := range int32(members) {
 			for i := range texts {
-				r.onMessage(m, texts[i], now+200_000)
+				r.onMessage(m, client.OpText, texts[i], now+200_000)
 			}
 		}
 		n += members * burst

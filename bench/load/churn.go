@@ -158,13 +158,15 @@ func (c *churn) opened(r *run, id int32) {
 	g := &c.places[i]
 	c.got101++
 	if g.at == midFrame || g.at == afterMessage {
-		b := r.frames.frame(max(g.room, 0), stamp{r.id, proof.Guest, g.number, r.e.Now()})
+		s := stamp{run: r.id, sender: proof.Guest, seq: g.number, intended: r.e.Now()}
+		b := r.frames.frame(max(g.room, 0), s)
 		if g.at == midFrame {
 			b = b[:1+c.rng.IntN(len(b)-1)]
 		}
 		// After an error the connection ends, and closed handles that.
 		if _, err := r.e.SendRaw(id, b); err == nil && g.at == afterMessage {
 			r.ledger.GuestSent(g.number, g.room)
+			r.guestSends.add(s, 0)
 			c.out.Sent++
 		}
 	}
@@ -194,13 +196,13 @@ func (c *churn) reset(r *run, i int) {
 }
 
 // message checks that a message which a guest got belongs to the guest's room.
-func (c *churn) message(r *run, id int32, text []byte, at int64) {
-	s, _, found, damage := r.frames.find(text, at)
+func (c *churn) message(r *run, id int32, op byte, text []byte, at int64) {
+	s, found, damage := r.frames.find(op, text, at)
 	g := c.places[c.place(r, id)]
 	switch {
-	case !found:
-		r.other++
-	case damage != "":
+	case found == unstamped:
+		r.others[otherText]++
+	case found == damaged || found == unreadable:
 		r.promise("a guest in room %d got a damaged message: %s", g.room, damage)
 	case s.run == r.id && s.sender == proof.Guest && !r.ledger.GuestIn(s.seq, g.room):
 		r.promise("a guest in room %d got the message of guest %d, which belongs to another room", g.room, s.seq)

@@ -2,12 +2,14 @@ package load
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/internal/probe"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/scenario"
+	"dotsconnect/bench/stats"
 )
 
 // read reads the present values of all counters.
@@ -22,8 +24,26 @@ func (r *run) read(into *reading) {
 		into.besideCPU, _ = processCPU(r.cfg.Beside) // an error means that the other process has ended; Died reports that
 	}
 	into.serverCPU, into.reads = r.now.readServers(r.cfg.Pids), r.e.Reads()
-	into.steal, _, into.ticks = cpuTicks()
-	into.pressure = cpuPressure()
+	into.steal, into.busy, into.ticks = cpuTicks()
+	into.ownCPU = int64(processTime(os.Getpid()))
+	into.pressure = probe.Pressure()
+	readWaits(r, into.at)
+	into.wait, into.serverWait = r.now.wait, r.now.serverWait
+}
+
+// readWaits reads how long threads have waited for a CPU, but not more often
+// than needed, because that takes some microseconds for each thread.
+func readWaits(r *run, now int64) {
+	if r.now.waitsAt > 0 && now-r.now.waitsAt < int64(100*time.Millisecond) {
+		return
+	}
+	r.now.waitsAt, r.now.wait, r.now.serverWait = now, -1, -1
+	if ns, ok := r.waits.ReadThread(r.thread); ok {
+		r.now.wait = ns
+	}
+	if ns, ok := r.serverWaits.Read(r.cfg.Pids...); ok {
+		r.now.serverWait = ns
+	}
 }
 
 // tick adds the row of the second that has just ended.
@@ -51,7 +71,8 @@ func (r *run) row(now reading) {
 	}
 	r.last = now
 	spent := float64(r.last.at - was.at)
-	q := result.Summarize(r.interval)
+	times := r.interval.take()
+	q := result.Summarize(times)
 	row := result.Second{
 		T: len(r.out.Seconds), Warmup: now.at <= r.from+int64(50*time.Millisecond), Sent: r.last.sent - was.sent, Delivered: r.last.received - was.received,
 		P50: q.P50, P99: q.P99, Max: q.Max,
@@ -63,8 +84,7 @@ func (r *run) row(now reading) {
 	}
 	r.out.Seconds = append(r.out.Seconds, row)
 	start := time.Now().Add(-time.Duration(r.e.Now() - was.at))
-	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: r.interval})
-	r.interval = result.NewHistogram()
+	r.out.Histograms.Interval = append(r.out.Histograms.Interval, result.Interval{Start: start, Latency: times})
 	r.cfg.Progress.Show("%s: %d of %d s, %s/s sent, %s/s delivered, p99 %s, generator %.0f %%", r.s.Name, row.T+1,
 		int((r.s.Warmup + r.s.Duration).Seconds()), cli.Count(row.Sent), cli.Count(row.Delivered),
 		result.Micros(row.P99), 100*row.ThreadCPU)
@@ -76,7 +96,8 @@ func (r *run) finish() error {
 	for _, i := range o.Histograms.Interval {
 		o.Histograms.Latency.Merge(i.Latency) // the bounds are equal, so no value is dropped
 	}
-	o.Histograms.Latency.Merge(r.interval)
+	o.Histograms.Latency.Merge(r.interval.histogram())
+	o.Histograms.FromSend = r.fromSend.histogram()
 	o.Histograms.First, o.Histograms.Last, o.Histograms.Lateness = r.first, r.lastOne, r.lateness
 	o.Histograms.Connect, o.Histograms.Reconnect = r.connect, r.reconnect
 	o.Proof = r.ledger.Verdict()
@@ -98,10 +119,15 @@ func (r *run) finish() error {
 	a, b := r.begin, r.end
 	seconds := max(float64(b.at-a.at)/1e9, 1e-9)
 	delivered := b.received - a.received
+	o.Connects = result.Connects{Tried: r.size, Failed: r.failures.count, Causes: r.failures.causes}
+	other := int64(0)
+	for _, n := range r.others {
+		other += n
+	}
 	o.Traffic = result.Traffic{
-		Conns: r.size, MeasuredS: seconds, Due: r.due, Sent: r.now.sent, Refused: r.refused,
+		Conns: r.size - r.failures.count, MeasuredS: seconds, Due: r.due, Sent: r.now.sent, Refused: r.refused,
 		SentRate: float64(b.sent-a.sent) / min(seconds, r.s.Duration.Seconds()), Delivered: delivered,
-		DeliveredRate: float64(delivered) / seconds, Beats: b.beats - a.beats, Other: r.other,
+		DeliveredRate: float64(delivered) / seconds, Beats: b.beats - a.beats, Other: other, OtherKinds: r.others,
 	}
 	if reads := b.reads - a.reads; reads > 0 {
 		o.Traffic.PerRead = float64(delivered) / float64(reads)
@@ -129,13 +155,24 @@ func (r *run) costs(seconds float64, delivered int64) {
 	if ticks := b.ticks - a.ticks; ticks > 0 {
 		g.Steal = float64(b.steal-a.steal) / float64(ticks)
 	}
-	g.PSI = -1
+	g.PSI, g.Wait, g.Foreign, g.Pinned = -1, -1, -1, r.cfg.Pinned
 	if a.pressure >= 0 && b.pressure >= 0 {
 		g.PSI = float64(b.pressure-a.pressure) / 1e6 / seconds
+	}
+	if a.wait >= 0 && b.wait >= 0 {
+		g.Wait = float64(b.wait-a.wait) / 1e9 / seconds
 	}
 	s := r.out.Server
 	if s == nil {
 		return
+	}
+	s.Wait = -1
+	if a.serverWait >= 0 && b.serverWait >= 0 {
+		s.Wait = float64(b.serverWait-a.serverWait) / 1e9 / seconds
+	}
+	if r.parts == 1 { // the CPU time of other generators is not known here
+		known := (b.ownCPU - a.ownCPU) + (b.serverCPU - a.serverCPU) + (b.besideCPU - a.besideCPU)
+		g.Foreign = max(0, float64((b.busy-a.busy)*int64(tick)-known)/1e9/seconds)
 	}
 	cpu := b.serverCPU - a.serverCPU
 	s.CPUSeconds, s.CPUs = float64(cpu)/1e9, float64(cpu)/1e9/seconds
@@ -178,11 +215,34 @@ func (r *run) serverEnd() error {
 	}
 	for _, pid := range r.cfg.Pids {
 		if p, err := probe.ReadProc(pid); err == nil {
-			s.Descriptors += p.Descriptors
 			s.Threads += p.Threads
 		}
 	}
+	s.Descriptors = end.descriptors
+	growth(r, end)
 	return nil
+}
+
+// growth computes how fast the RSS and the number of descriptors of the servers
+// grew in the time measured, with the same connections. The growth of the RSS is
+// the median of the slopes between all pairs of seconds (Theil and Sen), so that
+// a garbage collection does not decide it.
+func growth(r *run, end memory) {
+	hours := float64(r.end.at-r.begin.at) / float64(time.Hour)
+	if r.out.Traffic.MeasuredS < result.GrowthNeeds || r.restart.killed > 0 || r.s.Churn.PerSecond > 0 {
+		return
+	}
+	var slopes []float64
+	rows := slices.DeleteFunc(slices.Clone(r.out.Seconds), func(s result.Second) bool { return s.Warmup || s.ServerRSS == 0 })
+	step := max(1, len(rows)/500)
+	for i := 0; i < len(rows); i += step {
+		for k := i + step; k < len(rows); k += step {
+			slopes = append(slopes, float64(rows[k].ServerRSS-rows[i].ServerRSS)/float64(rows[k].T-rows[i].T)*3600)
+		}
+	}
+	if len(slopes) > 0 {
+		r.out.Server.Growth = &result.Growth{RSS: stats.Median(slopes), Descriptors: float64(end.descriptors-r.opened.descriptors) / hours}
+	}
 }
 
 // perCall returns the average number of messages per call. before and after

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"strings"
 
 	"dotsconnect/bench/client"
@@ -13,8 +14,9 @@ type Frames struct {
 	Join      []string // messages that a member sends, one after the other, when its connection is open
 	Joined    string   // regular expression for the server's answer to the last message of Join; empty: there is no answer
 	Send      string   // the message that publishes; empty: {"message":"{payload}"}
+	Receive   string   // the message that members get for it, in which {number} stands for digits; empty: the same as Send
 	Heartbeat string   // text of a heartbeat; empty: the JSON string "heartbeat"
-	Many      bool     // the server may put several payloads into one message
+	Many      bool     // the server may put several of these messages into one, each on its own line
 }
 
 const ourSend = `{"message":"{payload}"}`
@@ -44,11 +46,14 @@ type templates struct {
 	room    func(int32) string
 	sizes   int
 	pads    [][]byte
+	receive pattern
+	roomOf  []int32                             // by sender: the number of its room; used if receive names the room
+	sent    func(s stamp) (late int64, ok bool) // whether a message with this stamp was sent, and how late; nil: do not check
 	frames  map[int32]*template
 	only    *template // the only template, if there is one size and perRoom is false; saves the look-up in frames
 	text    [stampLen]byte
 
-	memory [256]memo
+	memory [1024]memo
 	tagAt  int // position of the tag in the last message that was read
 }
 
@@ -62,11 +67,9 @@ type template struct {
 // the envelope of dotsd's protocol. In other protocols the payload has the same
 // length as in dotsd's protocol, so the message may be longer or shorter than
 // its size.
-func newTemplates(run uint32, sizes []int, send string, room func(int32) string) *templates {
-	if send == "" {
-		send = ourSend
-	}
-	t := &templates{run: run, send: send, perRoom: strings.Contains(send, "{room}"), room: room,
+func newTemplates(run uint32, sizes []int, f Frames, room func(int32) string) *templates {
+	send := cmp.Or(f.Send, ourSend)
+	t := &templates{run: run, send: send, perRoom: strings.Contains(send, "{room}"), room: room, receive: newPattern(cmp.Or(f.Receive, send)),
 		sizes: len(sizes), frames: map[int32]*template{}}
 	for _, n := range sizes {
 		t.pads = append(t.pads, pad(n-envelope-stampLen))

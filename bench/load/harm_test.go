@@ -66,7 +66,7 @@ func TestOneOfSeveralServersDies(t *testing.T) {
 			}
 			s := small(func(s *scenario.Scenario) {
 				s.Across, s.Publish = scenario.AcrossMembers, scenario.PublishOthers
-				s.Restart, s.Duration, s.Settle = 300*time.Millisecond, 2*time.Second, 300*time.Millisecond
+				s.Restart, s.Duration, s.Settle = 300*time.Millisecond, 2*time.Second, 2*time.Second
 			})
 			r := mustRun(t, Config{URL: url, Scenario: s, Restart: restart})
 			if victim == 0 {

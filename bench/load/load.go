@@ -58,6 +58,8 @@ type Config struct {
 	PerCall   []string      // names of two counters in /metrics of Admin; see adapter.Adapter
 	Died      func() string // returns why a server has ended, or "" if none has; may be nil
 	Spin      bool          // see client.Config.Spin
+	Pinned    bool          // the servers have CPUs of their own
+	Started   bool          // the servers were started for this run
 	Frames    Frames        // messages of the server's protocol; the zero value is the protocol of dotsd
 	Progress  *cli.Progress
 	RunID     uint32                                      // 0: Run makes a new one
@@ -109,7 +111,8 @@ func Run(cfg Config) (*result.Result, error) {
 	if err := r.finish(); err != nil {
 		return nil, err
 	}
-	return r.out, nil
+	_, err = r.meet(StepRead, Brought{})
+	return r.out, err
 }
 
 // openRun makes a run whose connections are open.

@@ -1,15 +1,12 @@
 package load
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
 	"regexp"
 	"runtime/debug"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"dotsconnect/bench/client"
 	"dotsconnect/bench/internal/cli"
@@ -26,10 +23,11 @@ const window = 256
 type joins struct {
 	texts  []string
 	answer *regexp.Regexp // matches the server's answer; nil: there is no answer
+	in     map[int32]bool // members that got the answer
 }
 
 func newJoins(f Frames) (joins, error) {
-	j := joins{texts: f.Join}
+	j := joins{texts: f.Join, in: map[int32]bool{}}
 	if f.Joined == "" {
 		return j, nil
 	}
@@ -49,7 +47,10 @@ func (r *run) open() error {
 		Target: r.targets[0], Others: r.targets[1:], MaxConns: len(r.memberOf), SourceNet: r.cfg.SourceNet,
 		Sources: r.churn.sources(), BeatEvery: r.s.Beat, BeatText: r.cfg.Frames.Heartbeat, MaxBacklog: 4 << 20, Spin: r.cfg.Spin,
 		Gather: r.closed && r.s.Burst > 1,
-	}, client.Handlers{OnOpen: r.onOpen, OnMessage: r.onMessage, OnClose: r.onClose, OnBeat: r.onBeat, OnCut: r.churn.cut(r)})
+	}, client.Handlers{OnOpen: r.onOpen,
+		OnMessage: func(id int32, payload []byte, at int64) { r.onMessage(id, client.OpText, payload, at) },
+		OnBinary:  func(id int32, payload []byte, at int64) { r.onMessage(id, client.OpBinary, payload, at) },
+		OnClose:   r.onClose, OnBeat: r.onBeat, OnCut: r.churn.cut(r)})
 	if err != nil {
 		return cli.Failf(cli.Usage, "%w", err)
 	}
@@ -62,6 +63,7 @@ func (r *run) open() error {
 }
 
 func (r *run) openAll() error {
+	notFresh(r)
 	if err := r.prelude(); err != nil {
 		return err
 	}
@@ -73,20 +75,25 @@ func (r *run) openAll() error {
 		return err
 	}
 	cpu := r.now.readServers(r.cfg.Pids)
+	r.failures.opening = true
 	err = r.dialAll()
 	if err == nil {
 		// Wait, so that work which a server still does for new connections does
 		// not count for the run.
 		_, err = r.e.Run(r.e.Now()+int64(200*time.Millisecond), nil)
 	}
-	if err != nil || r.ends > 0 {
-		return r.notOpen(err)
+	r.failures.opening = false
+	if err != nil || r.died() != "" {
+		return notOpen(r, err)
+	}
+	if err := r.failures.check(r); err != nil {
+		return err
 	}
 	if _, err := r.meet(StepOpen, Brought{}); err != nil {
 		return err
 	}
 	if s := r.out.Server; s != nil {
-		s.CPUPerConnect = float64(r.now.readServers(r.cfg.Pids)-cpu) / 1000 / float64(r.s.Conns)
+		s.CPUPerConnect = float64(r.now.readServers(r.cfg.Pids)-cpu) / 1000 / float64(max(1, r.s.Conns-r.failures.count))
 	}
 	r.opened, err = r.look("open")
 	return err
@@ -105,7 +112,7 @@ func (r *run) dialAll() error {
 		limit += int64(gap * float64(r.s.Conns))
 	}
 	due := func(m int32) int64 { return start + int64(gap*float64(m)) }
-	for m := int32(0); int(m) < r.s.Conns || r.joined < r.size; {
+	for m := int32(0); int(m) < r.s.Conns || r.joined+r.failures.count < r.size; {
 		now := r.e.Now()
 		for ; int(m) < r.s.Conns && due(m) <= now && (gap > 0 || r.e.Opening() < window); m++ {
 			if r.isMine(m) {
@@ -115,13 +122,11 @@ func (r *run) dialAll() error {
 				r.dialLateness(due(m), gap)
 			}
 		}
-		if now >= limit {
-			return fmt.Errorf("only %d of %d connections were in their rooms after %v", r.joined, r.size, time.Duration(now-start).Round(time.Second))
+		if now >= limit && (r.joins.answer != nil || r.e.Opening() == 0) { // handshakes have a time limit of their own
+			r.failures.giveUp(r, time.Duration(now-start))
+			return nil
 		}
-		if r.ends > 0 && r.e.Opening() == 0 && (int(m) == r.s.Conns || gap == 0) {
-			return nil // the caller calls notOpen, which makes the error
-		}
-		wake := limit
+		wake := max(limit, now+int64(100*time.Millisecond))
 		switch {
 		case int(m) == r.s.Conns:
 		case gap > 0:
@@ -190,6 +195,10 @@ func (r *run) onClose(id int32, c client.Close) {
 	if r.restart.closed(r, m, c) {
 		return
 	}
+	if r.failures.opening && !(c.Opened && r.silent.lives != nil) {
+		r.failures.failed(r, m, c)
+		return
+	}
 	expected := r.silent.closed(r, m, c) || r.slow.closed(m, c)
 	r.leave(m)
 	if expected {
@@ -217,6 +226,26 @@ func (r *run) onBeat(id int32, before, after int64) {
 	}
 }
 
+// notFresh checks whether a server that was not started for this run was used
+// before. Then it may already have memory for connections, so the memory per
+// connection of this run would be too small.
+func notFresh(r *run) {
+	const (
+		cpu  = 500 * time.Millisecond // an idle server needs less to start
+		grew = 1 << 20
+	)
+	if r.cfg.Started || r.out.Server == nil {
+		return
+	}
+	for _, pid := range r.cfg.Pids {
+		spent, peak, now := processTime(pid), probe.PeakRSS(pid), rss(pid)
+		if spent > cpu || peak > now+grew {
+			r.out.Server.NotFresh = fmt.Sprintf("the server was used before (%v of CPU time, at most %.1f MB): memory per connection may be too small; start it again",
+				spent.Round(10*time.Millisecond), float64(peak)/1e6)
+		}
+	}
+}
+
 // prelude opens connections to each server and resets them again, before the
 // memory is read for the first time.
 func (r *run) prelude() error {
@@ -232,7 +261,7 @@ func (r *run) prelude() error {
 		err = e.OpenAll(r.s.Prelude, window, func(int) string { return path }, time.Minute)
 		_ = e.Close()
 		if err != nil {
-			return r.notOpen(fmt.Errorf("the prelude: %w", err))
+			return notOpen(r, fmt.Errorf("the prelude: %w", err))
 		}
 	}
 	return nil
@@ -243,22 +272,6 @@ func (r *run) prelude() error {
 func ownMemory() int64 {
 	debug.FreeOSMemory()
 	return probe.Anonymous(os.Getpid())
-}
-
-func (r *run) notOpen(err error) error {
-	if why := r.died(); why != "" {
-		return cli.Failf(cli.ServerDied, "the server died while connections were opened: %s", why)
-	}
-	if r.ends > 0 {
-		// The server ended or refused connections, so the cause is the server,
-		// not this machine.
-		return cli.Failf(cli.Usage, "only %s of %s connections could be opened: %s; raise the server's limits or lower --conns",
-			cli.Count(r.size-r.ends), cli.Count(r.size), r.ended)
-	}
-	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		return cli.Failf(cli.Usage, "opening connections: %w; give --source a network whose addresses belong to this machine, or a larger network", err)
-	}
-	return cli.Failf(cli.Invalid, "opening connections: %w", err)
 }
 
 // never stands for a time that never comes.

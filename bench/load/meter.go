@@ -24,6 +24,8 @@ type memory struct {
 
 	counters []float64 // values of the counters that PerCall names; empty: PerCall is not set
 
+	descriptors int64
+
 	collections int64 // number of garbage collections before look forced some; 0: look forced none
 }
 
@@ -58,10 +60,11 @@ func (r *run) look(when string) (memory, error) {
 				r.unsettled, err = true, nil
 			}
 			if err != nil {
-				return m, r.notOpen(err)
+				return m, notOpen(r, err)
 			}
 		}
 		m.rss += rss(pid)
+		m.descriptors += probe.Descriptors(pid)
 	}
 	m.slab = slab()
 	return m, m.readPages(r.admin, r.cfg.PerCall)
@@ -106,18 +109,23 @@ func slab() int64 {
 // reading has the values of all counters at one moment. Most figures are
 // differences between two readings.
 type reading struct {
-	at        int64
-	serverCPU int64 // CPU time of all servers in ns; 0: not known
-	deadCPU   int64 // part of serverCPU: CPU time of servers that were killed
-	besideCPU int64 // CPU time of the process Config.Beside in ns; 0: not known
-	threadCPU int64 // CPU time of the generator's thread in ns
-	sent      int64
-	received  int64
-	beats     int64
-	reads     int64 // reads of sockets that returned bytes
-	steal     int64 // time that the host took from this machine, in ticks, summed over all CPUs
-	ticks     int64
-	pressure  int64 // us in which at least one task waited for a CPU; -1: the kernel does not report it
+	at         int64
+	serverCPU  int64 // CPU time of all servers in ns; 0: not known
+	deadCPU    int64 // part of serverCPU: CPU time of servers that were killed
+	besideCPU  int64 // CPU time of the process Config.Beside in ns; 0: not known
+	threadCPU  int64 // CPU time of the generator's thread in ns
+	sent       int64
+	received   int64
+	beats      int64
+	reads      int64 // reads of sockets that returned bytes
+	steal      int64 // time that the host took from this machine, in ticks, summed over all CPUs
+	ticks      int64
+	busy       int64 // ticks in which the CPUs were not idle
+	ownCPU     int64 // CPU time of this process in ns
+	pressure   int64 // us in which at least one task waited for a CPU; -1: the kernel does not report it
+	wait       int64 // ns in which this thread waited for a CPU; -1: the kernel does not report it
+	waitsAt    int64 // time at which wait and serverWait were read
+	serverWait int64 // ns in which threads of the servers waited for a CPU; -1: not known
 }
 
 // readServers returns the CPU time of all servers in nanoseconds. The result
@@ -194,20 +202,4 @@ func cpuTicks() (steal, busy, all int64) {
 		}
 	}
 	return steal, busy, all
-}
-
-// cpuPressure returns the total time, in microseconds, in which at least one
-// task waited for a CPU, or -1 if the kernel does not report it.
-func cpuPressure() int64 {
-	b, err := os.ReadFile("/proc/pressure/cpu")
-	if err != nil {
-		return -1
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	_, total, ok := strings.Cut(line, "total=")
-	us, err := strconv.ParseInt(total, 10, 64)
-	if !ok || err != nil {
-		return -1
-	}
-	return us
 }

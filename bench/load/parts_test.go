@@ -17,7 +17,7 @@ import (
 func small(change func(s *scenario.Scenario)) scenario.Scenario {
 	s := scenario.Default()
 	s.Name, s.Conns, s.Rooms, s.Rate = "small", 32, 4, scenario.Rate{PerSecond: 200}
-	s.Duration, s.Warmup, s.Settle = time.Second, 0, 5*time.Second
+	s.Duration, s.Warmup, s.Settle, s.Arrivals = time.Second, 0, 5*time.Second, scenario.Equidistant
 	change(&s)
 	return s
 }
@@ -144,7 +144,7 @@ func TestKicksAreJudgedByOurOwnStamps(t *testing.T) {
 	t.Parallel()
 	silent := func(s *scenario.Scenario) {
 		s.Rate, s.Silent, s.MaxAge, s.Beat = scenario.Rate{}, 0.5, time.Second, 200*time.Millisecond
-		s.Duration = 2500 * time.Millisecond
+		s.Duration, s.Settle = 2500*time.Millisecond, 0
 	}
 	run := func(after func(n int) time.Duration) *result.Result {
 		return mustRun(t, Config{URL: stub.Start(t, kicker(&stub.Hub{}, after)), Scenario: small(silent)})
@@ -199,7 +199,7 @@ func TestMembersComeBackToAServerThatWasStartedAgain(t *testing.T) {
 	}
 	defer func() { close(current()) }()
 	s := small(func(s *scenario.Scenario) {
-		s.Rate, s.Restart, s.Duration = scenario.Rate{}, 300*time.Millisecond, 2*time.Second
+		s.Rate, s.Restart, s.Duration, s.Settle = scenario.Rate{}, 300*time.Millisecond, 2*time.Second, 0
 	})
 	r := mustRun(t, Config{URL: url, Scenario: s, Restart: restarted})
 	if v := r.Recovery; v.Back != 32 || v.At50 == 0 || v.At100 < v.At50 || r.Reconnect.Count != 32 || r.Exit == cli.Violated {

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 
 	"dotsconnect/bench/client"
 	"dotsconnect/bench/internal/cli"
@@ -34,6 +34,7 @@ type run struct {
 	targets []client.Target
 	e       *client.Engine
 	ledger  Ledger
+	sends   sends
 	id      uint32
 	own     int // number of this generator, counted from 0; parts is the number of all generators
 	parts   int
@@ -63,6 +64,9 @@ type run struct {
 	churn    churn
 	restart  restart
 	phases   phases
+	failures failures
+
+	guestSends sends
 
 	unsettled bool    // the RSS was still changing when it was read
 	bare      int64   // memory of this process before it opened connections
@@ -75,18 +79,23 @@ type run struct {
 	end       reading
 	last      reading // the reading at the end of the last row
 	refused   int64
-	exhausted bool // a sender ran out of message numbers
-	other     int64
-	ended     string // describes the first connection that ended and should not have
+	exhausted bool             // a sender ran out of message numbers
+	others    map[string]int64 // messages without a stamp, by kind
+	ended     string           // describes the first connection that ended and should not have
 	ends      int
 	left      int
 	spent     int64 // ns that keepSchedule spent outside of Poll, for Spin
 	progress  int64 // time of the last delivery
 
-	interval  *hdrhistogram.Histogram
+	thread      int         // id of the thread of the run
+	waits       probe.Waits // waits of this thread
+	serverWaits probe.Waits
+
+	interval  *recorder
 	first     *hdrhistogram.Histogram
 	lastOne   *hdrhistogram.Histogram
 	lateness  *hdrhistogram.Histogram
+	fromSend  *recorder
 	connect   *hdrhistogram.Histogram
 	reconnect *hdrhistogram.Histogram
 	out       *result.Result
@@ -100,8 +109,10 @@ func newRun(cfg Config) (*run, error) {
 	r := &run{
 		cfg: cfg, s: s, id: cfg.RunID, parts: 1,
 		pick: newPicker(s.Seed, s.Conns), closed: s.Rate.Max, many: cfg.Frames.Many,
-		interval: result.NewHistogram(), first: result.NewHistogram(), lastOne: result.NewHistogram(),
+		interval: newRecorder(), first: result.NewHistogram(), lastOne: result.NewHistogram(),
 		lateness: result.NewHistogram(), connect: result.NewHistogram(), reconnect: result.NewHistogram(),
+		thread: unix.Gettid(), waits: probe.Waits{Root: "/proc"}, serverWaits: probe.Waits{Root: "/proc"},
+		fromSend: newRecorder(), others: map[string]int64{}, failures: failures{causes: map[string]int{}},
 	}
 	if r.id == 0 {
 		r.id = NewRunID()
@@ -125,15 +136,20 @@ func newRun(cfg Config) (*run, error) {
 	if r.joins, err = newJoins(cfg.Frames); err != nil {
 		return nil, err
 	}
-	r.frames = newTemplates(r.id, s.Sizes, cfg.Frames.Send, r.roomName)
-	roomOrder := s.Order == scenario.OrderRoom
+	r.frames = newTemplates(r.id, s.Sizes, cfg.Frames, r.roomName)
+	r.frames.roomOf, r.frames.sent = r.roomOf, r.wasSent
+	roomOrder := s.Order == scenario.OrderRoom && s.Echo == scenario.EchoYes
 	if largest := largestRoom(r.roomOf); !roomOrder && !proof.Judges(largest) {
-		return nil, cli.Failf(cli.Usage, "order: sender works in rooms of up to 4,096 members, but one room has %s members; use --order room, or more rooms", cli.Count(largest))
+		return nil, cli.Failf(cli.Usage, "order: sender, and echo: no, work in rooms of up to 4,096 members, but one room has %s members; use --order room, or more rooms", cli.Count(largest))
 	}
 	if cfg.NewLedger != nil {
 		r.ledger = cfg.NewLedger(r.roomOf, roomOrder)
 	} else {
-		r.ledger = proof.Only(r.roomOf, roomOrder, r.mine)
+		ledger := proof.Only(r.roomOf, roomOrder, r.mine)
+		if s.Echo == scenario.EchoNo {
+			ledger.WithoutEcho()
+		}
+		r.ledger = ledger
 	}
 	r.newResult()
 	return r, nil
@@ -224,7 +240,7 @@ func (r *run) newResult() {
 // process has ended or the id is that of a thread.
 func CheckPids(pids []int) error {
 	for _, pid := range pids {
-		if _, err := processCPU(pid); err != nil {
+		if _, err := processCPU(pid); err != nil || probe.Ended(pid) {
 			return cli.Failf(cli.Usage, "--server-pid %d: no such process; use the id that pgrep shows for the server, or start the server with --server-cmd", pid)
 		}
 	}
@@ -262,8 +278,8 @@ func (r *run) promise(format string, args ...any) {
 	}
 }
 
-// drain waits for the deliveries that are still expected, and then a moment
-// longer, to notice messages that come twice.
+// drain waits for the deliveries that are still expected, and then as long as
+// the scenario says, to notice messages that come twice.
 func (r *run) drain() error {
 	met, err := r.meet(StepSent, Brought{Totals: r.ledger.Totals()})
 	if err != nil {
@@ -296,12 +312,12 @@ func (r *run) drain() error {
 		r.begin = r.last
 	}
 	r.row(r.end)
-	// A second copy of a message arrives later than the first. If the servers
-	// share rooms or there was a fault, the second copy may arrive much later.
-	wait := 500 * time.Millisecond
-	if r.s.Hurt > 0 || r.s.Across == scenario.AcrossMembers {
-		wait = r.s.Settle
+	// A second copy of a message arrives later than the first.
+	if _, err = r.e.Run(r.e.Now()+int64(r.s.Settle), nil); err != nil {
+		return err
 	}
-	_, err = r.e.Run(r.e.Now()+int64(wait), nil)
-	return errors.Join(err, r.agenda.err)
+	if _, err = r.meet(StepQuiet, Brought{}); err != nil {
+		return err
+	}
+	return r.agenda.err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dotsconnect/bench/client"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/scenario"
 )
@@ -97,61 +98,168 @@ func TestTheSameSeedPicksTheSameSenders(t *testing.T) {
 	}
 }
 
-func TestAStampComesBackAndDamageShows(t *testing.T) {
+func TestAStampComesBackAndAnyDamageShows(t *testing.T) {
 	sizes := []int{scenario.MinSize, 128, 70_000}
 	const now = 123_456_789_012_345
-	f := newTemplates(42, sizes, "", nil)
+	f := newTemplates(42, sizes, Frames{}, nil)
+	want := stamp{42, 1<<senderBits - 1, 0, now / 1000 * 1000, -1}
+	f.sent = func(s stamp) (int64, bool) { return -1, s == want }
 	seen := map[int]bool{}
 	for seq := range uint32(50) {
-		want := stamp{42, 1<<senderBits - 1, seq + 1<<26, now / 1000 * 1000}
+		want.seq = seq*7919 + 1<<26
 		message := unmask(t, f.frame(0, want))
 		seen[len(message)] = true
-		// The stamp is read correctly inside another envelope, and for any time
-		// between sending and arrival.
-		for _, text := range [][]byte{message, append([]byte(`{"id":5,"data":`), append(message, '}')...)} {
-			for _, way := range []int64{-5e9, 0, 3e9, 8 * 3600e9} {
-				if got, rest, found, damage := f.find(text, now+way); !found || damage != "" || got != want || rest[0] != '"' {
-					t.Fatalf("got %+v, rest %.5q, found %t, damage %q, want %+v", got, rest, found, damage, want)
+		// The stamp is read correctly for any time between sending and arrival.
+		for _, way := range []int64{-5e9, 0, 3e9, 8 * 3600e9} {
+			if got, found, damage := f.find(client.OpText, message, now+way); found != intact || damage != "" || got != want {
+				t.Fatalf("got %+v, found %d, damage %q, want %+v", got, found, damage, want)
+			}
+		}
+		if got, found, _ := f.find(client.OpBinary, message, now); found != damaged || got != want {
+			t.Errorf("a binary message: got %+v, found %d", got, found)
+		}
+		if len(message) > 200 && seq > 5 {
+			continue
+		}
+		for i := range message {
+			for bit := range 8 {
+				bad := bytes.Clone(message)
+				bad[i] ^= 1 << bit
+				// Without its tag a message has no stamp, so it is lost. With
+				// another run in its stamp it is foreign.
+				if _, found, _ := f.find(client.OpText, bad, now); found == intact {
+					t.Fatalf("bit %d of byte %d of %d was changed: not seen", bit, i, len(message))
 				}
 			}
 		}
-		for _, at := range []int{len(`{"message":"`) + numberAt, len(message) - 3} {
-			bad := bytes.Clone(message)
-			bad[at] = '!'
-			if _, _, _, damage := f.find(bad, now); damage == "" {
-				t.Errorf("a changed byte %d of %d was not seen", at, len(message))
+		for name, bad := range map[string][]byte{
+			"a byte less": message[:len(message)-1], "a byte more": append(bytes.Clone(message), '}'),
+			"a blank before": append([]byte(" "), message...), "another envelope": append([]byte(`{"id":5,"data":`), append(message, '}')...),
+			"half of it": message[:len(message)/2], "twice": append(bytes.Clone(message), message...),
+		} {
+			if _, found, _ := f.find(client.OpText, bad, now); found == intact {
+				t.Errorf("%s: not seen", name)
 			}
-		}
-		if _, _, _, damage := f.find(append(bytes.Clone(message[:len(message)-2]), `z"}`...), now); damage == "" {
-			t.Error("a byte too many was not seen")
 		}
 	}
 	if len(seen) != len(sizes) {
 		t.Errorf("messages had sizes %v, want all of %v", seen, sizes)
 	}
-	if _, _, found, _ := f.find([]byte(`"heartbeat"`), now); found {
+	if _, found, _ := f.find(client.OpText, []byte(`"heartbeat"`), now); found != unstamped {
 		t.Error("a stamp was found where there is none")
 	}
 }
 
 func TestAnotherProtocolHasItsOwnFrames(t *testing.T) {
 	room := func(r int32) string { return fmt.Sprintf("room-%d", r) }
-	f := newTemplates(42, []int{64, 128}, `{"channel":"{room}","data":{"message":"{payload}"}}`, room)
-	ours := newTemplates(42, []int{64, 128}, "", nil)
+	f := newTemplates(42, []int{64, 128}, Frames{Send: `{"channel":"{room}","data":{"message":"{payload}"}}`}, room)
+	f.roomOf = []int32{0, 0, 0, 7, 8}
+	ours := newTemplates(42, []int{64, 128}, Frames{}, nil)
 	for seq := range uint32(20) {
-		s := stamp{42, 3, seq, 5000}
+		s := stamp{42, 3, seq, 5000, -1}
 		text, plain := string(unmask(t, f.frame(7, s))), string(unmask(t, ours.frame(0, s)))
 		payload, _ := strings.CutPrefix(plain, `{"message":"`)
 		if want := `{"channel":"room-7","data":{"message":"` + strings.TrimSuffix(payload, `"}`) + `"}}`; text != want {
 			t.Fatalf("got %s, want %s", text, want)
 		}
-		// If one message has several payloads, find returns one after the
-		// other.
-		many := []byte(text + "\n" + string(unmask(t, f.frame(8, stamp{42, 4, seq, 6000}))))
-		a, rest, ok, damage := f.find(many, 9000)
-		b, _, ok2, damage2 := f.find(rest, 9000)
-		if !ok || !ok2 || damage+damage2 != "" || a != s || b.sender != 4 || b.intended != 6000 {
-			t.Fatalf("got %+v and %+v, %q %q", a, b, damage, damage2)
+		if got, found, damage := f.find(client.OpText, []byte(text), 9000); found != intact || got != s {
+			t.Fatalf("got %+v, %d, %q", got, found, damage)
+		}
+		if _, found, _ := f.find(client.OpText, []byte(strings.Replace(text, "room-7", "room-8", 1)), 9000); found != damaged {
+			t.Fatal("another room in the envelope was not seen")
+		}
+	}
+}
+
+func TestAPatternKnowsEveryByte(t *testing.T) {
+	p := newPattern(`{"push":{"channel":"{room}","pub":{"data":"{payload}","offset":{number}}}}`)
+	const room = "a-1"
+	for before, want := range map[string]bool{
+		`{"push":{"channel":"a-1","pub":{"data":"`: true, `{"push":{"channel":"a-2","pub":{"data":"`: false,
+		`{"push":{"channel":"a-1","pub":{"data":" "`: false, `{"push":{"channel":"a-`: false, "": false,
+	} {
+		if match(p.before, []byte(before), room) != want {
+			t.Errorf("%s: want %t", before, want)
+		}
+	}
+	for after, want := range map[string]bool{`","offset":1}}}`: true, `","offset":90210}}}`: true, `","offset":}}}`: false, `","offset":1}}} `: false, `","offset":1}}`: false} {
+		if match(p.after, []byte(after), room) != want {
+			t.Errorf("%s: want %t", after, want)
+		}
+	}
+}
+
+func TestTheMessagesThatWereSentAreKnownByTheirWholeStamps(t *testing.T) {
+	var s sends
+	const first = 77_000_000_000_000
+	all := make([]stamp, 3*sendsChunk)
+	for i := range all {
+		all[i] = stamp{run: 42, sender: uint32(i % 7), seq: uint32(i/7 + 1), intended: first + int64(i/3)*15_000_001_000}
+		s.add(all[i], int64(i%1000)*1000)
+	}
+	for i, m := range all {
+		if late, ok := s.find(m); !ok || late != int64(i%1000)*1000 {
+			t.Fatalf("message %d: got %d, %t", i, late, ok)
+		}
+		for bit := range 30 {
+			bad := m
+			if bad.intended += 1000 << bit; i+3 >= len(all) || bad.intended == all[i+3].intended {
+				continue
+			}
+			if _, ok := s.find(bad); ok {
+				t.Fatalf("message %d with another time was found", i)
+			}
+		}
+	}
+	for _, bad := range []stamp{{sender: 7, seq: 1, intended: first}, {sender: 0, seq: 2, intended: first}, {sender: 0, seq: 1, intended: first - 1000}} {
+		if _, ok := s.find(bad); ok {
+			t.Errorf("%+v was found", bad)
+		}
+	}
+}
+
+func TestPoissonArrivalsAreRandomAndTheSameForAllGenerators(t *testing.T) {
+	s := scenario.Default()
+	s.Rate.PerSecond, s.Burst = 1000, 4
+	const start = 5_000_000_000_000
+	d, again := newSchedule(&s, start, 10*time.Second), newSchedule(&s, start, 10*time.Second)
+	if d.total != 10_000 || len(d.times) != 2500 {
+		t.Fatalf("%d messages at %d times", d.total, len(d.times))
+	}
+	var gaps, squares float64
+	for k := range d.total {
+		at := d.at(k)
+		if at != again.at(k) || at < start || at >= start+10e9 || k > 0 && at < d.at(k-1) || k%4 != 0 && at != d.at(k-1) {
+			t.Fatalf("message %d is due at %d", k, at)
+		}
+		if !d.has(at / 1000 * 1000) {
+			t.Fatalf("the schedule does not know message %d", k)
+		}
+		if k > 0 && k%4 == 0 {
+			gap := float64(at - d.at(k-1))
+			gaps, squares = gaps+gap, squares+gap*gap
+		}
+	}
+	// The standard deviation of exponential gaps is their mean.
+	n := float64(len(d.times) - 1)
+	if mean := gaps / n; math.Abs(math.Sqrt(squares/n-mean*mean)/mean-1) > 0.1 {
+		t.Errorf("gaps have a mean of %f and a deviation of %f", mean, math.Sqrt(squares/n-mean*mean))
+	}
+	s.Seed++
+	if other := newSchedule(&s, start, 10*time.Second); other.at(5000) == d.at(5000) {
+		t.Error("another seed has the same times")
+	}
+}
+
+func TestAScheduleKnowsItsTimes(t *testing.T) {
+	s := schedule{start: 7_000_000, rate: 333, burst: 2, total: 1000}
+	times := map[int64]bool{}
+	for k := range s.total {
+		times[s.at(k)/1000*1000] = true
+	}
+	for at := int64(0); at < 100_000_000; at += 1000 {
+		if s.has(at) != times[at] {
+			t.Fatalf("%d: got %t", at, s.has(at))
 		}
 	}
 }

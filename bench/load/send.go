@@ -1,7 +1,6 @@
 package load
 
 import (
-	"math"
 	"time"
 
 	"dotsconnect/bench/result"
@@ -20,12 +19,14 @@ func (r *run) send() error {
 	t0 = t0 / 1000 * 1000 // a stamp has whole microseconds
 	length := r.s.Warmup + r.s.Duration
 	r.from, r.to = t0+int64(r.s.Warmup), t0+int64(length)
-	r.sched = schedule{start: t0, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}
-	r.sched.total = int64(math.Round(r.s.Rate.PerSecond * length.Seconds()))
+	r.sched = newSchedule(r.s, t0, length)
 	r.plan()
 	r.phases.plan(r.s, r.from, r.to, r.out)
 	if r.closed {
-		r.startClosed(t0)
+		if _, err := r.e.Run(t0, nil); err != nil {
+			return err
+		}
+		r.startClosed()
 	}
 	r.read(&r.last)
 	r.last.at = t0
@@ -87,10 +88,9 @@ func (r *run) sendDue(now int64) int64 {
 		if !can {
 			continue // no sender is left, so this message counts as due but not as sent
 		}
-		at := r.e.Now()
-		r.sendOne(m, intended)
+		late := r.sendOne(m, intended)
 		if intended >= r.from {
-			result.Record(r.lateness, at-intended)
+			result.Record(r.lateness, late)
 		}
 	}
 	return r.sched.at(r.k)
@@ -116,27 +116,30 @@ func (r *run) nextSender() (m int32, own, can bool) {
 }
 
 // sendOne sends the next message of member m, with the intended time in its
-// stamp.
-func (r *run) sendOne(m int32, intended int64) {
-	if r.ledger.Next(m) >= 1<<seqBits {
+// stamp. It returns how late the message is.
+func (r *run) sendOne(m int32, intended int64) (late int64) {
+	late = r.e.Now() - intended
+	s := stamp{run: r.id, sender: uint32(m), seq: r.ledger.Next(m), intended: intended}
+	if s.seq >= 1<<seqBits {
 		r.refused++
 		r.exhausted = true
-		return
+		return late
 	}
-	b := r.frames.frame(r.roomOf[m], stamp{r.id, uint32(m), r.ledger.Next(m), intended})
-	if _, err := r.e.SendRaw(r.connOf[m], b); err != nil {
+	if _, err := r.e.SendRaw(r.connOf[m], r.frames.frame(r.roomOf[m], s)); err != nil {
 		r.refused++ // the connection is ending, or the server does not read
-		return
+		return late
 	}
 	r.ledger.Sent(m)
+	r.sends.add(s, late)
 	r.now.sent++
+	return late
 }
 
-func (r *run) startClosed(t0 int64) {
+func (r *run) startClosed() {
 	for m := range int32(r.s.Conns) {
 		for range r.s.Burst {
 			if r.isMine(m) && r.state[m] == here {
-				r.sendOne(m, max(t0, r.e.Now()))
+				r.sendOne(m, r.e.Now())
 			}
 		}
 	}

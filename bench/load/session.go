@@ -57,13 +57,15 @@ func (s *Session) Slice(length time.Duration) (Slice, error) {
 	r := s.run
 	start := (r.e.Now() + int64(time.Millisecond)) / 1000 * 1000 // a stamp has whole microseconds
 	r.from, r.to, r.k, r.over = start, start+int64(length), 0, false
-	r.sched = schedule{start: start, rate: r.s.Rate.PerSecond, burst: int64(r.s.Burst)}
-	r.sched.total = int64(r.s.Rate.PerSecond * length.Seconds())
-	r.interval.Reset()
+	r.sched = newSchedule(r.s, start, length)
+	r.interval.take()
 	meter := StartMeter(r.cfg.Pids...)
 	sent, received := r.now.sent, r.now.received
 	if r.closed {
-		r.startClosed(start)
+		if _, err := r.e.Run(start, nil); err != nil {
+			return Slice{}, err
+		}
+		r.startClosed()
 	}
 	for now := r.e.Now(); now < r.to || r.sched.at(r.k) < r.to; now = r.e.Now() {
 		if err := r.e.Poll(min(max(r.to, now), r.sendDue(now))); err != nil {
@@ -75,7 +77,7 @@ func (s *Session) Slice(length time.Duration) (Slice, error) {
 		return Slice{}, err
 	}
 	out := Slice{Sent: r.now.sent - sent, Delivered: r.now.received - received,
-		P50: time.Duration(r.interval.ValueAtQuantile(50)) * time.Microsecond}
+		P50: time.Duration(r.interval.histogram().ValueAtQuantile(50)) * time.Microsecond}
 	out.CPU, out.Foreign = meter.Stop()
 	return out, nil
 }
@@ -157,10 +159,12 @@ func processTime(pid int) time.Duration {
 	return time.Duration(ns)
 }
 
+// tick is the unit of /proc/stat: USER_HZ is 100 on every Linux that Go supports.
+const tick = 10 * time.Millisecond
+
 // cpuBusy returns the total time in which the CPUs of this machine were not
 // idle.
 func cpuBusy() time.Duration {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go supports
 	_, busy, _ := cpuTicks()
 	return time.Duration(busy) * tick
 }

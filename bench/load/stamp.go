@@ -2,8 +2,11 @@ package load
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+
+	"dotsconnect/bench/client"
 )
 
 // A message carries its run, its sender, its number, and the time at which it
@@ -22,10 +25,11 @@ import (
 // has room for a stamp, and parsing a stamp takes a tenth of the time of
 // reading the message from the kernel.
 //
-// A receiver finds the stamp by its tag, so it does not matter which envelope a
-// server puts around it. The size of a message follows from its sender and
-// number, so the receiver also knows the pad and finds a changed byte without a
-// checksum.
+// A receiver finds the stamp by its tag. The size of a message follows from its
+// sender and number, so the receiver also knows the pad. The bytes around it
+// follow from the server's template. And the intended time must be the one at
+// which this message was due (sends.go). So the receiver knows every byte of a
+// message, and finds any changed, missing or added byte without a checksum.
 const (
 	tag      = '~'
 	runAt    = 1
@@ -46,6 +50,7 @@ const (
 type stamp struct {
 	run, sender, seq uint32
 	intended         int64
+	late             int64 // how long after its intended time the message was sent; -1: not known
 }
 
 // put writes the stamp, encoded, into b.
@@ -69,7 +74,7 @@ func readStamp(b []byte, at int64) (s stamp, ok bool) {
 	const half = 1 << (timeBits - 1)
 	now := at / 1000
 	age := (now-int64(us)+half)&(1<<timeBits-1) - half
-	return stamp{uint32(run), uint32(number >> seqBits), uint32(number & (1<<seqBits - 1)), (now - age) * 1000}, ok1 && ok2 && ok3
+	return stamp{uint32(run), uint32(number >> seqBits), uint32(number & (1<<seqBits - 1)), (now - age) * 1000, -1}, ok1 && ok2 && ok3
 }
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -103,23 +108,43 @@ func get64(b []byte) (v uint64, ok bool) {
 	return v, bad&0xc0 == 0
 }
 
-// find parses the first stamp in message, and returns the bytes after its pad.
-// found is false if message has no stamp. damage is not empty if the stamp or
-// its pad is damaged.
-func (t *templates) find(message []byte, at int64) (s stamp, rest []byte, found bool, damage string) {
-	m := t.remembered(message)
-	if m != nil && bytes.Equal(message, m.text[:m.size]) {
-		return m.stamp, message[m.rest:], true, ""
-	}
-	s, rest, found, damage = t.read(message, at)
-	if found && damage == "" && s.run == t.run {
-		t.tagAt = bytes.IndexByte(message, tag)
-		if m = t.remembered(message); m != nil {
-			m.size = copy(m.text[:], message)
-			m.stamp, m.rest = s, len(message)-len(rest)
+// finding says what find has found in a message.
+type finding uint8
+
+const (
+	unstamped  finding = iota // the message has no stamp
+	otherRun                  // the message belongs to another run
+	unreadable                // the stamp is damaged, so nobody knows which message this was
+	damaged                   // the stamp is right, but other bytes are damaged
+	intact
+)
+
+// find parses a message: its stamp, and whether all of its bytes are those that
+// the server should have sent. damage describes the damage.
+func (t *templates) find(op byte, message []byte, at int64) (s stamp, f finding, damage string) {
+	i := t.index(message)
+	if i >= 0 && op == client.OpText {
+		if m := &t.memory[i]; string(message) == string(m.text[:m.size]) {
+			return m.stamp, intact, ""
+		}
+		if m := &t.memory[i^1]; string(message) == string(m.text[:m.size]) {
+			return m.stamp, intact, ""
 		}
 	}
-	return s, rest, found, damage
+	s, f, damage = t.read(message, at)
+	switch {
+	case f != intact:
+	case op != client.OpText:
+		f, damage = damaged, fmt.Sprintf("number %d of sender %d: a binary message, although a text was sent", s.seq, s.sender)
+	default:
+		t.tagAt = bytes.IndexByte(message, tag)
+		if i = t.index(message); i >= 0 {
+			m := &t.memory[i]
+			t.memory[i^1] = *m
+			m.size, m.stamp = copy(m.text[:], message), s
+		}
+	}
+	return s, f, damage
 }
 
 // memo remembers a message that was parsed. All members of a room get the same
@@ -127,45 +152,59 @@ func (t *templates) find(message []byte, at int64) (s stamp, rest []byte, found 
 type memo struct {
 	text  [160]byte
 	size  int
-	rest  int // position of the first byte after the stamp and its pad
 	stamp stamp
 }
 
-// remembered returns the memo in which a message is stored if it was parsed
-// before, or nil if the message is too short or too long for one. It computes
-// the index of the memo from digits of the stamp that differ between messages.
-// It assumes that the stamp is at the same position as in the last message.
-func (t *templates) remembered(message []byte) *memo {
+// index returns the index of the memo in which a message is stored if it was
+// parsed before, or -1 if the message is too short or too long for one. The memo
+// beside it, at index^1, has an earlier message with the same index. The index
+// is a hash of the sender and the number; the stamp is assumed to be at the same
+// position as in the last message.
+func (t *templates) index(message []byte) int {
 	if len(message) < t.tagAt+stampLen || len(message) > len(t.memory[0].text) {
-		return nil
+		return -1
 	}
-	b := message[t.tagAt:]
-	h := uint(b[numberAt+1])*5 + uint(b[numberAt+2])*31 + uint(b[numberAt+3])*7 + uint(b[numberAt+7]) + uint(b[timeAt+5])*13
-	return &t.memory[h%uint(len(t.memory))]
+	number := binary.LittleEndian.Uint64(message[t.tagAt+numberAt:])
+	return int(number * 0x9e3779b97f4a7c15 >> 32 % uint64(len(t.memory)))
 }
 
-func (t *templates) read(message []byte, at int64) (s stamp, rest []byte, found bool, damage string) {
+func (t *templates) read(message []byte, at int64) (s stamp, f finding, damage string) {
 	i := bytes.IndexByte(message, tag)
 	if i < 0 {
-		return s, nil, false, ""
+		return s, unstamped, ""
 	}
 	b := message[i:]
 	if len(b) < stampLen {
-		return s, nil, true, fmt.Sprintf("the stamp ends after %d bytes", len(b))
+		return s, unreadable, fmt.Sprintf("the stamp ends after %d bytes", len(b))
 	}
 	s, ok := readStamp(b, at)
-	rest = b[stampLen:]
-	if !ok {
-		return s, rest, true, fmt.Sprintf("the stamp is %q", b[:stampLen])
+	switch {
+	case !ok:
+		return s, unreadable, fmt.Sprintf("the stamp is %q", b[:stampLen])
+	case s.run != t.run:
+		return s, otherRun, ""
 	}
-	if s.run != t.run {
-		return s, rest, true, "" // a message of another run, whose pad is not known
+	if t.sent != nil {
+		if s.late, ok = t.sent(s); !ok {
+			return s, unreadable, fmt.Sprintf("the stamp %q says number %d of sender %d, due %d us after boot, but no such message was sent",
+				b[:stampLen], s.seq, s.sender, s.intended/1000)
+		}
 	}
-	want := t.pads[t.sizeOf(s.sender, s.seq)]
-	if !bytes.HasPrefix(rest, want) || len(rest) > len(want) && rest[len(want)] != '"' {
-		return s, rest, true, fmt.Sprintf("number %d of sender %d: the bytes after the stamp differ from the bytes that were sent", s.seq, s.sender)
+	want, rest, room := t.pads[t.sizeOf(s.sender, s.seq)], b[stampLen:], ""
+	if t.receive.named && int(s.sender) < len(t.roomOf) {
+		room = t.room(t.roomOf[s.sender])
 	}
-	return s, rest[len(want):], true, ""
+	switch {
+	case !bytes.HasPrefix(rest, want):
+		damage = "the bytes after the stamp differ from the bytes that were sent"
+	case !match(t.receive.before, message[:i], room):
+		damage = fmt.Sprintf("the bytes before the stamp are %.100q", message[:i])
+	case !match(t.receive.after, rest[len(want):], room):
+		damage = fmt.Sprintf("the bytes after the text are %.100q", rest[len(want):])
+	default:
+		return s, intact, ""
+	}
+	return s, damaged, fmt.Sprintf("number %d of sender %d: %s", s.seq, s.sender, damage)
 }
 
 // NewRunID returns a random number for a run, never 0. Each message carries it,

@@ -29,6 +29,8 @@ const (
 	StepOpen  = "open"  // all connections are open
 	StepStart = "start" // memory was read again; Met has the start time of the schedule
 	StepSent  = "sent"  // all messages of the schedule were sent
+	StepQuiet = "quiet" // no more deliveries are expected; all connections are still open
+	StepRead  = "read"  // the figures of the servers were read, so connections may end
 )
 
 // Brought is the data that a generator sends to the others at a step.

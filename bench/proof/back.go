@@ -5,10 +5,6 @@ import (
 	"slices"
 )
 
-// maxBehind is the number of newest messages of a room among which the ledger
-// looks for the first messages of a member that came back.
-const maxBehind = 1 << 12
-
 // returned is a member that lost its connection because its server died, and
 // that came back. Messages that were sent while it was away are not judged.
 // After its first message of a sender, it must get all later messages of that
@@ -17,7 +13,7 @@ const maxBehind = 1 << 12
 type returned struct {
 	last  map[uint32]uint32 // by sender: the highest number that the member got since it came back
 	got   int64
-	at    int   // position of the member's newest message in the log of the room; -1: not known
+	at    int64 // position of the member's newest message in the log of the room; -1: not known
 	stray entry // the member's first message that was not in the order of the log; seq 0: none
 	bad   bool  // another violation was counted, which also explains a wrong order
 }
@@ -43,21 +39,21 @@ func (l *Ledger) fromBack(b *returned, m int32, e entry) {
 		l.bad.Lost += int64(e.seq - last - 1)
 	}
 	b.last[e.sender] = e.seq
-	b.alongside(l.rooms[l.roomOf[m]].log, e)
+	b.alongside(&l.rooms[l.roomOf[m]].log, e)
 }
 
 // alongside compares a message of b with the log of the room. The first message
 // that is found in the log fixes the position of b.
-func (b *returned) alongside(log []entry, e entry) {
+func (b *returned) alongside(log *order, e entry) {
 	if b.at < 0 {
-		begin := max(0, len(log)-maxBehind)
-		if i := slices.Index(log[begin:], e); i >= 0 {
-			b.at = begin + i
+		begin := max(log.base, log.end()-min(log.end(), maxBehind))
+		if i, ok := log.find(e, begin); ok {
+			b.at = int64(i)
 		}
 		return
 	}
 	b.at++
-	if b.at < len(log) && log[b.at] != e && b.stray.seq == 0 {
+	if at := uint32(b.at); at >= log.base && at < log.end() && log.at(at) != e && b.stray.seq == 0 {
 		b.stray = e
 	}
 }

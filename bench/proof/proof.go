@@ -3,24 +3,25 @@
 // each member got every message exactly once and in order, and whether no
 // member got a foreign message.
 //
-// It uses three methods, from exact and expensive to cheap:
+// A log has the order of each room: each message is added to it when the first
+// member gets it. For each member the ledger compares every message with the
+// next one of the log, so a message that is missing, doubled or late is
+// recognised at once, with its number (order.go). A log keeps only the messages
+// that some member still has to get, and the newest ones.
 //
-//   - In rooms of up to 16 members the ledger keeps, for each member, the last
-//     number that it got of each sender: 4 bytes times the number of members. So
-//     a message that is missing, doubled or late is recognised at once, with its
-//     number.
-//   - For each member of any room it keeps a count, a sum and a rolling hash of the
-//     messages that the member got: 24 bytes. For each member that did not leave,
-//     count and sum must be those of the messages that were sent. This equality
-//     proves that the member got each message exactly once. The hashes of all these
-//     members must be equal. Equal hashes prove that all of them saw one order.
-//   - A log has the order of each room: each message is added to it when the first
-//     member gets it. All logs together have the first million messages. If a
-//     member saw another order, the log shows at which message it differs first.
+// For each member it also keeps a count, a sum and a rolling hash of the
+// messages that the member got: 24 bytes. The sum must be that of the messages
+// that were sent. The hashes of all members must be equal, which proves that all
+// of them saw one order. If a member saw another order than most, that member
+// is wrong, even if it got its messages first and so decided the log.
 //
 // If a server promises only the order of each sender's messages, and no order
-// of the room, the first method is used in rooms of up to 4,096 members.
-// Scenarios with larger rooms are refused.
+// of the room, the ledger keeps for each member the last number that it got of
+// each sender. Scenarios with rooms of more than 4,096 members are then refused.
+//
+// All violations are counted as events at one member: a message that two members
+// lost counts as two. If a member was so far behind that its messages left the
+// log, the counts are a lower bound, and the verdict says so.
 //
 // Several generators can share a run. Each has a Ledger of all members, but
 // judges only its own (Only). At the end it learns how many messages the
@@ -36,9 +37,7 @@ import (
 )
 
 const (
-	smallRoom = 16
 	maxMatrix = 1 << 12 // largest number of members of a room that is judged only by the order of each sender
-	maxLog    = 1 << 20 // largest number of entries in the logs of all rooms together
 	maxHeld   = 1 << 16 // largest number of missing messages whose numbers are kept
 	maxNotes  = 20
 )
@@ -64,6 +63,9 @@ type Verdict struct {
 	Left     int64    `json:"members_that_left"`   // these members are judged only if they came back
 	Notes    []string `json:"notes"`               // descriptions of the first violations
 
+	AtLeast bool   `json:"counts_are_lower_bounds,omitempty"` // some events could not be counted one by one
+	Guess   string `json:"guess,omitempty"`                   // what the user probably has to change
+
 	Back         int64 `json:"members_that_came_back,omitempty"` // these members are judged from the time when they came back
 	ReceivedBack int64 `json:"deliveries_after_coming_back,omitempty"`
 
@@ -88,6 +90,7 @@ type Total struct {
 type Ledger struct {
 	// These fields do not change after New.
 	roomOrder bool
+	echo      bool               // a member gets its own messages too
 	roomOf    []int32            // by member: the number of its room
 	indexOf   []int32            // by member: its index in its room
 	mine      func(m int32) bool // whether this ledger judges a member; nil: it judges all
@@ -97,10 +100,12 @@ type Ledger struct {
 	members     []member
 	sent        []uint32 // by member: the number of the last message that it has sent
 	held        map[mark]bool
-	strays      map[int32]stray // by member: where it first differed from the log of its room
+	diffs       map[int32]*diff // by member: how its messages differ from the log of its room
+	missing     int             // number of messages in diffs
 	guests      map[uint32]*guest
 	backs       map[int32]*returned // by member that left and came back
-	logged      int
+	logged      int                 // number of entries in all logs
+	atLeast     bool
 	outstanding int64
 	left        int64
 	bad         Counts
@@ -111,14 +116,13 @@ type room struct {
 	members []int32  // the members that this ledger judges
 	size    int      // number of all members
 	gone    int      // number of members that left
-	ahead   uint32   // number of messages that the furthest member has received
-	last    []uint32 // small rooms: the last number that a member got of a sender; index: member*size+sender
-	log     []entry
-	logSeq  map[uint32]uint32 // large rooms: by sender, its last number in the log
+	last    []uint32 // without room order: the last number that a member got of a sender; index: member*size+sender
+	log     order    // with room order
 	sent    uint32
 	sum     uint64
 	flight  flight
 	split   bool // other ledgers judge some members of the room
+	told    bool // the messages that no sender has sent were counted
 }
 
 type member struct {
@@ -126,13 +130,6 @@ type member struct {
 	count     uint32
 	left      bool
 	bad       bool // a violation of this member was counted
-}
-
-// stray is the first message at which the order of a member differs from the
-// log of its room.
-type stray struct {
-	at  uint32
-	got entry
 }
 
 type entry struct{ sender, seq uint32 }
@@ -147,13 +144,18 @@ type mark struct {
 // for each room, not only for each sender.
 func New(roomOf []int32, roomOrder bool) *Ledger { return Only(roomOf, roomOrder, nil) }
 
+// WithoutEcho says that the server does not send a message back to its sender.
+// Then the ledger judges only the order of each sender, because each member of
+// a room gets other messages. Call it before the first message is sent.
+func (l *Ledger) WithoutEcho() { l.echo, l.roomOrder = false, false }
+
 // Only is like New, but the Ledger judges only the members for which mine
 // returns true. A nil mine means all members.
 func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	l := &Ledger{
-		roomOrder: roomOrder, roomOf: roomOf, indexOf: make([]int32, len(roomOf)), mine: mine,
+		roomOrder: roomOrder, echo: true, roomOf: roomOf, indexOf: make([]int32, len(roomOf)), mine: mine,
 		members: make([]member, len(roomOf)), sent: make([]uint32, len(roomOf)),
-		held: map[mark]bool{}, strays: map[int32]stray{}, guests: map[uint32]*guest{}, backs: map[int32]*returned{},
+		held: map[mark]bool{}, diffs: map[int32]*diff{}, guests: map[uint32]*guest{}, backs: map[int32]*returned{},
 	}
 	if len(roomOf) > 0 {
 		l.rooms = make([]room, slices.Max(roomOf)+1)
@@ -177,13 +179,6 @@ func Only(roomOf []int32, roomOrder bool, mine func(m int32) bool) *Ledger {
 	return l
 }
 
-// byName reports whether the ledger keeps the last number of each sender for
-// each member of the room. The ledger keeps these numbers in small rooms, and
-// in all rooms if the server promises only the order of each sender.
-func (l *Ledger) byName(r *room) bool {
-	return r.size <= smallRoom || !l.roomOrder && r.size <= maxMatrix
-}
-
 // Judges reports whether a room with this number of members can be judged if
 // the server promises only the order of each sender.
 func Judges(members int) bool { return members <= maxMatrix }
@@ -200,10 +195,18 @@ func (l *Ledger) Sent(sender int32) {
 	r.sent++
 	r.sum += mix(entry{uint32(sender), l.sent[sender]})
 	for _, m := range r.members {
-		if !l.members[m].left {
+		if !l.members[m].left && (l.echo || m != sender) {
 			l.outstanding++
 		}
 	}
+}
+
+// due returns how many of the messages of its room member m has to get.
+func (l *Ledger) due(r *room, m int32) uint32 {
+	if l.echo {
+		return r.sent
+	}
+	return r.sent - l.sent[m]
 }
 
 // Totals returns how many messages each member that is judged here has sent. It
@@ -240,7 +243,7 @@ func (l *Ledger) Left(m int32) {
 		p.left = true
 		l.left++
 		r := &l.rooms[l.roomOf[m]]
-		l.outstanding -= int64(r.sent) - int64(p.count)
+		l.outstanding -= int64(l.due(r, m)) - int64(p.count)
 		r.gone++
 		r.flight.without(p.count)
 	}
@@ -284,17 +287,23 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 			return false, false
 		}
 	}
-	if l.byName(r) {
-		l.inSmall(p, r, m, e)
+	var isNew bool
+	switch {
+	case p.left:
+		return false, false
+	case l.roomOrder:
+		isNew = l.follow(p, r, m, e)
+	case !l.echo && int32(sender) == m:
+		l.Foreign(m, fmt.Sprintf("its own message (number %d), although the server should not send messages back", seq))
+		return false, false
+	default:
+		isNew = l.bySender(p, r, m, e)
 	}
-	if l.roomOrder {
-		l.inOrder(p, r, m, e)
-	}
-	if !p.left {
+	if isNew {
 		l.outstanding--
-		if !r.split {
-			first, last = r.flight.arrived(p.count, len(r.members)-r.gone)
-		}
+	}
+	if !r.split && l.echo {
+		first, last = r.flight.arrived(p.count, len(r.members)-r.gone)
 	}
 	h := mix(e)
 	p.count++
@@ -303,9 +312,9 @@ func (l *Ledger) Receive(m int32, sender, seq uint32) (first, last bool) {
 	return first, last
 }
 
-// inSmall compares e with the last number that the member got of the same
-// sender.
-func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
+// bySender compares e with the last number that the member got of the same
+// sender. It returns false for a second copy.
+func (l *Ledger) bySender(p *member, r *room, m int32, e entry) bool {
 	if r.last == nil {
 		r.last = make([]uint32, r.size*r.size) // made only now, because rooms without messages do not need it
 	}
@@ -329,40 +338,10 @@ func (l *Ledger) inSmall(p *member, r *room, m int32, e entry) {
 		p.bad = true
 		l.bad.Doubled++
 		l.note("room %d: member %d got number %d of sender %d again (last was %d)", l.roomOf[m], m, e.seq, e.sender, *last)
+		return false
 	}
 	*last = max(*last, e.seq)
-}
-
-// inOrder compares e with the log of the room. If no other member has got as
-// many messages, it adds e to the log.
-func (l *Ledger) inOrder(p *member, r *room, m int32, e entry) {
-	switch at := int(p.count); {
-	case at < len(r.log):
-		if r.log[at] != e {
-			if _, known := l.strays[m]; !known && len(l.strays) < maxHeld {
-				l.strays[m] = stray{p.count, e}
-			}
-		}
-	case p.count == r.ahead:
-		r.ahead++
-		if at == len(r.log) && l.logged < maxLog {
-			l.logged++
-			r.log = append(r.log, e)
-		}
-		if r.size <= smallRoom {
-			return
-		}
-		if r.logSeq == nil {
-			r.logSeq = map[uint32]uint32{}
-		}
-		if before := r.logSeq[e.sender]; e.seq < before {
-			l.bad.Reordered++
-			p.bad = true
-			l.note("room %d: member %d got number %d of sender %d after number %d", l.roomOf[m], m, e.seq, e.sender, before)
-		} else {
-			r.logSeq[e.sender] = e.seq
-		}
-	}
+	return true
 }
 
 func (l *Ledger) note(format string, args ...any) {

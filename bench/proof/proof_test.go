@@ -334,3 +334,165 @@ func TestANumberThatARemoteSenderNeverSentIsForeign(t *testing.T) {
 		t.Errorf("got %+v", v.Counts)
 	}
 }
+
+// In a room of a thousand each event counts once for each member, and lost and
+// doubled messages of one member do not cancel out.
+func TestEventsOfALargeRoomAreCountedExactly(t *testing.T) {
+	const members, messages = 1000, 300
+	for name, victims := range map[string][]int{"the first": {0, 1, 2}, "in another order": {1, 0, 2}, "in the middle": {7, 500, 999}} {
+		l := New(make([]int32, members), true)
+		got := traffic(l, messages)
+		for i, v := range victims {
+			e := got[v]
+			switch i {
+			case 0: // loses three messages and gets four twice
+				e = slices.Delete(e, 250, 253)
+				for _, k := range []int{20, 40, 60, 60} {
+					e = slices.Insert(e, k, e[k])
+				}
+			case 1: // two messages come late
+				e[100], e[101] = e[101], e[100]
+				late := e[150]
+				e = slices.Insert(slices.Delete(e, 150, 151), 170, late)
+			case 2: // loses the last five messages
+				e = e[:len(e)-5]
+			}
+			got[v] = e
+		}
+		// Members get the messages in turns, as over a network.
+		for k := range messages + 1 {
+			for m := range int32(members) {
+				if k < len(got[m]) {
+					l.Receive(m, got[m][k].sender, got[m][k].seq)
+				}
+			}
+		}
+		if v := l.Verdict(); v.Counts != (Counts{Lost: 8, Doubled: 4, Reordered: 2}) || v.AtLeast {
+			t.Errorf("victims are %s: got %+v, at least %t: %q", name, v.Counts, v.AtLeast, v.Notes)
+		}
+	}
+}
+
+func TestASenderWhoseOrderIsWrongForAllCountsForEachMember(t *testing.T) {
+	l := New(make([]int32, 20), true)
+	l.Sent(0)
+	l.Sent(0)
+	for m := range int32(20) {
+		l.Receive(m, 0, 2)
+		l.Receive(m, 0, 1)
+	}
+	if v := l.Verdict(); v.Counts != (Counts{Reordered: 20}) || v.AtLeast {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestAMemberThatIsFarBehindGivesALowerBound(t *testing.T) {
+	l := New(make([]int32, 3), true)
+	l.logged = maxLog // the logs of other rooms are full
+	const messages = 4 * maxBehind
+	for range messages {
+		l.Sent(0)
+	}
+	for m := range int32(3) {
+		for seq := uint32(1); seq <= messages; seq++ {
+			if m < 2 || seq != 7 {
+				l.Receive(m, 0, seq)
+			}
+		}
+	}
+	if v := l.Verdict(); v.Lost == 0 || v.Lost > 1 || !v.AtLeast {
+		t.Errorf("got %+v, at least %t", v.Counts, v.AtLeast)
+	}
+}
+
+func TestALogKeepsOnlyWhatIsNeeded(t *testing.T) {
+	l := New(make([]int32, 3), true)
+	for seq := uint32(1); seq <= 100*maxBehind; seq++ {
+		l.Sent(0)
+		for m := range int32(3) {
+			l.Receive(m, 0, seq)
+		}
+	}
+	if n := len(l.rooms[0].log.entries); n > 4*maxBehind || l.logged != n {
+		t.Errorf("the log has %d entries, all logs %d", n, l.logged)
+	}
+	if v := l.Verdict(); v.Sum() != 0 || v.AtLeast {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestWithoutEchoNobodyWaitsForItsOwnMessages(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		echo  bool // what the user says
+		own   bool // what the server does
+		want  Counts
+		guess bool
+	}{
+		{"right", false, false, Counts{}, false},
+		{"not told", true, false, Counts{Lost: 6}, true},
+		{"a server with echo", false, true, Counts{Foreign: 6}, false},
+	} {
+		l := New(make([]int32, 3), true)
+		if !c.echo {
+			l.WithoutEcho()
+		}
+		for seq := uint32(1); seq <= 2; seq++ {
+			for sender := range int32(3) {
+				l.Sent(sender)
+				for m := range int32(3) {
+					if m != sender || c.own {
+						l.Receive(m, uint32(sender), seq)
+					}
+				}
+			}
+		}
+		if v := l.Verdict(); v.Counts != c.want || (v.Guess != "") != c.guess || !c.echo && l.Outstanding() != 0 {
+			t.Errorf("%s: got %+v, guess %q, %d outstanding", c.name, v.Counts, v.Guess, l.Outstanding())
+		}
+	}
+}
+
+// Members may get their messages in any interleaving, so any of them may be the
+// first to get a message. The counts must not depend on that.
+func TestTheCountsDoNotDependOnWhoIsFirst(t *testing.T) {
+	const members, messages = 6, 40
+	faults := map[string]struct {
+		wrong func(e []entry) []entry
+		want  Counts
+	}{
+		"right":  {func(e []entry) []entry { return e }, Counts{}},
+		"drop":   {func(e []entry) []entry { return slices.Delete(e, 20, 21) }, Counts{Lost: 1}},
+		"drop 3": {func(e []entry) []entry { return slices.Delete(e, 20, 23) }, Counts{Lost: 3}},
+		"first":  {func(e []entry) []entry { return e[1:] }, Counts{Lost: 1}},
+		"last":   {func(e []entry) []entry { return e[:len(e)-1] }, Counts{Lost: 1}},
+		"double": {func(e []entry) []entry { return slices.Insert(e, 20, e[20]) }, Counts{Doubled: 1}},
+		"swap":   {func(e []entry) []entry { e[20], e[21] = e[21], e[20]; return e }, Counts{Reordered: 1}},
+	}
+	for name, f := range faults {
+		for seed := range uint64(300) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			l := New(make([]int32, members), true)
+			got := traffic(l, messages)
+			victim := rng.IntN(members)
+			got[victim] = f.wrong(got[victim])
+			next := make([]int, members)
+			for left := members; left > 0; {
+				m := rng.IntN(members)
+				for range 1 + rng.IntN(4) { // a read returns several messages
+					if next[m] >= len(got[m]) {
+						break
+					}
+					e := got[m][next[m]]
+					l.Receive(int32(m), e.sender, e.seq)
+					if next[m]++; next[m] == len(got[m]) {
+						left--
+					}
+				}
+			}
+			if v := l.Verdict(); v.Counts != f.want || v.AtLeast {
+				t.Fatalf("%s at member %d, seed %d: got %+v, at least %t: %q", name, victim, seed, v.Counts, v.AtLeast, v.Notes)
+			}
+		}
+	}
+}

@@ -2,7 +2,6 @@ package proof
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -22,7 +21,7 @@ func (l *Ledger) Verdict() Verdict {
 		v.Sent += l.sentHere(r)
 		for _, m := range r.members {
 			if p := &l.members[m]; !p.left {
-				v.Expected += int64(r.sent)
+				v.Expected += int64(l.due(r, m))
 				v.Received += int64(p.count)
 				l.complete(p, r, number, m)
 			}
@@ -31,7 +30,10 @@ func (l *Ledger) Verdict() Verdict {
 			v.Votes = l.agree(r, number, v.Votes)
 		}
 	}
-	v.Counts = l.bad
+	v.Counts, v.AtLeast = l.bad, l.atLeast
+	if l.bad.Lost > 0 && l.echo && withoutOwn(l) {
+		v.Guess = "each member got all messages except its own: if the server does not send a message back to its sender, use --echo no"
+	}
 	v.Notes = append(v.Notes, l.notes...)
 	return v
 }
@@ -49,33 +51,81 @@ func (l *Ledger) sentHere(r *room) int64 {
 	return n
 }
 
-// complete compares the messages that a member got with those that were sent to
-// its room.
+// complete compares the messages that a member got with those that it should
+// have got.
 func (l *Ledger) complete(p *member, r *room, number int, m int32) {
-	if l.byName(r) {
-		l.completeSmall(p, r, number, m)
+	if !l.roomOrder {
+		l.completeSenders(p, r, number, m)
 		return
 	}
-	switch {
-	case p.count < r.sent:
+	forged := l.forged(r, number)
+	if d := l.diffs[m]; d == nil || !d.vague {
+		l.completeLog(p, r, number, m, r.sent+forged-r.log.end())
+	} else if p.count < r.sent {
 		p.bad = true
 		l.bad.Lost += int64(r.sent - p.count)
-		l.note("room %d: member %d got %d of %d messages%s", number, m, p.count, r.sent, l.firstDifference(m, r))
-	case p.count > r.sent:
-		p.bad = true
-		l.bad.Doubled += int64(p.count - r.sent)
-		l.note("room %d: member %d got %d messages, but %d were sent%s", number, m, p.count, r.sent, l.firstDifference(m, r))
-	case p.sum != r.sum:
+		l.note("room %d: member %d got %d of %d messages", number, m, p.count, r.sent)
+	}
+	if d := l.diffs[m]; d != nil && d.vague {
+		p.bad, l.atLeast = true, true
+	}
+	if !p.bad && forged == 0 && p.sum != r.sum {
 		p.bad = true
 		l.bad.Lost++
 		l.bad.Doubled++
-		l.note("room %d: member %d got as many messages as were sent, but not the same messages%s", number, m, l.firstDifference(m, r))
+		l.note("room %d: member %d got as many messages as were sent, but not the same messages", number, m)
 	}
 }
 
-func (l *Ledger) completeSmall(p *member, r *room, number int, m int32) {
+// completeLog counts the messages that a member lost: those that it skipped,
+// those after its position in the log, and those that no member got.
+func (l *Ledger) completeLog(p *member, r *room, number int, m int32, nobody uint32) {
+	pos := l.position(m)
+	lost := int64(r.log.end()-pos) + int64(nobody)
+	if d := l.diffs[m]; d != nil {
+		missing := slices.Collect(maps.Keys(d.missing))
+		slices.SortFunc(missing, func(a, b entry) int { return cmp.Or(cmp.Compare(a.sender, b.sender), cmp.Compare(a.seq, b.seq)) })
+		for _, e := range missing {
+			l.note("room %d: member %d lost number %d of sender %d", number, m, e.seq, e.sender)
+		}
+		lost += int64(len(missing))
+	}
+	if n := int64(r.log.end()-pos) + int64(nobody); n > 0 {
+		l.note("room %d: member %d got nothing after message %d of %d", number, m, pos, r.sent)
+	}
+	if lost > 0 {
+		p.bad = true
+		l.bad.Lost += lost
+	}
+}
+
+// forged returns how many messages the members of a room got that their senders
+// have not sent. Those senders belong to other generators, so the number of
+// their messages was not known before.
+func (l *Ledger) forged(r *room, number int) (n uint32) {
+	for index, high := range r.log.high {
+		if sender := l.memberAt(number, index); high > l.sent[sender] {
+			n += high - l.sent[sender]
+			if !r.told {
+				l.note("room %d: members got numbers up to %d of sender %d, which has sent %d", number, high, sender, l.sent[sender])
+			}
+		}
+	}
+	if !r.told {
+		r.told = true
+		l.bad.Foreign += int64(n) * int64(len(r.members)-r.gone)
+	}
+	return n
+}
+
+// completeSenders compares the last number that a member got of each sender with
+// the last number that the sender has sent.
+func (l *Ledger) completeSenders(p *member, r *room, number int, m int32) {
 	for index := range r.size {
 		sender, last := l.memberAt(number, index), uint32(0)
+		if sender == m && !l.echo {
+			continue
+		}
 		if r.last != nil {
 			last = r.last[int(l.indexOf[m])*r.size+index]
 		}
@@ -127,37 +177,100 @@ func (l *Ledger) neverCame() {
 func (l *Ledger) agree(r *room, number int, cast []Vote) []Vote {
 	votes := map[uint64]int{}
 	var most uint64
+	var leader int32 = -1 // a member that saw the order of most members
 	for _, m := range r.members {
 		if p := &l.members[m]; !p.left && !p.bad {
 			votes[p.hash]++
-			if votes[p.hash] > votes[most] {
-				most = p.hash
+			if leader < 0 || votes[p.hash] > votes[most] {
+				most, leader = p.hash, m
 			}
 		}
 	}
-	if r.split && votes[most] > 0 {
+	if r.split && leader >= 0 {
 		cast = append(cast, Vote{int32(number), most, votes[most]})
 	}
-	if len(votes) < 2 {
-		return cast
-	}
-	for _, m := range r.members {
-		if p := &l.members[m]; !p.left && !p.bad && p.hash != most {
-			l.bad.Reordered++
-			l.note("room %d: member %d got another order than %d others%s", number, m, votes[most], l.firstDifference(m, r))
+	if len(votes) > 1 || len(l.diffs) > 0 || r.log.swapped > 0 {
+		for _, m := range r.members {
+			if !l.members[m].left {
+				l.reordered(r, number, m, leader, votes[most])
+			}
 		}
 	}
 	return cast
 }
 
-// firstDifference describes the first message at which a member differs from
-// the log of its room, or returns "" if the member does not differ.
-func (l *Ledger) firstDifference(m int32, r *room) string {
-	stray, ok := l.strays[m]
-	if !ok {
-		return ""
+// reordered counts the messages that a member got in a wrong order. leader is a
+// member that saw the order of the room, which most members saw; -1: there is
+// none, so the log counts as the order of the room.
+func (l *Ledger) reordered(r *room, number int, m, leader int32, most int) {
+	p, d, led := &l.members[m], cmp.Or(l.diffs[m], &diff{}), &diff{}
+	if leader >= 0 {
+		led = cmp.Or(l.diffs[leader], led)
 	}
-	want := r.log[stray.at]
-	return fmt.Sprintf("; as message %d it got number %d of sender %d, where another had number %d of sender %d",
-		stray.at+1, stray.got.seq, stray.got.sender, want.seq, want.sender)
+	if leader >= 0 && !p.bad && p.hash == l.members[leader].hash {
+		if n := r.log.swapped; n > 0 && len(d.late) == 0 { // all members saw an order that contradicts the order of a sender
+			l.bad.Reordered += n
+			l.note("room %d: member %d got number %d of sender %d after number %d", number, m, r.log.stray.seq, r.log.stray.sender, r.log.after.seq)
+		}
+		return
+	}
+	wrong := int64(0)
+	for e := range d.late {
+		if _, ok := led.late[e]; !ok {
+			wrong++
+		}
+	}
+	// If this member got its messages first, its wrong order is the log, and
+	// the messages were late for all others. But if it never got the messages
+	// after which they came, it lost those, and its order is not wrong.
+	for e, after := range led.late {
+		_, ok := d.late[e]
+		if !ok && !hasLost(l, r, m, e) && !hasLost(l, r, m, after) {
+			wrong++
+		}
+	}
+	got, after := d.stray, d.late[d.stray]
+	if len(d.late) == 0 {
+		got, after = led.late[led.stray], led.stray
+	}
+	switch {
+	case wrong > 0:
+		l.bad.Reordered += wrong
+		l.note("room %d: member %d got number %d of sender %d after number %d of sender %d, in another order than %d others",
+			number, m, got.seq, got.sender, after.seq, after.sender, most)
+	case !p.bad: // a guest's message came at another place
+		l.bad.Reordered++
+		l.note("room %d: member %d got another order than %d others", number, m, most)
+	}
+}
+
+// hasLost reports whether a member never got a message that is in the log of its
+// room.
+func hasLost(l *Ledger, r *room, m int32, e entry) bool {
+	if d := l.diffs[m]; d != nil && d.missing[e] {
+		return true
+	}
+	_, ok := r.log.find(e, max(l.position(m), r.log.base))
+	return ok
+}
+
+// withoutOwn reports whether each member that sends got exactly the messages of
+// the other members, and each other member got everything.
+func withoutOwn(l *Ledger) bool {
+	some := false
+	for m := range l.members {
+		p, r := &l.members[m], &l.rooms[l.roomOf[m]]
+		if p.left || !l.judged(int32(m)) {
+			continue
+		}
+		own := uint64(0)
+		for seq := uint32(1); seq <= l.sent[m]; seq++ {
+			own += mix(entry{uint32(m), seq})
+		}
+		if p.count != r.sent-l.sent[m] || p.sum != r.sum-own {
+			return false
+		}
+		some = some || l.sent[m] > 0
+	}
+	return some
 }

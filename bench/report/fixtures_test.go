@@ -22,7 +22,7 @@ func lobby() *result.Result {
 		Latency:  result.Quantiles{Count: 108_000, Mean: 235.3, P50: 224, P90: 293, P99: 612, P999: 2919, Max: 48_320},
 		First:    result.Quantiles{Count: 13_500, Mean: 190.2, P50: 181, P90: 240, P99: 480, P999: 2100, Max: 47_800},
 		Last:     result.Quantiles{Count: 13_500, Mean: 280.1, P50: 265, P90: 340, P99: 790, P999: 3300, Max: 48_320},
-		Lateness: result.Quantiles{Count: 13_500, Mean: 50.8, P50: 40, P90: 63, P99: 125, P999: 410, Max: 950},
+		Lateness: result.Quantiles{Count: 13_500, Mean: 5.8, P50: 4, P90: 9, P99: 35, P999: 310, Max: 950},
 		Connect:  result.Quantiles{Count: 8000, Mean: 10_489, P50: 8319, P90: 22_735, P99: 31_135, P999: 33_183, Max: 33_663},
 		Traffic: result.Traffic{Conns: 8000, MeasuredS: 27, Due: 15_000, Sent: 15_000, SentRate: 500, Delivered: 108_000,
 			DeliveredRate: 4000, Beats: 11_000, PerRead: 1.4},

@@ -22,21 +22,34 @@ func figures(r *result.Result) []figure {
 		timed = "void"
 	}
 	add := func(class, name string, q quantity, note string) {
-		if class == "void" {
+		switch class {
+		case "void":
 			note = "invalid run"
+		case "late":
+			class = "void"
 		}
 		all = append(all, figure{name, q, note, class})
 	}
 	if q := r.Latency; q.Count > 0 {
-		add(timed, "Latency p50", duration(float64(q.P50)), "at all receivers")
-		add(timed, "Latency p99", duration(float64(q.P99)), "p99.9 "+duration(float64(q.P999)).String())
-		add(timed, "Latency max", duration(float64(q.Max)), "of "+several(q.Count, "delivery", "deliveries"))
+		latency := r.Times()[0]
+		notes := map[string]string{"p50": "at all receivers", "p99": "at all receivers", "max": "of " + several(q.Count, "delivery", "deliveries")}
+		for _, n := range result.EachQuantile() {
+			note, ok := notes[n.Name]
+			if !ok || !n.Enough(q) {
+				continue
+			}
+			class := timed
+			if r.Doubt(latency, n) != "" && class == "" {
+				class, note = "late", "the generator was late"
+			}
+			add(class, "Latency "+n.Label, duration(float64(n.Of(q))), note)
+		}
 	}
 	if t := r.Traffic; t.Delivered > 0 {
 		add(timed, "Deliveries", quantity{rate(t.DeliveredRate), "/s"}, "of "+rate(t.SentRate)+"/s sent")
 	}
 	if s := r.Server; s != nil {
-		all = append(all, serverFigures(s)...)
+		all = append(all, serverFigures(r, s)...)
 	}
 	all = append(all, proofFigure(r))
 	if k := r.Kicks; k != nil {
@@ -58,14 +71,18 @@ func figures(r *result.Result) []figure {
 	return all
 }
 
-func serverFigures(s *result.Server) []figure {
+func serverFigures(r *result.Result, s *result.Server) []figure {
 	var all []figure
+	class := ""
+	if r.Busy != "" {
+		class = "void"
+	}
 	busy := digits(s.CPUs, 2) + " CPUs busy"
 	switch {
 	case s.CPUPerDelivery > 0:
-		all = append(all, figure{"Server CPU", duration(s.CPUPerDelivery), "per delivery; " + busy, ""})
+		all = append(all, figure{"Server CPU", duration(s.CPUPerDelivery), "per delivery; " + busy, class})
 	case s.CPUPerBeat > 0:
-		all = append(all, figure{"Server CPU", duration(s.CPUPerBeat), "per heartbeat; " + busy, ""})
+		all = append(all, figure{"Server CPU", duration(s.CPUPerBeat), "per heartbeat; " + busy, class})
 	}
 	if s.BytesPerConn > 0 {
 		note := "user; kernel not measured"

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -99,30 +100,21 @@ func one(yes bool) float64 {
 }
 
 func (e *exposition) times(r *result.Result) {
-	for _, m := range []struct {
-		name, help string
-		q          result.Quantiles
-	}{
-		{"latency_seconds", "Latency at all receivers: time from when a message was due until it arrived; quantile 1 is the maximum.", r.Latency},
-		{"latency_first_receiver_seconds", "Latency at the first receiver of each message: time from when it was due until it arrived.", r.First},
-		{"latency_last_receiver_seconds", "Latency at the last receiver of each message: time from when it was due until it arrived.", r.Last},
-		{"send_lateness_seconds", "Time from when a message was due until it was sent.", r.Lateness},
-		{"connect_seconds", "Time from the connect until the end of the handshake.", r.Connect},
-		{"reconnect_seconds", "Time from the end of a connection until the connection that replaces it has finished its handshake.", r.Reconnect},
-		{"kick_lateness_seconds", "Time from when a silent connection was due to be closed until it was closed.", r.Kick},
-	} {
-		if m.q.Count == 0 {
+	names := map[string]string{"first_receiver": "latency_first_receiver", "last_receiver": "latency_last_receiver",
+		"lateness": "send_lateness", "kick": "kick_lateness"}
+	for _, t := range r.Times() {
+		if t.Of.Count == 0 {
 			continue
 		}
-		e.head(m.name, "summary", m.help)
-		for _, q := range []struct {
-			quantile string
-			us       int64
-		}{{"0.5", m.q.P50}, {"0.9", m.q.P90}, {"0.99", m.q.P99}, {"0.999", m.q.P999}, {"1", m.q.Max}} {
-			e.sample(m.name, float64(q.us)/1e6, "quantile", q.quantile)
+		name := cmp.Or(names[t.Key], t.Key) + "_seconds"
+		e.head(name, "summary", t.Help)
+		for _, q := range result.EachQuantile() {
+			if q.Enough(t.Of) {
+				e.sample(name, float64(q.Of(t.Of))/1e6, "quantile", strconv.FormatFloat(q.Share, 'g', -1, 64))
+			}
 		}
-		e.sample(m.name+"_sum", m.q.Mean*float64(m.q.Count)/1e6)
-		e.sample(m.name+"_count", float64(m.q.Count))
+		e.sample(name+"_sum", t.Of.Mean*float64(t.Of.Count)/1e6)
+		e.sample(name+"_count", float64(t.Of.Count))
 	}
 }
 

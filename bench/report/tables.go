@@ -43,7 +43,10 @@ func tables(r *result.Result) []table {
 		t := table{Caption: "Thresholds", Head: []string{"threshold", "measured", "verdict"}}
 		for _, o := range r.Thresholds {
 			outcome := cell{"met", "good", "", nil}
-			if !o.Met {
+			switch {
+			case o.NotJudged != "":
+				outcome = cell{"not judged", "warn", "", nil}
+			case !o.Met:
 				outcome = cell{"missed", "bad", "", nil}
 			}
 			t.Rows = append(t.Rows, []cell{words(o.Threshold), {Text: got(o)}, outcome})
@@ -53,23 +56,31 @@ func tables(r *result.Result) []table {
 	return all
 }
 
-// times returns the table of quantiles, with a row for each kind of time.
+// times returns the table of quantiles, with a row for each kind of time. Cells
+// that do not describe the server are grey.
 func times(r *result.Result) table {
-	t := table{Caption: "Times", Head: []string{"", "p50", "p90", "p99", "p99.9", "max", "count"}}
-	for _, row := range []struct {
-		name string
-		q    result.Quantiles
-	}{
-		{"latency, all receivers", r.Latency}, {"first receiver", r.First}, {"last receiver", r.Last},
-		{"send lateness", r.Lateness}, {"connect", r.Connect}, {"reconnect", r.Reconnect}, {"kick lateness", r.Kick},
-	} {
-		q := row.q
-		if q.Count == 0 || r.Closed && row.name == "send lateness" {
+	t := table{Caption: "Times", Head: []string{""}}
+	all := result.EachQuantile()
+	for _, q := range all {
+		t.Head = append(t.Head, q.Label)
+	}
+	t.Head = append(t.Head, "count")
+	for _, time := range r.Times() {
+		if time.Of.Count == 0 || r.Closed && time.Key == "lateness" {
 			continue
 		}
-		us := func(v int64) string { return duration(float64(v)).String() }
-		t.Rows = append(t.Rows, append([]cell{words(row.name)},
-			numbers(us(q.P50), us(q.P90), us(q.P99), us(q.P999), us(q.Max), count(q.Count))...))
+		row := []cell{words(time.Label)}
+		for _, q := range all {
+			c := cell{Text: duration(float64(q.Of(time.Of))).String()}
+			if !q.Enough(time.Of) {
+				c.Text = "–"
+			} else if r.Doubt(time, q) != "" {
+				c.Class = "void"
+				t.Note = "The generator was late by more than a tenth of the grey figures, so they do not describe the server."
+			}
+			row = append(row, c)
+		}
+		t.Rows = append(t.Rows, append(row, cell{Text: count(time.Of.Count)}))
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -23,10 +24,15 @@ type reason struct {
 	Lines   []string
 }
 
-const (
-	notesShown = 8
-	stillTrue  = "Its rates and latencies do not describe the server. The proof of delivery and the server's CPU per delivery still count."
-)
+const notesShown = 8
+
+// stillTrue says which figures of an INVALID run count.
+func stillTrue(r *result.Result) string {
+	if r.Busy != "" {
+		return "Its rates, its latencies and the server's CPU time do not describe the server. The proof of delivery still counts."
+	}
+	return "Its rates and latencies do not describe the server. The proof of delivery and the server's CPU per delivery still count."
+}
 
 // judge returns the verdict for the exit code of a result. Its reasons list
 // everything that went wrong, and not only the cause of this exit code.
@@ -39,9 +45,12 @@ func judge(r *result.Result) verdict {
 		v.Class, v.Word = "missed", "Threshold missed"
 		v.Sentence = "The run is valid and nothing was lost, but a threshold was missed."
 	case cli.Invalid:
-		v.Class, v.Word, v.Sentence = "invalid", "Invalid", "The generator or the machine was the bottleneck. "+stillTrue
+		v.Class, v.Word, v.Sentence = "invalid", "Invalid", "The generator or the machine was the bottleneck. "+stillTrue(r)
+		if len(r.Invalid) == 0 {
+			v.Word, v.Sentence = "Not judged", "Nothing was lost, but a threshold cannot be judged by this run."
+		}
 		if len(r.NotMeasured) > 0 {
-			v.Sentence = "The generator could not make all its measurements. " + stillTrue
+			v.Sentence = "The generator could not make all its measurements. " + stillTrue(r)
 		}
 	case cli.Violated:
 		v.Class, v.Word, v.Sentence = "violated", "Delivery violation", violations(r)
@@ -111,38 +120,22 @@ func reasons(r *result.Result) []reason {
 		add("Connections that the server ended", []string{r.Ended})
 	}
 	add("Why the run is invalid", r.Invalid)
-	var missed []string
+	var missed, open []string
 	for _, o := range r.Thresholds {
-		if !o.Met {
+		switch {
+		case o.NotJudged != "":
+			open = append(open, o.Threshold+": "+o.NotJudged)
+		case !o.Met:
 			missed = append(missed, o.Threshold+": "+got(o))
 		}
 	}
 	add("Thresholds missed", missed)
+	add("Not judged", append(open, r.NotJudged...))
 	return all
 }
 
-// got formats the value that a threshold was compared with. The unit follows
-// from the name of the figure.
-func got(o result.Outcome) string {
-	if o.Why != "" {
-		return o.Why
-	}
-	name, _, _ := strings.Cut(o.Threshold, "<")
-	name, _, _ = strings.Cut(name, ">")
-	name = strings.TrimSpace(name)
-	_, last, _ := strings.Cut(name, ".")
-	switch {
-	case strings.HasPrefix(last, "p50"), strings.HasPrefix(last, "p9"), last == "max":
-		return duration(o.Got).String()
-	case strings.Contains(name, "bytes"), strings.HasSuffix(name, "rss"):
-		return octets(o.Got).String()
-	case strings.Contains(name, "cpu_us"):
-		return digits(o.Got, 3) + "\u00a0µs"
-	case strings.HasPrefix(name, "rate."):
-		return rate(o.Got) + "/s"
-	}
-	return digits(o.Got, 3)
-}
+// got formats the value that a threshold was compared with.
+func got(o result.Outcome) string { return cmp.Or(o.Why, o.Value()) }
 
 // valid reports whether the rates and latencies of a run count.
 func valid(r *result.Result) bool { return len(r.Invalid) == 0 }

@@ -1,7 +1,6 @@
 package result
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,41 +13,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/folder"
 )
-
-// CheckOut checks before a run that Write will be able to create the folder
-// dir. It creates a temporary folder in the nearest existing parent folder of
-// dir, and removes it again.
-func CheckOut(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return cli.Failf(cli.Usage, "--out %s: exists already; name a new folder, or remove this one", dir)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return cli.Failf(cli.Usage, "--out: %w", err)
-	}
-	place := filepath.Dir(filepath.Clean(dir))
-	for ; place != filepath.Dir(place); place = filepath.Dir(place) {
-		if _, err := os.Stat(place); err == nil {
-			break
-		}
-	}
-	temp, err := os.MkdirTemp(place, "."+filepath.Base(dir)+".*")
-	if err != nil {
-		return cli.Failf(cli.Usage, "--out: %w", err)
-	}
-	if err := os.Remove(temp); err != nil {
-		return cli.Failf(cli.Usage, "--out: %w", err)
-	}
-	return nil
-}
-
-// MakePlace creates the parent folders of dir. Call it only when there are
-// files to write, so that a command that fails leaves no empty folder behind.
-func MakePlace(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	return nil
-}
 
 // Load reads a result. path is a result.json, or a folder that has one. An
 // error of Load is one line and names the file.
@@ -82,58 +48,22 @@ func Load(path string) (*Result, error) {
 	return r, nil
 }
 
-// File is a file in the folder of a run.
-type File struct {
-	Name  string
-	Write func(w io.Writer) error
-}
-
 // Write creates the folder dir with all files of the result, and with the files
 // in more, which other packages make. The folder appears with all of its files
 // or not at all.
-func (r *Result) Write(dir string, more ...File) (err error) {
-	dir = filepath.Clean(dir)
-	if err := MakePlace(dir); err != nil {
+func (r *Result) Write(dir string, more ...folder.File) error {
+	if err := folder.MakePlace(dir); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*")
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+	files := []folder.File{
+		{Name: "result.json", Write: r.JSON}, {Name: "latency.hlog", Write: r.hlog}, {Name: "seconds.csv", Write: r.csv},
+		{Name: "bench.txt", Write: r.BenchText}, {Name: "table.txt", Write: r.Table},
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(temp))
-		}
-	}()
-	files := []File{
-		{"result.json", r.JSON}, {"latency.hlog", r.hlog}, {"seconds.csv", r.csv},
-		{"bench.txt", r.BenchText}, {"table.txt", func(w io.Writer) error { return r.Table(w) }},
-	}
-	for _, f := range append(files, more...) {
-		var b bytes.Buffer
-		if err := f.Write(&b); err != nil {
-			return fmt.Errorf("--out: %s: %w", f.Name, err)
-		}
-		if err := os.WriteFile(filepath.Join(temp, f.Name), b.Bytes(), 0o644); err != nil {
-			return fmt.Errorf("--out: %w", err)
-		}
-	}
-	if err := os.Chmod(temp, 0o755); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	if err := os.Rename(temp, dir); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	return nil
+	return folder.Write(dir, append(files, more...), nil)
 }
 
 // JSON writes the text of result.json.
-func (r *Result) JSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
-}
+func (r *Result) JSON(w io.Writer) error { return folder.JSON(w, r) }
 
 func (r *Result) hlog(w io.Writer) error {
 	lw := hdrhistogram.NewHistogramLogWriter(w)

@@ -27,9 +27,18 @@ func Record(h *hdrhistogram.Histogram, ns int64) {
 	}
 }
 
+// RecordMany adds a time in whole microseconds n times. It must be at least one
+// microsecond and below 120 s.
+func RecordMany(h *hdrhistogram.Histogram, us, n int64) {
+	if err := h.RecordValues(us, n); err != nil {
+		panic(err) // the caller broke the rule above
+	}
+}
+
 // Histograms has the histograms of all times of a run.
 type Histograms struct {
 	Latency   *hdrhistogram.Histogram // latencies of messages that were due in the time measured
+	FromSend  *hdrhistogram.Histogram
 	First     *hdrhistogram.Histogram
 	Last      *hdrhistogram.Histogram
 	Lateness  *hdrhistogram.Histogram
@@ -45,6 +54,7 @@ type Histograms struct {
 func (r *Result) Summarize() {
 	h := &r.Histograms
 	r.Latency, r.Lateness, r.Connect = Summarize(h.Latency), Summarize(h.Lateness), Summarize(h.Connect)
+	r.FromSend = Summarize(h.FromSend)
 	r.First, r.Last, r.Reconnect = Summarize(h.First), Summarize(h.Last), Summarize(h.Reconnect)
 	r.Kick = Summarize(h.Kick)
 	for i := range r.Phases {
@@ -98,32 +108,6 @@ func (s *Server) Opened(before, open int64, conns int) {
 type Interval struct {
 	Start   time.Time
 	Latency *hdrhistogram.Histogram
-}
-
-// Quantiles summarizes a histogram.
-type Quantiles struct {
-	Count int64   `json:"count"`
-	Mean  float64 `json:"mean_us"`
-	P50   int64   `json:"p50_us"`
-	P90   int64   `json:"p90_us"`
-	P99   int64   `json:"p99_us"`
-	P999  int64   `json:"p999_us"`
-	Max   int64   `json:"max_us"`
-}
-
-// Summarize returns the quantiles of a histogram, which may be nil.
-func Summarize(h *hdrhistogram.Histogram) Quantiles {
-	if h == nil {
-		return Quantiles{}
-	}
-	q := Quantiles{Count: h.TotalCount()}
-	if q.Count == 0 {
-		return q
-	}
-	q.Mean, q.Max = h.Mean(), h.Max()
-	q.P50, q.P90 = h.ValueAtQuantile(50), h.ValueAtQuantile(90)
-	q.P99, q.P999 = h.ValueAtQuantile(99), h.ValueAtQuantile(99.9)
-	return q
 }
 
 // Micros formats a time in microseconds with a readable unit.

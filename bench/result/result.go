@@ -2,10 +2,7 @@
 // the files and tables that show them.
 package result
 
-import (
-	"dotsconnect/bench/internal/cli"
-	"dotsconnect/bench/proof"
-)
+import "dotsconnect/bench/proof"
 
 // Schema is the version of result.json. It grows when a field is removed or changes its meaning,
 // but not when a field is added.
@@ -27,6 +24,7 @@ type Result struct {
 	Machine  Machine           `json:"machine"`
 
 	Latency   Quantiles `json:"latency"`                // time from the moment when a message was due until it arrived at a receiver; all receivers count
+	FromSend  Quantiles `json:"latency_from_send"`      // time from the moment when a message was really sent; without messages of other processes
 	First     Quantiles `json:"latency_first_receiver"` // one value per message; empty if members of a room were in several processes
 	Last      Quantiles `json:"latency_last_receiver"`
 	Lateness  Quantiles `json:"send_lateness"`
@@ -35,6 +33,7 @@ type Result struct {
 	Kick      Quantiles `json:"kick_lateness"` // how late the server kicked silent members
 
 	Traffic     Traffic    `json:"traffic"`
+	Connects    Connects   `json:"connects"`
 	Proof       Verdict    `json:"proof"`
 	Server      *Server    `json:"server,omitempty"` // nil if the server's process id is not known
 	Generator   Generator  `json:"generator"`        // with several processes: the sum of their memory, and the largest value of each share
@@ -47,12 +46,15 @@ type Result struct {
 	Plots       Plots      `json:"plots"` // curves for the report that do not follow from Seconds
 	Thresholds  []Outcome  `json:"thresholds"`
 	Invalid     []string   `json:"invalid"`                // reasons why the rates and latencies of this run do not count
+	Busy        string     `json:"busy,omitempty"`         // reason why the server's CPU time does not count either
+	NotJudged   []string   `json:"not_judged,omitempty"`   // conditions of a valid run that cannot be checked on this machine
 	Ended       string     `json:"ended,omitempty"`        // text with the number of members that the server wrongly disconnected, and the first of these members
 	Broken      []string   `json:"broken"`                 // violations that are not about messages, each with the member
 	NotMeasured []string   `json:"not_measured,omitempty"` // what the generator could not measure, and why
 	Died        string     `json:"died,omitempty"`
 	Exit        int        `json:"exit"`
 	Histograms  Histograms `json:"-"`
+	InvalidOK   bool       `json:"-"` // see Judge
 }
 
 // Verdict is the judgment of package proof about all deliveries of a run.
@@ -71,6 +73,15 @@ type Traffic struct {
 	Beats         int64   `json:"heartbeats"`
 	PerRead       float64 `json:"deliveries_per_read"`
 	Other         int64   `json:"messages_without_stamp"`
+
+	OtherKinds map[string]int64 `json:"messages_without_stamp_by_kind,omitempty"`
+}
+
+// Connects counts the connections that were opened at the start of the run.
+type Connects struct {
+	Tried  int            `json:"tried"`
+	Failed int            `json:"failed"`
+	Causes map[string]int `json:"causes,omitempty"`
 }
 
 // Server has figures of the server's process, or the sums of several servers.
@@ -91,10 +102,24 @@ type Server struct {
 	BytesPerConn     float64 `json:"rss_bytes_per_connection"`     // growth of the RSS while the connections were opened
 	KernelPerConn    float64 `json:"kernel_bytes_per_connection"`  // kernel objects for both ends of a loopback connection; 0: not known
 	CPUPerConnect    float64 `json:"cpu_us_per_connect"`
+	Wait             float64 `json:"cpu_wait_share"`      // time that all threads together waited for a CPU, divided by the time measured; -1: not known
+	NotFresh         string  `json:"not_fresh,omitempty"` // reason why memory per connection may be too small: the server was used before
+	Growth           *Growth `json:"growth,omitempty"`    // nil: the run was too short
 	Descriptors      int64   `json:"descriptors"`
 	Threads          int64   `json:"threads"`
 	Go               *Go     `json:"go,omitempty"` // figures from the server's debug pages, if --admin names their address
 }
+
+// Growth says how fast the server's memory and descriptors grew while the
+// connections stayed the same. A server that leaks grows without end.
+type Growth struct {
+	RSS         float64 `json:"rss_bytes_per_hour"`
+	Descriptors float64 `json:"descriptors_per_hour"`
+}
+
+// GrowthNeeds is the shortest time measured, in seconds, from which a growth is
+// computed. In a shorter time a single allocation would look like a leak.
+const GrowthNeeds = 60
 
 // Go has figures of the Go runtime of the server, read at the end of the run.
 // Collections counts from when all connections were open.
@@ -184,6 +209,9 @@ type Generator struct {
 	BytesPerConn float64 `json:"rss_bytes_per_connection"`
 	Processes    int     `json:"processes"`
 	Steal        float64 `json:"steal_share"`
+	Wait         float64 `json:"cpu_wait_share"`     // share of the time in which the generator's thread waited for a CPU; -1: not known
+	Foreign      float64 `json:"foreign_cpus"`       // CPUs that other programs used; -1: not known
+	Pinned       bool    `json:"pinned"`             // the server had CPUs of its own
 	PSI          float64 `json:"cpu_pressure_share"` // share of the time in which a task waited for a CPU; -1: the kernel does not report it
 }
 
@@ -199,63 +227,4 @@ type Second struct {
 	ServerCPU float64 `json:"server_cpus"`
 	ServerRSS int64   `json:"server_rss_bytes"`
 	ThreadCPU float64 `json:"generator_thread_cpu_share"`
-}
-
-// A run outside of these limits is INVALID.
-const (
-	maxThreadCPU = 0.85
-	maxSteal     = 0.01
-	minSent      = 0.99
-	minLateUs    = 1000
-)
-
-// Judge checks the figures, and sets Invalid, Thresholds and Exit.
-func (r *Result) Judge(thresholds []Threshold) {
-	r.Invalid = r.invalid()
-	r.Thresholds = []Outcome{}
-	missed := false
-	for _, t := range thresholds {
-		o := t.check(r)
-		missed = missed || !o.Met
-		r.Thresholds = append(r.Thresholds, o)
-	}
-	switch {
-	case r.Died != "":
-		r.Exit = cli.ServerDied
-	case r.Proof.Sum() > 0 || len(r.Broken) > 0:
-		r.Exit = cli.Violated
-	case r.Ended != "":
-		// The members whose connections the server ended got no more messages. A busy machine does
-		// not excuse that, so this comes before Invalid.
-		r.Exit = cli.Violated
-	case len(r.Invalid) > 0:
-		r.Exit = cli.Invalid
-	case missed:
-		r.Exit = cli.Missed
-	default:
-		r.Exit = cli.OK
-	}
-}
-
-func (r *Result) invalid() []string {
-	reasons := []string{}
-	because := func(format string, args ...any) { reasons = append(reasons, sprintf(format, args...)) }
-	if !r.Closed && r.Lateness.Count > 0 {
-		if limit := max(minLateUs, r.Latency.P50/10); r.Lateness.P99 > limit {
-			because("sends were late: p99 %s; the limit is %s (1 ms or a tenth of the median latency)",
-				Micros(r.Lateness.P99), Micros(limit))
-		}
-	}
-	if t := r.Traffic; !r.Closed && float64(t.Sent) < minSent*float64(t.Due) {
-		because("only %s of %s messages of the schedule were sent (%.1f %%); a valid run needs 99 %%",
-			cli.Count(t.Sent), cli.Count(t.Due), 100*float64(t.Sent)/float64(t.Due))
-	}
-	reasons = append(reasons, r.NotMeasured...)
-	if cpu := r.Generator.ThreadCPU; cpu > maxThreadCPU {
-		because("the generator's thread was busy for %.0f %% of the time; above 85 %% a run measures the generator", 100*cpu)
-	}
-	if s := r.Generator.Steal; s > maxSteal {
-		because("other machines on this host took %.1f %% of the CPU time (steal); the limit is 1 %%", 100*s)
-	}
-	return reasons
 }

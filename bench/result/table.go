@@ -23,26 +23,37 @@ func (r *Result) Table(w io.Writer) error {
 		cli.Count(t.Conns), r.Scenario["rooms"], rate, r.Scenario["size"], r.Seed)
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t") }
-	row("", "p50", "p90", "p99", "p99.9", "max", "count")
-	quantiles := func(name string, q Quantiles) {
-		if q.Count > 0 {
-			row(name, Micros(q.P50), Micros(q.P90), Micros(q.P99), Micros(q.P999), Micros(q.Max), cli.Count(q.Count))
+	all := EachQuantile()
+	heads := []string{""}
+	for _, q := range all {
+		heads = append(heads, q.Label)
+	}
+	row(append(heads, "count")...)
+	marked := false
+	quantiles := func(t Time) {
+		if t.Of.Count == 0 || r.Closed && t.Key == "lateness" {
+			return
 		}
+		cells := []string{t.Label}
+		for _, q := range all {
+			cells = append(cells, r.Show(t, q))
+			marked = marked || strings.HasSuffix(cells[len(cells)-1], LateMark)
+		}
+		row(append(cells, cli.Count(t.Of.Count))...)
 	}
-	quantiles("latency", r.Latency)
-	for _, p := range r.Phases {
-		quantiles(sprintf("%s, %.1f to %.1f s", p.Name, p.From, p.To), p.Latency)
+	for i, t := range r.Times() {
+		if i == 1 {
+			for _, p := range r.Phases {
+				quantiles(Time{Label: sprintf("%s, %.1f to %.1f s", p.Name, p.From, p.To), Of: p.Latency, Late: true})
+			}
+		}
+		quantiles(t)
 	}
-	quantiles("first receiver", r.First)
-	quantiles("last receiver", r.Last)
-	if !r.Closed {
-		quantiles("send lateness", r.Lateness)
-	}
-	quantiles("connect", r.Connect)
-	quantiles("reconnect", r.Reconnect)
-	quantiles("kick lateness", r.Kick)
 	if err := tw.Flush(); err != nil {
 		return err
+	}
+	if marked {
+		fmt.Fprintf(&b, "%s: the generator was late by more than a tenth of this figure; use --pin, or a machine with more CPUs\n", LateMark)
 	}
 	r.lines(&b)
 	r.verdicts(&b)
@@ -59,10 +70,17 @@ func (r *Result) lines(b *strings.Builder) {
 		line("", "%s messages could not be sent because the server did not read", cli.Count(t.Refused))
 	}
 	if t.Other > 0 {
-		line("", "%s messages without a stamp, not checked", cli.Count(t.Other))
+		line("", "%s messages without a stamp: %s", cli.Count(t.Other), Causes(t.OtherKinds))
+	}
+	if c := r.Connects; c.Failed > 0 {
+		line("connects", "%s of %s failed: %s", cli.Count(c.Failed), cli.Count(c.Tried), Causes(c.Causes))
 	}
 	p := r.Proof
-	line("proof", "%s lost, %s doubled, %s reordered, %s foreign, %s damaged; %s of %s deliveries at members that stayed connected",
+	least := ""
+	if p.AtLeast {
+		least = "at least "
+	}
+	line("proof", least+"%s lost, %s doubled, %s reordered, %s foreign, %s damaged; %s of %s deliveries at members that stayed connected",
 		cli.Count(p.Lost), cli.Count(p.Doubled), cli.Count(p.Reordered), cli.Count(p.Foreign), cli.Count(p.Damaged),
 		cli.Count(p.Received), cli.Count(p.Expected))
 	if p.Back > 0 {
@@ -81,8 +99,8 @@ func (r *Result) lines(b *strings.Builder) {
 	if g.Processes > 1 {
 		who = sprintf("%d processes, the busiest %.0f %% of a CPU", g.Processes, 100*g.ThreadCPU)
 	}
-	line("generator", "%s, %.2f us per delivery at %.1f deliveries per read, %s B per connection; steal %.2f %%, CPU pressure %s",
-		who, g.PerDelivery, t.PerRead, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure)
+	line("generator", "%s, %.2f us per delivery at %.1f deliveries per read, %s B per connection; steal %.2f %%, CPU pressure %s, waited for a CPU %s",
+		who, g.PerDelivery, t.PerRead, cli.Count(int64(g.BytesPerConn)), 100*g.Steal, pressure, waited(g.Wait))
 }
 
 // lines writes the lines about the cost of the server.
@@ -97,7 +115,7 @@ func (s *Server) lines(line func(name, format string, args ...any)) {
 	add(s.CPUPerBeat, "%.2f us CPU per heartbeat")
 	add(s.CPUPerConnect, "%.0f us CPU per connect")
 	cost = append(cost, sprintf("%.2f CPUs", s.CPUs))
-	line("server", "%s; %s descriptors, %s threads", strings.Join(cost, ", "), cli.Count(s.Descriptors), cli.Count(s.Threads))
+	line("server", "%s; waited for a CPU %s; %s descriptors, %s threads", strings.Join(cost, ", "), waited(s.Wait), cli.Count(s.Descriptors), cli.Count(s.Threads))
 	memory := sprintf("RSS %.1f MB, %s B per connection when open, %s at the end", float64(s.RSSEnd)/1e6,
 		cli.Count(int64(s.BytesPerConn)), cli.Count(int64(s.BytesActive)))
 	if s.Settled {
@@ -107,9 +125,22 @@ func (s *Server) lines(line func(name, format string, args ...any)) {
 		memory += sprintf("; kernel %s B per connection, for both ends", cli.Count(int64(s.KernelPerConn)))
 	}
 	line("memory", "%s", memory)
+	if s.NotFresh != "" {
+		line("", "NOT FRESH %s", s.NotFresh)
+	}
+	if g := s.Growth; g != nil {
+		line("growth", "RSS %+.1f MB per hour, descriptors %+.0f per hour", g.RSS/1e6, g.Descriptors)
+	}
 	if g := s.Go; g != nil {
 		line("go", "%d collections, %s goroutines, heap %.1f MB in use", g.Collections, cli.Count(g.Goroutines), float64(g.HeapInuse)/1e6)
 	}
+}
+
+func waited(share float64) string {
+	if share < 0 {
+		return "unknown"
+	}
+	return sprintf("%.1f %%", 100*share)
 }
 
 // parts writes the lines that only some scenarios have: kicks, churn, slow
@@ -117,14 +148,14 @@ func (s *Server) lines(line func(name, format string, args ...any)) {
 func (r *Result) parts(line func(name, format string, args ...any)) {
 	if k := r.Kicks; k != nil {
 		line("kicks", "%s of %s silent connections closed: %d early, %d not at all; %d with heartbeats wrongly closed (%s)",
-			cli.Count(k.Kicked), cli.Count(k.Silent), k.Early, k.Missing, k.Wrong, codes(k.Codes))
+			cli.Count(k.Kicked), cli.Count(k.Silent), k.Early, k.Missing, k.Wrong, Causes(k.Codes))
 	}
 	if c := r.Churn; c != nil {
 		line("churn", "%s resets, %.0f/s, %s of them before the 101, %s ended by the server; they sent %s messages, and all members got %s of these",
 			cli.Count(c.Cut+c.Opened), c.Rate, cli.Count(c.Cut), cli.Count(c.Failed), cli.Count(c.Sent), cli.Count(c.Seen))
 	}
 	if s := r.Slow; s != nil {
-		line("slow", "%s members stopped reading, %s of them were disconnected (%s)", cli.Count(s.Members), cli.Count(s.Ended), codes(s.Codes))
+		line("slow", "%s members stopped reading, %s of them were disconnected (%s)", cli.Count(s.Members), cli.Count(s.Ended), Causes(s.Codes))
 	}
 	if v := r.Recovery; v != nil {
 		at := func(us int64) string {
@@ -138,10 +169,11 @@ func (r *Result) parts(line func(name, format string, args ...any)) {
 	}
 }
 
-func codes(n map[string]int) string {
+// Causes formats counts by name.
+func Causes[N int | int64](n map[string]N) string {
 	var all []string
-	for _, code := range slices.Sorted(maps.Keys(n)) {
-		all = append(all, sprintf("%s: %s", code, cli.Count(n[code])))
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		all = append(all, sprintf("%s: %s", name, cli.Count(n[name])))
 	}
 	if len(all) == 0 {
 		return "none"
@@ -152,16 +184,21 @@ func codes(n map[string]int) string {
 func (r *Result) verdicts(b *strings.Builder) {
 	for _, o := range r.Thresholds {
 		switch {
+		case o.NotJudged != "":
+			fmt.Fprintf(b, "NOT JUDGED %s: %s\n", o.Threshold, o.NotJudged)
 		case o.Why != "":
 			fmt.Fprintf(b, "MISSED %s: %s\n", o.Threshold, o.Why)
 		case o.Met:
 			fmt.Fprintf(b, "met %s\n", o.Threshold)
 		default:
-			fmt.Fprintf(b, "MISSED %s: got %s\n", o.Threshold, figures()[strings.TrimSpace(o.Threshold[:strings.IndexAny(o.Threshold, "<>")])].show(o.Got))
+			fmt.Fprintf(b, "MISSED %s: got %s\n", o.Threshold, o.Value())
 		}
 	}
 	for _, n := range r.Proof.Notes {
 		fmt.Fprintf(b, "VIOLATION %s\n", n)
+	}
+	if r.Proof.Guess != "" {
+		fmt.Fprintf(b, "HINT %s\n", r.Proof.Guess)
 	}
 	for _, n := range r.Broken {
 		fmt.Fprintf(b, "VIOLATION %s\n", n)
@@ -172,20 +209,27 @@ func (r *Result) verdicts(b *strings.Builder) {
 	for _, why := range r.Invalid {
 		fmt.Fprintf(b, "INVALID %s\n", why)
 	}
+	for _, what := range r.NotJudged {
+		fmt.Fprintf(b, "NOT JUDGED %s\n", what)
+	}
 	if len(r.Invalid) > 0 && r.Server != nil {
-		fmt.Fprintln(b, "        rates and latencies do not count, the proof and the server's CPU per delivery do; bench/README.md says how to get a valid run")
+		fmt.Fprintf(b, "        %s; bench/README.md says how to get a valid run\n", r.StillTrue())
 	}
 	if r.Died != "" {
 		fmt.Fprintf(b, "DIED %s\n", r.Died)
 	}
 }
 
-func (f figure) show(v float64) string {
-	switch f.kind {
-	case micros:
-		return Micros(int64(v))
-	case octets:
-		return cli.Count(int64(v)) + " B"
+// StillTrue says which figures of an INVALID run count.
+func (r *Result) StillTrue() string {
+	if r.Busy != "" {
+		return "rates, latencies and the server's CPU time do not count, the proof does"
 	}
-	return sprintf("%.3g", v)
+	return "rates and latencies do not count, the proof and the server's CPU per delivery do"
+}
+
+// Value formats the value that the threshold was compared with.
+func (o Outcome) Value() string {
+	name, _, _ := strings.Cut(strings.ReplaceAll(o.Threshold, ">", "<"), "<")
+	return figures()[strings.TrimSpace(name)].Show(o.Got)
 }

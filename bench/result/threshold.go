@@ -1,6 +1,7 @@
 package result
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/scenario"
 )
 
@@ -25,76 +27,137 @@ type Outcome struct {
 	Threshold string  `json:"threshold"`
 	Got       float64 `json:"got"`
 	Met       bool    `json:"met"`
-	Why       string  `json:"why,omitempty"` // reason why the run does not have this figure
+	Why       string  `json:"why,omitempty"`        // reason why the run does not have this figure
+	NotJudged string  `json:"not_judged,omitempty"` // reason why the figure does not describe the server, so Met has no meaning
 }
 
 // kind says how the value of a threshold is written.
 type kind int
 
 const (
-	plain  kind = iota
-	micros      // a time such as 20ms
-	octets      // bytes such as 4M
+	plain     kind = iota
+	micros         // a time such as 20ms
+	octets         // bytes such as 4M
+	percent        // a share such as 1%
+	cost           // a number of microseconds, without a unit
+	perSecond      // a number such as 500 or 500/s
 )
 
-type figure struct {
-	kind kind
-	get  func(r *Result) (float64, bool)
+// Figure is a figure of a run: thresholds limit it, and comparisons compare it.
+type Figure struct {
+	kind  kind
+	get   func(r *Result) (float64, bool)
+	doubt func(r *Result) string // returns why the figure does not describe the server, or ""; nil: it always does
 }
 
-func quantile(of func(r *Result) Quantiles, get func(q Quantiles) int64) figure {
-	return figure{micros, func(r *Result) (float64, bool) { q := of(r); return float64(get(q)), q.Count > 0 }}
-}
-
-func ofServer(k kind, get func(s *Server) float64) figure {
-	return figure{k, func(r *Result) (float64, bool) {
+// ofServer returns a figure of the server's process.
+func ofServer(k kind, doubt func(r *Result) string, get func(s *Server) float64) Figure {
+	return Figure{k, func(r *Result) (float64, bool) {
 		if r.Server == nil {
 			return 0, false
 		}
 		v := get(r.Server)
 		return v, v > 0
+	}, doubt}
+}
+
+// grows returns the growth of a figure of the server per hour. A server that
+// shrinks does not leak, so the figure is never negative.
+func grows(k kind, get func(g *Growth) float64) Figure {
+	return Figure{k, func(r *Result) (float64, bool) {
+		if r.Server == nil || r.Server.Growth == nil {
+			return 0, r.Server != nil
+		}
+		return max(0, get(r.Server.Growth)), true
+	}, func(r *Result) string {
+		if r.Server != nil && r.Server.Growth == nil {
+			return sprintf("a growth needs a measurement of %d s or more", GrowthNeeds)
+		}
+		return ""
 	}}
 }
 
 // figures returns the figures that a threshold can limit, by name.
-func figures() map[string]figure {
-	all := map[string]figure{
-		"rate.sent":      {plain, func(r *Result) (float64, bool) { return r.Traffic.SentRate, true }},
-		"rate.delivered": {plain, func(r *Result) (float64, bool) { return r.Traffic.DeliveredRate, true }},
+func figures() map[string]Figure {
+	timed := (*Result).doubtTimes
+	busy := func(r *Result) string { return r.Busy }
+	all := map[string]Figure{
+		"rate.sent":      {perSecond, func(r *Result) (float64, bool) { return r.Traffic.SentRate, true }, timed},
+		"rate.delivered": {perSecond, func(r *Result) (float64, bool) { return r.Traffic.DeliveredRate, true }, timed},
 
-		"server.cpu_us_per_delivery":      ofServer(plain, func(s *Server) float64 { return s.CPUPerDelivery }),
-		"server.cpu_us_per_heartbeat":     ofServer(plain, func(s *Server) float64 { return s.CPUPerBeat }),
-		"server.cpu_us_per_connect":       ofServer(plain, func(s *Server) float64 { return s.CPUPerConnect }),
-		"server.rss":                      ofServer(octets, func(s *Server) float64 { return float64(s.RSSEnd) }),
-		"server.bytes_per_connection":     ofServer(octets, func(s *Server) float64 { return s.BytesPerConn }),
-		"server.bytes_per_connection_end": ofServer(octets, func(s *Server) float64 { return s.BytesActive }),
-		"server.goroutines": ofServer(plain, func(s *Server) float64 {
+		"connect.failed": {percent, func(r *Result) (float64, bool) {
+			return float64(r.Connects.Failed) / float64(max(1, r.Connects.Tried)), true
+		}, nil},
+
+		"server.cpu_us_per_delivery":      ofServer(cost, busy, func(s *Server) float64 { return s.CPUPerDelivery }),
+		"server.cpu_us_per_heartbeat":     ofServer(cost, busy, func(s *Server) float64 { return s.CPUPerBeat }),
+		"server.cpu_us_per_connect":       ofServer(cost, busy, func(s *Server) float64 { return s.CPUPerConnect }),
+		"server.rss":                      ofServer(octets, nil, func(s *Server) float64 { return float64(s.RSSEnd) }),
+		"server.bytes_per_connection":     ofServer(octets, notFresh, func(s *Server) float64 { return s.BytesPerConn }),
+		"server.bytes_per_connection_end": ofServer(octets, notFresh, func(s *Server) float64 { return s.BytesActive }),
+		"server.rss_growth":               grows(octets, func(g *Growth) float64 { return g.RSS }),
+		"server.descriptor_growth":        grows(plain, func(g *Growth) float64 { return g.Descriptors }),
+		"server.goroutines": ofServer(plain, nil, func(s *Server) float64 {
 			if s.Go == nil {
 				return 0
 			}
 			return float64(s.Go.Goroutines)
 		}),
 
-		"generator.bytes_per_connection": {octets, func(r *Result) (float64, bool) { return r.Generator.BytesPerConn, true }},
+		"generator.bytes_per_connection": {octets, func(r *Result) (float64, bool) { return r.Generator.BytesPerConn, true }, nil},
 	}
-	of := map[string]func(r *Result) Quantiles{
-		"latency":  func(r *Result) Quantiles { return r.Latency },
-		"lateness": func(r *Result) Quantiles { return r.Lateness },
-		"connect":  func(r *Result) Quantiles { return r.Connect },
-
-		"first_receiver": func(r *Result) Quantiles { return r.First },
-		"last_receiver":  func(r *Result) Quantiles { return r.Last },
-		"reconnect":      func(r *Result) Quantiles { return r.Reconnect },
-		"kick":           func(r *Result) Quantiles { return r.Kick },
-	}
-	for name, q := range of {
-		all[name+".p50"] = quantile(q, func(q Quantiles) int64 { return q.P50 })
-		all[name+".p90"] = quantile(q, func(q Quantiles) int64 { return q.P90 })
-		all[name+".p99"] = quantile(q, func(q Quantiles) int64 { return q.P99 })
-		all[name+".p999"] = quantile(q, func(q Quantiles) int64 { return q.P999 })
-		all[name+".max"] = quantile(q, func(q Quantiles) int64 { return q.Max })
+	for i, t := range (&Result{}).Times() {
+		for _, q := range EachQuantile() {
+			all[t.Key+"."+q.Name] = Figure{micros,
+				func(r *Result) (float64, bool) { t := r.Times()[i]; return float64(q.Of(t.Of)), t.Of.Count > 0 },
+				func(r *Result) string { return cmp.Or(timed(r), r.Doubt(r.Times()[i], q)) }}
+		}
 	}
 	return all
+}
+
+func notFresh(r *Result) string { return r.Server.NotFresh }
+
+// FigureOf returns the figure with this name, or false if there is none.
+func FigureOf(name string) (Figure, bool) {
+	f, ok := figures()[name]
+	return f, ok
+}
+
+// FigureNames returns the names of all figures, sorted.
+func FigureNames() []string { return slices.Sorted(maps.Keys(figures())) }
+
+// Of returns the value of the figure in a run, or 0 if the run does not have it.
+func (f Figure) Of(r *Result) float64 {
+	if v, ok := f.get(r); ok {
+		return max(0, v)
+	}
+	return 0
+}
+
+// Doubt returns why the figure of a run does not describe the server, or "".
+func (f Figure) Doubt(r *Result) string {
+	if f.doubt == nil {
+		return ""
+	}
+	return f.doubt(r)
+}
+
+// Show formats a value of the figure.
+func (f Figure) Show(v float64) string {
+	switch f.kind {
+	case micros:
+		return Micros(int64(v))
+	case octets:
+		return cli.Count(int64(v)) + " B"
+	case percent:
+		return sprintf("%.3g %%", 100*v)
+	case cost:
+		return sprintf("%.3g us", v)
+	case perSecond:
+		return cli.Count(int64(v)) + "/s"
+	}
+	return sprintf("%.3g", v)
 }
 
 // ParseThreshold parses FIGURE<VALUE. The operator may also be <=, > or >=.
@@ -109,10 +172,9 @@ func ParseThreshold(text string) (Threshold, error) {
 		t.op += "="
 	}
 	value = strings.TrimSpace(value)
-	all := figures()
-	f, ok := all[t.figure]
+	f, ok := FigureOf(t.figure)
 	if !ok {
-		return t, fmt.Errorf("threshold %q: unknown figure; write one of %s", text, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		return t, fmt.Errorf("threshold %q: unknown figure; write one of %s", text, strings.Join(FigureNames(), ", "))
 	}
 	var err error
 	takes := "a plain number"
@@ -122,13 +184,20 @@ func ParseThreshold(text string) (Threshold, error) {
 		var d time.Duration
 		d, err = time.ParseDuration(value)
 		t.want = float64(d) / 1000
+	case percent:
+		takes = "a share such as 1%"
+		digits, ok := strings.CutSuffix(value, "%")
+		if t.want, err = strconv.ParseFloat(digits, 64); !ok {
+			err = strconv.ErrSyntax
+		}
+		t.want /= 100
 	case octets:
 		takes = "bytes such as 900 or 64M"
 		var n int
-		n, err = scenario.ParseBytes(value)
+		n, err = scenario.ParseBytes(strings.TrimSuffix(value, "/h"))
 		t.want = float64(n)
 	default:
-		t.want, err = strconv.ParseFloat(strings.TrimSuffix(value, "/s"), 64)
+		t.want, err = strconv.ParseFloat(strings.TrimSuffix(strings.TrimSuffix(value, "/s"), "/h"), 64)
 	}
 	if err != nil || !(t.want >= 0) || math.IsInf(t.want, 0) {
 		return t, fmt.Errorf("threshold %q: %q is not %s", text, value, takes)
@@ -137,12 +206,14 @@ func ParseThreshold(text string) (Threshold, error) {
 }
 
 func (t Threshold) check(r *Result) Outcome {
-	got, ok := figures()[t.figure].get(r)
+	f := figures()[t.figure]
+	got, ok := f.get(r)
 	o := Outcome{Threshold: t.text, Got: got}
 	if !ok {
 		o.Why = "this run has no such figure"
 		return o
 	}
+	o.NotJudged = f.Doubt(r)
 	switch t.op {
 	case "<":
 		o.Met = got < t.want

@@ -34,6 +34,12 @@ func (s *Spec) flags() []string {
 	add("--admin", s.Admin)
 	add("--hurt-cmd", s.HurtCmd)
 	add("--heal-cmd", s.HealCmd)
+	if s.Spin != SpinAuto {
+		add("--spin", s.Spin)
+	}
+	if f := s.Frames.Receive; f != "" && s.Adapter == nil {
+		add("--receive", f)
+	}
 	if s.Pin {
 		flags = append(flags, "--pin")
 	}

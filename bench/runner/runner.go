@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"dotsconnect/bench/adapter"
+	"dotsconnect/bench/client"
 	"dotsconnect/bench/fleet"
 	"dotsconnect/bench/internal/cli"
 	"dotsconnect/bench/load"
@@ -36,6 +38,8 @@ type Spec struct {
 	HealCmd    string
 	Source     netip.Prefix
 	Thresholds []result.Threshold
+	InvalidOK  bool     // an INVALID run does not change the exit code
+	Spin       string   // SpinAuto, SpinYes or SpinNo; empty: SpinAuto
 	Pin        bool     // the server gets the first CPU, and the generator gets the other CPUs
 	Procs      int      // number of generators on this machine; 0 means 1
 	Workers    []string // HOST:PORT of generators on other machines
@@ -75,7 +79,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cfg := load.Config{Scenario: s.Scenario, URL: s.URL, SourceNet: s.Source, Admin: s.Admin, Frames: s.Frames, Progress: s.Progress,
-		Spin: s.Pin && s.Procs <= 1 && len(s.Workers) == 0}
+		Pinned: s.Pin, Started: s.ServerCmd != "" || s.Adapter != nil, Spin: s.spins()}
 	if cfg.URL == "" {
 		cfg.URL = DefaultURL
 	}
@@ -98,6 +102,7 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 		return nil, errors.Join(err, harmed)
 	}
 	r.Flags = s.flags()
+	r.InvalidOK = s.InvalidOK
 	r.Judge(s.Thresholds)
 	switch {
 	case harmed != nil && r.Exit == cli.ServerDied: // if the server died, the heal command may fail because of that, so return both errors
@@ -106,6 +111,46 @@ func (s *Spec) make(ctx context.Context, v *servers) (*result.Result, error) {
 		return nil, harmed
 	}
 	return r, nil
+}
+
+// Values of Spec.Spin.
+const (
+	SpinAuto = "auto"
+	SpinYes  = "yes"
+	SpinNo   = "no"
+)
+
+// spins reports whether the generator polls for events without sleeping. That
+// makes its own lateness much smaller, but it takes a CPU. So by default it does
+// so if a CPU is free: if the server has CPUs of its own or is on another
+// machine, or if there are at least four.
+func (s *Spec) spins() bool {
+	const enough = 4
+	switch {
+	case s.Procs > 1 || len(s.Workers) > 0 || s.Spin == SpinNo:
+		return false
+	case s.Spin == SpinYes || s.Pin:
+		return true
+	}
+	var ours unix.CPUSet
+	if err := unix.SchedGetaffinity(os.Getpid(), &ours); err != nil {
+		return false
+	}
+	return ours.Count() >= enough || ours.Count() > 1 && s.elsewhere()
+}
+
+// elsewhere reports whether all servers are on other machines.
+func (s *Spec) elsewhere() bool {
+	if s.ServerCmd != "" || s.Adapter != nil || len(s.Pids) > 0 || s.URL == "" {
+		return false
+	}
+	for url := range strings.SplitSeq(s.URL, ",") {
+		target, err := client.ParseTarget(strings.TrimSpace(url))
+		if err != nil || target.Local() {
+			return false
+		}
+	}
+	return true
 }
 
 // generate makes the load, in this process or with several generators.
@@ -139,6 +184,9 @@ func Verdict(r *result.Result) error {
 	case cli.Missed:
 		return cli.Failf(r.Exit, "a threshold was missed")
 	case cli.Invalid:
+		if len(r.Invalid) == 0 {
+			return cli.Failf(r.Exit, "a threshold cannot be judged (let it pass with --invalid ok)")
+		}
 		return cli.Failf(r.Exit, "run invalid: %s", strings.Join(r.Invalid, "; "))
 	case cli.ServerDied:
 		return cli.Failf(r.Exit, "the server died: %s", r.Died)

@@ -134,7 +134,7 @@ func (v *servers) watch(cfg *load.Config) error {
 	}
 	cfg.Died = func() string {
 		for _, pid := range v.spec.Pids {
-			if unix.Kill(pid, 0) == unix.ESRCH {
+			if probe.Ended(pid) {
 				return fmt.Sprintf("process %d has ended", pid)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"dotsconnect/bench/internal/yamlfile"
 )
 
 // Field is a setting of a scenario: one line of a scenario file, and one flag.
@@ -25,12 +27,14 @@ func Fields() []Field {
 		zipfS(),
 		rate(),
 		number("burst", "messages that are due at the same time; with rate max, messages that each connection keeps in flight", func(s *Scenario) *int { return &s.Burst }),
+		choice("arrivals", "times at which messages are due: random, as those of many users are (poisson), or all the same time apart (equidistant)", func(s *Scenario) *string { return &s.Arrivals }, Poisson, Equidistant),
 		sizes(),
 		span("duration", "duration of the measurement", func(s *Scenario) *spanOf { return &s.Duration }),
 		span("warmup", "time before the measurement; its messages are checked, but their latency does not count", func(s *Scenario) *spanOf { return &s.Warmup }),
-		span("settle", "longest silence at the end before missing messages count as lost", func(s *Scenario) *spanOf { return &s.Settle }),
+		span("settle", "longest silence at the end before missing messages count as lost; afterwards dotsbench waits as long again for second copies", func(s *Scenario) *spanOf { return &s.Settle }),
 		span("beat", "heartbeat period of every connection, 0 for none", func(s *Scenario) *spanOf { return &s.Beat }),
 		choice("order", "order that the proof demands: one order of the whole room (room), or only the order of each sender (sender)", func(s *Scenario) *string { return &s.Order }, OrderRoom, OrderSender),
+		choice("echo", "whether the server sends a message back to its sender too; no: the proof demands only the order of each sender", func(s *Scenario) *string { return &s.Echo }, EchoYes, EchoNo),
 		seed(),
 		rateField("open", "connections opened per second; the time of each connection counts from when the connection was due; max: 256 handshakes at a time",
 			"a rate such as 2000/s, or max", func(s *Scenario) *Rate { return &s.Open }),
@@ -62,7 +66,7 @@ func (s *Scenario) Set(name, text string) error {
 		for _, f := range all {
 			names = append(names, f.Name)
 		}
-		return fmt.Errorf("%s: unknown field; write one of about, %s", name, strings.Join(names, ", "))
+		return fmt.Errorf("%s: unknown field%s write one of about, %s", name, yamlfile.Guess(name, names), strings.Join(names, ", "))
 	}
 	if err := all[i].Set(s, text); err != nil {
 		return fmt.Errorf("%s: %w; write %s", name, err, all[i].Takes)

@@ -28,13 +28,15 @@ type Scenario struct {
 	Spread   string // how connections are distributed over rooms: Even or Zipf
 	ZipfS    float64
 	Rate     Rate
-	Burst    int   // number of messages that are due at the same time
-	Sizes    []int // sizes of messages in bytes; each size is used equally often
+	Burst    int    // number of messages that are due at the same time
+	Arrivals string // Equidistant or Poisson
+	Sizes    []int  // sizes of messages in bytes; each size is used equally often
 	Duration time.Duration
 	Warmup   time.Duration
-	Settle   time.Duration // longest silence at the end before missing messages count as lost
+	Settle   time.Duration // longest silence at the end before missing messages count as lost, and then the wait for second copies
 	Beat     time.Duration // heartbeat period; 0: no heartbeats
 	Order    string        // the order that the proof demands: OrderRoom or OrderSender
+	Echo     string        // whether a member gets its own messages too: EchoYes or EchoNo
 	Seed     uint64
 
 	Needs   string  // if not empty, a run is refused; names the missing feature that the run needs
@@ -54,13 +56,19 @@ type Scenario struct {
 	Publish string        // members that send: PublishAll, PublishFirst or PublishOthers
 }
 
-// Values of Spread, Order, Memory, Across and Publish.
+// Values of Spread, Arrivals, Order, Echo, Memory, Across and Publish.
 const (
 	Even = "even"
 	Zipf = "zipf"
 
 	OrderRoom   = "room"
 	OrderSender = "sender"
+
+	EchoYes = "yes"
+	EchoNo  = "no" // the server sends a message to all members of the room except its sender
+
+	Equidistant = "equidistant" // each message is due the same time after the one before
+	Poisson     = "poisson"     // messages are due at random times that do not depend on each other
 
 	MemoryQuick   = "quick"   // memory is read as soon as all connections are open
 	MemorySettled = "settled" // memory is read after garbage collections, when it no longer changes
@@ -85,8 +93,8 @@ type Rate struct {
 func Default() Scenario {
 	return Scenario{
 		Conns: 100, Rooms: 1, Spread: Even, ZipfS: 1.1, Rate: Rate{PerSecond: 100}, Burst: 1, Sizes: []int{128},
-		Duration: 10 * time.Second, Warmup: 2 * time.Second, Settle: 5 * time.Second, Beat: 20 * time.Second,
-		Order: OrderRoom, Seed: 1,
+		Duration: 10 * time.Second, Warmup: 2 * time.Second, Settle: 2 * time.Second, Beat: 20 * time.Second,
+		Arrivals: Poisson, Order: OrderRoom, Echo: EchoYes, Seed: 1,
 		Open: Rate{Max: true}, Memory: MemoryQuick, MaxAge: 60 * time.Second, Across: AcrossRooms, Publish: PublishAll,
 	}
 }

@@ -28,6 +28,10 @@ func (s Scenario) Validate() error {
 		return errors.New("warmup, settle and beat must not be negative")
 	case s.Rate.PerSecond*(s.Duration+s.Warmup).Seconds() > maxMessages:
 		return fmt.Errorf("rate: %s is too high: a run cannot number that many messages", s.Rate)
+	case s.Echo == EchoNo && s.Rate.Max:
+		return errors.New("echo: no is not possible with rate max: a closed loop waits for its own messages")
+	case s.Echo == EchoNo && s.Rooms == s.Conns:
+		return errors.New("echo: no is not possible with rooms of one connection: nobody would get a message")
 	case s.Open.PerSecond == 0 && !s.Open.Max:
 		return errors.New("open: 0/s opens no connection; write a rate such as 2000/s, or max")
 	}

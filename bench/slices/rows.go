@@ -35,6 +35,7 @@ func Rows(servers int) []Row {
 	cpu := func(must, aim float64) []Figure { return []Figure{{"CPU per delivery", "us", must, aim}} }
 	row := func(key, title string, conns, rooms, burst int, rate scenario.Rate, figures []Figure) Row {
 		s := scenario.Default()
+		s.Arrivals = scenario.Equidistant
 		s.Name, s.Conns, s.Rooms, s.Rate, s.Burst, s.Sizes = key, conns, rooms, rate, burst, []int{messageBytes}
 		return Row{Key: key, Title: title, Scenario: s, Figures: figures}
 	}

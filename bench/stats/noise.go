@@ -33,6 +33,17 @@ func Judge(r Ratio, noise *Ratio) Finding {
 	return Greater
 }
 
+// Unseen returns the size of the largest difference that a duel with this ratio
+// may have overlooked, such as 0.05 for 5 %: a difference is seen only if it is
+// larger than half of the interval, and larger than the noise.
+func Unseen(r Ratio, noise *Ratio) float64 {
+	least := max(r.High/r.Of, r.Of/r.Low)
+	if noise != nil {
+		least = max(least, Floor(*noise))
+	}
+	return least - 1
+}
+
 // Floor returns the largest factor by which A seems to differ from itself: the
 // factor between 1 and the end of the interval that is farther from 1. The
 // order of the two runs of A in the ratio is arbitrary, so the factor applies

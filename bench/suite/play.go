@@ -1,7 +1,7 @@
 package suite
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dotsconnect/bench/internal/cli"
+	"dotsconnect/bench/internal/folder"
 	"dotsconnect/bench/report"
 	"dotsconnect/bench/result"
 	"dotsconnect/bench/runner"
@@ -157,7 +158,7 @@ func rowOf(name string, r *result.Result) Row {
 	}
 	var missed []string
 	for _, o := range r.Thresholds {
-		if !o.Met && (r.Exit == cli.Missed || r.Exit == cli.Invalid && strings.HasPrefix(o.Threshold, "server.")) {
+		if !o.Met && o.NotJudged == "" && (r.Exit == cli.Missed || r.Exit == cli.Invalid) {
 			missed = append(missed, o.Threshold)
 		}
 	}
@@ -220,21 +221,19 @@ func (cfg *Config) write(rows []Row, exit int) error {
 	if _, err := os.Stat(cfg.Out); cfg.Out == "" || err != nil {
 		return nil // no run has made the folder, so do not make it now
 	}
-	text, err := json.MarshalIndent(map[string]any{"schema": 1, "program": "dotsbench suite", "suite": cfg.Suite.Name,
-		"machine": result.ReadMachine(), "exit": exit, "runs": rows}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	var b strings.Builder
-	if err := table(&b, cfg.Suite, rows); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	for _, f := range []struct{ name, text string }{{"table.txt", b.String()}, {"suite.json", string(text) + "\n"}} {
-		temp := filepath.Join(cfg.Out, "."+f.name)
-		if err := os.WriteFile(temp, []byte(f.text), 0o644); err != nil {
-			return fmt.Errorf("--out: %w", err)
+	for _, f := range []folder.File{
+		{Name: "table.txt", Write: func(w io.Writer) error { return table(w, cfg.Suite, rows) }},
+		{Name: "suite.json", Write: func(w io.Writer) error {
+			return folder.JSON(w, map[string]any{"schema": 1, "program": "dotsbench suite", "suite": cfg.Suite.Name,
+				"machine": result.ReadMachine(), "exit": exit, "runs": rows})
+		}},
+	} {
+		var b bytes.Buffer
+		err := f.Write(&b)
+		if err == nil {
+			err = folder.Replace(filepath.Join(cfg.Out, f.Name), b.Bytes())
 		}
-		if err := os.Rename(temp, filepath.Join(cfg.Out, f.name)); err != nil {
+		if err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}

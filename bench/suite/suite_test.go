@@ -163,7 +163,7 @@ func play(t *testing.T, cfg Config, ends ...func(r *result.Result) error) (strin
 	}
 	n := 0
 	cfg.Run = func(spec runner.Spec) (*result.Result, error) {
-		r := &result.Result{Schema: 1, Program: "dotsbench", Latency: result.Quantiles{Count: 9, P50: 1000, P99: 2000},
+		r := &result.Result{Schema: 1, Program: "dotsbench", Latency: result.Quantiles{Count: 9000, P50: 1000, P99: 2000},
 			Traffic: result.Traffic{Sent: 10, Due: 10}, Server: &result.Server{CPUPerDelivery: 1.25},
 			Proof: proof.Verdict{Notes: []string{}, Received: 80, Expected: 80}, Histograms: result.Histograms{Latency: result.NewHistogram()}}
 		n++

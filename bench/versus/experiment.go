@@ -95,6 +95,7 @@ func rate(perSecond float64) scenario.Rate { return scenario.Rate{PerSecond: per
 
 func experiment(key, title string, conns, rooms int, rate scenario.Rate) Experiment {
 	s := scenario.Default()
+	s.Arrivals = scenario.Equidistant
 	s.Name, s.Conns, s.Rooms, s.Rate, s.Sizes = key, conns, rooms, rate, []int{messageBytes}
 	// The warm-up of 400 ms ends between two bursts. Heartbeats are off: a run
 	// of this length does not need them to keep connections open, and they

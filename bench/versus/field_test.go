@@ -38,11 +38,11 @@ func fieldServers() []adapter.Adapter {
 
 func TestAMistakeInATableIsNamedWithItsLine(t *testing.T) {
 	for _, row := range []struct{ old, new, want string }{
-		{"title: most", "tilte: most", `f.yaml:2: unknown field "tilte"; a table has title, scenario, set, nodes, servers, base, goals`},
+		{"title: most", "tilte: most", `f.yaml:2: tilte: unknown field; did you mean title? a table has title, scenario, set, nodes, servers, base, goals`},
 		{"    servers: [slow, fast]\n", "", "a table needs a title and servers"},
 		{"scenario: rooms", "scenario: nowhere", `f.yaml:3: scenario: unknown scenario "nowhere"`},
 		{"conns: 16", "conns: many", "f.yaml:4: set: conns"},
-		{"conns: 16", "conns: [16]", "f.yaml:4: set: must be a mapping of name: value"},
+		{"conns: 16", "conns: [16]", "f.yaml:4: conns: must be one plain value"},
 		{"rooms: 8", "rooms: 17", "rooms"},
 		{"scenario: rooms", "nodes: 0", "f.yaml:3: nodes: 0 is out of range; write at least 1"},
 		{"scenario: rooms", "nodes: two", "f.yaml:3: "},
@@ -53,7 +53,7 @@ func TestAMistakeInATableIsNamedWithItsLine(t *testing.T) {
 		{"base: slow", "base: nobody", `"nobody" is not one of the table's servers`},
 		{">= 5 x", "> 5 x", "f.yaml:7: \"fast rate > 5 x slow\" is not a goal"},
 		{"500us", "half", "invalid duration"},
-		{goodTables, "tables: 5", "tables must be a list"},
+		{goodTables, "tables: 5", "tables: must be a list"},
 		{goodTables, "peers: []", "it has no tables"},
 	} {
 		_, err := parseTables("f.yaml", []byte(strings.Replace(goodTables, row.old, row.new, 1)), fieldServers())
@@ -89,6 +89,7 @@ func fieldRun(order *[]string) func(s runner.Spec) (*result.Result, error) {
 		nth := strings.Count(" "+strings.Join(*order, " ")+" ", " "+name+" ")
 		r := &result.Result{Closed: closed, Server: &result.Server{CPUPerMessage: 40, BesidePerMessage: 20, PerCall: 1}}
 		r.Proof.Received = 1000
+		r.Latency.Count = 100_000
 		r.Traffic.DeliveredRate, r.Latency.P50, r.Latency.P99 = 40_000, 150, 900
 		if name == "fast" {
 			r.Traffic.DeliveredRate, r.Latency.P50 = 400_000, 350+int64(nth)

@@ -10,11 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-
 	"dotsconnect/bench/adapter"
+	"dotsconnect/bench/internal/yamlfile"
 	"dotsconnect/bench/scenario"
 )
 
@@ -88,33 +85,29 @@ func LoadTables(name string, servers []adapter.Adapter) ([]Table, error) {
 	return parseTables(name, text, servers)
 }
 
-// tableReader reads tables from the syntax tree of a file, as package scenario
-// does, so that a value means the same as in a flag.
+// tableReader reads the tables of a file.
 type tableReader struct {
-	file    string
 	servers []adapter.Adapter
 	tables  []Table
 }
 
 func parseTables(name string, text []byte, servers []adapter.Adapter) ([]Table, error) {
-	r := &tableReader{file: name, servers: servers}
-	tree, err := parser.ParseBytes(text, 0)
+	r := &tableReader{servers: servers}
+	fields, err := yamlfile.Parse(name, text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
-	for _, document := range tree.Docs {
-		for _, e := range entries(document.Body) {
-			if e.Key.GetToken().Value != adapter.Tables {
-				continue
-			}
-			list, ok := e.Value.(*ast.SequenceNode)
-			if !ok {
-				return nil, r.fail(e, "tables must be a list")
-			}
-			for _, node := range list.Values {
-				if err := r.table(node); err != nil {
-					return nil, err
-				}
+	for _, f := range fields {
+		if f.Name != adapter.Tables {
+			continue
+		}
+		list, err := f.List()
+		if err != nil {
+			return nil, err
+		}
+		for _, at := range list {
+			if err := r.table(at); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -124,95 +117,89 @@ func parseTables(name string, text []byte, servers []adapter.Adapter) ([]Table, 
 	return r.tables, nil
 }
 
-func entries(node ast.Node) []*ast.MappingValueNode {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}
-	}
-	return nil
-}
-
-func (r *tableReader) fail(at ast.Node, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %w", r.file, at.GetToken().Position.Line, fmt.Errorf(format, args...))
-}
-
-func (r *tableReader) table(node ast.Node) error {
+func (r *tableReader) table(at yamlfile.Field) error {
 	t := Table{Key: strconv.Itoa(len(r.tables) + 1), Nodes: 1, scenario: scenario.Default()}
-	all := entries(node)
+	fields, err := at.Fields()
+	if err != nil {
+		return err
+	}
 	// Load the scenario first: other fields change it, and they may come before
 	// it in the file.
-	for _, e := range all {
-		if e.Key.GetToken().Value == "scenario" {
-			var err error
-			if t.scenario, err = scenario.Load(e.Value.GetToken().Value); err != nil {
-				return r.fail(e, "scenario: %w", err)
+	for _, f := range fields {
+		if f.Name == "scenario" {
+			name, err := f.Text()
+			if err != nil {
+				return err
+			}
+			if t.scenario, err = scenario.Load(name); err != nil {
+				return f.Fail("scenario: %w", err)
 			}
 		}
 	}
-	for _, e := range all {
-		if err := r.entry(&t, e); err != nil {
+	for _, f := range fields {
+		if err := t.entry(f); err != nil {
 			return err
 		}
 	}
-	if err := r.complete(&t, node); err != nil {
+	if err := r.complete(&t, at); err != nil {
 		return err
 	}
 	r.tables = append(r.tables, t)
 	return nil
 }
 
-func (r *tableReader) entry(t *Table, e *ast.MappingValueNode) error {
-	var err error
-	switch key := e.Key.GetToken().Value; key {
+func (t *Table) entry(f yamlfile.Field) (err error) {
+	switch f.Name {
 	case "scenario":
 	case "title":
-		err = yaml.NodeToValue(e.Value, &t.Title)
+		t.Title, err = f.Text()
 	case "base":
-		err = yaml.NodeToValue(e.Value, &t.Base)
+		t.Base, err = f.Text()
 	case "nodes":
-		if err = yaml.NodeToValue(e.Value, &t.Nodes); err == nil && t.Nodes < 1 {
-			err = fmt.Errorf("nodes: %d is out of range; write at least 1", t.Nodes)
+		if err = f.Decode(&t.Nodes); err == nil && t.Nodes < 1 {
+			err = f.Fail("nodes: %d is out of range; write at least 1", t.Nodes)
 		}
 	case "servers":
-		err = yaml.NodeToValue(e.Value, &t.Rows)
+		t.Rows, err = f.Texts()
 	case "set":
-		for _, f := range entries(e.Value) {
-			if _, plain := f.Value.(ast.ScalarNode); !plain {
-				return r.fail(f, "set: must be a mapping of name: value")
+		var settings []yamlfile.Field
+		settings, err = f.Fields()
+		for _, s := range settings {
+			text, err := s.Text()
+			if err != nil {
+				return err
 			}
-			if err := t.scenario.Set(f.Key.GetToken().Value, f.Value.GetToken().Value); err != nil {
-				return r.fail(f, "set: %w", err)
+			if err := t.scenario.Set(s.Name, text); err != nil {
+				return s.Fail("set: %w", err)
 			}
 		}
 	case "goals":
 		var texts []string
-		err = yaml.NodeToValue(e.Value, &texts)
+		texts, err = f.Texts()
 		for _, text := range texts {
 			d, mistake := parseDemand(text)
-			t.Goals, err = append(t.Goals, d), errors.Join(err, mistake)
+			if mistake != nil {
+				return f.Fail("%w", mistake)
+			}
+			t.Goals = append(t.Goals, d)
 		}
 	default:
-		err = fmt.Errorf("unknown field %q; a table has title, scenario, set, nodes, servers, base, goals", key)
+		err = f.Unknown("a table", "title", "scenario", "set", "nodes", "servers", "base", "goals")
 	}
-	if err != nil {
-		return r.fail(e, "%w", err)
-	}
-	return nil
+	return err
 }
 
 // complete makes the checks for which all fields of the table must be known.
-func (r *tableReader) complete(t *Table, at ast.Node) error {
+func (r *tableReader) complete(t *Table, at yamlfile.Field) error {
 	if t.Title == "" || len(t.Rows) == 0 {
-		return r.fail(at, "a table needs a title and servers")
+		return at.Fail("a table needs a title and servers")
 	}
 	rows, err := adapter.Select(r.servers, t.Rows)
 	if err != nil {
-		return r.fail(at, "servers: %w", err)
+		return at.Fail("servers: %w", err)
 	}
 	if err := t.together(rows); err != nil {
-		return r.fail(at, "%w", err)
+		return at.Fail("%w", err)
 	}
 	named := []string{}
 	if t.Base != "" {
@@ -223,14 +210,14 @@ func (r *tableReader) complete(t *Table, at ast.Node) error {
 	}
 	for _, name := range named {
 		if !slices.Contains(t.Rows, name) {
-			return r.fail(at, "%q is not one of the table's servers: %s", name, strings.Join(t.Rows, ", "))
+			return at.Fail("%q is not one of the table's servers: %s", name, strings.Join(t.Rows, ", "))
 		}
 	}
 	if t.scenario.Needs != "" {
-		return r.fail(at, "scenario %s needs %s", t.scenario.Name, t.scenario.Needs)
+		return at.Fail("scenario %s needs %s", t.scenario.Name, t.scenario.Needs)
 	}
 	if err := t.scenario.Validate(); err != nil {
-		return r.fail(at, "%w", err)
+		return at.Fail("%w", err)
 	}
 	t.describe()
 	return nil

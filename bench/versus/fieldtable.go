@@ -37,9 +37,9 @@ func (t *Table) columns() []column {
 			all = append(all, rate)
 		}
 	} else {
-		all = append(all, t.latency("p50", func(run *Run) int64 { return run.P50 }), t.latency("p99", func(run *Run) int64 { return run.P99 }))
+		all = append(all, latencyColumn("p50"), latencyColumn("p99"))
 		if t.Base != "" {
-			more := t.latency("p50", func(run *Run) int64 { return run.P50 })
+			more := latencyColumn("p50")
 			more.key, more.head, more.base = "p50more", [2]string{"p50 ms above", t.Base}, t.Base
 			more.by = func(own, base float64) float64 { return own - base }
 			all = append(all, more)
@@ -52,19 +52,12 @@ func (t *Table) columns() []column {
 	return append(all,
 		column{key: "percall", some: true, head: [2]string{"messages", "a call"}, show: func(v float64) string { return fmt.Sprintf("%.1f", v) },
 			value: func(run *Run) float64 { return run.PerCall }},
-		column{key: "cpu", some: true, head: [2]string{"CPU us a message", servers}, show: micros, value: func(run *Run) float64 { return run.CPUPerMessage }},
-		column{key: "beside", some: true, head: [2]string{"CPU us a message", "beside it"}, show: micros, value: func(run *Run) float64 { return run.BesidePerMessage }})
+		column{key: "cpu", some: true, head: [2]string{"CPU us a message", servers}, show: micros, value: func(run *Run) float64 { return run.cost(run.CPUPerMessage) }},
+		column{key: "beside", some: true, head: [2]string{"CPU us a message", "beside it"}, show: micros, value: func(run *Run) float64 { return run.cost(run.BesidePerMessage) }})
 }
 
-// latency returns a column for a latency in milliseconds. The latencies of
-// INVALID runs do not count.
-func (t *Table) latency(name string, get func(run *Run) int64) column {
-	return column{key: name, head: [2]string{name, "ms"}, show: millis, value: func(run *Run) float64 {
-		if len(run.Invalid) > 0 {
-			return 0
-		}
-		return float64(get(run)) / 1000
-	}}
+func latencyColumn(name string) column {
+	return column{key: name, head: [2]string{name, "ms"}, show: millis, value: func(run *Run) float64 { return run.millis(name) }}
 }
 
 // figure returns the figure of a server in a column of a table. It returns

@@ -62,7 +62,7 @@ func (r *Report) metrics() []metric {
 	for i := range r.Experiments {
 		at[r.Experiments[i].Key] = &r.Experiments[i]
 	}
-	cpu := metric{value: func(run *Run) float64 { return run.CPUPerDelivery }, show: micros}
+	cpu := metric{value: func(run *Run) float64 { return run.cost(run.CPUPerDelivery) }, show: micros}
 	for _, key := range []string{One, Burst, Rooms, Half, Echo} {
 		m, x := cpu, at[key]
 		m.floor = func(rows []floor.Row) float64 { return floorOf(key, rows) }
@@ -74,21 +74,30 @@ func (r *Report) metrics() []metric {
 	add(at[Rooms], "rate", "deliveries/s, most", metric{show: count,
 		value: func(run *Run) float64 { return run.DeliveredRate },
 		mark:  func(run *Run) string { return markIf(len(run.Invalid) > 0, AtLeast) }})
-	valid := func(get func(run *Run) int64) func(run *Run) float64 {
-		return func(run *Run) float64 {
-			if len(run.Invalid) > 0 {
-				return 0
-			}
-			return float64(get(run)) / 1000
-		}
-	}
 	half := *at[Half]
 	half.Rooms += " " + half.Title
-	add(&half, "p50", "p50 ms", metric{show: millis, value: valid(func(run *Run) int64 { return run.P50 })})
-	add(&half, "p99", "p99 ms", metric{show: millis, value: valid(func(run *Run) int64 { return run.P99 })})
+	add(&half, "p50", "p50 ms", metric{show: millis, value: func(run *Run) float64 { return run.millis("p50") }})
+	add(&half, "p99", "p99 ms", metric{show: millis, value: func(run *Run) float64 { return run.millis("p99") }})
 	add(at[Idle], "bytes", "idle, B RSS each", metric{show: count, value: func(run *Run) float64 { return run.BytesPerConn }})
 	add(at[Idle], "connect", "connects, CPU us each", metric{show: micros, value: func(run *Run) float64 { return run.CPUPerConnect }})
 	return all
+}
+
+// cost returns a figure of CPU time, or 0 if it does not count.
+func (r *Run) cost(v float64) float64 {
+	if !r.counts(cpuFigure) {
+		return 0
+	}
+	return v
+}
+
+// millis returns a quantile of the latency in milliseconds, or 0 if it does not
+// count.
+func (r *Run) millis(quantile string) float64 {
+	if len(r.Invalid) > 0 || !r.counts("latency."+quantile) {
+		return 0
+	}
+	return float64(map[string]int64{"p50": r.P50, "p99": r.P99}[quantile]) / 1000
 }
 
 func markIf(is bool, mark string) string {

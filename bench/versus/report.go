@@ -59,7 +59,8 @@ type Run struct {
 	CPUPerMessage    float64  `json:"cpu_us_per_message,omitempty"`
 	BesidePerMessage float64  `json:"beside_cpu_us_per_message,omitempty"`
 	PerCall          float64  `json:"messages_per_call,omitempty"`
-	Tries            int      `json:"tries,omitempty"` // number of attempts; all before the last were INVALID
+	Doubtful         []string `json:"doubtful_figures,omitempty"` // figures that do not count: the machine was busy, the generator late, or the values few
+	Tries            int      `json:"tries,omitempty"`            // number of attempts; all before the last were INVALID
 }
 
 // Goal is a limit for the ratio of our server to another row in one metric.

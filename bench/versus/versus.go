@@ -152,6 +152,11 @@ func figuresOf(found *result.Result) Run {
 			p.Lost, p.Doubled, p.Reordered, p.Foreign, p.Damaged)
 	}
 	run.DeliveredRate, run.P50, run.P99 = found.Traffic.DeliveredRate, found.Latency.P50, found.Latency.P99
+	for _, name := range []string{cpuFigure, "latency.p50", "latency.p99"} {
+		if f, _ := result.FigureOf(name); f.Doubt(found) != "" {
+			run.Doubtful = append(run.Doubtful, name)
+		}
+	}
 	run.GeneratorCPU = found.Generator.ThreadCPU
 	if s := found.Server; s != nil {
 		run.CPUPerDelivery, run.CPUPerConnect, run.BytesPerConn, run.CPUs = s.CPUPerDelivery, s.CPUPerConnect, s.BytesPerConn, s.CPUs
@@ -159,6 +164,11 @@ func figuresOf(found *result.Result) Run {
 	}
 	return run
 }
+
+const cpuFigure = "server.cpu_us_per_delivery"
+
+// counts reports whether a figure of the run describes the server.
+func (r *Run) counts(figure string) bool { return !slices.Contains(r.Doubtful, figure) }
 
 // mostOfPeers returns the deliveries per second of each peer in Rooms. If there
 // is no peer, it returns the deliveries per second of our server.

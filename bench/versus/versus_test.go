@@ -85,7 +85,7 @@ func (f *fake) run(s runner.Spec) (*result.Result, error) {
 	cost := map[string]float64{"ours": 1, "gws": 5, "loser": 9}[name] * (1 + round/10)
 	r := &result.Result{Server: &result.Server{CPUPerDelivery: cost, CPUs: cost / 10, CPUPerConnect: 10 * cost, BytesPerConn: 1000 * cost}}
 	r.Traffic.DeliveredRate = 1e6 / cost
-	r.Latency.P50, r.Latency.P99 = int64(cost*100), int64(cost*1000)
+	r.Latency.Count, r.Latency.P50, r.Latency.P99 = 100_000, int64(cost*100), int64(cost*1000)
 	switch {
 	case name == "ours" && x == Rooms, name == "gws" && x == Half:
 		r.Invalid, r.Exit = []string{"the generator's thread was busy for 97 % of the time"}, cli.Invalid
@@ -188,5 +188,21 @@ func TestWhatOursDidWrongIsTheVerdict(t *testing.T) {
 	_, err := f.config("absent", "gws").Compare()
 	if code := cli.Exit(&bytes.Buffer{}, "", err); code != cli.Usage || !strings.Contains(fmt.Sprint(err), "its last output: no") {
 		t.Errorf("our server cannot start: got exit %d, %v", code, err)
+	}
+}
+
+func TestFiguresOfABusyMachineDoNotCount(t *testing.T) {
+	found := &result.Result{Server: &result.Server{CPUPerDelivery: 2, BytesPerConn: 900}, Latency: result.Quantiles{Count: 2000, P50: 5000, P99: 9000}}
+	run := figuresOf(found)
+	if run.cost(run.CPUPerDelivery) != 2 || run.millis("p50") != 5 || run.millis("p99") != 9 {
+		t.Errorf("got %+v", run)
+	}
+	found.Lateness = result.Quantiles{Count: 2000, P50: 1, P99: 1000}
+	if run = figuresOf(found); run.millis("p50") != 5 || run.millis("p99") != 0 {
+		t.Errorf("the generator was late at p99: got %+v", run)
+	}
+	found.Busy, found.Invalid = "the machine was busy", []string{"the machine was busy"}
+	if run = figuresOf(found); run.cost(run.CPUPerDelivery) != 0 || run.millis("p50") != 0 || run.BytesPerConn != 900 {
+		t.Errorf("the machine was busy: got %+v", run)
 	}
 }

@@ -3,7 +3,7 @@ package stub
 import "sync"
 
 // Hub is a correct room server for tests: all members of a room get each
-// message of a member, in one order. It does not answer heartbeats.
+// message of a member, in one order. It answers heartbeats only if Beat is set.
 type Hub struct {
 	// Tamper makes the server wrong: it returns the frames that a member gets
 	// in place of the correct frame of a message. A nil Tamper changes nothing.
@@ -11,6 +11,8 @@ type Hub struct {
 	// joining; n is the number of the message for this member, from 1. The lock
 	// of the hub is held during the call.
 	Tamper func(room string, member, n int, message []byte) [][]byte
+	Silent bool   // a member does not get its own messages
+	Beat   []byte // frame that answers a heartbeat; nil: no answer
 
 	sync.Mutex
 	rooms map[string][]*seat // guarded by Mutex
@@ -46,17 +48,29 @@ func (h *Hub) Serve(c *Conn) {
 		case op == Close:
 			c.Write(Frame(Close, payload))
 			return
-		case op == Text && string(payload) != `"heartbeat"`:
-			h.broadcast(c.Room, payload)
+		case op != Text:
+		case string(payload) != `"heartbeat"`:
+			h.broadcast(c.Room, s, payload)
+		case h.Beat != nil:
+			c.Write(h.Beat)
 		}
 	}
 }
 
-func (h *Hub) broadcast(room string, message []byte) {
+// Send writes a frame to a member, if it has not left.
+func (h *Hub) Send(room string, member int, frame []byte) {
+	h.Lock()
+	defer h.Unlock()
+	if c := h.rooms[room][member].c; c != nil {
+		c.Write(frame)
+	}
+}
+
+func (h *Hub) broadcast(room string, sender *seat, message []byte) {
 	h.Lock()
 	defer h.Unlock()
 	for i, s := range h.rooms[room] {
-		if s.c == nil {
+		if s.c == nil || h.Silent && s == sender {
 			continue
 		}
 		s.n++

@@ -20,10 +20,11 @@ import (
 
 // Opcodes of RFC 6455 (section 5.2).
 const (
-	Text  = 0x1
-	Close = 0x8
-	Ping  = 0x9
-	Pong  = 0xA
+	Text   = 0x1
+	Binary = 0x2
+	Close  = 0x8
+	Ping   = 0x9
+	Pong   = 0xA
 )
 
 // Conn is a connection of a client. Only one goroutine may read; any goroutine
