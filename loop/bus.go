@@ -10,6 +10,8 @@ package loop
 //     Leave (EverythingFromJoinedToLeave, NothingOfBefore);
 //   - a publication comes back to the node of its connection; an ending connection may wait for its own publications
 //     (OwnMessagesBeforeTheEnd);
+//   - a publication comes back to the node of its publisher as the same Publication, also if its room has no members there, so that a
+//     publisher is told the outcome (OutcomesAreTold);
 //   - a bus may call Directory.Reserve, so that a room's publishers wait for publications in flight. Then exactly one of
 //     Directory.Deliver, Node.Refuse, Node.Doubt and Node.Lose follows, and delivered publications keep the order of their lane
 //     (CreditComesBack).

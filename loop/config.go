@@ -22,6 +22,9 @@ type Config struct {
 	FrameTimeout     time.Duration // inside a frame, the next byte must come within this time
 	CloseTimeout     time.Duration // time limit of the state ending, and again of the state closing
 
+	ReaderPing time.Duration // Session.Ping is called this often for a connection that only reads
+	ReaderAge  time.Duration // such a connection is kicked if it takes nothing for this long
+
 	ReadMessages int // how many messages a connection may parse per turn
 	ReadBytes    int // how many bytes a connection may read per turn, rounded up to a multiple of ReadBuffer
 	ReadBuffer   int // bytes per read; one buffer per loop
@@ -57,6 +60,7 @@ func DefaultConfig() Config {
 	return Config{
 		Loops: 1, Lanes: 64,
 		HandshakeTimeout: 5 * time.Second, MaxAge: 60 * time.Second, FrameTimeout: 10 * time.Second, CloseTimeout: 2 * time.Second,
+		ReaderPing: 15 * time.Second, ReaderAge: 60 * time.Second,
 		ReadMessages: 64, ReadBytes: 256 << 10, ReadBuffer: 64 << 10, FlushFirst: 64, FlushBudget: 1024, FlushSlice: 256,
 		InboxLimit: 8 << 20, RoomCredit: 64 << 10, SoftBacklog: 64 << 10, HardBacklog: 256 << 10, BacklogTime: 10 * time.Second,
 		BacklogTotal: 64 << 20, StallBudget: time.Second, ParkedTotal: 32 << 20,
@@ -88,7 +92,7 @@ func (c Config) withDefaults() Config {
 // settings are derived from a Config by New. They are the same for all loops of a node and never change.
 type settings struct {
 	cfg   Config
-	ticks struct{ handshake, maxAge, ping, frame, close, backlog uint32 }
+	ticks struct{ handshake, maxAge, ping, readerAge, readerPing, frame, close, backlog uint32 }
 }
 
 func newSettings(cfg Config) *settings {
@@ -96,6 +100,8 @@ func newSettings(cfg Config) *settings {
 	s.ticks.handshake = ticks(cfg.HandshakeTimeout)
 	s.ticks.maxAge = ticks(cfg.MaxAge)
 	s.ticks.ping = max(ticks(cfg.MaxAge/3), 1)
+	s.ticks.readerAge = ticks(cfg.ReaderAge)
+	s.ticks.readerPing = max(ticks(cfg.ReaderPing), 1)
 	s.ticks.frame = ticks(cfg.FrameTimeout)
 	s.ticks.close = ticks(cfg.CloseTimeout)
 	s.ticks.backlog = ticks(cfg.BacklogTime)

@@ -44,6 +44,7 @@ const (
 	flagMany                        // BeMany
 	flagGap                         // SlowGap, of a connection with one room
 	flagLatest                      // SlowLatest, of a connection with one room
+	flagReader                      // Plain.ReadsOnly: ReaderAge and ReaderPing apply
 )
 
 // Conn is one connection as the loop sees it. The server embeds it in its session, so that a connection is one object.

@@ -239,8 +239,9 @@ func (d *Directory) laneIndex(p *Publication) int {
 	return d.laneOf(p.Room)
 }
 
-// keep notes the place of p in its lane, and keeps p in the history if there is one. lane.mu is held.
+// keep notes the place of p in its lane, tells its publisher, and keeps p in the history if there is one. lane.mu is held.
 func (d *Directory) keep(ln *lane, p *Publication) {
+	p.settle(Placed)
 	p.stamp(&d.node.cfg.Encodings)
 	if p.ID.Tag == 0 {
 		return

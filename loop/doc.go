@@ -14,6 +14,7 @@
 //	loop.go          Loop.Turn: take the inbox, resend, move the wheel, parse input left over, flush, sweep
 //	calls.go         the methods of a connection that its session calls: Publish, Join, Control, Hold, …
 //	manyrooms.go     the calls of sessions with many rooms
+//	plain.go         the same for a connection that speaks plain HTTP
 //	intake.go        handles the posts that the turn took from the inbox: adoptions, publications, joins, calls
 //	read.go          a socket has bytes; the session parses them within a budget (read, pause, ready list)
 //	timeouts.go      finds the next deadline of a connection, and the connections whose deadline has passed
@@ -31,6 +32,7 @@
 //	stall.go         how long a member with a backlog may hold up its room
 //	embedded.go      the Bus of a single node gives a publication its place in the order of its lane
 //	gaps.go          finds the members that may have missed messages
+//	outcome.go       tells a publisher that is not a member what became of its publication
 //	node.go          the loops of a process, and what they have in common
 //	fill.go          a history that a bus fills with what came before
 //	history.go       keeps the latest publications of a lane

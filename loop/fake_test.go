@@ -196,6 +196,7 @@ type fake struct {
 	parsed []string
 	kicks  []CloseReason
 	pings  int
+	pulse  []byte // sent by Ping to a peer that only reads
 	shut   bool
 	finned bool // CloseWrite was called
 	lives  int
@@ -332,7 +333,12 @@ func (f *fake) Kick(reason CloseReason) {
 	f.Finish(frame1("kicked: "+reason.String()), reason)
 }
 
-func (f *fake) Ping() { f.pings++ }
+func (f *fake) Ping() {
+	f.pings++
+	if f.pulse != nil {
+		Plain{&f.Conn}.Pulse(f.pulse)
+	}
+}
 
 func (f *fake) AppendLive(dst []byte, _ string, at ID, fenced Fenced) []byte {
 	f.live, f.fenced = true, fenced

@@ -134,8 +134,13 @@ func (n *Node) Lose(p *Publication) { n.undelivered(postLost, p) }
 
 func (n *Node) undelivered(kind postKind, p *Publication) {
 	n.dir.release(p)
-	if p.Kind == KindPresence {
+	switch {
+	case p.Kind == KindPresence:
 		n.dir.presenceLost(p)
+	case kind == postRefused:
+		p.settle(Refused)
+	default:
+		p.settle(Doubted)
 	}
 	if p.Origin != 0 {
 		n.loops[p.Origin.Loop()].post(post{kind: kind, pub: p})

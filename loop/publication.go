@@ -121,6 +121,8 @@ type Publication struct {
 
 	By *Sender // nil if the sender wants no acknowledgement
 
+	done func(Outcome, ID) // OfferFor; nil if its publisher does not want to know the outcome
+
 	// frames holds the frame of each variant once it was needed. Two loops may build the same frame at the same time: the first
 	// loop stores its frame, and the other loop uses the stored one.
 	frames [fewVariants]atomic.Pointer[frame]

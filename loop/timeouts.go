@@ -66,8 +66,8 @@ func (c *Conn) rearm() {
 }
 
 // deadline returns the tick of the earliest deadline of c, and which deadline it is. It assumes that all pings that were due in
-// tick or earlier were sent. Pings are due after each third of MaxAge since the last sign of life, so their times need not be
-// stored.
+// tick or earlier were sent. Pings are due after each third of MaxAge (or each ReaderPing) since the last sign of life, so their times
+// need not be stored.
 func (c *Conn) deadline(tick uint32) (at uint32, reason CloseReason, ping bool) {
 	l := c.loop
 	switch {
@@ -76,13 +76,17 @@ func (c *Conn) deadline(tick uint32) (at uint32, reason CloseReason, ping bool) 
 	case !c.has(flagUpgraded):
 		return c.moved + l.ticks.handshake, ReasonHandshake, false
 	}
-	at, reason = c.seen+l.ticks.maxAge, ReasonHeartbeat
+	age, every := l.ticks.maxAge, l.ticks.ping
+	if c.has(flagReader) {
+		age, every = l.ticks.readerAge, l.ticks.readerPing
+	}
+	at, reason = c.seen+age, ReasonHeartbeat
 	if c.has(flagPartial) && c.moved+l.ticks.frame < at {
 		at, reason = c.moved+l.ticks.frame, ReasonFrame
 	}
 	if c.has(flagPings) {
 		silent := max(tick, c.seen) - c.seen
-		if next := c.seen + (silent/l.ticks.ping+1)*l.ticks.ping; next < at {
+		if next := c.seen + (silent/every+1)*every; next < at {
 			return next, reason, true
 		}
 	}

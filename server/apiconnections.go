@@ -18,6 +18,7 @@ import (
 // connectionInfo is a connection as the API shows it.
 type connectionInfo struct {
 	ID           string  `json:"id"`
+	Protocol     string  `json:"protocol"`         // v1, v2, raw or sse
 	Remote       string  `json:"remote,omitempty"` // absent if the socket was closed before the server could read the address
 	AgeSeconds   float64 `json:"age_seconds"`      // seconds since the connection was accepted
 	BacklogBytes int     `json:"backlog_bytes"`    // bytes that wait for this client in the memory of the server
@@ -41,8 +42,8 @@ func (a *api) connections(ctx context.Context, key string) (list []connectionInf
 		})
 		infos := make([]connectionInfo, len(slowest.kept))
 		for i, c := range slowest.kept {
-			remote := c.Peer().(*session).remoteAddr()
-			infos[i] = connectionInfo{formatID(c.ID()), remote, c.Age().Seconds(), c.Backlog()}
+			member := c.Peer().(*session)
+			infos[i] = connectionInfo{formatID(c.ID()), member.speaks.String(), member.remoteAddr(), c.Age().Seconds(), c.Backlog()}
 		}
 		return part{infos, slowest.offered}
 	})

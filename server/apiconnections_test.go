@@ -55,8 +55,8 @@ func TestARoomListsItsConnections(t *testing.T) {
 	var raw map[string]json.RawMessage
 	s.get(t, "/api/rooms/raw/lobby?connections=1").into(t, &raw)
 	var first []map[string]any
-	if err := json.Unmarshal(raw["connections"], &first); err != nil || len(raw) != 3 || len(first) != 1 || len(first[0]) != 4 {
-		t.Errorf("got %s, want room, members and connections, with one of 4 fields (%v)", raw, err)
+	if err := json.Unmarshal(raw["connections"], &first); err != nil || len(raw) != 3 || len(first) != 1 || len(first[0]) != 5 {
+		t.Errorf("got %s, want room, members and connections, with one of 5 fields (%v)", raw, err)
 	}
 	for _, key := range []string{"id", "remote", "age_seconds", "backlog_bytes"} {
 		if _, ok := first[0][key]; !ok {

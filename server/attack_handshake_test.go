@@ -486,7 +486,7 @@ func TestAttackPlainHTTPIsAnsweredOnceAndClosed(t *testing.T) {
 		{"page by POST", request("POST", "/"), 405, ""},
 		{"page by POST without a body", request("POST", "/", "Content-Length: 0"), 405, ""},
 		{"page by DELETE", request("DELETE", "/"), 405, ""},
-		{"a body", request("POST", "/", "Content-Length: 5") + "hello", 400, "body are not served on this port: the API that publishes"},
+		{"a body", request("POST", "/", "Content-Length: 5") + "hello", 400, "only POST /chat/ROOM/ may have a body (see --publish); the API that publishes"},
 		{"two requests", get + get, 200, "ok\n"},
 		{"a thousand requests", strings.Repeat(get, 1000), 200, "ok\n"},
 		{"a request and an upgrade", get + upgradeRequest("/ws/chat/room"), 200, "ok\n"},

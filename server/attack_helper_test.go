@@ -249,7 +249,7 @@ func (s *testServer) quiet(t *testing.T) {
 
 // sampledKinds are the log messages that a stranger can cause once for each connection.
 var sampledKinds = map[string]bool{
-	"page refused because of its origin": true, "client sent a bad message": true, "client sent too many small frames, or an unfinished one": true, "client sent a message over the limit": true,
+	"page refused because of its origin": true, "request refused because of its host": true, "client sent a bad message": true, "client sent too many small frames, or an unfinished one": true, "client sent a message over the limit": true,
 	"request over a limit": true, "room or node full": true, "connection refused because the server is full": true, "slow consumer kicked": true,
 }
 

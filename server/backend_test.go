@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,10 @@ type fakeBackend struct {
 	loop.Bus
 	node    *loop.Node
 	refuses atomic.Bool
+	local   atomic.Bool // publications have no place in the order of all nodes
+	keeps   atomic.Bool // publications stay with the bus until release
+	mu      sync.Mutex
+	kept    []*loop.Publication
 	doubts  atomic.Bool
 	trouble atomic.Pointer[string]
 	alone   atomic.Pointer[string]
@@ -37,7 +42,36 @@ func (f *fakeBackend) Publish(p *loop.Publication) {
 		f.node.Doubt(p)
 		return
 	}
+	if f.local.Load() {
+		p.ID = loop.ID{Seq: 1}
+		f.node.Directory().Deliver(len(p.Room)%3, []*loop.Publication{p})
+		return
+	}
+	if f.keeps.Load() {
+		f.node.Directory().Reserve(p)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.kept = append(f.kept, p)
+		return
+	}
 	f.Bus.Publish(p)
+}
+
+func (f *fakeBackend) keptCount() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.kept)
+}
+
+// release gives the kept publications their place.
+func (f *fakeBackend) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, p := range f.kept {
+		p.ID = loop.ID{Tag: 7, Seq: uint64(i + 1)}
+		f.node.Directory().Deliver(len(p.Room)%3, []*loop.Publication{p})
+	}
+	f.kept = nil
 }
 
 func (f *fakeBackend) Join(room string, l *loop.Loop) {

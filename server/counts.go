@@ -12,6 +12,8 @@ import (
 type counts struct {
 	accepted   atomic.Uint64 // TCP connections accepted
 	upgraded   atomic.Uint64 // handshakes answered with 101
+	streams    atomic.Uint64 // streams of Server-Sent Events opened
+	posts      atomic.Uint64 // messages published by POST
 	pages      atomic.Uint64 // plain HTTP requests answered
 	panics     atomic.Uint64 // panics recovered; each is a bug
 	acceptErrs atomic.Uint64 // failures of accept, mostly because descriptors ran out

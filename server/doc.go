@@ -15,6 +15,9 @@
 //	requests.go    a connection of version 2: requests, answers, and what the client missed
 //	encodings.go   a publication becomes a frame
 //	handshake.go   the request head, routed into a room or to the pages
+//	roomhttp.go    rooms over plain HTTP: which pages and hosts may use them, and the answers
+//	sse.go         a reader of Server-Sent Events
+//	post.go        a POST that publishes; idempotency.go remembers keys of such requests
 //	pages.go       plain HTTP on the port for clients; hostnames.go finds the names of this machine
 //	drain.go       takes the node out of service and loses no accepted message
 //	gap.go         closes members that may have missed messages, with --on-gap=close

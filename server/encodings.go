@@ -15,6 +15,7 @@ const (
 	variantMany         // version 2 on a connection with many rooms
 	variantV2Presence   // with events of presence
 	variantManyPresence // likewise
+	variantSSE
 )
 
 // encodings defines how a publication becomes a frame, for each variant of the protocol. Version 1 and raw rooms have no frames for
@@ -44,6 +45,7 @@ func encodings() (all [loop.MaxVariants]loop.Encoding) {
 	many := func(p *loop.Publication) string { return strings.TrimPrefix(p.Room, chatPrefix) }
 	all[variantV2], all[variantMany] = encodingV2(one), encodingV2(many)
 	all[variantV2Presence], all[variantManyPresence] = watching(variantV2, one), watching(variantMany, many)
+	all[variantSSE] = encodingSSE()
 	return all
 }
 
@@ -85,6 +87,33 @@ func watching(plain loop.Variant, named func(*loop.Publication) string) loop.Enc
 		NeedsID: true,
 		Watches: true,
 		Plain:   plain,
+	}
+}
+
+// encodingSSE is the encoding of a stream of events: the objects of version 2.
+func encodingSSE() loop.Encoding {
+	return loop.Encoding{
+		Append: func(dst []byte, p *loop.Publication) ([]byte, int) {
+			at := positionOrNil(p.ID)
+			switch p.Kind {
+			case loop.KindGap:
+				return protocol.AppendSSEFrame(dst, at, protocol.AppendGap(nil, "", at, protocol.GapBackend, -1)), -1
+			case loop.KindMark:
+				return protocol.AppendSSEFrame(dst, at, protocol.AppendMark(nil, "", *at)), -1
+			case loop.KindPresence: // a reader does not watch
+				return dst, -1
+			}
+			m := message(p, "")
+			return m.AppendSSE(dst), -1 // the value may differ in its white space
+		},
+		Size: func(p *loop.Publication) int {
+			if p.Kind.Notice() {
+				return 128 // about: there are few of them
+			}
+			m := message(p, "")
+			return m.SizeSSE()
+		},
+		NeedsID: true,
 	}
 }
 

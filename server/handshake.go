@@ -33,6 +33,10 @@ func (h *headReader) parse(head []byte) (*http.Request, error) {
 // refused the request.
 func (s *session) head(p []byte) (used int) {
 	heads := s.rules().heads
+	if s.phase == phaseNext { // the time for a request begins with its first byte
+		s.phase = phaseHead
+		loop.Plain{Conn: &s.Conn}.Restart(s.Loop().Now())
+	}
 	if s.extra != nil && !heads.Again(p, s.extra.scanned) {
 		return 0
 	}
@@ -42,7 +46,7 @@ func (s *session) head(p []byte) (used int) {
 		s.refuse(refusal, loop.ReasonClosed)
 		return 0
 	case n == 0:
-		s.extra = &extra{scanned: len(p)}
+		extraOf(s).scanned = len(p)
 		return 0
 	}
 	r, err := s.poller().heads.parse(p[:n])
@@ -60,6 +64,9 @@ func (s *session) head(p []byte) (used int) {
 // route passes a request on to a room or to the pages. It returns an error to refuse the request.
 func (s *session) route(r *http.Request) *websocket.HeadError {
 	path, query := websocket.SplitTarget(r.RequestURI)
+	if (overHTTP{s}).routeRoom(r, path, query) {
+		return nil
+	}
 	upgrade := websocket.IsUpgrade(r.Header)
 	offered := websocket.Offered(r.Header)
 	if upgrade && slices.Contains(offered, subprotocolV2) && !slices.Contains(offered, subprotocolV1) {
@@ -188,7 +195,7 @@ func headOf(response []byte) []byte {
 // join asks the loop for membership in the room. Joined then answers the handshake.
 func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 	s.phase = phaseAnswer
-	s.extra = &extra{handshake: s.noteHandshake(r, subprotocol)}
+	extraOf(s).handshake = s.noteHandshake(r, subprotocol)
 	switch {
 	case t.Space == protocol.Raw:
 		s.speaks = speaksRaw
@@ -197,7 +204,7 @@ func (s *session) join(r *http.Request, t protocol.Target, subprotocol string) {
 		v2{s}.beMany(t.V2.Was)
 	case t.Version == 2:
 		s.speaks = speaksV2
-		v2{s}.join(&t)
+		v2{s}.join(&t, variantV2)
 	default:
 		s.Join(t.Key(), variantV1)
 	}

@@ -21,6 +21,7 @@ import (
 // handshake is the part of a request that is needed for its answer.
 type handshake struct {
 	key, subprotocol string
+	origin           string // of the page that may read a stream of events
 	asked            wish
 	said             []zap.Field // fields for the log; nil unless the level is debug
 }
@@ -91,7 +92,7 @@ func (s *session) logRefused(r *http.Request, e *websocket.HeadError) {
 func (s *session) logOpened(h *handshake) {
 	if line := s.poller().srv.log.Check(zap.DebugLevel, "connection opened"); line != nil {
 		line.Write(append(h.said, zap.String("connection", formatID(s.ID())), zap.String("room", s.Room()), zap.String("remote", s.remoteAddr()),
-			zap.String("subprotocol", h.subprotocol))...)
+			zap.String("subprotocol", h.subprotocol), zap.Stringer("protocol", s.speaks))...)
 	}
 }
 

@@ -89,6 +89,7 @@ func connectionMetrics() []metricRow {
 		counter("dots_admin_connections_cut_total", "Idle or unfinished connections of the admin address that were closed to make room for others.", node(func(s *Server) float64 { return float64(s.counts.adminCut.Load()) })),
 		counter("dots_upgraded_total", "Handshakes that succeeded.", node(func(s *Server) float64 { return float64(s.counts.upgraded.Load()) })),
 		counter("dots_handshakes_refused_total", "Requests refused, by HTTP status.", refusals, "status"),
+		counter("dots_event_streams_total", "Streams of Server-Sent Events that were opened.", node(func(s *Server) float64 { return float64(s.counts.streams.Load()) })),
 		counter("dots_http_requests_total", "Plain HTTP requests answered on the address for clients.", node(func(s *Server) float64 { return float64(s.counts.pages.Load()) })),
 		counter("dots_closes_total", "Connections ended with a close code, by code. A connection that becomes a slow consumer while it ends counts under both codes.", closes, "code", "name"),
 		counter("dots_ended_total", "Connections ended, by reason.", byReason(func(s *loop.Stats) *[loop.NumReasons]uint64 { return &s.Ended }), "reason"),
@@ -98,6 +99,8 @@ func connectionMetrics() []metricRow {
 func messageMetrics() []metricRow {
 	return []metricRow{
 		counter("dots_messages_accepted_total", "Messages accepted from clients.", sum(func(s *loop.Stats) uint64 { return s.Accepted })),
+		counter("dots_posts_total", "Messages published by POST /chat/ROOM/; they do not count in dots_messages_accepted_total.", node(func(s *Server) float64 { return float64(s.counts.posts.Load()) })),
+		gauge("dots_idempotency_keys", "Idempotency-Keys of POST requests that this node remembers.", node(func(s *Server) float64 { return float64(s.posted.len()) })),
 		counter("dots_publications_total", "Publications taken from the bus; a publication counts once for each loop that has members of its room.", sum(func(s *loop.Stats) uint64 { return s.Appended })),
 		counter("dots_expected_frames_total", "Frames that must be delivered: one for each publication and each member of its room that gets it.", sum(func(s *loop.Stats) uint64 { return s.Expected - s.Blank })),
 		counter("dots_frames_total", "Frames delivered: the kernel accepted every byte of the frame.", sum(func(s *loop.Stats) uint64 { return s.Delivered })),
@@ -201,7 +204,7 @@ func byReason(table func(*loop.Stats) *[loop.NumReasons]uint64) func(scrape, emi
 }
 
 // refusalStatuses are the statuses that have a series of their own. Any other status is unexpected and counts as "other".
-var refusalStatuses = []int{400, 403, 404, 405, 408, 414, 426, 431, 500, 503}
+var refusalStatuses = []int{400, 403, 404, 405, 408, 413, 414, 417, 422, 426, 431, 500, 503}
 
 func refusals(s scrape, emit emit) {
 	other := uint64(0)

@@ -16,13 +16,13 @@ import (
 type v2 struct{ *session }
 
 // join asks the loop for membership in the room, from the position that the client names.
-func (s v2) join(t *protocol.Target) {
+func (s v2) join(t *protocol.Target, v loop.Variant) {
 	start := startOf(t.V2.Since, t.V2.Last, fenceOf(t.V2.Was))
 	start.Watch = s.watch(t.V2.Presence)
 	s.extra.handshake.asked = wish{t.V2.Since != "", t.V2.Last > 0}
 	s.poller().srv.keepHistory()
 	s.OnSlow(slowOf(t.V2.Slow))
-	s.JoinFrom(t.Key(), variantV2, start)
+	s.JoinFrom(t.Key(), v, start)
 }
 
 // startOf returns where the stream of a member begins that sends these values of since and last. Its former connection is fenced
@@ -75,6 +75,9 @@ func (s v2) appendOpen(dst []byte, room string, h wish) []byte {
 
 // AppendLive implements loop.Session.
 func (s *session) AppendLive(dst []byte, room string, at loop.ID, fenced loop.Fenced) []byte {
+	if s.speaks == speaksSSE {
+		return appendSSELive(dst, at)
+	}
 	var said *bool
 	if fenced != loop.NotAsked {
 		is := fenced == loop.IsFenced
@@ -96,7 +99,11 @@ func (s *session) AppendGap(dst []byte, room string, at loop.ID, pubs int, why l
 		reason = protocol.GapBackend
 	}
 	s.poller().srv.counts.gaps.Add(1)
-	return protocol.AppendGap(dst, s.named(room), positionOrNil(at), reason, pubs)
+	p := positionOrNil(at)
+	if s.speaks == speaksSSE {
+		return protocol.AppendSSEFrame(dst, p, protocol.AppendGap(nil, "", p, reason, pubs))
+	}
+	return protocol.AppendGap(dst, s.named(room), p, reason, pubs)
 }
 
 // Ack implements loop.Session.

@@ -37,7 +37,7 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	next.Origins, next.Subprotocols, next.PublicReadyz = []string{"https://chat.example.org"}, []string{"chat"}, true
 	next.MaxMessage, next.MaxHeader, next.MaxFragments, next.RoomMembers, next.ControlBurst = 2*KiB, 2*KiB, 5, 2, 1
 	next.RoomsPerSocket, next.MaxConns, next.MaxRooms, next.ControlRate, next.LogLevel = 2, 50, 50, 5, "error"
-	next.MaxAge, next.Loops = time.Hour, 1
+	next.MaxAge, next.Loops, next.Publish = time.Hour, 1, "open"
 	taken, restart, err := s.Reload(next)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +82,11 @@ func TestARunningServerTakesWhatMayChange(t *testing.T) {
 	}
 	half.write(string(frame(2, false, make([]byte, 1500))) + string(frame(0, true, make([]byte, 1500))))
 	half.endsWith(1009)
+	post := s.dial(t)
+	post.write(postOf("/chat/lobby/", "1"))
+	if status, body, _ := post.answer(); status != 200 {
+		t.Errorf("a POST: HTTP %d %s, want 200", status, body)
+	}
 }
 
 func TestAMistakeOnReloadChangesNothing(t *testing.T) {

@@ -32,6 +32,7 @@ type Server struct {
 	pages   http.Handler
 	counts  *counts
 	files   fileShares
+	posted  keyring  // Idempotency-Keys of POST requests
 	backend *Backend // nil: this node runs alone
 
 	rules atomic.Pointer[rules] // never nil after New
@@ -109,6 +110,7 @@ func (s *Server) loopConfig() loop.Config {
 	c.Loops = s.cfg.Loops
 	c.Ring = func(i int) { s.pollers[i].ring() }
 	c.HandshakeTimeout, c.MaxAge, c.FrameTimeout = s.cfg.HandshakeTimeout, s.cfg.MaxAge, s.cfg.FrameTimeout
+	c.ReaderPing, c.ReaderAge = readerTimes(s.cfg.MaxAge)
 	c.CloseTimeout, c.BacklogTime, c.StallBudget = s.cfg.CloseTimeout, s.cfg.BacklogTime, s.cfg.StallBudget
 	c.SoftBacklog, c.HardBacklog = int(s.cfg.SoftBacklog), int(s.cfg.HardBacklog)
 	c.RoomCredit = int64(s.cfg.SoftBacklog)

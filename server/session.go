@@ -30,6 +30,8 @@ type extra struct {
 	awaits    bool            // registered with writable
 	scanned   int             // size of an incomplete head at its last scan, see head
 	handshake *handshake      // set while the join is on its way
+	post      *post           // set while a POST is not answered
+	discarded int             // bytes that a reader of events has sent behind its request
 	me        uint64          // the tag of the connection, if it has sent a ref
 	was       string          // the key of the former connection, on a connection with many rooms
 	ref       uint64          // the latest ref of the client
@@ -46,7 +48,11 @@ const (
 	speaksRaw
 	speaksV2
 	speaksMany // version 2, many rooms
+	speaksSSE
 )
+
+// String is the name in the API.
+func (p speech) String() string { return [...]string{"v1", "raw", "v2", "v2", "sse"}[p] }
 
 type phase uint8
 
@@ -54,7 +60,27 @@ const (
 	phaseHead   phase = iota // reading the request head
 	phaseAnswer              // waiting for the join; then the handshake is answered
 	phaseFrames
+	phaseNext // waiting for another request, after the answer to a POST
+	phaseBody // reading the body of a POST
+	phasePost // waiting for the outcome of a POST
 )
+
+// extraOf returns the fields that few sessions need.
+func extraOf(s *session) *extra {
+	if s.extra == nil {
+		s.extra = &extra{}
+	}
+	return s.extra
+}
+
+// forgetExtra drops these fields, except the one that belongs to the socket.
+func forgetExtra(s *session) {
+	if s.extra != nil && s.extra.awaits {
+		s.extra = &extra{awaits: true}
+	} else {
+		s.extra = nil
+	}
+}
 
 // poller returns the poller of the session's loop.
 func (s *session) poller() *poller { return s.Loop().Host().(*poller) }
@@ -84,11 +110,16 @@ func (s *session) Shutdown() {
 func (s *session) Input(p []byte) (used int) {
 	for len(p) > 0 && s.MayParse() {
 		var n int
-		if s.phase == phaseHead {
+		switch {
+		case s.phase == phaseHead || s.phase == phaseNext:
 			if n = s.head(p); n == 0 {
 				return used // more bytes are needed, or the connection is ending
 			}
-		} else {
+		case s.phase == phaseBody:
+			n = overHTTP{s}.body(p)
+		case s.speaks == speaksSSE:
+			n = sse{s}.discard(p)
+		default:
 			n = s.frame(p)
 		}
 		p, used = p[n:], used+n
@@ -188,11 +219,14 @@ func (s *session) overspent() bool {
 // Joined implements loop.Session. The handshake is answered only now, so that the client gets everything that is published after
 // it has seen the answer.
 func (s *session) Joined(room string) {
-	if s.speaks == speaksMany {
+	switch s.speaks {
+	case speaksMany:
 		v2{s}.joinedOne(room)
-		return
+	case speaksSSE:
+		sse{s}.joined()
+	default:
+		s.upgraded(room)
 	}
-	s.upgraded(room)
 }
 
 // upgraded answers the handshake. room is "" if the connection is in no room yet.
@@ -202,7 +236,7 @@ func (s *session) upgraded(room string) {
 	s.gaps = s.poller().srv.node.Gaps()
 	s.poller().srv.counts.upgraded.Add(1)
 	h := s.extra.handshake
-	s.extra = nil // before the answer, because writing the answer may need extra
+	forgetExtra(s) // before the answer, because writing the answer may need extra
 	answer := websocket.AppendSwitchingProtocols(nil, h.key, h.subprotocol)
 	if s.speaks == speaksV2 {
 		answer = v2{s}.appendOpen(answer, room, h.asked)
@@ -223,6 +257,10 @@ func (s *session) everyFrameCounts() bool {
 
 // Ping implements loop.Session.
 func (s *session) Ping() {
+	if s.speaks == speaksSSE {
+		loop.Plain{Conn: &s.Conn}.Pulse([]byte(protocol.SSEComment))
+		return
+	}
 	s.Control(websocket.AppendControl(s.poller().control[:0], websocket.OpPing, nil))
 }
 
@@ -263,8 +301,12 @@ func (s *session) kick(detail string) {
 
 // leave ends the connection because the node is going out of service.
 func (s *session) leave() {
-	if s.phase == phaseFrames {
+	switch s.phase {
+	case phaseFrames:
 		s.end(protocol.CloseDraining, "", loop.ReasonClosed)
+		return
+	case phasePost: // it gets its answer first
+		s.extra.post.keep = false
 		return
 	}
 	s.refuse(&websocket.HeadError{Status: 503, Text: "this node is going out of service"}, loop.ReasonClosed)
@@ -286,12 +328,20 @@ func (s *session) finish(code int, reason string, why loop.CloseReason) {
 	}
 	s.poller().srv.counts.close(code)
 	s.logEnded(code, reason)
+	if s.speaks == speaksSSE {
+		s.Finish(appendStreamEnd(nil, code, reason), why)
+		return
+	}
 	s.Finish(websocket.AppendClose(nil, code, reason), why)
 }
 
 // refuseInFrame accepts the handshake and then closes at once with a code, because a browser does not show the status of a failed
 // handshake to the page.
 func (s *session) refuseInFrame(code int, detail string, why loop.CloseReason) {
+	if s.speaks == speaksSSE {
+		sse{s}.refuse(code, detail, why)
+		return
+	}
 	s.poller().srv.counts.upgraded.Add(1)
 	s.poller().srv.counts.close(code)
 	h := s.extra.handshake
@@ -303,6 +353,9 @@ func (s *session) refuseInFrame(code int, detail string, why loop.CloseReason) {
 
 // refuse answers a request, which may be incomplete, with an HTTP status.
 func (s *session) refuse(e *websocket.HeadError, why loop.CloseReason) {
+	if (overHTTP{s}).refuseRoom(e, why) {
+		return
+	}
 	s.logRefused(nil, e)
 	s.poller().srv.counts.refuse(e.Status)
 	s.Finish(websocket.AppendRefusal(nil, e), why)

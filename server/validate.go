@@ -66,10 +66,14 @@ func (c *Config) checkAccess(m *mistakes) {
 		m.add("admin", "%s can be reached from other machines, so it needs a token; set DOTS_ADMIN_TOKEN or --admin-token-file, or choose a loopback address such as 127.0.0.1:8001", c.Admin)
 	}
 	c.checkLists(m)
+	m.oneOf("publish", c.Publish, "off", publishOpen)
 	if strings.ContainsFunc(c.AdminToken, notBearer) {
 		m.add("admin-token", "the token contains a character that is not allowed in a bearer token; use letters, digits and -._~+/=")
 	}
 }
+
+// publishOpen is the value of --publish that lets everybody publish.
+const publishOpen = "open"
 
 // checkLists checks each entry of a list separately, so that the error names every mistake.
 func (c *Config) checkLists(m *mistakes) {

@@ -40,6 +40,7 @@ var validateRows = map[string]struct {
 		c.Origins = []string{"*", "null", "https://a.example.org", "https://*.example.org:8443", "https://b/x", "https://b/", "*.10.0.0.1", ""}
 	}, []string{"origins", "origins", "origins", "origins"}},
 	"head":      {func(c *server.Config) { c.MaxHeader = 65 * 1024 }, []string{"max-header"}},
+	"publish":   {func(c *server.Config) { c.Publish = "on" }, []string{"publish"}},
 	"chat life": {func(c *server.Config) { c.ChatLife = "pings" }, []string{"chat-life"}},
 	"alone, all of Redis": {func(c *server.Config) {
 		c.RedisPrefix, c.Lanes, c.RedisBatch, c.RedisHold, c.RedisDown = "x", 3, 1, 0, otherPolicy

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"dotsconnect/loop"
+	"dotsconnect/server/protocol"
 	"dotsconnect/server/websocket"
 )
 
@@ -150,17 +151,29 @@ func (w *Waiting) answer(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	w.node.counts.refuse(http.StatusServiceUnavailable)
-	turnAway(conn, r.Method == http.MethodHead, w.reason()+": try again later")
+	turnAway(conn, w.refusal(r))
 }
 
-// turnAway answers 503 as a session does. Then it reads the bytes that the client has already sent: if the connection were
-// closed with unread bytes, the kernel would send a reset, which may destroy the answer on its way.
-func turnAway(conn net.Conn, headOnly bool, text string) {
-	response := websocket.AppendRefusal(nil, &websocket.HeadError{Status: http.StatusServiceUnavailable, Text: text})
-	if headOnly {
-		response = headOf(response)
+// refusal returns the answer that a session would give: 503, or to a reader of events a stream that ends.
+func (w *Waiting) refusal(r *http.Request) []byte {
+	text := w.reason() + ": try again later"
+	origin := r.Header.Get("Origin")
+	_, stream, bad := protocol.ParseSSE(r.URL.EscapedPath(), r.URL.RawQuery, "")
+	if stream && bad == nil && r.Method == http.MethodGet && w.node.rules.Load().origins.Allowed(origin, r.Host) {
+		w.node.counts.close(protocol.CloseBackendUnavailable)
+		return appendStreamEnd(streamHead(origin), protocol.CloseBackendUnavailable, protocol.Reason(protocol.CloseBackendUnavailable, text))
 	}
+	w.node.counts.refuse(http.StatusServiceUnavailable)
+	response := websocket.AppendRefusal(nil, &websocket.HeadError{Status: http.StatusServiceUnavailable, Text: text})
+	if r.Method == http.MethodHead {
+		return headOf(response)
+	}
+	return response
+}
+
+// turnAway sends an answer. Then it reads the bytes that the client has already sent: if the connection were closed with unread bytes, the
+// kernel would send a reset, which may destroy the answer on its way.
+func turnAway(conn net.Conn, response []byte) {
 	if conn.SetDeadline(time.Now().Add(refusalTime)) != nil {
 		return
 	}

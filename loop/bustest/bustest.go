@@ -41,6 +41,7 @@ var rules = []rule{
 	{"OwnMessagesBeforeTheEnd", ownMessagesBeforeTheEnd},
 	{"LargeValues", largeValues},
 	{"CreditComesBack", creditComesBack},
+	{"OutcomesAreTold", outcomesAreTold},
 }
 
 // Run tests a bus that connects the given number of nodes, 1 or more.

@@ -190,6 +190,9 @@ func TestEachFaultIsFound(t *testing.T) {
 			p.Value = p.Value[:min(len(p.Value), 100<<10)]
 			return one(p)
 		}},
+		"a publication comes back as a copy": {"OutcomesAreTold", func(_ *far, p *loop.Publication) []*loop.Publication {
+			return one(copyOf(p))
+		}},
 		"credit is gone": {"CreditComesBack", func(f *far, p *loop.Publication) []*loop.Publication {
 			if strings.HasPrefix(string(p.Value), "the end") {
 				f.nodes[0].Directory().Reserve(copyOf(p))

@@ -51,7 +51,7 @@ var Codes = []Code{
 	{Code: CloseInternalError, Name: "internal error", When: "an error in the server; the reason contains an id that leads an operator to the error in the server's log"},
 	{Code: CloseHeartbeatMissed, Name: "heartbeat_missed", When: "no sign of life for `max_age`"},
 	{Code: CloseSlowConsumer, Name: "slow_consumer", When: "the client reads more slowly than its room sends"},
-	{Code: CloseRateLimited, Name: "rate_limited", When: "the client asks for too much in too short a time"},
+	{Code: CloseRateLimited, Name: "rate_limited", When: "the client asks for too much in too short a time, or, as the answer to a POST, the room or the node is busy"},
 	{Code: CloseRoomFull, Name: "room_full", When: "the room has reached its limit of members, or the node its limit of rooms"},
 	{Code: CloseBackendUnavailable, Name: "backend_unavailable", When: "the server could not pass a message of this client on to the other nodes, or does not know whether it did: the message may have arrived nevertheless"},
 	{Code: CloseGap, Name: "gap", When: "this member may have missed messages of the room, and they cannot be recovered: fetch the room's state again"},
@@ -59,7 +59,7 @@ var Codes = []Code{
 	{Code: CloseBadFrame, Name: "bad_frame", When: "v1: a message that is neither `{\"message\":X}` nor `\"heartbeat\"`"},
 	{Code: CloseUnauthorized, Name: "unauthorized", When: "token missing, invalid or expired"},
 	{Code: CloseKicked, Name: "kicked", When: "closed by an operator"},
-	{Code: CloseForbidden, Name: "forbidden", When: "the token does not allow this room", Reserved: true},
+	{Code: CloseForbidden, Name: "forbidden", When: "the server does not let the client use this room"},
 	{Code: CloseReplaced, Name: "replaced", When: "v2: another connection of this client has named the key of this one (`was`) and takes its place"},
 }
 
@@ -77,6 +77,16 @@ func CodesMarkdown() string {
 	return b.String()
 }
 
+// NameOf returns the name of a code, or "" if the table does not have it.
+func NameOf(code int) string {
+	for i := range Codes {
+		if Codes[i].Code == code {
+			return Codes[i].Name
+		}
+	}
+	return ""
+}
+
 // maxReason is the number of bytes that a close frame has for the reason: the 125 bytes of a control frame, less two for the code
 // (RFC 6455, section 5.5).
 const maxReason = 123
@@ -85,13 +95,7 @@ const maxReason = 123
 // not (an operator may have typed it). A reason that is too long for a close frame is cut between two characters. A code outside
 // the table has no name, so only the detail is returned.
 func Reason(code int, detail string) string {
-	reason := ""
-	for i := range Codes {
-		if Codes[i].Code == code {
-			reason = Codes[i].Name
-			break
-		}
-	}
+	reason := NameOf(code)
 	switch {
 	case detail == "":
 		return reason

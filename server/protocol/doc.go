@@ -7,5 +7,6 @@
 //
 // Version 2: options.go (the query of an address), request.go and requestfields.go (the messages of a client), id.go (positions),
 // framev2.go (the frame that members receive), events.go (the frames that the server itself writes). testdata/v2.json has test
-// vectors, for clients too.
+// vectors, for clients too. sse.go writes the same objects as Server-Sent Events; httptarget.go and value.go read the addresses and bodies
+// of rooms over plain HTTP.
 package protocol

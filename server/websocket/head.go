@@ -32,7 +32,9 @@ var (
 	errName        = &HeadError{400, "the name of a header field must be a token followed by a colon"}
 	errNameSpace   = &HeadError{400, "a header field must not have a space before its colon"}
 	errValue       = &HeadError{400, "a header field contains a control character"}
-	errBody        = &HeadError{400, "requests with a body are not served on this port: the API that publishes is on the admin address (--admin)"}
+	errBody        = &HeadError{400, "on this port only POST /chat/ROOM/ may have a body (see --publish); the API that publishes is on the admin address (--admin)"}
+	errEncoding    = &HeadError{400, "a body must come with Content-Length, not with Transfer-Encoding"}
+	errLength      = &HeadError{400, "the Content-Length is not a plain number"}
 	errNoHost      = &HeadError{400, "the Host field is missing"}
 	errHost        = &HeadError{400, "the Host field is not a host and port"}
 	errManyFields  = &HeadError{431, "the request head has over 100 fields"}
@@ -62,6 +64,9 @@ var knownFields = [...]struct {
 	fieldVersion:          {"Sec-WebSocket-Version", &HeadError{400, "two Sec-WebSocket-Version fields"}},
 	fieldTransferEncoding: {"Transfer-Encoding", errBody},
 }
+
+// pathWithBody is the beginning of the paths at which a POST may have a body.
+const pathWithBody = "/chat/"
 
 // HeadScanner checks request heads up to a maximum size. It is immutable and serves all connections.
 type HeadScanner struct {
@@ -131,7 +136,9 @@ type headScan struct {
 	i      int
 	fields int
 	seen   uint8 // a bit for each field that may occur only once
+	path   int   // where the path begins
 	old    bool  // the request is HTTP/1.0
+	body   bool  // the request may have a body
 	end    bool  // the empty line was found
 }
 
@@ -173,6 +180,7 @@ func (s *headScan) requestLine() (done bool, err *HeadError) {
 	if done, err = s.target(); !done {
 		return false, err
 	}
+	s.body = string(method) == "POST" && bytes.HasPrefix(s.p[s.path:], []byte(pathWithBody))
 	return s.version()
 }
 
@@ -189,6 +197,7 @@ func (s *headScan) target() (done bool, err *HeadError) {
 			return false, err
 		}
 	}
+	s.path = s.i
 	hexDigits, query := 0, false // hexDigits: digits still missing after a percent sign; query: a question mark came before i
 	for ; s.i < len(s.p); s.i++ {
 		b := s.p[s.i]
@@ -348,7 +357,10 @@ func (s *headScan) know(name []byte) (known int, err *HeadError) {
 		if len(name) != len(f.name) || !equalFold(name, f.name) {
 			continue
 		}
-		if known == fieldTransferEncoding || s.seen&(1<<known) != 0 {
+		switch {
+		case known == fieldTransferEncoding && s.body:
+			return known, errEncoding
+		case known == fieldTransferEncoding, s.seen&(1<<known) != 0:
 			return known, f.twice
 		}
 		s.seen |= 1 << known
@@ -372,8 +384,12 @@ func (s *headScan) value(known int) (done bool, err *HeadError) {
 	value := bytes.Trim(s.p[start:end], " \t")
 	switch known {
 	case fieldContentLength:
-		if string(value) != "0" {
+		switch {
+		case string(value) == "0":
+		case !s.body:
 			return false, errBody
+		case !isLength(value):
+			return false, errLength
 		}
 	case fieldHost: // may be empty (RFC 9112 section 3.2), though not in a handshake
 		for _, b := range value {
@@ -383,6 +399,17 @@ func (s *headScan) value(known int) (done bool, err *HeadError) {
 		}
 	}
 	return true, nil
+}
+
+// isLength reports whether a Content-Length is a number that all parsers read in the same way (RFC 9112 section 6.3): digits only, without
+// a zero before them, and small enough for 64 bits.
+func isLength(value []byte) bool {
+	for _, b := range value {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return len(value) > 0 && len(value) < 19 && value[0] != '0'
 }
 
 // valueBytes counts the bytes at the beginning of p that a value may contain. Most bytes of a head are in values. So it takes

@@ -42,6 +42,8 @@ func TestScanHeadAcceptsOneHead(t *testing.T) {
 		{"another method, judged later", "DELETE /api/rooms/x HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{"a higher minor version", "GET / HTTP/1.2\r\nHost: h\r\n\r\n"},
 		{"a body of no bytes", get("Content-Length: 0\r\n")},
+		{"a body for a room", "POST /chat/a/?x HTTP/1.1\r\nHost: h\r\nContent-Length: 123456789012345678\r\n\r\n"},
+		{"a body for a room in absolute form", "POST http://h:80/chat/a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"},
 		{"any case of names, and space around values", "GET / HTTP/1.1\r\nhOST: \t h:80 \t\r\nconnection:close\r\n\r\n"},
 		{"an IPv6 host", "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n"},
 		{"an empty value and a tab", get("A:\r\nB: x\ty\r\n")},
@@ -161,6 +163,18 @@ func TestScanHeadRefusesAtTheFirstByteThatShowsIt(t *testing.T) {
 		{"two lengths", "POST / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length:", knownFields[fieldContentLength].twice},
 		{"chunks", "POST / HTTP/1.1\r\nTransfer-Encoding:", errBody},
 		{"a length and chunks", "POST / HTTP/1.1\r\nContent-Length: 0\r\ntransfer-encoding:", errBody},
+		{"a body of another method", "PUT /chat/a HTTP/1.1\r\nContent-Length: 5\r\n", errBody},
+		{"a body at an address like that of a room", "POST /chats/a HTTP/1.1\r\nContent-Length: 5\r\n", errBody},
+		{"a body at an encoded address", "POST /%63hat/a HTTP/1.1\r\nContent-Length: 5\r\n", errBody},
+		{"a body with the address in the query", "POST /?/chat/ HTTP/1.1\r\nContent-Length: 5\r\n", errBody},
+		{"a body with the address in the host", "POST http://chat HTTP/1.1\r\nContent-Length: 5\r\n", errBody},
+		{"chunks to a room", "POST /chat/a HTTP/1.1\r\nTransfer-Encoding:", errEncoding},
+		{"a length and chunks to a room", "POST /chat/a HTTP/1.1\r\nContent-Length: 5\r\ntransfer-encoding:", errEncoding},
+		{"two lengths to a room", "POST /chat/a HTTP/1.1\r\nContent-Length: 5\r\nContent-Length:", knownFields[fieldContentLength].twice},
+		{"a signed length to a room", "POST /chat/a HTTP/1.1\r\nContent-Length: +5\r\n", errLength},
+		{"an octal length to a room", "POST /chat/a HTTP/1.1\r\nContent-Length: 010\r\n", errLength},
+		{"an empty length to a room", "POST /chat/a HTTP/1.1\r\nContent-Length:\r\n", errLength},
+		{"a length of 19 digits", "POST /chat/a HTTP/1.1\r\nContent-Length: 9999999999999999999\r\n", errLength},
 		{"101 fields", "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A: b\r\n", 99) + "A", errManyFields},
 		{"a head of 16,384 bytes without end", get("A: " + strings.Repeat("x", DefaultMaxHead))[:DefaultMaxHead], heads.tooBig},
 		{"a head of 16,384 bytes that lacks its last", get("A: " + strings.Repeat("x", DefaultMaxHead+1-len(get("A: \r\n"))) + "\r\n")[:DefaultMaxHead], heads.tooBig},
@@ -256,7 +270,8 @@ func checkReadable(t *testing.T, head []byte) {
 	if err != nil {
 		t.Fatalf("net/http refuses %q: %v", head, err)
 	}
-	if r.ContentLength != 0 || len(r.TransferEncoding) != 0 || !r.ProtoAtLeast(1, 0) {
+	mayHaveBody := r.Method == http.MethodPost && strings.HasPrefix(r.URL.EscapedPath(), pathWithBody)
+	if r.ContentLength != 0 && (r.ContentLength < 0 || !mayHaveBody) || len(r.TransferEncoding) != 0 || !r.ProtoAtLeast(1, 0) {
 		t.Errorf("%q: length %d, encoding %v, %s", head, r.ContentLength, r.TransferEncoding, r.Proto)
 	}
 	if left, _ := io.ReadAll(rest); string(left) != after {

@@ -153,11 +153,7 @@ func (p *originPattern) matches(o originValue) bool {
 	if port != o.port {
 		return false
 	}
-	if p.subdomains {
-		head := len(o.host) - len(p.host)
-		return head > 0 && strings.EqualFold(o.host[head:], p.host)
-	}
-	return strings.EqualFold(o.host, p.host)
+	return p.hasHost(o.host)
 }
 
 func parseOriginPattern(text string) (originPattern, error) {
