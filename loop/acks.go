@@ -36,7 +36,7 @@ func (a *acks) note(p *Publication) {
 	}
 	if c := a.loop.Conn(p.Origin); c != nil && c.state == stateOpen {
 		n := ackNote{conn: p.Origin, room: p.Room, ref: p.By.Ref, id: p.ID}
-		if m := c.memberIn(p.Room); m != nil && m.seated() {
+		if m := memberIn(c, p.Room); m != nil && m.seated() {
 			n.member, n.pos = m, m.room.pos
 		}
 		a.notes = append(a.notes, n)
@@ -55,7 +55,7 @@ func (a *acks) serve() {
 		switch c := a.loop.Conn(n.conn); {
 		case c == nil || c.state != stateOpen || a.spoken(c, n):
 			n.conn = 0
-		case c.saidMuch(): // it must wait, and so must the earlier ones, for which it speaks
+		case saidMuch(c): // it must wait, and so must the earlier ones, for which it speaks
 			a.speak(c, n)
 		case a.given(c, n):
 			n.ready = true
@@ -107,7 +107,7 @@ func (a *acks) speak(c *Conn, n *ackNote) {
 }
 
 // saidMuch reports whether so much waits to be said to c that its acknowledgements wait: one will do for all.
-func (c *Conn) saidMuch() bool { return c.backlog != nil && len(c.backlog.said) > mostSaid/2 }
+func saidMuch(c *Conn) bool { return c.backlog != nil && len(c.backlog.said) > mostSaid/2 }
 
 // given reports whether c may be told: it was given its publication, or something waits for it.
 func (a *acks) given(c *Conn, n *ackNote) bool {
@@ -120,7 +120,7 @@ func (a *acks) given(c *Conn, n *ackNote) bool {
 // current reports whether the member to which the fan-out gives the publication is still the one of c in the room: c may have left
 // the room, and joined it again.
 func (n *ackNote) current(c *Conn) bool {
-	return n.member != nil && n.member == c.memberIn(n.room)
+	return n.member != nil && n.member == memberIn(c, n.room)
 }
 
 func (a *acks) say(n ackNote) {

@@ -133,7 +133,7 @@ func (s *slowSet) gather(c *Conn) (_ []byte, ok bool) {
 	buf := append(append(append(s.scratch[:0], k.rest...), k.said...), k.control...)
 fill:
 	for _, r := range k.refs {
-		v := c.variantIn(r.batch)
+		v := variantIn(c, r.batch)
 		for _, p := range r.batch.pubs[r.next:] {
 			f := p.frame(&s.loop.cfg.Encodings, v)
 			if len(buf) > 0 && len(buf)+len(f) > maxBatch {
@@ -188,7 +188,7 @@ func (s *slowSet) advance(c *Conn, n int) {
 // nextIsEmpty reports whether the next whole frame of the backlog has no bytes: its publication is not for the variant of c.
 func (s *slowSet) nextIsEmpty(c *Conn) bool {
 	r := &c.backlog.refs[0]
-	return len(r.batch.pubs[r.next].frame(&s.loop.cfg.Encodings, c.variantIn(r.batch))) == 0
+	return len(r.batch.pubs[r.next].frame(&s.loop.cfg.Encodings, variantIn(c, r.batch))) == 0
 }
 
 // advanceFrame removes the next whole frame from the backlog. n is the number of bytes sent, counted from the beginning of that
@@ -197,7 +197,7 @@ func (s *slowSet) advanceFrame(c *Conn, n int) (sent int) {
 	k := c.backlog
 	r := &k.refs[0]
 	b, p := r.batch, r.batch.pubs[r.next]
-	f := p.frame(&s.loop.cfg.Encodings, c.variantIn(b))
+	f := p.frame(&s.loop.cfg.Encodings, variantIn(c, b))
 	k.bytes -= len(f)
 	sent = min(n, len(f))
 	if sent < len(f) {

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"bytes"
-	"slices"
 	"time"
 )
 
@@ -46,24 +45,11 @@ func (c *Conn) Publish(kind Kind, value []byte) { c.PublishBy(nil, kind, value) 
 // PublishBy is Publish for a message that is to be acknowledged: Session.Ack is called with its ref.
 func (c *Conn) PublishBy(by *Sender, kind Kind, value []byte) {
 	c.loop.stats.Accepted++
-	c.publish(&c.member, by, kind, value)
+	c.member.publish(by, kind, value)
 }
 
-// PublishTo is PublishBy for a connection with many rooms. It reports false if c is not a member of the room.
-func (c *Conn) PublishTo(room string, by *Sender, kind Kind, value []byte) bool {
-	m := c.memberIn(room)
-	if m == nil {
-		return false
-	}
-	if y := c.loop.rooms.many[c]; !slices.Contains(y.spoke, m) {
-		y.spoke = append(y.spoke, m)
-	}
-	c.loop.stats.Accepted++
-	c.publish(m, by, kind, value)
-	return true
-}
-
-func (c *Conn) publish(m *Member, by *Sender, kind Kind, value []byte) {
+func (m *Member) publish(by *Sender, kind Kind, value []byte) {
+	c := m.conn
 	l := c.loop
 	v := c.variant
 	if e := &l.cfg.Encodings[v]; e.Watches {

@@ -62,7 +62,7 @@ func (c *Conn) close() {
 		return
 	}
 	if !e.reason.Slow() {
-		c.catchUp()
+		catchUp(c)
 	}
 	if k := c.backlog; k != nil && k.repeat != nil && !c.loop.repeats.stop(k.repeat.member) {
 		c.gone(e.reason)
@@ -81,8 +81,8 @@ func (c *Conn) close() {
 }
 
 // catchUp gives c the messages that its room has not fanned out to it yet.
-func (c *Conn) catchUp() {
-	c.eachMember(func(m *Member) {
+func catchUp(c *Conn) {
+	eachMember(c, func(m *Member) {
 		if !m.seated() {
 			return
 		}

@@ -41,7 +41,7 @@ const (
 	flagUpgraded                    // handshake done: MaxAge applies instead of HandshakeTimeout
 	flagAcked                       // acks.serve has found its latest acknowledgement, of a publication that has its place
 	flagAckedHere                   // or of one that only members of this node got
-	flagMany                        // BeMany
+	flagMany                        // Many.Begin
 	flagGap                         // SlowGap, of a connection with one room
 	flagLatest                      // SlowLatest, of a connection with one room
 	flagReader                      // Plain.ReadsOnly: ReaderAge and ReaderPing apply
@@ -49,6 +49,8 @@ const (
 
 // Conn is one connection as the loop sees it. The server embeds it in its session, so that a connection is one object.
 type Conn struct {
+	withoutIDs // the methods that only a session with ids needs
+
 	// Immutable after Adopt.
 	peer Peer
 	loop *Loop
@@ -60,14 +62,19 @@ type Conn struct {
 	in      *input   // bytes read and not parsed yet; nil for nearly every connection
 	backlog *backlog // bytes that the socket has not accepted; nil for nearly every connection
 	end     *ending  // how the connection ends; nil until Finish
-	seen    uint32   // tick of the last sign of life, rounded up
-	moved   uint32   // tick of the last bytes read, or of the start of the handshake, rounded up
-	opened  uint32   // tick at which the connection was adopted
-	due     uint32   // tick for which the connection is in the wheel
-	pending int32    // publications of this connection that the bus has not finished
+	ticksOf
+	pending int32 // publications of this connection that the bus has not finished
 	flags   flags
 	state   state
 	variant Variant
+}
+
+// ticksOf are the ticks at which something happened to a connection.
+type ticksOf struct {
+	seen   uint32 // the last sign of life, rounded up
+	moved  uint32 // the last bytes read, or the start of the handshake, rounded up
+	opened uint32 // the connection was adopted
+	due    uint32 // the entry of the connection in the wheel
 }
 
 // Init ties c to its peer. Call it before Adopt.
@@ -92,7 +99,7 @@ func (c *Conn) Room() string {
 
 // In reports whether c is in the room, or waits to join it.
 func (c *Conn) In(room string) bool {
-	return c.has(flagMany) && c.memberIn(room) != nil || room != "" && c.Room() == room
+	return c.has(flagMany) && memberIn(c, room) != nil || room != "" && c.Room() == room
 }
 
 func (c *Conn) has(f flags) bool { return c.flags&f != 0 }

@@ -45,7 +45,7 @@ func (d *Directory) Watch() { d.watched.Store(true) }
 
 // countChanged notes that the number of members of e has changed. Any goroutine, after the change and before Leave.
 func (d *Directory) countChanged(e *Entry) {
-	d.presenceChanged(e)
+	d.Presences().presenceChanged(e)
 	if !d.watched.Load() || e.changed.Load() {
 		return
 	}

@@ -94,7 +94,7 @@ func (d *Directory) Join(name string, l *Loop) {
 		e = &Entry{Name: name, lane: uint32(i), rooms: make([]*room, len(d.node.loops))}
 		ln.entries[name] = e
 		d.rooms.Add(1)
-		d.presenceEntry(ln, e, false)
+		d.Presences().presenceEntry(ln, e, false)
 	}
 	e.loops |= 1 << l.index
 	last := ln.last
@@ -117,7 +117,7 @@ func (d *Directory) Leave(e *Entry, l *Loop) {
 	if e.loops == 0 {
 		delete(ln.entries, e.Name)
 		d.rooms.Add(-1)
-		d.presenceEntry(ln, e, true)
+		d.Presences().presenceEntry(ln, e, true)
 		for _, p := range d.node.flows.drop(&e.flow) { // nobody is left to get it
 			d.release(p)
 			rings |= d.passBy(p, 0)
@@ -159,7 +159,7 @@ func (d *Directory) deliver(laneIndex int, pubs []*Publication, late bool) {
 		}
 		d.keep(ln, p)
 		if p.Kind == KindPresence {
-			d.hearPresence(ln, p)
+			d.Presences().hearPresence(ln, p)
 			continue
 		}
 		rings |= d.enter(ln, p, late)

@@ -102,7 +102,7 @@ func (f *fanout) deliver(m *Member, b *batch) bool {
 		l.slow.lag(m, b, skip)
 		return true
 	}
-	v := c.variantIn(b)
+	v := variantIn(c, b)
 	buf := f.batches.encoded(b, v)
 	if skip > 0 {
 		buf = buf[f.batches.offset(b, v, skip):]

@@ -20,7 +20,7 @@ func (n *Node) Gap(lane int, rooms []string) {
 		h.restart(ln.last)
 		h.fresh, h.filling = h.partial, false
 	}
-	n.dir.presenceGap(ln, rooms)
+	n.dir.Presences().presenceGap(ln, rooms)
 	gap := n.gaps.Add(1) // under the mutex, so that no smaller number comes later
 	if rooms == nil {
 		ln.gap.Store(gap)

@@ -161,7 +161,7 @@ func (s *repeater) fence(m *Member, start Start) {
 	start.fence = fenceAsked
 	s.starts[m] = start
 	s.hold(late{member: m, why: lateFence, due: tickDown(s.loop.now) + longestFence})
-	m.conn.publish(m, &Sender{Me: start.Fence.Sender}, KindFence, start.Fence.Value)
+	m.publish(&Sender{Me: start.Fence.Sender}, KindFence, start.Fence.Value)
 }
 
 // fenced is called when a fence has come back from the bus, and everything of the room before it was appended; or when it never
@@ -174,7 +174,7 @@ func (s *repeater) fenced(p *Publication, ok bool) {
 	if c == nil {
 		return
 	}
-	m := c.memberIn(p.Room) // no search in late: after an outage thousands may wait there
+	m := memberIn(c, p.Room) // no search in late: after an outage thousands may wait there
 	if start, waits := s.starts[m]; waits && start.fence == fenceAsked {
 		start.fence = fenceFailed
 		if ok && p.ID.Tag != 0 {

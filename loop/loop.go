@@ -102,7 +102,7 @@ func (l *Loop) advanceTime() {
 	l.rooms.marks.tick()
 	if l.index == 0 {
 		l.node.dir.tickDrains(l.tick)
-		l.node.dir.tickPresence(l.tick)
+		l.node.dir.Presences().tickPresence(l.tick)
 	}
 	l.slow.countBacklogs()
 }

@@ -14,25 +14,28 @@ func (c *Conn) OnSlow(slow Slow) {
 	}
 }
 
-// BeMany makes c a connection with many rooms, instead of Join. c joins and leaves them with JoinMany and LeaveOne.
-func (c *Conn) BeMany(v Variant) {
+// Many is a connection with many rooms. Its methods take the place of those of Conn with the same names.
+type Many struct{ *Conn }
+
+// Begin makes c a connection with many rooms. It is in none yet.
+func (c Many) Begin(v Variant) {
 	c.variant = v
 	c.flags |= flagMany
-	c.loop.rooms.many[c] = &many{}
+	c.loop.rooms.many[c.Conn] = &many{}
 }
 
 // Rooms is the number of rooms of a connection with many rooms, with those that it waits to join.
-func (c *Conn) Rooms() int { return len(c.loop.rooms.many[c].members) }
+func (c Many) Rooms() int { return len(c.loop.rooms.many[c.Conn].members) }
 
-// JoinMany asks to make c a member of one more room. Session.Joined or Session.NotJoined is called, perhaps before JoinMany
+// Join asks to make c a member of one more room. Session.Joined or Session.NotJoined is called, perhaps before Join
 // returns. It reports false if c is a member of the room already, or waits to be one.
-func (c *Conn) JoinMany(room string, start Start, slow Slow) bool {
-	y := c.loop.rooms.many[c]
+func (c Many) Join(room string, start Start, slow Slow) bool {
+	y := c.loop.rooms.many[c.Conn]
 	i, ok := y.find(room)
 	if ok {
 		return false
 	}
-	m := &Member{conn: c, index: indexJoining}
+	m := &Member{conn: c.Conn, index: indexJoining}
 	if start != (Start{}) {
 		c.loop.repeats.starts[m] = start
 	}
@@ -71,10 +74,10 @@ func (y *many) admitted(n *Node) bool {
 	return true
 }
 
-// LeaveOne takes c, a connection with many rooms, out of one of them. Nothing of the room is sent to c after it. It reports false
+// Leave takes c out of a room. Nothing of the room is sent to c after it. It reports false
 // if c is not a member of the room.
-func (c *Conn) LeaveOne(room string) bool {
-	m := c.memberIn(room)
+func (c Many) Leave(room string) bool {
+	m := memberIn(c.Conn, room)
 	if m == nil {
 		return false
 	}
@@ -85,7 +88,21 @@ func (c *Conn) LeaveOne(room string) bool {
 	if k := c.backlog; k != nil {
 		k.gaps = slices.DeleteFunc(k.gaps, func(g lost) bool { return g.room == room })
 	}
-	c.loop.slow.dropRoom(c, room, ReasonClosed)
+	c.loop.slow.dropRoom(c.Conn, room, ReasonClosed)
 	c.loop.rooms.leaveRoom(m, ReasonClosed)
+	return true
+}
+
+// Publish is Conn.PublishBy into one of the rooms. It reports false if c is not a member of the room.
+func (c Many) Publish(room string, by *Sender, kind Kind, value []byte) bool {
+	m := memberIn(c.Conn, room)
+	if m == nil {
+		return false
+	}
+	if y := c.loop.rooms.many[c.Conn]; !slices.Contains(y.spoke, m) {
+		y.spoke = append(y.spoke, m)
+	}
+	c.loop.stats.Accepted++
+	m.publish(by, kind, value)
 	return true
 }

@@ -22,13 +22,15 @@ func manyRig(t *testing.T, change func(*Config)) *rig {
 	})
 }
 
+func manyOf(f *fake) Many { return Many{&f.Conn} }
+
 func (r *rig) openMany(loop int, kernel int) *fake {
 	r.Helper()
 	f := &fake{room: kernel}
 	f.Init(f)
 	r.loop(loop).Adopt(&f.Conn)
 	r.rest()
-	f.BeMany(3)
+	manyOf(f).Begin(3)
 	f.Upgraded(r.now)
 	return f
 }
@@ -37,19 +39,19 @@ func TestAConnectionJoinsAndLeavesManyRooms(t *testing.T) {
 	r := manyRig(t, nil)
 	f := r.openMany(0, -1)
 	for _, room := range []string{"b", "a", "c"} {
-		if !f.JoinMany(room, Start{}, SlowGap) {
+		if !manyOf(f).Join(room, Start{}, SlowGap) {
 			t.Fatalf("cannot join %s", room)
 		}
 	}
 	r.rest()
-	if f.joins != 3 || f.Rooms() != 3 || f.JoinMany("a", Start{}, SlowGap) {
-		t.Fatalf("joined %d of 3 rooms, is in %d", f.joins, f.Rooms())
+	if f.joins != 3 || manyOf(f).Rooms() != 3 || manyOf(f).Join("a", Start{}, SlowGap) {
+		t.Fatalf("joined %d of 3 rooms, is in %d", f.joins, manyOf(f).Rooms())
 	}
 	for _, room := range []string{"a", "b", "c"} {
 		r.publish(room, "1")
 	}
 	r.rest()
-	if !f.LeaveOne("b") || f.LeaveOne("b") || f.In("b") {
+	if !manyOf(f).Leave("b") || manyOf(f).Leave("b") || f.In("b") {
 		t.Error("did not leave b exactly once")
 	}
 	for _, room := range []string{"a", "b", "c"} {
@@ -66,7 +68,7 @@ func TestAConnectionJoinsAndLeavesManyRooms(t *testing.T) {
 	if want := []string{"a1", "a2", "b1", "c1", "c2"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if f.PublishTo("b", nil, KindText, []byte("x")) || !f.PublishTo("a", &Sender{Ref: 3}, KindText, []byte("mine")) {
+	if manyOf(f).Publish("b", nil, KindText, []byte("x")) || !manyOf(f).Publish("a", &Sender{Ref: 3}, KindText, []byte("mine")) {
 		t.Error("published into a room that it left, or not into one where it is")
 	}
 	r.rest()
@@ -86,14 +88,14 @@ func TestAConnectionJoinsAndLeavesManyRooms(t *testing.T) {
 func TestNothingOfARoomComesAfterItWasLeft(t *testing.T) {
 	r := manyRig(t, nil)
 	f := r.openMany(0, 0)
-	f.JoinMany("a", Start{}, SlowGap)
-	f.JoinMany("b", Start{}, SlowGap)
+	manyOf(f).Join("a", Start{}, SlowGap)
+	manyOf(f).Join("b", Start{}, SlowGap)
 	r.rest()
 	for _, room := range []string{"b", "a", "b", "a"} {
 		r.publish(room, "x")
 		r.rest()
 	}
-	f.LeaveOne("a")
+	manyOf(f).Leave("a")
 	f.Say(frame1("left"))
 	f.take(-1)
 	r.rest()
@@ -109,8 +111,8 @@ func TestTheFullestRoomLosesItsBacklog(t *testing.T) {
 	r := manyRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog = 2000, 4000 })
 	f := r.openMany(0, 0)
 	talker := r.open(0, "loud", 0)
-	f.JoinMany("loud", Start{}, SlowGap)
-	f.JoinMany("still", Start{}, SlowGap)
+	manyOf(f).Join("loud", Start{}, SlowGap)
+	manyOf(f).Join("still", Start{}, SlowGap)
 	r.rest()
 	r.publish("still", "one")
 	r.rest()
@@ -133,7 +135,7 @@ func TestTheFullestRoomLosesItsBacklog(t *testing.T) {
 func TestARoomJoinedWithSlowKickKicks(t *testing.T) {
 	r := manyRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog = 2000, 4000 })
 	f := r.openMany(0, 0)
-	f.JoinMany("loud", Start{}, SlowKick)
+	manyOf(f).Join("loud", Start{}, SlowKick)
 	r.rest()
 	for range 10 {
 		r.publish("loud", strings.Repeat("x", 1000))
@@ -241,11 +243,11 @@ func (m *manyModel) step(rng *rand.Rand) {
 		case c.f.In(room) && rng.IntN(2) == 0:
 			m.check(c)
 			c.leaving[room] = true // until it knows what it was given before
-			c.f.LeaveOne(room)
+			manyOf(c.f).Leave(room)
 			c.f.Say(frame1("left " + room))
 		case c.f.In(room) && !c.f.blocked():
 			c.ref++
-			c.f.PublishTo(room, &Sender{Me: 1, Ref: c.ref}, KindText, []byte(value()))
+			manyOf(c.f).Publish(room, &Sender{Me: 1, Ref: c.ref}, KindText, []byte(value()))
 		}
 	case 6:
 		if c.f != nil {
@@ -276,7 +278,7 @@ func (m *manyModel) join(c *manyClient, room string, slow Slow) {
 			f.Say(frame1(fmt.Sprintf("open %s %d", joined, o.At.Seq)))
 		}
 	}
-	f.JoinMany(room, Start{Since: since, HasSince: has}, slow)
+	manyOf(f).Join(room, Start{Since: since, HasSince: has}, slow)
 }
 
 // leave lets the peer vanish.
@@ -360,13 +362,13 @@ func TestManyRoomsTakeLittleMemory(t *testing.T) {
 	}
 	seed := r.openMany(0, -1)
 	for i := range rooms {
-		seed.JoinMany(fmt.Sprint("room", i), Start{}, SlowGap)
+		manyOf(seed).Join(fmt.Sprint("room", i), Start{}, SlowGap)
 	}
 	r.rest()
 	before := heapInUse()
 	for _, f := range all {
 		for i := range rooms {
-			f.JoinMany(fmt.Sprint("room", i), Start{}, SlowGap)
+			manyOf(f).Join(fmt.Sprint("room", i), Start{}, SlowGap)
 		}
 	}
 	r.rest()
@@ -392,10 +394,10 @@ func TestAPublicationComesBackAfterItsRoomWasLeft(t *testing.T) {
 	bus := &lateBus{Embedded: r.bus}
 	r.node.Use(bus)
 	f := r.openMany(0, -1)
-	f.JoinMany("a", Start{}, SlowGap)
+	manyOf(f).Join("a", Start{}, SlowGap)
 	r.rest()
-	f.PublishTo("a", &Sender{Me: 1, Ref: 3}, KindText, []byte("mine"))
-	f.LeaveOne("a")
+	manyOf(f).Publish("a", &Sender{Me: 1, Ref: 3}, KindText, []byte("mine"))
+	manyOf(f).Leave("a")
 	bus.bring(1)
 	r.rest()
 	if f.pending != 0 || len(f.acks) != 1 || f.acks[0].ref != 3 || !f.acks[0].behind || r.node.Reserved() != 0 {
@@ -407,11 +409,11 @@ func TestAPublicationComesBackAfterItsRoomWasLeft(t *testing.T) {
 func TestAPublisherWithManyRoomsWaitsForAllOfThem(t *testing.T) {
 	r := manyRig(t, func(c *Config) { c.RoomCredit = 1000 })
 	f := r.openMany(0, -1)
-	f.JoinMany("a", Start{}, SlowGap)
-	f.JoinMany("b", Start{}, SlowGap)
+	manyOf(f).Join("a", Start{}, SlowGap)
+	manyOf(f).Join("b", Start{}, SlowGap)
 	r.rest()
-	f.PublishTo("a", nil, KindText, []byte(strings.Repeat("x", 2000)))
-	f.PublishTo("b", nil, KindText, []byte("x"))
+	manyOf(f).Publish("a", nil, KindText, []byte(strings.Repeat("x", 2000)))
+	manyOf(f).Publish("b", nil, KindText, []byte("x"))
 	if !f.blocked() {
 		t.Error("it may publish more although the room a has no credit")
 	}
@@ -425,14 +427,14 @@ func TestAPublisherWithManyRoomsWaitsForAllOfThem(t *testing.T) {
 func TestAGapIsForgottenWhenItsRoomIsLeft(t *testing.T) {
 	r := manyRig(t, func(c *Config) { c.SoftBacklog, c.HardBacklog = 2000, 4000 })
 	f := r.openMany(0, 1)
-	f.JoinMany("loud", Start{}, SlowGap)
+	manyOf(f).Join("loud", Start{}, SlowGap)
 	r.rest()
 	for range 10 {
 		r.publish("loud", strings.Repeat("x", 1000))
 		r.rest()
 	}
-	f.LeaveOne("loud")
-	f.JoinMany("loud", Start{}, SlowGap)
+	manyOf(f).Leave("loud")
+	manyOf(f).Join("loud", Start{}, SlowGap)
 	r.rest()
 	f.take(-1)
 	r.rest()
@@ -446,11 +448,11 @@ func TestAGapIsForgottenWhenItsRoomIsLeft(t *testing.T) {
 func TestAnAcknowledgementOfAFormerMembershipHasNoID(t *testing.T) {
 	r := manyRig(t, nil)
 	f := r.openMany(0, -1)
-	f.JoinMany("a", Start{}, SlowGap)
+	manyOf(f).Join("a", Start{}, SlowGap)
 	r.rest()
-	f.PublishTo("a", &Sender{Me: 1, Ref: 1}, KindText, []byte("mine"))
-	f.LeaveOne("a")
-	f.JoinMany("a", Start{}, SlowGap)
+	manyOf(f).Publish("a", &Sender{Me: 1, Ref: 1}, KindText, []byte("mine"))
+	manyOf(f).Leave("a")
+	manyOf(f).Join("a", Start{}, SlowGap)
 	r.rest()
 	if len(f.acks) != 1 || !f.acks[0].behind {
 		t.Errorf("acknowledgements %+v, want one without an id", f.acks)

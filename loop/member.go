@@ -6,7 +6,7 @@ import (
 )
 
 // A connection is a member of one room, or of many. Nearly all connections have one room, so its Member is a part of the Conn. A
-// connection with many rooms (Conn.JoinMany) has a list of them in the table rooms.many, and its own Member is not used. So a
+// connection with many rooms (Many.Join) has a list of them in the table rooms.many, and its own Member is not used. So a
 // connection with one room takes no memory for the rooms that others have.
 
 // Member is a connection in a room.
@@ -49,7 +49,7 @@ func (y *many) find(room string) (i int, ok bool) {
 }
 
 // memberIn returns the member of c in the room, nil if there is none. It may still wait to join.
-func (c *Conn) memberIn(room string) *Member {
+func memberIn(c *Conn, room string) *Member {
 	if !c.has(flagMany) {
 		if c.member.room == nil {
 			return nil
@@ -65,7 +65,7 @@ func (c *Conn) memberIn(room string) *Member {
 }
 
 // eachMember calls f for each member of c. f may take this member out of its room.
-func (c *Conn) eachMember(f func(*Member)) {
+func eachMember(c *Conn, f func(*Member)) {
 	if !c.has(flagMany) {
 		if c.member.room != nil {
 			f(&c.member)
@@ -78,7 +78,8 @@ func (c *Conn) eachMember(f func(*Member)) {
 }
 
 // slowOf says what happens if m reads too slowly.
-func (c *Conn) slowOf(m *Member) Slow {
+func slowOf(m *Member) Slow {
+	c := m.conn
 	switch {
 	case c.has(flagMany):
 		if slow, ok := c.loop.rooms.many[c].slow[m]; ok {

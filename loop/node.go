@@ -136,7 +136,7 @@ func (n *Node) undelivered(kind postKind, p *Publication) {
 	n.dir.release(p)
 	switch {
 	case p.Kind == KindPresence:
-		n.dir.presenceLost(p)
+		n.dir.Presences().presenceLost(p)
 	case kind == postRefused:
 		p.settle(Refused)
 	default:

@@ -33,8 +33,8 @@ type Session interface {
 	Input(p []byte) (n int)
 	// Joined tells the session that its join is done: from now on the member gets every publication of the room.
 	Joined(room string)
-	// NotJoined tells the session that the connection cannot be a member of the room: ReasonRoomFull or ReasonNodeFull. A session
-	// with one room ends the connection.
+	// NotJoined tells the session that the connection, which has many rooms, cannot be a member of this one: ReasonRoomFull or
+	// ReasonNodeFull. A connection with one room is kicked instead.
 	NotJoined(room string, why CloseReason)
 	// AppendLive appends a frame that tells a member that was repeated to that it has everything up to at.
 	AppendLive(dst []byte, room string, at ID, fenced Fenced) []byte

@@ -287,9 +287,9 @@ func TestAConnectionWithManyRoomsWatchesSome(t *testing.T) {
 	w.Init(w.fake)
 	r.loop(0).Adopt(&w.Conn)
 	r.rest()
-	w.BeMany(2)
-	w.JoinMany("room", Start{Watch: &Watch{By: Identity{User: "w"}, Listed: true, Variant: 3}}, SlowGap)
-	w.JoinMany("blind", Start{}, SlowGap)
+	Many{&w.Conn}.Begin(2)
+	Many{&w.Conn}.Join("room", Start{Watch: &Watch{By: Identity{User: "w"}, Listed: true, Variant: 3}}, SlowGap)
+	Many{&w.Conn}.Join("blind", Start{}, SlowGap)
 	r.pass(2 * time.Second)
 	w.knows(1, map[string]int{"w": 1})
 	for _, room := range []string{"blind", "room"} {
@@ -304,7 +304,7 @@ func TestAConnectionWithManyRoomsWatchesSome(t *testing.T) {
 	if n := w.look(); n != 0 {
 		t.Errorf("%d events of a room that it does not watch", n)
 	}
-	w.LeaveOne("room")
+	Many{&w.Conn}.Leave("room")
 	r.watch(0, "room", Identity{User: "cid"}, true)
 	r.pass(2 * time.Second)
 	if n := w.look(); n != 0 || r.loop(0).rooms.told != 0 || r.loop(0).rooms.owed != 0 {

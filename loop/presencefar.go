@@ -220,7 +220,7 @@ func (f *farPresence) clear(p *presence) {
 }
 
 // hearPresence takes a publication of KindPresence that the bus delivers. lane.mu is held.
-func (d *Directory) hearPresence(ln *lane, pub *Publication) {
+func (d Presences) hearPresence(ln *lane, pub *Publication) {
 	d.release(pub)
 	if p := ln.presence.rooms[pub.Room]; p != nil && p.far != nil {
 		p.hear(pub.Value, d.node.presences.self, d.tick.Load())
@@ -314,7 +314,7 @@ func (p *presence) forget(node uint64) {
 func (n *Node) PresenceAs(self uint64) { n.presences.self = self }
 
 // PresenceGone tells the node that other nodes are gone: their members leave. Any goroutine.
-func (d *Directory) PresenceGone(nodes []uint64) {
+func (d Presences) PresenceGone(nodes []uint64) {
 	d.eachPresence(func(p *presence) {
 		for _, node := range nodes {
 			p.forget(node)
@@ -324,10 +324,10 @@ func (d *Directory) PresenceGone(nodes []uint64) {
 }
 
 // PresenceBack tells the node that another node, of which PresenceGone was told, has come back. Any goroutine.
-func (d *Directory) PresenceBack() { d.eachPresence(func(p *presence) { p.far.ask() }) }
+func (d Presences) PresenceBack() { d.eachPresence(func(p *presence) { p.far.ask() }) }
 
 // PresenceRooms appends the rooms of a lane that are watched. Any goroutine.
-func (d *Directory) PresenceRooms(laneIndex int, rooms []string) []string {
+func (d Presences) PresenceRooms(laneIndex int, rooms []string) []string {
 	if d.node.presences.rooms.Load() == 0 {
 		return rooms
 	}
@@ -341,7 +341,7 @@ func (d *Directory) PresenceRooms(laneIndex int, rooms []string) []string {
 }
 
 // PresenceElsewhere says how many members a room has on other nodes, by their names. Any goroutine.
-func (d *Directory) PresenceElsewhere(room string, counts map[uint64]int) {
+func (d Presences) PresenceElsewhere(room string, counts map[uint64]int) {
 	ln := &d.lanes[d.laneOf(room)]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -353,7 +353,7 @@ func (d *Directory) PresenceElsewhere(room string, counts map[uint64]int) {
 
 // presenceGap makes the node ask the others again, because what they have told may be missing: in some rooms, or in all rooms of the
 // lane if rooms is nil. lane.mu is held.
-func (d *Directory) presenceGap(ln *lane, rooms []string) {
+func (d Presences) presenceGap(ln *lane, rooms []string) {
 	for name, p := range ln.presence.rooms {
 		if p.far != nil && (rooms == nil || slices.Contains(rooms, name)) {
 			p.far.ask()
@@ -363,7 +363,7 @@ func (d *Directory) presenceGap(ln *lane, rooms []string) {
 }
 
 // presenceLost notes that the bus has not delivered what was told to the other nodes. Any goroutine.
-func (d *Directory) presenceLost(pub *Publication) {
+func (d Presences) presenceLost(pub *Publication) {
 	ln := &d.lanes[d.laneIndex(pub)]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -373,7 +373,7 @@ func (d *Directory) presenceLost(pub *Publication) {
 	d.presenceGap(ln, []string{pub.Room})
 }
 
-func (d *Directory) eachPresence(f func(p *presence)) {
+func (d Presences) eachPresence(f func(p *presence)) {
 	for i := range d.lanes {
 		ln := &d.lanes[i]
 		ln.mu.Lock()

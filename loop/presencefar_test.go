@@ -109,7 +109,7 @@ func (b *relay) wake(r *farRig) {
 	r.node.Gap(0, nil)
 	for _, other := range b.nodes {
 		if other != r {
-			other.node.dir.PresenceBack()
+			other.node.dir.Presences().PresenceBack()
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (b *relay) counted() {
 				counts[other.name] = e.Members()
 			}
 		}
-		r.node.dir.PresenceElsewhere("room", counts)
+		r.node.dir.Presences().PresenceElsewhere("room", counts)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestTheUsersOfADeadNodeLeaveAndComeBackAsAList(t *testing.T) {
 	b.nodes[1].dead = true
 	b.pass(100, nil)
 	ann.knows(2, map[string]int{"ann": 1, "bob": 1})
-	b.nodes[0].node.dir.PresenceGone([]uint64{b.nodes[1].name})
+	b.nodes[0].node.dir.Presences().PresenceGone([]uint64{b.nodes[1].name})
 	b.pass(20, nil)
 	ann.knows(1, map[string]int{"ann": 1})
 	b.wake(b.nodes[1])
@@ -236,7 +236,7 @@ func TestWatchersOfSeveralNodesKnowTheSame(t *testing.T) {
 				r.dead = true
 				for _, other := range b.nodes {
 					if other != r {
-						other.node.dir.PresenceGone([]uint64{r.name})
+						other.node.dir.Presences().PresenceGone([]uint64{r.name})
 					}
 				}
 			case k == 14:

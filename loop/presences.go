@@ -46,8 +46,14 @@ func (pl *presenceLane) mark(p *presence, tick uint32) {
 	}
 }
 
+// Presences is the part of a directory that knows who is in the watched rooms.
+type Presences struct{ *Directory }
+
+// Presences returns that part.
+func (d *Directory) Presences() Presences { return Presences{d} }
+
 // presenceOf returns the presence of a room, which begins if there is none. lane.mu is held.
-func (d *Directory) presenceOf(ln *lane, e *Entry) *presence {
+func (d Presences) presenceOf(ln *lane, e *Entry) *presence {
 	p := e.presence.Load()
 	if p == nil {
 		p = newPresence(e.Name)
@@ -66,7 +72,7 @@ func (d *Directory) presenceOf(ln *lane, e *Entry) *presence {
 }
 
 // watch notes that a member watches the room. Any goroutine.
-func (d *Directory) watch(e *Entry, w *Watch) {
+func (d Presences) watch(e *Entry, w *Watch) {
 	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -78,7 +84,7 @@ func (d *Directory) watch(e *Entry, w *Watch) {
 }
 
 // unwatch notes that a watcher leaves the room. Any goroutine.
-func (d *Directory) unwatch(e *Entry, w *Watch) {
+func (d Presences) unwatch(e *Entry, w *Watch) {
 	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -92,7 +98,7 @@ func (d *Directory) unwatch(e *Entry, w *Watch) {
 }
 
 // ask notes that a member is to get the state of its room. Any goroutine.
-func (d *Directory) ask(l *Loop, m *Member) {
+func (d Presences) ask(l *Loop, m *Member) {
 	e := m.room.entry
 	ln := &d.lanes[e.lane]
 	ln.mu.Lock()
@@ -102,7 +108,7 @@ func (d *Directory) ask(l *Loop, m *Member) {
 }
 
 // presenceChanged notes that the number of members has changed. Any goroutine.
-func (d *Directory) presenceChanged(e *Entry) {
+func (d Presences) presenceChanged(e *Entry) {
 	if e.presence.Load() == nil {
 		return
 	}
@@ -115,7 +121,7 @@ func (d *Directory) presenceChanged(e *Entry) {
 }
 
 // presenceEntry connects the presence of a room with its new entry, or notes that the entry is gone. lane.mu is held.
-func (d *Directory) presenceEntry(ln *lane, e *Entry, gone bool) {
+func (d Presences) presenceEntry(ln *lane, e *Entry, gone bool) {
 	p := ln.presence.rooms[e.Name]
 	if p == nil {
 		return
@@ -129,7 +135,7 @@ func (d *Directory) presenceEntry(ln *lane, e *Entry, gone bool) {
 }
 
 // tickPresence tells the watchers of the marked rooms, as long as the budget lasts. Only the first loop's goroutine calls it.
-func (d *Directory) tickPresence(tick uint32) {
+func (d Presences) tickPresence(tick uint32) {
 	s := &d.node.presences
 	if s.rooms.Load() == 0 {
 		return
@@ -161,7 +167,7 @@ func (s *presences) fill(tick uint32, budget int) {
 
 // servePresence serves the marked rooms of a lane. It returns the loops whose doorbell must ring, and publications for the bus.
 // lane.mu is held.
-func (d *Directory) servePresence(ln *lane, tick uint32) (rings uint64, sends []*Publication) {
+func (d Presences) servePresence(ln *lane, tick uint32) (rings uint64, sends []*Publication) {
 	marked, kept := ln.presence.marked, ln.presence.marked[:0]
 	for _, p := range marked {
 		if d.node.presences.left <= 0 {
@@ -197,7 +203,7 @@ func (d *Directory) servePresence(ln *lane, tick uint32) (rings uint64, sends []
 }
 
 // endPresence forgets a room that nobody watches. lane.mu is held.
-func (d *Directory) endPresence(ln *lane, p *presence) {
+func (d Presences) endPresence(ln *lane, p *presence) {
 	p.marked = false
 	delete(ln.presence.rooms, p.room)
 	if p.entry != nil {
@@ -208,7 +214,7 @@ func (d *Directory) endPresence(ln *lane, p *presence) {
 
 // tell tells the watchers of p what they do not know, and gives the state to the members that asked. more reports whether there is
 // something left to do. lane.mu is held.
-func (d *Directory) tell(ln *lane, p *presence, tick uint32) (more bool, rings uint64) {
+func (d Presences) tell(ln *lane, p *presence, tick uint32) (more bool, rings uint64) {
 	switch {
 	case p.entry == nil || p.watchers+len(p.asks) == 0:
 		return false, 0
@@ -239,7 +245,7 @@ func (d *Directory) tell(ln *lane, p *presence, tick uint32) (more bool, rings u
 
 // answer gives the state to the members that asked for it, as long as the budget lasts. The watchers know everything. lane.mu is
 // held.
-func (d *Directory) answer(p *presence, rings *uint64) (more bool) {
+func (d Presences) answer(p *presence, rings *uint64) (more bool) {
 	if len(p.asks) == 0 || !p.settled() {
 		return len(p.asks) > 0
 	}

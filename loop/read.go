@@ -128,7 +128,7 @@ func (r *reader) read(c *Conn) (n int) {
 		return 0
 	}
 	r.loop.stats.ReadBytes += uint64(n)
-	c.progress(r.loop.now)
+	progress(c, r.loop.now)
 	p := r.buf[:n]
 	if c.in != nil { // starved: the session needs the kept bytes and these together
 		r.keep(c, p)
@@ -144,7 +144,7 @@ func (r *reader) read(c *Conn) (n int) {
 
 // progress notes that bytes came. Until the handshake is done, its timeout counts from the start of the handshake, so that a
 // peer that sends its request very slowly is closed.
-func (c *Conn) progress(now time.Duration) {
+func progress(c *Conn, now time.Duration) {
 	if c.has(flagUpgraded) {
 		c.moved = tickUp(now)
 	}
@@ -175,7 +175,7 @@ func (r *reader) hearOut(c *Conn) {
 		r.loop.intake.takePosts()
 	}
 	if c.state == stateOpen {
-		c.catchUp()
+		catchUp(c)
 	}
 }
 
@@ -283,7 +283,7 @@ func (r *reader) unpauseList(list []paused) []paused {
 		}
 		c.flags &^= flagPaused
 		if c.state == stateOpen {
-			c.excuse(p.since, r.loop.now)
+			excuse(c, p.since, r.loop.now)
 			r.queueReady(c)
 		}
 	}
@@ -293,7 +293,7 @@ func (r *reader) unpauseList(list []paused) []paused {
 
 // excuse moves the last signs of life of c forward by the whole ticks during which the loop did not read from c, but not beyond
 // now.
-func (c *Conn) excuse(since, now time.Duration) {
+func excuse(c *Conn, since, now time.Duration) {
 	from, to := tickUp(since), tickDown(now)
 	if to <= from {
 		return

@@ -21,7 +21,7 @@ func (rs *rooms) get(m *Member, name string) *room {
 	if r == nil {
 		if n := int(l.node.maxRooms.Load()); n > 0 && l.node.dir.Rooms() >= n && l.node.dir.Lookup(name) == nil {
 			delete(l.repeats.starts, m)
-			m.conn.peer.NotJoined(name, ReasonNodeFull)
+			notJoined(m.conn, name, ReasonNodeFull)
 			return nil
 		}
 		r = &room{name: name}
@@ -29,6 +29,15 @@ func (rs *rooms) get(m *Member, name string) *room {
 		l.node.bus.Join(name, l)
 	}
 	return r
+}
+
+// notJoined kicks a connection that cannot be in its only room.
+func notJoined(c *Conn, room string, why CloseReason) {
+	if c.has(flagMany) {
+		c.peer.NotJoined(room, why)
+	} else {
+		c.peer.Kick(why)
+	}
 }
 
 // join puts m into its room. If the loop already gets the publications of the room, it does so at once, otherwise when the bus
@@ -82,7 +91,7 @@ func (rs *rooms) enter(m *Member) {
 		l.node.dir.countChanged(r.entry)
 		delete(l.repeats.starts, m)
 		rs.unseat(m)
-		c.peer.NotJoined(r.name, ReasonRoomFull)
+		notJoined(c, r.name, ReasonRoomFull)
 		rs.vanish(r)
 		return
 	}
@@ -111,7 +120,7 @@ func (rs *rooms) seat(m *Member) {
 
 // leave takes c out of its rooms. Publications that c did not get are counted as dropped, under the given reason.
 func (rs *rooms) leave(c *Conn, reason CloseReason) {
-	c.eachMember(func(m *Member) { rs.leaveRoom(m, reason) })
+	eachMember(c, func(m *Member) { rs.leaveRoom(m, reason) })
 }
 
 // leaveRoom takes m out of its room.

@@ -39,11 +39,11 @@ func (s *slowSet) tooSlow(c *Conn, reason CloseReason) {
 	}
 	k := c.backlog
 	room := s.fullest(k)
-	m := c.memberIn(room)
+	m := memberIn(c, room)
 	switch {
 	case room == "" && reason != ReasonShed: // only a frame that the kernel has taken in part: if the peer reads no more, it has no sign of life either
 		return
-	case room == "" || m == nil || c.slowOf(m) == SlowKick:
+	case room == "" || m == nil || slowOf(m) == SlowKick:
 		c.closeLater(reason)
 		return
 	}
@@ -93,7 +93,7 @@ func (s *slowSet) dropRoom(c *Conn, room string, reason CloseReason) (gap lost) 
 			continue
 		}
 		for _, p := range r.batch.pubs[r.next:] {
-			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variantIn(r.batch)))
+			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, variantIn(c, r.batch)))
 			gap.add(p)
 		}
 		s.loop.stats.Dropped[reason] += uint64(len(r.batch.pubs) - r.next)
@@ -125,7 +125,7 @@ func (s *slowSet) keepLatest(m *Member) {
 			end = latest
 		}
 		for _, p := range r.batch.pubs[r.next:end] {
-			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, c.variantIn(r.batch)))
+			k.bytes -= len(p.frame(&s.loop.cfg.Encodings, variantIn(c, r.batch)))
 			gap.add(p)
 		}
 		dropped += end - r.next
@@ -202,7 +202,7 @@ func (s *slowSet) tellGaps(c *Conn) {
 		if g.reason == GapBackend {
 			g.pubs = -1 // more than what is known
 		}
-		if c.memberIn(g.room) != nil {
+		if memberIn(c, g.room) != nil {
 			k.said = c.peer.AppendGap(k.said, g.room, g.at, g.pubs, g.reason)
 		}
 	}

@@ -36,7 +36,7 @@ func (s *slowSet) add(c *Conn) *backlog {
 // lagFrom begins the backlog of c in the middle of a batch: the first n bytes of pubs[skip:] were sent.
 func (s *slowSet) lagFrom(m *Member, b *batch, skip, n int) {
 	l, c := s.loop, m.conn
-	i, v := skip, c.variantIn(b)
+	i, v := skip, variantIn(c, b)
 	f := b.pubs[i].frame(&l.cfg.Encodings, v)
 	for n >= len(f) {
 		n -= len(f)
@@ -55,7 +55,7 @@ func (s *slowSet) lagFrom(m *Member, b *batch, skip, n int) {
 // lag adds pubs[from:] of a batch to the backlog of m's connection, and checks its limits.
 func (s *slowSet) lag(m *Member, b *batch, from int) {
 	c := m.conn
-	k, v := c.backlog, c.variantIn(b)
+	k, v := c.backlog, variantIn(c, b)
 	size := len(s.loop.fanout.batches.encoded(b, v))
 	if from > 0 {
 		size -= s.loop.fanout.batches.offset(b, v, from)
@@ -67,7 +67,7 @@ func (s *slowSet) lag(m *Member, b *batch, from int) {
 	s.ref(b)
 	k.refs = append(k.refs, ref{b, from})
 	k.bytes += size
-	if c.state == stateOpen && (c.has(flagLatest) || c.has(flagMany)) && c.slowOf(m) == SlowLatest {
+	if c.state == stateOpen && (c.has(flagLatest) || c.has(flagMany)) && slowOf(m) == SlowLatest {
 		s.keepLatest(m)
 	}
 	s.checkLimits(c)
@@ -159,7 +159,7 @@ func (s *slowSet) countBacklogs() {
 		b := int64(c.backlog.bytes)
 		l.stats.BacklogBytes += b
 		l.stats.BacklogMax = max(l.stats.BacklogMax, b)
-		if c.sheddable() {
+		if sheddable(c) {
 			slowest = max(slowest, int64(c.backlog.weight()))
 		}
 	}
@@ -200,7 +200,7 @@ func (s *slowSet) shed() (ended bool) {
 	var slowest *Conn
 	weight := 0
 	for _, c := range s.lagging {
-		if w := c.backlog.weight(); c.sheddable() && w > weight {
+		if w := c.backlog.weight(); sheddable(c) && w > weight {
 			slowest, weight = c, w
 		}
 	}
@@ -224,4 +224,4 @@ func (s *slowSet) shed() (ended bool) {
 }
 
 // sheddable reports whether ending c would free frames.
-func (c *Conn) sheddable() bool { return len(c.backlog.refs) > 0 || c.backlog.begun != nil }
+func sheddable(c *Conn) bool { return len(c.backlog.refs) > 0 || c.backlog.begun != nil }

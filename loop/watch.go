@@ -34,11 +34,11 @@ func (r *room) needWatching() *watching {
 }
 
 // variantIn returns the variant of the frames that c gets of a batch.
-func (c *Conn) variantIn(b *batch) Variant {
+func variantIn(c *Conn, b *batch) Variant {
 	if !c.has(flagMany) || c.loop.rooms.told == 0 {
 		return c.variant
 	}
-	if m := c.memberIn(b.pubs[0].Room); m != nil && m.room.watch != nil {
+	if m := memberIn(c, b.pubs[0].Room); m != nil && m.room.watch != nil {
 		if w := m.room.watch.of[m]; w != nil && w.told {
 			return w.Variant
 		}
@@ -49,7 +49,7 @@ func (c *Conn) variantIn(b *batch) Variant {
 // watch makes m a watcher.
 func (rs *rooms) watch(m *Member, w *Watch) {
 	m.room.needWatching().of[m] = &watch{Watch: *w}
-	rs.loop.node.dir.watch(m.room.entry, w)
+	rs.loop.node.dir.Presences().watch(m.room.entry, w)
 }
 
 // unwatch is called when m leaves its room.
@@ -59,7 +59,7 @@ func (rs *rooms) unwatch(m *Member) {
 		return
 	}
 	if w := k.of[m]; w != nil {
-		rs.loop.node.dir.unwatch(m.room.entry, &w.Watch)
+		rs.loop.node.dir.Presences().unwatch(m.room.entry, &w.Watch)
 		if w.told && m.conn.has(flagMany) {
 			rs.told--
 		}
@@ -75,7 +75,7 @@ func (rs *rooms) unwatch(m *Member) {
 // askFor asks for the state of the room of m, if m is a watcher.
 func (rs *rooms) askFor(m *Member) {
 	if k := m.room.watch; k != nil && k.of[m] != nil {
-		rs.loop.node.dir.ask(rs.loop, m)
+		rs.loop.node.dir.Presences().ask(rs.loop, m)
 	}
 }
 
@@ -99,12 +99,12 @@ func (rs *rooms) askOwed(c *Conn) {
 	if rs.owed == 0 || c.state != stateOpen {
 		return
 	}
-	c.eachMember(func(m *Member) {
+	eachMember(c, func(m *Member) {
 		if k := m.room.watch; k != nil && m.seated() {
 			if _, owed := k.owed[m]; owed {
 				delete(k.owed, m)
 				rs.owed--
-				rs.loop.node.dir.ask(rs.loop, m)
+				rs.loop.node.dir.Presences().ask(rs.loop, m)
 			}
 		}
 	})
@@ -138,7 +138,7 @@ func (rs *rooms) giveState(name string, m *Member, body []byte) {
 // AskMembers asks for the state of a room of c, "" for the only one; Session.Presence brings it. It does nothing and returns false if
 // the last call for this room was less than a second ago, or if c is not a member.
 func (c *Conn) AskMembers(room string) (asked bool) {
-	m, l := c.memberIn(room), c.loop
+	m, l := memberIn(c, room), c.loop
 	if m == nil || m.joining() {
 		return false
 	}
@@ -151,6 +151,6 @@ func (c *Conn) AskMembers(room string) (asked bool) {
 		l.rooms.oweTo(m)
 		return true
 	}
-	l.node.dir.ask(l, m)
+	l.node.dir.Presences().ask(l, m)
 	return true
 }

@@ -136,7 +136,7 @@ func (b *Bridge) run() {
 	b.link()
 	b.life.run(b.count)
 	b.life.run(b.presence.run)
-	b.life.run(b.census)
+	b.life.run(census{b}.run)
 	b.life.run(func(ctx context.Context) { b.eviction.run(ctx, b.homes, b.log) })
 }
 

@@ -18,13 +18,15 @@ import (
 // the other nodes nothing, and works with nodes of older programs.
 
 // census is the goroutine that reads the counts of watched rooms.
-func (b *Bridge) census(ctx context.Context) {
+type census struct{ *Bridge }
+
+func (b census) run(ctx context.Context) {
 	ticker := time.NewTicker(b.cfg.Look)
 	defer ticker.Stop()
 	var rooms []string
 	for {
 		for lane := range b.lanes {
-			if rooms = b.rooms.PresenceRooms(lane, rooms[:0]); len(rooms) > 0 {
+			if rooms = b.rooms.Presences().PresenceRooms(lane, rooms[:0]); len(rooms) > 0 {
 				b.failed(b.countElsewhere(ctx, lane, rooms))
 			}
 		}
@@ -38,7 +40,7 @@ func (b *Bridge) census(ctx context.Context) {
 
 // countElsewhere reads how many members rooms of a lane have on each of the other nodes. If Redis does not answer, the last numbers
 // stay.
-func (b *Bridge) countElsewhere(ctx context.Context, lane int, rooms []string) error {
+func (b census) countElsewhere(ctx context.Context, lane int, rooms []string) error {
 	server, others := b.lanes[lane].server(), b.presence.others()
 	if server == nil {
 		return nil // the error that ended its link was reported
@@ -64,7 +66,7 @@ func (b *Bridge) countElsewhere(ctx context.Context, lane int, rooms []string) e
 					}
 				}
 			}
-			b.rooms.PresenceElsewhere(room, elsewhere)
+			b.rooms.Presences().PresenceElsewhere(room, elsewhere)
 		}
 	}
 	return nil
@@ -93,7 +95,7 @@ func (p *presence) noteGone(names []any) {
 		}
 	}
 	if len(gone) > 0 {
-		p.bridge.rooms.PresenceGone(gone)
+		p.bridge.rooms.Presences().PresenceGone(gone)
 	}
 	back := false
 	for _, name := range p.all() {
@@ -101,13 +103,13 @@ func (p *presence) noteGone(names []any) {
 		delete(p.gone, name)
 	}
 	if back {
-		p.bridge.rooms.PresenceBack()
+		p.bridge.rooms.Presences().PresenceBack()
 	}
 }
 
 // giveUpPresence takes the publications of presence out of those that are delivered to the members of this node alone. They are for
 // other nodes, which learn everything again once Redis is back.
-func (b *Bridge) giveUpPresence(pubs []*loop.Publication) []*loop.Publication {
+func giveUpPresence(b *Bridge, pubs []*loop.Publication) []*loop.Publication {
 	if !slices.ContainsFunc(pubs, ofPresence) {
 		return pubs
 	}

@@ -20,7 +20,7 @@ func TestWhatIsForOtherNodesIsNotDeliveredHere(t *testing.T) {
 	l := &loser{}
 	b := &Bridge{core: core{loops: l}}
 	message, presence := &loop.Publication{Room: "a"}, &loop.Publication{Room: "b", Kind: loop.KindPresence}
-	kept := b.giveUpPresence([]*loop.Publication{presence, message})
+	kept := giveUpPresence(b, []*loop.Publication{presence, message})
 	if len(kept) != 1 || kept[0] != message || len(l.lost) != 1 || l.lost[0] != presence {
 		t.Errorf("kept %v, lost %v; want the message kept and the other one lost", kept, l.lost)
 	}

@@ -236,7 +236,7 @@ func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publicati
 		pubs = append(pubs, f.pubs...)
 		l.cur.finish(f.id)
 	}
-	pubs = l.bridge.giveUpPresence(pubs)
+	pubs = giveUpPresence(l.bridge, pubs)
 	l.bridge.stats.local.Add(uint64(len(pubs)))
 	l.number(pubs)
 	if flight != nil {
@@ -250,7 +250,7 @@ func (l *lane) takeOver(taken []*flight, flight *flight, queue []*loop.Publicati
 
 // deliverHere gives publications to the members of this node only, and notes that the other nodes must be told. mu is held.
 func (l *lane) deliverHere(pubs []*loop.Publication) {
-	pubs = l.bridge.giveUpPresence(pubs)
+	pubs = giveUpPresence(l.bridge, pubs)
 	for _, p := range pubs {
 		l.untold.note(p.Room)
 	}
@@ -271,9 +271,9 @@ func (l *lane) number(pubs []*loop.Publication) {
 // rejectAll tells the senders that their messages are refused. If Redis may have the batch, it tells the senders of the batch
 // that their messages may have arrived.
 func (b *Bridge) rejectAll(f *flight, queue []*loop.Publication) {
-	queue = b.giveUpPresence(queue)
+	queue = giveUpPresence(b, queue)
 	if f != nil {
-		for _, p := range b.giveUpPresence(f.pubs) {
+		for _, p := range giveUpPresence(b, f.pubs) {
 			if b.stats.rejected.Add(1); f.doubt {
 				b.loops.Doubt(p)
 			} else {

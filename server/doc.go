@@ -13,6 +13,9 @@
 //	writable.go    connections that wait for room to write
 //	session.go     one connection: parses frames, passes messages to the loop, ends with a close code
 //	requests.go    a connection of version 2: requests, answers, and what the client missed
+//	manyrooms.go   a connection of version 2 with many rooms
+//	presence.go    who is in a room
+//	secrets.go     the keys of connections of version 2
 //	encodings.go   a publication becomes a frame
 //	handshake.go   the request head, routed into a room or to the pages
 //	roomhttp.go    rooms over plain HTTP: which pages and hosts may use them, and the answers

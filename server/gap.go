@@ -125,7 +125,7 @@ func (w *lap) until(l *loop.Loop, part float64) (closed int) {
 		if i >= w.slots {
 			continue
 		}
-		if c := l.Slot(i); c != nil && c.Open() && c.Peer().(*session).closeForGap() {
+		if c := l.Slot(i); c != nil && c.Open() && closeForGap(c.Peer().(*session)) {
 			closed++
 		}
 	}
@@ -144,7 +144,7 @@ func scatter(i, bits int) int {
 
 // closeForGap ends the connection if it is a member of a chat room, speaks version 1 and may have missed messages since it joined. It reports
 // whether it did.
-func (s *session) closeForGap() bool {
+func closeForGap(s *session) bool {
 	if s.phase != phaseFrames || s.speaks != speaksV1 || !s.Missed(s.gaps) {
 		return false
 	}

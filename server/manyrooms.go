@@ -9,11 +9,14 @@ import (
 
 // A connection with many rooms (/ws/?v=2) joins and leaves rooms by requests. Each frame about a room names it.
 
+// many returns the calls of a connection with many rooms.
+func (s v2) many() loop.Many { return loop.Many{Conn: &s.Conn} }
+
 // beMany answers the handshake of a connection with many rooms. It is a member of none yet.
 func (s v2) beMany(was string) {
 	s.poller().srv.keepHistory()
 	s.speaks = speaksMany
-	s.BeMany(variantMany)
+	s.many().Begin(variantMany)
 	s.upgraded("")
 	if was != "" {
 		if s.extra == nil {
@@ -39,7 +42,7 @@ func (s v2) joinOne(r *protocol.Request) {
 	case s.In(key):
 		s.badFor(r, "already_joined", "the connection is in this room already")
 		return
-	case s.Rooms() >= limit:
+	case s.many().Rooms() >= limit:
 		s.refuse(protocol.ErrorEvent{Code: protocol.CloseRoomFull, Name: "too_many_rooms", Room: r.Room,
 			Text: "a connection may be in at most " + strconv.Itoa(limit) + " rooms: leave one first, or open another connection"})
 		return
@@ -55,7 +58,7 @@ func (s v2) joinOne(r *protocol.Request) {
 	}
 	start := startOf(r.Since, r.Last, fenceOf(s.extra.was))
 	start.Watch = s.watch(r.Presence)
-	s.JoinMany(key, start, slowOf(r.Slow))
+	s.many().Join(key, start, slowOf(r.Slow))
 }
 
 // leaveOne carries out {"leave":ROOM}.
@@ -63,7 +66,7 @@ func (s v2) leaveOne(r *protocol.Request) {
 	switch {
 	case s.speaks != speaksMany:
 		s.bad(r, "this connection has one room, that of its address; join and leave are for connections to /ws/?v=2")
-	case !s.LeaveOne(chatPrefix + r.Room):
+	case !s.many().Leave(chatPrefix + r.Room):
 		s.badFor(r, "not_joined", "the connection is not in this room")
 	default:
 		delete(s.extra.joins, chatPrefix+r.Room)
@@ -80,10 +83,6 @@ func (s v2) joinedOne(key string) {
 
 // NotJoined implements loop.Session.
 func (s *session) NotJoined(key string, why loop.CloseReason) {
-	if s.speaks != speaksMany {
-		s.Kick(why)
-		return
-	}
 	delete(s.extra.joins, key)
 	cfg := &s.rules().cfg
 	text := "the limit of the room is " + counted(cfg.RoomMembers, "member")

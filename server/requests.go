@@ -235,7 +235,7 @@ func (s v2) send(room string, by *loop.Sender, value []byte) {
 		s.PublishBy(by, loop.KindText, value)
 		return
 	}
-	s.PublishTo(room, by, loop.KindText, value)
+	s.many().Publish(room, by, loop.KindText, value)
 }
 
 // notServed refuses the options of an address that this version of the server does not serve: a client that relied on one would
