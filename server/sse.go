@@ -40,8 +40,8 @@ func (s sse) open(x *exchange, t *protocol.Target) {
 		overHTTP(s).reply(x, http.StatusNoContent, "", nil) // an EventSource does not come back after a 204
 		return
 	}
-	if refusal := notServed(t); refusal != nil {
-		overHTTP(s).deny(x, refusal.Status, protocol.CloseBadFrame, "bad_request", refusal.Text)
+	if t.V2.Presence != 0 {
+		overHTTP(s).deny(x, http.StatusBadRequest, protocol.CloseBadFrame, "bad_request", "presence is not served on a stream; leave it out, or use a WebSocket")
 		return
 	}
 	s.phase, s.speaks = phaseAnswer, speaksSSE
