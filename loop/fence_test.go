@@ -130,7 +130,7 @@ type sender struct {
 
 func TestEachMessageIsSentExactlyOnce(t *testing.T) {
 	fences, again, unknown := 0, 0, 0
-	for seed := range uint64(*momentSeeds) {
+	for seed := range moments() {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		r, bus := fenceRig(t)
 		listener := r.open(0, "room", 2)
@@ -309,7 +309,7 @@ func TestEachMessageIsSentExactlyOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d fences, %d sent again, %d of unknown fate", fences, again, unknown)
-	if fences < 1000 || again < 100 {
+	if !raceEnabled && (fences < 1000 || again < 100) {
 		t.Error("too few for a test")
 	}
 }

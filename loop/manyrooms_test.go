@@ -151,7 +151,7 @@ func TestARoomJoinedWithSlowKickKicks(t *testing.T) {
 // it publishes with a ref is acknowledged.
 func TestManyRoomsAtAnyMoment(t *testing.T) {
 	total := struct{ frames, resumed, refused, gaps, acks int }{}
-	for seed := range uint64(*momentSeeds) {
+	for seed := range moments() {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		r := manyRig(t, func(c *Config) {
 			c.Loops, c.Lanes = 1+rng.IntN(3), 1+rng.IntN(2)
@@ -193,7 +193,7 @@ func TestManyRoomsAtAnyMoment(t *testing.T) {
 		total.acks += m.acks
 	}
 	t.Logf("%+v", total)
-	if total.frames < 10_000 || total.resumed < 300 || total.refused < 10 || total.gaps < 100 || total.acks < 300 {
+	if !raceEnabled && (total.frames < 10_000 || total.resumed < 300 || total.refused < 10 || total.gaps < 100 || total.acks < 300) {
 		t.Error("too few for a test")
 	}
 }

@@ -152,7 +152,7 @@ func TestAMemberThatTakesNothingWhileItIsRepeatedToIsKicked(t *testing.T) {
 // that a client got over its connections must be the room's order without hole or double, unless a position was refused.
 func TestResumesAtAnyMoment(t *testing.T) {
 	resumed, refused, gaps := 0, 0, 0
-	for seed := range uint64(*momentSeeds) {
+	for seed := range moments() {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		r := repeatRig(t, func(c *Config) {
 			c.Loops, c.Lanes = 1+rng.IntN(3), 1+rng.IntN(2)
@@ -274,7 +274,7 @@ func TestResumesAtAnyMoment(t *testing.T) {
 		}
 	}
 	t.Logf("%d resumed, %d refused, %d gaps", resumed, refused, gaps)
-	if resumed < 1000 || refused < 10 || gaps == 0 {
+	if !raceEnabled && (resumed < 1000 || refused < 10 || gaps == 0) {
 		t.Error("too few for a test")
 	}
 }

@@ -28,6 +28,14 @@ var (
 	simSeed     = flag.Uint64("sim.seed", 0, "run only this seed, and print what happens")
 )
 
+// moments is the number of seeds; the race detector needs ten times as long for each.
+func moments() uint64 {
+	if raceEnabled && *momentSeeds == 300 {
+		return 30
+	}
+	return uint64(*momentSeeds)
+}
+
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
 		w := newWorld(*simSeed, t.Logf)

@@ -125,6 +125,7 @@ func FuzzParseTarget(f *testing.F) {
 		f.Add(path, "v=1")
 	}
 	f.Add("/ws/chat/x", "v=%32&&=")
+	f.Add("/ws/", "v=2&batch=1")
 	f.Add("/ws/chat/x", "v=2&since=5XgwIF-----33V-4&last=1001&presence=2&ech%6F=0&slow=gap&batch=1&was=Zr0-mB7cQ2xW5tYp")
 	f.Add("/ws/chat/x", "v=2&since=%zz&since="+strings.Repeat("%41", 18))
 	f.Fuzz(func(t *testing.T, path, query string) {
@@ -135,6 +136,14 @@ func FuzzParseTarget(f *testing.F) {
 			}
 			if refusal != nil && (refusal.Status != http.StatusBadRequest || !printable(refusal.Text)) {
 				t.Fatalf("bad refusal %+v", refusal)
+			}
+			return
+		}
+		if target.Many {
+			checkOptions(t, target)
+			again, ok, refusal := protocol.ParseTarget("/ws/", queryOf(target))
+			if !ok || refusal != nil || again != target || target.Room != "" || target.Version != 2 || path != "/ws" && path != "/ws/" {
+				t.Fatalf("%q: got %+v, encoded again it leads to %+v", path, target, again)
 			}
 			return
 		}
