@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Whoever comes back with an old position again and again makes the loop look at many publications, with the lane locked. So in each
-// tick a loop looks at a limited number; members beyond that join in a later tick, and others are not held up.
+// A client that comes back with an old position again and again makes the loop look at many publications, with the lane locked. So in
+// each tick a loop looks at a limited number; members beyond that join in a later tick, and others are not held up.
 func TestOldPositionsHaveABudget(t *testing.T) {
 	r := repeatRig(t, func(c *Config) { c.Lanes = 1 })
 	talker := r.open(0, "room", 2)
